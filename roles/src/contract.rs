@@ -1,0 +1,13 @@
+//! The words that nodes, their host and the disk have in common.
+
+pub mod chance;
+pub mod id;
+pub mod job;
+pub mod limits;
+pub mod message;
+pub mod node;
+pub mod record;
+pub mod song;
+pub mod time;
+pub mod timers;
+pub mod user;

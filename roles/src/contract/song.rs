@@ -1,0 +1,369 @@
+//! What a song is: its tags, its fragments, how to check them and how to play one alone.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bincode::{Decode, Encode};
+
+use super::id::{ContentHash, SongId};
+use super::limits::{
+    FRAGMENT_BYTES_MAX, FRAGMENTS_MAX, MANIFEST_ENTRY_BYTES_MAX, PREFIX_BYTES_MAX, TAG_BYTES_MAX,
+};
+
+/// What the bytes are, as found in the bytes themselves, never by a file's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Format {
+    /// RIFF, RF64 or RIFX wave.
+    Wav,
+    /// MPEG-1, 2 or 2.5 layer III.
+    Mp3,
+    /// Native FLAC.
+    Flac,
+    /// Vorbis in Ogg.
+    Vorbis,
+    /// Opus in Ogg.
+    Opus,
+    /// AAC or ALAC in MP4.
+    M4a,
+    /// Anything else: kept and given back byte for byte, cut by size.
+    Opaque,
+}
+
+impl Format {
+    /// The suffix a downloaded file gets, without the dot.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Format::Wav => "wav",
+            Format::Mp3 => "mp3",
+            Format::Flac => "flac",
+            Format::Vorbis => "ogg",
+            Format::Opus => "opus",
+            Format::M4a => "m4a",
+            Format::Opaque => "bin",
+        }
+    }
+
+    /// The media type for a browser.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Format::Wav => "audio/wav",
+            Format::Mp3 => "audio/mpeg",
+            Format::Flac => "audio/flac",
+            Format::Vorbis | Format::Opus => "audio/ogg",
+            Format::M4a => "audio/mp4",
+            Format::Opaque => "application/octet-stream",
+        }
+    }
+
+    /// The word in tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Vorbis => "vorbis",
+            Format::Opaque => "opaque",
+            Format::Wav | Format::Mp3 | Format::Flac | Format::Opus | Format::M4a => self.suffix(),
+        }
+    }
+
+    /// The format that [`Format::name`] calls so.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Format::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    /// Every format.
+    pub const ALL: [Format; 7] = [
+        Format::Wav,
+        Format::Mp3,
+        Format::Flac,
+        Format::Vorbis,
+        Format::Opus,
+        Format::M4a,
+        Format::Opaque,
+    ];
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One line of the catalogue. Tags are at most [`TAG_BYTES_MAX`] bytes; an unknown one is empty.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Song {
+    /// Which song.
+    pub id: SongId,
+    /// Title; the file's name without its suffix where the tags have none.
+    pub title: String,
+    /// Performer.
+    pub artist: String,
+    /// Album.
+    pub album: String,
+    /// Genre.
+    pub genre: String,
+    /// Year of release; 0 if unknown.
+    pub year: u16,
+    /// Disc within the album; 0 if unknown.
+    pub disc: u16,
+    /// Track within the disc; 0 if unknown.
+    pub track: u16,
+    /// Length in milliseconds; 0 if unknown.
+    pub duration_ms: u32,
+    /// Size of the file.
+    pub bytes: u64,
+    /// What the bytes are.
+    pub format: Format,
+    /// In how many fragments it lies.
+    pub fragments: u32,
+}
+
+impl Song {
+    /// About how many bytes this song takes in a page of a list.
+    pub fn page_bytes(&self) -> usize {
+        let tags = [&self.title, &self.artist, &self.album, &self.genre];
+        128 + tags.iter().map(|tag| tag.len()).sum::<usize>()
+    }
+
+    /// Cuts every tag to its bound, at a character boundary.
+    pub fn bound_tags(&mut self) {
+        for tag in [
+            &mut self.title,
+            &mut self.artist,
+            &mut self.album,
+            &mut self.genre,
+        ] {
+            tag.truncate(tag.floor_char_boundary(TAG_BYTES_MAX));
+        }
+    }
+}
+
+/// What a fragment holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Part {
+    /// Tags, covers, headers before the sound.
+    Head,
+    /// Sound.
+    Audio,
+    /// What follows the sound: old tags, an index at the end.
+    Tail,
+}
+
+/// One slice of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Fragment {
+    /// Bytes, at least 1 and at most [`FRAGMENT_BYTES_MAX`].
+    pub length: u32,
+    /// When its sound begins, in milliseconds; the head begins at 0, the tail at the end.
+    pub start_ms: u32,
+    /// What it holds.
+    pub part: Part,
+    /// The hash its bytes must have.
+    pub hash: ContentHash,
+}
+
+const _: () = assert!(core::mem::size_of::<Fragment>() <= MANIFEST_ENTRY_BYTES_MAX);
+
+/// What a decoder needs before a fragment in order to play it alone.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum DecoderPrefix {
+    /// Nothing: each fragment stands alone, or the format cannot be played in pieces.
+    None,
+    /// These bytes, made at import (a WAV header, `fLaC` and STREAMINFO); at most
+    /// [`PREFIX_BYTES_MAX`].
+    Bytes(Vec<u8>),
+    /// The song's own head fragments (the header pages of Ogg).
+    Head,
+}
+
+/// Everything needed to fetch a song from anyone and to know that it is right.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Manifest {
+    /// Its line in the catalogue.
+    pub song: Song,
+    /// BLAKE3-256 of the whole file.
+    pub hash: ContentHash,
+    /// Samples per second; 0 if unknown.
+    pub sample_rate: u32,
+    /// Channels; 0 if unknown.
+    pub channels: u8,
+    /// Whether its tags hold a cover picture.
+    pub picture: bool,
+    /// How to play one fragment alone.
+    pub prefix: DecoderPrefix,
+    /// The slices, from the file's first byte to its last, without gap or overlap.
+    pub fragments: Vec<Fragment>,
+}
+
+/// Why a manifest cannot be true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManifestFault {
+    /// No fragment, more than [`FRAGMENTS_MAX`], or not the number the song states.
+    Count,
+    /// A fragment is empty or above [`FRAGMENT_BYTES_MAX`].
+    Length,
+    /// The fragments together are not as long as the file.
+    Sum,
+    /// The song's id is not the beginning of the file's hash.
+    Identity,
+    /// A tag or the prefix is above its bound.
+    Tags,
+    /// The fragments begin in another order than they lie.
+    Order,
+}
+
+impl Manifest {
+    /// Checks everything that can be checked without the bytes.
+    pub fn check(&self) -> Result<(), ManifestFault> {
+        let count = self.fragments.len();
+        if count == 0 || count > FRAGMENTS_MAX || count != self.song.fragments as usize {
+            return Err(ManifestFault::Count);
+        }
+        let fits = |f: &Fragment| (1..=FRAGMENT_BYTES_MAX).contains(&(f.length as usize));
+        if !self.fragments.iter().all(fits) {
+            return Err(ManifestFault::Length);
+        }
+        if self.bytes() != self.song.bytes {
+            return Err(ManifestFault::Sum);
+        }
+        if SongId::of(&self.hash) != self.song.id {
+            return Err(ManifestFault::Identity);
+        }
+        if !self.fragments.is_sorted_by_key(|f| f.start_ms) {
+            return Err(ManifestFault::Order);
+        }
+        self.check_tags()
+    }
+
+    fn check_tags(&self) -> Result<(), ManifestFault> {
+        let song = &self.song;
+        let tags = [&song.title, &song.artist, &song.album, &song.genre];
+        let prefix = match &self.prefix {
+            DecoderPrefix::Bytes(bytes) => bytes.len(),
+            DecoderPrefix::None | DecoderPrefix::Head => 0,
+        };
+        let fits = tags.iter().all(|tag| tag.len() <= TAG_BYTES_MAX) && prefix <= PREFIX_BYTES_MAX;
+        fits.then_some(()).ok_or(ManifestFault::Tags)
+    }
+
+    /// Bytes of all fragments together.
+    pub fn bytes(&self) -> u64 {
+        self.fragments.iter().map(|f| u64::from(f.length)).sum()
+    }
+
+    /// Where fragment `index` begins in the file.
+    pub fn offset_of(&self, index: u32) -> u64 {
+        let before = &self.fragments[..self.fragments.len().min(index as usize)];
+        before.iter().map(|f| u64::from(f.length)).sum()
+    }
+
+    /// The fragment that sounds at `ms`: the last audio fragment that begins no later. A song
+    /// without sound begins at its first fragment.
+    pub fn index_at(&self, ms: u32) -> u32 {
+        let sounding = |f: &Fragment| f.part == Part::Audio && f.start_ms <= ms;
+        self.fragments.iter().rposition(sounding).unwrap_or(0) as u32
+    }
+}
+
+impl fmt::Display for ManifestFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ManifestFault::Count => "its number of fragments is wrong or out of bounds",
+            ManifestFault::Length => "a fragment is empty or above a million bytes",
+            ManifestFault::Sum => "its fragments are not as long as the file",
+            ManifestFault::Identity => "its id does not belong to the hash of the file",
+            ManifestFault::Tags => "a tag is longer than the catalogue keeps",
+            ManifestFault::Order => "its fragments begin out of order",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    fn manifest() -> Manifest {
+        let hash = ContentHash([7; 32]);
+        let part = |part, start_ms| Fragment {
+            length: 10,
+            start_ms,
+            part,
+            hash,
+        };
+        let fragments = vec![
+            part(Part::Head, 0),
+            part(Part::Audio, 0),
+            part(Part::Audio, 9_980),
+            part(Part::Tail, 15_000),
+        ];
+        Manifest {
+            song: Song {
+                id: SongId::of(&hash),
+                title: "t".into(),
+                artist: String::new(),
+                album: String::new(),
+                genre: String::new(),
+                year: 0,
+                disc: 0,
+                track: 0,
+                duration_ms: 15_000,
+                bytes: 40,
+                format: Format::Mp3,
+                fragments: 4,
+            },
+            hash,
+            sample_rate: 44_100,
+            channels: 2,
+            picture: false,
+            prefix: DecoderPrefix::None,
+            fragments,
+        }
+    }
+
+    #[test]
+    fn a_true_manifest_passes() {
+        assert_eq!(manifest().check(), Ok(()));
+    }
+
+    /// Each lie a peer could tell about a song is named.
+    #[test]
+    fn a_false_manifest_is_named() {
+        let fault = |change: fn(&mut Manifest)| {
+            let mut m = manifest();
+            change(&mut m);
+            m.check()
+        };
+        use ManifestFault::*;
+        assert_eq!(fault(|m| m.fragments.clear()), Err(Count));
+        assert_eq!(fault(|m| m.song.fragments = 3), Err(Count));
+        assert_eq!(fault(|m| m.fragments[1].length = 0), Err(Length));
+        assert_eq!(fault(|m| m.fragments[1].length = 1_000_001), Err(Length));
+        assert_eq!(fault(|m| m.song.bytes = 41), Err(Sum));
+        assert_eq!(fault(|m| m.song.id = SongId(1)), Err(Identity));
+        assert_eq!(fault(|m| m.song.title = "x".repeat(1025)), Err(Tags));
+        assert_eq!(fault(|m| m.fragments[3].start_ms = 1), Err(Order));
+    }
+
+    #[test]
+    fn a_moment_finds_its_fragment() {
+        let m = manifest();
+        assert_eq!(m.index_at(0), 1);
+        assert_eq!(m.index_at(9_979), 1);
+        assert_eq!(m.index_at(9_980), 2);
+        assert_eq!(m.index_at(u32::MAX), 2);
+        assert_eq!(m.offset_of(2), 20);
+        assert_eq!(m.offset_of(99), 40);
+    }
+
+    /// A tag is cut between characters, never inside one.
+    #[test]
+    fn a_long_tag_is_cut_at_a_character() {
+        let mut song = manifest().song;
+        song.title = "é".repeat(600);
+        song.bound_tags();
+        assert_eq!(song.title.len(), 1024);
+        song.title = alloc::format!("x{}", "é".repeat(600));
+        song.bound_tags();
+        assert_eq!(song.title.len(), 1023);
+    }
+}

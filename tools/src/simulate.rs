@@ -1,0 +1,2 @@
+//! Runs many seeds.
+fn main() {}
