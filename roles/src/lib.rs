@@ -10,4 +10,12 @@ extern crate alloc;
 
 pub mod contract;
 
+pub mod assign;
 pub mod circle;
+pub mod dns;
+pub mod jobs;
+pub mod registrar;
+pub mod requests;
+pub mod resolver;
+pub mod router;
+pub mod window;

@@ -1,0 +1,145 @@
+//! Which role a server takes that was started without one.
+//!
+//! The rule, and the small machine of a newcomer that asks for its role until a DNS node has
+//! reserved one. It never guesses: whoever reaches no DNS node waits and asks again.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::contract::chance::Chance;
+use crate::contract::message::{Letter, Message, Names};
+use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::record::{Address, Role};
+use crate::contract::time::Time;
+use crate::contract::timers::earlier;
+use crate::requests::{Desk, Outcome, Policy, Requests};
+
+/// The role that is needed most where so many data nodes and routers are there already: D R D R R,
+/// then data to routers as 2 to 3.
+pub fn needed_role(data: usize, routers: usize) -> Role {
+    let wants_data = match (data, routers) {
+        (0, _) => true,
+        (_, 0) => false,
+        (1, _) => true,
+        (data, routers) => 3 * data <= 2 * routers,
+    };
+    if wants_data { Role::Data } else { Role::Router }
+}
+
+/// How long after a failure the next attempt begins, at most.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A newcomer on its way to a role.
+#[derive(Debug)]
+pub struct Assignment {
+    dns: Vec<Address>,
+    requests: Requests<()>,
+    again: Option<Time>,
+    chance: Chance,
+}
+
+impl Assignment {
+    /// Will ask these DNS nodes, the lowest address first: joiners who ask the same node do not
+    /// all get the same role.
+    pub fn new(mut dns: Vec<Address>, mut chance: Chance) -> Self {
+        dns.sort_unstable();
+        let requests = Requests::new(Desk::Assignment, Chance::from_seed(chance.bits()));
+        Assignment {
+            dns,
+            requests,
+            again: None,
+            chance,
+        }
+    }
+
+    /// Begins to ask.
+    pub fn start(&mut self, now: Time, out: &mut Outbox) {
+        let candidates = self.dns.iter().map(|at| Peer::Node(*at)).collect();
+        let question = Message::Names(Names::Reserve);
+        self.again = None;
+        let asked = self
+            .requests
+            .ask(now, (), candidates, question, Policy::ONCE, out);
+        if asked.is_none() {
+            self.wait(now);
+        }
+    }
+
+    /// The role, once a DNS node has answered.
+    pub fn on_answer(
+        &mut self,
+        now: Time,
+        from: Peer,
+        letter: Letter,
+        out: &mut Outbox,
+    ) -> Option<Role> {
+        let outcome = self.requests.on_answer(now, from, letter, out)?;
+        if let Outcome::Answered {
+            message: Message::Names(Names::Reserved { role }),
+            ..
+        } = outcome
+        {
+            return Some(role);
+        }
+        self.wait(now);
+        None
+    }
+
+    /// A DNS node is lost.
+    pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
+        if !self.requests.on_lost(now, peer, why, out).is_empty() {
+            self.wait(now);
+        }
+    }
+
+    /// Asks again when it is time.
+    pub fn on_tick(&mut self, now: Time, out: &mut Outbox) {
+        if !self.requests.on_tick(now, out).is_empty() {
+            self.wait(now);
+        }
+        if self.again.is_some_and(|at| at <= now) {
+            self.start(now, out);
+        }
+    }
+
+    /// When [`Assignment::on_tick`] wants to run.
+    pub fn deadline(&self) -> Option<Time> {
+        earlier(self.again, self.requests.deadline())
+    }
+
+    fn wait(&mut self, now: Time) {
+        self.again = Some(now + PAUSE / 4 + self.chance.within(PAUSE * 3 / 4));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Role::{Data, Router};
+
+    /// The order of the first ten, and the ratio of the first hundred.
+    #[test]
+    fn roles_follow_two_to_three() {
+        let (mut data, mut routers, mut order) = (0, 0, Vec::new());
+        for _ in 0..100 {
+            let role = needed_role(data, routers);
+            match role {
+                Data => data += 1,
+                Router | Role::Dns => routers += 1,
+            }
+            order.push(role);
+        }
+        let ten = [
+            Data, Router, Data, Router, Router, Data, Router, Router, Data, Router,
+        ];
+        assert_eq!(order[..10], ten);
+        assert_eq!((data, routers), (40, 60));
+    }
+
+    #[test]
+    fn no_role_stays_empty_from_two_on() {
+        assert_eq!(needed_role(0, 9), Data);
+        assert_eq!(needed_role(9, 0), Router);
+        assert_eq!(needed_role(1, 1), Data);
+    }
+}

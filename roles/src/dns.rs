@@ -1,0 +1,708 @@
+//! Who is there: the records of all servers, and nobody else's.
+//!
+//! Owns the records, their deadlines and the reservations of roles. Never answers with a record
+//! whose time is over, even before the sweep has asked its server. Everything here is soft
+//! state: an empty DNS node refills from registrations and from the other DNS nodes, and says
+//! that it is not settled until it has.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::assign::needed_role;
+use crate::circle::WEIGHT_MAX;
+use crate::contract::chance::Chance;
+use crate::contract::id::{Incarnation, NodeId};
+use crate::contract::limits::RECORDS_MAX;
+use crate::contract::message::{Letter, Message, Names, Refusal};
+use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::record::{Address, Record, Role};
+use crate::contract::time::Time;
+use crate::contract::timers::{Timers, earlier};
+use crate::contract::user::Level;
+use crate::requests::{Desk, Outcome, Policy, Requests};
+
+/// How a DNS node behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Longest life of a record without renewal.
+    pub record_ttl: Duration,
+    /// Between two full exchanges with the other DNS nodes.
+    pub share_every: Duration,
+    /// How long a silent server is waited for before its expired record goes.
+    pub confirm_patience: Duration,
+    /// How long a role stays reserved for a server that does not register.
+    pub reservation: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            record_ttl: Duration::from_secs(30),
+            share_every: Duration::from_secs(5),
+            confirm_patience: Duration::from_secs(1),
+            reservation: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A DNS node's memory.
+#[derive(Debug)]
+pub struct Dns {
+    config: Config,
+    me: NodeId,
+    entries: BTreeMap<NodeId, Entry>,
+    gone: BTreeMap<NodeId, Gone>,
+    reservations: BTreeMap<NodeId, (Role, Time)>,
+    /// From here on an empty answer means that nobody is there.
+    settled_at: Time,
+    requests: Requests<Question>,
+    timers: Timers<Timer>,
+    chance: Chance,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    record: Record,
+    expires_at: Time,
+}
+
+/// A record that was taken back: another DNS node may still know it and must not bring it back.
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    incarnation: Incarnation,
+    renewals: u64,
+    until: Time,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Question {
+    Confirm(NodeId),
+    Share,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Expire(NodeId),
+    Share,
+}
+
+impl Dns {
+    /// Empty. `fresh`: this node has never run before, so that nobody can have registered with
+    /// it and an empty answer is the truth from the start.
+    pub fn new(config: Config, me: NodeId, now: Time, fresh: bool, mut chance: Chance) -> Self {
+        let settled_at = if fresh {
+            now
+        } else {
+            now + config.record_ttl / 3
+        };
+        let requests = Requests::new(Desk::Dns, Chance::from_seed(chance.bits()));
+        let mut timers = Timers::new();
+        timers.arm(Timer::Share, now);
+        Dns {
+            config,
+            me,
+            entries: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            reservations: BTreeMap::new(),
+            settled_at,
+            requests,
+            timers,
+            chance,
+        }
+    }
+
+    /// Stores this DNS node's own record; it never expires here.
+    pub fn keep_own(&mut self, now: Time, record: Record) {
+        let entry = Entry {
+            record,
+            expires_at: Time::NEVER,
+        };
+        debug_assert!(record.node == self.me && now < Time::NEVER);
+        self.entries.insert(self.me, entry);
+    }
+
+    /// The records that are valid at this moment, in order of their nodes, with what is left of
+    /// their time.
+    pub fn valid(&self, now: Time) -> impl Iterator<Item = Record> {
+        let ttl = self.config.record_ttl;
+        (self.entries.values())
+            .filter(move |entry| now < entry.expires_at)
+            .map(move |entry| Record {
+                ttl_ms: millis(entry.expires_at.since(now).min(ttl)),
+                ..entry.record
+            })
+    }
+
+    /// Answers a question to the name service.
+    pub fn on_question(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        names: Names,
+        peers: &[Address],
+        out: &mut Outbox,
+    ) {
+        match names {
+            Names::Resolve { role } => self.on_resolve(now, asker, role, out),
+            Names::Register { record } => self.on_register(now, asker, record, peers, out),
+            Names::Withdraw { record } => self.on_withdraw(now, asker, record, out),
+            Names::Share { records, pull } => self.on_share(now, asker, records, pull, out),
+            Names::Reserve => self.on_reserve(now, asker, out),
+            Names::Confirm { .. }
+            | Names::Records { .. }
+            | Names::Registered
+            | Names::Withdrawn
+            | Names::Confirmed { .. }
+            | Names::Shared { .. }
+            | Names::Reserved { .. } => out.refuse(asker, Refusal::WrongRole),
+        }
+    }
+
+    fn on_resolve(&mut self, now: Time, asker: Asker, role: Role, out: &mut Outbox) {
+        let mut records: Vec<Record> = self.valid(now).filter(|r| r.role == role).collect();
+        self.chance.shuffle(&mut records);
+        let settled = self.is_settled(now);
+        let answer = Names::Records { records, settled };
+        out.answer(asker, Message::Names(answer));
+    }
+
+    fn on_register(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        record: Record,
+        peers: &[Address],
+        out: &mut Outbox,
+    ) {
+        if let Err(why) = self.check(asker, &record) {
+            return out.refuse(asker, why);
+        }
+        let known = self.entries.contains_key(&record.node);
+        self.store(now, record);
+        if !known {
+            let Record { role, address, .. } = record;
+            out.fact(
+                Level::Info,
+                alloc::format!("registered {role} {address} node={}", record.node),
+            );
+            self.push(now, record, peers, out);
+        }
+        out.answer(asker, Message::Names(Names::Registered));
+    }
+
+    fn check(&self, asker: Asker, record: &Record) -> Result<(), Refusal> {
+        if record.node != asker.sender.node {
+            return Err(Refusal::Invalid("a server registers only itself".into()));
+        }
+        if record.node == self.me {
+            return Err(Refusal::Invalid("this DNS node has the same id".into()));
+        }
+        if record.weight > WEIGHT_MAX {
+            let why = alloc::format!("a weight is at most {WEIGHT_MAX}");
+            return Err(Refusal::Invalid(why));
+        }
+        match self.entries.get(&record.node) {
+            Some(entry) if entry.record.incarnation > record.incarnation => Err(Refusal::Outdated),
+            None if self.entries.len() >= RECORDS_MAX => Err(Refusal::Busy {
+                retry_after_ms: millis(self.config.record_ttl),
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Stores a record with the life it claims, at most our own TTL.
+    fn store(&mut self, now: Time, record: Record) {
+        let expires_at = now + record.ttl().min(self.config.record_ttl);
+        // Only one process can listen at an address: whoever registered it before is gone.
+        self.entries.retain(|node, entry| {
+            *node == record.node
+                || entry.record.address != record.address
+                || entry.expires_at == Time::NEVER
+        });
+        self.reservations.remove(&record.node);
+        self.gone.remove(&record.node);
+        self.entries
+            .insert(record.node, Entry { record, expires_at });
+        self.timers.arm(Timer::Expire(record.node), expires_at);
+    }
+
+    /// Tells the other DNS nodes of a newcomer at once, rather than at the next exchange.
+    fn push(&mut self, now: Time, record: Record, peers: &[Address], out: &mut Outbox) {
+        for peer in peers {
+            let news = Message::Names(Names::Share {
+                records: [record].into(),
+                pull: false,
+            });
+            let to = [Peer::Node(*peer)].into();
+            self.requests
+                .ask(now, Question::Share, to, news, Policy::ONCE, out);
+        }
+    }
+
+    fn on_withdraw(&mut self, now: Time, asker: Asker, record: Record, out: &mut Outbox) {
+        let node = asker.sender.node;
+        let stored = self.entries.get(&node).map(|entry| entry.record);
+        let ours = stored.is_some_and(|stored| {
+            stored.incarnation <= record.incarnation && stored.role == record.role
+        });
+        if ours && node != self.me {
+            self.entries.remove(&node);
+            self.timers.disarm(&Timer::Expire(node));
+        }
+        if self.gone.len() < RECORDS_MAX {
+            let gone = Gone {
+                incarnation: record.incarnation,
+                renewals: record.renewals,
+                until: now + self.config.record_ttl,
+            };
+            self.gone.insert(node, gone);
+        }
+        self.reservations.remove(&node);
+        out.answer(asker, Message::Names(Names::Withdrawn));
+    }
+
+    fn on_share(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        records: Vec<Record>,
+        pull: bool,
+        out: &mut Outbox,
+    ) {
+        self.merge(now, records);
+        let records = if pull {
+            self.valid(now).collect()
+        } else {
+            Vec::new()
+        };
+        out.answer(asker, Message::Names(Names::Shared { records }));
+    }
+
+    /// Takes over what another DNS node knows better: a later start, or a later renewal.
+    fn merge(&mut self, now: Time, records: Vec<Record>) {
+        self.gone.retain(|_, gone| gone.until > now);
+        for record in records.into_iter().take(RECORDS_MAX) {
+            if record.node == self.me || record.ttl_ms == 0 || record.weight > WEIGHT_MAX {
+                continue;
+            }
+            let taken_back = self.gone.get(&record.node).is_some_and(|gone| {
+                (gone.incarnation, gone.renewals) >= (record.incarnation, record.renewals)
+            });
+            let newer = match self.entries.get(&record.node) {
+                Some(entry) => record.supersedes(&entry.record),
+                None => self.entries.len() < RECORDS_MAX,
+            };
+            if newer && !taken_back {
+                self.store(now, record);
+            }
+        }
+    }
+
+    fn on_reserve(&mut self, now: Time, asker: Asker, out: &mut Outbox) {
+        if !self.is_settled(now) {
+            return out.refuse(asker, Refusal::NotReady);
+        }
+        self.reservations
+            .retain(|node, (_, until)| *until > now && *node != asker.sender.node);
+        let taken = |wanted: Role| {
+            let there = self.valid(now).filter(|r| r.role == wanted);
+            let others = there.filter(|r| r.node != asker.sender.node).count();
+            let coming = self.reservations.values();
+            others + coming.filter(|(role, _)| *role == wanted).count()
+        };
+        let role = needed_role(taken(Role::Data), taken(Role::Router));
+        if self.reservations.len() < RECORDS_MAX {
+            let until = now + self.config.reservation;
+            self.reservations.insert(asker.sender.node, (role, until));
+        }
+        out.answer(asker, Message::Names(Names::Reserved { role }));
+    }
+
+    fn is_settled(&self, now: Time) -> bool {
+        self.settled_at <= now
+    }
+
+    /// Takes an answer of a server that was asked whether it lives, or of another DNS node.
+    pub fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
+        if let Some(outcome) = self.requests.on_answer(now, from, letter, out) {
+            self.conclude(now, outcome, out);
+        }
+    }
+
+    /// A peer is lost.
+    pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
+        for outcome in self.requests.on_lost(now, peer, why, out) {
+            self.conclude(now, outcome, out);
+        }
+    }
+
+    /// Sweeps expired records, exchanges with the other DNS nodes.
+    pub fn on_tick(&mut self, now: Time, peers: &[Address], out: &mut Outbox) {
+        for outcome in self.requests.on_tick(now, out) {
+            self.conclude(now, outcome, out);
+        }
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Expire(node) => self.confirm(now, node, out),
+                Timer::Share => self.share(now, peers, out),
+            }
+        }
+    }
+
+    /// When [`Dns::on_tick`] wants to run.
+    pub fn deadline(&self) -> Option<Time> {
+        earlier(self.timers.next(), self.requests.deadline())
+    }
+
+    /// Asks the server behind an expired record whether it lives. All such questions are in
+    /// flight at once: fifty dead hosts cost one patience, not fifty.
+    fn confirm(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let Some(entry) = self.entries.get(&node) else {
+            return;
+        };
+        let Record { address, role, .. } = entry.record;
+        let question = Message::Names(Names::Confirm { role });
+        let patience = self.config.confirm_patience;
+        let policy = Policy {
+            deadline: patience,
+            attempt: patience,
+            rounds: 1,
+        };
+        let to = [Peer::Node(address)].into();
+        let asked = self
+            .requests
+            .ask(now, Question::Confirm(node), to, question, policy, out);
+        if asked.is_none() {
+            self.timers.arm(Timer::Expire(node), now + patience);
+        }
+    }
+
+    fn share(&mut self, now: Time, peers: &[Address], out: &mut Outbox) {
+        let every = self.config.share_every;
+        self.timers.arm(
+            Timer::Share,
+            now + every * 3 / 4 + self.chance.within(every / 2),
+        );
+        for peer in peers {
+            let records = self.valid(now).collect();
+            let ours = Message::Names(Names::Share {
+                records,
+                pull: true,
+            });
+            let to = [Peer::Node(*peer)].into();
+            self.requests
+                .ask(now, Question::Share, to, ours, Policy::ONCE, out);
+        }
+    }
+
+    fn conclude(&mut self, now: Time, outcome: Outcome<Question>, out: &mut Outbox) {
+        match outcome {
+            Outcome::Answered {
+                purpose: Question::Confirm(node),
+                message: Message::Names(Names::Confirmed { record }),
+                ..
+            } if record.node == node => self.store(now, record),
+            Outcome::Answered {
+                purpose: Question::Confirm(node),
+                ..
+            } => self.drop_expired(now, node, "it no longer serves this", out),
+            Outcome::GaveUp {
+                purpose: Question::Confirm(node),
+                lost,
+                ..
+            } => {
+                let why = lost.map_or("it does not answer".into(), |lost| lost.to_string());
+                self.drop_expired(now, node, &why, out);
+            }
+            Outcome::Answered {
+                purpose: Question::Share,
+                message: Message::Names(Names::Shared { records }),
+                ..
+            } => {
+                let learned = records.iter().any(|r| r.role != Role::Dns);
+                self.merge(now, records);
+                if learned {
+                    self.settled_at = self.settled_at.min(now);
+                }
+            }
+            Outcome::Answered {
+                purpose: Question::Share,
+                ..
+            }
+            | Outcome::GaveUp {
+                purpose: Question::Share,
+                ..
+            } => (), // The next exchange tries again.
+        }
+    }
+
+    /// Removes a record whose server is gone, unless it has registered while it was asked.
+    fn drop_expired(&mut self, now: Time, node: NodeId, why: &str, out: &mut Outbox) {
+        let Some(entry) = self.entries.get(&node) else {
+            return;
+        };
+        if now < entry.expires_at {
+            return;
+        }
+        let Record { role, address, .. } = entry.record;
+        let line: String = alloc::format!("dropped {role} {address} node={node}: {why}");
+        out.fact(Level::Info, line);
+        self.entries.remove(&node);
+    }
+}
+
+/// Whole milliseconds, rounded up: a record is never served as already over.
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::id::RequestId;
+    use crate::contract::message::Kind;
+    use crate::contract::node::{Action, Sender};
+    use crate::contract::record::Features;
+    use alloc::vec;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_secs(seconds)
+    }
+
+    fn addr(n: u8) -> Address {
+        Address(([127, 0, 0, n], 7700).into())
+    }
+
+    fn record(n: u8, role: Role) -> Record {
+        Record {
+            role,
+            node: NodeId(u128::from(n)),
+            incarnation: Incarnation(1),
+            renewals: 1,
+            address: addr(n),
+            features: Features::default(),
+            weight: 1,
+            ttl_ms: 30_000,
+        }
+    }
+
+    fn asker(n: u8) -> Asker {
+        Asker {
+            sender: Sender {
+                peer: Peer::Node(addr(n)),
+                node: NodeId(u128::from(n)),
+                incarnation: Incarnation(1),
+            },
+            id: RequestId(1),
+            until: at(1_000),
+        }
+    }
+
+    struct World {
+        dns: Dns,
+        out: Outbox,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let chance = Chance::from_seed(1);
+            let dns = Dns::new(Config::default(), NodeId(200), at(0), true, chance);
+            World {
+                dns,
+                out: Outbox::new(),
+            }
+        }
+
+        fn ask(&mut self, now: Time, who: u8, names: Names) -> Message {
+            self.dns
+                .on_question(now, asker(who), names, &[], &mut self.out);
+            self.answer()
+        }
+
+        fn answer(&mut self) -> Message {
+            while let Some(action) = self.out.pop() {
+                if let Action::Send { letter, .. } = action
+                    && letter.kind == (Kind::Answer { more: false })
+                {
+                    return letter.message;
+                }
+            }
+            panic!("no answer");
+        }
+
+        fn register(&mut self, now: Time, record: Record) -> Message {
+            let who = record.node.0 as u8;
+            self.ask(now, who, Names::Register { record })
+        }
+
+        fn resolve(&mut self, now: Time, role: Role) -> Vec<Record> {
+            match self.ask(now, 99, Names::Resolve { role }) {
+                Message::Names(Names::Records { records, .. }) => records,
+                other => panic!("no records but {other:?}"),
+            }
+        }
+
+        fn reserve(&mut self, now: Time, who: u8) -> Message {
+            self.ask(now, who, Names::Reserve)
+        }
+
+        /// The sweep's questions, with their numbers.
+        fn sweep(&mut self, now: Time) -> Vec<(Peer, RequestId)> {
+            self.dns.on_tick(now, &[], &mut self.out);
+            let mut asked = vec![];
+            while let Some(action) = self.out.pop() {
+                if let Action::Send { to, letter } = action {
+                    asked.push((to, letter.id));
+                }
+            }
+            asked
+        }
+    }
+
+    const REGISTERED: Message = Message::Names(Names::Registered);
+
+    /// A record nobody renewed leaves the answers at its deadline, not at the next sweep.
+    #[test]
+    fn expired_record_is_not_served() {
+        let mut world = World::new();
+        world.register(at(0), record(1, Role::Data));
+
+        assert_eq!(world.resolve(at(29), Role::Data).len(), 1);
+        assert_eq!(world.resolve(at(30), Role::Data), []);
+    }
+
+    #[test]
+    fn a_remaining_life_is_told() {
+        let mut world = World::new();
+        world.register(at(0), record(1, Role::Data));
+        assert_eq!(world.resolve(at(20), Role::Data)[0].ttl_ms, 10_000);
+    }
+
+    /// The server behind an expired record is asked and renews it with its answer.
+    #[test]
+    fn a_sweep_renews_who_answers() {
+        let mut world = World::new();
+        world.register(at(0), record(1, Role::Data));
+        let asked = world.sweep(at(30));
+        assert_eq!(asked.len(), 1);
+        let letter = Letter {
+            id: asked[0].1,
+            kind: Kind::Answer { more: false },
+            message: Message::Names(Names::Confirmed {
+                record: record(1, Role::Data),
+            }),
+            body: vec![],
+        };
+        world
+            .dns
+            .on_answer(at(30), asked[0].0, letter, &mut world.out);
+        assert_eq!(world.resolve(at(59), Role::Data).len(), 1);
+    }
+
+    /// Fifty dead hosts cost one patience; a registration meanwhile is kept.
+    #[test]
+    fn a_sweep_of_fifty_dead_hosts_takes_one_patience() {
+        let mut world = World::new();
+        for n in 1..=50 {
+            world.register(at(0), record(n, Role::Data));
+        }
+        assert_eq!(world.sweep(at(30)).len(), 50);
+        world.register(at(30), record(7, Role::Data));
+        world.sweep(at(31));
+        assert_eq!(world.dns.entries.len(), 1);
+        assert_eq!(world.resolve(at(31), Role::Data).len(), 1);
+    }
+
+    #[test]
+    fn roles_are_reserved_for_joiners_at_once() {
+        let mut world = World::new();
+        let roles: Vec<Message> = (1..=10).map(|n| world.reserve(at(0), n)).collect();
+        let data = Message::Names(Names::Reserved { role: Role::Data });
+        assert_eq!(roles.iter().filter(|m| **m == data).count(), 4);
+        // The same joiner asking again does not count twice.
+        assert_eq!(world.reserve(at(1), 1), data);
+        // A reservation nobody registered for ends.
+        assert_eq!(world.reserve(at(31), 50), data);
+    }
+
+    #[test]
+    fn a_restarted_dns_does_not_claim_that_nobody_is_there() {
+        let chance = Chance::from_seed(1);
+        let mut world = World::new();
+        world.dns = Dns::new(Config::default(), NodeId(200), at(0), false, chance);
+        let unsettled = Message::Names(Names::Records {
+            records: vec![],
+            settled: false,
+        });
+        let resolve = Names::Resolve { role: Role::Data };
+        assert_eq!(world.ask(at(1), 9, resolve), unsettled);
+        assert_eq!(world.reserve(at(1), 9), Message::Refused(Refusal::NotReady));
+        assert_eq!(
+            world.reserve(at(10), 9),
+            Message::Names(Names::Reserved { role: Role::Data })
+        );
+    }
+
+    #[test]
+    fn a_server_registers_only_itself_and_only_its_latest_start() {
+        let mut world = World::new();
+        let record = record(1, Role::Data);
+        let foreign = world.ask(at(0), 2, Names::Register { record });
+        assert!(matches!(foreign, Message::Refused(Refusal::Invalid(_))));
+        let later = Record {
+            incarnation: Incarnation(2),
+            ..record
+        };
+        assert_eq!(world.register(at(0), later), REGISTERED);
+        let outdated = world.register(at(1), record);
+        assert_eq!(outdated, Message::Refused(Refusal::Outdated));
+    }
+
+    /// A node that lost its disk comes back under another id at the same address.
+    #[test]
+    fn one_address_has_one_record() {
+        let mut world = World::new();
+        world.register(at(0), record(1, Role::Data));
+        let reborn = Record {
+            node: NodeId(5),
+            ..record(1, Role::Data)
+        };
+        world.register(at(1), reborn);
+        assert_eq!(world.resolve(at(1), Role::Data).len(), 1);
+    }
+
+    #[test]
+    fn what_was_withdrawn_stays_gone() {
+        let mut world = World::new();
+        let record = record(1, Role::Data);
+        world.register(at(0), record);
+        world.ask(at(1), 1, Names::Withdraw { record });
+        let share = |renewals| Names::Share {
+            records: vec![Record { renewals, ..record }],
+            pull: false,
+        };
+        world.ask(at(2), 9, share(1));
+        assert_eq!(world.resolve(at(2), Role::Data), []);
+        world.ask(at(3), 9, share(2));
+        assert_eq!(world.resolve(at(3), Role::Data).len(), 1);
+    }
+
+    /// Two DNS nodes that tell each other of a dead server cannot keep it alive.
+    #[test]
+    fn sharing_does_not_prolong_a_record() {
+        let mut world = World::new();
+        let record = record(1, Role::Data);
+        world.register(at(0), record);
+        world.ask(
+            at(29),
+            9,
+            Names::Share {
+                records: vec![record],
+                pull: false,
+            },
+        );
+        assert_eq!(world.resolve(at(30), Role::Data), []);
+    }
+}

@@ -1,0 +1,638 @@
+//! Questions in flight: to whom, until when, and whom to ask next.
+//!
+//! Owns the retry policy of every role. A failed attempt goes elsewhere first: the candidates are
+//! asked in turn, and only a whole round of failures waits (full jitter, doubling). An attempt
+//! that is merely late stays open beside the next one, and its answer still counts. What an
+//! answer means, and what to do when nobody is left, is the asking role's business.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::contract::chance::Chance;
+use crate::contract::id::RequestId;
+use crate::contract::limits::QUESTIONS_ASKED_MAX;
+use crate::contract::message::{Kind, Letter, Message, Refusal};
+use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::time::Time;
+use crate::contract::timers::Timers;
+
+/// Which part of a node a question or job belongs to: it stands in the top byte of the number, so
+/// that an answer finds its asker and numbers never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Desk {
+    /// Registration with the DNS nodes.
+    Registrar = 1,
+    /// Names to addresses.
+    Resolver = 2,
+    /// A DNS node.
+    Dns = 3,
+    /// A data node's own answers.
+    Data = 4,
+    /// A data node telling the routers what it keeps.
+    Announcer = 5,
+    /// A data node making copies.
+    Copies = 6,
+    /// A server asking for its role.
+    Assignment = 7,
+    /// A client.
+    Client = 8,
+}
+
+impl Desk {
+    /// The desk a number was given out by.
+    pub fn of(number: u64) -> Option<Self> {
+        [
+            Desk::Registrar,
+            Desk::Resolver,
+            Desk::Dns,
+            Desk::Data,
+            Desk::Announcer,
+            Desk::Copies,
+            Desk::Assignment,
+            Desk::Client,
+        ]
+        .into_iter()
+        .find(|desk| *desk as u64 == number >> 56)
+    }
+
+    /// The number after `count` others of this desk.
+    pub fn number(self, count: u64) -> u64 {
+        (self as u64) << 56 | count
+    }
+}
+
+/// How patient a question is.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// When to give up.
+    pub deadline: Duration,
+    /// How long one candidate may take before the next is asked beside it.
+    pub attempt: Duration,
+    /// How many rounds over the candidates: 1 never asks anyone twice.
+    pub rounds: u32,
+}
+
+impl Policy {
+    /// A short question to a group: half a second each, a few rounds.
+    pub const GROUP: Policy = Policy {
+        deadline: Duration::from_secs(5),
+        attempt: Duration::from_millis(500),
+        rounds: 4,
+    };
+
+    /// A short question to one node, asked again by its own period, not by retries.
+    pub const ONCE: Policy = Policy {
+        deadline: Duration::from_secs(2),
+        attempt: Duration::from_secs(2),
+        rounds: 1,
+    };
+}
+
+/// What became of a question.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome<P> {
+    /// An answer; `more` of them follow if it says so.
+    Answered {
+        /// What it was asked for.
+        purpose: P,
+        /// Who answered.
+        from: Peer,
+        /// The answer, never a refusal that another candidate might not give.
+        message: Message,
+        /// The bytes behind it.
+        body: Vec<u8>,
+        /// Whether more follow.
+        more: bool,
+    },
+    /// Nobody answered in time, or everyone asked refused.
+    GaveUp {
+        /// What it was asked for.
+        purpose: P,
+        /// The last refusal heard.
+        refusal: Option<Refusal>,
+        /// The last loss seen.
+        lost: Option<Lost>,
+    },
+}
+
+/// A part's questions in flight.
+#[derive(Debug)]
+pub struct Requests<P> {
+    desk: Desk,
+    asked: BTreeMap<RequestId, Asked<P>>,
+    timers: Timers<(RequestId, Due)>,
+    budget: Budget,
+    chance: Chance,
+    count: u64,
+}
+
+#[derive(Debug)]
+struct Asked<P> {
+    purpose: P,
+    /// None once it has been sent with a body, which is not kept for a second sending.
+    message: Option<Message>,
+    candidates: Vec<Peer>,
+    /// Index of the next candidate, counted on over the rounds.
+    turn: usize,
+    rounds: u32,
+    /// Asked and neither failed nor answered.
+    open: Vec<Peer>,
+    attempt: Duration,
+    until: Time,
+    refusal: Option<Refusal>,
+    lost: Option<Lost>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// The candidate is late, or the wait between rounds is over.
+    Attempt,
+    /// The patience is over.
+    Deadline,
+}
+
+impl<P: Clone> Requests<P> {
+    /// Nothing asked yet.
+    pub fn new(desk: Desk, chance: Chance) -> Self {
+        Requests {
+            desk,
+            asked: BTreeMap::new(),
+            timers: Timers::new(),
+            budget: Budget::default(),
+            chance,
+            count: 0,
+        }
+    }
+
+    /// Asks the candidates in the order given. None: too much is asked already, or there is
+    /// nobody to ask; the purpose is dropped.
+    pub fn ask(
+        &mut self,
+        now: Time,
+        purpose: P,
+        candidates: Vec<Peer>,
+        message: Message,
+        policy: Policy,
+        out: &mut Outbox,
+    ) -> Option<RequestId> {
+        if candidates.is_empty() {
+            return None;
+        }
+        let asked = Asked {
+            purpose,
+            message: Some(message),
+            candidates,
+            turn: 0,
+            rounds: policy.rounds,
+            open: Vec::new(),
+            attempt: policy.attempt,
+            until: now + policy.deadline,
+            refusal: None,
+            lost: None,
+        };
+        let id = self.admit(asked)?;
+        self.budget.earn();
+        self.attempt(now, id, out);
+        Some(id)
+    }
+
+    /// Asks one peer once, with bytes behind the question.
+    pub fn ask_with(
+        &mut self,
+        now: Time,
+        purpose: P,
+        to: Peer,
+        (message, body): (Message, Vec<u8>),
+        patience: Duration,
+        out: &mut Outbox,
+    ) -> Option<RequestId> {
+        let asked = Asked {
+            purpose,
+            message: None,
+            candidates: alloc::vec![to],
+            turn: 1,
+            rounds: 1,
+            open: alloc::vec![to],
+            attempt: patience,
+            until: now + patience,
+            refusal: None,
+            lost: None,
+        };
+        let id = self.admit(asked)?;
+        out.ask(to, id, patience, message, body);
+        Some(id)
+    }
+
+    fn admit(&mut self, asked: Asked<P>) -> Option<RequestId> {
+        if self.asked.len() >= QUESTIONS_ASKED_MAX {
+            return None;
+        }
+        self.count += 1;
+        let id = RequestId(self.desk.number(self.count));
+        self.timers.arm((id, Due::Deadline), asked.until);
+        self.asked.insert(id, asked);
+        Some(id)
+    }
+
+    /// Asks one more candidate beside those asked already, if the retry budget allows it.
+    pub fn hedge(&mut self, now: Time, id: RequestId, out: &mut Outbox) {
+        if self.asked.contains_key(&id) && self.budget.spend() {
+            self.attempt(now, id, out);
+        }
+    }
+
+    /// Forgets a question; its answer will find nobody.
+    pub fn cancel(&mut self, id: RequestId) {
+        self.asked.remove(&id);
+        self.timers.disarm(&(id, Due::Attempt));
+        self.timers.disarm(&(id, Due::Deadline));
+    }
+
+    /// How many questions are in flight.
+    pub fn len(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// Whether nothing is in flight.
+    pub fn is_empty(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    /// Takes an answer. None: nobody here asked that peer for it, or another candidate is asked
+    /// because of it.
+    pub fn on_answer(
+        &mut self,
+        now: Time,
+        from: Peer,
+        letter: Letter,
+        out: &mut Outbox,
+    ) -> Option<Outcome<P>> {
+        let Kind::Answer { more } = letter.kind else {
+            return None;
+        };
+        let asked = self.asked.get_mut(&letter.id)?;
+        if !asked.candidates.contains(&from) {
+            return None;
+        }
+        if let Message::Refused(why) = &letter.message
+            && !why.is_final()
+        {
+            asked.refusal = Some(why.clone());
+            return self.fail_attempt(now, letter.id, from, out);
+        }
+        let purpose = asked.purpose.clone();
+        if more {
+            // A stream of answers has begun: whoever sends it is asked alone from here on.
+            asked.turn = usize::MAX;
+            self.timers.disarm(&(letter.id, Due::Attempt));
+        } else {
+            self.cancel(letter.id);
+        }
+        Some(Outcome::Answered {
+            purpose,
+            from,
+            message: letter.message,
+            body: letter.body,
+            more,
+        })
+    }
+
+    /// Moves every question that waited for `peer` on to its next candidate.
+    pub fn on_lost(
+        &mut self,
+        now: Time,
+        peer: Peer,
+        why: Lost,
+        out: &mut Outbox,
+    ) -> Vec<Outcome<P>> {
+        let waiting = |asked: &Asked<P>| asked.open.contains(&peer);
+        let ids: Vec<RequestId> = (self.asked.iter())
+            .filter(|(_, asked)| waiting(asked))
+            .map(|(id, _)| *id)
+            .collect();
+        let mut outcomes = Vec::new();
+        for id in ids {
+            if let Some(asked) = self.asked.get_mut(&id) {
+                // That it was dialled in vain a moment ago says less than why it was in vain.
+                if why != Lost::Backoff || asked.lost.is_none() {
+                    asked.lost = Some(why);
+                }
+            }
+            outcomes.extend(self.fail_attempt(now, id, peer, out));
+        }
+        outcomes
+    }
+
+    /// Asks the next candidates of late questions, gives up those whose time is over.
+    pub fn on_tick(&mut self, now: Time, out: &mut Outbox) -> Vec<Outcome<P>> {
+        let mut outcomes = Vec::new();
+        while let Some((id, due)) = self.timers.pop_due(now) {
+            match due {
+                Due::Deadline => outcomes.extend(self.give_up(id)),
+                Due::Attempt => self.on_late(now, id, out),
+            }
+        }
+        outcomes
+    }
+
+    /// When [`Requests::on_tick`] wants to run.
+    pub fn deadline(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Nobody has answered yet: the next candidate is asked beside the late one. Only this way
+    /// of asking again adds load where there may be too much already, so only it is budgeted.
+    fn on_late(&mut self, now: Time, id: RequestId, out: &mut Outbox) {
+        let Some(asked) = self.asked.get(&id) else {
+            return;
+        };
+        if asked.open.is_empty() || self.budget.spend() {
+            self.attempt(now, id, out);
+        } else {
+            self.timers.arm((id, Due::Attempt), now + asked.attempt);
+        }
+    }
+
+    fn attempt(&mut self, now: Time, id: RequestId, out: &mut Outbox) {
+        let Some(asked) = self.asked.get_mut(&id) else {
+            return;
+        };
+        let Some(message) = &asked.message else {
+            return;
+        };
+        if asked.turn >= asked.candidates.len() * asked.rounds as usize {
+            return;
+        }
+        let peer = asked.candidates[asked.turn % asked.candidates.len()];
+        asked.turn += 1;
+        if !asked.open.contains(&peer) {
+            asked.open.push(peer);
+        }
+        out.ask(peer, id, asked.until - now, message.clone(), Vec::new());
+        self.timers.arm((id, Due::Attempt), now + asked.attempt);
+    }
+
+    /// One candidate has failed: the next is asked at once, or after a pause if all have.
+    fn fail_attempt(
+        &mut self,
+        now: Time,
+        id: RequestId,
+        peer: Peer,
+        out: &mut Outbox,
+    ) -> Option<Outcome<P>> {
+        let asked = self.asked.get_mut(&id)?;
+        asked.open.retain(|other| *other != peer);
+        let count = asked.candidates.len();
+        let exhausted = asked.message.is_none() || asked.turn >= count * asked.rounds as usize;
+        if exhausted {
+            return asked.open.is_empty().then(|| self.give_up(id)).flatten();
+        }
+        if !asked.turn.is_multiple_of(count) {
+            self.attempt(now, id, out);
+        } else if asked.open.is_empty() {
+            let round = (asked.turn / count) as u32;
+            let pause = round_pause(round, &mut self.chance);
+            self.timers.arm((id, Due::Attempt), now + pause);
+        }
+        None
+    }
+
+    fn give_up(&mut self, id: RequestId) -> Option<Outcome<P>> {
+        let asked = self.asked.remove(&id)?;
+        self.timers.disarm(&(id, Due::Attempt));
+        self.timers.disarm(&(id, Due::Deadline));
+        Some(Outcome::GaveUp {
+            purpose: asked.purpose,
+            refusal: asked.refusal,
+            lost: asked.lost,
+        })
+    }
+}
+
+/// The wait after `round` rounds of failures: full jitter over 100 ms, doubling to 2 s. The floor
+/// lets the host's dial backoff pass, or every second round would fail for nothing.
+fn round_pause(round: u32, chance: &mut Chance) -> Duration {
+    let longest = Duration::from_millis(100 << round.min(5)).min(Duration::from_secs(2));
+    longest / 2 + chance.within(longest / 2)
+}
+
+impl Refusal {
+    /// Whether everyone else would say the same.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Refusal::Ambiguous(_) | Refusal::Invalid(_) | Refusal::Outdated => true,
+            Refusal::Busy { .. }
+            | Refusal::NotFound
+            | Refusal::WrongRole
+            | Refusal::NotReady
+            | Refusal::ShuttingDown
+            | Refusal::DiskFull
+            | Refusal::Broken(_) => false,
+        }
+    }
+}
+
+/// Lets one question in ten be asked a second time while the first candidate may still be at
+/// work, so that a slow group is not drowned by its askers (Dean and Barroso, "The Tail at
+/// Scale"). A small stock lets a lone question be retried.
+#[derive(Debug)]
+struct Budget {
+    tenths: u32,
+}
+
+const BUDGET_TENTHS_MAX: u32 = 100;
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget {
+            tenths: BUDGET_TENTHS_MAX,
+        }
+    }
+}
+
+impl Budget {
+    fn earn(&mut self) {
+        self.tenths = (self.tenths + 1).min(BUDGET_TENTHS_MAX);
+    }
+
+    fn spend(&mut self) -> bool {
+        let enough = self.tenths >= 10;
+        self.tenths -= if enough { 10 } else { 0 };
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::message::Names;
+    use crate::contract::node::Action;
+    use crate::contract::record::Address;
+    use alloc::vec;
+
+    const QUESTION: Message = Message::Names(Names::Reserve);
+    const ANSWER: Message = Message::Names(Names::Registered);
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn peer(n: u8) -> Peer {
+        Peer::Node(Address(([127, 0, 0, n], 7700).into()))
+    }
+
+    fn requests() -> Requests<&'static str> {
+        Requests::new(Desk::Client, Chance::from_seed(1))
+    }
+
+    fn asked(out: &mut Outbox) -> Vec<(Peer, RequestId)> {
+        let mut sent = vec![];
+        while let Some(action) = out.pop() {
+            if let Action::Send { to, letter } = action {
+                sent.push((to, letter.id));
+            }
+        }
+        sent
+    }
+
+    fn answer(id: RequestId, message: Message) -> Letter {
+        Letter {
+            id,
+            kind: Kind::Answer { more: false },
+            message,
+            body: vec![],
+        }
+    }
+
+    fn begin(candidates: &[u8], policy: Policy) -> (Requests<&'static str>, Outbox, RequestId) {
+        let (mut requests, mut out) = (requests(), Outbox::new());
+        let peers = candidates.iter().map(|n| peer(*n)).collect();
+        let id = requests.ask(at(0), "why", peers, QUESTION, policy, &mut out);
+        assert_eq!(asked(&mut out).len(), 1);
+        (requests, out, id.expect("candidates were given"))
+    }
+
+    #[test]
+    fn the_first_answer_wins_and_the_second_finds_nobody() {
+        let (mut requests, mut out, id) = begin(&[1, 2], Policy::GROUP);
+        let got = requests.on_answer(at(1), peer(1), answer(id, ANSWER), &mut out);
+        assert!(matches!(
+            got,
+            Some(Outcome::Answered { purpose: "why", .. })
+        ));
+        let again = requests.on_answer(at(2), peer(1), answer(id, ANSWER), &mut out);
+        assert_eq!(again, None);
+        assert_eq!(requests.deadline(), None);
+    }
+
+    /// An answer from somebody who was not asked is not an answer.
+    #[test]
+    fn a_stranger_cannot_answer() {
+        let (mut requests, mut out, id) = begin(&[1], Policy::GROUP);
+        let got = requests.on_answer(at(1), peer(9), answer(id, ANSWER), &mut out);
+        assert_eq!(got, None);
+        assert_eq!(requests.len(), 1);
+    }
+
+    #[test]
+    fn a_lost_peer_sends_the_question_elsewhere_at_once() {
+        let (mut requests, mut out, id) = begin(&[1, 2], Policy::GROUP);
+        assert_eq!(
+            requests.on_lost(at(1), peer(1), Lost::Reset, &mut out),
+            vec![]
+        );
+        assert_eq!(asked(&mut out), vec![(peer(2), id)]);
+    }
+
+    /// A whole round of failures waits before it begins again with the same number, so that
+    /// whoever did the work already answers from its window.
+    #[test]
+    fn a_failed_round_pauses_then_repeats_the_number() {
+        let (mut requests, mut out, id) = begin(&[1, 2], Policy::GROUP);
+        requests.on_lost(at(1), peer(1), Lost::Reset, &mut out);
+        requests.on_lost(at(1), peer(2), Lost::Reset, &mut out);
+        assert_eq!(asked(&mut out), vec![(peer(2), id)]);
+        let due = requests.deadline().expect("a pause");
+        assert!(due > at(1) && due <= at(301));
+        requests.on_tick(due, &mut out);
+        assert_eq!(asked(&mut out), vec![(peer(1), id)]);
+    }
+
+    /// Late is not lost: the slow one's answer still counts.
+    #[test]
+    fn a_late_candidate_may_still_answer() {
+        let (mut requests, mut out, id) = begin(&[1, 2], Policy::GROUP);
+        requests.on_tick(at(500), &mut out);
+        assert_eq!(asked(&mut out), vec![(peer(2), id)]);
+        let got = requests.on_answer(at(600), peer(1), answer(id, ANSWER), &mut out);
+        assert!(matches!(got, Some(Outcome::Answered { .. })));
+    }
+
+    #[test]
+    fn a_refusal_others_might_not_give_goes_elsewhere() {
+        let (mut requests, mut out, id) = begin(&[1, 2], Policy::ONCE);
+        let refused = |why| answer(id, Message::Refused(why));
+        let busy = Refusal::Busy { retry_after_ms: 1 };
+        assert_eq!(
+            requests.on_answer(at(1), peer(1), refused(busy), &mut out),
+            None
+        );
+        assert_eq!(asked(&mut out), vec![(peer(2), id)]);
+        let got = requests.on_answer(at(2), peer(2), refused(Refusal::NotFound), &mut out);
+        assert_eq!(
+            got,
+            Some(Outcome::GaveUp {
+                purpose: "why",
+                refusal: Some(Refusal::NotFound),
+                lost: None
+            })
+        );
+    }
+
+    #[test]
+    fn a_final_refusal_is_an_answer() {
+        let (mut requests, mut out, id) = begin(&[1, 2], Policy::GROUP);
+        let refused = answer(id, Message::Refused(Refusal::Ambiguous(vec![])));
+        let got = requests.on_answer(at(1), peer(1), refused, &mut out);
+        assert!(matches!(got, Some(Outcome::Answered { .. })));
+        assert_eq!(asked(&mut out), vec![]);
+    }
+
+    #[test]
+    fn patience_ends_at_the_deadline() {
+        let (mut requests, mut out, _) = begin(&[1], Policy::GROUP);
+        requests.on_lost(at(1), peer(1), Lost::ConnectRefused, &mut out);
+        let outcomes = requests.on_tick(at(5_000), &mut out);
+        assert!(matches!(
+            outcomes[..],
+            [Outcome::GaveUp {
+                lost: Some(Lost::ConnectRefused),
+                ..
+            }]
+        ));
+        assert!(requests.is_empty());
+    }
+
+    /// A hundred late questions make no hundred second ones: the budget holds.
+    #[test]
+    fn late_questions_do_not_double_the_load() {
+        let (mut requests, mut out) = (requests(), Outbox::new());
+        for _ in 0..100 {
+            let both = vec![peer(1), peer(2)];
+            requests.ask(at(0), "q", both, QUESTION, Policy::GROUP, &mut out);
+        }
+        asked(&mut out);
+        requests.on_tick(at(500), &mut out);
+        assert_eq!(asked(&mut out).len(), 10);
+    }
+
+    #[test]
+    fn questions_in_flight_are_bounded() {
+        let (mut requests, mut out) = (requests(), Outbox::new());
+        let mut ask = || requests.ask(at(0), "q", vec![peer(1)], QUESTION, Policy::ONCE, &mut out);
+        assert!((0..QUESTIONS_ASKED_MAX).all(|_| ask().is_some()));
+        assert_eq!(ask(), None);
+    }
+}

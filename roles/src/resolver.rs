@@ -1,0 +1,336 @@
+//! Names to addresses, from the asking side.
+//!
+//! Owns what this node knows of each group: the records a DNS node gave, for as long as they
+//! were said to be valid, and after that as the last thing known. A dead DNS therefore stops
+//! nobody who has resolved before. Groups that are watched are resolved again by themselves.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::contract::chance::Chance;
+use crate::contract::limits::RECORDS_MAX;
+use crate::contract::message::{Letter, Message, Names};
+use crate::contract::node::{Action, Lost, Outbox, Peer};
+use crate::contract::record::{Address, Record, Role};
+use crate::contract::time::Time;
+use crate::contract::timers::{Timers, earlier};
+use crate::requests::{Desk, Outcome, Policy, Requests};
+
+/// Most DNS nodes asked: more would not make the name service more available.
+const DNS_MAX: usize = 16;
+
+/// How a resolver behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// DNS nodes given by the user; more are learned from them.
+    pub dns: Vec<Address>,
+    /// Groups kept fresh without being asked for.
+    pub watched: Vec<Role>,
+    /// Longest time a watched group's records are used without asking again.
+    pub refresh: Duration,
+}
+
+/// What became of a look-up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The group.
+    pub role: Role,
+    /// None: the records are fresh. Otherwise no DNS node answered, the last one for this reason.
+    pub failed: Option<Lost>,
+}
+
+/// What this node knows of each group.
+#[derive(Debug)]
+pub struct Resolver {
+    config: Config,
+    learned: Vec<Address>,
+    groups: BTreeMap<Role, Group>,
+    requests: Requests<Role>,
+    timers: Timers<Role>,
+    chance: Chance,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    records: Vec<Record>,
+    good_until: Time,
+    asking: bool,
+}
+
+impl Resolver {
+    /// Knows the DNS nodes of the configuration and nothing else.
+    pub fn new(config: Config, mut chance: Chance) -> Self {
+        let requests = Requests::new(Desk::Resolver, Chance::from_seed(chance.bits()));
+        Resolver {
+            config,
+            learned: Vec::new(),
+            groups: BTreeMap::new(),
+            requests,
+            timers: Timers::new(),
+            chance,
+        }
+    }
+
+    /// Begins to watch.
+    pub fn start(&mut self, now: Time, out: &mut Outbox) {
+        for role in self.config.watched.clone() {
+            self.resolve(now, role, out);
+        }
+    }
+
+    /// Every DNS node known, those given by the user first.
+    pub fn dns(&self) -> impl Iterator<Item = Address> {
+        self.config.dns.iter().chain(&self.learned).copied()
+    }
+
+    /// The group's records as last heard, possibly over their time.
+    pub fn records(&self, role: Role) -> &[Record] {
+        self.groups.get(&role).map_or(&[], |group| &group.records)
+    }
+
+    /// Whether the group's records are within their time.
+    pub fn is_fresh(&self, now: Time, role: Role) -> bool {
+        (self.groups.get(&role)).is_some_and(|group| now < group.good_until)
+    }
+
+    /// Remembers records from an earlier run, if nothing better is known.
+    pub fn remember(&mut self, role: Role, records: Vec<Record>, out: &mut Outbox) {
+        let group = self.groups.entry(role).or_default();
+        if group.records.is_empty() {
+            meet(&records, out);
+            group.records = records;
+        }
+    }
+
+    /// Asks the DNS nodes, unless it is being done. A [`Resolved`] follows. False: no DNS node is
+    /// known at all, and none follows.
+    pub fn resolve(&mut self, now: Time, role: Role, out: &mut Outbox) -> bool {
+        if self.groups.entry(role).or_default().asking {
+            return true;
+        }
+        let mut candidates: Vec<Peer> = self.dns().map(Peer::Node).collect();
+        self.chance.shuffle(&mut candidates);
+        let question = Message::Names(Names::Resolve { role });
+        let policy = Policy {
+            rounds: 2,
+            deadline: Duration::from_secs(3),
+            ..Policy::GROUP
+        };
+        let asked = self
+            .requests
+            .ask(now, role, candidates, question, policy, out);
+        self.groups.entry(role).or_default().asking = asked.is_some();
+        if asked.is_none() && self.config.watched.contains(&role) {
+            self.timers.arm(role, now + self.config.refresh);
+        }
+        asked.is_some()
+    }
+
+    /// Takes an answer.
+    pub fn on_answer(
+        &mut self,
+        now: Time,
+        from: Peer,
+        letter: Letter,
+        out: &mut Outbox,
+    ) -> Option<Resolved> {
+        let outcome = self.requests.on_answer(now, from, letter, out)?;
+        Some(self.conclude(now, outcome, out))
+    }
+
+    /// A peer is lost.
+    pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) -> Vec<Resolved> {
+        let outcomes = self.requests.on_lost(now, peer, why, out);
+        (outcomes.into_iter())
+            .map(|outcome| self.conclude(now, outcome, out))
+            .collect()
+    }
+
+    /// Asks again what is watched.
+    pub fn on_tick(&mut self, now: Time, out: &mut Outbox) -> Vec<Resolved> {
+        let outcomes = self.requests.on_tick(now, out);
+        while let Some(role) = self.timers.pop_due(now) {
+            self.resolve(now, role, out);
+        }
+        (outcomes.into_iter())
+            .map(|outcome| self.conclude(now, outcome, out))
+            .collect()
+    }
+
+    /// When [`Resolver::on_tick`] wants to run.
+    pub fn deadline(&self) -> Option<Time> {
+        earlier(self.timers.next(), self.requests.deadline())
+    }
+
+    fn conclude(&mut self, now: Time, outcome: Outcome<Role>, out: &mut Outbox) -> Resolved {
+        let (role, failed) = match outcome {
+            Outcome::Answered {
+                purpose: role,
+                message: Message::Names(Names::Records { records, settled }),
+                ..
+            } => {
+                self.on_records(now, role, records, settled, out);
+                (role, None)
+            }
+            Outcome::Answered { purpose: role, .. } => (role, Some(Lost::Misbehaved)),
+            Outcome::GaveUp { purpose, lost, .. } => (purpose, Some(lost.unwrap_or(Lost::Silent))),
+        };
+        self.groups.entry(role).or_default().asking = false;
+        if self.config.watched.contains(&role) {
+            let wait = self.config.refresh;
+            let pause = wait * 3 / 4 + self.chance.within(wait / 2);
+            let pause = if failed.is_some() { pause / 4 } else { pause };
+            self.timers.arm(role, now + pause);
+        }
+        Resolved { role, failed }
+    }
+
+    fn on_records(
+        &mut self,
+        now: Time,
+        role: Role,
+        mut records: Vec<Record>,
+        settled: bool,
+        out: &mut Outbox,
+    ) {
+        records.truncate(RECORDS_MAX);
+        records.retain(|record| record.role == role);
+        let group = self.groups.entry(role).or_default();
+        if records.is_empty() && !settled {
+            // A DNS node that has just started empty knows less than we do.
+            group.good_until = now;
+            return;
+        }
+        let ttl = records.iter().map(Record::ttl).min().unwrap_or_default();
+        group.good_until = now + ttl.min(self.config.refresh);
+        meet(&records, out);
+        if role == Role::Dns {
+            self.learned = records.iter().map(|record| record.address).collect();
+            self.learned.retain(|at| !self.config.dns.contains(at));
+            let room = DNS_MAX.saturating_sub(self.config.dns.len());
+            self.learned.truncate(room);
+        }
+        group.records = records;
+    }
+}
+
+fn meet(records: &[Record], out: &mut Outbox) {
+    for record in records {
+        out.push(Action::Meet {
+            address: record.address,
+            features: record.features,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::id::{Incarnation, NodeId, RequestId};
+    use crate::contract::message::Kind;
+    use crate::contract::record::Features;
+    use alloc::vec;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_secs(seconds)
+    }
+
+    fn addr(n: u8) -> Address {
+        Address(([127, 0, 0, n], 7700).into())
+    }
+
+    fn record(n: u8) -> Record {
+        Record {
+            role: Role::Router,
+            node: NodeId(u128::from(n)),
+            incarnation: Incarnation(1),
+            renewals: 1,
+            address: addr(n),
+            features: Features::AES,
+            weight: 0,
+            ttl_ms: 30_000,
+        }
+    }
+
+    fn resolver() -> Resolver {
+        let config = Config {
+            dns: vec![addr(1)],
+            watched: vec![],
+            refresh: Duration::from_secs(5),
+        };
+        Resolver::new(config, Chance::from_seed(1))
+    }
+
+    fn ask(resolver: &mut Resolver, now: Time, out: &mut Outbox) -> RequestId {
+        assert!(resolver.resolve(now, Role::Router, out));
+        match out.pop() {
+            Some(Action::Send { letter, .. }) => letter.id,
+            other => panic!("no question but {other:?}"),
+        }
+    }
+
+    fn tell(resolver: &mut Resolver, now: Time, records: Vec<Record>, settled: bool) {
+        let mut out = Outbox::new();
+        let id = ask(resolver, now, &mut out);
+        let letter = Letter {
+            id,
+            kind: Kind::Answer { more: false },
+            message: Message::Names(Names::Records { records, settled }),
+            body: vec![],
+        };
+        let got = resolver.on_answer(now, Peer::Node(addr(1)), letter, &mut out);
+        assert!(got.is_some_and(|resolved| resolved.failed.is_none()));
+    }
+
+    #[test]
+    fn records_are_fresh_for_their_time_and_known_after_it() {
+        let mut resolver = resolver();
+        tell(&mut resolver, at(0), vec![record(2)], true);
+        assert!(resolver.is_fresh(at(4), Role::Router));
+        assert!(!resolver.is_fresh(at(5), Role::Router));
+        assert_eq!(resolver.records(Role::Router), [record(2)]);
+    }
+
+    /// A DNS node that lost its memory must not make the cluster vanish.
+    #[test]
+    fn an_unsettled_empty_answer_forgets_nothing() {
+        let mut resolver = resolver();
+        tell(&mut resolver, at(0), vec![record(2)], true);
+        tell(&mut resolver, at(6), vec![], false);
+        assert_eq!(resolver.records(Role::Router), [record(2)]);
+        tell(&mut resolver, at(7), vec![], true);
+        assert_eq!(resolver.records(Role::Router), []);
+    }
+
+    #[test]
+    fn a_dead_dns_leaves_the_last_thing_known() {
+        let mut resolver = resolver();
+        tell(&mut resolver, at(0), vec![record(2)], true);
+        let mut out = Outbox::new();
+        ask(&mut resolver, at(40), &mut out);
+        let refused = Lost::ConnectRefused;
+        resolver.on_lost(at(40), Peer::Node(addr(1)), refused, &mut out);
+        let ended = resolver.on_tick(at(43), &mut out);
+        assert_eq!(
+            ended,
+            [Resolved {
+                role: Role::Router,
+                failed: Some(refused)
+            }]
+        );
+        assert_eq!(resolver.records(Role::Router), [record(2)]);
+    }
+
+    /// A record of another group in an answer is a lie or a bug: it is not believed.
+    #[test]
+    fn foreign_records_are_dropped() {
+        let mut resolver = resolver();
+        let foreign = Record {
+            role: Role::Data,
+            ..record(3)
+        };
+        tell(&mut resolver, at(0), vec![foreign, record(2)], true);
+        assert_eq!(resolver.records(Role::Router), [record(2)]);
+    }
+}

@@ -1,0 +1,199 @@
+//! Which songs there are, and where: answered from memory.
+//!
+//! Owns the catalogue, built from what the data nodes announce, and what it knows of the data
+//! nodes themselves. It asks nobody: a router that has just started answers with what has
+//! reached it. Storing and giving songs is the data nodes' business.
+
+pub mod catalogue;
+mod holders;
+mod order;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::contract::chance::Chance;
+use crate::contract::id::{NodeId, SongId, SongPrefix};
+use crate::contract::limits::{COPIES, HOLDERS_MAX};
+use crate::contract::message::{
+    Announcement, Catalogue as Words, Holder, Message, NodeState, NodeStatus, Query, Refusal,
+    Status,
+};
+use crate::contract::node::{Asker, Outbox, Peer};
+use crate::contract::record::{Address, Record, Role};
+use crate::contract::time::Time;
+
+use catalogue::Catalogue;
+use holders::Holders;
+
+/// How a router behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// A data node silent for so long is offered only if nobody else has the song.
+    pub suspect_after: Duration,
+    /// A data node silent for so long no longer counts.
+    pub dead_after: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            suspect_after: Duration::from_secs(6),
+            dead_after: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A router's memory.
+#[derive(Debug)]
+pub struct Router {
+    catalogue: Catalogue,
+    holders: Holders,
+    chance: Chance,
+}
+
+impl Router {
+    /// Knows nothing yet.
+    pub fn new(config: Config, chance: Chance) -> Self {
+        Router {
+            catalogue: Catalogue::default(),
+            holders: Holders::new(config),
+            chance,
+        }
+    }
+
+    /// Answers a question. `servers` are the records the DNS gives of every group.
+    pub fn on_question(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        words: Words,
+        servers: &[Record],
+        out: &mut Outbox,
+    ) {
+        match words {
+            Words::List { query } => self.on_list(now, asker, &query, out),
+            Words::Locate { prefix } => self.on_locate(now, asker, prefix, out),
+            Words::Place { song } => self.on_place(now, asker, song, servers, out),
+            Words::Announce(news) => self.on_announce(now, asker, news, out),
+            Words::Inspect => self.on_inspect(now, asker, servers, out),
+            Words::Songs { .. }
+            | Words::Located { .. }
+            | Words::Placed { .. }
+            | Words::Announced { .. }
+            | Words::Status(_) => out.refuse(asker, Refusal::WrongRole),
+        }
+    }
+
+    /// A data node whose connection broke is not offered until it speaks again.
+    pub fn on_lost(&mut self, now: Time, peer: Peer) {
+        self.holders.on_lost(now, peer);
+    }
+
+    /// Songs in the catalogue.
+    pub fn songs(&self) -> u64 {
+        self.catalogue.len()
+    }
+
+    fn on_list(&mut self, now: Time, asker: Asker, query: &Query, out: &mut Outbox) {
+        if let Err(why) = catalogue::check(query) {
+            return out.refuse(asker, Refusal::Invalid(why));
+        }
+        let holders = &self.holders;
+        let page = self
+            .catalogue
+            .page(query, |nodes| holders.alive_among(now, nodes));
+        out.answer(asker, Message::Catalogue(page));
+    }
+
+    fn on_locate(&mut self, now: Time, asker: Asker, prefix: SongPrefix, out: &mut Outbox) {
+        let (song, nodes) = match self.catalogue.find(prefix) {
+            Ok(found) => found,
+            Err(why) => return out.refuse(asker, why),
+        };
+        let mut holders = self.holders.offer(now, nodes);
+        self.chance.shuffle(&mut holders);
+        // The sort is stable: within the living and within the suspected, the order stays random.
+        holders.sort_by_key(|(state, _)| *state);
+        let holders = (holders.into_iter())
+            .map(|(_, holder)| holder)
+            .take(HOLDERS_MAX)
+            .collect();
+        let song = song.clone();
+        let located = Words::Located { song, holders };
+        out.answer(asker, Message::Catalogue(located));
+    }
+
+    fn on_place(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        song: SongId,
+        servers: &[Record],
+        out: &mut Outbox,
+    ) {
+        let owners = self.holders.owners(now, song, servers);
+        let placed = Words::Placed { owners };
+        out.answer(asker, Message::Catalogue(placed));
+    }
+
+    fn on_announce(&mut self, now: Time, asker: Asker, news: Announcement, out: &mut Outbox) {
+        if news.record.node != asker.sender.node || news.record.role != Role::Data {
+            let why = "a data node announces only itself".into();
+            return out.refuse(asker, Refusal::Invalid(why));
+        }
+        let store = news.store;
+        let revision = self.holders.on_announce(now, news, &mut self.catalogue);
+        let announced = Words::Announced { store, revision };
+        out.answer(asker, Message::Catalogue(announced));
+    }
+
+    fn on_inspect(&mut self, now: Time, asker: Asker, servers: &[Record], out: &mut Outbox) {
+        let mut nodes = self.holders.status(now);
+        let data: Vec<NodeId> = nodes.iter().map(|node| node.node).collect();
+        let others = servers.iter().filter(|r| !data.contains(&r.node));
+        nodes.extend(others.map(silent_status));
+        nodes.sort_unstable_by_key(|node| (node.role, node.node));
+        let alive = |node: &&NodeStatus| node.role == Role::Data && node.state == NodeState::Alive;
+        let wanted = nodes.iter().filter(alive).count().min(COPIES);
+        let status = Status {
+            songs: self.catalogue.len(),
+            copies_missing: self
+                .catalogue
+                .missing(wanted, |nodes| self.holders.alive_among(now, nodes)),
+            nodes,
+        };
+        out.answer(asker, Message::Catalogue(Words::Status(status)));
+    }
+}
+
+/// A server known from the DNS alone: its record is valid, so it lives.
+fn silent_status(record: &Record) -> NodeStatus {
+    NodeStatus {
+        node: record.node,
+        role: record.role,
+        state: NodeState::Alive,
+        address: record.address,
+        incarnation: record.incarnation,
+        songs: 0,
+        bytes: 0,
+        heard_ms: 0,
+    }
+}
+
+/// How to reach a data node.
+fn holder(record: &Record, load: u16) -> Holder {
+    Holder {
+        node: record.node,
+        address: record.address,
+        features: record.features,
+        load,
+    }
+}
+
+/// Whether a peer is the node that listens at `address`.
+fn is_at(peer: Peer, address: Address) -> bool {
+    peer == Peer::Node(address)
+}
+
+#[cfg(test)]
+mod tests;

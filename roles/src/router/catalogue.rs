@@ -1,0 +1,190 @@
+//! The songs and their holders, searchable, in pages.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::order::{Order, fold, search_text, sort_key};
+use crate::contract::id::{NodeId, SongId, SongPrefix};
+use crate::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX, SEARCH_BYTES_MAX, SONG_BYTES_MAX};
+use crate::contract::message::{Catalogue as Words, Cursor, Listed, Query, Refusal, Sort};
+use crate::contract::song::Song;
+
+/// Every song any known data node has announced.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    entries: BTreeMap<SongId, Entry>,
+    /// Orders that have been asked for, kept up to date by every change.
+    orders: BTreeMap<Sort, Order>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    song: Song,
+    /// What a search looks at.
+    text: String,
+    holders: Vec<NodeId>,
+}
+
+/// Whether a query is within its bounds; says what is not.
+pub fn check(query: &Query) -> Result<(), String> {
+    let cursor = query.after.as_ref().map_or(0, |cursor| cursor.key.len());
+    if query.words.len() > SEARCH_BYTES_MAX {
+        return Err(alloc::format!(
+            "a search is at most {SEARCH_BYTES_MAX} bytes"
+        ));
+    }
+    if query.limit == 0 || query.limit as usize > PAGE_SONGS_MAX {
+        return Err(alloc::format!("a page is 1 to {PAGE_SONGS_MAX} songs"));
+    }
+    if cursor > SONG_BYTES_MAX {
+        return Err("the page begins at an impossible place".into());
+    }
+    Ok(())
+}
+
+impl Catalogue {
+    /// How many songs.
+    pub fn len(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// `node` has the song.
+    pub fn add(&mut self, node: NodeId, mut song: Song) {
+        song.bound_tags();
+        let id = song.id;
+        if let Some(entry) = self.entries.get_mut(&id) {
+            if !entry.holders.contains(&node) {
+                entry.holders.push(node);
+            }
+            return;
+        }
+        for (sort, order) in &mut self.orders {
+            order.insert(sort_key(&song, *sort), id);
+        }
+        let entry = Entry {
+            text: search_text(&song),
+            song,
+            holders: alloc::vec![node],
+        };
+        self.entries.insert(id, entry);
+    }
+
+    /// `node` does not have the song any longer; a song nobody has leaves the catalogue.
+    pub fn remove(&mut self, node: NodeId, id: SongId) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        entry.holders.retain(|holder| *holder != node);
+        if entry.holders.is_empty() {
+            for (sort, order) in &mut self.orders {
+                order.remove(&sort_key(&entry.song, *sort), id);
+            }
+            self.entries.remove(&id);
+        }
+    }
+
+    /// `node` has none of its songs any longer.
+    pub fn forget(&mut self, node: NodeId) {
+        let held = |(_, entry): &(&SongId, &Entry)| entry.holders.contains(&node);
+        let songs: Vec<SongId> = self
+            .entries
+            .iter()
+            .filter(held)
+            .map(|(id, _)| *id)
+            .collect();
+        for song in songs {
+            self.remove(node, song);
+        }
+    }
+
+    /// The song that begins with these digits, and who has it.
+    pub fn find(&self, prefix: SongPrefix) -> Result<(&Song, &[NodeId]), Refusal> {
+        let mut found = self.entries.range(prefix.first()..=prefix.last());
+        let (_, entry) = found.next().ok_or(Refusal::NotFound)?;
+        let others: Vec<SongId> = found.take(4).map(|(id, _)| *id).collect();
+        if others.is_empty() {
+            return Ok((&entry.song, &entry.holders));
+        }
+        let mut all = alloc::vec![entry.song.id];
+        all.extend(others);
+        Err(Refusal::Ambiguous(all))
+    }
+
+    /// Copies missing over all songs, where each should have `wanted`.
+    pub fn missing(&self, wanted: usize, alive: impl Fn(&[NodeId]) -> usize) -> u64 {
+        let missing = |entry: &Entry| wanted.saturating_sub(alive(&entry.holders)) as u64;
+        self.entries.values().map(missing).sum()
+    }
+
+    /// One page of a list.
+    pub fn page(&mut self, query: &Query, alive: impl Fn(&[NodeId]) -> usize) -> Words {
+        let entries = &self.entries;
+        let order = self.orders.entry(query.sort).or_insert_with(|| {
+            let keys = entries
+                .values()
+                .map(|entry| (sort_key(&entry.song, query.sort), entry.song.id));
+            keys.collect()
+        });
+        let folded = fold(&query.words);
+        let words: Vec<&str> = folded.split_whitespace().collect();
+        let finds = |id: &SongId| {
+            let found = entries.get(id)?;
+            (words.iter().all(|word| found.text.contains(word))).then_some(found)
+        };
+        let total = if words.is_empty() {
+            entries.len()
+        } else {
+            entries.keys().filter(|id| finds(id).is_some()).count()
+        };
+        let place = query.after.as_ref().map(|c| (c.key.as_str(), c.id));
+        let mut page = Page::default();
+        let from = order.from(place, query.descending);
+        for (key, id) in from {
+            let Some(entry) = finds(&id) else {
+                continue;
+            };
+            if !page.has_room(query.limit) {
+                page.next = page.last.take();
+                break;
+            }
+            page.last = Some(Cursor {
+                key: key.into(),
+                id,
+            });
+            page.push(&entry.song, alive(&entry.holders));
+        }
+        Words::Songs {
+            songs: page.songs,
+            total: total as u64,
+            next: page.next,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Page {
+    songs: Vec<Listed>,
+    bytes: usize,
+    last: Option<Cursor>,
+    next: Option<Cursor>,
+}
+
+impl Page {
+    fn has_room(&self, limit: u32) -> bool {
+        self.songs.len() < limit as usize && self.bytes < PAGE_BYTES_MAX
+    }
+
+    fn push(&mut self, song: &Song, copies: usize) {
+        self.bytes += song.page_bytes();
+        self.songs.push(Listed {
+            song: song.clone(),
+            copies: u8::try_from(copies).unwrap_or(u8::MAX),
+        });
+    }
+}

@@ -1,0 +1,282 @@
+//! What a router answers, told from outside.
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::*;
+use crate::contract::id::{Incarnation, RequestId};
+use crate::contract::message::{Change, Digest, Listed, Sort, StoreId};
+use crate::contract::node::{Action, Sender};
+use crate::contract::record::Features;
+use crate::contract::song::{Format, Song};
+
+fn at(seconds: u64) -> Time {
+    Time::from_secs(seconds)
+}
+
+fn addr(n: u8) -> Address {
+    Address(([127, 0, 0, n], 7700).into())
+}
+
+fn record(n: u8) -> Record {
+    Record {
+        role: Role::Data,
+        node: NodeId(u128::from(n)),
+        incarnation: Incarnation(1),
+        renewals: 1,
+        address: addr(n),
+        features: Features::default(),
+        weight: 1,
+        ttl_ms: 30_000,
+    }
+}
+
+fn song(n: u8, title: &str, artist: &str) -> Song {
+    Song {
+        id: SongId(u128::from(n) << 120),
+        title: title.into(),
+        artist: artist.into(),
+        album: String::new(),
+        genre: String::new(),
+        year: 1990 + u16::from(n),
+        disc: 0,
+        track: 0,
+        duration_ms: 1_000,
+        bytes: 10,
+        format: Format::Mp3,
+        fragments: 1,
+    }
+}
+
+struct World {
+    router: Router,
+    out: Outbox,
+}
+
+impl World {
+    fn new() -> Self {
+        World {
+            router: Router::new(Config::default(), Chance::from_seed(1)),
+            out: Outbox::new(),
+        }
+    }
+
+    fn ask(&mut self, now: Time, who: u8, words: Words) -> Message {
+        let sender = Sender {
+            peer: Peer::Node(addr(who)),
+            node: NodeId(u128::from(who)),
+            incarnation: Incarnation(1),
+        };
+        let asker = Asker {
+            sender,
+            id: RequestId(1),
+            until: at(999),
+        };
+        self.router
+            .on_question(now, asker, words, &[], &mut self.out);
+        match self.out.pop() {
+            Some(Action::Send { letter, .. }) => letter.message,
+            other => panic!("no answer but {other:?}"),
+        }
+    }
+
+    /// A data node announces that it has had these songs, in this order, since `since`.
+    fn announce(&mut self, now: Time, who: u8, since: u64, songs: &[Song], all: &[Song]) -> u64 {
+        let mut digest = Digest::default();
+        all.iter().for_each(|song| digest.insert(song.id));
+        let revision = since + songs.len() as u64;
+        let news = Announcement {
+            record: record(who),
+            store: StoreId(1),
+            since,
+            changes: songs.iter().cloned().map(Change::Added).collect(),
+            revision,
+            latest: all.len() as u64,
+            digest,
+            bytes: 0,
+            load: 0,
+        };
+        match self.ask(now, who, Words::Announce(news)) {
+            Message::Catalogue(Words::Announced { revision, .. }) => revision,
+            other => panic!("not announced but {other:?}"),
+        }
+    }
+
+    fn list(
+        &mut self,
+        query: Query,
+    ) -> (Vec<Listed>, u64, Option<crate::contract::message::Cursor>) {
+        match self.ask(at(0), 99, Words::List { query }) {
+            Message::Catalogue(Words::Songs { songs, total, next }) => (songs, total, next),
+            other => panic!("no songs but {other:?}"),
+        }
+    }
+
+    fn titles(&mut self, words: &str) -> Vec<String> {
+        let query = Query {
+            words: words.into(),
+            ..Query::all(500)
+        };
+        (self.list(query).0.into_iter())
+            .map(|listed| listed.song.title)
+            .collect()
+    }
+
+    fn holders(&mut self, now: Time, n: u8) -> Vec<Address> {
+        let prefix = SongPrefix::from(song(n, "", "").id);
+        match self.ask(now, 99, Words::Locate { prefix }) {
+            Message::Catalogue(Words::Located { holders, .. }) => {
+                holders.iter().map(|holder| holder.address).collect()
+            }
+            other => panic!("not located but {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_catalogue_follows_announcements() {
+    let mut world = World::new();
+    let songs = [song(1, "B", "x"), song(2, "A", "y")];
+    assert_eq!(world.announce(at(0), 7, 0, &songs, &songs), 2);
+    assert_eq!(world.titles(""), ["B", "A"]);
+    assert_eq!(world.holders(at(0), 1), [addr(7)]);
+}
+
+/// A gap leaves the router where it was; the data node begins there again.
+#[test]
+fn a_gap_is_asked_for_again() {
+    let mut world = World::new();
+    let songs = [song(1, "B", "x"), song(2, "A", "y")];
+    assert_eq!(world.announce(at(0), 7, 1, &songs[1..], &songs), 0);
+    assert_eq!(world.titles(""), Vec::<String>::new());
+}
+
+/// Equal revisions with unequal songs: the router asks for everything again.
+#[test]
+fn a_differing_digest_starts_over() {
+    let mut world = World::new();
+    let (one, two) = ([song(1, "B", "x")], [song(2, "A", "y")]);
+    assert_eq!(world.announce(at(0), 7, 0, &one, &one), 1);
+    assert_eq!(world.announce(at(1), 7, 1, &[], &two), 0);
+    assert_eq!(world.titles(""), Vec::<String>::new());
+    assert_eq!(world.announce(at(1), 7, 0, &two, &two), 1);
+    assert_eq!(world.titles(""), ["A"]);
+}
+
+#[test]
+fn a_search_folds_case_and_accents_and_wants_every_word() {
+    let mut world = World::new();
+    let songs = [song(1, "Canción mixteca", "Lila"), song(2, "Otra", "Lila")];
+    world.announce(at(0), 7, 0, &songs, &songs);
+    assert_eq!(world.titles("CANCION lila"), ["Canción mixteca"]);
+    assert_eq!(world.titles("1992"), ["Otra"]);
+    assert_eq!(world.titles("lila nobody"), Vec::<String>::new());
+}
+
+/// Pages neither repeat nor skip, in either direction, while songs come between them.
+#[test]
+fn pages_join_without_gap() {
+    let mut world = World::new();
+    let songs: Vec<Song> = (1..=9).map(|n| song(n, "t", "a")).collect();
+    world.announce(at(0), 7, 0, &songs, &songs);
+    for descending in [false, true] {
+        let (mut after, mut seen) = (None, vec![]);
+        loop {
+            let (page, total, next) = world.list(Query {
+                after,
+                descending,
+                sort: Sort::Year,
+                ..Query::all(2)
+            });
+            assert_eq!(total, 9);
+            seen.extend(page.into_iter().map(|listed| listed.song.year));
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), 9);
+        assert!(seen.is_sorted_by(|a, b| if descending { a > b } else { a < b }));
+    }
+}
+
+#[test]
+fn a_query_out_of_bounds_is_refused() {
+    let mut world = World::new();
+    let refused = |world: &mut World, query| {
+        let answer = world.ask(at(0), 99, Words::List { query });
+        assert!(matches!(answer, Message::Refused(Refusal::Invalid(_))));
+    };
+    refused(&mut world, Query::all(0));
+    refused(&mut world, Query::all(501));
+    refused(
+        &mut world,
+        Query {
+            words: "x".repeat(2000),
+            ..Query::all(1)
+        },
+    );
+}
+
+/// A broken connection takes a holder out of the answers at once, silence after a while; one
+/// that is only suspected is still offered when nobody else has the song.
+#[test]
+fn a_dead_holder_is_not_offered() {
+    let mut world = World::new();
+    let songs = [song(1, "B", "x")];
+    world.announce(at(0), 7, 0, &songs, &songs);
+    world.announce(at(0), 8, 0, &songs, &songs);
+    world.router.on_lost(at(1), Peer::Node(addr(7)));
+    assert_eq!(world.holders(at(1), 1), [addr(8), addr(7)]);
+    world.announce(at(2), 7, 1, &[], &songs);
+    assert_eq!(world.holders(at(7), 1)[0], addr(7));
+    assert_eq!(world.holders(at(15), 1), [addr(7)]);
+}
+
+#[test]
+fn a_short_prefix_is_ambiguous_and_an_unknown_one_not_found() {
+    let mut world = World::new();
+    let songs = [song(0x10, "B", "x"), song(0x11, "A", "y")];
+    world.announce(at(0), 7, 0, &songs, &songs);
+    let locate = |text| Words::Locate {
+        prefix: SongPrefix::parse(text).expect("digits"),
+    };
+    let ambiguous = world.ask(at(0), 9, locate("1"));
+    let both = vec![songs[0].id, songs[1].id];
+    assert_eq!(ambiguous, Message::Refused(Refusal::Ambiguous(both)));
+    let none = world.ask(at(0), 9, locate("2"));
+    assert_eq!(none, Message::Refused(Refusal::NotFound));
+}
+
+#[test]
+fn a_status_counts_what_is_missing() {
+    let mut world = World::new();
+    let songs = [song(1, "B", "x"), song(2, "A", "y")];
+    world.announce(at(0), 7, 0, &songs, &songs);
+    world.announce(at(0), 8, 0, &songs[..1], &songs[..1]);
+    let Message::Catalogue(Words::Status(status)) = world.ask(at(0), 9, Words::Inspect) else {
+        panic!("no status");
+    };
+    assert_eq!((status.songs, status.copies_missing), (2, 1));
+    assert_eq!(status.nodes.len(), 2);
+}
+
+/// Only a data node speaks for itself.
+#[test]
+fn nobody_announces_for_another() {
+    let mut world = World::new();
+    let news = Announcement {
+        record: record(7),
+        store: StoreId(1),
+        since: 0,
+        changes: vec![],
+        revision: 0,
+        latest: 0,
+        digest: Digest::default(),
+        bytes: 0,
+        load: 0,
+    };
+    let answer = world.ask(at(0), 8, Words::Announce(news));
+    assert!(matches!(answer, Message::Refused(Refusal::Invalid(_))));
+}
