@@ -1,0 +1,174 @@
+//! All connections of a loop, in slots with generations.
+//!
+//! A slot is used again, a [`ConnId`] never is: an event, a timer or a completion that names a
+//! connection which is gone finds nothing.
+
+use std::collections::BTreeSet;
+
+use mio::Token;
+use roles::contract::time::Time;
+
+use crate::conn::Conn;
+
+/// A connection, for as long as it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ConnId {
+    index: u32,
+    generation: u32,
+}
+
+impl ConnId {
+    pub(crate) fn token(self) -> Token {
+        Token(((u64::from(self.generation) << 32) | u64::from(self.index)) as usize)
+    }
+
+    pub(crate) fn from_token(token: Token) -> Self {
+        let bits = token.0 as u64;
+        ConnId {
+            index: bits as u32,
+            generation: (bits >> 32) as u32,
+        }
+    }
+}
+
+/// Slots, and the deadlines of what is in them.
+#[derive(Default)]
+pub(crate) struct Conns {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// At most one entry per connection. It is moved only forward in haste: when its time has
+    /// come, the connection says whether anything is due.
+    timers: BTreeSet<(Time, ConnId)>,
+    count: usize,
+}
+
+struct Slot {
+    generation: u32,
+    conn: Option<Box<Conn>>,
+}
+
+impl Conns {
+    /// How many connections there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The id under which the next connection will live.
+    pub(crate) fn next_id(&mut self) -> ConnId {
+        let index = match self.free.last() {
+            Some(index) => *index,
+            None => {
+                self.slots.push(Slot {
+                    // Tokens of generation 0 belong to listeners and the bell.
+                    generation: 1,
+                    conn: None,
+                });
+                let index = self.slots.len() as u32 - 1;
+                self.free.push(index);
+                index
+            }
+        };
+        ConnId {
+            index,
+            generation: self.slots[index as usize].generation,
+        }
+    }
+
+    /// Puts a connection into the slot that [`Conns::next_id`] named.
+    pub(crate) fn insert(&mut self, conn: Conn) -> ConnId {
+        let id = self.next_id();
+        self.free.pop();
+        self.slots[id.index as usize].conn = Some(Box::new(conn));
+        self.count += 1;
+        id
+    }
+
+    pub(crate) fn get(&self, id: ConnId) -> Option<&Conn> {
+        let slot = self.slots.get(id.index as usize)?;
+        let conn = slot.conn.as_deref()?;
+        (slot.generation == id.generation).then_some(conn)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        let slot = self.slots.get_mut(id.index as usize)?;
+        let conn = slot.conn.as_deref_mut()?;
+        (slot.generation == id.generation).then_some(conn)
+    }
+
+    /// Takes a connection out; its id will never mean another.
+    pub(crate) fn remove(&mut self, id: ConnId) -> Option<Box<Conn>> {
+        self.get(id)?;
+        let slot = &mut self.slots[id.index as usize];
+        let conn = slot.conn.take()?;
+        slot.generation = slot.generation.checked_add(1).unwrap_or(1);
+        self.free.push(id.index);
+        self.count -= 1;
+        if let Some(at) = conn.armed {
+            self.timers.remove(&(at, id));
+        }
+        Some(conn)
+    }
+
+    /// Every connection, by slot.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &Conn)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let id = ConnId {
+                index: index as u32,
+                generation: slot.generation,
+            };
+            slot.conn.as_deref().map(|conn| (id, conn))
+        })
+    }
+
+    /// Sees to it that the connection is looked at when its deadline comes. An entry that is too
+    /// early stays: moving it at every frame would cost more than one look in vain.
+    pub(crate) fn arm(&mut self, id: ConnId) {
+        let Some(conn) = self.get_mut(id) else {
+            return;
+        };
+        let (Some(due), armed) = (conn.deadline(), conn.armed) else {
+            return;
+        };
+        if armed.is_some_and(|armed| armed <= due) {
+            return;
+        }
+        conn.armed = Some(due);
+        if let Some(armed) = armed {
+            self.timers.remove(&(armed, id));
+        }
+        self.timers.insert((due, id));
+    }
+
+    /// The earliest moment at which a connection wants to be looked at.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out the earliest timer whose time has come.
+    pub(crate) fn pop_due(&mut self, now: Time) -> Option<ConnId> {
+        let (at, id) = *self.timers.first()?;
+        if at > now {
+            return None;
+        }
+        self.timers.pop_first();
+        if let Some(conn) = self.get_mut(id) {
+            conn.armed = None;
+        }
+        Some(id)
+    }
+
+    /// Strangers that have not finished their handshake: how many, and the oldest.
+    pub(crate) fn unfinished(&self) -> (usize, Option<ConnId>) {
+        let all = || self.iter().filter(|(_, conn)| conn.is_unfinished());
+        let oldest = all().min_by_key(|(_, conn)| conn.active_at);
+        (all().count(), oldest.map(|(id, _)| id))
+    }
+
+    /// Whom to give up for a newcomer: the oldest unfinished handshake, else the guest that has
+    /// been idle for longest.
+    pub(crate) fn dispensable(&self) -> Option<ConnId> {
+        let idle = || self.iter().filter(|(_, conn)| conn.is_idle_guest());
+        let idlest = || idle().min_by_key(|(_, conn)| conn.active_at);
+        self.unfinished().1.or_else(|| idlest().map(|(id, _)| id))
+    }
+}

@@ -1,0 +1,201 @@
+//! The handler pool: everything that may block runs here, never on the loop.
+//!
+//! Each host has one writer thread, which takes its jobs in order, and any number of readers, which
+//! share a queue. Queues are bounded: a job that finds its queue full fails as busy at once. A job
+//! that panics fails as broken; its thread goes on.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use roles::contract::id::JobId;
+use roles::contract::job::{Job, JobFault, JobReply, Lane};
+
+use crate::bell::Bell;
+
+/// Jobs one lane may have waiting: more than every question of four busy peers.
+pub const JOBS_QUEUED_MAX: usize = 256;
+
+/// Room for replies the loop has not fetched yet; a worker waits when it is full.
+const REPLIES_QUEUED_MAX: usize = 1024;
+
+/// Plenty for SQLite and our own code, a quarter of the default.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// Does the blocking work of one thread: owns its database connection, its buffers.
+pub trait Worker: Send {
+    /// Does one job. A panic is caught and reported as [`JobFault::Broken`].
+    fn run(&mut self, job: Job) -> JobReply;
+}
+
+/// A finished job.
+pub(crate) type Finished = (JobId, JobReply);
+
+/// The threads of one host.
+pub(crate) struct Pool {
+    write: Option<Sender<(JobId, Job)>>,
+    read: Option<Sender<(JobId, Job)>>,
+    finished: Receiver<Finished>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    pub(crate) fn start(
+        writer: Option<Box<dyn Worker>>,
+        readers: Vec<Box<dyn Worker>>,
+        bell: &Arc<Bell>,
+    ) -> io::Result<Self> {
+        let (done, finished) = bounded(REPLIES_QUEUED_MAX);
+        let mut pool = Pool {
+            write: None,
+            read: None,
+            finished,
+            threads: Vec::new(),
+        };
+        let writers = writer.into_iter().collect();
+        pool.write = pool.start_lane("writer", writers, &done, bell)?;
+        pool.read = pool.start_lane("reader", readers, &done, bell)?;
+        Ok(pool)
+    }
+
+    fn start_lane(
+        &mut self,
+        name: &str,
+        workers: Vec<Box<dyn Worker>>,
+        done: &Sender<Finished>,
+        bell: &Arc<Bell>,
+    ) -> io::Result<Option<Sender<(JobId, Job)>>> {
+        if workers.is_empty() {
+            return Ok(None);
+        }
+        let (jobs, queue) = bounded(JOBS_QUEUED_MAX);
+        for (number, worker) in workers.into_iter().enumerate() {
+            let (queue, done, bell) = (queue.clone(), done.clone(), Arc::clone(bell));
+            let thread = thread::Builder::new()
+                .name(format!("{name}-{number}"))
+                .stack_size(STACK_BYTES)
+                .spawn(move || work(worker, &queue, &done, &bell))?;
+            self.threads.push(thread);
+        }
+        Ok(Some(jobs))
+    }
+
+    /// Hands a job over, or says why it cannot be.
+    pub(crate) fn submit(&self, job: JobId, work: Job) -> Result<(), JobFault> {
+        let lane = match work.lane() {
+            Lane::Read => &self.read,
+            Lane::Write => &self.write,
+        };
+        let Some(lane) = lane else {
+            return Err(JobFault::Broken("this node has no disk".to_owned()));
+        };
+        lane.try_send((job, work)).map_err(|error| match error {
+            TrySendError::Full(_) => JobFault::Busy,
+            TrySendError::Disconnected(_) => JobFault::Broken("the handler threads are gone".to_owned()),
+        })
+    }
+
+    /// The next finished job.
+    pub(crate) fn finished(&self) -> Option<Finished> {
+        self.finished.try_recv().ok()
+    }
+}
+
+impl Drop for Pool {
+    /// Waits for jobs that have begun: a transaction is not cut off.
+    fn drop(&mut self) {
+        self.write = None;
+        self.read = None;
+        // A worker may wait for room among the replies: nobody reads them any longer.
+        self.finished = bounded(0).1;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a handler thread has panicked outside its job");
+            }
+        }
+    }
+}
+
+fn work(
+    mut worker: Box<dyn Worker>,
+    queue: &Receiver<(JobId, Job)>,
+    done: &Sender<Finished>,
+    bell: &Bell,
+) {
+    for (id, job) in queue {
+        let reply = run_caught(worker.as_mut(), job);
+        if done.send((id, reply)).is_err() {
+            return;
+        }
+        bell.ring();
+    }
+}
+
+fn run_caught(worker: &mut dyn Worker, job: Job) -> JobReply {
+    // What a panic leaves half done is the worker's own business: it must survive losing a job.
+    catch_unwind(AssertUnwindSafe(|| worker.run(job))).unwrap_or_else(|_| {
+        JobReply::Failed(JobFault::Broken("a job has panicked".to_owned()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll, Token};
+    use std::time::Duration;
+
+    #[test]
+    fn jobs_of_both_lanes_are_answered_and_a_panic_is_only_a_failure() {
+        let (mut poll, pool) = pool(|job| match job {
+            Job::Overview => JobReply::Done,
+            Job::RecallPeers => panic!("planted"),
+            other => panic!("unexpected {other:?}"),
+        });
+        pool.submit(JobId(1), Job::RecallPeers).unwrap();
+        pool.submit(JobId(2), Job::Overview).unwrap();
+        let first = next(&mut poll, &pool);
+        assert!(matches!(first, (JobId(1), JobReply::Failed(JobFault::Broken(_)))));
+        assert_eq!(next(&mut poll, &pool), (JobId(2), JobReply::Done));
+        let write = pool.submit(JobId(3), Job::SweepUploads { untouched_s: 1 });
+        assert!(matches!(write, Err(JobFault::Broken(_))), "no writer here");
+    }
+
+    #[test]
+    fn a_full_queue_is_busy_at_once() {
+        let (let_go, hold) = bounded::<()>(0);
+        let (mut poll, pool) = pool(move |_| {
+            let _ = hold.recv();
+            JobReply::Done
+        });
+        let results: Vec<_> = (0..JOBS_QUEUED_MAX as u64 + 2)
+            .map(|id| pool.submit(JobId(id), Job::Overview))
+            .collect();
+        assert_eq!(results.last(), Some(&Err(JobFault::Busy)));
+        drop(let_go);
+        assert_eq!(next(&mut poll, &pool), (JobId(0), JobReply::Done));
+    }
+
+    struct Does<F>(F);
+
+    impl<F: FnMut(Job) -> JobReply + Send> Worker for Does<F> {
+        fn run(&mut self, job: Job) -> JobReply {
+            (self.0)(job)
+        }
+    }
+
+    fn pool(does: impl FnMut(Job) -> JobReply + Send + 'static) -> (Poll, Pool) {
+        let poll = Poll::new().unwrap();
+        let bell = Arc::new(Bell::new(poll.registry(), Token(0)).unwrap());
+        let pool = Pool::start(None, vec![Box::new(Does(does))], &bell).unwrap();
+        (poll, pool)
+    }
+
+    fn next(poll: &mut Poll, pool: &Pool) -> Finished {
+        pool.finished.recv_timeout(Duration::from_secs(10)).unwrap_or_else(|_| {
+            let _ = poll.poll(&mut Events::with_capacity(4), Some(Duration::ZERO));
+            panic!("no reply");
+        })
+    }
+}

@@ -1,0 +1,259 @@
+//! What waits to be sent: control before bulk, bulk only as far as credit reaches.
+//!
+//! A letter with a body, or a long one, is bulk; everything else is control and overtakes it
+//! between two frames. Answers to one question keep their order: a control answer waits behind a
+//! bulk answer of the same number.
+
+use std::collections::VecDeque;
+
+use roles::contract::id::RequestId;
+use roles::contract::limits::FRAME_BODY_BYTES_MAX;
+use roles::contract::message::{Kind, Letter};
+
+use super::codec::{self, CodecError, Encoded};
+use super::frame::{FRAME_HEAD_BYTES, Flags, FrameHead, FrameKind};
+
+/// Letters without a body are bulk above this length: four frames.
+const CONTROL_BYTES_MAX: usize = 4 * FRAME_BODY_BYTES_MAX;
+
+/// Bytes a peer may have on their way to this node: several fragments, so that the line never
+/// waits for a grant, and few enough for a small machine.
+pub const CREDIT_WINDOW_BYTES: u32 = 2 << 20;
+
+/// A message that is being sent.
+#[derive(Debug)]
+struct Outgoing {
+    kind: FrameKind,
+    id: RequestId,
+    marks: Flags,
+    message: Encoded,
+    sent: usize,
+}
+
+/// The two queues of one connection.
+#[derive(Debug)]
+pub(crate) struct Outgoings {
+    control: VecDeque<Outgoing>,
+    bulk: VecDeque<Outgoing>,
+    bytes: usize,
+    credit: u64,
+}
+
+/// A frame put together, and whether it completed its message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    pub(crate) kind: FrameKind,
+    pub(crate) id: RequestId,
+    pub(crate) flags: Flags,
+    /// Length of the body, which stands behind the room for the header.
+    pub(crate) body: usize,
+    /// Whether it is the message's last.
+    pub(crate) last: bool,
+}
+
+impl Outgoings {
+    pub(crate) fn new() -> Self {
+        Outgoings {
+            control: VecDeque::new(),
+            bulk: VecDeque::new(),
+            bytes: 0,
+            credit: u64::from(CREDIT_WINDOW_BYTES),
+        }
+    }
+
+    /// Queues a letter.
+    pub(crate) fn push(&mut self, letter: Letter) -> Result<(), CodecError> {
+        let (kind, more) = match letter.kind {
+            Kind::Question { .. } => (FrameKind::Question, false),
+            Kind::Answer { more } => (FrameKind::Answer, more),
+        };
+        let message = codec::encode(letter.kind, &letter.message, letter.body)?;
+        let bulk = !message.body.is_empty()
+            || message.len() > CONTROL_BYTES_MAX
+            || self.bulk.iter().any(|o| (o.kind, o.id) == (kind, letter.id));
+        self.bytes += message.len();
+        let queue = if bulk { &mut self.bulk } else { &mut self.control };
+        queue.push_back(Outgoing {
+            kind,
+            id: letter.id,
+            marks: Flags::default()
+                .with(Flags::MORE_ANSWERS, more)
+                .with(Flags::BULK, bulk),
+            message,
+            sent: 0,
+        });
+        Ok(())
+    }
+
+    /// The peer allows `bytes` more of bulk.
+    pub(crate) fn grant(&mut self, bytes: u32) {
+        self.credit = self.credit.saturating_add(bytes.into());
+    }
+
+    /// Puts the next frame's body into `frame` behind room for its header.
+    pub(crate) fn next_piece(&mut self, frame: &mut [u8]) -> Option<Piece> {
+        let from_control = !self.control.is_empty();
+        let queue = if from_control { &mut self.control } else { &mut self.bulk };
+        let front = queue.front_mut()?;
+        let left = (front.message.len() - front.sent).min(FRAME_BODY_BYTES_MAX);
+        if !from_control && self.credit < left as u64 {
+            return None;
+        }
+        let room = &mut frame[FRAME_HEAD_BYTES..FRAME_HEAD_BYTES + left];
+        let body = front.message.slice_into(front.sent, room);
+        front.sent += body;
+        let last = front.sent == front.message.len();
+        let piece = Piece {
+            kind: front.kind,
+            id: front.id,
+            flags: front.marks.with(Flags::MORE, !last),
+            body,
+            last,
+        };
+        if last {
+            queue.pop_front();
+        }
+        self.bytes -= body;
+        if !from_control {
+            self.credit -= body as u64;
+        }
+        Some(piece)
+    }
+
+    /// Bytes that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Letters that wait.
+    pub(crate) fn letters(&self) -> usize {
+        self.control.len() + self.bulk.len()
+    }
+
+    /// Takes out every letter of which nothing was sent.
+    pub(crate) fn take_all(&mut self) -> Vec<Letter> {
+        self.bytes = 0;
+        let queued = self.control.drain(..).chain(self.bulk.drain(..));
+        queued.filter_map(Outgoing::into_letter).collect()
+    }
+
+    /// Gives back memory while nothing waits.
+    pub(crate) fn trim(&mut self) {
+        if self.letters() == 0 {
+            self.control = VecDeque::new();
+            self.bulk = VecDeque::new();
+        }
+    }
+}
+
+impl Outgoing {
+    fn into_letter(self) -> Option<Letter> {
+        let head = &self.message.head;
+        let kind = match self.kind {
+            FrameKind::Question => Kind::Question {
+                patience: codec::prefix(head).ok()?.patience,
+            },
+            FrameKind::Answer
+            | FrameKind::Ping
+            | FrameKind::Pong
+            | FrameKind::Ack
+            | FrameKind::Hello
+            | FrameKind::Goodbye => Kind::Answer {
+                more: self.marks.has(Flags::MORE_ANSWERS),
+            },
+        };
+        Some(Letter {
+            id: self.id,
+            kind,
+            message: codec::decode(&head[codec::PREFIX_BYTES..]).ok()?,
+            body: self.message.body,
+        })
+    }
+}
+
+impl Piece {
+    /// The header of this frame, with what the connection adds to each.
+    pub(crate) fn head(&self, ack: u64, credit: u32) -> FrameHead {
+        FrameHead {
+            kind: self.kind,
+            flags: self.flags,
+            id: self.id.0,
+            ack,
+            credit,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::frame::FRAME_BYTES_MAX;
+    use roles::contract::message::{Message, Names, Refusal};
+    use std::time::Duration;
+
+    #[test]
+    fn control_overtakes_bulk_between_frames() {
+        let mut queue = Outgoings::new();
+        queue.push(answer(1, 40_000, false)).unwrap();
+        assert!(next(&mut queue).is_some_and(|p| p.flags.has(Flags::BULK.with(Flags::MORE, true))));
+        queue.push(question(2)).unwrap();
+        assert_eq!(next(&mut queue).map(|p| p.id), Some(RequestId(2)));
+        assert_eq!(next(&mut queue).map(|p| p.id), Some(RequestId(1)));
+    }
+
+    /// A refusal after a fragment must not arrive before it.
+    #[test]
+    fn answers_to_one_question_keep_their_order() {
+        let mut queue = Outgoings::new();
+        queue.push(answer(1, 40_000, true)).unwrap();
+        queue.push(answer(1, 0, false)).unwrap();
+        let pieces: Vec<Piece> = std::iter::from_fn(|| next(&mut queue)).collect();
+        assert_eq!(pieces.len(), 4);
+        assert!(pieces[..3].iter().all(|p| p.flags.has(Flags::MORE_ANSWERS)));
+        assert!(!pieces[3].flags.has(Flags::MORE_ANSWERS));
+    }
+
+    #[test]
+    fn bulk_stops_where_credit_ends() {
+        let mut queue = Outgoings::new();
+        for id in 0..4 {
+            queue.push(answer(id, 900_000, false)).unwrap();
+        }
+        let sent = |queue: &mut Outgoings| -> usize {
+            std::iter::from_fn(|| next(queue)).map(|p| p.body).sum()
+        };
+        let first = sent(&mut queue);
+        assert!(first <= CREDIT_WINDOW_BYTES as usize);
+        assert!(first + FRAME_BODY_BYTES_MAX > CREDIT_WINDOW_BYTES as usize);
+        queue.grant(100_000);
+        let second = sent(&mut queue);
+        assert!(first + second <= CREDIT_WINDOW_BYTES as usize + 100_000);
+        // Control passes while bulk waits.
+        queue.push(question(9)).unwrap();
+        assert_eq!(next(&mut queue).map(|p| p.id), Some(RequestId(9)));
+    }
+
+    fn next(queue: &mut Outgoings) -> Option<Piece> {
+        queue.next_piece(&mut vec![0; FRAME_BYTES_MAX])
+    }
+
+    fn answer(id: u64, body: usize, more: bool) -> Letter {
+        Letter {
+            id: RequestId(id),
+            kind: Kind::Answer { more },
+            message: Message::Refused(Refusal::NotFound),
+            body: vec![7; body],
+        }
+    }
+
+    fn question(id: u64) -> Letter {
+        Letter {
+            id: RequestId(id),
+            kind: Kind::Question {
+                patience: Duration::from_secs(1),
+            },
+            message: Message::Names(Names::Reserve),
+            body: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,506 @@
+//! Who may speak: the preamble, the handshake under the cluster key, and sealed records.
+//!
+//! The dialer opens with a preamble in plain text and the first handshake message (Noise NNpsk0).
+//! Whoever does not hold the key gets no byte in return: a wrong preamble or a first message whose
+//! tag fails only closes the connection. Preamble and prologue are the same bytes, so nobody in
+//! between can talk the two ends into another suite or cluster.
+
+use std::fmt;
+
+use snow::{Builder, HandshakeState, TransportState};
+
+use super::frame::{FRAME_BYTES_MAX, PROTOCOL_VERSION};
+use super::record::{LENGTH_BYTES, RECORD_BYTES_MAX};
+use roles::contract::record::Features;
+
+/// What sealing adds to a frame.
+pub(crate) const TAG_BYTES: usize = 16;
+
+/// Length of either handshake message: an ephemeral key and a tag.
+pub(crate) const HANDSHAKE_BYTES: usize = 48;
+
+/// Longest cluster name, in bytes.
+pub const CLUSTER_NAME_BYTES_MAX: usize = 32;
+
+/// Longest preamble: magic, version, suite, key hint, length of the name, name.
+const PREAMBLE_BYTES_MAX: usize = 11 + CLUSTER_NAME_BYTES_MAX;
+
+const MAGIC: [u8; 4] = *b"dspf";
+
+/// Records sealed under one key before both sides derive the next one: 16 GiB, far below what
+/// AES-GCM bears.
+const RECORDS_PER_KEY: u64 = 1 << 20;
+
+/// Under which key, or none, connections of a process speak. Only valid ones can be built.
+#[derive(Clone)]
+pub struct Security {
+    key: Option<[u8; 32]>,
+    cluster: String,
+}
+
+/// A cluster name above [`CLUSTER_NAME_BYTES_MAX`] bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClusterNameTooLong;
+
+/// How records are sealed. The dialer names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// Not at all: only between nodes that were told so.
+    Plain = 0,
+    /// ChaCha20-Poly1305: fast on every processor.
+    ChaCha = 1,
+    /// AES-256-GCM: faster where both processors have instructions for it.
+    Aes = 2,
+}
+
+/// Why the other end is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unwelcome {
+    /// Not this protocol, not this version, another key, another cluster.
+    Preamble,
+    /// A handshake message that was not made under the key.
+    Handshake,
+}
+
+/// A record that was altered, replayed, cut, or sealed under another key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotAuthentic;
+
+impl Security {
+    /// Connections are sealed under `key`; `cluster` names the cluster.
+    pub fn keyed(key: [u8; 32], cluster: &str) -> Result<Self, ClusterNameTooLong> {
+        Security::checked(Some(key), cluster)
+    }
+
+    /// Connections are not sealed and anybody may connect: for benchmarks, on explicit demand.
+    pub fn insecure(cluster: &str) -> Result<Self, ClusterNameTooLong> {
+        Security::checked(None, cluster)
+    }
+
+    fn checked(key: Option<[u8; 32]>, cluster: &str) -> Result<Self, ClusterNameTooLong> {
+        if cluster.len() > CLUSTER_NAME_BYTES_MAX {
+            return Err(ClusterNameTooLong);
+        }
+        Ok(Security {
+            key,
+            cluster: cluster.to_owned(),
+        })
+    }
+
+    /// The suite for a connection between machines with these features.
+    pub fn suite(&self, own: Features, theirs: Option<Features>) -> Suite {
+        if self.key.is_none() {
+            return Suite::Plain;
+        }
+        let aes = own.has(Features::AES) && theirs.is_some_and(|f| f.has(Features::AES));
+        if aes { Suite::Aes } else { Suite::ChaCha }
+    }
+
+    /// Whether a dialer may choose `suite`.
+    fn accepts(&self, suite: Suite) -> bool {
+        (suite == Suite::Plain) == self.key.is_none()
+    }
+
+    /// Tells keys apart without telling anything about them.
+    fn hint(&self) -> [u8; 4] {
+        let mut hint = [0; 4];
+        if let Some(key) = &self.key {
+            let hash = blake3::derive_key("dispotify 2026-11 hint of the cluster key", key);
+            hint.copy_from_slice(&hash[..4]);
+        }
+        hint
+    }
+
+    fn preamble(&self, suite: Suite) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(PREAMBLE_BYTES_MAX);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&[PROTOCOL_VERSION, suite as u8]);
+        bytes.extend_from_slice(&self.hint());
+        bytes.push(self.cluster.len() as u8);
+        bytes.extend_from_slice(self.cluster.as_bytes());
+        bytes
+    }
+}
+
+impl Suite {
+    fn from_wire(suite: u8) -> Option<Self> {
+        Some(match suite {
+            0 => Suite::Plain,
+            1 => Suite::ChaCha,
+            2 => Suite::Aes,
+            _ => return None,
+        })
+    }
+
+    /// The Noise pattern; none without sealing.
+    fn pattern(self) -> Option<&'static str> {
+        match self {
+            Suite::Plain => None,
+            Suite::ChaCha => Some("Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s"),
+            Suite::Aes => Some("Noise_NNpsk0_25519_AESGCM_BLAKE2s"),
+        }
+    }
+}
+
+/// What this machine can do, as told in hello and record.
+pub fn own_features() -> Features {
+    if has_aes() {
+        Features::AES
+    } else {
+        Features::default()
+    }
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+fn has_aes() -> bool {
+    // GCM also needs the carry-less multiplication.
+    std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn has_aes() -> bool {
+    std::arch::is_aarch64_feature_detected!("aes")
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")))]
+fn has_aes() -> bool {
+    false
+}
+
+/// The dialer's half of a handshake, waiting for the answer.
+pub(crate) struct Call(Box<HandshakeState>);
+
+/// Begins a connection: what to send first, and what waits for the answer. Without sealing there
+/// is nothing to wait for: the session is there at once.
+pub(crate) fn call(security: &Security, suite: Suite, first: &mut Vec<u8>) -> Result<Opening, Unwelcome> {
+    let preamble = security.preamble(suite);
+    first.extend_from_slice(&preamble);
+    let Some(builder) = noise(security, suite, &preamble)? else {
+        return Ok(Opening::Done(Session::plain()));
+    };
+    let mut handshake = builder.build_initiator().map_err(refused)?;
+    write_handshake(&mut handshake, first)?;
+    Ok(Opening::Waiting(Call(Box::new(handshake))))
+}
+
+/// How far a dialer's handshake is.
+pub(crate) enum Opening {
+    /// Nothing is awaited.
+    Done(Session),
+    /// The responder's message is.
+    Waiting(Call),
+}
+
+impl Call {
+    /// Completes the handshake with the responder's [`HANDSHAKE_BYTES`].
+    pub(crate) fn answered(mut self, message: &[u8]) -> Result<Session, Unwelcome> {
+        self.0.read_message(message, &mut []).map_err(refused)?;
+        Session::sealed(*self.0)
+    }
+}
+
+/// The responder's half, fed with everything that has come so far. `None`: more is needed. `Some`:
+/// how many bytes were used, what to send, and the session.
+pub(crate) fn answer(
+    security: &Security,
+    bytes: &[u8],
+    reply: &mut Vec<u8>,
+) -> Result<Option<(usize, Session)>, Unwelcome> {
+    let Some(preamble_bytes) = check_preamble(security, bytes)? else {
+        return Ok(None);
+    };
+    let (preamble, rest) = bytes.split_at(preamble_bytes);
+    let suite = Suite::from_wire(preamble[5]).ok_or(Unwelcome::Preamble)?;
+    let Some(builder) = noise(security, suite, preamble)? else {
+        return Ok(Some((preamble_bytes, Session::plain())));
+    };
+    let Some(message) = rest.get(..HANDSHAKE_BYTES) else {
+        return Ok(None);
+    };
+    let mut handshake = builder.build_responder().map_err(refused)?;
+    handshake.read_message(message, &mut []).map_err(refused)?;
+    write_handshake(&mut handshake, reply)?;
+    let session = Session::sealed(handshake)?;
+    Ok(Some((preamble_bytes + HANDSHAKE_BYTES, session)))
+}
+
+/// The length of the preamble once it is whole; an error at its first wrong byte.
+fn check_preamble(security: &Security, bytes: &[u8]) -> Result<Option<usize>, Unwelcome> {
+    let suite = match bytes.get(5) {
+        None => Suite::ChaCha,
+        Some(named) => Suite::from_wire(*named)
+            .filter(|suite| security.accepts(*suite))
+            .ok_or(Unwelcome::Preamble)?,
+    };
+    let expected = security.preamble(suite);
+    let known = bytes.len().min(expected.len());
+    let same = |at: usize| at == 5 || bytes[at] == expected[at];
+    if !(0..known).all(same) {
+        return Err(Unwelcome::Preamble);
+    }
+    Ok((known == expected.len()).then_some(known))
+}
+
+fn noise<'a>(
+    security: &'a Security,
+    suite: Suite,
+    prologue: &'a [u8],
+) -> Result<Option<Builder<'a>>, Unwelcome> {
+    let (Some(pattern), Some(key)) = (suite.pattern(), &security.key) else {
+        return Ok(None);
+    };
+    let params = pattern.parse().map_err(refused)?;
+    let builder = Builder::new(params).psk(0, key).map_err(refused)?;
+    let builder = builder.prologue(prologue).map_err(refused)?;
+    Ok(Some(builder))
+}
+
+fn write_handshake(handshake: &mut HandshakeState, out: &mut Vec<u8>) -> Result<(), Unwelcome> {
+    let mut message = [0; HANDSHAKE_BYTES];
+    let n = handshake.write_message(&[], &mut message).map_err(refused)?;
+    out.extend_from_slice(&message[..n]);
+    Ok(())
+}
+
+fn refused(_: snow::Error) -> Unwelcome {
+    Unwelcome::Handshake
+}
+
+/// Seals frames into records and opens records into frames.
+pub(crate) struct Session {
+    cipher: Option<Box<TransportState>>,
+    sealed: u64,
+    opened: u64,
+    records_per_key: u64,
+}
+
+impl Session {
+    fn plain() -> Self {
+        Session {
+            cipher: None,
+            sealed: 0,
+            opened: 0,
+            records_per_key: RECORDS_PER_KEY,
+        }
+    }
+
+    fn sealed(handshake: HandshakeState) -> Result<Self, Unwelcome> {
+        let cipher = handshake.into_transport_mode().map_err(refused)?;
+        Ok(Session {
+            cipher: Some(Box::new(cipher)),
+            ..Session::plain()
+        })
+    }
+
+    /// Appends `frame` to `out` as a record.
+    pub(crate) fn seal(&mut self, frame: &[u8], out: &mut Vec<u8>) {
+        let tag = if self.cipher.is_some() { TAG_BYTES } else { 0 };
+        let record = frame.len() + tag;
+        out.extend_from_slice(&(record as u16).to_le_bytes());
+        let Some(cipher) = &mut self.cipher else {
+            return out.extend_from_slice(frame);
+        };
+        let from = out.len();
+        out.resize(from + record, 0);
+        cipher
+            .write_message(frame, &mut out[from..])
+            .expect("a frame fits a noise message, and a key is changed long before its nonces end");
+        self.sealed += 1;
+        if self.sealed.is_multiple_of(self.records_per_key) {
+            cipher.rekey_outgoing();
+        }
+    }
+
+    /// The frame in `record`, opened into `room` of [`RECORD_BYTES_MAX`] bytes if it was sealed.
+    pub(crate) fn open<'a>(
+        &mut self,
+        record: &'a [u8],
+        room: &'a mut [u8],
+    ) -> Result<&'a [u8], NotAuthentic> {
+        let Some(cipher) = &mut self.cipher else {
+            return Ok(record);
+        };
+        let n = cipher
+            .read_message(record, room)
+            .map_err(|_| NotAuthentic)?;
+        self.opened += 1;
+        if self.opened.is_multiple_of(self.records_per_key) {
+            cipher.rekey_incoming();
+        }
+        Ok(&room[..n])
+    }
+}
+
+/// Room to work in, shared by all links of a thread: none of it outlives a call.
+#[derive(Debug)]
+pub struct Scratch {
+    /// A frame before it is sealed.
+    pub(crate) frame: Box<[u8]>,
+    /// A record after it was opened.
+    pub(crate) opened: Box<[u8]>,
+    /// A record that came in pieces.
+    pub(crate) record: Vec<u8>,
+}
+
+impl Scratch {
+    /// Some fifty kilobytes.
+    pub fn new() -> Self {
+        Scratch {
+            frame: vec![0; FRAME_BYTES_MAX].into(),
+            opened: vec![0; RECORD_BYTES_MAX].into(),
+            record: Vec::with_capacity(LENGTH_BYTES + RECORD_BYTES_MAX),
+        }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch::new()
+    }
+}
+
+impl fmt::Debug for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.key.is_some() { "keyed" } else { "insecure" };
+        write!(f, "Security({how}, {:?})", self.cluster)
+    }
+}
+
+impl fmt::Display for ClusterNameTooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a cluster name has at most {CLUSTER_NAME_BYTES_MAX} bytes")
+    }
+}
+
+impl std::error::Error for ClusterNameTooLong {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_suites_carry_records_across_key_changes() {
+        for suite in [Suite::ChaCha, Suite::Aes] {
+            let (mut a, mut b) = pair(suite);
+            (a.records_per_key, b.records_per_key) = (4, 4);
+            for n in 0..20u8 {
+                assert_eq!(across(&mut a, &mut b, &[n; 40]), Ok(vec![n; 40]));
+                assert_eq!(across(&mut b, &mut a, &[n; 50]), Ok(vec![n; 50]));
+            }
+        }
+    }
+
+    #[test]
+    fn altered_replayed_and_cut_records_are_refused() {
+        for suite in [Suite::ChaCha, Suite::Aes] {
+            let (mut a, mut b) = pair(suite);
+            let mut room = vec![0; RECORD_BYTES_MAX];
+            let record = sealed(&mut a, &[7; 40]);
+            let mut altered = record.clone();
+            altered[20] ^= 1;
+            assert_eq!(b.open(&altered, &mut room), Err(NotAuthentic));
+            assert_eq!(b.open(&record[..30], &mut room), Err(NotAuthentic));
+            assert_eq!(b.open(&record, &mut room), Ok(&[7; 40][..]));
+            assert_eq!(b.open(&record, &mut room), Err(NotAuthentic));
+        }
+    }
+
+    /// Whoever lacks the key, the name or the version is refused before a byte is written.
+    #[test]
+    fn strangers_get_no_byte() {
+        let own = keyed(1, "music");
+        let strangers = [
+            first(&keyed(2, "music"), Suite::ChaCha),
+            first(&keyed(1, "other"), Suite::ChaCha),
+            first(&Security::insecure("music").unwrap(), Suite::Plain),
+            b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            with(first(&own, Suite::Aes), 4, 9),
+            // Another suite than the one the tag was made for: the prologue disagrees.
+            with(first(&own, Suite::Aes), 5, 1),
+            with(first(&own, Suite::ChaCha), 30, 0xff),
+        ];
+        for bytes in strangers {
+            let mut reply = Vec::new();
+            assert!(answer(&own, &bytes, &mut reply).is_err(), "{bytes:?}");
+            assert!(reply.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_secured_node_is_no_guest_of_an_open_one() {
+        let open = Security::insecure("music").unwrap();
+        let bytes = first(&keyed(1, "music"), Suite::ChaCha);
+        assert!(answer(&open, &bytes, &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn an_unfinished_preamble_waits() {
+        let own = keyed(1, "music");
+        let bytes = first(&own, Suite::ChaCha);
+        for cut in 0..bytes.len() {
+            let mut reply = Vec::new();
+            assert!(matches!(answer(&own, &bytes[..cut], &mut reply), Ok(None)));
+            assert!(reply.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_suite_needs_both_machines() {
+        let own = keyed(1, "music");
+        let (with, without) = (Features::AES, Features::default());
+        assert_eq!(own.suite(with, Some(with)), Suite::Aes);
+        assert_eq!(own.suite(with, Some(without)), Suite::ChaCha);
+        assert_eq!(own.suite(without, Some(with)), Suite::ChaCha);
+        assert_eq!(own.suite(with, None), Suite::ChaCha);
+    }
+
+    #[test]
+    fn a_key_never_shows_in_a_log() {
+        let text = format!("{:?}", keyed(0xab, "music"));
+        assert_eq!(text, "Security(keyed, \"music\")");
+        assert!(Security::keyed([0; 32], &"x".repeat(33)).is_err());
+    }
+
+    fn keyed(byte: u8, cluster: &str) -> Security {
+        Security::keyed([byte; 32], cluster).unwrap()
+    }
+
+    fn first(security: &Security, suite: Suite) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        assert!(call(security, suite, &mut bytes).is_ok());
+        bytes
+    }
+
+    fn with(mut bytes: Vec<u8>, at: usize, value: u8) -> Vec<u8> {
+        bytes[at] = value;
+        bytes
+    }
+
+    fn pair(suite: Suite) -> (Session, Session) {
+        let security = keyed(1, "music");
+        let (mut there, mut back) = (Vec::new(), Vec::new());
+        let Ok(Opening::Waiting(call)) = call(&security, suite, &mut there) else {
+            panic!("a keyed dialer waits for an answer");
+        };
+        let Ok(Some((used, responder))) = answer(&security, &there, &mut back) else {
+            panic!("the first message is whole");
+        };
+        assert_eq!((used, back.len()), (there.len(), HANDSHAKE_BYTES));
+        let Ok(dialer) = call.answered(&back) else {
+            panic!("the answer was made under the key");
+        };
+        (dialer, responder)
+    }
+
+    fn sealed(session: &mut Session, frame: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        session.seal(frame, &mut out);
+        out.split_off(LENGTH_BYTES)
+    }
+
+    fn across(from: &mut Session, to: &mut Session, frame: &[u8]) -> Result<Vec<u8>, NotAuthentic> {
+        let mut room = vec![0; RECORD_BYTES_MAX];
+        let record = sealed(from, frame);
+        to.open(&record, &mut room).map(<[u8]>::to_vec)
+    }
+}
