@@ -1,0 +1,362 @@
+//! A node's data directory.
+//!
+//! Owns the lock that keeps two nodes off one directory, and `node.json`: who the node is, how
+//! often it has started, and as what. What else lies in the directory belongs to others.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use roles::contract::id::{Incarnation, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// A data directory, held for as long as this value lives.
+#[derive(Debug)]
+pub struct Home {
+    dir: PathBuf,
+    node: NodeId,
+    incarnation: Incarnation,
+    /// Closing it gives the directory back; the system does so too when the process is killed.
+    _lock: File,
+}
+
+impl Home {
+    /// Takes the directory for a node of this kind and counts the start. Makes the directory
+    /// (mode 0700) and the node's identity, `fresh`, if they are not there yet.
+    pub fn open(dir: &Path, kind: &str, fresh: NodeId) -> Result<Home, HomeError> {
+        Home::take(dir, kind, fresh).map_err(|why| HomeError {
+            dir: dir.to_owned(),
+            why,
+        })
+    }
+
+    fn take(dir: &Path, kind: &str, fresh: NodeId) -> Result<Home, HomeFault> {
+        let making = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        making.map_err(HomeFault::io("create it"))?;
+        let lock = lock(dir)?;
+        let path = dir.join(IDENTITY);
+        let identity = match Identity::read(&path)? {
+            Some(known) => known.started_as(kind)?,
+            None => Identity::first(kind, fresh),
+        };
+        identity
+            .write(dir)
+            .map_err(HomeFault::io("write node.json"))?;
+        Ok(Home {
+            dir: dir.to_owned(),
+            node: identity.node()?,
+            incarnation: Incarnation(identity.incarnation),
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whose it is: the same at every start.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Which start this is: 1 at the first, larger at each further one.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, HomeFault> {
+    let mut options = OpenOptions::new();
+    let opening = options.create(true).truncate(false).write(true).mode(0o600);
+    let file = opening
+        .open(dir.join("lock"))
+        .map_err(HomeFault::io("open its lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(HomeFault::InUse),
+        Err(TryLockError::Error(reason)) => Err(HomeFault::io("lock it")(reason)),
+    }
+}
+
+/// What `node.json` says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Identity {
+    format: u64,
+    node: String,
+    incarnation: u64,
+    kind: String,
+}
+
+/// The one field that every format has.
+#[derive(Deserialize)]
+struct Header {
+    format: u64,
+}
+
+impl Identity {
+    fn first(kind: &str, fresh: NodeId) -> Identity {
+        Identity {
+            format: FORMAT,
+            node: fresh.to_string(),
+            incarnation: 1,
+            kind: kind.to_owned(),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Option<Identity>, HomeFault> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(reason) if reason.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(reason) => return Err(HomeFault::io("read node.json")(reason)),
+        };
+        // The format is read before the rest: a later one may well have other fields.
+        let Header { format } = parsed(&text)?;
+        if format > FORMAT {
+            return Err(HomeFault::Newer { theirs: format });
+        }
+        let identity: Identity = parsed(&text)?;
+        identity.node()?;
+        Ok(Some(identity))
+    }
+
+    fn node(&self) -> Result<NodeId, HomeFault> {
+        NodeId::parse(&self.node)
+            .ok_or_else(|| HomeFault::Corrupt("its node id is not 32 hexadecimal digits".into()))
+    }
+
+    fn started_as(mut self, kind: &str) -> Result<Identity, HomeFault> {
+        if self.kind != kind {
+            return Err(HomeFault::OtherKind {
+                recorded: self.kind,
+                given: kind.to_owned(),
+            });
+        }
+        let next = self.incarnation.checked_add(1);
+        self.incarnation =
+            next.ok_or_else(|| HomeFault::Corrupt("its incarnation cannot grow".into()))?;
+        Ok(self)
+    }
+
+    /// Replaces `node.json` in one step: whoever reads it, after whatever crash, finds the old
+    /// one or this one. The directory is synced too, or a crash could undo the rename and the
+    /// node would use an incarnation twice.
+    fn write(&self, dir: &Path) -> io::Result<()> {
+        let draft = dir.join("node.json.new");
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        let mut options = OpenOptions::new();
+        let opening = options.create(true).truncate(true).write(true).mode(0o600);
+        let mut file = opening.open(&draft)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&draft, dir.join(IDENTITY))?;
+        File::open(dir)?.sync_all()
+    }
+}
+
+fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, HomeFault> {
+    serde_json::from_slice(text).map_err(|reason| HomeFault::Corrupt(reason.to_string()))
+}
+
+/// Why a data directory could not be taken. Nothing in it has been changed.
+#[derive(Debug)]
+pub struct HomeError {
+    /// Which directory.
+    pub dir: PathBuf,
+    /// What is wrong with it.
+    pub why: HomeFault,
+}
+
+/// What is wrong with a data directory.
+#[derive(Debug)]
+pub enum HomeFault {
+    /// Another process holds it.
+    InUse,
+    /// It belongs to a node that was started as something else.
+    OtherKind {
+        /// What `node.json` says.
+        recorded: String,
+        /// What was asked for.
+        given: String,
+    },
+    /// A later version wrote it.
+    Newer {
+        /// Its format.
+        theirs: u64,
+    },
+    /// `node.json` cannot be read; says where it fails.
+    Corrupt(String),
+    /// The system refused.
+    Io {
+        /// What was attempted.
+        attempt: &'static str,
+        /// What came of it.
+        reason: io::Error,
+    },
+}
+
+impl HomeFault {
+    fn io(attempt: &'static str) -> impl FnOnce(io::Error) -> HomeFault {
+        move |reason| HomeFault::Io { attempt, reason }
+    }
+}
+
+impl fmt::Display for HomeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "open data directory {}: {}",
+            self.dir.display(),
+            self.why
+        )
+    }
+}
+
+impl fmt::Display for HomeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HomeFault::InUse => f.write_str("it is in use by another node"),
+            HomeFault::OtherKind { recorded, given } => write!(
+                f,
+                "it belongs to a node started as {recorded}, not {given}: start it as {recorded}, \
+                 or give another directory"
+            ),
+            HomeFault::Newer { theirs } => write!(
+                f,
+                "its node.json has format {theirs}, this version reads up to {FORMAT}: \
+                 use a newer version"
+            ),
+            HomeFault::Corrupt(reason) => write!(
+                f,
+                "its node.json is damaged ({reason}): restore it, or give another directory"
+            ),
+            HomeFault::Io { attempt, reason } => write!(f, "{attempt}: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for HomeError {}
+
+const IDENTITY: &str = "node.json";
+
+/// The format of `node.json` that this version writes.
+const FORMAT: u64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TempDir;
+    use std::os::unix::fs::PermissionsExt;
+
+    const FIRST: NodeId = NodeId(7);
+    const OTHER: NodeId = NodeId(8);
+
+    /// The identity is drawn once; each start is told from all earlier ones.
+    #[test]
+    fn a_node_keeps_its_id_and_counts_its_starts() {
+        let dir = TempDir::new();
+        let home = dir.path().join("deep").join("home");
+        for start in 1..4 {
+            let fresh = NodeId(6 + u128::from(start));
+            let opened = Home::open(&home, "data", fresh).expect("a free directory");
+            assert_eq!(opened.node(), FIRST);
+            assert_eq!(opened.incarnation(), Incarnation(start));
+            assert_eq!(opened.dir(), home);
+        }
+        let mode = fs::metadata(&home)
+            .expect("it was made")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn two_nodes_cannot_share_a_directory() {
+        let dir = TempDir::new();
+        let first = Home::open(dir.path(), "data", FIRST).expect("a free directory");
+
+        let error = Home::open(dir.path(), "data", OTHER).expect_err("it is taken");
+        let path = dir.path().display();
+        assert_eq!(
+            error.to_string(),
+            format!("open data directory {path}: it is in use by another node")
+        );
+
+        drop(first);
+        let again = Home::open(dir.path(), "data", OTHER).expect("it is free again");
+        // The refused attempt did not count as a start.
+        assert_eq!((again.node(), again.incarnation()), (FIRST, Incarnation(2)));
+    }
+
+    #[test]
+    fn a_directory_of_another_kind_is_refused() {
+        let dir = TempDir::new();
+        drop(Home::open(dir.path(), "data", FIRST).expect("a free directory"));
+        let before = text_of(&dir);
+
+        let error = Home::open(dir.path(), "dns", OTHER).expect_err("it is a data node's");
+        let said = error.to_string();
+        assert!(
+            said.contains("started as data, not dns: start it as data"),
+            "{said}"
+        );
+        assert_eq!(text_of(&dir), before);
+    }
+
+    /// A node that forgot who it is would come back as a stranger with its own songs.
+    #[test]
+    fn a_file_that_cannot_be_read_is_left_alone() {
+        let id = "0".repeat(31);
+        let short =
+            format!("{{\"format\":1,\"node\":\"{id}\",\"incarnation\":1,\"kind\":\"data\"}}");
+        let spent = short
+            .replace(&id, &"0".repeat(32))
+            .replace(":1,\"kind", ":18446744073709551615,\"kind");
+        let cases = [
+            ("", "damaged"),
+            ("{\"format\":1", "damaged"),
+            ("\u{0}\u{0}\u{0}", "damaged"),
+            ("{\"format\":1,\"node\":\"xyz\"}", "damaged"),
+            (&short, "not 32 hexadecimal digits"),
+            (&spent, "cannot grow"),
+            ("{\"format\":2,\"who\":\"me\"}", "format 2"),
+        ];
+        for (text, said) in cases {
+            let dir = TempDir::new();
+            fs::write(dir.path().join(IDENTITY), text).expect("a writable directory");
+            let error = Home::open(dir.path(), "data", FIRST).expect_err(text);
+            assert!(error.to_string().contains(said), "{text}: {error}");
+            assert_eq!(text_of(&dir), text);
+        }
+    }
+
+    /// A draft left by a crash before the rename is not taken for the truth.
+    #[test]
+    fn a_torn_draft_is_ignored() {
+        let dir = TempDir::new();
+        drop(Home::open(dir.path(), "data", FIRST).expect("a free directory"));
+        fs::write(dir.path().join("node.json.new"), "{\"form").expect("a writable directory");
+        let home = Home::open(dir.path(), "data", OTHER).expect("the old file stands");
+        assert_eq!((home.node(), home.incarnation()), (FIRST, Incarnation(2)));
+    }
+
+    #[test]
+    fn a_path_that_is_no_directory_is_named() {
+        let dir = TempDir::new();
+        let file = dir.path().join("file");
+        fs::write(&file, "x").expect("a writable directory");
+        let error = Home::open(&file, "data", FIRST).expect_err("a file");
+        let said = error.to_string();
+        assert!(said.starts_with(&format!(
+            "open data directory {}: create it: ",
+            file.display()
+        )));
+    }
+
+    fn text_of(dir: &TempDir) -> String {
+        fs::read_to_string(dir.path().join(IDENTITY)).expect("it is there")
+    }
+}

@@ -1,0 +1,90 @@
+//! What the tests of this crate share: directories of their own, and songs made up from a seed.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::{env, fs, process};
+
+use roles::contract::id::{ContentHash, SongId};
+use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
+
+/// A directory that ends with the test.
+pub(crate) struct TempDir(PathBuf);
+
+impl TempDir {
+    /// Makes one that no other test has.
+    pub(crate) fn new() -> TempDir {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = env::temp_dir().join(format!("dispotify-storage-{}-{count}", process::id()));
+        fs::create_dir_all(&path).expect("the system's directory for such things is writable");
+        TempDir(path)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A song of fragments with these lengths, told apart by `seed`: its manifest and its pieces.
+pub(crate) fn song(seed: u8, lengths: &[usize]) -> (Manifest, Vec<Vec<u8>>) {
+    let pieces: Vec<Vec<u8>> = (0..)
+        .zip(lengths)
+        .map(|(i, &n)| piece(seed, i, n))
+        .collect();
+    (manifest_of(&pieces), pieces)
+}
+
+fn piece(seed: u8, index: u32, length: usize) -> Vec<u8> {
+    let bytes = (0u32..).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8);
+    bytes
+        .map(|b| b ^ seed ^ (index as u8).rotate_left(3))
+        .take(length)
+        .collect()
+}
+
+/// The manifest of a file cut into these pieces: a head, then sound of a second each.
+pub(crate) fn manifest_of(pieces: &[Vec<u8>]) -> Manifest {
+    let hash = ContentHash(*blake3::hash(&pieces.concat()).as_bytes());
+    let fragments: Vec<Fragment> = (0..)
+        .zip(pieces)
+        .map(|(i, bytes)| slice(i, bytes))
+        .collect();
+    Manifest {
+        song: Song {
+            id: SongId::of(&hash),
+            title: format!("song {hash}"),
+            artist: "artist".into(),
+            album: "album".into(),
+            genre: "genre".into(),
+            year: 1971,
+            disc: 1,
+            track: 2,
+            duration_ms: 1000 * pieces.len() as u32,
+            bytes: fragments.iter().map(|f| u64::from(f.length)).sum(),
+            format: Format::Flac,
+            fragments: pieces.len() as u32,
+        },
+        hash,
+        sample_rate: 44_100,
+        channels: 2,
+        picture: true,
+        prefix: DecoderPrefix::Bytes(vec![1, 2, 3]),
+        fragments,
+    }
+}
+
+fn slice(index: u32, bytes: &[u8]) -> Fragment {
+    Fragment {
+        length: bytes.len() as u32,
+        start_ms: index.saturating_sub(1) * 1000,
+        part: if index == 0 { Part::Head } else { Part::Audio },
+        hash: ContentHash(*blake3::hash(bytes).as_bytes()),
+    }
+}
