@@ -1,0 +1,181 @@
+//! Measures the library on this machine's disk.
+//!
+//! `cargo run --release -p storage --example library_speed [DIR]`: writes a song of 100
+//! fragments of a megabyte several times over, reads it back, then lists pages of 500 songs.
+#![expect(clippy::print_stdout, reason = "its figures are what it is for")]
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use std::{env, fs, process};
+
+use roles::contract::id::{ContentHash, NodeId, SongId};
+use roles::contract::job::{Job, JobReply};
+use roles::contract::message::{Position, StoreId};
+use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
+use storage::library::{Library, LibraryWorker};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    let parent = env::args_os()
+        .nth(1)
+        .map_or_else(env::temp_dir, PathBuf::from);
+    let dir = parent.join(format!("library-speed-{}", process::id()));
+    fs::create_dir_all(&dir)?;
+    let measured = measure(&dir);
+    fs::remove_dir_all(&dir)?;
+    measured
+}
+
+fn measure(dir: &Path) -> Outcome<()> {
+    let library = Library::open(dir, NodeId(1), StoreId(1))?;
+    let (mut writer, mut reader) = (library.writer()?, library.reader()?);
+    let mut ids = Vec::new();
+    for round in 0..4 {
+        ids.push(write_song(&mut writer, round)?);
+    }
+    ids.iter().try_for_each(|id| read_song(&mut reader, *id))?;
+    small_songs(&mut writer)?;
+    for _ in 0..3 {
+        lists(&mut reader)?;
+    }
+    Ok(())
+}
+
+fn write_song(writer: &mut LibraryWorker, round: u32) -> Outcome<SongId> {
+    let pieces: Vec<Vec<u8>> = (0..100)
+        .map(|i| noise(100 * round + i, 1_000_000))
+        .collect();
+    let manifest = manifest(&pieces, "large");
+    let song = manifest.song.id;
+    let begun = Instant::now();
+    let (_, begin) = timed(writer, Job::BeginUpload { manifest })?;
+    let mut keeps = Vec::new();
+    for (index, bytes) in (0..).zip(pieces) {
+        keeps.push(timed(writer, Job::KeepFragment { song, index, bytes })?.1);
+    }
+    let copies_due = Vec::new();
+    let (_, commit) = timed(writer, Job::CommitUpload { song, copies_due })?;
+    let rate = 100.0 / begun.elapsed().as_secs_f64();
+    keeps.sort();
+    println!(
+        "write {rate:.0} MB/s; begin {begin:.1?}, keep p50 {:.1?} p99 {:.1?}, commit {commit:.1?}",
+        keeps[50], keeps[98]
+    );
+    Ok(song)
+}
+
+fn read_song(reader: &mut LibraryWorker, song: SongId) -> Outcome<()> {
+    let begun = Instant::now();
+    let mut reads = Vec::new();
+    for index in 0..100 {
+        let at = Position::Index(index);
+        reads.push(timed(reader, Job::ReadFragment { song, at })?.1);
+    }
+    let rate = 100.0 / begun.elapsed().as_secs_f64();
+    reads.sort();
+    println!(
+        "read {rate:.0} MB/s with hash; p50 {:.1?} p99 {:.1?}",
+        reads[50], reads[98]
+    );
+    Ok(())
+}
+
+fn small_songs(writer: &mut LibraryWorker) -> Outcome<()> {
+    let begun = Instant::now();
+    for number in 0..2000 {
+        let pieces = [
+            noise(1_000_000 + number, 2000),
+            noise(2_000_000 + number, 2000),
+        ];
+        let manifest = manifest(&pieces, &format!("a title of usual length {number}"));
+        let song = manifest.song.id;
+        timed(writer, Job::BeginUpload { manifest })?;
+        for (index, bytes) in (0..).zip(pieces) {
+            timed(writer, Job::KeepFragment { song, index, bytes })?;
+        }
+        let copies_due = vec![NodeId(2), NodeId(3)];
+        timed(writer, Job::CommitUpload { song, copies_due })?;
+    }
+    println!("2000 songs of 4 kB in {:.2?}", begun.elapsed());
+    Ok(())
+}
+
+fn lists(reader: &mut LibraryWorker) -> Outcome<()> {
+    let (_, songs) = timed(
+        reader,
+        Job::Songs {
+            after: None,
+            limit: 500,
+        },
+    )?;
+    let after = Some(SongId(u128::MAX / 2));
+    let (_, middle) = timed(reader, Job::Songs { after, limit: 500 })?;
+    let (_, changes) = timed(
+        reader,
+        Job::Changes {
+            since: 1000,
+            limit: 500,
+        },
+    )?;
+    let (_, overview) = timed(reader, Job::Overview)?;
+    println!(
+        "page of 500: songs {songs:.1?}, {middle:.1?}; changes {changes:.1?}; overview {overview:.1?}"
+    );
+    Ok(())
+}
+
+fn timed(worker: &mut LibraryWorker, job: Job) -> Outcome<(JobReply, Duration)> {
+    let begun = Instant::now();
+    match worker.run(job) {
+        JobReply::Failed(fault) => Err(fault.to_string().into()),
+        reply => Ok((reply, begun.elapsed())),
+    }
+}
+
+/// Bytes that no two seeds share (xorshift).
+fn noise(seed: u32, length: usize) -> Vec<u8> {
+    let mut state = u64::from(seed) * 2 + 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+fn manifest(pieces: &[Vec<u8>], title: &str) -> Manifest {
+    let hash = ContentHash(*blake3::hash(&pieces.concat()).as_bytes());
+    let slice = |(index, bytes): (u32, &Vec<u8>)| Fragment {
+        length: bytes.len() as u32,
+        start_ms: 10_000 * index,
+        part: Part::Audio,
+        hash: ContentHash(*blake3::hash(bytes).as_bytes()),
+    };
+    Manifest {
+        song: Song {
+            id: SongId::of(&hash),
+            title: title.into(),
+            artist: "an artist".into(),
+            album: "an album of the artist".into(),
+            genre: "genre".into(),
+            year: 1971,
+            disc: 1,
+            track: 1,
+            duration_ms: 10_000 * pieces.len() as u32,
+            bytes: pieces.iter().map(|bytes| bytes.len() as u64).sum(),
+            format: Format::Flac,
+            fragments: pieces.len() as u32,
+        },
+        hash,
+        sample_rate: 44_100,
+        channels: 2,
+        picture: false,
+        prefix: DecoderPrefix::None,
+        fragments: (0..).zip(pieces).map(slice).collect(),
+    }
+}

@@ -1,0 +1,47 @@
+//! What a failure of the database means to who ordered the job.
+
+use roles::contract::job::JobFault;
+use rusqlite::ErrorCode;
+
+/// Why the work on a job ended early.
+pub(super) enum Stop {
+    /// The database failed.
+    Sql(rusqlite::Error),
+    /// The job cannot be done; the database is well.
+    Fault(JobFault),
+}
+
+impl Stop {
+    /// What is answered; `attempt` says what was to be done, for a failure that needs a person.
+    pub(super) fn into_fault(self, attempt: &str) -> JobFault {
+        match self {
+            Stop::Fault(fault) => fault,
+            Stop::Sql(reason) if is_disk_full(&reason) => JobFault::DiskFull,
+            Stop::Sql(reason) => {
+                log::error!("library broken attempt={attempt:?} reason={reason:?}");
+                JobFault::Broken(format!("{attempt}: {reason}"))
+            }
+        }
+    }
+}
+
+/// A full disk shows itself twice: where SQLite writes, and where it makes room for the shared
+/// index of its log.
+fn is_disk_full(reason: &rusqlite::Error) -> bool {
+    reason.sqlite_error().is_some_and(|error| {
+        error.code == ErrorCode::DiskFull
+            || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+    })
+}
+
+impl From<rusqlite::Error> for Stop {
+    fn from(reason: rusqlite::Error) -> Self {
+        Stop::Sql(reason)
+    }
+}
+
+impl From<JobFault> for Stop {
+    fn from(fault: JobFault) -> Self {
+        Stop::Fault(fault)
+    }
+}

@@ -1,0 +1,130 @@
+//! The sound itself: fragments in, fragments out, each checked against its slice.
+
+use std::io::Read;
+
+use roles::contract::id::{ContentHash, SongId};
+use roles::contract::job::{JobFault, JobReply};
+use roles::contract::message::Position;
+use roles::contract::song::{Fragment, Part};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::fault::Stop;
+use super::row::{self, part_code};
+use super::songs::find;
+
+/// Answers [`Job::ReadFragment`](roles::contract::job::Job::ReadFragment).
+pub(super) fn answer(db: &Connection, song: SongId, at: Position) -> Result<JobReply, Stop> {
+    let standing = find(db, song)?.filter(|found| !found.staged);
+    let found = standing.ok_or(JobFault::NotFound)?;
+    let index = match at {
+        Position::Index(index) => index,
+        Position::Time(ms) => index_at(db, found.row, ms)?,
+    };
+    let slice = slice(db, found.row, index)?.ok_or(JobFault::NotFound)?;
+    let bytes = read(db, found.row, index, &slice)?;
+    Ok(JobReply::Fragment { index, bytes })
+}
+
+/// The rule of [`Manifest::index_at`](roles::contract::song::Manifest::index_at), without
+/// reading the whole manifest.
+fn index_at(db: &Connection, song: i64, ms: u32) -> rusqlite::Result<u32> {
+    let sql = "SELECT number FROM slices WHERE song = ?1 AND part = ?2 AND start_ms <= ?3
+               ORDER BY number DESC LIMIT 1";
+    let found = db
+        .prepare_cached(sql)?
+        .query_row((song, part_code(Part::Audio), ms), |row| row.get(0));
+    Ok(found.optional()?.unwrap_or(0))
+}
+
+/// What the manifest says of a fragment.
+pub(super) fn slice(db: &Connection, song: i64, index: u32) -> rusqlite::Result<Option<Fragment>> {
+    let sql = "SELECT length, start_ms, part, hash FROM slices WHERE song = ?1 AND number = ?2";
+    let found = db.prepare_cached(sql)?.query_row((song, index), row::slice);
+    found.optional()
+}
+
+/// Whether these are the bytes that the manifest speaks of.
+pub(super) fn is_true(slice: &Fragment, bytes: &[u8]) -> bool {
+    bytes.len() == slice.length as usize && hash_of(bytes) == slice.hash
+}
+
+fn hash_of(bytes: &[u8]) -> ContentHash {
+    ContentHash(*blake3::hash(bytes).as_bytes())
+}
+
+/// A fragment's bytes, straight from the pages into a buffer of their size. A disk may give back
+/// other bytes than it was given: those go to nobody.
+fn read(db: &Connection, song: i64, index: u32, slice: &Fragment) -> Result<Vec<u8>, Stop> {
+    let sql = "SELECT row FROM fragments WHERE song = ?1 AND number = ?2";
+    let row = db
+        .prepare_cached(sql)?
+        .query_row((song, index), |row| row.get(0));
+    let row: i64 = row.optional()?.ok_or(JobFault::Damaged)?;
+    let mut bytes = Vec::new();
+    read_row(db, row, slice.length, &mut bytes)?;
+    if !is_true(slice, &bytes) {
+        log::error!("fragment damaged row={row} number={index}");
+        return Err(JobFault::Damaged.into());
+    }
+    Ok(bytes)
+}
+
+/// Fills `bytes` with a row of the length it must have.
+fn read_row(db: &Connection, row: i64, length: u32, bytes: &mut Vec<u8>) -> Result<(), Stop> {
+    let mut blob = db.blob_open("main", "fragments", "data", row, true)?;
+    if blob.len() != length as usize {
+        return Err(JobFault::Damaged.into());
+    }
+    bytes.resize(blob.len(), 0);
+    let broken = |reason: std::io::Error| JobFault::Broken(format!("read a fragment: {reason}"));
+    blob.read_exact(bytes).map_err(broken)?;
+    Ok(())
+}
+
+/// Keeps a fragment; one that is there already stays.
+pub(super) fn insert(db: &Connection, song: i64, index: u32, bytes: &[u8]) -> rusqlite::Result<()> {
+    let sql = "INSERT OR IGNORE INTO fragments (song, number, data) VALUES (?1, ?2, ?3)";
+    db.prepare_cached(sql)?.execute((song, index, bytes))?;
+    Ok(())
+}
+
+/// What a song still lacks: half-open index ranges, in order.
+pub(super) fn missing(db: &Connection, song: i64) -> rusqlite::Result<Vec<(u32, u32)>> {
+    let sql = "SELECT number FROM slices WHERE song = ?1
+               EXCEPT SELECT number FROM fragments WHERE song = ?1
+               ORDER BY number";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    let mut rows = statement.query((song,))?;
+    while let Some(row) = rows.next()? {
+        let index: u32 = row.get(0)?;
+        match ranges.last_mut() {
+            Some((_, end)) if *end == index => *end = index.saturating_add(1),
+            _ => ranges.push((index, index.saturating_add(1))),
+        }
+    }
+    Ok(ranges)
+}
+
+/// Whether all fragments in order are the file the manifest speaks of. Holds one at a time.
+pub(super) fn are_whole(db: &Connection, song: i64) -> Result<bool, Stop> {
+    let sql = "SELECT f.row, s.length FROM slices s
+               LEFT JOIN fragments f ON f.song = s.song AND f.number = s.number
+               WHERE s.song = ?1 ORDER BY s.number";
+    let mut whole = blake3::Hasher::new();
+    let mut bytes = Vec::new();
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query((song,))?;
+    while let Some(row) = rows.next()? {
+        match read_row(db, row.get(0)?, row.get(1)?, &mut bytes) {
+            Ok(()) => whole.update(&bytes),
+            Err(Stop::Fault(JobFault::Damaged)) => return Ok(false),
+            Err(stop) => return Err(stop),
+        };
+    }
+    let sql = "SELECT hash FROM songs WHERE row = ?1";
+    let hash: [u8; 32] = db
+        .prepare_cached(sql)?
+        .query_row((song,), |row| row.get(0))?;
+    Ok(whole.finalize() == hash)
+}

@@ -1,0 +1,165 @@
+//! From a path to connections that behave: settings, and what is said when it cannot be.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use roles::contract::id::NodeId;
+use roles::contract::message::StoreId;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::schema;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Every job.
+    Writer,
+    /// Jobs that read.
+    Reader,
+}
+
+/// Makes the library in `db`, or checks that it is one, of this node, and brings it up to date.
+/// A library that is refused has not been touched.
+pub(super) fn found(db: &mut Connection, node: NodeId, fresh: StoreId) -> Result<(), OpenFault> {
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    schema::check(db)?;
+    schema::check_owner(db, node)?;
+    // Both take effect only before the first table is made.
+    db.execute_batch("PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;")?;
+    db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
+    schema::migrate(db)?;
+    schema::settle(db, node, fresh)
+}
+
+/// A further connection to a library that [`found`] has seen.
+pub(super) fn connect(path: &Path, part: Part) -> Result<Connection, OpenFault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    prepare(&db, part)?;
+    Ok(db)
+}
+
+/// Settings that last as long as the connection.
+pub(super) fn prepare(db: &Connection, part: Part) -> Result<(), OpenFault> {
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.execute_batch(SETTINGS)?;
+    db.execute_batch(match part {
+        Part::Writer => WRITER_SETTINGS,
+        Part::Reader => READER_SETTINGS,
+    })?;
+    Ok(())
+}
+
+/// Why a library could not be opened.
+#[derive(Debug)]
+pub struct OpenError {
+    /// Which file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub why: OpenFault,
+}
+
+/// What is wrong with a library.
+#[derive(Debug)]
+pub enum OpenFault {
+    /// A later version made it, and this one would not understand it.
+    Newer {
+        /// Its schema.
+        theirs: i64,
+    },
+    /// It holds the songs of another node.
+    Foreign {
+        /// Whose it is.
+        theirs: NodeId,
+        /// Who asked.
+        ours: NodeId,
+    },
+    /// It is no library: another file, or the database of another program.
+    NotALibrary,
+    /// It was a library, and is damaged.
+    Corrupt(String),
+    /// The disk is full.
+    DiskFull,
+    /// The system or the database refused.
+    Broken(String),
+}
+
+impl OpenError {
+    pub(super) fn at(path: &Path, why: OpenFault) -> Self {
+        OpenError {
+            path: path.to_owned(),
+            why,
+        }
+    }
+}
+
+impl From<rusqlite::Error> for OpenFault {
+    fn from(reason: rusqlite::Error) -> Self {
+        match reason.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => OpenFault::NotALibrary,
+            Some(ErrorCode::DatabaseCorrupt) => OpenFault::Corrupt(reason.to_string()),
+            Some(ErrorCode::DiskFull) => OpenFault::DiskFull,
+            _ => OpenFault::Broken(reason.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "open library {}: {}", self.path.display(), self.why)
+    }
+}
+
+impl fmt::Display for OpenFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenFault::Newer { theirs } => write!(
+                f,
+                "it has schema {theirs}, this version knows up to {}: use a newer version",
+                schema::LATEST
+            ),
+            OpenFault::Foreign { theirs, ours } => write!(
+                f,
+                "it belongs to node {theirs}, not to {ours}: restore that node's node.json, \
+                 or move the file away"
+            ),
+            OpenFault::NotALibrary => f.write_str("it is not a library of dispotify: move it away"),
+            OpenFault::Corrupt(reason) => write!(
+                f,
+                "it is damaged ({reason}): move it away, and the node fetches its songs again"
+            ),
+            OpenFault::DiskFull => f.write_str("disk full"),
+            OpenFault::Broken(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// How long one writer waits for another: far above any transaction of ours.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Statements kept prepared: more than there are.
+const STATEMENTS: usize = 64;
+
+/// No memory map: it would count the file as the process's memory (393 MiB for 480 MB of songs).
+const SETTINGS: &str = "
+    PRAGMA mmap_size = 0;
+    PRAGMA temp_store = MEMORY;
+    PRAGMA foreign_keys = ON;
+";
+
+/// A checkpoint at 4 MiB of log keeps the slowest commit at about 20 ms; at 64 MiB it is 120.
+const WRITER_SETTINGS: &str = "
+    PRAGMA cache_size = -500;
+    PRAGMA wal_autocheckpoint = 256;
+    PRAGMA journal_size_limit = 8388608;
+";
+
+/// A reader that is handed a job that writes fails instead of competing with the writer.
+const READER_SETTINGS: &str = "
+    PRAGMA cache_size = -256;
+    PRAGMA query_only = ON;
+";

@@ -1,0 +1,122 @@
+//! Songs and slices as rows, and back. A row that holds what no version writes is an error,
+//! never a panic.
+
+use roles::contract::id::{ContentHash, NodeId, SongId};
+use roles::contract::song::{DecoderPrefix, Format, Fragment, Part, Song};
+use rusqlite::Row;
+use rusqlite::types::Type;
+
+/// A song's id as it lies in the database.
+pub(super) fn song_key(song: SongId) -> [u8; 16] {
+    song.0.to_be_bytes()
+}
+
+/// A node's id as it lies in the database.
+pub(super) fn node_key(node: NodeId) -> [u8; 16] {
+    node.0.to_be_bytes()
+}
+
+/// Reads a column that [`song_key`] wrote.
+pub(super) fn song_id(row: &Row<'_>, column: usize) -> rusqlite::Result<SongId> {
+    Ok(SongId(u128::from_be_bytes(row.get(column)?)))
+}
+
+/// Reads a column that [`node_key`] wrote.
+pub(super) fn node_id(row: &Row<'_>, column: usize) -> rusqlite::Result<NodeId> {
+    Ok(NodeId(u128::from_be_bytes(row.get(column)?)))
+}
+
+/// Reads a count of bytes or songs, or a revision.
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// A number as it lies in the database. SQL's end at 2^63: what we count stays far below.
+pub(super) fn sql_number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The columns that [`song`] reads, in its order.
+macro_rules! song_columns {
+    () => {
+        "id, title, artist, album, genre, year, disc, track, duration_ms, bytes, format, fragments"
+    };
+}
+pub(super) use song_columns;
+
+/// How many columns [`song`] reads: what else a statement asks for begins here.
+pub(super) const SONG_COLUMNS: usize = 12;
+
+/// Reads a line of the catalogue.
+pub(super) fn song(row: &Row<'_>) -> rusqlite::Result<Song> {
+    let format: String = row.get(10)?;
+    Ok(Song {
+        id: song_id(row, 0)?,
+        title: row.get(1)?,
+        artist: row.get(2)?,
+        album: row.get(3)?,
+        genre: row.get(4)?,
+        year: row.get(5)?,
+        disc: row.get(6)?,
+        track: row.get(7)?,
+        duration_ms: row.get(8)?,
+        bytes: number(row, 9)?,
+        format: Format::from_name(&format).ok_or_else(|| strange(10, "a song's format"))?,
+        fragments: row.get(11)?,
+    })
+}
+
+/// Reads length, start, part and hash of a slice.
+pub(super) fn slice(row: &Row<'_>) -> rusqlite::Result<Fragment> {
+    Ok(Fragment {
+        length: row.get(0)?,
+        start_ms: row.get(1)?,
+        part: part(row, 2)?,
+        hash: ContentHash(row.get(3)?),
+    })
+}
+
+/// The number a part has in the database: never changed, whatever order the enum takes.
+pub(super) fn part_code(part: Part) -> u8 {
+    match part {
+        Part::Head => 0,
+        Part::Audio => 1,
+        Part::Tail => 2,
+    }
+}
+
+fn part(row: &Row<'_>, column: usize) -> rusqlite::Result<Part> {
+    let code: i64 = row.get(column)?;
+    match code {
+        0 => Ok(Part::Head),
+        1 => Ok(Part::Audio),
+        2 => Ok(Part::Tail),
+        _ => Err(strange(column, "a slice's part")),
+    }
+}
+
+/// Kind and bytes of a decoder prefix in the database.
+pub(super) fn prefix_code(prefix: &DecoderPrefix) -> (u8, &[u8]) {
+    match prefix {
+        DecoderPrefix::None => (0, &[]),
+        DecoderPrefix::Bytes(bytes) => (1, bytes),
+        DecoderPrefix::Head => (2, &[]),
+    }
+}
+
+/// Reads what [`prefix_code`] wrote into this column and the next.
+pub(super) fn prefix(row: &Row<'_>, column: usize) -> rusqlite::Result<DecoderPrefix> {
+    let code: i64 = row.get(column)?;
+    match code {
+        0 => Ok(DecoderPrefix::None),
+        1 => Ok(DecoderPrefix::Bytes(row.get(column + 1)?)),
+        2 => Ok(DecoderPrefix::Head),
+        _ => Err(strange(column, "a song's prefix")),
+    }
+}
+
+fn strange(column: usize, what: &str) -> rusqlite::Error {
+    let reason = format!("{what} is none that this version knows");
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Null, reason.into())
+}

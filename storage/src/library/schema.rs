@@ -1,0 +1,152 @@
+//! The tables, and how an older library becomes one of this version.
+
+use roles::contract::id::NodeId;
+use roles::contract::message::StoreId;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::open::OpenFault;
+
+/// Whether `db` is a library this version can work with, or empty.
+pub(super) fn check(db: &Connection) -> Result<(), OpenFault> {
+    let application: i64 = pragma(db, "application_id")?;
+    let version = version(db)?;
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let empty = (application, version, tables) == (0, 0, 0);
+    if !empty && application != APPLICATION {
+        return Err(OpenFault::NotALibrary);
+    }
+    if version > LATEST {
+        return Err(OpenFault::Newer { theirs: version });
+    }
+    if version < 0 || (version == 0) != (tables == 0) {
+        let reason = format!("schema {version} with {tables} tables and indexes");
+        return Err(OpenFault::Corrupt(reason));
+    }
+    Ok(())
+}
+
+/// Whether the library, if it is more than an empty file, is this node's.
+pub(super) fn check_owner(db: &Connection, node: NodeId) -> Result<(), OpenFault> {
+    if version(db)? == 0 {
+        return Ok(());
+    }
+    let owner = db.query_row("SELECT node FROM meta", [], |row| row.get(0));
+    // Without an owner, the first start ended between its two steps: `settle` does the second.
+    let owner: Option<[u8; 16]> = owner.optional()?;
+    let theirs = owner.map_or(node, |bytes| NodeId(u128::from_be_bytes(bytes)));
+    if theirs != node {
+        return Err(OpenFault::Foreign { theirs, ours: node });
+    }
+    Ok(())
+}
+
+/// Applies the migrations the library has not seen, each as a whole.
+pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenFault> {
+    let seen = usize::try_from(version(db)?).unwrap_or(0);
+    for (number, migration) in (1..).zip(MIGRATIONS).skip(seen) {
+        let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        step.execute_batch(migration)?;
+        step.pragma_update(None, "application_id", APPLICATION)?;
+        step.pragma_update(None, "user_version", number)?;
+        step.commit()?;
+    }
+    Ok(())
+}
+
+/// Gives a library its owner and its identity, if it has none yet.
+pub(super) fn settle(db: &Connection, node: NodeId, fresh: StoreId) -> Result<(), OpenFault> {
+    db.execute(
+        "INSERT OR IGNORE INTO meta (one, node, store, revision, songs, xor, bytes)
+         VALUES (1, ?1, ?2, 0, 0, ?3, 0)",
+        (node.0.to_be_bytes(), fresh.0.cast_signed(), [0u8; 16]),
+    )?;
+    Ok(())
+}
+
+fn version(db: &Connection) -> rusqlite::Result<i64> {
+    pragma(db, "user_version")
+}
+
+fn pragma(db: &Connection, name: &str) -> rusqlite::Result<i64> {
+    db.pragma_query_value(None, name, |row| row.get(0))
+}
+
+/// "dspt": tells a library from the databases of other programs.
+const APPLICATION: i64 = 0x6473_7074;
+
+/// The schema this version works with.
+pub(super) const LATEST: i64 = MIGRATIONS.len() as i64;
+
+/// Append only: a migration that has left this house is never changed. The n-th makes schema n.
+const MIGRATIONS: &[&str] = &[FIRST];
+
+/// Ids are 16 bytes, big end first, so that they sort as numbers. A song is staged while its
+/// revision is null. The manifest's slices stand apart from the sound, and the sound in a table
+/// with a row id: metadata is listed 30 times faster, a fragment read 8 times faster.
+const FIRST: &str = "
+    CREATE TABLE meta (
+        one         INTEGER PRIMARY KEY CHECK (one = 1),
+        node        BLOB    NOT NULL,
+        store       INTEGER NOT NULL,
+        revision    INTEGER NOT NULL,
+        songs       INTEGER NOT NULL,
+        xor         BLOB    NOT NULL,
+        bytes       INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE songs (
+        row         INTEGER PRIMARY KEY,
+        id          BLOB    NOT NULL UNIQUE,
+        revision    INTEGER UNIQUE,
+        touched     INTEGER NOT NULL,
+        title       TEXT    NOT NULL,
+        artist      TEXT    NOT NULL,
+        album       TEXT    NOT NULL,
+        genre       TEXT    NOT NULL,
+        year        INTEGER NOT NULL,
+        disc        INTEGER NOT NULL,
+        track       INTEGER NOT NULL,
+        duration_ms INTEGER NOT NULL,
+        bytes       INTEGER NOT NULL,
+        format      TEXT    NOT NULL,
+        fragments   INTEGER NOT NULL,
+        hash        BLOB    NOT NULL,
+        sample_rate INTEGER NOT NULL,
+        channels    INTEGER NOT NULL,
+        picture     INTEGER NOT NULL,
+        prefix_kind INTEGER NOT NULL,
+        prefix      BLOB    NOT NULL
+    ) STRICT;
+
+    CREATE INDEX songs_staged ON songs (touched) WHERE revision IS NULL;
+
+    CREATE TABLE slices (
+        song        INTEGER NOT NULL REFERENCES songs (row) ON DELETE CASCADE,
+        number      INTEGER NOT NULL,
+        length      INTEGER NOT NULL,
+        start_ms    INTEGER NOT NULL,
+        part        INTEGER NOT NULL,
+        hash        BLOB    NOT NULL,
+        PRIMARY KEY (song, number)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE fragments (
+        row         INTEGER PRIMARY KEY,
+        song        INTEGER NOT NULL REFERENCES songs (row) ON DELETE CASCADE,
+        number      INTEGER NOT NULL,
+        data        BLOB    NOT NULL,
+        UNIQUE (song, number)
+    ) STRICT;
+
+    CREATE TABLE tombstones (
+        song        BLOB    PRIMARY KEY,
+        revision    INTEGER NOT NULL UNIQUE
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE copies_due (
+        row         INTEGER PRIMARY KEY,
+        song        BLOB    NOT NULL,
+        node        BLOB    NOT NULL,
+        UNIQUE (song, node)
+    ) STRICT;
+";

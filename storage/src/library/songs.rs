@@ -1,0 +1,179 @@
+//! What is listed and described: committed songs, and the totals over them.
+
+use roles::contract::id::{ContentHash, SongId};
+use roles::contract::job::{JobFault, JobReply, Overview};
+use roles::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX};
+use roles::contract::message::{Digest, StoreId};
+use roles::contract::song::{Fragment, Manifest};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::fault::Stop;
+use super::row::{self, SONG_COLUMNS, song_columns, sql_number};
+
+/// Answers [`Job::Overview`](roles::contract::job::Job::Overview).
+pub(super) fn overview(db: &Connection) -> Result<JobReply, Stop> {
+    Ok(JobReply::Overview(totals(db)?))
+}
+
+/// The library in a few numbers, kept beside the songs and changed with them.
+pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
+    let sql = "SELECT store, revision, songs, xor, bytes FROM meta";
+    db.prepare_cached(sql)?.query_row([], |row| {
+        Ok(Overview {
+            store: StoreId(row.get::<_, i64>(0)?.cast_unsigned()),
+            revision: row::number(row, 1)?,
+            digest: Digest {
+                count: row::number(row, 2)?,
+                xor: u128::from_be_bytes(row.get(3)?),
+            },
+            bytes: row::number(row, 4)?,
+        })
+    })
+}
+
+/// Counts a song that has been committed, and gives the revision that makes it one.
+pub(super) fn count_in(db: &Connection, song: SongId, bytes: u64) -> rusqlite::Result<u64> {
+    let mut totals = totals(db)?;
+    totals.digest.insert(song);
+    let sql = "UPDATE meta SET revision = ?1, songs = ?2, xor = ?3, bytes = ?4";
+    let revision = totals.revision.saturating_add(1);
+    let xor = totals.digest.xor.to_be_bytes();
+    let bytes = totals.bytes.saturating_add(bytes);
+    let count = totals.digest.count;
+    db.prepare_cached(sql)?.execute((
+        sql_number(revision),
+        sql_number(count),
+        xor,
+        sql_number(bytes),
+    ))?;
+    Ok(revision)
+}
+
+/// Answers [`Job::Songs`](roles::contract::job::Job::Songs).
+pub(super) fn page(db: &Connection, after: Option<SongId>, limit: u32) -> Result<JobReply, Stop> {
+    const FIRST: &str = concat!(
+        "SELECT ",
+        song_columns!(),
+        " FROM songs WHERE revision IS NOT NULL ORDER BY id LIMIT ?1"
+    );
+    const NEXT: &str = concat!(
+        "SELECT ",
+        song_columns!(),
+        " FROM songs WHERE revision IS NOT NULL AND id > ?2 ORDER BY id LIMIT ?1"
+    );
+    let mut page = Page::of(limit);
+    let mut statement = db.prepare_cached(if after.is_some() { NEXT } else { FIRST })?;
+    let mut rows = match after {
+        None => statement.query((page.rows(),))?,
+        Some(after) => statement.query((page.rows(), row::song_key(after)))?,
+    };
+    while let Some(row) = rows.next()? {
+        let song = row::song(row)?;
+        let bytes = song.page_bytes();
+        if !page.push(song, bytes) {
+            break;
+        }
+    }
+    Ok(JobReply::Songs {
+        songs: page.items,
+        more: page.more,
+    })
+}
+
+/// A page of a list while it is filled: ends at its limit or at what a message holds.
+pub(super) struct Page<T> {
+    /// What is on it.
+    pub(super) items: Vec<T>,
+    /// Whether something did not fit.
+    pub(super) more: bool,
+    bytes: usize,
+    limit: usize,
+}
+
+impl<T> Page<T> {
+    /// An empty page for at most `limit` items.
+    pub(super) fn of(limit: u32) -> Self {
+        Page {
+            items: Vec::new(),
+            more: false,
+            bytes: 0,
+            limit: PAGE_SONGS_MAX.min(limit as usize),
+        }
+    }
+
+    /// Rows to ask the database for: one more than fit, to know whether more follow.
+    pub(super) fn rows(&self) -> i64 {
+        self.limit as i64 + 1
+    }
+
+    /// Adds an item of this size, or notes that there are more than fit.
+    pub(super) fn push(&mut self, item: T, bytes: usize) -> bool {
+        let fits = self.items.len() < self.limit && self.bytes + bytes <= PAGE_BYTES_MAX;
+        if fits {
+            self.items.push(item);
+            self.bytes += bytes;
+        }
+        self.more |= !fits;
+        fits
+    }
+}
+
+/// Answers [`Job::Describe`](roles::contract::job::Job::Describe).
+pub(super) fn describe(db: &Connection, song: SongId) -> Result<JobReply, Stop> {
+    let standing = find(db, song)?.filter(|found| !found.staged);
+    let found = standing.ok_or(JobFault::NotFound)?;
+    let manifest = manifest(db, found.row)?;
+    Ok(JobReply::Described { manifest })
+}
+
+/// A song that is there, committed or on its way.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    /// Its key in the other tables.
+    pub(super) row: i64,
+    /// Whether it is not committed yet: nobody may see it.
+    pub(super) staged: bool,
+}
+
+/// The song with this id.
+pub(super) fn find(db: &Connection, song: SongId) -> rusqlite::Result<Option<Found>> {
+    let sql = "SELECT row, revision IS NULL FROM songs WHERE id = ?1";
+    let found = db
+        .prepare_cached(sql)?
+        .query_row((row::song_key(song),), |row| {
+            Ok(Found {
+                row: row.get(0)?,
+                staged: row.get(1)?,
+            })
+        });
+    found.optional()
+}
+
+/// The manifest as it was handed in.
+pub(super) fn manifest(db: &Connection, row: i64) -> rusqlite::Result<Manifest> {
+    const SQL: &str = concat!(
+        "SELECT ",
+        song_columns!(),
+        ", hash, sample_rate, channels, picture, prefix_kind, prefix",
+        " FROM songs WHERE row = ?1"
+    );
+    let fragments = slices(db, row)?;
+    db.prepare_cached(SQL)?.query_row((row,), |row| {
+        Ok(Manifest {
+            song: row::song(row)?,
+            hash: ContentHash(row.get(SONG_COLUMNS)?),
+            sample_rate: row.get(SONG_COLUMNS + 1)?,
+            channels: row.get(SONG_COLUMNS + 2)?,
+            picture: row.get(SONG_COLUMNS + 3)?,
+            prefix: row::prefix(row, SONG_COLUMNS + 4)?,
+            fragments,
+        })
+    })
+}
+
+fn slices(db: &Connection, song: i64) -> rusqlite::Result<Vec<Fragment>> {
+    let sql = "SELECT length, start_ms, part, hash FROM slices WHERE song = ?1 ORDER BY number";
+    db.prepare_cached(sql)?
+        .query_map((song,), row::slice)?
+        .collect()
+}

@@ -1,0 +1,181 @@
+//! From the first offer of a song to its commit.
+//!
+//! A staged song lies in the same tables as a committed one, without a revision. It survives a
+//! restart, so an upload cut short goes on where it was. If two clients cut the same file in
+//! different ways, the later manifest replaces the earlier one with all that was sent for it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use roles::contract::id::{NodeId, SongId};
+use roles::contract::job::{JobFault, JobReply};
+use roles::contract::song::{Fragment, Manifest};
+use rusqlite::{Connection, params};
+
+use super::copies;
+use super::fault::Stop;
+use super::fragments;
+use super::row::{number, part_code, prefix_code, song_key, sql_number};
+use super::songs::{count_in, find, manifest as manifest_of, totals};
+
+/// Answers [`Job::BeginUpload`](roles::contract::job::Job::BeginUpload).
+pub(super) fn begin(db: &Connection, manifest: &Manifest) -> Result<JobReply, Stop> {
+    let lie = |fault| JobFault::Invalid(format!("the manifest cannot be true: {fault}"));
+    manifest.check().map_err(lie)?;
+    let row = match find(db, manifest.song.id)? {
+        Some(found) if !found.staged => return stored(db),
+        Some(found) if manifest_of(db, found.row)? == *manifest => found.row,
+        Some(found) => {
+            drop_song(db, found.row)?;
+            stage(db, manifest)?
+        }
+        None => stage(db, manifest)?,
+    };
+    touch(db, row)?;
+    let ranges = fragments::missing(db, row)?;
+    Ok(JobReply::Missing { ranges })
+}
+
+fn stage(db: &Connection, manifest: &Manifest) -> rusqlite::Result<i64> {
+    let row = insert_song(db, manifest)?;
+    let sql = "INSERT INTO slices (song, number, length, start_ms, part, hash)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let mut statement = db.prepare_cached(sql)?;
+    for (number, slice) in (0u32..).zip(&manifest.fragments) {
+        let Fragment {
+            length,
+            start_ms,
+            part,
+            hash,
+        } = slice;
+        statement.execute((row, number, length, start_ms, part_code(*part), hash.0))?;
+    }
+    Ok(row)
+}
+
+fn insert_song(db: &Connection, manifest: &Manifest) -> rusqlite::Result<i64> {
+    let song = &manifest.song;
+    let (prefix_kind, prefix) = prefix_code(&manifest.prefix);
+    let sql = "INSERT INTO songs (id, touched, title, artist, album, genre, year, disc, track,
+                   duration_ms, bytes, format, fragments, hash, sample_rate, channels, picture,
+                   prefix_kind, prefix)
+               VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    db.prepare_cached(sql)?.insert(params![
+        song_key(song.id),
+        song.title,
+        song.artist,
+        song.album,
+        song.genre,
+        song.year,
+        song.disc,
+        song.track,
+        song.duration_ms,
+        sql_number(song.bytes),
+        song.format.name(),
+        song.fragments,
+        manifest.hash.0,
+        manifest.sample_rate,
+        manifest.channels,
+        manifest.picture,
+        prefix_kind,
+        prefix,
+    ])
+}
+
+/// Takes a staged song out, with its slices and fragments.
+fn drop_song(db: &Connection, row: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM songs WHERE row = ?1")?
+        .execute((row,))?;
+    Ok(())
+}
+
+fn touch(db: &Connection, row: i64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE songs SET touched = ?2 WHERE row = ?1")?
+        .execute((row, clock_s()))?;
+    Ok(())
+}
+
+/// Seconds since 1970 by the system's clock: the only one that goes on across a restart. If it
+/// jumps, uploads are swept early or late; their clients begin again.
+fn clock_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| sql_number(since.as_secs()))
+}
+
+/// Answers [`Job::KeepFragment`](roles::contract::job::Job::KeepFragment). Comes a fragment
+/// again, after the commit even, it is checked and nothing changes.
+pub(super) fn keep(
+    db: &Connection,
+    song: SongId,
+    index: u32,
+    bytes: &[u8],
+) -> Result<JobReply, Stop> {
+    let found = find(db, song)?.ok_or(JobFault::NotFound)?;
+    let slice = fragments::slice(db, found.row, index)?;
+    let slice = slice.ok_or_else(|| no_such_fragment(index))?;
+    if !fragments::is_true(&slice, bytes) {
+        return Err(JobFault::Damaged.into());
+    }
+    if found.staged {
+        fragments::insert(db, found.row, index, bytes)?;
+        touch(db, found.row)?;
+    }
+    Ok(JobReply::Kept)
+}
+
+/// The answer to a fragment that the manifest does not know.
+fn no_such_fragment(index: u32) -> JobFault {
+    JobFault::Invalid(format!("the song has no fragment {index}"))
+}
+
+/// Answers [`Job::CommitUpload`](roles::contract::job::Job::CommitUpload). If the fragments are
+/// not the file, each being what its slice says, then the manifest lied: all of it is dropped.
+pub(super) fn commit(
+    db: &Connection,
+    song: SongId,
+    copies_due: &[NodeId],
+) -> Result<JobReply, Stop> {
+    let found = find(db, song)?.ok_or(JobFault::NotFound)?;
+    if found.staged {
+        let ranges = fragments::missing(db, found.row)?;
+        if !ranges.is_empty() {
+            return Ok(JobReply::Missing { ranges });
+        }
+        if !fragments::are_whole(db, found.row)? {
+            drop_song(db, found.row)?;
+            // Not an error of the transaction: the removal is to stand.
+            return Ok(JobReply::Failed(JobFault::Damaged));
+        }
+        publish(db, song, found.row)?;
+    }
+    copies::add(db, song, copies_due)?;
+    stored(db)
+}
+
+fn publish(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
+    let sql = "SELECT bytes FROM songs WHERE row = ?1";
+    let bytes = db
+        .prepare_cached(sql)?
+        .query_row((row,), |row| number(row, 0))?;
+    let revision = count_in(db, song, bytes)?;
+    db.prepare_cached("UPDATE songs SET revision = ?2 WHERE row = ?1")?
+        .execute((row, sql_number(revision)))?;
+    Ok(())
+}
+
+fn stored(db: &Connection) -> Result<JobReply, Stop> {
+    let overview = totals(db)?;
+    Ok(JobReply::Stored { overview })
+}
+
+/// Answers [`Job::SweepUploads`](roles::contract::job::Job::SweepUploads), and gives free pages
+/// back to the file system.
+pub(super) fn sweep(db: &Connection, untouched_s: u64) -> Result<JobReply, Stop> {
+    let before = clock_s().saturating_sub(sql_number(untouched_s));
+    db.prepare_cached("DELETE FROM songs WHERE revision IS NULL AND touched <= ?1")?
+        .execute((before,))?;
+    // The pragma frees one page per step.
+    let mut shrinking = db.prepare("PRAGMA incremental_vacuum(1024)")?;
+    let mut steps = shrinking.query([])?;
+    while steps.next()?.is_some() {}
+    Ok(JobReply::Done)
+}
