@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use roles::contract::id::NodeId;
 use roles::contract::job::{Job, JobFault, JobReply};
 use roles::contract::message::StoreId;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use fault::Stop;
 pub use open::{OpenError, OpenFault};
@@ -47,7 +47,7 @@ impl Library {
     /// Opens `library.db` in this directory, or makes it with the identity `fresh`.
     pub fn open(dir: &Path, node: NodeId, fresh: StoreId) -> Result<Library, OpenError> {
         let path = dir.join("library.db");
-        let opened = Connection::open(&path).map_err(OpenFault::from);
+        let opened = open::reach(&path, OpenFlags::SQLITE_OPEN_CREATE);
         let checked = opened.and_then(|mut db| found(&mut db, node, fresh));
         checked.map_err(|why| OpenError::at(&path, why))?;
         let place = Place::File(path);

@@ -32,10 +32,16 @@ pub(super) fn found(db: &mut Connection, node: NodeId, fresh: StoreId) -> Result
     schema::settle(db, node, fresh)
 }
 
+/// A connection to the file with this very name: one like `file:x` is no address here. It stays
+/// with one thread at a time, so SQLite need not lock it.
+pub(super) fn reach(path: &Path, more: OpenFlags) -> Result<Connection, OpenFault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Ok(Connection::open_with_flags(path, flags | more)?)
+}
+
 /// A further connection to a library that [`found`] has seen.
 pub(super) fn connect(path: &Path, part: Part) -> Result<Connection, OpenFault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
+    let db = reach(path, OpenFlags::empty())?;
     prepare(&db, part)?;
     Ok(db)
 }

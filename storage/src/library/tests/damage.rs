@@ -1,0 +1,125 @@
+//! Rotten disks: what goes out is right or is an error.
+
+use super::*;
+
+/// A disk that gives back other bytes than it was given harms nobody but itself.
+#[test]
+fn a_rotten_fragment_goes_to_nobody() {
+    let damages = [
+        "UPDATE fragments SET data = CAST(substr(data, 1, 99) || x'00' AS BLOB) WHERE number = 1",
+        "UPDATE fragments SET data = x'' WHERE number = 1",
+        "UPDATE fragments SET data = CAST(data || x'00' AS BLOB) WHERE number = 1",
+        "UPDATE fragments SET data = zeroblob(30000000) WHERE number = 1",
+        "DELETE FROM fragments WHERE number = 1",
+        "UPDATE slices SET hash = zeroblob(32) WHERE number = 1",
+        "UPDATE slices SET length = 4294967295 WHERE number = 1",
+    ];
+    for damage in damages {
+        let mut library = in_memory();
+        let (manifest, pieces) = song(1, &[10, 100, 1000]);
+        let id = manifest.song.id;
+        upload(&mut library, &manifest, &pieces);
+        sql(&library, damage);
+        assert_eq!(
+            read(&mut library, id, 1),
+            failed(JobFault::Damaged),
+            "{damage}"
+        );
+        assert_eq!(
+            read(&mut library, id, 2),
+            fragment(2, &pieces[2]),
+            "{damage}"
+        );
+    }
+}
+
+/// Rot between an upload's fragments and its commit: the song does not come into being.
+#[test]
+fn a_fragment_that_rots_before_the_commit_is_noticed() {
+    let mut library = in_memory();
+    let (manifest, pieces) = song(1, &[10, 100]);
+    let id = manifest.song.id;
+    begin(&mut library, &manifest);
+    keep(&mut library, id, 0, &pieces[0]);
+    keep(&mut library, id, 1, &pieces[1]);
+    sql(
+        &library,
+        "UPDATE fragments SET data = zeroblob(100) WHERE number = 1",
+    );
+    assert_eq!(commit(&mut library, id, &[]), failed(JobFault::Damaged));
+    assert_eq!(begin(&mut library, &manifest), missing(&[(0, 2)]));
+}
+
+/// Whatever stands in a row, the answer is an error, and the worker goes on.
+#[test]
+fn nonsense_in_a_row_never_panics() {
+    let damages = [
+        "UPDATE songs SET format = 'vinyl'",
+        "UPDATE songs SET year = -1, track = 70000, bytes = -5",
+        "UPDATE songs SET id = x'0102'",
+        "UPDATE songs SET title = CAST(x'ff00fe' AS TEXT)",
+        "UPDATE songs SET hash = x''",
+        "UPDATE songs SET prefix_kind = 7",
+        "UPDATE songs SET fragments = 9223372036854775807",
+        "UPDATE songs SET revision = -3",
+        "UPDATE songs SET revision = NULL, hash = x'00'",
+        "UPDATE slices SET part = 9, start_ms = -1",
+        "UPDATE slices SET number = number + 4294967290",
+        "UPDATE slices SET hash = x'00'",
+        "DELETE FROM slices",
+        "DELETE FROM meta",
+        "UPDATE meta SET revision = -1, bytes = -1, songs = -1, xor = x'00'",
+        "UPDATE meta SET revision = 9223372036854775807, bytes = 9223372036854775807",
+        "INSERT INTO copies_due VALUES (1, x'00', x'')",
+        "INSERT INTO tombstones VALUES (x'', 5)",
+        "DROP TABLE fragments",
+    ];
+    for damage in damages {
+        let mut library = in_memory();
+        let (manifest, pieces) = song(1, &[10, 100]);
+        let id = manifest.song.id;
+        upload(&mut library, &manifest, &pieces);
+        sql(&library, "PRAGMA foreign_keys = OFF");
+        sql(&library, damage);
+        let (other, _) = song(2, &[10]);
+        for job in every_job(id, &manifest)
+            .into_iter()
+            .chain(every_job(other.song.id, &other))
+        {
+            library.run(job);
+        }
+        sql(&library, "SELECT 1");
+    }
+}
+
+/// A library that was cut off says so at the start, or where the missing part is asked for.
+#[test]
+fn a_torn_library_is_an_error_and_not_a_panic() {
+    let dir = TempDir::new();
+    let mut library = writer(&dir);
+    let (manifest, pieces) = song(1, &[200_000; 5]);
+    upload(&mut library, &manifest, &pieces);
+    drop(library);
+    let path = dir.path().join("library.db");
+    let whole = fs::read(&path).expect("it is there");
+    for part in 1..8 {
+        fs::write(&path, &whole[..whole.len() * part / 8]).expect("a writable directory");
+        let Ok(library) = Library::open(dir.path(), NODE, STORE) else {
+            continue;
+        };
+        let mut library = library.writer().expect("it was opened just before");
+        let replies = every_job(manifest.song.id, &manifest)
+            .into_iter()
+            .map(|job| library.run(job));
+        assert!(replies.last().is_some());
+        assert!(!matches!(
+            read(&mut library, manifest.song.id, 4),
+            JobReply::Fragment { .. }
+        ));
+    }
+    let mut scratched = whole;
+    scratched[100..16_384].fill(0xa5);
+    fs::write(&path, scratched).expect("a writable directory");
+    let (said, _) = refusal(&dir, NODE);
+    assert!(said.contains("it is damaged ("), "{said}");
+}

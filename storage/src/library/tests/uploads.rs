@@ -1,0 +1,289 @@
+//! From the first offer of a song to its commit, with everything that may come between.
+
+use super::*;
+
+/// A song is seen from its commit on, whole, and not a moment earlier.
+#[test]
+fn a_song_is_seen_from_its_commit_on() {
+    let mut library = in_memory();
+    let (manifest, pieces) = song(1, &[100, 70_000, 1_000_000]);
+    let id = manifest.song.id;
+
+    assert_eq!(begin(&mut library, &manifest), missing(&[(0, 3)]));
+    for (index, bytes) in (0..).zip(&pieces) {
+        assert_eq!(keep(&mut library, id, index, bytes), JobReply::Kept);
+        assert_nothing_is_seen(&mut library, id);
+    }
+    let overview = Overview {
+        store: STORE,
+        revision: 1,
+        digest: digest(&[id]),
+        bytes: 1_070_100,
+    };
+    assert_eq!(commit(&mut library, id, &[]), JobReply::Stored { overview });
+
+    assert_eq!(library.run(Job::Overview), JobReply::Overview(overview));
+    let described = library.run(Job::Describe { song: id });
+    assert_eq!(
+        described,
+        JobReply::Described {
+            manifest: manifest.clone()
+        }
+    );
+    for (index, bytes) in (0..).zip(pieces) {
+        assert_eq!(
+            read(&mut library, id, index),
+            JobReply::Fragment { index, bytes }
+        );
+    }
+    assert_eq!(
+        songs(&mut library, None, 9),
+        (vec![manifest.song.clone()], false)
+    );
+    assert_eq!(
+        changes(&mut library, 0, 9),
+        (vec![Change::Added(manifest.song)], 1)
+    );
+    assert_eq!(changes(&mut library, 1, 9), (vec![], 1));
+    assert_eq!(changes(&mut library, 99, 9), (vec![], 1));
+}
+
+/// Whoever repeats a question whose answer was lost gets it again, and no second song.
+#[test]
+fn every_step_of_an_upload_may_be_repeated() {
+    let mut library = in_memory();
+    let (manifest, pieces) = song(1, &[10, 20]);
+    let id = manifest.song.id;
+    assert_eq!(begin(&mut library, &manifest), missing(&[(0, 2)]));
+    assert_eq!(begin(&mut library, &manifest), missing(&[(0, 2)]));
+    assert_eq!(commit(&mut library, id, &[]), missing(&[(0, 2)]));
+    for _ in 0..2 {
+        assert_eq!(keep(&mut library, id, 1, &pieces[1]), JobReply::Kept);
+    }
+    assert_eq!(begin(&mut library, &manifest), missing(&[(0, 1)]));
+    assert_eq!(keep(&mut library, id, 0, &pieces[0]), JobReply::Kept);
+
+    let stored = commit(&mut library, id, &[NodeId(9), NodeId(3)]);
+    assert!(matches!(stored, JobReply::Stored { .. }));
+    assert_eq!(commit(&mut library, id, &[NodeId(3), NodeId(5)]), stored);
+    assert_eq!(begin(&mut library, &manifest), stored);
+    assert_eq!(keep(&mut library, id, 0, &pieces[0]), JobReply::Kept);
+    assert_eq!(
+        keep(&mut library, id, 0, &pieces[1]),
+        failed(JobFault::Damaged)
+    );
+
+    // Each copy is due once, in the order they fell due.
+    let due = |nodes: &[u128]| JobReply::CopiesDue {
+        due: nodes.iter().map(|node| (id, NodeId(*node))).collect(),
+    };
+    assert_eq!(library.run(Job::CopiesDue { limit: 9 }), due(&[9, 3, 5]));
+    assert_eq!(library.run(Job::CopiesDue { limit: 2 }), due(&[9, 3]));
+    for _ in 0..2 {
+        let done = Job::CopyDone {
+            song: id,
+            node: NodeId(3),
+        };
+        assert_eq!(library.run(done), JobReply::Done);
+    }
+    assert_eq!(library.run(Job::CopiesDue { limit: 9 }), due(&[9, 5]));
+}
+
+/// What was sent before a restart need not be sent again.
+#[test]
+fn an_upload_goes_on_after_a_restart() {
+    let dir = TempDir::new();
+    let (manifest, pieces) = song(1, &[10, 20, 30, 40, 50]);
+    let id = manifest.song.id;
+    {
+        let mut library = writer(&dir);
+        begin(&mut library, &manifest);
+        for index in [1, 2, 4] {
+            keep(&mut library, id, index, &pieces[index as usize]);
+        }
+    }
+    let mut library = writer(&dir);
+    assert_nothing_is_seen(&mut library, id);
+    assert_eq!(begin(&mut library, &manifest), missing(&[(0, 1), (3, 4)]));
+    keep(&mut library, id, 0, &pieces[0]);
+    keep(&mut library, id, 3, &pieces[3]);
+    let stored = commit(&mut library, id, &[NodeId(7)]);
+    drop(library);
+
+    let mut library = writer(&dir);
+    assert_eq!(begin(&mut library, &manifest), stored);
+    let due = vec![(id, NodeId(7))];
+    assert_eq!(
+        library.run(Job::CopiesDue { limit: 9 }),
+        JobReply::CopiesDue { due }
+    );
+}
+
+/// Another client may cut the same file in another way: the later cut stands alone.
+#[test]
+fn a_later_cut_of_the_same_file_replaces_the_earlier_one() {
+    let mut library = in_memory();
+    let (early, pieces) = song(1, &[10, 20, 30]);
+    let (id, file) = (early.song.id, pieces.concat());
+    begin(&mut library, &early);
+    keep(&mut library, id, 0, &pieces[0]);
+
+    let halves = [file[..30].to_vec(), file[30..].to_vec()];
+    let late = manifest_of(&halves);
+    assert_eq!(late.song.id, id);
+    assert_eq!(begin(&mut library, &late), missing(&[(0, 2)]));
+    assert_eq!(
+        keep(&mut library, id, 1, &pieces[1]),
+        failed(JobFault::Damaged)
+    );
+    let absent = JobFault::Invalid("the song has no fragment 2".into());
+    assert_eq!(keep(&mut library, id, 2, &pieces[2]), failed(absent));
+    assert!(matches!(
+        upload(&mut library, &late, &halves),
+        JobReply::Stored { .. }
+    ));
+    assert_eq!(
+        library.run(Job::Describe { song: id }),
+        JobReply::Described { manifest: late }
+    );
+}
+
+#[test]
+fn bytes_that_are_not_the_fragment_are_refused() {
+    let mut library = in_memory();
+    let (manifest, pieces) = song(1, &[10, 20]);
+    let id = manifest.song.id;
+    assert_eq!(
+        keep(&mut library, id, 0, &pieces[0]),
+        failed(JobFault::NotFound)
+    );
+    assert_eq!(commit(&mut library, id, &[]), failed(JobFault::NotFound));
+    begin(&mut library, &manifest);
+    let mut wrong = pieces[0].clone();
+    wrong[9] ^= 1;
+    assert_eq!(keep(&mut library, id, 0, &wrong), failed(JobFault::Damaged));
+    assert_eq!(
+        keep(&mut library, id, 0, &pieces[0][..9]),
+        failed(JobFault::Damaged)
+    );
+    assert_eq!(
+        keep(&mut library, id, 0, &pieces[1]),
+        failed(JobFault::Damaged)
+    );
+    assert_eq!(begin(&mut library, &manifest), missing(&[(0, 2)]));
+}
+
+/// Fragments that fit a manifest that does not fit its file: nothing of it stays.
+#[test]
+fn a_manifest_that_lied_about_the_file_is_dropped_whole() {
+    let mut library = in_memory();
+    let (mut manifest, pieces) = song(1, &[10, 20]);
+    manifest.hash = ContentHash([5; 32]);
+    manifest.song.id = SongId::of(&manifest.hash);
+    let id = manifest.song.id;
+    assert_eq!(
+        upload(&mut library, &manifest, &pieces),
+        failed(JobFault::Damaged)
+    );
+    assert_nothing_is_seen(&mut library, id);
+    assert_eq!(rows(&library, "fragments"), 0);
+    assert_eq!(commit(&mut library, id, &[]), failed(JobFault::NotFound));
+    assert_eq!(begin(&mut library, &manifest), missing(&[(0, 2)]));
+}
+
+/// The store does not rely on its caller: what cannot be true never gets a row.
+#[test]
+fn a_manifest_that_cannot_be_true_is_refused() {
+    let mut library = in_memory();
+    let (mut manifest, _) = song(1, &[10]);
+    manifest.song.bytes = u64::MAX;
+    let said = "the manifest cannot be true: its fragments are not as long as the file";
+    assert_eq!(
+        begin(&mut library, &manifest),
+        failed(JobFault::Invalid(said.into()))
+    );
+}
+
+#[test]
+fn the_jobs_of_a_client_are_not_done_here() {
+    let mut library = in_memory();
+    let said = "this is a client's job, not a job of a library";
+    assert_eq!(
+        library.run(Job::RecallPeers),
+        failed(JobFault::Invalid(said.into()))
+    );
+}
+
+#[test]
+fn a_sweep_takes_uploads_and_leaves_songs() {
+    let dir = TempDir::new();
+    let mut library = writer(&dir);
+    let (stays, pieces) = song(1, &[1_000_000]);
+    upload(&mut library, &stays, &pieces);
+    let (manifest, pieces) = song(2, &[1_000_000; 3]);
+    begin(&mut library, &manifest);
+    for (index, bytes) in (0..).zip(&pieces) {
+        keep(&mut library, manifest.song.id, index, bytes);
+    }
+    assert_eq!(
+        library.run(Job::SweepUploads { untouched_s: 3600 }),
+        JobReply::Done
+    );
+    assert_eq!(begin(&mut library, &manifest), missing(&[]));
+    let pages = pragma(&library, "page_count");
+
+    assert_eq!(
+        library.run(Job::SweepUploads { untouched_s: 0 }),
+        JobReply::Done
+    );
+    assert_eq!(begin(&mut library, &manifest), missing(&[(0, 3)]));
+    assert_eq!(songs(&mut library, None, 9).0, [stays.song]);
+    // Three megabytes went back to the file system.
+    assert!(pragma(&library, "page_count") <= pages - 180);
+}
+
+/// A full disk costs the upload that met it, and nothing else.
+#[test]
+fn a_full_disk_is_said_and_survived() {
+    let dir = TempDir::new();
+    let mut library = writer(&dir);
+    let (stays, kept) = song(1, &[500_000]);
+    upload(&mut library, &stays, &kept);
+    let (manifest, pieces) = song(2, &[1_000_000, 1_000_000]);
+    let id = manifest.song.id;
+    begin(&mut library, &manifest);
+    assert_eq!(keep(&mut library, id, 0, &pieces[0]), JobReply::Kept);
+
+    let full = pragma(&library, "page_count") + 3;
+    sql(&library, &format!("PRAGMA max_page_count = {full}"));
+    assert_eq!(
+        keep(&mut library, id, 1, &pieces[1]),
+        failed(JobFault::DiskFull)
+    );
+    assert_eq!(begin(&mut library, &manifest), missing(&[(1, 2)]));
+    assert_eq!(read(&mut library, stays.song.id, 0), fragment(0, &kept[0]));
+    let (long, _) = song(3, &[10; 5_000]);
+    assert_eq!(begin(&mut library, &long), failed(JobFault::DiskFull));
+
+    sql(&library, "PRAGMA max_page_count = 1000000");
+    assert_eq!(keep(&mut library, id, 1, &pieces[1]), JobReply::Kept);
+    assert!(matches!(
+        commit(&mut library, id, &[]),
+        JobReply::Stored { .. }
+    ));
+    assert_eq!(songs(&mut library, None, 9).0.len(), 2);
+}
+
+/// Only what promises durability waits for the disk, and that always does.
+#[test]
+fn a_commit_is_synced_and_a_fragment_is_not() {
+    let (normal, full) = (1, 2);
+    let dir = TempDir::new();
+    let mut library = writer(&dir);
+    let (manifest, pieces) = song(1, &[10]);
+    begin(&mut library, &manifest);
+    keep(&mut library, manifest.song.id, 0, &pieces[0]);
+    assert_eq!(pragma(&library, "synchronous"), normal);
+    commit(&mut library, manifest.song.id, &[]);
+    assert_eq!(pragma(&library, "synchronous"), full);
+}
