@@ -1,13 +1,15 @@
 //! How songs lie on disk.
 //!
-//! Owns a node's data directory, and a data node's library in SQLite. Answers
-//! the [`Job`](roles::contract::job::Job)s of
+//! Owns a node's data directory, a data node's library in SQLite, and the model that stands in
+//! for the library in the simulated world. Answers the [`Job`](roles::contract::job::Job)s of
 //! `roles`; when a job is due, and who hears the answer, is not its business. Knows no sockets.
 #![forbid(unsafe_code)]
 
 pub mod home;
 
 pub mod library;
+
+pub mod model;
 
 #[cfg(test)]
 mod testing;
