@@ -5,17 +5,29 @@
 //! `net` and the simulated world in `tests` host the same machines.
 #![no_std]
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::wildcard_enum_match_arm))]
 
 extern crate alloc;
 
 pub mod contract;
 
-pub mod assign;
-pub mod circle;
+pub mod server;
+
 pub mod dns;
-pub mod jobs;
-pub mod registrar;
-pub mod requests;
-pub mod resolver;
+
 pub mod router;
+
+pub mod data;
+
+pub mod client;
+
+pub mod assign;
+pub mod registrar;
+pub mod resolver;
+
+pub mod requests;
+
+pub mod jobs;
 pub mod window;
+
+pub mod circle;

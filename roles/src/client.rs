@@ -1,0 +1,509 @@
+//! One machine for every front: command line, web player, load generator.
+//!
+//! Owns the user's operations and what it has learned of the servers. Each operation ends with
+//! exactly one final notice, whatever dies meanwhile: a question goes to the next router, a
+//! fragment to the next holder, an upload to the next owner, each resuming at what is missing.
+
+mod ask;
+mod peers;
+mod read;
+mod upload;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::contract::chance::Chance;
+use crate::contract::id::{JobId, OperationId};
+use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::message::{Catalogue, Letter, Message, Names, Refusal};
+use crate::contract::node::{Event, Lost, Node, Outbox, Peer, Sender};
+use crate::contract::record::{Address, Record, Role};
+use crate::contract::time::Time;
+use crate::contract::timers::{Timers, earlier};
+use crate::contract::user::{Command, Failure, Notice};
+use crate::jobs::Jobs;
+use crate::requests::{Desk, Outcome, Policy, Requests};
+use crate::resolver::{self, Resolved, Resolver};
+
+use ask::Ask;
+use peers::Peers;
+use read::Read;
+use upload::Upload;
+
+/// Operations at once: a web player with many tabs, and an end to a front that forgets.
+const OPERATIONS_MAX: usize = 1024;
+
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// DNS nodes given by the user.
+    pub dns_nodes: Vec<Address>,
+    /// Longest time the routers' addresses are used without asking the DNS again.
+    pub refresh: Duration,
+    /// A first fragment later than this is asked for at a second holder, too.
+    pub hedge_after: Duration,
+    /// Bytes the cache holds; a song above half of it is not kept.
+    pub cache_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            dns_nodes: Vec::new(),
+            refresh: Duration::from_secs(10),
+            hedge_after: Duration::from_millis(150),
+            cache_bytes: 1 << 30,
+        }
+    }
+}
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    desk: Front,
+    operations: BTreeMap<OperationId, Operation>,
+}
+
+/// What operations share: the means to ask, to order jobs and to wait.
+#[derive(Debug)]
+struct Front {
+    config: Config,
+    resolver: Resolver,
+    requests: Requests<Purpose>,
+    jobs: Jobs<Purpose>,
+    timers: Timers<OperationId>,
+    peers: Peers,
+    chance: Chance,
+    /// A look-up of the routers has ended since the start, well or not.
+    looked_up: bool,
+    /// Why the last look-up failed, if it did.
+    dns_lost: Option<Lost>,
+    /// Routers as they lie on disk.
+    remembered: Vec<Record>,
+}
+
+#[derive(Debug)]
+enum Operation {
+    Ask(Ask),
+    Read(Read),
+    Upload(Upload),
+}
+
+/// What a question or a job is for.
+#[derive(Clone, Debug)]
+enum Purpose {
+    /// A router's answer for an operation.
+    Router(OperationId),
+    /// What a DNS node says, for a user who wants to see it.
+    Names(OperationId),
+    Read(OperationId, read::Step),
+    Upload(OperationId, upload::Step),
+    RecallPeers,
+    /// Nobody waits for its end.
+    Note,
+}
+
+/// How an operation goes on after an event.
+#[derive(Debug)]
+enum Progress {
+    /// It waits for something it has asked for.
+    Waits,
+    /// It needs a router's answer to this.
+    AskRouter(Message),
+    /// It has ended, with this as its final notice.
+    Ends(Notice),
+}
+
+impl Client {
+    /// A client that knows the DNS nodes of its configuration and nothing else.
+    pub fn new(config: Config, mut chance: Chance) -> Self {
+        let mut part = || Chance::from_seed(chance.bits());
+        let resolver = resolver::Config {
+            dns: config.dns_nodes.clone(),
+            watched: Vec::new(),
+            refresh: config.refresh,
+        };
+        let desk = Front {
+            resolver: Resolver::new(resolver, part()),
+            requests: Requests::new(Desk::Client, part()),
+            jobs: Jobs::new(Desk::Client),
+            timers: Timers::new(),
+            peers: Peers::default(),
+            chance: part(),
+            looked_up: false,
+            dns_lost: None,
+            remembered: Vec::new(),
+            config,
+        };
+        Client {
+            desk,
+            operations: BTreeMap::new(),
+        }
+    }
+
+    /// How many operations are under way.
+    pub fn operations(&self) -> usize {
+        self.operations.len()
+    }
+
+    fn on_command(&mut self, now: Time, command: Command, out: &mut Outbox) {
+        match command {
+            Command::List { operation, query } => {
+                let question = Message::Catalogue(Catalogue::List { query });
+                self.begin_ask(now, operation, question, out);
+            }
+            Command::Status { operation } => {
+                let question = Message::Catalogue(Catalogue::Inspect);
+                self.begin_ask(now, operation, question, out);
+            }
+            Command::Resolve { operation, role } => self.on_resolve(now, operation, role, out),
+            Command::Open { operation, song } => {
+                if self.admit(operation, out) {
+                    let (read, progress) = Read::open(operation, song, &mut self.desk, out);
+                    self.operations.insert(operation, Operation::Read(read));
+                    self.go_on(now, operation, progress, out);
+                }
+            }
+            Command::Read {
+                operation,
+                first,
+                end,
+            } => self.with_read(now, operation, out, |read, desk, out| {
+                read.range(now, first, end, desk, out)
+            }),
+            Command::Take { operation, count } => {
+                self.with_read(now, operation, out, |read, desk, out| {
+                    read.take(now, count, desk, out)
+                });
+            }
+            Command::Close { operation } => self.close(operation),
+            Command::Upload { operation, source } => {
+                if self.admit(operation, out) {
+                    let upload = Upload::begin(operation, source, &mut self.desk, out);
+                    self.operations.insert(operation, Operation::Upload(upload));
+                }
+            }
+        }
+    }
+
+    fn admit(&self, operation: OperationId, out: &mut Outbox) -> bool {
+        let room =
+            self.operations.len() < OPERATIONS_MAX && !self.operations.contains_key(&operation);
+        if !room {
+            let failure = Failure::Busy;
+            out.tell(Notice::Failed { operation, failure });
+        }
+        room
+    }
+
+    fn begin_ask(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        question: Message,
+        out: &mut Outbox,
+    ) {
+        if self.admit(operation, out) {
+            let ask = Operation::Ask(Ask::new(operation));
+            self.operations.insert(operation, ask);
+            self.go_on(now, operation, Progress::AskRouter(question), out);
+        }
+    }
+
+    fn on_resolve(&mut self, now: Time, operation: OperationId, role: Role, out: &mut Outbox) {
+        if !self.admit(operation, out) {
+            return;
+        }
+        let ask = Operation::Ask(Ask::new(operation));
+        self.operations.insert(operation, ask);
+        let candidates: Vec<Peer> = self.desk.resolver.dns().map(Peer::Node).collect();
+        let question = Message::Names(Names::Resolve { role });
+        let purpose = Purpose::Names(operation);
+        let policy = Policy {
+            deadline: Duration::from_secs(3),
+            rounds: 2,
+            ..Policy::GROUP
+        };
+        let asked = self
+            .desk
+            .requests
+            .ask(now, purpose, candidates, question, policy, out);
+        if asked.is_none() {
+            let nobody = unreachable(Role::Dns, None);
+            self.end(failed(operation, nobody), operation, out);
+        }
+    }
+
+    /// Lets an open song go on; does nothing if it is not open.
+    fn with_read(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        out: &mut Outbox,
+        step: impl FnOnce(&mut Read, &mut Front, &mut Outbox) -> Progress,
+    ) {
+        if let Some(Operation::Read(read)) = self.operations.get_mut(&operation) {
+            let progress = step(read, &mut self.desk, out);
+            self.go_on(now, operation, progress, out);
+        }
+    }
+
+    fn with_upload(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        out: &mut Outbox,
+        step: impl FnOnce(&mut Upload, &mut Front, &mut Outbox) -> Progress,
+    ) {
+        if let Some(Operation::Upload(upload)) = self.operations.get_mut(&operation) {
+            let progress = step(upload, &mut self.desk, out);
+            self.go_on(now, operation, progress, out);
+        }
+    }
+
+    fn close(&mut self, operation: OperationId) {
+        self.desk.timers.disarm(&operation);
+        match self.operations.remove(&operation) {
+            Some(Operation::Read(read)) => read.close(&mut self.desk),
+            Some(Operation::Ask(_) | Operation::Upload(_)) | None => (),
+        }
+    }
+
+    fn go_on(&mut self, now: Time, operation: OperationId, progress: Progress, out: &mut Outbox) {
+        match progress {
+            Progress::Waits => (),
+            Progress::AskRouter(question) => {
+                let routing = self.routing(operation);
+                if let Some(routing) = routing {
+                    *routing = ask::Routing::wants(question);
+                    self.ask_router(now, operation, out);
+                }
+            }
+            Progress::Ends(notice) => self.end(notice, operation, out),
+        }
+    }
+
+    fn end(&mut self, notice: Notice, operation: OperationId, out: &mut Outbox) {
+        if self.operations.contains_key(&operation) {
+            self.close(operation);
+            out.tell(notice);
+        }
+    }
+
+    fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
+        match Desk::of(letter.id.0) {
+            Some(Desk::Resolver) => {
+                let resolved = self.desk.resolver.on_answer(now, from, letter, out);
+                self.on_resolved(now, resolved.into_iter().collect(), out);
+            }
+            Some(Desk::Client) => {
+                if let Some(outcome) = self.desk.requests.on_answer(now, from, letter, out) {
+                    self.on_outcome(now, outcome, out);
+                }
+            }
+            Some(
+                Desk::Registrar
+                | Desk::Dns
+                | Desk::Data
+                | Desk::Announcer
+                | Desk::Copies
+                | Desk::Assignment,
+            )
+            | None => (),
+        }
+    }
+
+    fn on_outcome(&mut self, now: Time, outcome: Outcome<Purpose>, out: &mut Outbox) {
+        let (purpose, reply) = match outcome {
+            Outcome::Answered {
+                purpose,
+                from,
+                message,
+                body,
+                ..
+            } => (purpose, Ok((from, message, body))),
+            Outcome::GaveUp {
+                purpose,
+                refusal,
+                lost,
+            } => (purpose, Err((refusal, lost))),
+        };
+        match purpose {
+            Purpose::Router(operation) => self.on_routed(now, operation, reply, out),
+            Purpose::Names(operation) => self.on_names(operation, reply, out),
+            Purpose::Read(operation, step) => {
+                self.with_read(now, operation, out, |read, desk, out| {
+                    read.on_reply(now, step, reply, desk, out)
+                });
+            }
+            Purpose::Upload(operation, step) => {
+                self.with_upload(now, operation, out, |upload, desk, out| {
+                    upload.on_reply(now, step, reply, desk, out)
+                });
+            }
+            Purpose::RecallPeers | Purpose::Note => (),
+        }
+    }
+
+    fn on_names(&mut self, operation: OperationId, reply: Reply, out: &mut Outbox) {
+        let notice = match reply {
+            Ok((_, Message::Names(Names::Records { records, .. }), _)) => {
+                Notice::Records { operation, records }
+            }
+            Ok(_) => failed(operation, unreachable(Role::Dns, Some(Lost::Misbehaved))),
+            Err((_, lost)) => failed(operation, unreachable(Role::Dns, lost)),
+        };
+        self.end(notice, operation, out);
+    }
+
+    fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
+        if let Peer::Node(address) = peer {
+            self.desk.peers.on_lost(now, address);
+        }
+        let resolved = self.desk.resolver.on_lost(now, peer, why, out);
+        let outcomes = self.desk.requests.on_lost(now, peer, why, out);
+        for outcome in outcomes {
+            self.on_outcome(now, outcome, out);
+        }
+        self.on_resolved(now, resolved, out);
+    }
+
+    fn on_done(&mut self, now: Time, job: JobId, reply: JobReply, out: &mut Outbox) {
+        match self.desk.jobs.done(job) {
+            Some(Purpose::Read(operation, step)) => {
+                self.with_read(now, operation, out, |read, desk, out| {
+                    read.on_done(now, step, reply, desk, out)
+                });
+            }
+            Some(Purpose::Upload(operation, step)) => {
+                self.with_upload(now, operation, out, |upload, desk, out| {
+                    upload.on_done(now, step, reply, desk, out)
+                });
+            }
+            Some(Purpose::RecallPeers) => {
+                if let JobReply::Peers { records } = reply {
+                    self.desk.remembered.clone_from(&records);
+                    self.desk.resolver.remember(Role::Router, records, out);
+                }
+            }
+            Some(Purpose::Router(_) | Purpose::Names(_) | Purpose::Note) | None => (),
+        }
+    }
+
+    fn on_tick(&mut self, now: Time, out: &mut Outbox) {
+        let resolved = self.desk.resolver.on_tick(now, out);
+        for outcome in self.desk.requests.on_tick(now, out) {
+            self.on_outcome(now, outcome, out);
+        }
+        self.on_resolved(now, resolved, out);
+        while let Some(operation) = self.desk.timers.pop_due(now) {
+            self.with_read(now, operation, out, |read, desk, out| {
+                read.on_timer(now, desk, out)
+            });
+            self.with_upload(now, operation, out, |upload, desk, out| {
+                upload.on_timer(now, desk, out)
+            });
+        }
+    }
+
+    fn on_resolved(&mut self, now: Time, resolved: Vec<Resolved>, out: &mut Outbox) {
+        for Resolved { role, failed } in resolved {
+            if role == Role::Router {
+                self.desk.looked_up = true;
+                self.desk.dns_lost = failed;
+                self.desk.remember_routers(out);
+                self.ask_waiting_routers(now, out);
+            }
+        }
+    }
+}
+
+/// An answer, with who gave it and the bytes behind it; or why there is none.
+type Reply = Result<(Peer, Message, Vec<u8>), (Option<Refusal>, Option<Lost>)>;
+
+impl Front {
+    /// Writes the routers down for a later run, if they are others than those on disk.
+    fn remember_routers(&mut self, out: &mut Outbox) {
+        let place = |record: &Record| (record.node, record.address);
+        let mut records = self.resolver.records(Role::Router).to_vec();
+        records.sort_unstable_by_key(place);
+        records.truncate(64);
+        let same = records
+            .iter()
+            .map(place)
+            .eq(self.remembered.iter().map(place));
+        if !records.is_empty() && !same {
+            self.remembered.clone_from(&records);
+            self.jobs
+                .run(Purpose::Note, Job::RememberPeers { records }, out);
+        }
+    }
+
+    /// Lets an operation go on after a pause.
+    fn pause(&mut self, now: Time, operation: OperationId, pause: Duration) {
+        let at = now + pause / 2 + self.chance.within(pause / 2);
+        self.timers.arm(operation, at);
+    }
+}
+
+impl Node for Client {
+    fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
+        match event {
+            Event::Start => {
+                self.desk
+                    .jobs
+                    .run(Purpose::RecallPeers, Job::RecallPeers, out);
+            }
+            Event::Tick => self.on_tick(now, out),
+            Event::Message {
+                from: Sender { peer, .. },
+                letter,
+            } => self.on_answer(now, peer, letter, out),
+            Event::Lost { peer, why } => self.on_lost(now, peer, why, out),
+            Event::Done { job, reply } => self.on_done(now, job, reply, out),
+            Event::User(command) => self.on_command(now, command, out),
+            Event::Stop => out.tell(Notice::Stopped),
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        let asked = earlier(self.desk.requests.deadline(), self.desk.resolver.deadline());
+        earlier(self.desk.timers.next(), asked)
+    }
+}
+
+fn failed(operation: OperationId, failure: Failure) -> Notice {
+    Notice::Failed { operation, failure }
+}
+
+fn unreachable(role: Role, last: Option<Lost>) -> Failure {
+    if last == Some(Lost::HandshakeRefused) {
+        return Failure::KeyRefused;
+    }
+    Failure::Unreachable { role, last }
+}
+
+/// What it means for the user that nobody answered.
+fn failure(role: Role, refusal: Option<Refusal>, lost: Option<Lost>) -> Failure {
+    match refusal {
+        Some(Refusal::NotFound) => Failure::NotFound,
+        Some(Refusal::Ambiguous(songs)) => Failure::Ambiguous(songs),
+        Some(why) => Failure::Refused(why),
+        None => unreachable(role, lost),
+    }
+}
+
+/// What a failed job on this machine means for the user.
+fn local(fault: JobFault) -> Failure {
+    match fault {
+        JobFault::NotFound => Failure::NotFound,
+        JobFault::Ambiguous(songs) => Failure::Ambiguous(songs),
+        JobFault::Busy
+        | JobFault::Damaged
+        | JobFault::Invalid(_)
+        | JobFault::DiskFull
+        | JobFault::Broken(_)
+        | JobFault::Abandoned => Failure::Local(fault),
+    }
+}

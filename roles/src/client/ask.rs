@@ -1,0 +1,229 @@
+//! Questions to a router: whom, after whose resolution, and once more with fresh addresses.
+
+use alloc::vec::Vec;
+
+use super::{Client, Operation, Progress, Purpose, Reply, failed, failure, unreachable};
+use crate::contract::id::OperationId;
+use crate::contract::message::{Catalogue, Message};
+use crate::contract::node::{Outbox, Peer};
+use crate::contract::record::{Address, Role};
+use crate::contract::time::Time;
+use crate::contract::user::{Failure, Notice};
+use crate::requests::Policy;
+
+/// An operation that is one question to a router.
+#[derive(Debug)]
+pub(super) struct Ask {
+    operation: OperationId,
+    pub(super) routing: Routing,
+}
+
+/// Where an operation stands with its question to a router.
+#[derive(Debug, Default)]
+pub(super) struct Routing {
+    question: Option<Message>,
+    /// It waits for the routers' addresses.
+    waiting: bool,
+    /// It has been asked once with the addresses that were known.
+    asked: bool,
+}
+
+impl Routing {
+    pub(super) fn wants(question: Message) -> Self {
+        Routing {
+            question: Some(question),
+            waiting: false,
+            asked: false,
+        }
+    }
+}
+
+impl Ask {
+    pub(super) fn new(operation: OperationId) -> Self {
+        Ask {
+            operation,
+            routing: Routing::default(),
+        }
+    }
+
+    fn on_answer(&self, from: Peer, answer: Catalogue) -> Progress {
+        let operation = self.operation;
+        let notice = match answer {
+            Catalogue::Songs { songs, total, next } => Notice::Songs {
+                operation,
+                songs,
+                total,
+                next,
+            },
+            Catalogue::Status(status) => Notice::Status {
+                operation,
+                status,
+                router: address(from),
+            },
+            Catalogue::List { .. }
+            | Catalogue::Locate { .. }
+            | Catalogue::Located { .. }
+            | Catalogue::Place { .. }
+            | Catalogue::Placed { .. }
+            | Catalogue::Announce(_)
+            | Catalogue::Announced { .. }
+            | Catalogue::Inspect => failed(operation, senseless()),
+        };
+        Progress::Ends(notice)
+    }
+}
+
+impl Client {
+    /// Asks the routers known, or waits for their addresses.
+    pub(super) fn ask_router(&mut self, now: Time, operation: OperationId, out: &mut Outbox) {
+        let fresh = self.desk.resolver.is_fresh(now, Role::Router);
+        if !fresh {
+            let asking = self.desk.resolver.resolve(now, Role::Router, out);
+            // What was known is used meanwhile; only the very first look-up is waited for.
+            if asking && !self.desk.looked_up {
+                self.wait_for_routers(operation);
+                return;
+            }
+        }
+        self.ask_routers_known(now, operation, out);
+    }
+
+    fn ask_routers_known(&mut self, now: Time, operation: OperationId, out: &mut Outbox) {
+        let records = self.desk.resolver.records(Role::Router);
+        let known: Vec<Address> = records.iter().map(|record| record.address).collect();
+        let turn = self.desk.peers.in_turn(now, known, &mut self.desk.chance);
+        let candidates: Vec<Peer> = turn.into_iter().map(Peer::Node).collect();
+        let question = self.routing(operation).and_then(|routing| {
+            routing.waiting = false;
+            routing.question.clone()
+        });
+        let Some(question) = question else {
+            return;
+        };
+        let purpose = Purpose::Router(operation);
+        let policy = Policy::GROUP;
+        let asked = self
+            .desk
+            .requests
+            .ask(now, purpose, candidates, question, policy, out);
+        if asked.is_none() {
+            let (role, last) = match self.desk.dns_lost {
+                Some(lost) => (Role::Dns, Some(lost)),
+                None => (Role::Router, None),
+            };
+            self.on_unrouted(now, operation, unreachable(role, last), out);
+        }
+    }
+
+    fn wait_for_routers(&mut self, operation: OperationId) {
+        if let Some(routing) = self.routing(operation) {
+            routing.waiting = true;
+        }
+    }
+
+    /// The routers' addresses have come, or will not.
+    pub(super) fn ask_waiting_routers(&mut self, now: Time, out: &mut Outbox) {
+        let waiting = |operation: &mut Operation| routing_of(operation).waiting;
+        let ids: Vec<OperationId> = (self.operations.iter_mut())
+            .filter_map(|(id, operation)| waiting(operation).then_some(*id))
+            .collect();
+        for operation in ids {
+            self.ask_routers_known(now, operation, out);
+        }
+    }
+
+    /// A router has answered, or none did.
+    pub(super) fn on_routed(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        reply: Reply,
+        out: &mut Outbox,
+    ) {
+        match reply {
+            Ok((from, message, _)) => self.on_router_answer(now, operation, from, message, out),
+            Err((refusal, lost)) => {
+                // The addresses may be old: once more, with what the DNS says at present.
+                let again = refusal.is_none()
+                    && self.routing(operation).is_some_and(|r| !r.asked)
+                    && self.desk.resolver.resolve(now, Role::Router, out);
+                if again && let Some(routing) = self.routing(operation) {
+                    (routing.asked, routing.waiting) = (true, true);
+                    return;
+                }
+                let failure = failure(Role::Router, refusal, lost);
+                self.on_unrouted(now, operation, failure, out);
+            }
+        }
+    }
+
+    fn on_router_answer(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        from: Peer,
+        message: Message,
+        out: &mut Outbox,
+    ) {
+        let answer = match message {
+            Message::Catalogue(answer) => answer,
+            Message::Refused(why) => {
+                let failure = failure(Role::Router, Some(why), None);
+                return self.on_unrouted(now, operation, failure, out);
+            }
+            Message::Names(_) | Message::Audio(_) => {
+                return self.on_unrouted(now, operation, senseless(), out);
+            }
+        };
+        let desk = &mut self.desk;
+        let progress = match self.operations.get_mut(&operation) {
+            Some(Operation::Ask(ask)) => ask.on_answer(from, answer),
+            Some(Operation::Read(read)) => read.on_router(now, answer, desk, out),
+            Some(Operation::Upload(upload)) => upload.on_router(now, answer, desk, out),
+            None => Progress::Waits,
+        };
+        self.go_on(now, operation, progress, out);
+    }
+
+    /// No router could help.
+    fn on_unrouted(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        failure: Failure,
+        out: &mut Outbox,
+    ) {
+        let desk = &mut self.desk;
+        let progress = match self.operations.get_mut(&operation) {
+            Some(Operation::Ask(_)) => Progress::Ends(failed(operation, failure)),
+            Some(Operation::Read(read)) => read.on_unrouted(now, failure, desk, out),
+            Some(Operation::Upload(upload)) => upload.on_unrouted(now, failure, desk, out),
+            None => Progress::Waits,
+        };
+        self.go_on(now, operation, progress, out);
+    }
+
+    pub(super) fn routing(&mut self, operation: OperationId) -> Option<&mut Routing> {
+        self.operations.get_mut(&operation).map(routing_of)
+    }
+}
+
+fn routing_of(operation: &mut Operation) -> &mut Routing {
+    match operation {
+        Operation::Ask(ask) => &mut ask.routing,
+        Operation::Read(read) => &mut read.routing,
+        Operation::Upload(upload) => &mut upload.routing,
+    }
+}
+
+fn address(peer: Peer) -> Address {
+    match peer {
+        Peer::Node(address) => address,
+        Peer::Guest(_) => Address(([0, 0, 0, 0], 0).into()),
+    }
+}
+
+/// A peer under our own key said what it may not say.
+pub(super) fn senseless() -> Failure {
+    unreachable(Role::Router, Some(crate::contract::node::Lost::Misbehaved))
+}

@@ -1,0 +1,519 @@
+//! Keeps songs and gives them, fragment by fragment.
+//!
+//! Owns the jobs behind each question to this data node. Nothing of an upload is visible before
+//! its commit, and the commit is answered only when a second data node has the song too, if
+//! there is one. Telling the routers is [`announcer`]'s business, making copies [`copies`]'.
+
+pub mod announcer;
+pub mod copies;
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::circle::{Circle, Partition};
+use crate::contract::chance::Chance;
+use crate::contract::id::{JobId, NodeId, SongId};
+use crate::contract::job::{Job, JobFault, JobReply, Overview};
+use crate::contract::limits::{COPIES, FETCH_FRAGMENTS_MAX, FRAGMENT_BYTES_MAX, PAGE_SONGS_MAX};
+use crate::contract::message::{Audio, Letter, Message, Position, Refusal};
+use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::record::{Address, Record};
+use crate::contract::song::Manifest;
+use crate::contract::time::Time;
+use crate::contract::timers::earlier;
+use crate::contract::user::Level;
+use crate::jobs::Jobs;
+use crate::requests::Desk;
+
+use announcer::Announcer;
+use copies::{Copies, Made};
+
+/// How a data node behaves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Between two announcements to a router when nothing changes.
+    pub announce_every: Duration,
+    /// An upload nobody has touched for so long is forgotten.
+    pub upload_untouched: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            announce_every: Duration::from_secs(2),
+            upload_untouched: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// Between two sweeps of uploads nobody has touched.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+/// What this node knows of the others while it handles one event.
+#[derive(Clone, Copy, Debug)]
+pub struct Others<'a> {
+    /// Every data node the DNS names, this one perhaps among them.
+    pub data: &'a [Record],
+    /// Every router the DNS names.
+    pub routers: &'a [Record],
+    /// This node's own record.
+    pub own: Record,
+}
+
+/// A data node.
+#[derive(Debug)]
+pub struct Data {
+    config: Config,
+    jobs: Jobs<Purpose>,
+    announcer: Announcer,
+    copies: Copies,
+    overview: Option<Overview>,
+    sweep_at: Time,
+}
+
+/// What a job was ordered for.
+#[derive(Debug)]
+enum Purpose {
+    /// The numbers of the library, at the start.
+    Overview,
+    Sweep,
+    /// An answer whose shape follows from the reply alone.
+    Answer(Asker),
+    Fetch(Stream),
+    Offer(Asker, SongId, bool),
+    Commit(Asker, SongId, bool),
+}
+
+/// A `Fetch` under way: fragments are read one at a time, each when the asker has room.
+#[derive(Debug)]
+struct Stream {
+    asker: Asker,
+    song: SongId,
+    /// Fragments still to be read after the one in the pool.
+    left: u32,
+    /// Read and held back until it is known whether it is the last.
+    held: Option<(u32, Vec<u8>)>,
+}
+
+impl Data {
+    /// A data node that has not looked into its library yet.
+    pub fn new(config: Config, mut chance: Chance) -> Self {
+        let mut part = || Chance::from_seed(chance.bits());
+        Data {
+            jobs: Jobs::new(Desk::Data),
+            announcer: Announcer::new(config.announce_every, part()),
+            copies: Copies::new(part()),
+            overview: None,
+            sweep_at: Time::ZERO,
+            config,
+        }
+    }
+
+    /// Looks into the library, takes up the copies that were still to be made.
+    pub fn start(&mut self, now: Time, out: &mut Outbox) {
+        self.jobs.run(Purpose::Overview, Job::Overview, out);
+        self.sweep(now, out);
+        self.copies.start(out);
+    }
+
+    /// Answers a question about songs.
+    pub fn on_question(
+        &mut self,
+        asker: Asker,
+        audio: Audio,
+        body: Vec<u8>,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        match audio {
+            Audio::Keep { after, limit } => self.on_keep(asker, after, limit, out),
+            Audio::Describe { song } => {
+                let purpose = Purpose::Answer(asker);
+                self.jobs.run(purpose, Job::Describe { song }, out);
+            }
+            Audio::Fetch { song, from, count } => self.on_fetch(asker, song, from, count, out),
+            Audio::Offer { manifest, copy } => self.on_offer(asker, manifest, copy, out),
+            Audio::Give { song, index } => self.on_give(asker, song, index, body, out),
+            Audio::Commit { song, copy } => {
+                let copies_due = if copy {
+                    Vec::new()
+                } else {
+                    owners(song, others)
+                };
+                let job = Job::CommitUpload { song, copies_due };
+                let purpose = Purpose::Commit(asker, song, copy);
+                self.jobs.run(purpose, job, out);
+            }
+            Audio::Kept { .. }
+            | Audio::Described { .. }
+            | Audio::Chunk { .. }
+            | Audio::Wanted { .. }
+            | Audio::Taken
+            | Audio::Stored { .. } => out.refuse(asker, Refusal::WrongRole),
+        }
+    }
+
+    fn on_keep(&mut self, asker: Asker, after: Option<SongId>, limit: u32, out: &mut Outbox) {
+        let limit = limit.clamp(1, PAGE_SONGS_MAX as u32);
+        let job = Job::Songs { after, limit };
+        self.jobs.run(Purpose::Answer(asker), job, out);
+    }
+
+    fn on_fetch(
+        &mut self,
+        asker: Asker,
+        song: SongId,
+        from: Position,
+        count: u32,
+        out: &mut Outbox,
+    ) {
+        if count == 0 || count > FETCH_FRAGMENTS_MAX {
+            let why = alloc::format!("a fetch is 1 to {FETCH_FRAGMENTS_MAX} fragments");
+            return out.refuse(asker, Refusal::Invalid(why));
+        }
+        let stream = Stream {
+            asker,
+            song,
+            left: count - 1,
+            held: None,
+        };
+        self.read(stream, from, out);
+    }
+
+    fn read(&mut self, stream: Stream, at: Position, out: &mut Outbox) {
+        let job = Job::ReadFragment {
+            song: stream.song,
+            at,
+        };
+        let peer = stream.asker.sender.peer;
+        self.jobs.run_toward(Purpose::Fetch(stream), job, peer, out);
+    }
+
+    fn on_offer(&mut self, asker: Asker, manifest: Manifest, copy: bool, out: &mut Outbox) {
+        if let Err(fault) = manifest.check() {
+            let why = alloc::format!("the manifest cannot be true: {fault}");
+            return out.refuse(asker, Refusal::Invalid(why));
+        }
+        let purpose = Purpose::Offer(asker, manifest.song.id, copy);
+        self.jobs.run(purpose, Job::BeginUpload { manifest }, out);
+    }
+
+    fn on_give(
+        &mut self,
+        asker: Asker,
+        song: SongId,
+        index: u32,
+        bytes: Vec<u8>,
+        out: &mut Outbox,
+    ) {
+        if bytes.is_empty() || bytes.len() > FRAGMENT_BYTES_MAX {
+            let why = alloc::format!("a fragment is 1 to {FRAGMENT_BYTES_MAX} bytes");
+            return out.refuse(asker, Refusal::Invalid(why));
+        }
+        let job = Job::KeepFragment { song, index, bytes };
+        self.jobs.run(Purpose::Answer(asker), job, out);
+    }
+
+    /// Takes the reply of a job that a question was waiting for.
+    fn on_own_done(
+        &mut self,
+        now: Time,
+        job: JobId,
+        reply: JobReply,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(purpose) = self.jobs.done(job) else {
+            return;
+        };
+        match purpose {
+            Purpose::Overview => self.on_overview(now, reply, out),
+            Purpose::Sweep => (),
+            Purpose::Answer(asker) => out.answer(asker, answer_to(reply)),
+            Purpose::Fetch(stream) => self.on_fragment(now, stream, reply, out),
+            Purpose::Offer(asker, song, copy) => {
+                self.on_begun(now, (asker, song, copy), reply, others, out);
+            }
+            Purpose::Commit(asker, song, copy) => {
+                self.on_committed(now, (asker, song, copy), reply, others, out);
+            }
+        }
+    }
+
+    fn on_overview(&mut self, now: Time, reply: JobReply, out: &mut Outbox) {
+        if let JobReply::Overview(overview) = reply {
+            return self.change(now, overview);
+        }
+        let line = alloc::format!("library cannot be read: {reply:?}");
+        out.fact(Level::Error, line);
+    }
+
+    /// The library has changed: the routers hear of it at once.
+    fn change(&mut self, now: Time, overview: Overview) {
+        let newer = |old: Overview| old.revision < overview.revision;
+        if self.overview.is_none_or(newer) {
+            self.overview = Some(overview);
+            self.announcer.on_change(now);
+        }
+    }
+
+    /// A fragment has been read: it goes out when it is known whether another follows it.
+    fn on_fragment(&mut self, now: Time, mut stream: Stream, reply: JobReply, out: &mut Outbox) {
+        if now > stream.asker.until {
+            return; // Nobody waits for it any longer.
+        }
+        if let JobReply::Fragment { index, bytes } = reply {
+            self.send_held(&mut stream, true, out);
+            stream.held = Some((index, bytes));
+            if stream.left == 0 {
+                return self.send_held(&mut stream, false, out);
+            }
+            stream.left -= 1;
+            self.read(stream, Position::Index(index + 1), out);
+        } else if reply == JobReply::Failed(JobFault::NotFound) && stream.held.is_some() {
+            self.send_held(&mut stream, false, out); // The song ends before the stream does.
+        } else {
+            out.answer(stream.asker, answer_to(reply));
+        }
+    }
+
+    fn send_held(&self, stream: &mut Stream, more: bool, out: &mut Outbox) {
+        let Some((index, bytes)) = stream.held.take() else {
+            return;
+        };
+        let load = self.load();
+        let chunk = Message::Audio(Audio::Chunk { index, load });
+        out.answer_with(stream.asker, chunk, bytes, more);
+    }
+
+    fn on_begun(
+        &mut self,
+        now: Time,
+        (asker, song, copy): (Asker, SongId, bool),
+        reply: JobReply,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        if let JobReply::Stored { .. } = reply {
+            // Known already: as good as committed once its copies are.
+            return self.stored(now, (asker, song, copy), others, out);
+        }
+        out.answer(asker, answer_to(reply));
+    }
+
+    fn on_committed(
+        &mut self,
+        now: Time,
+        (asker, song, copy): (Asker, SongId, bool),
+        reply: JobReply,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        if let JobReply::Stored { overview } = reply {
+            self.change(now, overview);
+            return self.stored(now, (asker, song, copy), others, out);
+        }
+        out.answer(asker, answer_to(reply));
+    }
+
+    /// The song is durable here. A copy is answered at once, an upload when a second node has it.
+    fn stored(
+        &mut self,
+        now: Time,
+        (asker, song, copy): (Asker, SongId, bool),
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let owners = if copy {
+            Vec::new()
+        } else {
+            owners(song, others)
+        };
+        if owners.is_empty() {
+            return out.answer(asker, stored(1));
+        }
+        let made = self
+            .copies
+            .upload(now, song, &owners, asker, others.data, out);
+        self.answer_uploads(made, out);
+    }
+
+    /// Takes an answer to a question of this data node.
+    pub fn on_answer(
+        &mut self,
+        now: Time,
+        from: Peer,
+        letter: Letter,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        match Desk::of(letter.id.0) {
+            Some(Desk::Announcer) => {
+                self.announcer.on_answer(now, from, letter, out);
+            }
+            Some(Desk::Copies) => {
+                let made = self.copies.on_answer(now, from, letter, others.data, out);
+                self.answer_uploads(made, out);
+            }
+            Some(
+                Desk::Registrar
+                | Desk::Resolver
+                | Desk::Dns
+                | Desk::Data
+                | Desk::Assignment
+                | Desk::Client,
+            )
+            | None => (),
+        }
+        self.announce(now, others, out);
+    }
+
+    /// Takes the reply of a job.
+    pub fn on_done(
+        &mut self,
+        now: Time,
+        job: JobId,
+        reply: JobReply,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        match Desk::of(job.0) {
+            Some(Desk::Data) => self.on_own_done(now, job, reply, others, out),
+            Some(Desk::Announcer) => {
+                let news = (others.own, self.overview.unwrap_or_default(), self.load());
+                self.announcer.on_done(now, job, reply, news, out);
+            }
+            Some(Desk::Copies) => {
+                let made = self.copies.on_done(now, job, reply, others.data, out);
+                self.answer_uploads(made, out);
+            }
+            Some(
+                Desk::Registrar | Desk::Resolver | Desk::Dns | Desk::Assignment | Desk::Client,
+            )
+            | None => (),
+        }
+        self.announce(now, others, out);
+    }
+
+    fn answer_uploads(&self, made: Vec<Made>, out: &mut Outbox) {
+        for Made { asker, copies } in made {
+            out.answer(asker, stored(copies));
+        }
+    }
+
+    /// A peer is lost.
+    pub fn on_lost(
+        &mut self,
+        now: Time,
+        peer: Peer,
+        why: Lost,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        self.announcer.on_lost(now, peer, why, out);
+        let made = self.copies.on_lost(now, peer, why, others.data, out);
+        self.answer_uploads(made, out);
+    }
+
+    /// Announces, copies, sweeps what is due.
+    pub fn on_tick(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+        if self.sweep_at <= now {
+            self.sweep(now, out);
+        }
+        self.announcer.on_tick(now, out);
+        let made = self.copies.on_tick(now, others.data, out);
+        self.answer_uploads(made, out);
+        self.announce(now, others, out);
+    }
+
+    /// Tells every router that is due.
+    pub fn announce(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+        let load = self.load();
+        if let Some(overview) = self.overview {
+            let news = (others.own, overview, load);
+            self.announcer.announce(now, others.routers, news, out);
+        }
+    }
+
+    /// When [`Data::on_tick`] wants to run.
+    pub fn deadline(&self) -> Option<Time> {
+        let parts = earlier(self.announcer.deadline(), self.copies.deadline());
+        earlier(parts, Some(self.sweep_at))
+    }
+
+    fn sweep(&mut self, now: Time, out: &mut Outbox) {
+        self.sweep_at = now + SWEEP_EVERY;
+        let untouched_s = self.config.upload_untouched.as_secs();
+        let job = Job::SweepUploads { untouched_s };
+        self.jobs.run(Purpose::Sweep, job, out);
+    }
+
+    /// Jobs that wait here: what a client weighs when it chooses among holders.
+    fn load(&self) -> u16 {
+        u16::try_from(self.jobs.len()).unwrap_or(u16::MAX)
+    }
+}
+
+/// The other nodes that shall have the song: its owners on the circle of all data nodes known.
+fn owners(song: SongId, others: Others<'_>) -> Vec<NodeId> {
+    let own = others.own;
+    let known = others.data.iter().map(|r| (r.node, r.weight));
+    let circle = Circle::of(known.chain([(own.node, own.weight)]));
+    let mut owners = circle.owners(Partition::of(song), COPIES + 1);
+    owners.retain(|node| *node != own.node);
+    // Where this node took the upload although it is not an owner, all owners get their copy.
+    let elsewhere = if circle
+        .owners(Partition::of(song), COPIES)
+        .contains(&own.node)
+    {
+        COPIES - 1
+    } else {
+        COPIES
+    };
+    owners.truncate(elsewhere);
+    owners
+}
+
+/// Where a node listens, if the DNS names it.
+fn address_of(node: NodeId, data: &[Record]) -> Option<Address> {
+    (data.iter().find(|r| r.node == node)).map(|r| r.address)
+}
+
+fn stored(copies: u8) -> Message {
+    Message::Audio(Audio::Stored { copies })
+}
+
+/// The answer that a job's reply amounts to.
+fn answer_to(reply: JobReply) -> Message {
+    Message::Audio(match reply {
+        JobReply::Songs { songs, more } => Audio::Kept { songs, more },
+        JobReply::Described { manifest } => Audio::Described { manifest },
+        JobReply::Missing { ranges } => Audio::Wanted { missing: ranges },
+        JobReply::Kept => Audio::Taken,
+        JobReply::Stored { .. } => Audio::Stored { copies: 1 },
+        JobReply::Failed(fault) => return Message::Refused(refusal(fault)),
+        JobReply::Done
+        | JobReply::Overview(_)
+        | JobReply::Changes { .. }
+        | JobReply::Fragment { .. }
+        | JobReply::CopiesDue { .. }
+        | JobReply::Peers { .. } => {
+            return Message::Refused(Refusal::Broken("the pool gave another reply".into()));
+        }
+    })
+}
+
+fn refusal(fault: JobFault) -> Refusal {
+    match fault {
+        JobFault::Busy | JobFault::Abandoned => Refusal::Busy {
+            retry_after_ms: 100,
+        },
+        JobFault::NotFound => Refusal::NotFound,
+        JobFault::Ambiguous(songs) => Refusal::Ambiguous(songs),
+        JobFault::Damaged => Refusal::Broken(JobFault::Damaged.to_string()),
+        JobFault::Invalid(why) => Refusal::Invalid(why),
+        JobFault::DiskFull => Refusal::DiskFull,
+        JobFault::Broken(how) => Refusal::Broken(how),
+    }
+}

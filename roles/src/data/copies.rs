@@ -1,0 +1,486 @@
+//! Copies of songs to the other nodes that shall have them.
+//!
+//! The list of what is to be copied lies on disk, written in the transaction that makes a song
+//! visible, so that no crash forgets a copy. Here live the copies under way: a few at once,
+//! each offering the song, giving what is missing, committing. A copy that fails is tried again
+//! later; an upload waits for its first copy only, and only as long as one may still succeed.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::address_of;
+use crate::contract::chance::Chance;
+use crate::contract::id::{JobId, NodeId, SongId};
+use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::message::{Audio, Letter, Message, Position};
+use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::record::{Address, Record};
+use crate::contract::song::Manifest;
+use crate::contract::time::Time;
+use crate::contract::timers::{Timers, earlier};
+use crate::jobs::Jobs;
+use crate::requests::{Desk, Outcome, Policy, Requests};
+
+/// Copies under way at once: each holds a few fragments in memory.
+const ACTIVE_MAX: usize = 4;
+
+/// Fragments of one copy in memory at once: one being read while one is being sent.
+const GIVES_MAX: usize = 2;
+
+/// Copies waiting in memory; the rest wait on disk.
+const TASKS_MAX: usize = 1024;
+
+/// First pause after a failure; doubles up to the longest.
+const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// How long one fragment may take to arrive and be kept.
+const GIVE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a commit may take: it reads the whole song once.
+const COMMIT: Policy = Policy {
+    deadline: Duration::from_secs(120),
+    attempt: Duration::from_secs(120),
+    rounds: 1,
+};
+
+/// How long an offer may take.
+const OFFER: Policy = Policy {
+    deadline: Duration::from_secs(10),
+    attempt: Duration::from_secs(10),
+    rounds: 1,
+};
+
+/// An upload that can be answered: so many copies are durable.
+#[derive(Clone, Copy, Debug)]
+pub struct Made {
+    /// Who uploaded.
+    pub asker: Asker,
+    /// This node's copy included.
+    pub copies: u8,
+}
+
+/// Copies under way and waiting.
+#[derive(Debug)]
+pub struct Copies {
+    tasks: BTreeMap<Key, Task>,
+    waiting: BTreeMap<SongId, Vec<Waiting>>,
+    requests: Requests<Ticket>,
+    jobs: Jobs<Purpose>,
+    retry: Timers<Key>,
+    chance: Chance,
+    rounds: u32,
+}
+
+type Key = (SongId, NodeId);
+
+#[derive(Debug)]
+struct Task {
+    state: State,
+    failures: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    /// For its timer, or for room among the active.
+    Waiting,
+    Active(Active),
+}
+
+#[derive(Debug)]
+struct Active {
+    /// Tells this attempt's answers and jobs from an earlier one's.
+    round: u32,
+    to: Address,
+    manifest: Option<Manifest>,
+    missing: VecDeque<u32>,
+    gives: usize,
+}
+
+/// An upload waiting for its first copy.
+#[derive(Debug)]
+struct Waiting {
+    asker: Asker,
+    /// Nodes that may still bring it.
+    nodes: Vec<NodeId>,
+}
+
+/// Which step of which attempt something belongs to.
+type Ticket = (Key, u32);
+
+#[derive(Debug)]
+enum Purpose {
+    Due,
+    Describe(Ticket),
+    Read(Ticket),
+    Note,
+}
+
+impl Copies {
+    /// Nothing under way.
+    pub fn new(mut chance: Chance) -> Self {
+        let requests = Requests::new(Desk::Copies, Chance::from_seed(chance.bits()));
+        Copies {
+            tasks: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            requests,
+            jobs: Jobs::new(Desk::Copies),
+            retry: Timers::new(),
+            chance,
+            rounds: 0,
+        }
+    }
+
+    /// Takes up what an earlier run left.
+    pub fn start(&mut self, out: &mut Outbox) {
+        let limit = TASKS_MAX as u32;
+        self.jobs.run(Purpose::Due, Job::CopiesDue { limit }, out);
+    }
+
+    /// A song has been uploaded here: copies it to `nodes`, and answers when the first has it.
+    pub fn upload(
+        &mut self,
+        now: Time,
+        song: SongId,
+        nodes: &[NodeId],
+        asker: Asker,
+        data: &[Record],
+        out: &mut Outbox,
+    ) -> Vec<Made> {
+        let nodes = nodes.to_vec();
+        for node in &nodes {
+            self.add(now, (song, *node));
+        }
+        let waiting = Waiting { asker, nodes };
+        self.waiting.entry(song).or_default().push(waiting);
+        self.begin_due(now, data, out)
+    }
+
+    fn add(&mut self, now: Time, key: Key) {
+        let task = self.tasks.entry(key).or_insert(Task {
+            state: State::Waiting,
+            failures: 0,
+        });
+        if matches!(task.state, State::Waiting) {
+            self.retry.arm(key, now);
+        }
+    }
+
+    /// Begins what is due, as far as there is room.
+    fn begin_due(&mut self, now: Time, data: &[Record], out: &mut Outbox) -> Vec<Made> {
+        let mut made = Vec::new();
+        while !self.is_full() {
+            let Some(key) = self.retry.pop_due(now) else {
+                break;
+            };
+            match address_of(key.1, data) {
+                Some(to) => self.begin(key, to, out),
+                None => {
+                    self.put_off(now, key);
+                    made.extend(self.stop_waiting(key));
+                }
+            }
+        }
+        made
+    }
+
+    fn is_full(&self) -> bool {
+        let active = |task: &&Task| matches!(task.state, State::Active(_));
+        self.tasks.values().filter(active).count() >= ACTIVE_MAX
+    }
+
+    fn begin(&mut self, key: Key, to: Address, out: &mut Outbox) {
+        let Some(task) = self.tasks.get_mut(&key) else {
+            return;
+        };
+        self.rounds += 1;
+        task.state = State::Active(Active {
+            round: self.rounds,
+            to,
+            manifest: None,
+            missing: VecDeque::new(),
+            gives: 0,
+        });
+        let purpose = Purpose::Describe((key, self.rounds));
+        self.jobs.run(purpose, Job::Describe { song: key.0 }, out);
+    }
+
+    /// Takes the reply of a job.
+    pub fn on_done(
+        &mut self,
+        now: Time,
+        job: JobId,
+        reply: JobReply,
+        data: &[Record],
+        out: &mut Outbox,
+    ) -> Vec<Made> {
+        let Some(purpose) = self.jobs.done(job) else {
+            return Vec::new();
+        };
+        let mut made = match (purpose, reply) {
+            (Purpose::Due, JobReply::CopiesDue { due }) => {
+                due.into_iter().for_each(|key| self.add(now, key));
+                Vec::new()
+            }
+            (Purpose::Note, _) if self.tasks.is_empty() => {
+                self.start(out); // There may be more on disk than memory had room for.
+                Vec::new()
+            }
+            (Purpose::Due | Purpose::Note, _) => Vec::new(),
+            (Purpose::Describe(ticket), JobReply::Described { manifest }) => {
+                self.offer(now, ticket, manifest, out);
+                Vec::new()
+            }
+            // The song is not here any longer: there is nothing to copy.
+            (Purpose::Describe((key, _)), JobReply::Failed(JobFault::NotFound)) => {
+                self.finish(key, out)
+            }
+            (Purpose::Read(ticket), JobReply::Fragment { index, bytes }) => {
+                self.give(now, ticket, index, bytes, out);
+                Vec::new()
+            }
+            (Purpose::Describe(ticket) | Purpose::Read(ticket), _) => self.fail(now, ticket),
+        };
+        made.extend(self.begin_due(now, data, out));
+        made
+    }
+
+    fn offer(&mut self, now: Time, ticket: Ticket, manifest: Manifest, out: &mut Outbox) {
+        let Some(active) = self.active(ticket) else {
+            return;
+        };
+        active.manifest = Some(manifest.clone());
+        let to = active.to;
+        let offer = Audio::Offer {
+            manifest,
+            copy: true,
+        };
+        self.ask(now, ticket, to, offer, OFFER, out);
+    }
+
+    fn ask(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        to: Address,
+        question: Audio,
+        policy: Policy,
+        out: &mut Outbox,
+    ) {
+        let candidates = [Peer::Node(to)].into();
+        let question = Message::Audio(question);
+        let asked = self
+            .requests
+            .ask(now, ticket, candidates, question, policy, out);
+        if asked.is_none() {
+            self.fail(now, ticket);
+        }
+    }
+
+    fn give(&mut self, now: Time, ticket: Ticket, index: u32, bytes: Vec<u8>, out: &mut Outbox) {
+        let Some(active) = self.active(ticket) else {
+            return;
+        };
+        let to = Peer::Node(active.to);
+        let song = ticket.0.0;
+        let question = (Message::Audio(Audio::Give { song, index }), bytes);
+        let asked = self
+            .requests
+            .ask_with(now, ticket, to, question, GIVE_PATIENCE, out);
+        if asked.is_none() {
+            self.fail(now, ticket);
+        }
+    }
+
+    /// Takes an answer.
+    pub fn on_answer(
+        &mut self,
+        now: Time,
+        from: Peer,
+        letter: Letter,
+        data: &[Record],
+        out: &mut Outbox,
+    ) -> Vec<Made> {
+        let Some(outcome) = self.requests.on_answer(now, from, letter, out) else {
+            return Vec::new();
+        };
+        let mut made = self.conclude(now, outcome, out);
+        made.extend(self.begin_due(now, data, out));
+        made
+    }
+
+    fn conclude(&mut self, now: Time, outcome: Outcome<Ticket>, out: &mut Outbox) -> Vec<Made> {
+        let (ticket, answer) = match outcome {
+            Outcome::Answered {
+                purpose,
+                message: Message::Audio(answer),
+                ..
+            } => (purpose, answer),
+            Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
+                return self.fail(now, purpose);
+            }
+        };
+        if self.active(ticket).is_none() {
+            return Vec::new();
+        }
+        if let Audio::Stored { .. } = answer {
+            return self.finish(ticket.0, out);
+        }
+        if self.on_progress(ticket, answer).is_none() {
+            return self.fail(now, ticket);
+        }
+        self.pump(now, ticket, out);
+        Vec::new()
+    }
+
+    /// Notes what the new holder wants or has taken. None: it makes no sense.
+    fn on_progress(&mut self, ticket: Ticket, answer: Audio) -> Option<()> {
+        let active = self.active(ticket)?;
+        if answer == Audio::Taken {
+            active.gives = active.gives.checked_sub(1)?;
+            return Some(());
+        }
+        let Audio::Wanted { missing } = answer else {
+            return None;
+        };
+        let fragments = active.manifest.as_ref()?.song.fragments;
+        let true_ranges = (missing.iter()).all(|(from, to)| from < to && *to <= fragments)
+            && missing.is_sorted_by(|a, b| a.1 <= b.0);
+        if !true_ranges || active.gives > 0 {
+            return None;
+        }
+        active.missing = missing
+            .into_iter()
+            .flat_map(|(from, to)| from..to)
+            .collect();
+        Some(())
+    }
+
+    /// Keeps a few fragments on their way; commits when all have arrived.
+    fn pump(&mut self, now: Time, ticket: Ticket, out: &mut Outbox) {
+        let Some(active) = self.active(ticket) else {
+            return;
+        };
+        let to = active.to;
+        let room = GIVES_MAX
+            .saturating_sub(active.gives)
+            .min(active.missing.len());
+        active.gives += room;
+        let next: Vec<u32> = active.missing.drain(..room).collect();
+        let done = active.gives == 0;
+        let song = ticket.0.0;
+        for index in next {
+            let job = Job::ReadFragment {
+                song,
+                at: Position::Index(index),
+            };
+            let purpose = Purpose::Read(ticket);
+            self.jobs.run_toward(purpose, job, Peer::Node(to), out);
+        }
+        if done {
+            let commit = Audio::Commit { song, copy: true };
+            self.ask(now, ticket, to, commit, COMMIT, out);
+        }
+    }
+
+    /// A peer is lost.
+    pub fn on_lost(
+        &mut self,
+        now: Time,
+        peer: Peer,
+        why: Lost,
+        data: &[Record],
+        out: &mut Outbox,
+    ) -> Vec<Made> {
+        let outcomes = self.requests.on_lost(now, peer, why, out);
+        let mut made = Vec::new();
+        for outcome in outcomes {
+            made.extend(self.conclude(now, outcome, out));
+        }
+        made.extend(self.begin_due(now, data, out));
+        made
+    }
+
+    /// Begins again what had failed.
+    pub fn on_tick(&mut self, now: Time, data: &[Record], out: &mut Outbox) -> Vec<Made> {
+        let outcomes = self.requests.on_tick(now, out);
+        let mut made = Vec::new();
+        for outcome in outcomes {
+            made.extend(self.conclude(now, outcome, out));
+        }
+        made.extend(self.begin_due(now, data, out));
+        made
+    }
+
+    /// When something is due. While no more may be active, nothing is: an end wakes the next.
+    pub fn deadline(&self) -> Option<Time> {
+        let retry = if self.is_full() {
+            None
+        } else {
+            self.retry.next()
+        };
+        earlier(retry, self.requests.deadline())
+    }
+
+    fn active(&mut self, (key, round): Ticket) -> Option<&mut Active> {
+        match &mut self.tasks.get_mut(&key)?.state {
+            State::Active(active) if active.round == round => Some(active),
+            State::Active(_) | State::Waiting => None,
+        }
+    }
+
+    /// The copy stands: it is struck off the list on disk, and who waited for it is answered.
+    fn finish(&mut self, key: Key, out: &mut Outbox) -> Vec<Made> {
+        self.tasks.remove(&key);
+        self.retry.disarm(&key);
+        let (song, node) = key;
+        self.jobs
+            .run(Purpose::Note, Job::CopyDone { song, node }, out);
+        let waiting = self.waiting.remove(&song).unwrap_or_default();
+        (waiting.into_iter())
+            .map(|Waiting { asker, .. }| Made { asker, copies: 2 })
+            .collect()
+    }
+
+    /// The attempt failed: it is put off, and an upload that has nobody left to wait for is
+    /// answered with the one copy there is.
+    fn fail(&mut self, now: Time, ticket: Ticket) -> Vec<Made> {
+        if self.active(ticket).is_none() {
+            return Vec::new();
+        }
+        self.put_off(now, ticket.0);
+        self.stop_waiting(ticket.0)
+    }
+
+    fn put_off(&mut self, now: Time, key: Key) {
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.state = State::Waiting;
+            task.failures = (task.failures + 1).min(10);
+            let pause = (PAUSE * (1 << (task.failures - 1))).min(PAUSE_MAX);
+            self.retry
+                .arm(key, now + pause / 2 + self.chance.within(pause / 2));
+        }
+    }
+
+    fn stop_waiting(&mut self, (song, node): Key) -> Vec<Made> {
+        let Some(waiting) = self.waiting.get_mut(&song) else {
+            return Vec::new();
+        };
+        let mut made = Vec::new();
+        waiting.retain_mut(|one| {
+            one.nodes.retain(|other| *other != node);
+            if one.nodes.is_empty() {
+                made.push(Made {
+                    asker: one.asker,
+                    copies: 1,
+                });
+            }
+            !one.nodes.is_empty()
+        });
+        if waiting.is_empty() {
+            self.waiting.remove(&song);
+        }
+        made
+    }
+}
