@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
 use mio::net::TcpStream;
-use roles::contract::node::{Lost, Peer};
+use roles::contract::node::{Identity, Lost, Peer};
 use roles::contract::record::Address;
 use roles::contract::time::Time;
 
@@ -21,8 +21,8 @@ pub(crate) const WRITE_BYTES: usize = 256 * 1024;
 /// Bytes read by one call.
 pub(crate) const READ_BYTES: usize = 256 * 1024;
 
-/// A link that holds more than this leaves its peer unread until it drains.
-const OUTBOX_BYTES_HIGH: usize = 8 << 20;
+/// A link that holds more control than this leaves its peer unread until it drains.
+const CONTROL_BYTES_HIGH: usize = 8 << 20;
 
 /// Where a connection came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub(crate) struct Conn {
     pub(crate) connecting_until: Option<Time>,
     /// Who is at the other end; of a dialled connection from the start.
     pub(crate) peer: Option<Peer>,
+    /// What the other end said of itself, once it has.
+    pub(crate) who: Option<Identity>,
     /// When it was opened or last said something.
     pub(crate) active_at: Time,
     /// The deadline under which the connection stands among the timers.
@@ -51,6 +53,12 @@ pub(crate) struct Conn {
     pub(crate) counted: usize,
     /// Bytes of jobs that were begun for this peer and have not ended.
     pub(crate) promised: usize,
+    /// Another connection to the same peer is used instead; this one ends when it is done.
+    pub(crate) retired: bool,
+    /// The peer has closed its end: reads go on until the end is seen.
+    pub(crate) read_closed: bool,
+    /// A read was put off because too much waits for the peer.
+    pub(crate) stalled: bool,
     /// Sealed bytes the kernel has not taken, from `unsent_from` on.
     unsent: Vec<u8>,
     unsent_from: usize,
@@ -95,10 +103,14 @@ impl Conn {
             link,
             connecting_until: None,
             peer,
+            who: None,
             active_at: now,
             armed: None,
             counted: 0,
             promised: 0,
+            retired: false,
+            read_closed: false,
+            stalled: false,
             unsent: Vec::new(),
             unsent_from: 0,
         }
@@ -120,14 +132,13 @@ impl Conn {
         }
     }
 
-    /// Reads up to `budget` bytes into the link. `to_the_end`: the peer has closed, so a short
-    /// read is not the last one.
+    /// Reads up to `budget` bytes into the link.
     pub(crate) fn read(
         &mut self,
         now: Time,
         buffers: &mut Buffers,
         events: &mut Vec<LinkEvent>,
-        (budget, to_the_end): (usize, bool),
+        budget: usize,
     ) -> ReadEnd {
         let mut left = budget;
         while left > 0 && self.link.over().is_none() {
@@ -141,8 +152,9 @@ impl Conn {
                     self.active_at = now;
                     let bytes = &buffers.read[..n];
                     self.link.receive(now, bytes, &mut buffers.scratch, events);
-                    // With edges, a short read is the last: what comes later rings again.
-                    if n < room && !to_the_end {
+                    // With edges, a short read is the last: what comes later rings again. Only
+                    // an end that was announced together with the bytes does not.
+                    if n < room && !self.read_closed {
                         return ReadEnd::Drained;
                     }
                     left -= n;
@@ -206,8 +218,11 @@ impl Conn {
     }
 
     /// Whether its peer is left unread until it has taken what waits.
+    ///
+    /// Bulk does not count: it may wait for a grant, which is read from this very peer. Two ends
+    /// that both waited for the other to read first would wait for ever.
     pub(crate) fn is_full(&self) -> bool {
-        self.outbox_bytes() - self.promised > OUTBOX_BYTES_HIGH
+        !self.unsent.is_empty() && self.link.control_bytes() > CONTROL_BYTES_HIGH
     }
 
     /// Whether a job may be begun whose reply goes to this peer.

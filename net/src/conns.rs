@@ -160,7 +160,7 @@ impl Conns {
     /// Strangers that have not finished their handshake: how many, and the oldest.
     pub(crate) fn unfinished(&self) -> (usize, Option<ConnId>) {
         let all = || self.iter().filter(|(_, conn)| conn.is_unfinished());
-        let oldest = all().min_by_key(|(_, conn)| conn.active_at);
+        let oldest = all().min_by_key(|(_, conn)| conn.link.deadline());
         (all().count(), oldest.map(|(id, _)| id))
     }
 

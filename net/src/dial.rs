@@ -43,7 +43,8 @@ pub(crate) fn connect(
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     tune(&SockRef::from(&socket), buffers)?;
     // A node dials from its own address, so that nodes on 127.x can be told apart.
-    if let Some(ip) = from.filter(|ip| !ip.is_unspecified() && ip.is_ipv4() == address.0.is_ipv4()) {
+    if let Some(ip) = from.filter(|ip| !ip.is_unspecified() && ip.is_ipv4() == address.0.is_ipv4())
+    {
         socket.bind(&SockAddr::from(SocketAddr::new(ip, 0)))?;
     }
     match socket.connect(&SockAddr::from(address.0)) {

@@ -1,12 +1,47 @@
-//! How bytes and time move.
+//! How bytes and time move. Knows no songs.
+//!
+//! ```text
+//!   any thread            loop thread                              handler threads
+//!  ┌────────────┐  queue  ┌─────────────────────────────┐  queues  ┌──────────────┐
+//!  │ HostHandle ├────────►│ Reactor                     ├─────────►│ writer (1)   │
+//!  │ StopHandle │  bell   │   hosts: Node, peers        │          │ readers (n)  │
+//!  └────────────┘ ───────►│   conns: socket ── wire::Link│◄─────────┤  run(Job)    │
+//!        ▲                │   timers, dials, listeners  │  replies │              │
+//!        └── tell(Notice) ┤                             │  + bell  └──────────────┘
+//!                         └──────────▲──────────────────┘
+//!                                    │ epoll, edge-triggered, registered once
+//!                                 sockets
+//! ```
+//!
+//! The loop owns every socket, every link and every node, and never blocks. A handler thread owns
+//! its worker (a database connection, buffers) and nothing else. Queues between them are bounded;
+//! the bell wakes the loop once, however often it is rung.
+//!
+//! [`wire`] is pure and knows one connection; [`Reactor`] knows all of them.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod wire;
 
-mod bell;
-mod clock;
-mod conn;
-mod conns;
-mod dial;
+mod reactor;
+
+mod host;
+
 mod pool;
+
+mod conns;
+
+mod conn;
+
+mod dial;
+
+mod bell;
+
+mod clock;
+
+pub use clock::Clock;
+pub use dial::{Listener, SocketBuffers};
+pub use host::{Gone, Host, HostHandle, StopHandle};
+pub use pool::{JOBS_QUEUED_MAX, Worker};
+pub use reactor::{Reactor, Settings};
+pub use wire::seal::{ClusterNameTooLong, Security, own_features};

@@ -93,7 +93,9 @@ impl Pool {
         };
         lane.try_send((job, work)).map_err(|error| match error {
             TrySendError::Full(_) => JobFault::Busy,
-            TrySendError::Disconnected(_) => JobFault::Broken("the handler threads are gone".to_owned()),
+            TrySendError::Disconnected(_) => {
+                JobFault::Broken("the handler threads are gone".to_owned())
+            }
         })
     }
 
@@ -135,9 +137,8 @@ fn work(
 
 fn run_caught(worker: &mut dyn Worker, job: Job) -> JobReply {
     // What a panic leaves half done is the worker's own business: it must survive losing a job.
-    catch_unwind(AssertUnwindSafe(|| worker.run(job))).unwrap_or_else(|_| {
-        JobReply::Failed(JobFault::Broken("a job has panicked".to_owned()))
-    })
+    catch_unwind(AssertUnwindSafe(|| worker.run(job)))
+        .unwrap_or_else(|_| JobReply::Failed(JobFault::Broken("a job has panicked".to_owned())))
 }
 
 #[cfg(test)]
@@ -156,7 +157,10 @@ mod tests {
         pool.submit(JobId(1), Job::RecallPeers).unwrap();
         pool.submit(JobId(2), Job::Overview).unwrap();
         let first = next(&mut poll, &pool);
-        assert!(matches!(first, (JobId(1), JobReply::Failed(JobFault::Broken(_)))));
+        assert!(matches!(
+            first,
+            (JobId(1), JobReply::Failed(JobFault::Broken(_)))
+        ));
         assert_eq!(next(&mut poll, &pool), (JobId(2), JobReply::Done));
         let write = pool.submit(JobId(3), Job::SweepUploads { untouched_s: 1 });
         assert!(matches!(write, Err(JobFault::Broken(_))), "no writer here");
@@ -193,9 +197,11 @@ mod tests {
     }
 
     fn next(poll: &mut Poll, pool: &Pool) -> Finished {
-        pool.finished.recv_timeout(Duration::from_secs(10)).unwrap_or_else(|_| {
-            let _ = poll.poll(&mut Events::with_capacity(4), Some(Duration::ZERO));
-            panic!("no reply");
-        })
+        pool.finished
+            .recv_timeout(Duration::from_secs(10))
+            .unwrap_or_else(|_| {
+                let _ = poll.poll(&mut Events::with_capacity(4), Some(Duration::ZERO));
+                panic!("no reply");
+            })
     }
 }

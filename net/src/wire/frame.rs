@@ -184,7 +184,8 @@ impl FrameHead {
     }
 
     fn fields(head: &[u8; FRAME_HEAD_BYTES]) -> Result<FrameHead, FrameError> {
-        let kind = FrameKind::from_wire(head[9]).ok_or(FrameError::UnknownKind { kind: head[9] })?;
+        let kind =
+            FrameKind::from_wire(head[9]).ok_or(FrameError::UnknownKind { kind: head[9] })?;
         let flags = u16::from_le_bytes([head[10], head[11]]);
         if flags & !Flags::KNOWN != 0 {
             return Err(FrameError::UnknownFlags { flags });
@@ -222,7 +223,9 @@ impl fmt::Display for FrameError {
             FrameError::Length => f.write_str("a frame is not as long as it says"),
             FrameError::Checksum => f.write_str("a frame's checksum is wrong"),
             FrameError::UnknownKind { kind } => write!(f, "a frame of unknown kind {kind}"),
-            FrameError::UnknownFlags { flags } => write!(f, "a frame with unknown marks {flags:#x}"),
+            FrameError::UnknownFlags { flags } => {
+                write!(f, "a frame with unknown marks {flags:#x}")
+            }
         }
     }
 }

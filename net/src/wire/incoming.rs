@@ -157,8 +157,14 @@ mod tests {
         let mut incomings = Incomings::default();
         let (one, two) = (message(20_000, 1), message(20_000, 2));
         let (first, second) = (frame(1, Flags::MORE), frame(2, Flags::MORE));
-        assert_eq!(incomings.take(&first, &one[..FRAME_BODY_BYTES_MAX]), Ok(None));
-        assert_eq!(incomings.take(&second, &two[..FRAME_BODY_BYTES_MAX]), Ok(None));
+        assert_eq!(
+            incomings.take(&first, &one[..FRAME_BODY_BYTES_MAX]),
+            Ok(None)
+        );
+        assert_eq!(
+            incomings.take(&second, &two[..FRAME_BODY_BYTES_MAX]),
+            Ok(None)
+        );
         let last = frame(1, Flags::default());
         let letter = incomings.take(&last, &one[FRAME_BODY_BYTES_MAX..]);
         let letter = letter.unwrap().expect("complete");
@@ -171,7 +177,10 @@ mod tests {
         let bytes = message(20_000, 1);
         for id in 0..PARTIALS_MAX as u64 {
             let frame = frame(id, Flags::MORE);
-            assert_eq!(incomings.take(&frame, &bytes[..FRAME_BODY_BYTES_MAX]), Ok(None));
+            assert_eq!(
+                incomings.take(&frame, &bytes[..FRAME_BODY_BYTES_MAX]),
+                Ok(None)
+            );
         }
         let frame = frame(99, Flags::MORE);
         assert_eq!(

@@ -116,7 +116,7 @@ impl Link {
                 let until = now + HANDSHAKE_TIMEOUT;
                 link.state = State::Calling { call, until };
             }
-            Ok(Opening::Done(session)) => link.greet(now, session),
+            Ok(Opening::Done(session)) => link.greet(now + HANDSHAKE_TIMEOUT, session),
             Err(_) => link.state = State::Over(Lost::HandshakeRefused),
         }
         link
@@ -151,12 +151,10 @@ impl Link {
         }
     }
 
-    fn greet(&mut self, now: Time, session: Session) {
+    fn greet(&mut self, until: Time, session: Session) {
         self.session = Some(session);
         self.duty.hello = true;
-        self.state = State::Greeting {
-            until: now + HANDSHAKE_TIMEOUT,
-        };
+        self.state = State::Greeting { until };
     }
 
     /// Begins the handshake's time again: the connection itself took until now.
@@ -177,8 +175,8 @@ impl Link {
         while !bytes.is_empty() {
             let step = match &self.state {
                 State::Over(_) => return,
-                State::Awaiting { .. } => self.on_preamble(now, &mut bytes),
-                State::Calling { .. } => self.on_handshake(now, &mut bytes),
+                State::Awaiting { until } => self.on_preamble(*until, &mut bytes),
+                State::Calling { until, .. } => self.on_handshake(*until, &mut bytes),
                 State::Greeting { .. } | State::Open(_) | State::Leaving { .. } => {
                     self.on_record(now, &mut bytes, scratch, events)
                 }
@@ -190,7 +188,7 @@ impl Link {
         self.note_waiting(now);
     }
 
-    fn on_preamble(&mut self, now: Time, bytes: &mut &[u8]) -> Result<(), Lost> {
+    fn on_preamble(&mut self, until: Time, bytes: &mut &[u8]) -> Result<(), Lost> {
         let before = self.gathered.len();
         let taken = bytes.len().min(GREETING_BYTES_MAX - before);
         self.gathered.extend_from_slice(&bytes[..taken]);
@@ -198,7 +196,7 @@ impl Link {
             Ok(Some((used, session))) => {
                 *bytes = &bytes[used - before..];
                 self.gathered = Vec::new();
-                self.greet(now, session);
+                self.greet(until, session);
                 Ok(())
             }
             Ok(None) => {
@@ -212,7 +210,7 @@ impl Link {
         }
     }
 
-    fn on_handshake(&mut self, now: Time, bytes: &mut &[u8]) -> Result<(), Lost> {
+    fn on_handshake(&mut self, until: Time, bytes: &mut &[u8]) -> Result<(), Lost> {
         let missing = HANDSHAKE_BYTES - self.gathered.len();
         let (taken, rest) = bytes.split_at(missing.min(bytes.len()));
         self.gathered.extend_from_slice(taken);
@@ -228,7 +226,7 @@ impl Link {
         let session = call
             .answered(&message)
             .map_err(|_| Lost::HandshakeRefused)?;
-        self.greet(now, session);
+        self.greet(until, session);
         Ok(())
     }
 
@@ -421,13 +419,7 @@ impl Link {
         }
     }
 
-    fn fill_letters(
-        &mut self,
-        now: Time,
-        scratch: &mut Scratch,
-        out: &mut Vec<u8>,
-        limit: usize,
-    ) {
+    fn fill_letters(&mut self, now: Time, scratch: &mut Scratch, out: &mut Vec<u8>, limit: usize) {
         while out.len() < limit {
             let Some(piece) = self.outgoing.next_piece(&mut scratch.frame) else {
                 return;
@@ -518,11 +510,21 @@ impl Link {
     /// Lets time pass. What is due goes out with the next [`Link::fill`].
     pub fn on_tick(&mut self, now: Time) {
         let step = match &self.state {
-            State::Calling { until, .. } | State::Awaiting { until } | State::Greeting { until } => {
-                if *until <= now { Err(Lost::Silent) } else { Ok(()) }
+            State::Calling { until, .. }
+            | State::Awaiting { until }
+            | State::Greeting { until } => {
+                if *until <= now {
+                    Err(Lost::Silent)
+                } else {
+                    Ok(())
+                }
             }
             State::Leaving { until } => {
-                if *until <= now { Err(Lost::Closed) } else { Ok(()) }
+                if *until <= now {
+                    Err(Lost::Closed)
+                } else {
+                    Ok(())
+                }
             }
             State::Open(_) => self.on_tick_open(now),
             State::Over(_) => Ok(()),
@@ -617,6 +619,11 @@ impl Link {
     /// Bytes that wait to be sent.
     pub fn queued_bytes(&self) -> usize {
         self.outgoing.bytes() + self.raw.len()
+    }
+
+    /// Bytes that wait and need no credit.
+    pub(crate) fn control_bytes(&self) -> usize {
+        self.outgoing.control_bytes()
     }
 
     /// Whether more bulk may be made ready for this peer.

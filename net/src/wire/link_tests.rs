@@ -192,7 +192,10 @@ fn one_question_too_many_is_refused_by_the_link_itself() {
         panic!("one refusal, not {:?}", pair.a_heard);
     };
     assert_eq!(refused.id, RequestId(most));
-    assert!(matches!(refused.message, Message::Refused(Refusal::Busy { .. })));
+    assert!(matches!(
+        refused.message,
+        Message::Refused(Refusal::Busy { .. })
+    ));
 }
 
 #[test]
@@ -308,11 +311,25 @@ impl Pair {
     }
 
     fn into_a(&mut self, now: Time, bytes: &[u8]) {
-        deliver(&mut self.a, now, bytes, self.step, &mut self.scratch, &mut self.a_heard);
+        deliver(
+            &mut self.a,
+            now,
+            bytes,
+            self.step,
+            &mut self.scratch,
+            &mut self.a_heard,
+        );
     }
 
     fn into_b(&mut self, now: Time, bytes: &[u8]) {
-        deliver(&mut self.b, now, bytes, self.step, &mut self.scratch, &mut self.b_heard);
+        deliver(
+            &mut self.b,
+            now,
+            bytes,
+            self.step,
+            &mut self.scratch,
+            &mut self.b_heard,
+        );
     }
 }
 

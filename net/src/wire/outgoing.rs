@@ -36,6 +36,8 @@ pub(crate) struct Outgoings {
     control: VecDeque<Outgoing>,
     bulk: VecDeque<Outgoing>,
     bytes: usize,
+    /// Of these, bytes of control.
+    control_bytes: usize,
     credit: u64,
 }
 
@@ -57,6 +59,7 @@ impl Outgoings {
             control: VecDeque::new(),
             bulk: VecDeque::new(),
             bytes: 0,
+            control_bytes: 0,
             credit: u64::from(CREDIT_WINDOW_BYTES),
         }
     }
@@ -70,9 +73,19 @@ impl Outgoings {
         let message = codec::encode(letter.kind, &letter.message, letter.body)?;
         let bulk = !message.body.is_empty()
             || message.len() > CONTROL_BYTES_MAX
-            || self.bulk.iter().any(|o| (o.kind, o.id) == (kind, letter.id));
+            || self
+                .bulk
+                .iter()
+                .any(|o| (o.kind, o.id) == (kind, letter.id));
         self.bytes += message.len();
-        let queue = if bulk { &mut self.bulk } else { &mut self.control };
+        if !bulk {
+            self.control_bytes += message.len();
+        }
+        let queue = if bulk {
+            &mut self.bulk
+        } else {
+            &mut self.control
+        };
         queue.push_back(Outgoing {
             kind,
             id: letter.id,
@@ -93,7 +106,11 @@ impl Outgoings {
     /// Puts the next frame's body into `frame` behind room for its header.
     pub(crate) fn next_piece(&mut self, frame: &mut [u8]) -> Option<Piece> {
         let from_control = !self.control.is_empty();
-        let queue = if from_control { &mut self.control } else { &mut self.bulk };
+        let queue = if from_control {
+            &mut self.control
+        } else {
+            &mut self.bulk
+        };
         let front = queue.front_mut()?;
         let left = (front.message.len() - front.sent).min(FRAME_BODY_BYTES_MAX);
         if !from_control && self.credit < left as u64 {
@@ -114,7 +131,9 @@ impl Outgoings {
             queue.pop_front();
         }
         self.bytes -= body;
-        if !from_control {
+        if from_control {
+            self.control_bytes -= body;
+        } else {
             self.credit -= body as u64;
         }
         Some(piece)
@@ -125,6 +144,11 @@ impl Outgoings {
         self.bytes
     }
 
+    /// Bytes of control that wait.
+    pub(crate) fn control_bytes(&self) -> usize {
+        self.control_bytes
+    }
+
     /// Letters that wait.
     pub(crate) fn letters(&self) -> usize {
         self.control.len() + self.bulk.len()
@@ -133,6 +157,7 @@ impl Outgoings {
     /// Takes out every letter of which nothing was sent.
     pub(crate) fn take_all(&mut self) -> Vec<Letter> {
         self.bytes = 0;
+        self.control_bytes = 0;
         let queued = self.control.drain(..).chain(self.bulk.drain(..));
         queued.filter_map(Outgoing::into_letter).collect()
     }

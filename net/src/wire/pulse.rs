@@ -130,7 +130,11 @@ impl Receipts {
         let bytes = u32::try_from(bytes).map_err(|_| Lost::Misbehaved)?;
         self.allowed = self.allowed.checked_sub(bytes).ok_or(Lost::Misbehaved)?;
         self.owed += bytes;
-        let soon = if self.owed >= ACK_CREDIT_BYTES { now } else { now + ACK_AFTER };
+        let soon = if self.owed >= ACK_CREDIT_BYTES {
+            now
+        } else {
+            now + ACK_AFTER
+        };
         self.due = earlier(self.due, Some(soon));
         Ok(())
     }
@@ -192,7 +196,9 @@ impl Receipts {
     }
 
     fn overdue_at(&self) -> Option<Time> {
-        self.unacknowledged.front().map(|sent| *sent + UNACKNOWLEDGED_AFTER)
+        self.unacknowledged
+            .front()
+            .map(|sent| *sent + UNACKNOWLEDGED_AFTER)
     }
 
     /// Gives back memory while nothing waits.

@@ -172,7 +172,11 @@ pub(crate) struct Call(Box<HandshakeState>);
 
 /// Begins a connection: what to send first, and what waits for the answer. Without sealing there
 /// is nothing to wait for: the session is there at once.
-pub(crate) fn call(security: &Security, suite: Suite, first: &mut Vec<u8>) -> Result<Opening, Unwelcome> {
+pub(crate) fn call(
+    security: &Security,
+    suite: Suite,
+    first: &mut Vec<u8>,
+) -> Result<Opening, Unwelcome> {
     let preamble = security.preamble(suite);
     first.extend_from_slice(&preamble);
     let Some(builder) = noise(security, suite, &preamble)? else {
@@ -257,7 +261,9 @@ fn noise<'a>(
 
 fn write_handshake(handshake: &mut HandshakeState, out: &mut Vec<u8>) -> Result<(), Unwelcome> {
     let mut message = [0; HANDSHAKE_BYTES];
-    let n = handshake.write_message(&[], &mut message).map_err(refused)?;
+    let n = handshake
+        .write_message(&[], &mut message)
+        .map_err(refused)?;
     out.extend_from_slice(&message[..n]);
     Ok(())
 }
@@ -302,9 +308,9 @@ impl Session {
         };
         let from = out.len();
         out.resize(from + record, 0);
-        cipher
-            .write_message(frame, &mut out[from..])
-            .expect("a frame fits a noise message, and a key is changed long before its nonces end");
+        cipher.write_message(frame, &mut out[from..]).expect(
+            "a frame fits a noise message, and a key is changed long before its nonces end",
+        );
         self.sealed += 1;
         if self.sealed.is_multiple_of(self.records_per_key) {
             cipher.rekey_outgoing();
@@ -361,14 +367,21 @@ impl Default for Scratch {
 
 impl fmt::Debug for Security {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.key.is_some() { "keyed" } else { "insecure" };
+        let how = if self.key.is_some() {
+            "keyed"
+        } else {
+            "insecure"
+        };
         write!(f, "Security({how}, {:?})", self.cluster)
     }
 }
 
 impl fmt::Display for ClusterNameTooLong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a cluster name has at most {CLUSTER_NAME_BYTES_MAX} bytes")
+        write!(
+            f,
+            "a cluster name has at most {CLUSTER_NAME_BYTES_MAX} bytes"
+        )
     }
 }
 

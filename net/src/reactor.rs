@@ -1,0 +1,465 @@
+//! The loop: sockets, time and jobs to events, actions to bytes and jobs.
+//!
+//! One thread, several nodes. A turn waits until something happens or the earliest deadline comes
+//! (there is no periodic poll), reads the clock once, and does a bounded piece of everything:
+//! finished jobs, commands, newcomers, readable sockets by budget, events to nodes, deadlines, then
+//! one flush of each connection that was touched. Traffic therefore never starves a deadline.
+
+mod ingest;
+mod jobs;
+mod meeting;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use log::{debug, error};
+use mio::{Events, Interest, Poll, Token};
+use roles::contract::chance::Chance;
+use roles::contract::message::{Kind, Letter, Message, Refusal};
+use roles::contract::node::{Action, Event, Lost, Outbox, Peer};
+use roles::contract::record::{Address, Features};
+use roles::contract::time::Time;
+use roles::contract::timers::earlier;
+use roles::contract::user::Notice;
+
+use crate::bell::Bell;
+use crate::clock::Clock;
+use crate::conn::{Buffers, READ_BYTES};
+use crate::conns::{ConnId, Conns};
+use crate::dial::{Backoffs, SocketBuffers};
+use crate::host::{Host, HostHandle, Hosted, StopHandle};
+use crate::wire::hello::Farewell;
+use crate::wire::link::{LinkEvent, SendError};
+use crate::wire::seal::Security;
+
+/// What may be tuned about a reactor. The defaults are what was measured to be right.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Connections of all nodes together: well below the process's limit of open files.
+    pub connections_max: usize,
+    /// Strangers whose handshake is under way; the oldest makes room for the next.
+    pub handshakes_max: usize,
+    /// Bytes read from one socket per turn: fairness against system calls.
+    pub read_budget_bytes: usize,
+    /// Events fetched at once, at first; it grows by itself.
+    pub events: usize,
+    /// Sizes of the kernel's buffers; left alone unless something is measured to be better.
+    pub buffers: SocketBuffers,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            connections_max: 200,
+            handshakes_max: 64,
+            read_budget_bytes: READ_BYTES,
+            events: 128,
+            buffers: SocketBuffers::default(),
+        }
+    }
+}
+
+/// Hosts nodes on one thread.
+pub struct Reactor {
+    poll: Poll,
+    events: Events,
+    fired: Vec<Fired>,
+    clock: Clock,
+    now: Time,
+    security: Arc<Security>,
+    settings: Settings,
+    bell: Arc<Bell>,
+    stop_asked: Arc<AtomicBool>,
+    phase: Phase,
+    hosts: Vec<Hosted>,
+    conns: Conns,
+    buffers: Buffers,
+    link_events: Vec<LinkEvent>,
+    chance: Chance,
+    /// Features of peers, from records or their last hello.
+    met: BTreeMap<Address, Features>,
+    backoffs: Backoffs,
+    guests: u64,
+    /// Events on their way to nodes, in order.
+    pending: VecDeque<(usize, Event)>,
+    /// Connections to be flushed at the end of the turn.
+    touched: BTreeSet<ConnId>,
+    /// Connections that may have more to read.
+    ready: Vec<ConnId>,
+    /// Peers with parked jobs.
+    parked: BTreeSet<(usize, Peer)>,
+    /// Bytes that wait in this process for peers to take them, promised ones included.
+    outbox_bytes: usize,
+    /// Newcomers wait until then: the process has no file descriptor for them.
+    accept_again_at: Option<Time>,
+    refusals: Refusals,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    Running,
+    /// The nodes have been asked to end.
+    Stopping {
+        until: Time,
+    },
+    /// Last bytes go out.
+    Ending {
+        until: Time,
+    },
+}
+
+/// What the poll said of one token.
+#[derive(Clone, Copy)]
+struct Fired {
+    token: Token,
+    readable: bool,
+    writable: bool,
+    read_closed: bool,
+}
+
+/// Refused handshakes, told at most every so often.
+#[derive(Default)]
+struct Refusals {
+    count: u64,
+    quiet_until: Time,
+}
+
+impl Reactor {
+    /// A loop without nodes. `seed` drives the jitter of dials.
+    pub fn new(security: Security, settings: Settings, seed: u64) -> io::Result<Reactor> {
+        let poll = Poll::new()?;
+        let bell = Arc::new(Bell::new(poll.registry(), BELL)?);
+        Ok(Reactor {
+            poll,
+            events: Events::with_capacity(settings.events.max(1)),
+            fired: Vec::new(),
+            clock: Clock::start(),
+            now: Time::ZERO,
+            security: Arc::new(security),
+            settings,
+            bell,
+            stop_asked: Arc::default(),
+            phase: Phase::Running,
+            hosts: Vec::new(),
+            conns: Conns::default(),
+            buffers: Buffers::new(),
+            link_events: Vec::new(),
+            chance: Chance::from_seed(seed),
+            met: BTreeMap::new(),
+            backoffs: Backoffs::default(),
+            guests: 0,
+            pending: VecDeque::new(),
+            touched: BTreeSet::new(),
+            ready: Vec::new(),
+            parked: BTreeSet::new(),
+            outbox_bytes: 0,
+            accept_again_at: None,
+            refusals: Refusals::default(),
+        })
+    }
+
+    /// Adds a node and starts its handler threads. It hears its first event once the loop runs.
+    pub fn add(&mut self, host: Host) -> io::Result<HostHandle> {
+        let (mut hosted, handle) = host.start(&self.bell)?;
+        let number = self.hosts.len();
+        if let Some(listener) = &mut hosted.listener {
+            let registry = self.poll.registry();
+            registry.register(&mut listener.socket, Token(number), Interest::READABLE)?;
+            hosted.knocked = true;
+        }
+        self.hosts.push(hosted);
+        self.pending.push_back((number, Event::Start));
+        Ok(handle)
+    }
+
+    /// Asks all nodes to end, from any thread.
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle {
+            asked: Arc::clone(&self.stop_asked),
+            bell: Arc::clone(&self.bell),
+        }
+    }
+
+    /// The clock whose time the nodes are given.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Runs until every node has told [`Notice::Stopped`], or two seconds after a stop was asked.
+    pub fn run(mut self) -> io::Result<()> {
+        while !self.is_over() {
+            self.turn()?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self) -> io::Result<()> {
+        self.wait()?;
+        self.now = self.clock.now();
+        self.collect_jobs();
+        self.collect_commands();
+        self.collect_sockets();
+        self.deliver();
+        self.tick();
+        self.deliver();
+        self.release_parked();
+        self.flush();
+        Ok(())
+    }
+
+    fn wait(&mut self) -> io::Result<()> {
+        let timeout = self.timeout();
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => (),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            Err(error) => return Err(error),
+        }
+        self.fired.clear();
+        self.fired.extend(self.events.iter().map(|event| Fired {
+            token: event.token(),
+            readable: event.is_readable() || event.is_error(),
+            writable: event.is_writable() || event.is_error(),
+            read_closed: event.is_read_closed() || event.is_error(),
+        }));
+        // A full buffer leaves events behind: they come with the next poll, and soon all at once.
+        if self.fired.len() == self.events.capacity() && self.fired.len() < EVENTS_MAX {
+            self.events = Events::with_capacity(2 * self.fired.len());
+        }
+        Ok(())
+    }
+
+    /// How long nothing need be done; none is for ever.
+    fn timeout(&self) -> Option<Duration> {
+        let accepting = self.accept_again_at.is_none() && self.hosts.iter().any(|h| h.knocked);
+        if accepting || !self.pending.is_empty() || !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let running = self.hosts.iter().filter(|host| !host.stopped);
+        let nodes = running.filter_map(|host| host.node.deadline()).min();
+        let phase = match self.phase {
+            Phase::Running => None,
+            Phase::Stopping { until } | Phase::Ending { until } => Some(until),
+        };
+        let deadline = earlier(earlier(nodes, self.conns.deadline()), phase);
+        let deadline = earlier(deadline, self.accept_again_at)?;
+        Some(deadline.since(self.clock.now()))
+    }
+
+    /// Hands events to their nodes. Events that arise meanwhile wait for the next call, so that a
+    /// node which answers every loss with a letter cannot hold up the loop.
+    fn deliver(&mut self) {
+        let mut outbox = Outbox::new();
+        for _ in 0..self.pending.len() {
+            let Some((host, event)) = self.pending.pop_front() else {
+                return;
+            };
+            self.handle(host, event, &mut outbox);
+        }
+    }
+
+    fn handle(&mut self, host: usize, event: Event, outbox: &mut Outbox) {
+        if self.hosts[host].stopped {
+            return;
+        }
+        self.hosts[host].node.handle(self.now, event, outbox);
+        while let Some(action) = outbox.pop() {
+            self.perform(host, action);
+        }
+    }
+
+    fn perform(&mut self, host: usize, action: Action) {
+        match action {
+            Action::Send { to, letter } => self.send(host, to, letter),
+            Action::Run { job, work, toward } => self.run_job(host, job, work, toward),
+            Action::Hang { peer } => self.hang(host, peer),
+            Action::Meet { address, features } => self.meet(address, features),
+            Action::Tell(notice) => self.tell(host, notice),
+        }
+    }
+
+    fn send(&mut self, host: usize, to: Peer, letter: Letter) {
+        let used = self.hosts[host].peers.get(&to);
+        let used = used.and_then(|peer| peer.conns.first().copied());
+        let Some(id) = used.or_else(|| self.dial(host, to)) else {
+            return;
+        };
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let (number, kind) = (letter.id, letter.kind);
+        let sent = conn.link.send(self.now, letter);
+        self.touched.insert(id);
+        match sent {
+            // An ended link is told as lost at the end of the turn.
+            Ok(()) | Err(SendError::Full | SendError::Ended) => (),
+            Err(SendError::Codec(why)) => {
+                error!("letter to {to} cannot be written: {why}");
+                if let Kind::Answer { .. } = kind {
+                    let refusal = Message::Refused(Refusal::Broken(why.to_string()));
+                    self.send(host, to, refusal_letter(number, refusal));
+                }
+            }
+        }
+    }
+
+    fn meet(&mut self, address: Address, features: Features) {
+        if self.met.len() >= MET_MAX && !self.met.contains_key(&address) {
+            self.met.pop_first();
+        }
+        self.met.insert(address, features);
+    }
+
+    fn tell(&mut self, host: usize, notice: Notice) {
+        let ends = notice == Notice::Stopped;
+        (self.hosts[host].tell)(notice);
+        if ends {
+            self.retire_host(host);
+        }
+    }
+
+    /// The node has ended: what waits is still sent, nothing more is heard.
+    fn retire_host(&mut self, host: usize) {
+        let hosted = &mut self.hosts[host];
+        hosted.stopped = true;
+        hosted.knocked = false;
+        hosted.listener = None;
+        let of_host = |(id, conn): (ConnId, &crate::conn::Conn)| (conn.host == host).then_some(id);
+        let ids: Vec<ConnId> = self.conns.iter().filter_map(of_host).collect();
+        for id in ids {
+            self.leave(id, Farewell::Closing, None);
+        }
+    }
+
+    fn tick(&mut self) {
+        while let Some(id) = self.conns.pop_due(self.now) {
+            self.tick_conn(id);
+        }
+        let mut outbox = Outbox::new();
+        for host in 0..self.hosts.len() {
+            if self.hosts[host].stopped || !due_at(&self.hosts[host], self.now) {
+                continue;
+            }
+            self.handle(host, Event::Tick, &mut outbox);
+            debug_assert!(
+                self.hosts[host].stopped || !due_at(&self.hosts[host], self.now),
+                "a tick leaves its deadline behind"
+            );
+        }
+    }
+
+    fn tick_conn(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        if let Some(why) = conn.on_tick(self.now) {
+            return self.lose(id, why);
+        }
+        self.touched.insert(id);
+    }
+
+    /// Sends what there is to send, once per connection that was touched.
+    fn flush(&mut self) {
+        for id in mem::take(&mut self.touched) {
+            let Some(conn) = self.conns.get_mut(id) else {
+                continue;
+            };
+            conn.flush(self.now, &mut self.buffers);
+            if conn.stalled && !conn.is_full() {
+                conn.stalled = false;
+                self.ready.push(id);
+            }
+            if let Some(why) = conn.link.over() {
+                self.lose(id, why);
+                continue;
+            }
+            self.recount(id);
+            self.conns.arm(id);
+        }
+    }
+
+    /// Keeps the sum of all outboxes right.
+    fn recount(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            let bytes = conn.outbox_bytes();
+            self.outbox_bytes = self.outbox_bytes + bytes - conn.counted;
+            conn.counted = bytes;
+        }
+    }
+
+    fn is_over(&mut self) -> bool {
+        if self.stop_asked.swap(false, Ordering::AcqRel) {
+            self.begin_stop();
+        }
+        let all_stopped = self.hosts.iter().all(|host| host.stopped);
+        match self.phase {
+            Phase::Running if all_stopped => self.begin_end(),
+            Phase::Stopping { until } if all_stopped || until <= self.now => self.begin_end(),
+            Phase::Ending { until } => return self.conns.len() == 0 || until <= self.now,
+            Phase::Running | Phase::Stopping { .. } => (),
+        }
+        false
+    }
+
+    fn begin_stop(&mut self) {
+        if let Phase::Running = self.phase {
+            let until = self.clock.now() + STOP_TIMEOUT;
+            self.phase = Phase::Stopping { until };
+            let hosts = 0..self.hosts.len();
+            self.pending.extend(hosts.map(|host| (host, Event::Stop)));
+        }
+    }
+
+    fn begin_end(&mut self) {
+        debug!("loop ends connections={}", self.conns.len());
+        let until = self.clock.now() + END_TIMEOUT;
+        self.phase = Phase::Ending { until };
+        for host in 0..self.hosts.len() {
+            self.retire_host(host);
+        }
+        self.flush();
+    }
+}
+
+fn due_at(hosted: &Hosted, now: Time) -> bool {
+    hosted.node.deadline().is_some_and(|at| at <= now)
+}
+
+fn refusal_letter(id: roles::contract::id::RequestId, message: Message) -> Letter {
+    Letter {
+        id,
+        kind: Kind::Answer { more: false },
+        message,
+        body: Vec::new(),
+    }
+}
+
+/// How a socket's error while dialling is told.
+fn why_not_connected(error: &io::Error) -> Lost {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return Lost::ConnectRefused;
+    }
+    Lost::ConnectTimeout
+}
+
+/// Token of the bell; those of listeners are the numbers of their hosts, those of connections
+/// have a generation above 0.
+const BELL: Token = Token(u32::MAX as usize);
+
+/// Most events fetched at once.
+const EVENTS_MAX: usize = 16 * 1024;
+
+/// Addresses whose features are remembered.
+const MET_MAX: usize = 8192;
+
+/// How long nodes may take to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long last bytes may take to leave.
+const END_TIMEOUT: Duration = Duration::from_millis(500);

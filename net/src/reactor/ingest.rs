@@ -1,0 +1,226 @@
+//! What comes in: commands, newcomers, bytes.
+
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{debug, warn};
+use mio::Interest;
+use mio::net::TcpStream;
+use roles::contract::node::{Event, Lost, Sender};
+use socket2::SockRef;
+
+use super::{BELL, Fired, Reactor, why_not_connected};
+use crate::conn::{Conn, ReadEnd, Side};
+use crate::conns::ConnId;
+use crate::dial;
+use crate::wire::link::{Link, LinkEvent};
+
+/// Newcomers taken in per turn and listener.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Commands taken per turn and host.
+const COMMANDS_PER_TURN: usize = 256;
+
+/// How long newcomers wait when the process has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+impl Reactor {
+    /// Fetches what users want.
+    pub(super) fn collect_commands(&mut self) {
+        let mut more = false;
+        for (number, host) in self.hosts.iter().enumerate() {
+            let commands = host.commands.try_iter().take(COMMANDS_PER_TURN);
+            let before = self.pending.len();
+            self.pending
+                .extend(commands.map(|c| (number, Event::User(c))));
+            more |= self.pending.len() - before == COMMANDS_PER_TURN;
+        }
+        if more {
+            self.bell.ring();
+        }
+    }
+
+    /// Looks at every socket that has something to say.
+    pub(super) fn collect_sockets(&mut self) {
+        let ready = mem::take(&mut self.ready);
+        let fired = mem::take(&mut self.fired);
+        for event in &fired {
+            self.on_fired(*event);
+        }
+        for id in ready {
+            self.read(id);
+        }
+        self.fired = fired;
+        self.accept_newcomers();
+    }
+
+    fn on_fired(&mut self, event: Fired) {
+        if event.token == BELL {
+            return;
+        }
+        if let Some(host) = self.hosts.get_mut(event.token.0) {
+            host.knocked = host.listener.is_some();
+            return;
+        }
+        let id = ConnId::from_token(event.token);
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        if conn.connecting_until.is_some() {
+            match conn.check_connected(self.now) {
+                Ok(true) => (),
+                Ok(false) => return,
+                Err(error) => return self.lose(id, why_not_connected(&error)),
+            }
+        }
+        conn.read_closed |= event.read_closed;
+        if event.writable {
+            self.touched.insert(id);
+        }
+        if event.readable || event.read_closed {
+            self.read(id);
+        }
+    }
+
+    fn read(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        if conn.is_full() {
+            conn.stalled = true;
+            return;
+        }
+        let mut events = mem::take(&mut self.link_events);
+        let budget = self.settings.read_budget_bytes;
+        let end = conn.read(self.now, &mut self.buffers, &mut events, budget);
+        let over = conn.link.over();
+        if end == ReadEnd::Budget && over.is_none() {
+            self.ready.push(id);
+        }
+        self.touched.insert(id);
+        for event in events.drain(..) {
+            self.on_link_event(id, event);
+        }
+        self.link_events = events;
+        if let Some(why) = over {
+            self.lose(id, why);
+        }
+    }
+
+    fn on_link_event(&mut self, id: ConnId, event: LinkEvent) {
+        match event {
+            LinkEvent::Opened(hello) => self.on_opened(id, &hello),
+            LinkEvent::Letter(letter) => {
+                // Without a peer, the connection was refused after these bytes had come.
+                let Some((host, from)) = self.sender(id) else {
+                    return;
+                };
+                let event = Event::Message { from, letter };
+                self.pending.push_back((host, event));
+            }
+        }
+    }
+
+    fn sender(&self, id: ConnId) -> Option<(usize, Sender)> {
+        let conn = self.conns.get(id)?;
+        let from = Sender {
+            peer: conn.peer?,
+            node: conn.who?.node,
+            incarnation: conn.who?.incarnation,
+        };
+        Some((conn.host, from))
+    }
+
+    fn accept_newcomers(&mut self) {
+        if self.accept_again_at.is_some_and(|at| at > self.now) {
+            return;
+        }
+        self.accept_again_at = None;
+        for host in 0..self.hosts.len() {
+            let mut left = ACCEPTS_PER_TURN;
+            while left > 0 && self.hosts[host].knocked && self.accept_again_at.is_none() {
+                self.accept_one(host);
+                left -= 1;
+            }
+        }
+    }
+
+    fn accept_one(&mut self, host: usize) {
+        let hosted = &mut self.hosts[host];
+        let Some(listener) = &hosted.listener else {
+            hosted.knocked = false;
+            return;
+        };
+        match listener.socket.accept() {
+            Ok((stream, from)) => self.welcome(host, stream, from),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => hosted.knocked = false,
+            Err(error) if is_about_newcomer(&error) => (),
+            Err(error) => {
+                // Accepting at once again would spin: the newcomer still waits.
+                warn!("accept paused: {error}");
+                self.accept_again_at = Some(self.now + ACCEPT_PAUSE);
+            }
+        }
+    }
+
+    fn welcome(&mut self, host: usize, stream: TcpStream, from: SocketAddr) {
+        let (unfinished, oldest) = self.conns.unfinished();
+        if unfinished >= self.settings.handshakes_max
+            && let Some(oldest) = oldest
+        {
+            debug!("handshake given up for a newcomer from={from}");
+            self.lose(oldest, Lost::Full);
+        }
+        if !self.make_room() {
+            debug!("newcomer refused, all connections are in use from={from}");
+            return;
+        }
+        if let Err(error) = dial::tune(&SockRef::from(&stream), self.settings.buffers) {
+            debug!("newcomer dropped from={from}: {error}");
+            return;
+        }
+        let link = Link::accept(self.now, &self.security, self.hosts[host].identity);
+        let conn = Conn::new(host, Side::Accepted(from), stream, link, self.now);
+        self.enter(conn);
+    }
+
+    /// Whether there is room for one more connection, after giving up the least useful one.
+    pub(super) fn make_room(&mut self) -> bool {
+        if self.conns.len() < self.settings.connections_max {
+            return true;
+        }
+        let Some(id) = self.conns.dispensable() else {
+            return false;
+        };
+        debug!("connection given up for another");
+        self.lose(id, Lost::Full);
+        true
+    }
+
+    /// Registers a connection once, for both directions.
+    pub(super) fn enter(&mut self, mut conn: Conn) -> Option<ConnId> {
+        let id = self.conns.next_id();
+        let interests = Interest::READABLE | Interest::WRITABLE;
+        let registry = self.poll.registry();
+        if let Err(error) = registry.register(&mut conn.stream, id.token(), interests) {
+            warn!("connection cannot be watched: {error}");
+            return None;
+        }
+        self.conns.insert(conn);
+        self.touched.insert(id);
+        Some(id)
+    }
+}
+
+/// Errors that say something about the newcomer, not about this process.
+fn is_about_newcomer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+    )
+}

@@ -1,0 +1,290 @@
+//! Who is connected to whom: dialling, meeting, replacing, losing.
+//!
+//! Two nodes that dial each other at the same moment have two connections: both ends keep the one
+//! dialled by the lower [`NodeId`], ask nothing more on the other, and close it when nothing is
+//! outstanding on it. A peer is lost with its last connection.
+
+use log::{debug, warn};
+use roles::contract::id::NodeId;
+use roles::contract::job::JobFault;
+use roles::contract::node::{Event, Lost, Peer};
+use roles::contract::record::Address;
+use std::time::Duration;
+
+use super::{Reactor, why_not_connected};
+use crate::conn::{Conn, Side};
+use crate::conns::ConnId;
+use crate::dial::{self, CONNECT_TIMEOUT};
+use crate::wire::hello::{Farewell, Hello};
+use crate::wire::link::Link;
+
+/// Refused handshakes are told this often.
+const REFUSALS_EVERY: Duration = Duration::from_secs(10);
+
+impl Reactor {
+    /// Begins to connect to a peer; if that cannot even begin, the peer is lost at once.
+    pub(super) fn dial(&mut self, host: usize, peer: Peer) -> Option<ConnId> {
+        // A guest that is gone cannot be dialled: what was meant for it goes nowhere.
+        let Peer::Node(address) = peer else {
+            return None;
+        };
+        match self.try_dial(host, address) {
+            Ok(id) => Some(id),
+            Err(why) => {
+                self.pending.push_back((host, Event::Lost { peer, why }));
+                None
+            }
+        }
+    }
+
+    fn try_dial(&mut self, host: usize, address: Address) -> Result<ConnId, Lost> {
+        if self.backoffs.holds(address, self.now) {
+            return Err(Lost::Backoff);
+        }
+        if !self.make_room() {
+            return Err(Lost::Full);
+        }
+        let hosted = &self.hosts[host];
+        let identity = hosted.identity;
+        let connected = dial::connect(address, hosted.bind_from, self.settings.buffers);
+        let stream = connected.map_err(|error| {
+            debug!("dial failed to={address}: {error}");
+            self.backoffs.failed(address, self.now, &mut self.chance);
+            why_not_connected(&error)
+        })?;
+        let theirs = self.met.get(&address).copied();
+        let suite = self.security.suite(identity.features, theirs);
+        let link = Link::dial(self.now, &self.security, identity, suite);
+        let mut conn = Conn::new(host, Side::Dialled(address), stream, link, self.now);
+        conn.connecting_until = Some(self.now + CONNECT_TIMEOUT);
+        let id = self.enter(conn).ok_or(Lost::Full)?;
+        debug!("dial to={address} suite={suite:?}");
+        let peers = &mut self.hosts[host].peers;
+        peers.entry(Peer::Node(address)).or_default().conns.push(id);
+        Ok(id)
+    }
+
+    /// The other end has proved that it holds the key, and said who it is.
+    pub(super) fn on_opened(&mut self, id: ConnId, hello: &Hello) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let (host, side) = (conn.host, conn.side);
+        conn.who = Some(hello.identity);
+        if hello.identity.node == self.hosts[host].identity.node {
+            debug!("connection to oneself refused");
+            return self.leave(id, Farewell::Oneself, Some(Lost::Misbehaved));
+        }
+        if self.is_outdated(id, host, hello) {
+            debug!("old start of {} refused", hello.identity.node);
+            return self.leave(id, Farewell::Outdated, Some(Lost::Outdated));
+        }
+        if let Some(address) = hello.identity.address {
+            self.meet(address, hello.identity.features);
+        }
+        let peer = self.name(side, hello);
+        debug!("connection open peer={peer} node={:?}", hello.identity.node);
+        self.choose(id, host, peer);
+    }
+
+    fn name(&mut self, side: Side, hello: &Hello) -> Peer {
+        match (side, hello.identity.address) {
+            (Side::Dialled(address), _) => {
+                self.meet(address, hello.identity.features);
+                self.backoffs.succeeded(address);
+                Peer::Node(address)
+            }
+            (Side::Accepted(_), Some(address)) => {
+                self.backoffs.succeeded(address);
+                Peer::Node(address)
+            }
+            (Side::Accepted(_), None) => {
+                self.guests += 1;
+                Peer::Guest(self.guests)
+            }
+        }
+    }
+
+    /// Whether a later start of the same node is connected; connections of earlier ones end.
+    fn is_outdated(&mut self, id: ConnId, host: usize, hello: &Hello) -> bool {
+        let start = hello.identity.incarnation;
+        let others = self.conns.iter().filter(|(other, _)| *other != id);
+        let same = others.filter_map(|(other, conn)| {
+            let who = conn
+                .who
+                .filter(|_| conn.host == host && conn.peer.is_some())?;
+            (who.node == hello.identity.node).then_some((other, who.incarnation))
+        });
+        let same: Vec<_> = same.collect();
+        if same.iter().any(|(_, theirs)| *theirs > start) {
+            return true;
+        }
+        for (other, theirs) in same {
+            if theirs < start {
+                self.leave(other, Farewell::Outdated, Some(Lost::Outdated));
+            }
+        }
+        false
+    }
+
+    /// Makes `id` a connection of `peer`, and one of its connections the one that is used.
+    fn choose(&mut self, id: ConnId, host: usize, peer: Peer) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.peer = Some(peer);
+        }
+        let state = self.hosts[host].peers.entry(peer).or_default();
+        state.conns.retain(|other| *other != id);
+        // Of two dialled by the same side the later one stands: the earlier one has probably died
+        // where it was dialled. So the newcomer stands first, and the minimum finds it first.
+        state.conns.insert(0, id);
+        let all = state.conns.clone();
+        let open = all
+            .into_iter()
+            .filter_map(|id| Some((self.dialer(host, id)?, id)));
+        let open: Vec<(NodeId, ConnId)> = open.collect();
+        let Some((_, used)) = open.iter().min_by_key(|(dialer, _)| *dialer).copied() else {
+            return;
+        };
+        if let Some(state) = self.hosts[host].peers.get_mut(&peer) {
+            state.conns.retain(|other| *other != used);
+            state.conns.insert(0, used);
+        }
+        for (_, other) in open.into_iter().filter(|(_, other)| *other != used) {
+            self.retire(other);
+        }
+    }
+
+    fn retire(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.retired = true;
+            conn.link.retire();
+            self.touched.insert(id);
+        }
+    }
+
+    /// Who dialled a connection that is open and in use.
+    fn dialer(&self, host: usize, id: ConnId) -> Option<NodeId> {
+        let conn = self.conns.get(id)?;
+        let who = conn.who.filter(|_| !conn.retired)?;
+        Some(match conn.side {
+            Side::Dialled(_) => self.hosts[host].identity.node,
+            Side::Accepted(_) => who.node,
+        })
+    }
+
+    /// Ends all connections with a peer, well and without a word to the node.
+    pub(super) fn hang(&mut self, host: usize, peer: Peer) {
+        let Some(state) = self.hosts[host].peers.get(&peer) else {
+            return;
+        };
+        for id in state.conns.clone() {
+            self.leave(id, Farewell::Closing, None);
+        }
+    }
+
+    /// Says goodbye and forgets whose connection it was; `lost` is told if it was the last.
+    pub(super) fn leave(&mut self, id: ConnId, farewell: Farewell, lost: Option<Lost>) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let connecting = conn.connecting_until.is_some();
+        if let (Side::Dialled(address), Some(_)) = (conn.side, lost) {
+            self.backoffs.failed(address, self.now, &mut self.chance);
+        }
+        conn.link.leave(self.now, farewell);
+        self.detach(id, lost);
+        if connecting {
+            return self.lose(id, Lost::Closed);
+        }
+        self.touched.insert(id);
+    }
+
+    /// Takes a connection from its peer. A peer is lost with the last one that is in use.
+    fn detach(&mut self, id: ConnId, lost: Option<Lost>) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let (host, Some(peer)) = (conn.host, conn.peer.take()) else {
+            return;
+        };
+        let Some(state) = self.hosts[host].peers.get_mut(&peer) else {
+            return;
+        };
+        state.conns.retain(|other| *other != id);
+        let conns = &self.conns;
+        let in_use = |other: &ConnId| conns.get(*other).is_some_and(|conn| !conn.retired);
+        if state.conns.iter().any(in_use) {
+            return;
+        }
+        self.forget(host, peer, lost);
+    }
+
+    fn forget(&mut self, host: usize, peer: Peer, lost: Option<Lost>) {
+        let Some(state) = self.hosts[host].peers.remove(&peer) else {
+            return;
+        };
+        self.parked.remove(&(host, peer));
+        // Replaced connections do not outlive the one that replaced them.
+        for id in state.conns {
+            self.leave(id, Farewell::Closing, None);
+        }
+        for (job, _) in state.parked {
+            self.fail(host, job, JobFault::Abandoned);
+        }
+        if let Some(why) = lost {
+            debug!("peer lost peer={peer} why={why:?}");
+            self.pending.push_back((host, Event::Lost { peer, why }));
+        }
+    }
+
+    /// A connection is over.
+    pub(super) fn lose(&mut self, id: ConnId, why: Lost) {
+        let Some(conn) = self.conns.get_mut(id) else {
+            return;
+        };
+        let (host, peer, greeting) = (conn.host, conn.peer, conn.who.is_none());
+        let waiting = if greeting {
+            conn.link.take_waiting()
+        } else {
+            Vec::new()
+        };
+        match conn.side {
+            Side::Dialled(address) if greeting || is_refusal(why) => {
+                self.backoffs.failed(address, self.now, &mut self.chance);
+            }
+            Side::Accepted(from) if why == Lost::HandshakeRefused => self.note_refusal(from),
+            Side::Dialled(_) | Side::Accepted(_) => (),
+        }
+        self.detach(id, Some(why));
+        self.touched.remove(&id);
+        if let Some(mut conn) = self.conns.remove(id) {
+            self.outbox_bytes -= conn.counted;
+            // Closing the socket ends the watch as well; asking for it first is only tidier.
+            let _ = self.poll.registry().deregister(&mut conn.stream);
+        }
+        // Another connection to the peer stands: what waited for this one goes there.
+        if let Some(peer) = peer.filter(|peer| self.hosts[host].peers.contains_key(peer)) {
+            for letter in waiting {
+                self.send(host, peer, letter);
+            }
+        }
+    }
+
+    fn note_refusal(&mut self, from: std::net::SocketAddr) {
+        self.refusals.count += 1;
+        if self.refusals.quiet_until > self.now {
+            return;
+        }
+        let count = std::mem::take(&mut self.refusals.count);
+        warn!("handshake refused from={from} count={count}: another key, cluster or version");
+        self.refusals.quiet_until = self.now + REFUSALS_EVERY;
+    }
+}
+
+/// Whether the peer answered only to send us away.
+fn is_refusal(why: Lost) -> bool {
+    matches!(
+        why,
+        Lost::Full | Lost::Outdated | Lost::Version | Lost::Misbehaved
+    )
+}
