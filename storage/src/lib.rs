@@ -11,5 +11,8 @@ pub mod library;
 
 pub mod model;
 
+pub mod audio;
+pub mod tags;
+
 #[cfg(test)]
 mod testing;

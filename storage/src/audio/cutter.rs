@@ -1,0 +1,195 @@
+//! Fragments out of marks: the one place that decides how long a fragment becomes.
+//!
+//! A scanner marks every place where a fragment may begin. A fragment is the longest run between
+//! two marks that is neither longer than ten seconds nor larger than a fragment may be. A run
+//! between two neighbouring marks that is too large by itself is sliced by size.
+
+use roles::contract::limits::{FRAGMENT_BYTES_MAX, FRAGMENT_DURATION, FRAGMENTS_MAX};
+use roles::contract::song::Part;
+
+use super::Cut;
+use super::window::{Sure, unsure};
+
+/// A place where a fragment may begin.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    offset: u64,
+    ms: u64,
+}
+
+/// The fragments found so far.
+pub(super) struct Cutter {
+    cuts: Vec<Cut>,
+    /// Where the fragment begins that is being gathered.
+    begun: Mark,
+    /// The latest mark.
+    last: Mark,
+}
+
+impl Cutter {
+    /// Begins a file whose sound begins at `offset`; what lies before is its head.
+    pub(super) fn after_head(offset: u64) -> Sure<Self> {
+        let zero = Mark { offset: 0, ms: 0 };
+        let sound = Mark { offset, ms: 0 };
+        let mut cutter = Cutter {
+            cuts: Vec::new(),
+            begun: sound,
+            last: sound,
+        };
+        cutter.slice(zero, sound, Part::Head)?;
+        Ok(cutter)
+    }
+
+    /// A fragment may begin at `offset`, whose sound begins at `ms`. Marks come in order.
+    pub(super) fn mark(&mut self, offset: u64, ms: u64) -> Sure<()> {
+        let mark = Mark { offset, ms };
+        if offset < self.last.offset || ms < self.last.ms {
+            return unsure("the sound does not lie in order");
+        }
+        if !self.fits(mark) {
+            self.close_at(self.last)?;
+        }
+        self.last = mark;
+        Ok(())
+    }
+
+    /// A fragment must begin at `offset`: another stream begins there.
+    pub(super) fn seal(&mut self, offset: u64, ms: u64) -> Sure<()> {
+        self.mark(offset, ms)?;
+        self.close_at(self.last)
+    }
+
+    /// The sound ends at `offset`; what follows up to `bytes` is the tail.
+    pub(super) fn finish(mut self, offset: u64, ms: u64, bytes: u64) -> Sure<Vec<Cut>> {
+        self.seal(offset, ms)?;
+        if !self.cuts.iter().any(|cut| cut.part == Part::Audio) {
+            return unsure("there is no sound");
+        }
+        let end = Mark { offset: bytes, ms };
+        self.slice(self.last, end, Part::Tail)?;
+        Ok(self.cuts)
+    }
+
+    fn fits(&self, mark: Mark) -> bool {
+        mark.offset - self.begun.offset <= FRAGMENT_BYTES_MAX as u64
+            && u128::from(mark.ms - self.begun.ms) <= FRAGMENT_DURATION.as_millis()
+    }
+
+    fn close_at(&mut self, end: Mark) -> Sure<()> {
+        self.slice(self.begun, end, Part::Audio)?;
+        self.begun = end;
+        Ok(())
+    }
+
+    /// Slices beyond the first begin where the sound after them begins: nobody who looks for a
+    /// moment is led into the middle of what cannot be played from its middle.
+    fn slice(&mut self, from: Mark, to: Mark, part: Part) -> Sure<()> {
+        if to.offset < from.offset {
+            return unsure("the sound does not lie inside the file");
+        }
+        let mut at = from;
+        while at.offset < to.offset {
+            if self.cuts.len() == FRAGMENTS_MAX {
+                return unsure("too many fragments");
+            }
+            let length = (to.offset - at.offset).min(FRAGMENT_BYTES_MAX as u64);
+            let Ok(start_ms) = u32::try_from(at.ms) else {
+                return unsure("longer than a month");
+            };
+            self.cuts.push(Cut {
+                offset: at.offset,
+                length: length as u32,
+                start_ms,
+                part,
+            });
+            at = Mark {
+                offset: at.offset + length,
+                ms: to.ms,
+            };
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(cuts: &[Cut]) -> Vec<(u64, u32, u32)> {
+        let entry = |cut: &Cut| (cut.offset, cut.length, cut.start_ms);
+        cuts.iter().map(entry).collect()
+    }
+
+    /// Ten seconds are a whole fragment; a moment more begins the next one.
+    #[test]
+    fn a_fragment_plays_at_most_ten_seconds() {
+        let mut cutter = Cutter::after_head(10).expect("a head");
+        for i in 0..6 {
+            cutter.mark(10 + i * 100, i * 4_000).expect("in order");
+        }
+        let cuts = cutter.finish(610, 24_000, 620).expect("sound");
+        assert_eq!(
+            shape(&cuts),
+            [
+                (0, 10, 0),
+                (10, 200, 0),
+                (210, 200, 8_000),
+                (410, 200, 16_000),
+                (610, 10, 24_000)
+            ]
+        );
+        assert_eq!(cuts[0].part, Part::Head);
+        assert_eq!(cuts[4].part, Part::Tail);
+    }
+
+    #[test]
+    fn a_fragment_is_at_most_a_million_bytes() {
+        let mut cutter = Cutter::after_head(0).expect("no head");
+        for i in 0..5 {
+            cutter.mark(i * 400_000, i).expect("in order");
+        }
+        let cuts = cutter.finish(2_000_000, 5, 2_000_000).expect("sound");
+        assert_eq!(
+            shape(&cuts),
+            [
+                (0, 800_000, 0),
+                (800_000, 800_000, 2),
+                (1_600_000, 400_000, 4)
+            ]
+        );
+    }
+
+    /// Junk of any size between two frames is kept, and the sound after it can be found.
+    #[test]
+    fn a_run_that_is_too_large_is_sliced() {
+        let mut cutter = Cutter::after_head(0).expect("no head");
+        cutter.mark(0, 0).expect("in order");
+        cutter.mark(100, 20).expect("in order");
+        cutter.mark(2_500_100, 20).expect("in order");
+        let cuts = cutter.finish(2_500_200, 40, 2_500_200).expect("sound");
+        assert_eq!(
+            shape(&cuts),
+            [
+                (0, 100, 0),
+                (100, 1_000_000, 20),
+                (1_000_100, 1_000_000, 20),
+                (2_000_100, 500_000, 20),
+                (2_500_100, 100, 20)
+            ]
+        );
+    }
+
+    #[test]
+    fn disorder_is_a_doubt() {
+        let mut cutter = Cutter::after_head(50).expect("a head");
+        assert!(cutter.mark(40, 0).is_err());
+        cutter.mark(60, 5).expect("in order");
+        assert!(cutter.mark(70, 4).is_err());
+        assert!(
+            Cutter::after_head(5)
+                .expect("a head")
+                .finish(5, 0, 9)
+                .is_err()
+        );
+    }
+}

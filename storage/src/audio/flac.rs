@@ -1,0 +1,320 @@
+//! FLAC: frames are found by their headers, as no frame says how long it is.
+//!
+//! A header counts when its fields make sense, its checksum is right, and its number is the one
+//! that must come next: bytes of sound that look like a header do not pass. A stream in which a
+//! number is missing is a doubt.
+
+use std::io::{Read, Seek};
+
+use roles::contract::song::{DecoderPrefix, Format};
+
+use super::cutter::Cutter;
+use super::window::{Sure, Window, unsure};
+use super::{Cutting, edges, milliseconds};
+
+/// Cuts a file whose `fLaC` stands at `begin`.
+pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Sure<Cutting> {
+    let info = StreamInfo::read(window, begin + 4)?;
+    let head = after_metadata(window, begin + 4)?;
+    let end = edges::before_old_tags(window, head)?;
+    let sound = walk(window, &info, head, end)?;
+    let duration_ms = milliseconds(sound.samples, info.rate);
+    Ok(Cutting {
+        format: Format::Flac,
+        duration_ms: u32::try_from(duration_ms).unwrap_or(u32::MAX),
+        sample_rate: info.rate,
+        channels: info.channels,
+        prefix: DecoderPrefix::Bytes(info.prefix()),
+        cuts: sound
+            .cutter
+            .finish(sound.end, duration_ms, window.bytes())?,
+    })
+}
+
+/// What a walk over the frames has found.
+struct Sound {
+    cutter: Cutter,
+    samples: u64,
+    end: u64,
+}
+
+fn walk<S: Read + Seek>(
+    window: &mut Window<'_, S>,
+    info: &StreamInfo,
+    head: u64,
+    end: u64,
+) -> Sure<Sound> {
+    let mut cutter = Cutter::after_head(head)?;
+    let Some(first) = Frame::at(window, head)? else {
+        return unsure("no frame behind the metadata");
+    };
+    let (mut at, mut frame) = (head, first);
+    loop {
+        cutter.mark(at, milliseconds(frame.sample_after(first), info.rate))?;
+        let limit = end.min(at + info.frame_bytes_max(frame.block));
+        if let Some(next) = frame.find(window, at, limit, Frame::is_before)? {
+            (at, frame) = next;
+        } else if frame
+            .find(window, at, limit, Frame::is_long_before)?
+            .is_some()
+        {
+            return unsure("a frame is missing");
+        } else {
+            break;
+        }
+    }
+    let samples = frame.sample_after(first) + u64::from(frame.block);
+    let sound_end = end.min(at + info.frame_bytes_max(frame.block));
+    let complete = samples == info.samples;
+    if info.samples != 0 && samples > info.samples || sound_end < end && !complete {
+        return unsure("the frames are not those announced");
+    }
+    Ok(Sound {
+        cutter,
+        samples,
+        end: sound_end,
+    })
+}
+
+fn after_metadata<S: Read + Seek>(window: &mut Window<'_, S>, mut at: u64) -> Sure<u64> {
+    loop {
+        let [kind, a, b, c] = window.array(at)?;
+        at += 4 + u64::from(u32::from_be_bytes([0, a, b, c]));
+        if kind & 0x80 != 0 {
+            return Ok(at);
+        }
+    }
+}
+
+/// The first metadata block.
+struct StreamInfo {
+    body: [u8; 34],
+    rate: u32,
+    channels: u8,
+    bits: u8,
+    /// Of the whole stream; 0 if unknown.
+    samples: u64,
+}
+
+impl StreamInfo {
+    fn read<S: Read + Seek>(window: &mut Window<'_, S>, at: u64) -> Sure<Self> {
+        let [kind, a, b, c] = window.array(at)?;
+        let body: [u8; 34] = window.array(at + 4)?;
+        let [
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            _,
+            f0,
+            f1,
+            f2,
+            f3,
+            f4,
+            f5,
+            f6,
+            f7,
+            ..,
+        ] = body;
+        let fields = u64::from_be_bytes([f0, f1, f2, f3, f4, f5, f6, f7]);
+        let info = StreamInfo {
+            body,
+            rate: (fields >> 44) as u32,
+            channels: (fields >> 41 & 7) as u8 + 1,
+            bits: (fields >> 36 & 31) as u8 + 1,
+            samples: fields & SAMPLES_MASK,
+        };
+        if kind & 0x7f != 0 || [a, b, c] != [0, 0, 34] || info.rate == 0 {
+            return unsure("no stream information");
+        }
+        Ok(info)
+    }
+
+    /// A whole FLAC header for any of the frames: how many samples follow, and their checksum,
+    /// are said to be unknown, as they are those of the whole file.
+    fn prefix(&self) -> Vec<u8> {
+        let mut prefix = b"fLaC\x80\x00\x00\x22".to_vec();
+        prefix.extend_from_slice(&self.body[..13]);
+        prefix.push(self.body[13] & 0xf0);
+        prefix.resize(42, 0);
+        prefix
+    }
+
+    /// Twice the size of a frame of raw samples: no encoder writes more.
+    fn frame_bytes_max(&self, block: u32) -> u64 {
+        let bits = u64::from(block) * (u64::from(self.bits) + 1) * u64::from(self.channels);
+        2 * (bits / 8 + 64)
+    }
+}
+
+/// A frame's header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Frame {
+    /// Numbers count samples instead of frames.
+    variable: bool,
+    /// Codes of the sample rate and the sample size, the same in all frames.
+    fields: (u8, u8),
+    number: u64,
+    /// Samples.
+    block: u32,
+}
+
+impl Frame {
+    fn at<S: Read + Seek>(window: &mut Window<'_, S>, at: u64) -> Sure<Option<Self>> {
+        Ok(Frame::parse(window.up_to(at, HEADER_BYTES_MAX)?))
+    }
+
+    /// The first frame that fits behind this one at `at`, and where it begins before `limit`.
+    fn find<S: Read + Seek>(
+        self,
+        window: &mut Window<'_, S>,
+        at: u64,
+        limit: u64,
+        fits: fn(Frame, Frame) -> bool,
+    ) -> Sure<Option<(u64, Frame)>> {
+        let mut from = at + FRAME_BYTES_MIN;
+        while let Some(found) = window.find(0xff, from, limit)? {
+            if let Some(frame) = Frame::at(window, found)?
+                && self.is_like(frame)
+                && fits(self, frame)
+            {
+                return Ok(Some((found, frame)));
+            }
+            from = found + 1;
+        }
+        Ok(None)
+    }
+
+    fn is_like(self, other: Frame) -> bool {
+        self.variable == other.variable && self.fields == other.fields
+    }
+
+    fn is_before(self, next: Frame) -> bool {
+        next.number == self.next_number()
+    }
+
+    fn is_long_before(self, later: Frame) -> bool {
+        later.number > self.next_number()
+    }
+
+    fn next_number(self) -> u64 {
+        let step = if self.variable { self.block } else { 1 };
+        self.number + u64::from(step)
+    }
+
+    /// How many samples lie between the stream's first frame and this one.
+    fn sample_after(self, first: Frame) -> u64 {
+        let step = if self.variable {
+            1
+        } else {
+            u64::from(first.block)
+        };
+        (self.number - first.number) * step
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let &[0xff, sync, sizes, fields, ..] = bytes else {
+            return None;
+        };
+        let (channels, bits) = (fields >> 4, fields >> 1 & 7);
+        if sync & 0xfe != 0xf8 || channels > 10 || bits == 3 || fields & 1 != 0 {
+            return None;
+        }
+        let (number, mut at) = coded_number(bytes, 4)?;
+        let block = block_size(sizes >> 4, bytes, &mut at)?;
+        at += rate_bytes(sizes & 15)?;
+        (crc8(bytes.get(..at)?) == *bytes.get(at)?).then_some(Frame {
+            variable: sync & 1 != 0,
+            fields: (sizes & 15, bits),
+            number,
+            block,
+        })
+    }
+}
+
+/// The number at `at`, coded like a long UTF-8 character, and where it ends.
+fn coded_number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    let first = *bytes.get(at)?;
+    let ones = first.leading_ones() as usize;
+    if ones == 0 {
+        return Some((u64::from(first), at + 1));
+    }
+    let rest = bytes.get(at + 1..at + ones)?;
+    if ones == 1 || ones == 8 || rest.iter().any(|byte| byte >> 6 != 2) {
+        return None;
+    }
+    let high = u64::from(first) & (0x7f >> ones);
+    let number = rest
+        .iter()
+        .fold(high, |sum, byte| sum << 6 | u64::from(byte & 0x3f));
+    Some((number, at + ones))
+}
+
+fn block_size(code: u8, bytes: &[u8], at: &mut usize) -> Option<u32> {
+    let extra = match code {
+        6 => 1,
+        7 => 2,
+        _ => 0,
+    };
+    let value = bytes
+        .get(*at..*at + extra)?
+        .iter()
+        .fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+    *at += extra;
+    match code {
+        0 => None,
+        1 => Some(192),
+        2..=5 => Some(576 << (code - 2)),
+        6 | 7 => Some(value + 1),
+        _ => Some(256 << (code - 8)),
+    }
+}
+
+fn rate_bytes(code: u8) -> Option<usize> {
+    match code {
+        0..=11 => Some(0),
+        12 => Some(1),
+        13 | 14 => Some(2),
+        _ => None,
+    }
+}
+
+pub(super) fn crc8(bytes: &[u8]) -> u8 {
+    bytes
+        .iter()
+        .fold(0, |crc, byte| CRC8[usize::from(crc ^ byte)])
+}
+
+/// Polynomial x^8 + x^2 + x + 1.
+const CRC8: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let (mut crc, mut bit) = (i as u8, 0);
+        while bit < 8 {
+            let carry = crc & 0x80 != 0;
+            crc <<= 1;
+            if carry {
+                crc ^= 7;
+            }
+            bit += 1;
+        }
+        table[i] = crc;
+        i += 1;
+    }
+    table
+};
+
+/// The low 36 bits.
+const SAMPLES_MASK: u64 = (1 << 36) - 1;
+
+/// Sync, codes, the longest number, block size, sample rate, checksum.
+const HEADER_BYTES_MAX: usize = 16;
+
+/// The shortest frame: header, one constant sample, checksum.
+const FRAME_BYTES_MIN: u64 = 9;

@@ -1,0 +1,212 @@
+//! MPEG-1, 2 and 2.5 layer III: frame after frame, each as long as its header says.
+//!
+//! The first frame is head when it holds a Xing, Info or VBRI table: it is silence and not part of
+//! the song. Junk between frames stays where it is; the sound goes on at the next two frames that
+//! fit what came before. What follows the last whole frame is tail. Free format is a doubt.
+
+use std::io::{Read, Seek};
+
+use roles::contract::song::{DecoderPrefix, Format};
+
+use super::cutter::Cutter;
+use super::window::{Sure, Window, unsure};
+use super::{Cutting, JUNK_BYTES_MAX, edges, milliseconds};
+
+/// Cuts a file whose ID3v2 tags end at `begin`.
+pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Sure<Cutting> {
+    let end = edges::before_old_tags(window, begin)?;
+    let mut frames = Frames { window, end };
+    let junk_end = end.min(begin.saturating_add(JUNK_BYTES_MAX));
+    let Some((first, header)) = frames.settle(begin, junk_end, None, FIRST_RUN)? else {
+        return unsure("no run of frames");
+    };
+    let head = match frames.is_table(first, header)? {
+        true => first + u64::from(header.length),
+        false => first,
+    };
+    frames.walk(head, header)
+}
+
+/// The frames of a file, up to where its sound ends.
+struct Frames<'w, 'a, S> {
+    window: &'w mut Window<'a, S>,
+    end: u64,
+}
+
+impl<S: Read + Seek> Frames<'_, '_, S> {
+    fn walk(&mut self, head: u64, first: Header) -> Sure<Cutting> {
+        let mut cutter = Cutter::after_head(head)?;
+        let (mut at, mut samples, mut junk) = (head, 0, 0);
+        loop {
+            cutter.mark(at, milliseconds(samples, first.rate))?;
+            if let Some(frame) = self.whole_frame(at, first)? {
+                samples += u64::from(frame.samples);
+                at += u64::from(frame.length);
+            } else if let Some(next) = self.after_junk(at, first)? {
+                junk += next - at;
+                at = next;
+            } else {
+                break;
+            }
+        }
+        if junk > (at - head) / 2 {
+            return unsure("more junk than frames");
+        }
+        let duration_ms = milliseconds(samples, first.rate);
+        Ok(Cutting {
+            format: Format::Mp3,
+            duration_ms: u32::try_from(duration_ms).unwrap_or(u32::MAX),
+            sample_rate: first.rate,
+            channels: first.channels,
+            prefix: DecoderPrefix::None,
+            cuts: cutter.finish(at, duration_ms, self.window.bytes())?,
+        })
+    }
+
+    fn header(&mut self, at: u64) -> Sure<Option<Header>> {
+        let bytes = self.window.up_to(at, 4)?;
+        Ok(bytes.try_into().ok().and_then(Header::parse))
+    }
+
+    fn whole_frame(&mut self, at: u64, like: Header) -> Sure<Option<Header>> {
+        let header = self.header(at)?;
+        let inside = |h: &Header| at + u64::from(h.length) <= self.end;
+        Ok(header.filter(|h| h.is_like(like)).filter(inside))
+    }
+
+    fn after_junk(&mut self, at: u64, like: Header) -> Sure<Option<u64>> {
+        // The tag of a song that was appended may hold a cover, which is not searched, unless the
+        // tag claims more than it has.
+        let behind_tag = edges::id3v2_at(self.window, at)?.map(|length| at + length);
+        for from in behind_tag.into_iter().chain([at + 1]) {
+            if let Some((next, _)) = self.settle(from, self.end, Some(like), NEXT_RUN)? {
+                return Ok(Some(next));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first place in `from..to` with a run of frames like `like`, or like each other.
+    fn settle(
+        &mut self,
+        mut from: u64,
+        to: u64,
+        like: Option<Header>,
+        run: usize,
+    ) -> Sure<Option<(u64, Header)>> {
+        while let Some(at) = self.window.find(0xff, from, to)? {
+            if let Some(header) = self.header(at)?
+                && self.is_run(at, like.unwrap_or(header), run)?
+            {
+                return Ok(Some((at, header)));
+            }
+            from = at + 1;
+        }
+        Ok(None)
+    }
+
+    /// Whether `run` frames stand one behind the other, or fewer that reach the end.
+    fn is_run(&mut self, mut at: u64, like: Header, run: usize) -> Sure<bool> {
+        for _ in 0..run {
+            match self.whole_frame(at, like)? {
+                Some(frame) => at += u64::from(frame.length),
+                None => return Ok(false),
+            }
+            if at == self.end {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the frame holds a table of the song instead of sound.
+    fn is_table(&mut self, at: u64, header: Header) -> Sure<bool> {
+        let xing = self.window.up_to(at + u64::from(header.table), 4)?;
+        if xing == b"Xing" || xing == b"Info" {
+            return Ok(true);
+        }
+        Ok(self.window.up_to(at + VBRI_OFFSET, 4)? == b"VBRI")
+    }
+}
+
+/// What a frame says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Header {
+    version: u8,
+    rate: u32,
+    channels: u8,
+    /// Bytes, the header among them.
+    length: u32,
+    samples: u32,
+    /// Where a Xing table would begin.
+    table: u32,
+}
+
+impl Header {
+    fn parse([sync, kind, rates, mode]: [u8; 4]) -> Option<Self> {
+        let version = kind >> 3 & 3;
+        let layer_three = kind >> 1 & 3 == 1;
+        if sync != 0xff || kind < 0xe0 || version == 1 || !layer_three {
+            return None;
+        }
+        let lsf = version != MPEG_1;
+        let kbps = KBPS[usize::from(lsf)][usize::from(rates >> 4)];
+        let rate = *RATES[usize::from(version)].get(usize::from(rates >> 2 & 3))?;
+        // A bit rate of 0 is free format, an emphasis of 2 is reserved.
+        if kbps == 0 || mode & 3 == 2 {
+            return None;
+        }
+        let mono = mode >> 6 == 3;
+        let samples = if lsf { 576 } else { 1152 };
+        Some(Header {
+            version,
+            rate,
+            channels: if mono { 1 } else { 2 },
+            length: samples * 125 * kbps / rate + u32::from(rates >> 1 & 1),
+            samples,
+            table: 4 + side_information(lsf, mono),
+        })
+    }
+
+    /// Whether both can belong to one stream.
+    fn is_like(self, other: Header) -> bool {
+        self.version == other.version && self.rate == other.rate
+    }
+}
+
+fn side_information(lsf: bool, mono: bool) -> u32 {
+    match (lsf, mono) {
+        (false, false) => 32,
+        (false, true) | (true, false) => 17,
+        (true, true) => 9,
+    }
+}
+
+const MPEG_1: u8 = 3;
+
+/// Thousands of bits per second, for MPEG-1 and for the lower sample rates; 0 where none is meant.
+const KBPS: [[u32; 16]; 2] = [
+    [
+        0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0,
+    ],
+    [
+        0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0,
+    ],
+];
+
+/// Samples per second of MPEG-2.5, none, MPEG-2 and MPEG-1.
+const RATES: [[u32; 3]; 4] = [
+    [11_025, 12_000, 8_000],
+    [1, 1, 1],
+    [22_050, 24_000, 16_000],
+    [44_100, 48_000, 32_000],
+];
+
+/// Where a VBRI table stands in its frame, whatever the frame.
+const VBRI_OFFSET: u64 = 36;
+
+/// Frames that must stand in a row before a file counts as MP3: any bytes may look like one or two.
+const FIRST_RUN: usize = 4;
+
+/// Frames that must stand in a row before the sound goes on after junk.
+const NEXT_RUN: usize = 2;

@@ -1,0 +1,259 @@
+//! Vorbis and Opus in Ogg: cut before pages that do not continue a packet.
+//!
+//! The header pages are the head, and every fragment's prefix. A page says at which sample it
+//! ends, so a fragment begins where the page before it ended. A stream behind the end of another
+//! (a chain) begins a fragment of its own, and time goes on. Streams side by side, other codecs
+//! and pages that belong to nothing are doubts.
+
+use std::io::{Read, Seek};
+
+use roles::contract::song::{DecoderPrefix, Format};
+
+use super::cutter::Cutter;
+use super::window::{Sure, Window, unsure};
+use super::{Cutting, milliseconds};
+
+/// Cuts a file whose first page stands at `begin`.
+pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Sure<Cutting> {
+    let (link, head) = Link::open(window, begin, 0)?;
+    let codec = link.codec;
+    let mut walk = Walk {
+        window,
+        cutter: Cutter::after_head(head)?,
+        link,
+        junk: 0,
+    };
+    let end = walk.run(head)?;
+    if walk.junk > (end - head) / 2 {
+        return unsure("more junk than pages");
+    }
+    let duration_ms = walk.link.now_ms;
+    let bytes = walk.window.bytes();
+    Ok(Cutting {
+        format: codec.format,
+        duration_ms: u32::try_from(duration_ms).unwrap_or(u32::MAX),
+        sample_rate: codec.rate,
+        channels: codec.channels,
+        prefix: DecoderPrefix::Head,
+        cuts: walk.cutter.finish(end, duration_ms, bytes)?,
+    })
+}
+
+/// The way through the pages behind the header.
+struct Walk<'w, 'a, S> {
+    window: &'w mut Window<'a, S>,
+    cutter: Cutter,
+    link: Link,
+    junk: u64,
+}
+
+impl<S: Read + Seek> Walk<'_, '_, S> {
+    /// Walks to the end of the last whole page.
+    fn run(&mut self, mut at: u64) -> Sure<u64> {
+        loop {
+            if let Some(page) = Page::at(self.window, at)? {
+                at = self.on_page(at, &page)?;
+            } else if let Some(next) = self.after_junk(at)? {
+                self.junk += next - at;
+                at = next;
+            } else {
+                return Ok(at);
+            }
+        }
+    }
+
+    fn on_page(&mut self, at: u64, page: &Page) -> Sure<u64> {
+        if page.flags & BEGINS != 0 {
+            return self.on_link(at);
+        }
+        if page.serial != self.link.serial {
+            return unsure("streams side by side");
+        }
+        if page.flags & CONTINUES == 0 {
+            self.cutter.mark(at, self.link.now_ms)?;
+        }
+        self.link.on_granule(page.granule);
+        Ok(at + page.length)
+    }
+
+    fn on_link(&mut self, at: u64) -> Sure<u64> {
+        let (link, end) = Link::open(self.window, at, self.link.now_ms)?;
+        if link.codec.format != self.link.codec.format {
+            return unsure("a chain of several formats");
+        }
+        self.cutter.seal(at, link.now_ms)?;
+        self.link = link;
+        Ok(end)
+    }
+
+    fn after_junk(&mut self, at: u64) -> Sure<Option<u64>> {
+        let (mut from, end) = (at + 1, self.window.bytes());
+        while let Some(found) = self.window.find(b'O', from, end)? {
+            let page = Page::at(self.window, found)?;
+            if page.is_some_and(|page| page.serial == self.link.serial) {
+                return Ok(Some(found));
+            }
+            from = found + 1;
+        }
+        Ok(None)
+    }
+}
+
+/// One stream, and how far it has come.
+struct Link {
+    serial: u32,
+    codec: Codec,
+    /// Where the granules begin to count; known at the first page of sound.
+    base: Option<u64>,
+    /// When the stream begins in the file.
+    start_ms: u64,
+    /// When its latest page has ended.
+    now_ms: u64,
+}
+
+impl Link {
+    /// Reads the header pages at `at`; they end where the last header packet does.
+    fn open<S: Read + Seek>(
+        window: &mut Window<'_, S>,
+        at: u64,
+        start_ms: u64,
+    ) -> Sure<(Self, u64)> {
+        let Some(first) = Page::at(window, at)? else {
+            return unsure("no first page");
+        };
+        let codec = Codec::read(window, at + first.body)?;
+        let (mut end, mut packets) = (at + first.length, first.packets_ended);
+        while packets < codec.header_packets {
+            let page = Page::at(window, end)?;
+            let Some(page) = page.filter(|p| p.serial == first.serial && p.flags & BEGINS == 0)
+            else {
+                return unsure("streams side by side, or header pages are missing");
+            };
+            packets += page.packets_ended;
+            end += page.length;
+        }
+        if first.flags & BEGINS == 0 || packets != codec.header_packets {
+            return unsure("sound in the header pages");
+        }
+        let link = Link {
+            serial: first.serial,
+            codec,
+            base: None,
+            start_ms,
+            now_ms: start_ms,
+        };
+        Ok((link, end))
+    }
+
+    fn on_granule(&mut self, granule: u64) {
+        if granule == NO_GRANULE {
+            return;
+        }
+        // A recording of a broadcast begins at any number. More than a page can hold in the first
+        // page tells it apart.
+        let begins_late = granule > PAGE_SAMPLES_MAX;
+        let base = *self.base.get_or_insert(if begins_late {
+            granule
+        } else {
+            self.codec.skip
+        });
+        let samples = granule.saturating_sub(base);
+        let now_ms = self.start_ms + milliseconds(samples, self.codec.rate);
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+}
+
+/// What the first packet says.
+#[derive(Clone, Copy)]
+struct Codec {
+    format: Format,
+    rate: u32,
+    channels: u8,
+    header_packets: usize,
+    /// Samples before the song begins.
+    skip: u64,
+}
+
+impl Codec {
+    fn read<S: Read + Seek>(window: &mut Window<'_, S>, at: u64) -> Sure<Self> {
+        let packet: [u8; 16] = window.array(at)?;
+        let [.., s0, s1, r0, r1, r2, r3] = packet;
+        let rate = u32::from_le_bytes([r0, r1, r2, r3]);
+        if packet.starts_with(b"\x01vorbis") && rate > 0 {
+            return Ok(Codec {
+                format: Format::Vorbis,
+                rate,
+                channels: packet[11],
+                header_packets: 3,
+                skip: 0,
+            });
+        }
+        if packet.starts_with(b"OpusHead") {
+            return Ok(Codec {
+                format: Format::Opus,
+                // Opus counts and decodes at this rate, whatever was recorded.
+                rate: 48_000,
+                channels: packet[9],
+                header_packets: 2,
+                skip: u64::from(u16::from_le_bytes([s0, s1])),
+            });
+        }
+        unsure("neither Vorbis nor Opus")
+    }
+}
+
+/// A page's header.
+struct Page {
+    /// Bytes, all of the page.
+    length: u64,
+    /// Bytes before its packets.
+    body: u64,
+    flags: u8,
+    /// The sample at which its last whole packet ends.
+    granule: u64,
+    serial: u32,
+    packets_ended: usize,
+}
+
+impl Page {
+    /// The whole page at `at`, if there is one.
+    fn at<S: Read + Seek>(window: &mut Window<'_, S>, at: u64) -> Sure<Option<Self>> {
+        let end = window.bytes();
+        let page = Page::parse(window.up_to(at, HEADER_BYTES_MAX)?);
+        Ok(page.filter(|page| at + page.length <= end))
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let [b'O', b'g', b'g', b'S', 0, flags, rest @ ..] = bytes else {
+            return None;
+        };
+        let granule = u64::from_le_bytes(*rest.first_chunk()?);
+        let serial = u32::from_le_bytes(*rest.get(8..)?.first_chunk()?);
+        let segments = usize::from(*rest.get(20)?);
+        let lacing = rest.get(21..21 + segments)?;
+        let body = 27 + segments as u64;
+        Some(Page {
+            length: body + lacing.iter().map(|n| u64::from(*n)).sum::<u64>(),
+            body,
+            flags: *flags,
+            granule,
+            serial,
+            packets_ended: lacing.iter().filter(|n| **n < 255).count(),
+        })
+    }
+}
+
+/// The page goes on with a packet of the page before.
+const CONTINUES: u8 = 1;
+
+/// The page is a stream's first.
+const BEGINS: u8 = 2;
+
+/// No packet ends in the page.
+const NO_GRANULE: u64 = u64::MAX;
+
+/// Fixed fields and the longest table of segments.
+const HEADER_BYTES_MAX: usize = 27 + 255;
+
+/// Most samples of a page: 255 packets of 120 ms of Opus, or of 8192 samples of Vorbis.
+const PAGE_SAMPLES_MAX: u64 = 255 * 8192;

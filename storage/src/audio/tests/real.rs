@@ -1,0 +1,248 @@
+//! Files of real encoders, judged by ffmpeg.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::chance::{Dice, damage};
+use super::streams::wav;
+use super::*;
+use crate::testing::TempDir;
+
+/// Whether real files can be made here; says so if not.
+fn ffmpeg_is_here() -> bool {
+    let mut command = Command::new("ffmpeg");
+    let version = command.arg("-version").stdout(Stdio::null()).status();
+    let here = version.is_ok_and(|status| status.success());
+    if !here {
+        let _ = io::Write::write_all(&mut io::stderr(), b"skipped: ffmpeg is not installed\n");
+    }
+    here
+}
+
+fn ffmpeg(arguments: &[&str]) -> Vec<u8> {
+    let mut command = Command::new("ffmpeg");
+    command
+        .args(["-v", "error", "-nostdin", "-y"])
+        .args(arguments);
+    let output = command.output().expect("ffmpeg is here");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    output.stdout
+}
+
+/// Encodes so many seconds of noise; `options` say how.
+fn encode(dir: &Path, name: &str, seconds: &str, options: &str) -> Vec<u8> {
+    let path = dir.join(name);
+    let path = path.to_str().expect("a name of our own making");
+    let noise = format!("anoisesrc=d={seconds}:c=pink:seed=7:r=44100:a=0.4");
+    let mut arguments = vec!["-f", "lavfi", "-i", &noise, "-ac", "2"];
+    arguments.extend(options.split_whitespace());
+    arguments.push(path);
+    ffmpeg(&arguments);
+    fs::read(path).expect("ffmpeg has written it")
+}
+
+/// The samples ffmpeg finds in a file, as 32-bit numbers.
+fn decode(dir: &Path, bytes: &[u8]) -> Vec<u8> {
+    let path = dir.join("decode.bin");
+    fs::write(&path, bytes).expect("a directory of our own");
+    let path = path.to_str().expect("a name of our own making");
+    ffmpeg(&["-i", path, "-f", "s32le", "-"])
+}
+
+fn slice<'f>(file: &'f [u8], cut: &Cut) -> &'f [u8] {
+    &file[cut.offset as usize..][..cut.length as usize]
+}
+
+fn of_part(cutting: &Cutting, part: Part) -> impl Iterator<Item = &Cut> {
+    cutting.cuts.iter().filter(move |cut| cut.part == part)
+}
+
+fn head(file: &[u8], cutting: &Cutting) -> Vec<u8> {
+    match &cutting.prefix {
+        DecoderPrefix::None => Vec::new(),
+        DecoderPrefix::Bytes(bytes) => bytes.clone(),
+        DecoderPrefix::Head => of_part(cutting, Part::Head)
+            .flat_map(|cut| slice(file, cut))
+            .copied()
+            .collect(),
+    }
+}
+
+/// Asserts that the fragments, each decoded alone, are the song, and begin when they say.
+fn assert_fragments_are_the_song(dir: &Path, file: &[u8]) {
+    let cutting = cut_bytes(file);
+    assert_ne!(cutting.format, Format::Opaque);
+    let prefix = head(file, &cutting);
+    let whole = decode(dir, file);
+    let frame = 4 * u64::from(cutting.channels);
+    let mut at = 0;
+    for cut in of_part(&cutting, Part::Audio) {
+        let ms = milliseconds(at as u64 / frame, cutting.sample_rate);
+        assert_eq!(u64::from(cut.start_ms), ms);
+        let alone = decode(dir, &[prefix.as_slice(), slice(file, cut)].concat());
+        assert!(whole[at..].starts_with(&alone), "fragment at {ms} ms");
+        at += alone.len();
+    }
+    assert_eq!(at, whole.len());
+}
+
+/// Each fragment of a lossless file is exactly its window of the song.
+#[test]
+fn fragments_of_flac_and_wave_are_sample_exact() {
+    if !ffmpeg_is_here() {
+        return;
+    }
+    let dir = TempDir::new();
+    let dir = dir.path();
+    for (name, seconds, options) in [
+        ("30.flac", "30", "-c:a flac"),
+        ("60.flac", "60", "-c:a flac -sample_fmt s32 -ar 96000"),
+        (
+            "9.flac",
+            "9.99",
+            "-c:a flac -compression_level 0 -frame_size 1152",
+        ),
+        ("0.flac", "0.3", "-c:a flac -ac 1"),
+        ("30.wav", "30", "-c:a pcm_s16le"),
+        ("24.wav", "20", "-c:a pcm_s24le"),
+        ("32.wav", "9.99", "-c:a pcm_f32le"),
+        ("64.wav", "3", "-c:a pcm_f64le"),
+        ("8.wav", "0.3", "-c:a pcm_u8"),
+        ("6.wav", "12", "-c:a pcm_s16le -ac 6"),
+        ("law.wav", "12", "-c:a pcm_mulaw -ar 8000"),
+        ("rf64.wav", "12", "-c:a pcm_s16le -rf64 always"),
+    ] {
+        assert_fragments_are_the_song(dir, &encode(dir, name, seconds, options));
+    }
+    assert_fragments_are_the_song(dir, &wav(22_050, 1, 22_050 * 31));
+}
+
+/// Pages of Ogg behind the header pages play; the first packet alone only primes the decoder.
+#[test]
+fn fragments_of_ogg_play_behind_the_head() {
+    if !ffmpeg_is_here() {
+        return;
+    }
+    let dir = TempDir::new();
+    let dir = dir.path();
+    for (name, options) in [
+        ("a.ogg", "-c:a libvorbis -q 4"),
+        ("a.opus", "-c:a libopus -b:a 96k"),
+    ] {
+        let file = encode(dir, name, "33", options);
+        let cutting = cut_bytes(&file);
+        assert!(cutting.duration_ms.abs_diff(33_000) <= 30, "{name}");
+        let head = head(&file, &cutting);
+        let audio: Vec<&Cut> = of_part(&cutting, Part::Audio).collect();
+        assert!((4..=5).contains(&audio.len()), "{name}");
+        for (i, cut) in audio.iter().enumerate() {
+            let next = audio.get(i + 1).map_or(cutting.duration_ms, |n| n.start_ms);
+            let alone = decode(dir, &[head.as_slice(), slice(&file, cut)].concat());
+            let ms = milliseconds(alone.len() as u64 / 8, cutting.sample_rate);
+            let expected = u64::from(next - cut.start_ms);
+            assert!(ms.abs_diff(expected) <= 100, "{name}: {ms} {expected}");
+        }
+    }
+}
+
+/// The frames add up to the song, at constant and variable rates and all three versions.
+#[test]
+fn mp3_lasts_as_long_as_its_frames() {
+    if !ffmpeg_is_here() {
+        return;
+    }
+    let dir = TempDir::new();
+    for (name, seconds, options) in [
+        ("30.mp3", "30", "-b:a 192k"),
+        ("60.mp3", "60", "-q:a 4"),
+        ("9.mp3", "9.99", "-b:a 320k -write_xing 0 -id3v2_version 0"),
+        ("0.mp3", "0.3", "-b:a 128k"),
+        ("2.mp3", "30", "-ar 22050 -b:a 64k"),
+        ("25.mp3", "30", "-ar 8000 -ac 1 -b:a 16k -write_id3v1 1"),
+    ] {
+        let file = encode(dir.path(), name, seconds, options);
+        let cutting = cut_bytes(&file);
+        assert_eq!(cutting.format, Format::Mp3, "{name}");
+        let seconds: f64 = seconds.parse().expect("a number");
+        let beyond = f64::from(cutting.duration_ms) - seconds * 1000.0;
+        // An encoder begins with its delay and fills the last frame: at 8 kHz a frame is 72 ms.
+        assert!((0.0..250.0).contains(&beyond), "{name}: {beyond} ms beyond");
+        for cut in of_part(&cutting, Part::Audio) {
+            assert_eq!(slice(&file, cut)[0], 0xff, "{name}");
+            assert!(!decode(dir.path(), slice(&file, cut)).is_empty());
+        }
+    }
+}
+
+#[test]
+fn mp4_is_cut_wherever_its_index_stands() {
+    if !ffmpeg_is_here() {
+        return;
+    }
+    let dir = TempDir::new();
+    for (name, options, tails) in [
+        ("back.m4a", "-c:a aac -b:a 128k", 1),
+        ("front.m4a", "-c:a aac -b:a 128k -movflags +faststart", 0),
+        ("lossless.m4a", "-c:a alac", 1),
+    ] {
+        let file = encode(dir.path(), name, "45", options);
+        let cutting = cut_bytes(&file);
+        assert_eq!(cutting.format, Format::M4a, "{name}");
+        assert!(cutting.duration_ms.abs_diff(45_000) < 100, "{name}");
+        assert_eq!(parts(&cutting, Part::Tail), tails, "{name}");
+        assert!(parts(&cutting, Part::Audio) >= 5, "{name}");
+        let long = |cut: &Cut| cut.length > 400_000 && name != "lossless.m4a";
+        assert!(!cutting.cuts.iter().any(long), "{name}");
+    }
+    let fragmented = "-c:a aac -movflags +frag_keyframe+empty_moov";
+    expect_opaque(&encode(dir.path(), "frag.mp4", "5", fragmented));
+}
+
+/// What is not understood is still kept whole.
+#[test]
+fn other_codecs_are_opaque() {
+    if !ffmpeg_is_here() {
+        return;
+    }
+    let dir = TempDir::new();
+    for (name, options) in [
+        ("a.aiff", "-c:a pcm_s16be"),
+        ("a.aac", "-c:a aac"),
+        ("a.wv", "-c:a wavpack"),
+        ("a.mka", "-c:a libmp3lame"),
+        ("a.oga", "-c:a flac"),
+        ("a.mp2", "-c:a mp2"),
+        ("adpcm.wav", "-c:a adpcm_ms"),
+    ] {
+        expect_opaque(&encode(dir.path(), name, "3", options));
+    }
+}
+
+#[test]
+fn no_damage_to_a_real_file_loses_a_byte() {
+    if !ffmpeg_is_here() {
+        return;
+    }
+    let dir = TempDir::new();
+    let files = [
+        ("a.mp3", "-q:a 4"),
+        ("a.flac", "-c:a flac"),
+        ("a.ogg", "-c:a libvorbis"),
+        ("a.opus", "-c:a libopus"),
+        ("a.m4a", "-c:a aac"),
+        ("a.wav", "-c:a pcm_s16le"),
+    ]
+    .map(|(name, options)| encode(dir.path(), name, "2", options));
+    for seed in 0..150 {
+        let mut dice = Dice::new(seed);
+        for file in &files {
+            let mut file = file.clone();
+            damage(&mut file, &mut dice);
+            if !file.is_empty() {
+                cut_bytes(&file);
+            }
+        }
+    }
+}
