@@ -14,5 +14,7 @@ pub mod model;
 pub mod audio;
 pub mod tags;
 
+pub mod import;
+
 #[cfg(test)]
 mod testing;

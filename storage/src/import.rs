@@ -1,0 +1,285 @@
+//! From a file somewhere to a manifest, and to the slices the manifest speaks of.
+//!
+//! Reads each file in bounded memory: a scan holds one fragment, whatever the file's length. A file
+//! that changes while it is read, or between the scan and the upload, is noticed and refused: what
+//! has been announced under a hash is what is sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use roles::contract::id::{ContentHash, SongId, SourceId};
+use roles::contract::job::JobFault;
+use roles::contract::limits::FRAGMENT_BYTES_MAX;
+use roles::contract::song::{DecoderPrefix, Fragment, Manifest, Song};
+
+use crate::audio::{self, Cutting};
+use crate::tags::{self, Tags};
+
+/// The files a front has named, by the numbers their jobs carry. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    paths: Arc<Mutex<Paths>>,
+}
+
+#[derive(Debug, Default)]
+struct Paths {
+    by_id: BTreeMap<SourceId, PathBuf>,
+    next: u64,
+}
+
+impl Sources {
+    /// Registers a file; its number is never given to another.
+    pub fn add(&self, path: impl Into<PathBuf>) -> SourceId {
+        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = SourceId(paths.next);
+        paths.next += 1;
+        paths.by_id.insert(id, path.into());
+        id
+    }
+
+    /// The file registered under this number.
+    pub fn path(&self, id: SourceId) -> Option<PathBuf> {
+        let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.by_id.get(&id).cloned()
+    }
+
+    /// Forgets a file whose upload is over.
+    pub fn forget(&self, id: SourceId) {
+        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.by_id.remove(&id);
+    }
+}
+
+/// Reads a file through: where to cut it, its tags, its hashes.
+pub fn scan(path: &Path) -> Result<Manifest, JobFault> {
+    let (mut file, before) = open(path).map_err(|e| broken(path, &e))?;
+    let cutting = audio::cut(&mut file, before.len()).map_err(|e| broken(path, &e))?;
+    let tags = tags::read(&mut file, cutting.format);
+    let hashed = hash(&mut file, &cutting).map_err(|e| broken(path, &e))?;
+    let after = fs::metadata(path).map_err(|e| broken(path, &e))?;
+    let Some((hash, fragments)) = hashed.filter(|_| is_same(&before, &after)) else {
+        return Err(invalid(path, "it changed while it was read"));
+    };
+    let manifest = describe(path, tags, cutting, hash, fragments);
+    match manifest.check() {
+        Ok(()) => Ok(manifest),
+        Err(fault) => Err(invalid(path, &fault.to_string())),
+    }
+}
+
+/// A slice of a scanned file, if it still has the hash it had.
+pub fn read_source(
+    path: &Path,
+    offset: u64,
+    length: u32,
+    hash: ContentHash,
+) -> Result<Vec<u8>, JobFault> {
+    if length as usize > FRAGMENT_BYTES_MAX {
+        return Err(invalid(path, "no fragment is so long"));
+    }
+    let mut bytes = vec![0; length as usize];
+    match read_slice(path, offset, &mut bytes) {
+        Ok(()) if blake3::hash(&bytes) == hash.0 => Ok(bytes),
+        Ok(()) => Err(invalid(path, CHANGED)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(invalid(path, CHANGED)),
+        Err(error) => Err(broken(path, &error)),
+    }
+}
+
+/// One fragment, playable alone: what a decoder needs first, then the fragment. `head` is the
+/// song's head fragments, which only a manifest of [`DecoderPrefix::Head`] uses.
+pub fn decodable(manifest: &Manifest, head: &[u8], fragment: &[u8]) -> Vec<u8> {
+    let prefix = match &manifest.prefix {
+        DecoderPrefix::None => &[],
+        DecoderPrefix::Bytes(bytes) => bytes.as_slice(),
+        DecoderPrefix::Head => head,
+    };
+    [prefix, fragment].concat()
+}
+
+/// The songs among `paths`: files as they are named, folders with all that lies below them, in
+/// order of names; and what could not be read.
+///
+/// In folders only files whose names look like sound count, and nothing hidden. A folder is read
+/// once, by whatever links it is reached.
+pub fn walk(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<(PathBuf, io::Error)>) {
+    let mut walk = Walk::default();
+    for path in paths {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => walk.folder(path),
+            Ok(_) => walk.files.push(path.clone()),
+            Err(error) => walk.faults.push((path.clone(), error)),
+        }
+    }
+    (walk.files, walk.faults)
+}
+
+#[derive(Default)]
+struct Walk {
+    files: Vec<PathBuf>,
+    faults: Vec<(PathBuf, io::Error)>,
+    /// Folders by their real paths: a link to a folder above would never end.
+    seen: BTreeSet<PathBuf>,
+}
+
+impl Walk {
+    fn folder(&mut self, folder: &Path) {
+        let mut waiting = vec![folder.to_owned()];
+        while let Some(path) = waiting.pop() {
+            match self.entry(&path) {
+                Ok(inside) => waiting.extend(inside.into_iter().rev()),
+                Err(error) => self.faults.push((path, error)),
+            }
+        }
+    }
+
+    /// Takes a file; gives the entries of a folder, in order.
+    fn entry(&mut self, path: &Path) -> io::Result<BTreeSet<PathBuf>> {
+        if !fs::metadata(path)?.is_dir() {
+            self.files.push(path.to_owned());
+            return Ok(BTreeSet::new());
+        }
+        if !self.seen.insert(fs::canonicalize(path)?) {
+            return Ok(BTreeSet::new());
+        }
+        let mut inside = BTreeSet::new();
+        for entry in fs::read_dir(path)? {
+            let path = entry?.path();
+            if !is_hidden(&path) && (path.is_dir() || sounds(&path)) {
+                inside.insert(path);
+            }
+        }
+        Ok(inside)
+    }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b".")
+}
+
+fn sounds(path: &Path) -> bool {
+    let suffix = path.extension().unwrap_or_default().to_ascii_lowercase();
+    SUFFIXES.iter().any(|known| suffix == *known)
+}
+
+/// Opens a regular file that holds something. Looks before it opens: to open a pipe is to wait.
+fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let found = fs::metadata(path)?;
+    if found.is_dir() {
+        return Err(io::Error::other("it is a folder"));
+    }
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
+}
+
+fn is_same(before: &Metadata, after: &Metadata) -> bool {
+    before.len() == after.len() && before.modified().ok() == after.modified().ok()
+}
+
+/// The hash of the file and its fragments, or none if the file ends before the last of them.
+fn hash(file: &mut File, cutting: &Cutting) -> io::Result<Option<(ContentHash, Vec<Fragment>)>> {
+    let mut whole = blake3::Hasher::new();
+    let mut fragments = Vec::with_capacity(cutting.cuts.len());
+    let mut buffer = Vec::new();
+    file.rewind()?;
+    for cut in &cutting.cuts {
+        buffer.resize(cut.length as usize, 0);
+        match file.read_exact(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            read => read?,
+        }
+        whole.update(&buffer);
+        fragments.push(Fragment {
+            length: cut.length,
+            start_ms: cut.start_ms,
+            part: cut.part,
+            hash: ContentHash(blake3::hash(&buffer).into()),
+        });
+    }
+    Ok(Some((ContentHash(whole.finalize().into()), fragments)))
+}
+
+fn describe(
+    path: &Path,
+    tags: Tags,
+    cutting: Cutting,
+    hash: ContentHash,
+    fragments: Vec<Fragment>,
+) -> Manifest {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let title = Some(tags.title).filter(|title| !title.is_empty());
+    let mut song = Song {
+        id: SongId::of(&hash),
+        title: title.unwrap_or_else(|| tags::clean(&stem)),
+        artist: tags.artist,
+        album: tags.album,
+        genre: tags.genre,
+        year: tags.year,
+        disc: tags.disc,
+        track: tags.track,
+        duration_ms: cutting.duration_ms,
+        bytes: fragments.iter().map(|f| u64::from(f.length)).sum(),
+        format: cutting.format,
+        fragments: fragments.len() as u32,
+    };
+    song.bound_tags();
+    Manifest {
+        song,
+        hash,
+        sample_rate: cutting.sample_rate,
+        channels: cutting.channels,
+        picture: tags.picture,
+        prefix: cutting.prefix,
+        fragments,
+    }
+}
+
+fn read_slice(path: &Path, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+    let (mut file, _) = open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(bytes)
+}
+
+/// A fault of the disk, or of what stands where the file should; names the file.
+fn broken(path: &Path, error: &io::Error) -> JobFault {
+    let why = reason(error);
+    if error.kind() == io::ErrorKind::InvalidData {
+        return invalid(path, &why);
+    }
+    JobFault::Broken(format!("read {}: {why}", path.display()))
+}
+
+fn invalid(path: &Path, why: &str) -> JobFault {
+    JobFault::Invalid(format!("read {}: {why}", path.display()))
+}
+
+/// Why the system refused, in words that chain.
+fn reason(error: &io::Error) -> String {
+    let kind = error.kind();
+    if kind == io::ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else if error.get_ref().is_some() {
+        error.to_string()
+    } else {
+        kind.to_string()
+    }
+}
+
+const CHANGED: &str = "it has changed since it was looked at";
+
+/// Suffixes that songs have; what the files are is found in their bytes.
+const SUFFIXES: [&str; 26] = [
+    "wav", "wave", "rf64", "mp3", "flac", "ogg", "oga", "opus", "m4a", "m4b", "mp4", "aac", "adts",
+    "aif", "aiff", "aifc", "wv", "ape", "wma", "mka", "mpc", "spx", "mp2", "ac3", "dsf", "tta",
+];
+
+#[cfg(test)]
+mod tests;
