@@ -16,5 +16,9 @@ pub mod tags;
 
 pub mod import;
 
+pub mod cache;
+
+pub mod client;
+
 #[cfg(test)]
 mod testing;

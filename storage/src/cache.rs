@@ -1,0 +1,267 @@
+//! The fragments a client has heard, on disk, shared by all clients of a user.
+//!
+//! `songs/<2 digits>/<song>/` holds a song's fragments under their indices and its `manifest`;
+//! `peers` the servers known; `size` how many bytes all of it takes, which is also the lock that
+//! writers hold. Everything is written beside its place and moved there, so that a reader sees all
+//! of it or nothing; what is read is checked, and what is damaged is removed. Nothing is synced: a
+//! lost cache costs a download. A song is as old as its folder; the oldest go first, and the cache
+//! never grows past its cap.
+
+mod room;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use roles::contract::id::{ContentHash, SongId, SongPrefix};
+use roles::contract::job::JobFault;
+use roles::contract::limits::{FRAGMENT_BYTES_MAX, MESSAGE_BYTES_MAX, RECORDS_MAX};
+use roles::contract::record::Record;
+use roles::contract::song::Manifest;
+
+use room::Room;
+
+/// A cache on disk. Clones share it, and so may other processes.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    dir: PathBuf,
+    room: Room,
+    /// When each song was last marked as used.
+    touched: Mutex<BTreeMap<SongId, Instant>>,
+    /// Whether a failing write has been reported.
+    warned: AtomicBool,
+    /// Tells this process's unfinished files apart.
+    next: AtomicU64,
+}
+
+impl Cache {
+    /// Opens the cache in `dir`, made if it is not there, of at most `bytes_max` bytes.
+    pub fn open(dir: impl Into<PathBuf>, bytes_max: u64) -> io::Result<Cache> {
+        let dir = dir.into();
+        fs::create_dir_all(dir.join("songs"))?;
+        let shared = Shared {
+            room: Room::new(&dir, bytes_max),
+            dir,
+            touched: Mutex::default(),
+            warned: AtomicBool::new(false),
+            next: AtomicU64::new(0),
+        };
+        Ok(Cache {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// A fragment, if it is here with this length and hash; a damaged one is removed.
+    pub fn fragment(
+        &self,
+        song: SongId,
+        index: u32,
+        length: u32,
+        hash: &ContentHash,
+    ) -> Option<Vec<u8>> {
+        let path = self.song_dir(song).join(index.to_string());
+        let bytes = read_bounded(&path, FRAGMENT_BYTES_MAX as u64)?;
+        if bytes.len() != length as usize || blake3::hash(&bytes) != hash.0 {
+            self.remove_damaged(&path);
+            return None;
+        }
+        self.touch(song);
+        Some(bytes)
+    }
+
+    /// Keeps a fragment, if the disk lets it: the reader has its bytes either way.
+    pub fn keep_fragment(&self, song: SongId, index: u32, bytes: &[u8]) {
+        self.keep(song, &index.to_string(), bytes);
+    }
+
+    /// The manifest of the one song that begins with these digits.
+    pub fn manifest(&self, prefix: SongPrefix) -> Result<Manifest, JobFault> {
+        let songs = self.songs_with_manifest(prefix);
+        match songs.as_slice() {
+            [] => Err(JobFault::NotFound),
+            [song] => self.manifest_of(*song).ok_or(JobFault::NotFound),
+            several => Err(JobFault::Ambiguous(
+                several.iter().take(5).copied().collect(),
+            )),
+        }
+    }
+
+    /// Keeps a manifest, if the disk lets it.
+    pub fn keep_manifest(&self, manifest: &Manifest) {
+        match sealed(manifest) {
+            Some(bytes) => self.keep(manifest.song.id, MANIFEST, &bytes),
+            None => self.warn("encode a manifest", &io::Error::other("it is too long")),
+        }
+    }
+
+    /// The servers known from an earlier run; none if that cannot be told.
+    pub fn peers(&self) -> Vec<Record> {
+        let read = read_bounded(&self.shared.dir.join(PEERS), MESSAGE_BYTES_MAX as u64);
+        let mut peers: Vec<Record> = read.and_then(|bytes| unsealed(&bytes)).unwrap_or_default();
+        peers.truncate(RECORDS_MAX);
+        peers
+    }
+
+    /// Keeps the servers known for a later run.
+    pub fn keep_peers(&self, records: &[Record]) {
+        let records = records.get(..RECORDS_MAX).unwrap_or(records).to_vec();
+        let Some(bytes) = sealed(&records) else {
+            return;
+        };
+        let dir = &self.shared.dir;
+        if let Err(error) = self.write(dir, PEERS, &bytes) {
+            self.warn("keep the known servers", &error);
+        }
+    }
+
+    fn song_dir(&self, song: SongId) -> PathBuf {
+        let name = song.to_string();
+        self.shared.dir.join("songs").join(&name[..2]).join(name)
+    }
+
+    fn songs_with_manifest(&self, prefix: SongPrefix) -> Vec<SongId> {
+        if prefix.is_whole() {
+            return vec![prefix.first()];
+        }
+        let group = |song: SongId| (song.0 >> 120) as u8;
+        let groups = group(prefix.first())..=group(prefix.last());
+        let mut songs: Vec<SongId> = groups
+            .flat_map(|group| names(&self.shared.dir.join("songs").join(format!("{group:02x}"))))
+            .filter_map(|name| SongId::parse(&name))
+            .filter(|song| prefix.matches(*song))
+            .filter(|song| self.song_dir(*song).join(MANIFEST).exists())
+            .collect();
+        songs.sort_unstable();
+        songs
+    }
+
+    fn manifest_of(&self, song: SongId) -> Option<Manifest> {
+        let path = self.song_dir(song).join(MANIFEST);
+        let bytes = read_bounded(&path, MESSAGE_BYTES_MAX as u64)?;
+        let manifest: Option<Manifest> = unsealed(&bytes);
+        let right = manifest.filter(|m| m.song.id == song && m.check().is_ok());
+        match right {
+            Some(_) => self.touch(song),
+            None => self.remove_damaged(&path),
+        }
+        right
+    }
+
+    fn keep(&self, song: SongId, name: &str, bytes: &[u8]) {
+        let dir = self.song_dir(song);
+        let kept = self.shared.room.with(bytes.len() as u64, || {
+            let before = fs::metadata(dir.join(name)).map_or(0, |old| old.len());
+            self.write(&dir, name, bytes)?;
+            Ok(before)
+        });
+        if let Err(error) = kept {
+            self.warn("keep a fragment", &error);
+        }
+    }
+
+    /// Writes beside the place and moves there: half a file is never seen under its name.
+    fn write(&self, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        let beside = dir.join(format!(".{name}.{}.{number}", std::process::id()));
+        fs::create_dir_all(dir)?;
+        let written = File::create(&beside)
+            .and_then(|mut file| file.write_all(bytes))
+            .and_then(|()| fs::rename(&beside, dir.join(name)));
+        if written.is_err() {
+            // The first failure is the one to report.
+            let _ = fs::remove_file(&beside);
+        }
+        written
+    }
+
+    /// Marks a song as used. Once a minute is enough to tell songs apart, and spares the disk a
+    /// write per fragment read.
+    fn touch(&self, song: SongId) {
+        let touched = self.shared.touched.lock();
+        let mut touched = touched.unwrap_or_else(PoisonError::into_inner);
+        let recent = |at: &Instant| at.elapsed() < TOUCH_EVERY;
+        if touched.get(&song).is_some_and(recent) {
+            return;
+        }
+        if touched.len() >= TOUCHED_MAX {
+            touched.retain(|_, at| recent(at));
+        }
+        touched.insert(song, Instant::now());
+        // A cache that cannot be written to is read all the same.
+        let _ = File::open(self.song_dir(song)).and_then(|d| d.set_modified(SystemTime::now()));
+    }
+
+    fn remove_damaged(&self, path: &Path) {
+        log::warn!("cache damaged path={}", path.display());
+        if let Err(error) = self.shared.room.remove(path) {
+            self.warn("remove a damaged fragment", &error);
+        }
+    }
+
+    fn warn(&self, what: &str, error: &io::Error) {
+        if !self.shared.warned.swap(true, Ordering::Relaxed) {
+            let dir = self.shared.dir.display();
+            log::warn!("cache unwritable dir={dir} what={what:?} error={error}");
+        }
+    }
+}
+
+/// All of a file, unless it is longer than `bytes_max`.
+fn read_bounded(path: &Path, bytes_max: u64) -> Option<Vec<u8>> {
+    let file = File::open(path).ok()?;
+    let length = file.metadata().ok()?.len().min(bytes_max);
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(bytes_max).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// The names in a folder; none if it cannot be read.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+/// The hash of what follows, and what follows: a manifest altered on disk may still look like one.
+fn sealed<T: bincode::Encode>(value: &T) -> Option<Vec<u8>> {
+    let config = bincode::config::standard();
+    let body = bincode::encode_to_vec(value, config).ok()?;
+    let seal = blake3::hash(&body);
+    let fits = seal.as_bytes().len() + body.len() <= MESSAGE_BYTES_MAX;
+    fits.then(|| [seal.as_bytes(), body.as_slice()].concat())
+}
+
+fn unsealed<T: bincode::Decode<()>>(bytes: &[u8]) -> Option<T> {
+    let (seal, body) = bytes.split_first_chunk::<32>()?;
+    if blake3::hash(body) != *seal {
+        return None;
+    }
+    let config = bincode::config::standard().with_limit::<DECODE_BYTES_MAX>();
+    let (value, _) = bincode::decode_from_slice(body, config).ok()?;
+    Some(value)
+}
+
+const MANIFEST: &str = "manifest";
+const PEERS: &str = "peers";
+
+/// How often a song in use is marked as used.
+const TOUCH_EVERY: Duration = Duration::from_secs(60);
+
+/// Songs whose marks are remembered.
+const TOUCHED_MAX: usize = 1024;
+
+/// Most memory a decoded manifest or list of servers takes.
+const DECODE_BYTES_MAX: usize = 2 * MESSAGE_BYTES_MAX;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+
+use roles::contract::id::{Incarnation, NodeId};
+use roles::contract::record::{Address, Features, Role};
+
+use crate::testing::{TempDir, song};
+
+fn hash(bytes: &[u8]) -> ContentHash {
+    ContentHash(blake3::hash(bytes).into())
+}
+
+fn open(dir: &TempDir, bytes_max: u64) -> Cache {
+    Cache::open(dir.path(), bytes_max).expect("a directory of our own")
+}
+
+fn id(n: u8) -> SongId {
+    SongId(u128::from_be_bytes([n; 16]))
+}
+
+/// Keeps a fragment of so many bytes, all alike.
+fn keep(cache: &Cache, n: u8, index: u32, length: usize) {
+    cache.keep_fragment(id(n), index, &vec![n; length]);
+}
+
+fn has(cache: &Cache, n: u8, index: u32, length: usize) -> bool {
+    let bytes = vec![n; length];
+    let found = cache.fragment(id(n), index, length as u32, &hash(&bytes));
+    found.is_some_and(|found| found == bytes)
+}
+
+/// Bytes of all files below the songs, as the disk has them.
+fn on_disk(dir: &Path) -> u64 {
+    let size = |entry: fs::DirEntry| match entry.metadata().expect("readable") {
+        metadata if metadata.is_dir() => on_disk(&entry.path()),
+        metadata => metadata.len(),
+    };
+    let entries = fs::read_dir(dir).expect("readable").flatten();
+    entries.map(size).sum()
+}
+
+/// Makes a song as old as it must be for a test.
+fn age(cache: &Cache, n: u8, seconds: u64) {
+    let when = SystemTime::now() - Duration::from_secs(seconds);
+    let dir = File::open(cache.song_dir(id(n))).expect("kept before");
+    dir.set_modified(when).expect("a directory of our own");
+}
+
+#[test]
+fn a_fragment_comes_back() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 1 << 20);
+    assert!(!has(&cache, 1, 0, 100));
+    keep(&cache, 1, 0, 100);
+    assert!(has(&cache, 1, 0, 100));
+    assert!(has(&open(&dir, 1 << 20), 1, 0, 100));
+    assert!(!has(&cache, 1, 1, 100));
+}
+
+/// A fragment that is shorter, longer or other than it was is not there, and is removed.
+#[test]
+fn a_damaged_fragment_counts_as_missing() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 1 << 20);
+    for damage in [&[1u8; 50][..], &[1; 101], &[2; 100], &[]] {
+        keep(&cache, 1, 0, 100);
+        let path = cache.song_dir(id(1)).join("0");
+        fs::write(&path, damage).expect("writable");
+        assert!(!has(&cache, 1, 0, 100));
+        assert!(!path.exists());
+    }
+    keep(&cache, 1, 0, 100);
+    assert!(has(&cache, 1, 0, 100));
+}
+
+/// The song unused for longest goes; the cap holds after every single write.
+#[test]
+fn the_oldest_song_makes_room() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 10_000);
+    for n in 1..=4 {
+        keep(&cache, n, 0, 2_400);
+        age(&cache, n, 1_000 - u64::from(n));
+    }
+    assert!(has(&cache, 1, 0, 2_400), "and is used by this");
+    keep(&cache, 5, 0, 2_400);
+
+    assert!(on_disk(&dir.path().join("songs")) <= 10_000);
+    assert!(has(&cache, 1, 0, 2_400));
+    assert!(!has(&cache, 2, 0, 2_400));
+    assert!(has(&cache, 5, 0, 2_400));
+}
+
+/// One song larger than the cache pushes its own beginning out, and nothing passes the cap.
+#[test]
+fn the_cap_holds_whatever_is_kept() {
+    let dir = TempDir::new();
+    let (one, two) = (open(&dir, 10_000), open(&dir, 10_000));
+    for index in 0..60 {
+        let cache = if index % 3 == 0 { &one } else { &two };
+        keep(cache, (index % 2) as u8, index, 700 + index as usize);
+        let total = on_disk(&dir.path().join("songs"));
+        assert!(total <= 10_000, "{total} bytes after {index}");
+    }
+    assert!(has(&one, 1, 59, 759));
+    keep(&one, 9, 0, 10_001);
+    assert!(!has(&one, 9, 0, 10_001));
+}
+
+/// Keeping the same fragment again takes no more room, and what is removed gives its room back.
+#[test]
+fn the_size_is_what_is_there() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 10_000);
+    for _ in 0..50 {
+        keep(&cache, 1, 0, 900);
+    }
+    keep(&cache, 2, 0, 900);
+    assert!(has(&cache, 1, 0, 900) && has(&cache, 2, 0, 900));
+    fs::write(cache.song_dir(id(1)).join("0"), [7; 900]).expect("writable");
+    assert!(!has(&cache, 1, 0, 900));
+    let size = fs::read(dir.path().join("size")).expect("written");
+    assert_eq!(size, 900u64.to_le_bytes());
+}
+
+/// A reader does not care whether the disk takes what it has heard.
+#[test]
+fn an_unwritable_cache_is_no_error() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 10_000);
+    keep(&cache, 1, 0, 100);
+    fs::remove_file(dir.path().join("size")).expect("writable");
+    fs::create_dir(dir.path().join("size")).expect("writable");
+    keep(&cache, 1, 1, 100);
+    assert!(!has(&cache, 1, 1, 100));
+    assert!(has(&cache, 1, 0, 100));
+
+    let locked = fs::Permissions::from_mode(0o500);
+    fs::set_permissions(dir.path(), locked).expect("our own");
+    assert!(has(&cache, 1, 0, 100));
+    let open_again = fs::Permissions::from_mode(0o700);
+    fs::set_permissions(dir.path(), open_again).expect("our own");
+}
+
+#[test]
+fn a_manifest_is_found_by_its_first_digits() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 1 << 20);
+    let (manifest, _) = song(1, &[10, 20]);
+    cache.keep_manifest(&manifest);
+    let digits = manifest.song.id.to_string();
+    for length in [1, 2, 3, 31, 32] {
+        let prefix = SongPrefix::parse(&digits[..length]).expect("digits");
+        assert_eq!(cache.manifest(prefix), Ok(manifest.clone()));
+    }
+    let other = SongPrefix::from(SongId(!manifest.song.id.0));
+    assert_eq!(cache.manifest(other), Err(JobFault::NotFound));
+}
+
+/// Of many songs with these digits the first five are named; songs without manifest are none.
+#[test]
+fn ambiguous_digits_name_the_songs() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 1 << 20);
+    let mut ids: Vec<SongId> = (0..200u8)
+        .map(|seed| song(seed, &[5]).0)
+        .inspect(|manifest| cache.keep_manifest(manifest))
+        .map(|manifest| manifest.song.id)
+        .filter(|id| id.to_string().starts_with('a'))
+        .collect();
+    keep(&cache, 0xa0, 0, 10);
+    ids.sort();
+    ids.truncate(5);
+    let prefix = SongPrefix::parse("a").expect("a digit");
+    assert_eq!(cache.manifest(prefix), Err(JobFault::Ambiguous(ids)));
+}
+
+/// One bit of a manifest altered on disk, and it is fetched again.
+#[test]
+fn a_damaged_manifest_counts_as_missing() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 1 << 20);
+    let (manifest, _) = song(1, &[10, 20]);
+    let path = cache.song_dir(manifest.song.id).join(MANIFEST);
+    cache.keep_manifest(&manifest);
+    let length = fs::metadata(&path).expect("kept").len() as usize;
+    for at in (0..length).step_by(7) {
+        cache.keep_manifest(&manifest);
+        let mut bytes = fs::read(&path).expect("kept");
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).expect("writable");
+        let prefix = SongPrefix::from(manifest.song.id);
+        assert_eq!(cache.manifest(prefix), Err(JobFault::NotFound));
+        assert!(!path.exists());
+    }
+}
+
+#[test]
+fn known_servers_come_back_and_garbage_does_not() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 1 << 20);
+    let record = Record {
+        role: Role::Router,
+        node: NodeId(7),
+        incarnation: Incarnation(1),
+        renewals: 2,
+        address: Address("127.0.0.12:7700".parse().expect("an address")),
+        features: Features::AES,
+        weight: 0,
+        ttl_ms: 1000,
+    };
+    assert_eq!(cache.peers(), []);
+    cache.keep_peers(&vec![record; RECORDS_MAX + 1]);
+    assert_eq!(cache.peers(), vec![record; RECORDS_MAX]);
+    cache.keep_peers(&[record]);
+    assert_eq!(open(&dir, 0).peers(), [record]);
+    fs::write(dir.path().join(PEERS), [0xff; 100]).expect("writable");
+    assert_eq!(cache.peers(), []);
+}
+
+/// A song in use is marked as used once, not at every fragment.
+#[test]
+fn reading_does_not_write_each_time() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 10_000);
+    keep(&cache, 1, 0, 10);
+    assert!(has(&cache, 1, 0, 10));
+    age(&cache, 1, 500);
+    assert!(has(&cache, 1, 0, 10));
+    let modified = fs::metadata(cache.song_dir(id(1))).and_then(|m| m.modified());
+    let age = modified.expect("kept").elapsed().expect("in the past");
+    assert!(age > Duration::from_secs(400));
+}
+
+/// Threads that keep and read at the same time stay below the cap together, and know how much
+/// there is.
+#[test]
+fn several_writers_share_a_cache() {
+    let dir = TempDir::new();
+    let caches = [open(&dir, 50_000), open(&dir, 50_000)];
+    std::thread::scope(|scope| {
+        for (n, cache) in caches.iter().enumerate() {
+            scope.spawn(move || {
+                for index in 0..100 {
+                    keep(cache, n as u8, index, 1_000);
+                    has(cache, 1 - n as u8, index, 1_000);
+                }
+            });
+        }
+    });
+    let total = on_disk(&dir.path().join("songs"));
+    assert!((25_000..=50_000).contains(&total), "{total}");
+    let size = fs::read(dir.path().join("size")).expect("written");
+    assert_eq!(size, total.to_le_bytes());
+}
+
+/// A process that was stopped while it held the lock does not stop the others.
+#[test]
+fn a_held_lock_does_not_stop_the_music() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 10_000);
+    keep(&cache, 1, 0, 100);
+    let held = File::open(dir.path().join("size")).expect("written");
+    held.lock().expect("nobody else holds it");
+    keep(&cache, 1, 1, 100);
+    assert!(has(&cache, 1, 0, 100) && !has(&cache, 1, 1, 100));
+    held.unlock().expect("held");
+    keep(&cache, 1, 1, 100);
+    assert!(has(&cache, 1, 1, 100));
+}

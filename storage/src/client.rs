@@ -1,0 +1,287 @@
+//! A client's blocking work: its cache and the files it imports.
+//!
+//! Answers the jobs of a client, whatever thread they run on. A cache that is missing or cannot be
+//! written to never stands between a listener and the song.
+
+use std::path::PathBuf;
+
+use roles::contract::id::{ContentHash, SongId, SongPrefix, SourceId};
+use roles::contract::job::{Job, JobFault, JobReply};
+use roles::contract::record::Record;
+use roles::contract::song::Manifest;
+
+use crate::cache::Cache;
+use crate::import::{self, Sources};
+
+/// What a client keeps on disk and may read from it.
+#[derive(Clone, Debug, Default)]
+pub struct ClientStore {
+    /// Fragments heard before; without it every one is fetched.
+    pub cache: Option<Cache>,
+    /// The files the front has named.
+    pub sources: Sources,
+}
+
+impl ClientStore {
+    /// A worker for one thread of the pool.
+    pub fn worker(&self) -> ClientWorker {
+        ClientWorker {
+            store: self.clone(),
+        }
+    }
+}
+
+/// Runs a client's jobs, one at a time.
+#[derive(Clone, Debug)]
+pub struct ClientWorker {
+    store: ClientStore,
+}
+
+impl ClientWorker {
+    /// Runs a job to its end. Jobs of a data node are refused.
+    pub fn run(&mut self, job: Job) -> JobReply {
+        let done = match job {
+            Job::CachedManifest { prefix } => self.cached_manifest(prefix),
+            Job::CacheManifest { manifest } => self.cache_manifest(&manifest),
+            Job::CachedFragment {
+                song,
+                index,
+                length,
+                hash,
+            } => self.cached_fragment(song, index, length, &hash),
+            Job::CacheFragment {
+                song,
+                index,
+                hash,
+                keep,
+                bytes,
+            } => self.cache_fragment((song, index), &hash, keep, bytes),
+            Job::RecallPeers => self.recall_peers(),
+            Job::RememberPeers { records } => self.remember_peers(&records),
+            Job::Scan { source } => self.scan(source),
+            Job::ReadSource {
+                source,
+                index,
+                offset,
+                length,
+                hash,
+            } => self.read_source(source, index, (offset, length), hash),
+            Job::Overview
+            | Job::Songs { .. }
+            | Job::Changes { .. }
+            | Job::Describe { .. }
+            | Job::ReadFragment { .. }
+            | Job::BeginUpload { .. }
+            | Job::KeepFragment { .. }
+            | Job::CommitUpload { .. }
+            | Job::SweepUploads { .. }
+            | Job::CopiesDue { .. }
+            | Job::CopyDone { .. } => Err(JobFault::Invalid("a client keeps no library".into())),
+        };
+        done.unwrap_or_else(JobReply::Failed)
+    }
+
+    fn cached_manifest(&self, prefix: SongPrefix) -> Done {
+        let cache = self.cache().ok_or(JobFault::NotFound)?;
+        let manifest = cache.manifest(prefix)?;
+        Ok(JobReply::Described { manifest })
+    }
+
+    fn cache_manifest(&self, manifest: &Manifest) -> Done {
+        if let Some(cache) = self.cache() {
+            cache.keep_manifest(manifest);
+        }
+        Ok(JobReply::Done)
+    }
+
+    fn cached_fragment(&self, song: SongId, index: u32, length: u32, hash: &ContentHash) -> Done {
+        let found = self
+            .cache()
+            .and_then(|cache| cache.fragment(song, index, length, hash));
+        let bytes = found.ok_or(JobFault::NotFound)?;
+        Ok(JobReply::Fragment { index, bytes })
+    }
+
+    /// The bytes go back as they came, in the same allocation.
+    fn cache_fragment(
+        &self,
+        (song, index): (SongId, u32),
+        hash: &ContentHash,
+        keep: bool,
+        bytes: Vec<u8>,
+    ) -> Done {
+        if blake3::hash(&bytes) != hash.0 {
+            return Err(JobFault::Damaged);
+        }
+        if let Some(cache) = self.cache().filter(|_| keep) {
+            cache.keep_fragment(song, index, &bytes);
+        }
+        Ok(JobReply::Fragment { index, bytes })
+    }
+
+    fn recall_peers(&self) -> Done {
+        let records = self.cache().map(Cache::peers).unwrap_or_default();
+        Ok(JobReply::Peers { records })
+    }
+
+    fn remember_peers(&self, records: &[Record]) -> Done {
+        if let Some(cache) = self.cache() {
+            cache.keep_peers(records);
+        }
+        Ok(JobReply::Done)
+    }
+
+    fn scan(&self, source: SourceId) -> Done {
+        let path = self.path(source)?;
+        let manifest = import::scan(&path)?;
+        Ok(JobReply::Described { manifest })
+    }
+
+    fn read_source(
+        &self,
+        source: SourceId,
+        index: u32,
+        (offset, length): (u64, u32),
+        hash: ContentHash,
+    ) -> Done {
+        let path = self.path(source)?;
+        let bytes = import::read_source(&path, offset, length, hash)?;
+        Ok(JobReply::Fragment { index, bytes })
+    }
+
+    fn path(&self, source: SourceId) -> Result<PathBuf, JobFault> {
+        let unknown = || JobFault::Invalid("no file has been named under this number".into());
+        self.store.sources.path(source).ok_or_else(unknown)
+    }
+
+    fn cache(&self) -> Option<&Cache> {
+        self.store.cache.as_ref()
+    }
+}
+
+/// What came of a job, before it is a reply.
+type Done = Result<JobReply, JobFault>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    use crate::testing::{TempDir, song};
+
+    fn with_cache(dir: &TempDir) -> ClientStore {
+        let cache = Cache::open(dir.path().join("cache"), 1 << 20);
+        ClientStore {
+            cache: Some(cache.expect("a directory of our own")),
+            sources: Sources::default(),
+        }
+    }
+
+    fn keep(manifest: &Manifest, index: u32, keep: bool, bytes: Vec<u8>) -> Job {
+        Job::CacheFragment {
+            song: manifest.song.id,
+            index,
+            hash: manifest.fragments[index as usize].hash,
+            keep,
+            bytes,
+        }
+    }
+
+    fn recall(manifest: &Manifest, index: u32) -> Job {
+        let fragment = &manifest.fragments[index as usize];
+        Job::CachedFragment {
+            song: manifest.song.id,
+            index,
+            length: fragment.length,
+            hash: fragment.hash,
+        }
+    }
+
+    /// A song that was heard is there for the next process, whole and described.
+    #[test]
+    fn what_was_heard_is_not_fetched_again() {
+        let dir = TempDir::new();
+        let (manifest, pieces) = song(3, &[100, 200]);
+        let mut worker = with_cache(&dir).worker();
+        let described = JobReply::Described {
+            manifest: manifest.clone(),
+        };
+        let keep_manifest = Job::CacheManifest {
+            manifest: manifest.clone(),
+        };
+        assert_eq!(worker.run(keep_manifest), JobReply::Done);
+        for (index, bytes) in (0..).zip(pieces.clone()) {
+            worker.run(keep(&manifest, index, true, bytes));
+        }
+
+        let mut later = with_cache(&dir).worker();
+        let prefix = SongPrefix::from(manifest.song.id);
+        assert_eq!(later.run(Job::CachedManifest { prefix }), described);
+        for (index, bytes) in (0..).zip(pieces) {
+            let fragment = JobReply::Fragment { index, bytes };
+            assert_eq!(later.run(recall(&manifest, index)), fragment);
+        }
+    }
+
+    /// The bytes come back in the allocation they came in; damaged ones do not come back.
+    #[test]
+    fn a_fragment_is_checked_and_not_copied() {
+        let (manifest, pieces) = song(3, &[100, 200]);
+        let dir = TempDir::new();
+        for store in [with_cache(&dir), ClientStore::default()] {
+            let mut worker = store.worker();
+            let bytes = pieces[1].clone();
+            let address = bytes.as_ptr();
+            let reply = worker.run(keep(&manifest, 1, false, bytes));
+            let JobReply::Fragment { index: 1, bytes } = reply else {
+                panic!("{reply:?}");
+            };
+            assert_eq!(bytes.as_ptr(), address);
+            let missing = JobReply::Failed(JobFault::NotFound);
+            assert_eq!(worker.run(recall(&manifest, 1)), missing);
+            let damaged = JobReply::Failed(JobFault::Damaged);
+            assert_eq!(worker.run(keep(&manifest, 1, true, vec![0; 200])), damaged);
+        }
+    }
+
+    #[test]
+    fn a_file_is_scanned_and_read_by_its_number() {
+        let dir = TempDir::new();
+        let path = dir.path().join("x.bin");
+        fs::write(&path, b"some bytes").expect("a directory of our own");
+        let store = with_cache(&dir);
+        let source = store.sources.add(&path);
+        let mut worker = store.worker();
+        let reply = worker.run(Job::Scan { source });
+        let JobReply::Described { manifest } = reply else {
+            panic!("{reply:?}");
+        };
+        let read = Job::ReadSource {
+            source,
+            index: 0,
+            offset: 0,
+            length: 10,
+            hash: manifest.fragments[0].hash,
+        };
+        let bytes = b"some bytes".to_vec();
+        assert_eq!(worker.run(read), JobReply::Fragment { index: 0, bytes });
+        store.sources.forget(source);
+        assert!(matches!(
+            worker.run(Job::Scan { source }),
+            JobReply::Failed(JobFault::Invalid(_))
+        ));
+    }
+
+    #[test]
+    fn a_client_refuses_a_librarys_work() {
+        let mut worker = ClientStore::default().worker();
+        assert!(matches!(
+            worker.run(Job::Overview),
+            JobReply::Failed(JobFault::Invalid(_))
+        ));
+        let none = JobReply::Peers {
+            records: Vec::new(),
+        };
+        assert_eq!(worker.run(Job::RecallPeers), none);
+    }
+}
