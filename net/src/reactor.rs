@@ -398,13 +398,18 @@ impl Reactor {
             self.begin_stop();
         }
         let all_stopped = self.hosts.iter().all(|host| host.stopped);
-        match self.phase {
-            Phase::Running if all_stopped => self.begin_end(),
-            Phase::Stopping { until } if all_stopped || until <= self.now => self.begin_end(),
-            Phase::Ending { until } => return self.conns.len() == 0 || until <= self.now,
-            Phase::Running | Phase::Stopping { .. } => (),
+        let ends = match self.phase {
+            Phase::Running => all_stopped,
+            Phase::Stopping { until } => all_stopped || until <= self.now,
+            Phase::Ending { .. } => false,
+        };
+        if ends {
+            self.begin_end();
         }
-        false
+        match self.phase {
+            Phase::Running | Phase::Stopping { .. } => false,
+            Phase::Ending { until } => self.conns.len() == 0 || until <= self.now,
+        }
     }
 
     fn begin_stop(&mut self) {

@@ -273,6 +273,18 @@ fn jobs_wait_for_a_slow_peer_and_end_with_it() {
     drop(deaf);
 }
 
+/// Nothing waits for a timeout when everybody has said goodbye.
+#[test]
+fn a_stop_with_nothing_to_say_is_immediate() {
+    let (server, client) = (Toy::server(1).start(), Toy::client(2).start());
+    client.ask(server.peer(), 1, Vec::new());
+    client.letter();
+    let begun = Instant::now();
+    drop(client);
+    drop(server);
+    assert!(begun.elapsed() < END_TIMEOUT);
+}
+
 #[test]
 fn a_stop_ends_the_loop_even_if_a_node_does_not() {
     let stubborn = Toy::server(1).stubborn().start();

@@ -100,7 +100,7 @@ pub fn decode(head: &[u8]) -> Result<Message, CodecError> {
 
 impl Encoded {
     /// Bytes on the wire, without frame headers.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.head.len() + self.body.len()
     }
 

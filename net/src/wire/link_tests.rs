@@ -38,7 +38,7 @@ fn a_wrong_key_gets_no_byte() {
     let other = Arc::new(Security::keyed([9; 32], "music").unwrap());
     pair.b = Link::accept(at(0), &other, identity(2));
     let first = pair.out_of_a(at(0));
-    pair.into_b(at(0), &first);
+    pair.give_b(at(0), &first);
     assert_eq!(pair.b.over(), Some(Lost::HandshakeRefused));
     assert_eq!(pair.out_of_b(at(0)), []);
     pair.a.on_closed(true);
@@ -55,7 +55,7 @@ fn altered_streams_end_the_connection() {
             stream[at_byte] ^= 0x10;
             // A longer length only waits for more: there is more.
             stream.extend_from_slice(&[0; FRAME_BODY_BYTES_MAX]);
-            pair.into_b(at(0), &stream);
+            pair.give_b(at(0), &stream);
             let broken = [Some(Lost::Misbehaved), Some(Lost::Version)];
             assert!(broken.contains(&pair.b.over()), "byte {at_byte}");
             assert!(pair.b_heard.len() <= 1);
@@ -66,8 +66,8 @@ fn altered_streams_end_the_connection() {
 #[test]
 fn a_replayed_stream_ends_the_connection() {
     let (mut pair, stream) = stream_of_two(Suite::ChaCha);
-    pair.into_b(at(0), &stream);
-    pair.into_b(at(0), &stream);
+    pair.give_b(at(0), &stream);
+    pair.give_b(at(0), &stream);
     assert_eq!(pair.b.over(), Some(Lost::Misbehaved));
     assert_eq!(pair.b_heard.len(), 2);
 }
@@ -76,7 +76,7 @@ fn a_replayed_stream_ends_the_connection() {
 fn a_frame_of_another_version_is_named() {
     let (mut pair, mut stream) = stream_of_two(Suite::Plain);
     stream[2 + 8] = 2;
-    pair.into_b(at(0), &stream);
+    pair.give_b(at(0), &stream);
     assert_eq!(pair.b.over(), Some(Lost::Version));
 }
 
@@ -87,7 +87,7 @@ fn a_small_letter_overtakes_a_fragment() {
     let mut bytes = Vec::new();
     pair.b.fill(at(0), &mut pair.scratch, &mut bytes, 100_000);
     pair.b.send(at(0), question(2)).unwrap();
-    pair.into_a(at(0), &bytes);
+    pair.give_a(at(0), &bytes);
     pair.settle(at(0));
     assert_eq!(pair.a_heard, [question(2), answer(1, 900_000, false)]);
 }
@@ -102,7 +102,7 @@ fn bulk_waits_for_credit() {
     let sent = pair.out_of_b(at(0));
     assert!(sent.len() < CREDIT_WINDOW_BYTES as usize + 10_000);
     assert_eq!(pair.out_of_b(at(0)), []);
-    pair.into_a(at(0), &sent);
+    pair.give_a(at(0), &sent);
     pair.settle(at(0));
     assert_eq!(pair.a_heard.len(), 5);
 }
@@ -113,7 +113,7 @@ fn a_receipt_rides_in_the_next_question() {
     assert!(!pair.b.is_idle());
     pair.a.send(at(0), question(2)).unwrap();
     let bytes = pair.out_of_a(at(0));
-    pair.into_b(at(0), &bytes);
+    pair.give_b(at(0), &bytes);
     pair.b.send(at(0), answer(2, 0, false)).unwrap();
     assert!(!pair.b.receipts.waiting());
 }
@@ -125,7 +125,7 @@ fn a_receipt_goes_alone_after_a_moment() {
     assert_eq!(pair.a.deadline(), Some(millis(25)));
     let lone = pair.out_of_a(millis(25));
     assert!(!lone.is_empty());
-    pair.into_b(millis(25), &lone);
+    pair.give_b(millis(25), &lone);
     assert!(pair.b.is_idle());
 }
 
@@ -220,7 +220,7 @@ fn a_replaced_connection_ends_when_nothing_is_outstanding() {
     pair.a.retire();
     pair.b.retire();
     pair.settle(at(0));
-    pair.into_a(at(0), &asked);
+    pair.give_a(at(0), &asked);
     pair.settle(at(0));
     assert_eq!((pair.a.over(), pair.b.over()), (None, None));
     pair.a.send(at(0), answer(7, 0, false)).unwrap();
@@ -293,8 +293,8 @@ impl Pair {
             if there.is_empty() && back.is_empty() {
                 return;
             }
-            self.into_b(now, &there);
-            self.into_a(now, &back);
+            self.give_b(now, &there);
+            self.give_a(now, &back);
         }
     }
 
@@ -310,7 +310,7 @@ impl Pair {
         out
     }
 
-    fn into_a(&mut self, now: Time, bytes: &[u8]) {
+    fn give_a(&mut self, now: Time, bytes: &[u8]) {
         deliver(
             &mut self.a,
             now,
@@ -321,7 +321,7 @@ impl Pair {
         );
     }
 
-    fn into_b(&mut self, now: Time, bytes: &[u8]) {
+    fn give_b(&mut self, now: Time, bytes: &[u8]) {
         deliver(
             &mut self.b,
             now,
@@ -365,10 +365,10 @@ fn answered_once() -> Pair {
     let mut pair = Pair::open(Suite::ChaCha);
     pair.a.send(at(0), question(1)).unwrap();
     let bytes = pair.out_of_a(at(0));
-    pair.into_b(at(0), &bytes);
+    pair.give_b(at(0), &bytes);
     pair.b.send(at(0), answer(1, 10, false)).unwrap();
     let bytes = pair.out_of_b(at(0));
-    pair.into_a(at(0), &bytes);
+    pair.give_a(at(0), &bytes);
     assert_eq!(pair.a_heard.len(), 1);
     pair
 }

@@ -72,14 +72,14 @@ impl Outgoings {
         };
         let message = codec::encode(letter.kind, &letter.message, letter.body)?;
         let bulk = !message.body.is_empty()
-            || message.len() > CONTROL_BYTES_MAX
+            || message.bytes() > CONTROL_BYTES_MAX
             || self
                 .bulk
                 .iter()
                 .any(|o| (o.kind, o.id) == (kind, letter.id));
-        self.bytes += message.len();
+        self.bytes += message.bytes();
         if !bulk {
-            self.control_bytes += message.len();
+            self.control_bytes += message.bytes();
         }
         let queue = if bulk {
             &mut self.bulk
@@ -112,14 +112,14 @@ impl Outgoings {
             &mut self.bulk
         };
         let front = queue.front_mut()?;
-        let left = (front.message.len() - front.sent).min(FRAME_BODY_BYTES_MAX);
+        let left = (front.message.bytes() - front.sent).min(FRAME_BODY_BYTES_MAX);
         if !from_control && self.credit < left as u64 {
             return None;
         }
         let room = &mut frame[FRAME_HEAD_BYTES..FRAME_HEAD_BYTES + left];
         let body = front.message.slice_into(front.sent, room);
         front.sent += body;
-        let last = front.sent == front.message.len();
+        let last = front.sent == front.message.bytes();
         let piece = Piece {
             kind: front.kind,
             id: front.id,
