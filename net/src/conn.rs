@@ -237,7 +237,13 @@ impl Conn {
 
     /// When something must be done about this connection.
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.connecting_until.or_else(|| self.link.deadline())
+        if self.connecting_until.is_some() {
+            return self.connecting_until;
+        }
+        if self.unsent.is_empty() {
+            return self.link.deadline();
+        }
+        self.link.deadline_while_blocked()
     }
 
     /// Whether it may be given up for a newcomer: a guest with nothing under way.

@@ -17,6 +17,9 @@ pub(crate) struct ConnId {
     generation: u32,
 }
 
+// Index and generation share a token.
+const _: () = assert!(size_of::<usize>() >= 8);
+
 impl ConnId {
     pub(crate) fn token(self) -> Token {
         Token(((u64::from(self.generation) << 32) | u64::from(self.index)) as usize)

@@ -285,8 +285,7 @@ impl Reactor {
     }
 
     fn send(&mut self, host: usize, to: Peer, letter: Letter) {
-        let used = self.hosts[host].peers.get(&to);
-        let used = used.and_then(|peer| peer.conns.first().copied());
+        let used = self.connection_for(host, to, &letter);
         let Some(id) = used.or_else(|| self.dial(host, to)) else {
             return;
         };
@@ -307,6 +306,17 @@ impl Reactor {
                 }
             }
         }
+    }
+
+    /// An answer goes where its question came from; everything else over the one in use.
+    fn connection_for(&self, host: usize, to: Peer, letter: &Letter) -> Option<ConnId> {
+        let conns = &self.hosts[host].peers.get(&to)?.conns;
+        let owes = |id: &ConnId| self.conns.get(*id).is_some_and(|c| c.link.owes(letter.id));
+        let asked_on = match letter.kind {
+            Kind::Answer { .. } if conns.len() > 1 => conns.iter().copied().find(owes),
+            Kind::Answer { .. } | Kind::Question { .. } => None,
+        };
+        asked_on.or_else(|| conns.first().copied())
     }
 
     fn meet(&mut self, address: Address, features: Features) {

@@ -249,7 +249,8 @@ impl Reactor {
             Vec::new()
         };
         match conn.side {
-            Side::Dialled(address) if greeting || is_refusal(why) => {
+            // Without a peer, this node has ended it itself.
+            Side::Dialled(address) if peer.is_some() && (greeting || is_refusal(why)) => {
                 self.backoffs.failed(address, self.now, &mut self.chance);
             }
             Side::Accepted(from) if why == Lost::HandshakeRefused => self.note_refusal(from),

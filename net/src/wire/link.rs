@@ -507,6 +507,19 @@ impl Link {
         }
     }
 
+    /// [`Link::deadline`] while the socket takes nothing: a receipt that is due goes out when it
+    /// does, and until then is no reason to wake.
+    pub fn deadline_while_blocked(&self) -> Option<Time> {
+        match &self.state {
+            State::Open(_) => earlier(Some(self.pulse.deadline()), self.receipts.overdue_at()),
+            State::Calling { .. }
+            | State::Awaiting { .. }
+            | State::Greeting { .. }
+            | State::Leaving { .. }
+            | State::Over(_) => self.deadline(),
+        }
+    }
+
     /// Lets time pass. What is due goes out with the next [`Link::fill`].
     pub fn on_tick(&mut self, now: Time) {
         let step = match &self.state {
@@ -614,6 +627,11 @@ impl Link {
             && self.pending.is_empty()
             && self.outgoing.letters() == 0
             && !self.receipts.waiting()
+    }
+
+    /// Whether the peer has asked `id` here and waits for its last answer.
+    pub fn owes(&self, id: RequestId) -> bool {
+        self.pending.holds(id)
     }
 
     /// Bytes that wait to be sent.

@@ -129,6 +129,15 @@ fn a_receipt_goes_alone_after_a_moment() {
     assert!(pair.b.is_idle());
 }
 
+/// A receipt that cannot go out must not wake the loop again and again.
+#[test]
+fn a_blocked_link_does_not_wake_for_its_receipts() {
+    let pair = answered_once();
+    assert_eq!(pair.a.deadline(), Some(millis(25)));
+    assert_eq!(pair.a.deadline_while_blocked(), Some(at(15)));
+    assert_eq!(pair.b.deadline_while_blocked(), Some(at(1)));
+}
+
 #[test]
 fn an_answer_without_receipt_loses_the_peer() {
     let mut pair = answered_once();

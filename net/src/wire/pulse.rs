@@ -195,7 +195,8 @@ impl Receipts {
         Ok(())
     }
 
-    fn overdue_at(&self) -> Option<Time> {
+    /// When an answer of ours will have waited too long.
+    pub(crate) fn overdue_at(&self) -> Option<Time> {
         self.unacknowledged
             .front()
             .map(|sent| *sent + UNACKNOWLEDGED_AFTER)
@@ -222,6 +223,11 @@ impl Questions {
     /// Its last answer has come, or gone.
     pub(crate) fn close(&mut self, id: RequestId) {
         self.0.remove(&id);
+    }
+
+    /// Whether a question waits for its last answer.
+    pub(crate) fn holds(&self, id: RequestId) -> bool {
+        self.0.contains_key(&id)
     }
 
     /// Whether a further question is one too many.
