@@ -142,7 +142,7 @@ impl Reactor {
             .into_iter()
             .filter_map(|id| Some((self.dialer(host, id)?, id)));
         let open: Vec<(NodeId, ConnId)> = open.collect();
-        let Some((_, used)) = open.iter().min_by_key(|(dialer, _)| *dialer).copied() else {
+        let Some(used) = used(&open) else {
             return;
         };
         if let Some(state) = self.hosts[host].peers.get_mut(&peer) {
@@ -280,6 +280,12 @@ impl Reactor {
         warn!("handshake refused from={from} count={count}: another key, cluster or version");
         self.refusals.quiet_until = self.now + REFUSALS_EVERY;
     }
+}
+
+/// Of open connections to one peer, latest first, with who dialled each: the one to be used.
+pub(super) fn used<C: Copy>(open: &[(NodeId, C)]) -> Option<C> {
+    let first = open.iter().min_by_key(|(dialer, _)| *dialer)?;
+    Some(first.1)
 }
 
 /// Whether the peer answered only to send us away.

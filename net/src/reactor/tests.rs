@@ -168,6 +168,29 @@ fn deadlines_are_kept_under_traffic() {
     assert!(longest < Some(Duration::from_secs(1)), "{longest:?}");
 }
 
+/// With edges, what a budget leaves unread is announced by nobody: the loop remembers it.
+#[test]
+fn what_a_budget_leaves_is_read_later() {
+    let settings = Settings {
+        read_budget_bytes: 100,
+        ..Settings::default()
+    };
+    let server = Toy::server(1).settings(settings).start();
+    let client = Toy::client(2).start();
+    client.ask(server.peer(), 1, vec![1; 100_000]);
+    assert_eq!(client.letter().1.body.len(), 100_000);
+}
+
+/// Both ends of two connections choose the same one, whatever the order in which they opened.
+#[test]
+fn of_two_connections_the_one_dialled_by_the_lower_node_is_used() {
+    let (low, high) = (NodeId(1), NodeId(2));
+    assert_eq!(meeting::used(&[(low, 'a'), (high, 'b')]), Some('a'));
+    assert_eq!(meeting::used(&[(high, 'b'), (low, 'a')]), Some('a'));
+    // Dialled twice by the same node: the latest, which stands first.
+    assert_eq!(meeting::used(&[(low, 'c'), (low, 'a')]), Some('c'));
+}
+
 /// More events than the buffer holds are served all the same.
 #[test]
 fn a_full_event_buffer_leaves_nobody_behind() {

@@ -439,6 +439,22 @@ mod tests {
         }
     }
 
+    /// Two ends that have seen different preambles do not come together.
+    #[test]
+    fn the_preamble_is_bound_by_the_handshake() {
+        let own = keyed(1, "music");
+        let preamble = own.preamble(Suite::ChaCha);
+        let build = |prologue| noise(&own, Suite::ChaCha, prologue).ok().flatten().unwrap();
+        let mut dialer = build(&preamble).build_initiator().unwrap();
+        let mut message = Vec::new();
+        assert!(write_handshake(&mut dialer, &mut message).is_ok());
+        let altered = with(preamble.clone(), 10, 7);
+        let mut same = build(&preamble).build_responder().unwrap();
+        let mut other = build(&altered).build_responder().unwrap();
+        assert!(same.read_message(&message, &mut []).is_ok());
+        assert!(other.read_message(&message, &mut []).is_err());
+    }
+
     #[test]
     fn a_secured_node_is_no_guest_of_an_open_one() {
         let open = Security::insecure("music").unwrap();
