@@ -1,2 +1,58 @@
-//! The one binary.
-fn main() {}
+//! dispotify: one music library on several small machines, which goes on playing when any of
+//! them dies.
+//!
+//! The one binary wires the three libraries together: it turns what was typed into settings,
+//! hosts nodes on the event loop, and shows people what came of it. Nothing here decides.
+#![deny(unsafe_code)]
+
+mod args;
+mod settings;
+
+mod commands;
+
+mod front;
+mod serve;
+mod server;
+
+mod data;
+
+mod key;
+mod log_lines;
+mod memory;
+mod text;
+
+mod failure;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use failure::Failure;
+use settings::Settings;
+
+fn main() -> ExitCode {
+    memory::keep_small();
+    let args = Args::parse();
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    let settings = Settings::of(&args.common)?;
+    match args.command {
+        Command::Node(node) => server::run(&settings, &node),
+        Command::Serve(serve) => serve::run(&settings, &serve),
+        Command::Add(add) => commands::add::run(&settings, &add),
+        Command::Ls(list) => commands::list::run(&settings, &list, ""),
+        Command::Search(search) => {
+            commands::list::run(&settings, &search.list, &search.words.join(" "))
+        }
+        Command::Get(get) => commands::get::run(&settings, &get),
+        Command::Play(play) => commands::play::run(&settings, &play),
+        Command::Status(status) => commands::status::run(&settings, &status),
+        Command::Resolve(resolve) => commands::resolve::run(&settings, &resolve),
+    }
+}

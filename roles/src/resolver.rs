@@ -20,6 +20,12 @@ use crate::requests::{Desk, Outcome, Policy, Requests};
 /// Most DNS nodes asked: more would not make the name service more available.
 const DNS_MAX: usize = 16;
 
+/// First pause of a group that has just changed; doubles with each look-up that brings no change.
+const FIRST_REFRESH: Duration = Duration::from_millis(250);
+
+/// A DNS node that has just started is asked again after about a second.
+const CALM_AFTER_RESTART: u32 = 2;
+
 /// How a resolver behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -56,6 +62,8 @@ struct Group {
     records: Vec<Record>,
     good_until: Time,
     asking: bool,
+    /// Look-ups since something has changed: the more there were, the rarer the next.
+    calm: u32,
 }
 
 impl Resolver {
@@ -178,12 +186,19 @@ impl Resolver {
         };
         self.groups.entry(role).or_default().asking = false;
         if self.config.watched.contains(&role) {
-            let wait = self.config.refresh;
-            let pause = wait * 3 / 4 + self.chance.within(wait / 2);
-            let pause = if failed.is_some() { pause / 4 } else { pause };
+            let pause = self.pause(role);
             self.timers.arm(role, now + pause);
         }
         Resolved { role, failed }
+    }
+
+    /// Until a watched group is looked up again: soon while the cluster is coming up or changing,
+    /// at the full period when nothing has changed for a while.
+    fn pause(&mut self, role: Role) -> Duration {
+        let group = self.groups.entry(role).or_default();
+        let wait = (FIRST_REFRESH * (1 << group.calm.min(10))).min(self.config.refresh);
+        group.calm += 1;
+        wait * 3 / 4 + self.chance.within(wait / 2)
     }
 
     fn on_records(
@@ -200,7 +215,11 @@ impl Resolver {
         if records.is_empty() && !settled {
             // A DNS node that has just started empty knows less than we do.
             group.good_until = now;
+            group.calm = group.calm.min(CALM_AFTER_RESTART);
             return;
+        }
+        if !same_nodes(&group.records, &records) {
+            group.calm = 0;
         }
         let ttl = records.iter().map(Record::ttl).min().unwrap_or_default();
         group.good_until = now + ttl.min(self.config.refresh);
@@ -213,6 +232,13 @@ impl Resolver {
         }
         group.records = records;
     }
+}
+
+/// Whether both lists name the same nodes at the same addresses, in any order.
+fn same_nodes(known: &[Record], heard: &[Record]) -> bool {
+    let place = |record: &Record| (record.node, record.address);
+    let is_known = |record: &Record| known.iter().any(|other| place(other) == place(record));
+    known.len() == heard.len() && heard.iter().all(is_known)
 }
 
 fn meet(records: &[Record], out: &mut Outbox) {

@@ -265,7 +265,8 @@ impl Server {
                 dns.on_question(now, asker, names, &peers, out);
             }
             (Message::Catalogue(words), Part::Router(router)) => {
-                let servers = servers(&self.resolver);
+                let own = self.registrar.as_ref().map(Registrar::record);
+                let servers = servers(&self.resolver, own);
                 router.on_question(now, asker, words, &servers, out);
             }
             (Message::Audio(audio), Part::Data(data)) => {
@@ -451,10 +452,10 @@ fn others<'a>(resolver: &'a Resolver, registrar: &Option<Registrar>) -> Option<O
     })
 }
 
-/// Every record known, of every group.
-fn servers(resolver: &Resolver) -> Vec<Record> {
+/// Every record known, of every group, this node's own among them.
+fn servers(resolver: &Resolver, own: Option<Record>) -> Vec<Record> {
     let groups = Role::ALL.into_iter();
-    groups
-        .flat_map(|role| resolver.records(role).iter().copied())
-        .collect()
+    let known = groups.flat_map(|role| resolver.records(role).iter().copied());
+    let others = known.filter(|record| own.is_none_or(|own| own.node != record.node));
+    others.chain(own).collect()
 }

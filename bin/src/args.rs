@@ -1,0 +1,264 @@
+//! What was typed.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use roles::contract::message::Sort;
+use roles::contract::record::Role;
+
+/// One music library on several small machines, which goes on playing when any of them dies.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dispotify",
+    version,
+    max_term_width = 100,
+    after_help = "Begin with `dispotify serve MUSIC-FOLDER`, then `dispotify ls` in another terminal.\n\
+Exit codes: 0 done, 1 failed or not found, 2 usage, 3 nobody reachable."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Options that every command takes, before or after its name.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Common {
+    /// DNS nodes of the cluster, separated by commas; the port defaults to 7700
+    #[arg(
+        long,
+        global = true,
+        env = "DISPOTIFY_DNS",
+        value_name = "ADDR[:PORT],...",
+        default_value = "127.0.0.1",
+        value_delimiter = ','
+    )]
+    pub(crate) dns: Vec<String>,
+    /// File with the cluster key, 64 hex digits [default: dispotify/key in the configuration folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// The cluster key itself; only by environment, so that no process list shows it
+    #[arg(
+        long,
+        global = true,
+        env = "DISPOTIFY_KEY",
+        hide = true,
+        hide_env_values = true
+    )]
+    pub(crate) key: Option<String>,
+    /// Name of the cluster: nodes of another name are not spoken with
+    #[arg(
+        long,
+        global = true,
+        env = "DISPOTIFY_CLUSTER",
+        default_value = "dispotify"
+    )]
+    pub(crate) cluster: String,
+    /// Change a setting, for example data.announce=1s; `--set help` lists them
+    #[arg(long = "set", global = true, value_name = "NAME=VALUE", action = ArgAction::Append)]
+    pub(crate) set: Vec<String>,
+    /// How much a node logs: error, warn, info, debug
+    #[arg(
+        long,
+        global = true,
+        env = "DISPOTIFY_LOG",
+        value_name = "LEVEL",
+        default_value = "info"
+    )]
+    pub(crate) log: log::LevelFilter,
+    /// Where fragments that were heard are kept [default: dispotify in the cache folder]
+    #[arg(long, global = true, env = "DISPOTIFY_CACHE", value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Speak without encryption and with anybody: for benchmarks on one machine only
+    #[arg(long, global = true)]
+    pub(crate) insecure: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run DNS, data and router in one process; the library stays in the data directory
+    Serve(Serve),
+    /// Run one node of a cluster
+    Node(Node),
+    /// Add files or folders to the library
+    Add(Add),
+    /// List all songs
+    Ls(List),
+    /// List the songs in which every word occurs
+    Search(Search),
+    /// Fetch a song, byte for byte; resumes what was fetched before
+    Get(Get),
+    /// Play a song, beginning before it has arrived
+    Play(Play),
+    /// Show nodes, roles and songs
+    Status(Status),
+    /// Show what the DNS answers for a name
+    Resolve(Resolve),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// Files and folders to add at once
+    pub(crate) paths: Vec<PathBuf>,
+    /// Address to listen on
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub(crate) host: IpAddr,
+    /// Port of the DNS node; data and router take the next two. 0 lets the system choose
+    #[arg(long, default_value_t = 7700)]
+    pub(crate) port: u16,
+    /// Where the library lives [default: dispotify/serve in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Share of this node among the data nodes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) weight: u16,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Node {
+    /// What the node does; auto takes the role that is needed most
+    pub(crate) role: RoleChoice,
+    /// Address to listen on, as the others reach it
+    #[arg(long, value_name = "IP")]
+    pub(crate) host: IpAddr,
+    /// Port to listen on; 0 lets the system choose
+    #[arg(long, default_value_t = 7700)]
+    pub(crate) port: u16,
+    /// Where its identity and its songs live [default: below dispotify in the data folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Share of this node among the data nodes, for unequal disks
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) weight: u16,
+}
+
+/// The roles of the command line; the numbers are the report's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RoleChoice {
+    #[value(alias = "0")]
+    Auto,
+    #[value(alias = "1")]
+    Data,
+    #[value(alias = "2")]
+    Dns,
+    #[value(alias = "3")]
+    Router,
+}
+
+impl RoleChoice {
+    /// The fixed role; none for `auto`.
+    pub(crate) fn role(self) -> Option<Role> {
+        match self {
+            RoleChoice::Auto => None,
+            RoleChoice::Data => Some(Role::Data),
+            RoleChoice::Dns => Some(Role::Dns),
+            RoleChoice::Router => Some(Role::Router),
+        }
+    }
+
+    /// The word for it in paths and messages.
+    pub(crate) fn name(self) -> &'static str {
+        self.role().map_or("auto", Role::name)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Add {
+    /// Files and folders; in folders, files that look like music
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// One JSON object per file instead of words
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// The order
+    #[arg(long, value_enum, default_value = "artist")]
+    pub(crate) sort: SortChoice,
+    /// The order reversed
+    #[arg(long, short)]
+    pub(crate) reverse: bool,
+    /// One JSON object per song instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Search {
+    /// Words that must all occur in title, artist, album, genre or year
+    #[arg(required = true)]
+    pub(crate) words: Vec<String>,
+    #[command(flatten)]
+    pub(crate) list: List,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SortChoice {
+    Artist,
+    Title,
+    Album,
+    Genre,
+    Year,
+    Duration,
+}
+
+impl From<SortChoice> for Sort {
+    fn from(choice: SortChoice) -> Self {
+        match choice {
+            SortChoice::Artist => Sort::Artist,
+            SortChoice::Title => Sort::Title,
+            SortChoice::Album => Sort::Album,
+            SortChoice::Genre => Sort::Genre,
+            SortChoice::Year => Sort::Year,
+            SortChoice::Duration => Sort::Duration,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Get {
+    /// The song's id, or as many leading digits as make it unique
+    pub(crate) id: String,
+    /// File to write; - for standard output [default: artist and title in this folder]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// One JSON object at the end instead of words
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Play {
+    /// The song's id, or as many leading digits as make it unique
+    pub(crate) id: String,
+    /// Begin at this moment
+    #[arg(long, value_name = "[H:]M:SS", value_parser = crate::text::parse_moment)]
+    pub(crate) from: Option<u32>,
+    /// Write the file's bytes to standard output instead of to a player
+    #[arg(long)]
+    pub(crate) stdout: bool,
+    /// The player, reading from standard input [default: the first found of mpv, ffplay, cvlc, play]
+    #[arg(long, value_name = "COMMAND", env = "DISPOTIFY_PLAYER")]
+    pub(crate) player: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Resolve {
+    /// dispotify.data, dispotify.router or dispotify.dns
+    pub(crate) name: String,
+    /// One JSON object per record instead of lines as dig prints them
+    #[arg(long)]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,264 @@
+//! `dispotify add`: files and folders into the library.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use roles::contract::id::{OperationId, SongId, SourceId};
+use roles::contract::song::Manifest;
+use roles::contract::user::{self, Command, Notice};
+use serde::Serialize;
+use storage::import::walk;
+
+use super::{json_line, line};
+use crate::args::Add;
+use crate::failure::Failure;
+use crate::front::Front;
+use crate::settings::Settings;
+use crate::text;
+
+/// Files on their way at once: one is read through while another is sent.
+const AT_ONCE: usize = 3;
+
+/// Adds what was named; what cannot be added is told, and the rest goes on.
+pub(crate) fn run(settings: &Settings, add: &Add) -> Result<(), Failure> {
+    let front = Front::start(settings)?;
+    add_all(&front, &add.paths, add.json)
+}
+
+/// Adds files and folders through a client that runs already.
+pub(crate) fn add_all(front: &Front, paths: &[PathBuf], json: bool) -> Result<(), Failure> {
+    let (files, unreadable) = walk(paths);
+    let mut work = Work::new(front, json, files.len());
+    for (path, error) in unreadable {
+        work.failed(&path, &error.to_string())?;
+    }
+    for path in files {
+        while work.underway.len() >= AT_ONCE {
+            work.step()?;
+        }
+        work.begin(path)?;
+    }
+    while !work.underway.is_empty() {
+        work.step()?;
+    }
+    work.end()
+}
+
+/// The files on their way, and what has come of the others.
+struct Work<'a> {
+    front: &'a Front,
+    json: bool,
+    bar: ProgressBar,
+    underway: BTreeMap<OperationId, Underway>,
+    added: u64,
+    known: u64,
+    failed: u64,
+    /// The cluster cannot be reached: the exit code says so.
+    unreachable: Option<user::Failure>,
+}
+
+struct Underway {
+    path: PathBuf,
+    source: SourceId,
+    manifest: Option<Manifest>,
+    /// Bytes shown in the bar already.
+    shown: u64,
+}
+
+impl<'a> Work<'a> {
+    fn new(front: &'a Front, json: bool, files: usize) -> Self {
+        let bar = ProgressBar::new(0);
+        let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(text::count(files as u64, "file"));
+        Work {
+            front,
+            json,
+            bar,
+            underway: BTreeMap::new(),
+            added: 0,
+            known: 0,
+            failed: 0,
+            unreachable: None,
+        }
+    }
+
+    fn begin(&mut self, path: PathBuf) -> Result<(), Failure> {
+        let operation = self.front.operation();
+        let source = self.front.sources.add(&path);
+        let underway = Underway {
+            path,
+            source,
+            manifest: None,
+            shown: 0,
+        };
+        self.underway.insert(operation, underway);
+        self.front.give(Command::Upload { operation, source })
+    }
+
+    /// Takes one notice.
+    fn step(&mut self) -> Result<(), Failure> {
+        match self.front.hear()? {
+            Notice::Scanned {
+                operation,
+                manifest,
+            } => {
+                self.bar.inc_length(manifest.song.bytes);
+                if let Some(underway) = self.underway.get_mut(&operation) {
+                    underway.manifest = Some(manifest);
+                }
+            }
+            Notice::Progress { operation, bytes } => self.on_progress(operation, bytes),
+            Notice::Uploaded {
+                operation,
+                song,
+                copies,
+                known,
+            } => return self.on_uploaded(operation, song, copies, known),
+            Notice::Failed { operation, failure } => return self.on_failed(operation, failure),
+            Notice::Fact { .. }
+            | Notice::Ready { .. }
+            | Notice::Stopped
+            | Notice::Songs { .. }
+            | Notice::Status { .. }
+            | Notice::Records { .. }
+            | Notice::Opened { .. }
+            | Notice::Fragment { .. }
+            | Notice::ReadDone { .. } => (), // Not of an upload.
+        }
+        Ok(())
+    }
+
+    fn on_progress(&mut self, operation: OperationId, bytes: u64) {
+        if let Some(underway) = self.underway.get_mut(&operation) {
+            self.bar.inc(bytes.saturating_sub(underway.shown));
+            underway.shown = underway.shown.max(bytes);
+        }
+    }
+
+    fn take(&mut self, operation: OperationId) -> Option<Underway> {
+        let underway = self.underway.remove(&operation)?;
+        self.front.sources.forget(underway.source);
+        let whole = underway.manifest.as_ref().map_or(0, |m| m.song.bytes);
+        self.bar.inc(whole.saturating_sub(underway.shown));
+        Some(underway)
+    }
+
+    fn on_uploaded(
+        &mut self,
+        operation: OperationId,
+        song: SongId,
+        copies: u8,
+        known: bool,
+    ) -> Result<(), Failure> {
+        let Some(underway) = self.take(operation) else {
+            return Ok(());
+        };
+        *(if known {
+            &mut self.known
+        } else {
+            &mut self.added
+        }) += 1;
+        let outcome = if known { "known" } else { "added" };
+        if self.json {
+            return self.tell_json(&underway.path, outcome, Some(song), copies, None);
+        }
+        let title = underway.manifest.map(|m| m.song).map_or_else(
+            || underway.path.display().to_string(),
+            |song| text::cell(&song.title),
+        );
+        let mut id = song.to_string();
+        id.truncate(8);
+        let alone = "  (one copy only: no second data node is reachable)";
+        let risk = if copies < 2 && !known { alone } else { "" };
+        self.tell(&format!("{outcome}  {id}  {title}{risk}"))
+    }
+
+    fn on_failed(&mut self, operation: OperationId, failure: user::Failure) -> Result<(), Failure> {
+        let Some(underway) = self.take(operation) else {
+            return Ok(());
+        };
+        let reason = failure.to_string();
+        if matches!(
+            failure,
+            user::Failure::Unreachable { .. } | user::Failure::KeyRefused
+        ) {
+            self.unreachable = Some(failure);
+        }
+        self.failed(&underway.path, &reason)
+    }
+
+    fn failed(&mut self, path: &Path, reason: &str) -> Result<(), Failure> {
+        self.failed += 1;
+        if self.json {
+            return self.tell_json(path, "failed", None, 0, Some(reason));
+        }
+        // A reason from the disk names the file already.
+        let named = reason.contains(&*path.to_string_lossy());
+        let line = if named {
+            format!("failed  {reason}")
+        } else {
+            format!("failed  {}: {reason}", path.display())
+        };
+        self.tell(&line)
+    }
+
+    fn tell(&self, text: &str) -> Result<(), Failure> {
+        self.bar.suspend(|| line(text))
+    }
+
+    fn tell_json(
+        &self,
+        path: &Path,
+        outcome: &str,
+        song: Option<SongId>,
+        copies: u8,
+        error: Option<&str>,
+    ) -> Result<(), Failure> {
+        self.bar.suspend(|| {
+            json_line(&Line {
+                file: path.display().to_string(),
+                outcome,
+                id: song.map(|song| song.to_string()),
+                copies,
+                error,
+            })
+        })
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        self.bar.finish_and_clear();
+        if !self.json {
+            let Work {
+                added,
+                known,
+                failed,
+                ..
+            } = self;
+            line(&format!("{added} added, {known} known, {failed} failed"))?;
+        }
+        if let Some(failure) = &self.unreachable {
+            return Err(Failure::of("add", failure));
+        }
+        match self.failed {
+            0 => Ok(()),
+            files => {
+                let files = text::count(files, "file");
+                Err(Failure::Failed(format!("add: {files} could not be added")))
+            }
+        }
+    }
+}
+
+/// What became of a file, as JSON shows it. The names are an interface.
+#[derive(Serialize)]
+struct Line<'a> {
+    file: String,
+    outcome: &'a str,
+    id: Option<String>,
+    copies: u8,
+    error: Option<&'a str>,
+}

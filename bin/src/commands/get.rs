@@ -1,0 +1,193 @@
+//! `dispotify get`: a song as a file, byte for byte.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use roles::contract::song::Manifest;
+use roles::contract::user::Origin;
+use serde::Serialize;
+
+use super::{json_line, line};
+use crate::args::Get;
+use crate::failure::{Failure, output};
+use crate::front::{Front, Opened};
+use crate::settings::Settings;
+use crate::text;
+
+/// Fetches a song into a file that appears only when it is whole and right.
+pub(crate) fn run(settings: &Settings, get: &Get) -> Result<(), Failure> {
+    let front = Front::start(settings)?;
+    let attempt = format!("get {}", get.id);
+    let song = front.open(&attempt, &get.id)?;
+    if get.output.as_deref() == Some(Path::new("-")) {
+        let mut out = io::stdout().lock();
+        fetch(&front, &song, &attempt, |bytes| {
+            out.write_all(bytes).map_err(output)
+        })?;
+        return out.flush().map_err(output);
+    }
+    let path = place(get, &song.manifest)?;
+    let mut part = Part::create(&path)?;
+    let sources = fetch(&front, &song, &attempt, |bytes| part.write(bytes))?;
+    part.finish()?;
+    if get.json {
+        return json_line(&Object::of(&song.manifest, &path, &sources));
+    }
+    let size = text::bytes(song.manifest.song.bytes);
+    line(&format!(
+        "{} ({size}, from {})",
+        path.display(),
+        sources.text()
+    ))
+}
+
+/// Where the file goes. A name made from tags never replaces a file; one that was given does.
+fn place(get: &Get, manifest: &Manifest) -> Result<PathBuf, Failure> {
+    let song = &manifest.song;
+    if let Some(path) = &get.output {
+        return Ok(path.clone());
+    }
+    let name = text::file_name(&song.artist, &song.title, song.format.suffix());
+    let path = PathBuf::from(name);
+    if path.exists() {
+        let cure = "it is there already (choose a name with -o)";
+        return Err(Failure::failed(format!("write {}", path.display()), cure));
+    }
+    Ok(path)
+}
+
+/// Reads the whole song through, and checks the whole of it.
+fn fetch(
+    front: &Front,
+    song: &Opened,
+    attempt: &str,
+    mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<Sources, Failure> {
+    let manifest = &song.manifest;
+    let bar = bar(manifest.song.bytes);
+    let mut hasher = blake3::Hasher::new();
+    let mut sources = Sources::default();
+    let whole = (0, manifest.song.fragments);
+    song.read(front, whole, attempt, |_, bytes, origin| {
+        hasher.update(bytes);
+        sources.note(origin);
+        bar.inc(bytes.len() as u64);
+        write(bytes)
+    })?;
+    bar.finish_and_clear();
+    if *hasher.finalize().as_bytes() != manifest.hash.0 {
+        let why = "what came is not the file that was added";
+        return Err(Failure::failed(attempt, why));
+    }
+    Ok(sources)
+}
+
+fn bar(bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
+    let bar = ProgressBar::new(bytes);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Where the fragments came from.
+#[derive(Default)]
+struct Sources {
+    cached: u64,
+    fetched: u64,
+    nodes: BTreeSet<String>,
+}
+
+impl Sources {
+    fn note(&mut self, origin: Origin) {
+        match origin {
+            Origin::Cache => self.cached += 1,
+            Origin::Node(address) => {
+                self.fetched += 1;
+                self.nodes.insert(address.to_string());
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut from: Vec<String> = self.nodes.iter().cloned().collect();
+        if self.cached > 0 {
+            from.push("the cache".into());
+        }
+        from.join(", ")
+    }
+}
+
+/// A file under a name of its own until it is whole; nothing is left behind otherwise.
+struct Part {
+    file: File,
+    part: PathBuf,
+    path: PathBuf,
+    done: bool,
+}
+
+impl Part {
+    fn create(path: &Path) -> Result<Self, Failure> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        let part = PathBuf::from(name);
+        let file = File::create_new(&part).map_err(|error| failed(path, error))?;
+        Ok(Part {
+            file,
+            part,
+            path: path.to_path_buf(),
+            done: false,
+        })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        (self.file.write_all(bytes)).map_err(|error| failed(&self.path, error))
+    }
+
+    fn finish(mut self) -> Result<(), Failure> {
+        fs::rename(&self.part, &self.path).map_err(|error| failed(&self.path, error))?;
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if !self.done {
+            // What cannot be removed is named .part, and the failure is being reported already.
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+}
+
+fn failed(path: &Path, error: io::Error) -> Failure {
+    Failure::failed(format!("write {}", path.display()), error)
+}
+
+/// What was fetched, as JSON shows it. The names are an interface.
+#[derive(Serialize)]
+struct Object {
+    id: String,
+    file: String,
+    bytes: u64,
+    fragments_fetched: u64,
+    fragments_cached: u64,
+    from: Vec<String>,
+}
+
+impl Object {
+    fn of(manifest: &Manifest, path: &Path, sources: &Sources) -> Self {
+        Object {
+            id: manifest.song.id.to_string(),
+            file: path.display().to_string(),
+            bytes: manifest.song.bytes,
+            fragments_fetched: sources.fetched,
+            fragments_cached: sources.cached,
+            from: sources.nodes.iter().cloned().collect(),
+        }
+    }
+}

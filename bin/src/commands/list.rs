@@ -1,0 +1,125 @@
+//! `dispotify ls` and `dispotify search`.
+
+use roles::contract::limits::PAGE_SONGS_MAX;
+use roles::contract::message::{Listed, Query};
+use roles::contract::song::Song;
+use serde::Serialize;
+
+use super::{json_line, line, write_all};
+use crate::args::List;
+use crate::failure::Failure;
+use crate::front::Front;
+use crate::settings::Settings;
+use crate::text;
+
+/// Lists every song in which all words occur, page after page.
+pub(crate) fn run(settings: &Settings, list: &List, words: &str) -> Result<(), Failure> {
+    let front = Front::start(settings)?;
+    let mut query = Query {
+        words: words.to_owned(),
+        sort: list.sort.into(),
+        descending: list.reverse,
+        after: None,
+        limit: PAGE_SONGS_MAX as u32,
+    };
+    let mut all = Vec::new();
+    loop {
+        let (songs, total, next) = front.page(query.clone())?;
+        if list.json {
+            songs.iter().try_for_each(|one| json_line(&Line::of(one)))?;
+        } else {
+            all.extend(songs);
+        }
+        query.after = next;
+        if query.after.is_none() {
+            return if list.json { Ok(()) } else { show(&all, total) };
+        }
+    }
+}
+
+fn show(songs: &[Listed], total: u64) -> Result<(), Failure> {
+    if songs.is_empty() {
+        return line("no songs");
+    }
+    let header = [
+        "ID", "TITLE", "ARTIST", "ALBUM", "YEAR", "LENGTH", "FORMAT", "SIZE",
+    ];
+    let mut table = text::table(&header, &[4, 5, 7]);
+    let digits = digits_needed(songs);
+    for Listed { song, copies } in songs {
+        let mut id = song.id.to_string();
+        id.truncate(digits);
+        let lost = if *copies == 0 { " (no copy)" } else { "" };
+        table.add_row([
+            id,
+            format!("{}{lost}", text::cell(&song.title)),
+            text::cell(&song.artist),
+            text::cell(&song.album),
+            year(song),
+            text::length(song.duration_ms),
+            song.format.to_string(),
+            text::bytes(song.bytes),
+        ]);
+    }
+    let bytes = songs.iter().map(|one| one.song.bytes).sum();
+    let sum = format!("{}, {}\n", text::count(total, "song"), text::bytes(bytes));
+    write_all(format!("{table}\n{sum}").as_bytes())
+}
+
+fn year(song: &Song) -> String {
+    if song.year == 0 {
+        return String::new();
+    }
+    song.year.to_string()
+}
+
+/// How many leading digits tell all these songs apart, at least eight.
+fn digits_needed(songs: &[Listed]) -> usize {
+    let mut ids: Vec<u128> = songs.iter().map(|one| one.song.id.0).collect();
+    ids.sort_unstable();
+    let shared = ids
+        .windows(2)
+        .map(|pair| (pair[0] ^ pair[1]).leading_zeros() / 4);
+    shared
+        .max()
+        .map_or(8, |digits| (digits as usize + 1).clamp(8, 32))
+}
+
+/// A song as JSON shows it. The names are an interface.
+#[derive(Serialize)]
+struct Line<'a> {
+    id: String,
+    title: &'a str,
+    artist: &'a str,
+    album: &'a str,
+    genre: &'a str,
+    year: u16,
+    disc: u16,
+    track: u16,
+    duration_ms: u32,
+    bytes: u64,
+    format: &'static str,
+    fragments: u32,
+    copies: u8,
+}
+
+impl<'a> Line<'a> {
+    fn of(listed: &'a Listed) -> Self {
+        let song = &listed.song;
+        Line {
+            id: song.id.to_string(),
+            title: &song.title,
+            artist: &song.artist,
+            album: &song.album,
+            genre: &song.genre,
+            year: song.year,
+            disc: song.disc,
+            track: song.track,
+            duration_ms: song.duration_ms,
+            bytes: song.bytes,
+            format: song.format.name(),
+            fragments: song.fragments,
+            copies: listed.copies,
+        }
+    }
+}

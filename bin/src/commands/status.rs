@@ -1,0 +1,104 @@
+//! `dispotify status`.
+
+use roles::contract::message::{NodeStatus, Status as Cluster};
+use roles::contract::record::{Address, Role};
+use roles::contract::user::{Command, Notice};
+use serde::Serialize;
+
+use super::{json_line, write_all};
+use crate::args::Status;
+use crate::failure::Failure;
+use crate::front::Front;
+use crate::settings::Settings;
+use crate::text;
+
+/// Shows the cluster as one router sees it.
+pub(crate) fn run(settings: &Settings, status: &Status) -> Result<(), Failure> {
+    let front = Front::start(settings)?;
+    let operation = front.operation();
+    let command = Command::Status { operation };
+    let (cluster, router) = front.answer("ask for the status", command, |notice| {
+        if let Notice::Status { status, router, .. } = notice {
+            return Some((status, router));
+        }
+        None
+    })?;
+    if status.json {
+        return json_line(&Object::of(&cluster, router));
+    }
+    show(&cluster, router)
+}
+
+fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
+    let header = ["NODE", "ROLE", "STATE", "ADDRESS", "SONGS", "SIZE"];
+    let mut table = text::table(&header, &[4, 5]);
+    for node in &cluster.nodes {
+        let mut id = node.node.to_string();
+        id.truncate(8);
+        let keeps = node.role == Role::Data;
+        let only = |text: String| if keeps { text } else { String::new() };
+        table.add_row([
+            id,
+            node.role.to_string(),
+            node.state.name().to_owned(),
+            node.address.to_string(),
+            only(node.songs.to_string()),
+            only(text::bytes(node.bytes)),
+        ]);
+    }
+    let songs = text::count(cluster.songs, "song");
+    let copies = match cluster.copies_missing {
+        0 => "every copy in place".to_owned(),
+        1 => "1 copy missing".to_owned(),
+        more => format!("{more} copies missing"),
+    };
+    let sum = format!("{songs}, {copies}, as seen by {router}\n");
+    write_all(format!("{table}\n{sum}").as_bytes())
+}
+
+/// The cluster as JSON shows it. The names are an interface.
+#[derive(Serialize)]
+struct Object {
+    nodes: Vec<Node>,
+    songs: u64,
+    copies_missing: u64,
+    router: String,
+}
+
+#[derive(Serialize)]
+struct Node {
+    id: String,
+    role: &'static str,
+    state: &'static str,
+    address: String,
+    incarnation: u64,
+    songs: u64,
+    bytes: u64,
+    heard_ms: u64,
+}
+
+impl Object {
+    fn of(cluster: &Cluster, router: Address) -> Self {
+        Object {
+            nodes: cluster.nodes.iter().map(Node::of).collect(),
+            songs: cluster.songs,
+            copies_missing: cluster.copies_missing,
+            router: router.to_string(),
+        }
+    }
+}
+
+impl Node {
+    fn of(node: &NodeStatus) -> Self {
+        Node {
+            id: node.node.to_string(),
+            role: node.role.name(),
+            state: node.state.name(),
+            address: node.address.to_string(),
+            incarnation: node.incarnation.0,
+            songs: node.songs,
+            bytes: node.bytes,
+            heard_ms: node.heard_ms,
+        }
+    }
+}

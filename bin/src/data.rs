@@ -1,0 +1,89 @@
+//! The workers of a data node: its library, opened now or when its first job comes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use net::Worker;
+use rand::random;
+use roles::contract::id::NodeId;
+use roles::contract::job::{Job, JobFault, JobReply};
+use roles::contract::message::StoreId;
+use storage::library::{Library, LibraryWorker, OpenError};
+
+use crate::failure::Failure;
+
+/// Workers for one node: those that read, and the one that writes.
+pub(crate) type Workers = (Vec<Box<dyn Worker>>, Option<Box<dyn Worker>>);
+
+/// The library of a node that is a data node from the start: what is wrong with it ends the
+/// start.
+pub(crate) fn workers(dir: &Path, node: NodeId, readers: usize) -> Result<Workers, Failure> {
+    let opened = Arc::new(Place::new(dir, node));
+    let library = opened.open().map_err(|e| Failure::Failed(e.to_string()))?;
+    drop(library);
+    Ok(lazy(opened, readers))
+}
+
+/// The library of a node that may become a data node: it is opened by its first job.
+pub(crate) fn workers_on_demand(dir: &Path, node: NodeId, readers: usize) -> Workers {
+    lazy(Arc::new(Place::new(dir, node)), readers)
+}
+
+fn lazy(place: Arc<Place>, readers: usize) -> Workers {
+    let worker = |writes| -> Box<dyn Worker> {
+        Box::new(OnDemand {
+            place: Arc::clone(&place),
+            writes,
+            worker: None,
+        })
+    };
+    let readers = (0..readers).map(|_| worker(false)).collect();
+    (readers, Some(worker(true)))
+}
+
+/// Where a library lies and whose it is.
+struct Place {
+    dir: PathBuf,
+    node: NodeId,
+}
+
+impl Place {
+    fn new(dir: &Path, node: NodeId) -> Self {
+        let dir = dir.to_path_buf();
+        Place { dir, node }
+    }
+
+    fn open(&self) -> Result<Library, OpenError> {
+        Library::open(&self.dir, self.node, StoreId(random()))
+    }
+}
+
+struct OnDemand {
+    place: Arc<Place>,
+    writes: bool,
+    worker: Option<LibraryWorker>,
+}
+
+impl OnDemand {
+    fn worker(&mut self) -> Result<&mut LibraryWorker, OpenError> {
+        if self.worker.is_none() {
+            let library = self.place.open()?;
+            let worker = if self.writes {
+                library.writer()?
+            } else {
+                library.reader()?
+            };
+            self.worker = Some(worker);
+        }
+        Ok(self.worker.as_mut().expect("it was made above"))
+    }
+}
+
+impl Worker for OnDemand {
+    fn run(&mut self, job: Job) -> JobReply {
+        match self.worker() {
+            Ok(worker) => worker.run(job),
+            Err(error) => JobReply::Failed(JobFault::Broken(error.to_string())),
+        }
+    }
+}

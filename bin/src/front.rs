@@ -1,0 +1,272 @@
+//! A client and the commands given to it: what every subcommand of the command line stands on.
+//!
+//! The client lives on the event loop; here its notices are waited for. Data comes only as fast
+//! as it is taken: the front allows so many fragments, and the queue has room for all of them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use net::{Host, HostHandle, Reactor, StopHandle, Worker, own_features};
+use rand::random;
+use roles::client::{self, Client};
+use roles::contract::chance::Chance;
+use roles::contract::id::{Incarnation, NodeId, OperationId, SongPrefix};
+use roles::contract::job::{Job, JobReply};
+use roles::contract::message::{Cursor, Listed, Query};
+use roles::contract::node::Identity;
+use roles::contract::user::{self, Command, Notice};
+use storage::cache::Cache;
+use storage::client::{ClientStore, ClientWorker};
+use storage::import::Sources;
+
+use crate::failure::Failure;
+use crate::log_lines;
+use crate::server;
+use crate::settings::Settings;
+
+/// Notices that may wait for the front: more than every credit it gives together.
+const NOTICES_MAX: usize = 4096;
+
+/// A client whose notices nobody has begun to read.
+pub(crate) struct Prepared {
+    notices: Receiver<Notice>,
+    sources: Sources,
+}
+
+/// A client, and what it tells.
+pub(crate) struct Front {
+    handle: HostHandle,
+    notices: Receiver<Notice>,
+    /// The files the user has named.
+    pub(crate) sources: Sources,
+    count: AtomicU64,
+    running: Option<Running>,
+}
+
+/// The loop of a process that is only a client.
+struct Running {
+    stop: StopHandle,
+    thread: JoinHandle<()>,
+}
+
+impl Prepared {
+    /// The front of a client that has been given to a loop.
+    pub(crate) fn attached(self, handle: HostHandle) -> Front {
+        Front {
+            handle,
+            notices: self.notices,
+            sources: self.sources,
+            count: AtomicU64::new(0),
+            running: None,
+        }
+    }
+}
+
+impl Front {
+    /// A client to be hosted.
+    pub(crate) fn prepare(
+        settings: &Settings,
+        config: client::Config,
+    ) -> Result<(Prepared, Host), Failure> {
+        let sources = Sources::default();
+        let store = ClientStore {
+            cache: open_cache(settings, config.cache_bytes),
+            sources: sources.clone(),
+        };
+        let identity = Identity {
+            node: NodeId(random()),
+            incarnation: Incarnation(1),
+            address: None,
+            features: own_features(),
+        };
+        let (sender, notices) = bounded(NOTICES_MAX);
+        let worker = || -> Box<dyn Worker> { Box::new(Local(store.worker())) };
+        let host = Host {
+            node: Box::new(Client::new(config, Chance::from_seed(random()))),
+            identity,
+            listener: None,
+            bind_from: None,
+            readers: vec![worker(), worker()],
+            writer: Some(worker()),
+            tell: Box::new(move |notice| tell(&sender, notice)),
+        };
+        Ok((Prepared { notices, sources }, host))
+    }
+
+    /// A client on a loop of its own.
+    pub(crate) fn start(settings: &Settings) -> Result<Self, Failure> {
+        let security = settings.security()?;
+        let (prepared, host) = Front::prepare(settings, settings.client.clone())?;
+        let mut reactor: Reactor = server::reactor(settings, security)?;
+        let failed = |error| Failure::failed("start the client", error);
+        let handle = reactor.add(host).map_err(failed)?;
+        let stop = reactor.stop_handle();
+        let work = move || {
+            if let Err(error) = reactor.run() {
+                log::error!("client: {error}");
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("client".into())
+            .spawn(work)
+            .map_err(failed)?;
+        let mut front = prepared.attached(handle);
+        front.running = Some(Running { stop, thread });
+        Ok(front)
+    }
+
+    /// A number for the next operation.
+    pub(crate) fn operation(&self) -> OperationId {
+        OperationId(self.count.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Gives a command.
+    pub(crate) fn give(&self, command: Command) -> Result<(), Failure> {
+        let ended = |error| Failure::failed("speak with the client", error);
+        self.handle.command(command).map_err(ended)
+    }
+
+    /// The next thing the client tells.
+    pub(crate) fn hear(&self) -> Result<Notice, Failure> {
+        let ended = || Failure::Failed("the client has ended".into());
+        self.notices.recv().map_err(|_| ended())
+    }
+
+    /// Gives a command, and waits until `take` finds its answer among what the client tells.
+    pub(crate) fn answer<T>(
+        &self,
+        attempt: &str,
+        command: Command,
+        mut take: impl FnMut(Notice) -> Option<T>,
+    ) -> Result<T, Failure> {
+        self.give(command)?;
+        loop {
+            let notice = self.hear()?;
+            if let Notice::Failed { failure, .. } = &notice {
+                return Err(Failure::of(attempt, failure));
+            }
+            if let Some(taken) = take(notice) {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// One page of the catalogue.
+    pub(crate) fn page(&self, query: Query) -> Result<(Vec<Listed>, u64, Option<Cursor>), Failure> {
+        let operation = self.operation();
+        let command = Command::List { operation, query };
+        self.answer("list songs", command, |notice| {
+            if let Notice::Songs {
+                songs, total, next, ..
+            } = notice
+            {
+                return Some((songs, total, next));
+            }
+            None
+        })
+    }
+
+    /// Opens a song whose id begins with these digits.
+    pub(crate) fn open(&self, attempt: &str, id: &str) -> Result<Opened, Failure> {
+        let song = SongPrefix::parse(id).ok_or_else(|| {
+            let cure = "an id is 1 to 32 hexadecimal digits (see `dispotify ls`)";
+            Failure::Usage(format!("{attempt}: {cure}"))
+        })?;
+        let operation = self.operation();
+        let command = Command::Open { operation, song };
+        self.answer(attempt, command, |notice| {
+            if let Notice::Opened { manifest, .. } = notice {
+                return Some(Opened {
+                    operation,
+                    manifest,
+                });
+            }
+            None
+        })
+    }
+}
+
+/// A song that can be read.
+pub(crate) struct Opened {
+    pub(crate) operation: OperationId,
+    pub(crate) manifest: roles::contract::song::Manifest,
+}
+
+/// Fragments the front allows to be on their way to it at once.
+const FRAGMENTS_AHEAD: u32 = 8;
+
+impl Opened {
+    /// Gives fragments `first..end` to `take`, in order.
+    pub(crate) fn read(
+        &self,
+        front: &Front,
+        (first, end): (u32, u32),
+        attempt: &str,
+        mut take: impl FnMut(u32, &[u8], user::Origin) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let operation = self.operation;
+        front.give(Command::Read {
+            operation,
+            first,
+            end,
+        })?;
+        let mut count = FRAGMENTS_AHEAD;
+        loop {
+            if count > 0 {
+                front.give(Command::Take { operation, count })?;
+            }
+            count = 0;
+            let notice = front.hear()?;
+            if let Notice::Fragment {
+                index,
+                bytes,
+                origin,
+                ..
+            } = notice
+            {
+                take(index, &bytes, origin)?;
+                count = 1;
+            } else if let Notice::Failed { failure, .. } = notice {
+                return Err(Failure::of(attempt, &failure));
+            } else if let Notice::ReadDone { .. } = notice {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        if let Some(Running { stop, thread }) = self.running.take() {
+            stop.stop();
+            // The loop has logged why, if it ended badly.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A cache that cannot be opened is done without: it only saves fetching twice.
+fn open_cache(settings: &Settings, bytes_max: u64) -> Option<Cache> {
+    let dir = settings.cache_dir.as_ref()?;
+    let opened = Cache::open(dir, bytes_max);
+    opened
+        .inspect_err(|error| log::warn!("cache {} is not used: {error}", dir.display()))
+        .ok()
+}
+
+fn tell(sender: &Sender<Notice>, notice: Notice) {
+    if let Notice::Fact { level, text } = &notice {
+        return log_lines::fact(*level, "client", text);
+    }
+    // A front that has gone wants no more; one that lags has given credit it does not honour.
+    let _ = sender.try_send(notice);
+}
+
+struct Local(ClientWorker);
+
+impl Worker for Local {
+    fn run(&mut self, job: Job) -> JobReply {
+        self.0.run(job)
+    }
+}

@@ -1,0 +1,117 @@
+//! `dispotify serve`: DNS, data and router as three nodes on one loop.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use net::HostHandle;
+use roles::contract::record::Address;
+
+use crate::args::{RoleChoice, Serve};
+use crate::commands::add;
+use crate::failure::{self, Failure};
+use crate::front::Front;
+use crate::log_lines;
+use crate::server::{Plan, prepare, reactor, stop_on_signal};
+use crate::settings::{self, Settings};
+
+/// Runs the three nodes until told to stop; adds the paths meanwhile.
+pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
+    log_lines::to_stderr(settings.log);
+    let security = settings.security_or_make()?;
+    let dir = match &serve.data_dir {
+        Some(dir) => dir.clone(),
+        None => settings::data_dir("serve")?,
+    };
+    let mut reactor = reactor(settings, security)?;
+    let mut homes = Vec::new();
+    let mut dns = Vec::new();
+    for (choice, offset) in [
+        (RoleChoice::Dns, 0),
+        (RoleChoice::Data, 1),
+        (RoleChoice::Router, 2),
+    ] {
+        let (config, _) = settings.with_dns(dns.clone());
+        let plan = plan(serve, choice, offset, &dir)?;
+        let prepared = prepare(settings, &config, &plan)?;
+        if dns.is_empty() {
+            dns.push(prepared.address);
+        }
+        homes.push(prepared.home);
+        start(&mut reactor, prepared.host)?;
+    }
+    let (_, config) = settings.with_dns(dns.clone());
+    let (front, host) = Front::prepare(settings, config)?;
+    let handle = start(&mut reactor, host)?;
+    let stop = reactor.stop_handle();
+    stop_on_signal(stop)?;
+    welcome(settings, &dir, &dns).map_err(failure::output)?;
+    let adding = add_in_background(front.attached(handle), serve.paths.clone())?;
+    reactor
+        .run()
+        .map_err(|error| Failure::failed("run the nodes", error))?;
+    drop(adding); // It ends by itself when its client is gone.
+    Ok(())
+}
+
+fn plan(serve: &Serve, choice: RoleChoice, offset: u16, dir: &Path) -> Result<Plan, Failure> {
+    let port = match serve.port {
+        0 => 0,
+        base => base.checked_add(offset).ok_or_else(|| {
+            Failure::Usage(format!(
+                "--port {base}: the two ports after it are needed, too"
+            ))
+        })?,
+    };
+    Ok(Plan {
+        choice,
+        host: serve.host,
+        port,
+        dir: dir.join(choice.name()),
+        weight: serve.weight,
+    })
+}
+
+fn start(reactor: &mut net::Reactor, host: net::Host) -> Result<HostHandle, Failure> {
+    reactor
+        .add(host)
+        .map_err(|error| Failure::failed("start a node", error))
+}
+
+fn welcome(settings: &Settings, dir: &Path, dns: &[Address]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "library  {}", dir.display())?;
+    if let Some(file) = settings.key_file() {
+        writeln!(out, "key      {}", file.display())?;
+    }
+    if let Some(dns) = dns.first() {
+        let default = "127.0.0.1:7700";
+        let at = dns.to_string();
+        let option = if at == default {
+            String::new()
+        } else {
+            format!(" --dns {at}")
+        };
+        writeln!(out, "try      dispotify ls{option}    (Ctrl-C ends)")?;
+    }
+    out.flush()
+}
+
+fn add_in_background(
+    front: Front,
+    paths: Vec<PathBuf>,
+) -> Result<std::thread::JoinHandle<()>, Failure> {
+    let work = move || {
+        let result = if paths.is_empty() {
+            Ok(())
+        } else {
+            add::add_all(&front, &paths, false)
+        };
+        if let Err(failure) = result {
+            failure.report();
+        }
+    };
+    std::thread::Builder::new()
+        .name("add".into())
+        .spawn(work)
+        .map_err(|error| Failure::failed("start adding", error))
+}

@@ -1,0 +1,188 @@
+//! `dispotify node`: one server on its own loop.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use log::info;
+use net::{Host, Listener, Reactor, StopHandle, own_features};
+use rand::random;
+use roles::contract::chance::Chance;
+use roles::contract::id::NodeId;
+use roles::contract::node::Identity;
+use roles::contract::record::{Address, Record};
+use roles::contract::user::Notice;
+use roles::server::{self, Server};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use storage::home::Home;
+
+use crate::args::{Node, RoleChoice};
+use crate::data;
+use crate::failure::Failure;
+use crate::log_lines;
+use crate::settings::{self, Settings};
+
+/// A server as it is started: what it does, where, with which disk.
+pub(crate) struct Plan {
+    pub(crate) choice: RoleChoice,
+    pub(crate) host: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) dir: PathBuf,
+    pub(crate) weight: u16,
+}
+
+/// A server ready to be hosted, and where it listens. Its directory is its own while it runs.
+pub(crate) struct Prepared {
+    pub(crate) host: Host,
+    pub(crate) address: Address,
+    pub(crate) home: Home,
+}
+
+/// Runs one node until it is told to stop.
+pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
+    log_lines::to_stderr(settings.log);
+    let security = settings.security()?;
+    let name = format!("{}-{}-{}", node.role.name(), node.host, node.port);
+    let plan = Plan {
+        choice: node.role,
+        host: node.host,
+        port: node.port,
+        dir: match &node.data_dir {
+            Some(dir) => dir.clone(),
+            None => settings::data_dir(&name)?,
+        },
+        weight: node.weight,
+    };
+    let prepared = prepare(settings, &settings.server, &plan)?;
+    let mut reactor = reactor(settings, security)?;
+    let _home = prepared.home;
+    reactor
+        .add(prepared.host)
+        .map_err(|error| Failure::failed("start the node", error))?;
+    stop_on_signal(reactor.stop_handle())?;
+    reactor
+        .run()
+        .map_err(|error| Failure::failed("run the node", error))
+}
+
+/// The loop of this process.
+pub(crate) fn reactor(settings: &Settings, security: net::Security) -> Result<Reactor, Failure> {
+    let tuning = net::Settings {
+        connections_max: settings.connections_max,
+        ..net::Settings::default()
+    };
+    Reactor::new(security, tuning, random())
+        .map_err(|error| Failure::failed("start the event loop", error))
+}
+
+/// Opens a server's directory, library and socket.
+pub(crate) fn prepare(
+    settings: &Settings,
+    config: &server::Config,
+    plan: &Plan,
+) -> Result<Prepared, Failure> {
+    let kind = plan.choice.name();
+    let home = Home::open(&plan.dir, kind, NodeId(random()))
+        .map_err(|error| Failure::Failed(error.to_string()))?;
+    let (readers, writer) = match plan.choice {
+        RoleChoice::Data => data::workers(&plan.dir, home.node(), settings.readers)?,
+        RoleChoice::Auto => data::workers_on_demand(&plan.dir, home.node(), settings.readers),
+        RoleChoice::Dns | RoleChoice::Router => (Vec::new(), None),
+    };
+    let listener = listen(plan)?;
+    let address = Address(listener.address());
+    let identity = Identity {
+        node: home.node(),
+        incarnation: home.incarnation(),
+        address: Some(address),
+        features: own_features(),
+    };
+    let config = server::Config {
+        role: plan.choice.role(),
+        weight: plan.weight,
+        ..config.clone()
+    };
+    let chance = Chance::from_seed(random());
+    info!(
+        "start {kind} {address} node={} start={}",
+        identity.node, identity.incarnation.0
+    );
+    let host = Host {
+        node: Box::new(Server::new(config, identity, address, chance)),
+        identity,
+        listener: Some(listener),
+        bind_from: Some(plan.host),
+        readers,
+        writer,
+        tell: Box::new(move |notice| tell(kind, notice)),
+    };
+    Ok(Prepared {
+        host,
+        address,
+        home,
+    })
+}
+
+fn listen(plan: &Plan) -> Result<Listener, Failure> {
+    let address = SocketAddr::new(plan.host, plan.port);
+    Listener::bind(address).map_err(|error| {
+        let cure = if error.kind() == io::ErrorKind::AddrInUse {
+            " (another node runs there: choose --host or --port)"
+        } else if error.kind() == io::ErrorKind::AddrNotAvailable {
+            " (this machine has no such address)"
+        } else {
+            ""
+        };
+        Failure::Failed(format!("listen on {address}: {error}{cure}"))
+    })
+}
+
+/// What a server tells goes to the log; that it is ready, also to standard output, where whoever
+/// started it can read the address.
+fn tell(name: &str, notice: Notice) {
+    match notice {
+        Notice::Fact { level, text } => log_lines::fact(level, name, &text),
+        Notice::Ready { record } => ready(record),
+        Notice::Stopped => info!("{name} stopped"),
+        Notice::Songs { .. }
+        | Notice::Status { .. }
+        | Notice::Records { .. }
+        | Notice::Opened { .. }
+        | Notice::Fragment { .. }
+        | Notice::ReadDone { .. }
+        | Notice::Scanned { .. }
+        | Notice::Progress { .. }
+        | Notice::Uploaded { .. }
+        | Notice::Failed { .. } => (), // A server has no user.
+    }
+}
+
+fn ready(record: Record) {
+    let Record {
+        role,
+        address,
+        node,
+        ..
+    } = record;
+    // Nobody may be listening any longer; the node goes on without.
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "ready {role} {address} {node}").and_then(|()| out.flush());
+}
+
+/// SIGINT and SIGTERM end the process well; a full disk quota is an error, not a death.
+pub(crate) fn stop_on_signal(stop: StopHandle) -> Result<(), Failure> {
+    let failed = |error| Failure::failed("listen for signals", error);
+    let flag = std::sync::Arc::default();
+    signal_hook::flag::register(SIGXFSZ, flag).map_err(failed)?;
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    std::thread::Builder::new()
+        .name("signals".into())
+        .stack_size(128 * 1024)
+        .spawn(move || {
+            for _ in signals.forever() {
+                stop.stop();
+            }
+        })
+        .map(drop)
+        .map_err(failed)
+}

@@ -1,0 +1,325 @@
+//! What is meant: addresses, key, folders and settings, valid by construction.
+//!
+//! A flag wins over the environment, the environment over the default.
+
+use std::env;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+use net::Security;
+use roles::contract::record::Address;
+use roles::{client, server};
+
+use crate::args::Common;
+use crate::failure::Failure;
+use crate::key::{self, Key};
+
+/// Where nodes listen unless told otherwise.
+const PORT: u16 = 7700;
+
+/// What every command works with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) cluster: String,
+    pub(crate) log: LevelFilter,
+    pub(crate) server: server::Config,
+    pub(crate) client: client::Config,
+    pub(crate) connections_max: usize,
+    pub(crate) readers: usize,
+    pub(crate) cache_dir: Option<PathBuf>,
+    insecure: bool,
+    key: Option<String>,
+    key_file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Checks what was typed.
+    pub(crate) fn of(common: &Common) -> Result<Self, Failure> {
+        if common.set.iter().any(|set| set == "help") {
+            return Err(Failure::Usage(format!("settings:\n{}", help())));
+        }
+        let dns = addresses(&common.dns)?;
+        let mut settings = Settings {
+            cluster: common.cluster.clone(),
+            log: common.log,
+            server: server::Config {
+                dns_nodes: dns.clone(),
+                ..server::Config::default()
+            },
+            client: client::Config {
+                dns_nodes: dns,
+                ..client::Config::default()
+            },
+            connections_max: connections(),
+            readers: 2,
+            cache_dir: cache_dir(common),
+            insecure: common.insecure,
+            key: common.key.clone(),
+            key_file: common.key_file.clone().or_else(default_key_file),
+        };
+        for set in &common.set {
+            settings.set(set)?;
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The same cluster with other DNS nodes.
+    pub(crate) fn with_dns(&self, dns: Vec<Address>) -> (server::Config, client::Config) {
+        let mut server = self.server.clone();
+        let mut client = self.client.clone();
+        server.dns_nodes.clone_from(&dns);
+        client.dns_nodes = dns;
+        (server, client)
+    }
+
+    /// The key a node or a client speaks under.
+    pub(crate) fn security(&self) -> Result<Security, Failure> {
+        self.security_with(key::load)
+    }
+
+    /// The same, where a missing key file is made.
+    pub(crate) fn security_or_make(&self) -> Result<Security, Failure> {
+        self.security_with(key::load_or_make)
+    }
+
+    /// The file the key is read from, if it comes from a file.
+    pub(crate) fn key_file(&self) -> Option<&PathBuf> {
+        let from_file = self.key.is_none() && !self.insecure;
+        self.key_file.as_ref().filter(|_| from_file)
+    }
+
+    fn security_with(
+        &self,
+        load: impl FnOnce(&std::path::Path) -> Result<Key, Failure>,
+    ) -> Result<Security, Failure> {
+        let cluster = |_| Failure::Usage("--cluster: a cluster name is at most 32 bytes".into());
+        if self.insecure {
+            return Security::insecure(&self.cluster).map_err(cluster);
+        }
+        let key = match (&self.key, &self.key_file) {
+            (Some(digits), _) => key::parse(digits).ok_or_else(|| {
+                Failure::Usage("DISPOTIFY_KEY: it is not 64 hexadecimal digits".into())
+            })?,
+            (None, Some(file)) => load(file)?,
+            (None, None) => {
+                let cure = "give --key-file, or set HOME or XDG_CONFIG_HOME";
+                return Err(Failure::Usage(format!("no key: {cure}")));
+            }
+        };
+        Security::keyed(key, &self.cluster).map_err(cluster)
+    }
+
+    fn set(&mut self, set: &str) -> Result<(), Failure> {
+        let usage = |why: String| Failure::Usage(format!("--set {set}: {why}"));
+        let (name, value) = set
+            .split_once('=')
+            .ok_or_else(|| usage("write name=value".into()))?;
+        let (_, _, apply) = SETTINGS
+            .iter()
+            .find(|(known, ..)| *known == name.trim())
+            .ok_or_else(|| usage("no such setting (see --set help)".into()))?;
+        apply(self, value.trim()).map_err(usage)
+    }
+
+    /// Relations between settings.
+    fn check(&self) -> Result<(), Failure> {
+        let usage = |why: &str| Err(Failure::Usage(format!("--set: {why}")));
+        let router = &self.server.router;
+        if self.server.data.announce_every * 2 > router.suspect_after {
+            return usage("router.suspect must be at least twice data.announce");
+        }
+        if router.suspect_after > router.dead_after {
+            return usage("router.dead must not be below router.suspect");
+        }
+        if self.server.dns.record_ttl < Duration::from_secs(1) {
+            return usage("dns.ttl must be at least 1s");
+        }
+        Ok(())
+    }
+}
+
+type Apply = fn(&mut Settings, &str) -> Result<(), String>;
+
+/// Every setting: its name, what it means and its default, how it is applied.
+const SETTINGS: [(&str, &str, Apply); 11] = [
+    (
+        "dns.ttl",
+        "longest life of a record without renewal [30s]",
+        |s, v| assign(&mut s.server.dns.record_ttl, duration(v)),
+    ),
+    (
+        "dns.share",
+        "between exchanges of DNS nodes [5s]",
+        |s, v| assign(&mut s.server.dns.share_every, duration(v)),
+    ),
+    (
+        "dns.confirm",
+        "how long a silent server is waited for [1s]",
+        |s, v| assign(&mut s.server.dns.confirm_patience, duration(v)),
+    ),
+    (
+        "resolve.refresh",
+        "how often servers look names up [5s]",
+        |s, v| assign(&mut s.server.refresh, duration(v)),
+    ),
+    (
+        "data.announce",
+        "how often data nodes report to routers [2s]",
+        |s, v| assign(&mut s.server.data.announce_every, duration(v)),
+    ),
+    (
+        "data.upload",
+        "when an abandoned upload is forgotten [86400s]",
+        |s, v| assign(&mut s.server.data.upload_untouched, duration(v)),
+    ),
+    (
+        "router.suspect",
+        "silence that makes a data node suspected [6s]",
+        |s, v| assign(&mut s.server.router.suspect_after, duration(v)),
+    ),
+    (
+        "router.dead",
+        "silence that makes a data node dead [15s]",
+        |s, v| assign(&mut s.server.router.dead_after, duration(v)),
+    ),
+    (
+        "client.hedge",
+        "when a late first fragment is asked for twice [150ms]",
+        |s, v| assign(&mut s.client.hedge_after, duration(v)),
+    ),
+    ("cache.bytes", "how much the cache holds [1GB]", |s, v| {
+        assign(&mut s.client.cache_bytes, size(v))
+    }),
+    (
+        "net.connections",
+        "connections of a process at once",
+        |s, v| assign(&mut s.connections_max, number(v)),
+    ),
+];
+
+fn assign<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
+    *place = value?;
+    Ok(())
+}
+
+fn help() -> String {
+    let line = |(name, meaning, _): &(&str, &str, Apply)| format!("  {name:16} {meaning}");
+    let lines: Vec<String> = SETTINGS.iter().map(line).collect();
+    lines.join("\n")
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    text.split_at(digits)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a duration is 250ms, 3s or 5m".to_owned();
+    let (digits, unit) = split_unit(text);
+    let value: u64 = digits.parse().map_err(|_| wrong())?;
+    let millis = match unit {
+        "ms" => Some(value),
+        "s" => value.checked_mul(1000),
+        "m" => value.checked_mul(60_000),
+        _ => None,
+    };
+    let fits = millis.filter(|ms| (1..=30 * 86_400_000).contains(ms));
+    fits.map(Duration::from_millis).ok_or_else(wrong)
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || "a size is 500kB, 200MB or 1GB".to_owned();
+    let (digits, unit) = split_unit(text);
+    let value: u64 = digits.parse().map_err(|_| wrong())?;
+    let factor = match unit {
+        "" | "B" => 1,
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return Err(wrong()),
+    };
+    value.checked_mul(factor).ok_or_else(wrong)
+}
+
+fn number(text: &str) -> Result<usize, String> {
+    (text.parse().ok().filter(|n| (8..=100_000).contains(n)))
+        .ok_or_else(|| "a number from 8 to 100000".to_owned())
+}
+
+/// Connections that fit the process's limit of open files, with room for its own files.
+fn connections() -> usize {
+    let limit = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limit
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+    let files: usize = soft.unwrap_or(256);
+    files.saturating_sub(48).clamp(8, 1000)
+}
+
+/// Reads `ADDR` or `ADDR:PORT`.
+fn addresses(texts: &[String]) -> Result<Vec<Address>, Failure> {
+    let parse = |text: &String| {
+        let text = text.trim();
+        let whole = text.parse::<SocketAddr>();
+        let bare = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT));
+        whole.or(bare).map(Address).map_err(|_| {
+            Failure::Usage(format!(
+                "--dns {text}: write an IP address, with :PORT if it is not {PORT}"
+            ))
+        })
+    };
+    let texts = texts.iter().filter(|text| !text.trim().is_empty());
+    texts.map(parse).collect()
+}
+
+fn cache_dir(common: &Common) -> Option<PathBuf> {
+    let given = common.cache_dir.clone();
+    given.or_else(|| folder("XDG_CACHE_HOME", ".cache"))
+}
+
+fn default_key_file() -> Option<PathBuf> {
+    folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("key"))
+}
+
+/// Where data directories live by default.
+pub(crate) fn data_dir(name: &str) -> Result<PathBuf, Failure> {
+    folder("XDG_DATA_HOME", ".local/share")
+        .map(|folder| folder.join(name))
+        .ok_or_else(|| Failure::Usage("no data directory: give --data-dir, or set HOME".into()))
+}
+
+fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let given = env::var_os(variable).map(PathBuf::from).filter(absolute);
+    let home = || Some(PathBuf::from(env::var_os("HOME")?).join(below_home));
+    given.or_else(home).map(|base| base.join("dispotify"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_take_the_port_of_nodes() {
+        let texts = ["127.0.0.11", "127.0.0.12:80", "::1"].map(String::from);
+        let read = addresses(&texts).expect("three addresses");
+        let shown: Vec<String> = read.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["127.0.0.11:7700", "127.0.0.12:80", "[::1]:7700"]);
+        assert!(addresses(&["localhost".into()]).is_err());
+    }
+
+    #[test]
+    fn durations_and_sizes_need_their_units() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert!(duration("5").is_err() && duration("0s").is_err() && duration("s").is_err());
+        assert_eq!(size("200MB"), Ok(200_000_000));
+        assert!(size("2PB").is_err() && size("99999999999999999999").is_err());
+    }
+}

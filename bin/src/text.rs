@@ -1,0 +1,139 @@
+//! Numbers and words for people.
+
+use std::fmt::Display;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+
+/// Longest tag shown in a table, in characters.
+const CELL_CHARS_MAX: usize = 40;
+
+/// A length as `3:05` or `1:02:03`.
+pub(crate) fn length(ms: u32) -> String {
+    let seconds = (u64::from(ms) + 500) / 1000;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        return format!("{hours}:{minutes:02}:{seconds:02}");
+    }
+    format!("{minutes}:{seconds:02}")
+}
+
+/// Bytes with a unit, three digits.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if value < 999.5 {
+            let digits = usize::from(value < 9.95 && unit != "B");
+            return format!("{value:.digits$} {unit}");
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} TB")
+}
+
+/// A moment as people type it, `M:SS`, `H:M:SS` or seconds, in milliseconds.
+pub(crate) fn parse_moment(text: &str) -> Result<u32, String> {
+    let wrong = || format!("{text:?} is no moment: write 90, 1:30 or 1:02:03");
+    let mut seconds: u64 = 0;
+    let parts: Vec<&str> = text.split(':').collect();
+    if parts.len() > 3 {
+        return Err(wrong());
+    }
+    for (place, part) in parts.iter().enumerate() {
+        let digits =
+            !part.is_empty() && part.len() <= 6 && part.bytes().all(|b| b.is_ascii_digit());
+        let value: u64 = part.parse().ok().filter(|_| digits).ok_or_else(wrong)?;
+        if place > 0 && value > 59 {
+            return Err(wrong());
+        }
+        seconds = seconds * 60 + value;
+    }
+    u32::try_from(seconds * 1000).map_err(|_| wrong())
+}
+
+/// A tag in a table: one line, no control characters, not too long.
+pub(crate) fn cell(tag: &str) -> String {
+    let shown: Vec<char> = tag.chars().filter(|c| !c.is_control()).collect();
+    if shown.len() <= CELL_CHARS_MAX {
+        return shown.into_iter().collect();
+    }
+    let cut = shown.into_iter().take(CELL_CHARS_MAX - 1);
+    cut.chain(['…']).collect()
+}
+
+/// A table without lines, its numbers to the right.
+pub(crate) fn table(header: &[&str], numbers: &[usize]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(header);
+    for column in numbers {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+/// `1 song`, `2 songs`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// A file name from tags: nothing a shell or another system trips over, at most 200 bytes.
+pub(crate) fn file_name(artist: &str, title: &str, suffix: impl Display) -> String {
+    let name = if artist.is_empty() {
+        title.to_owned()
+    } else {
+        format!("{artist} - {title}")
+    };
+    let safe = |c: char| !c.is_control() && !r#"/\:*?"<>|"#.contains(c);
+    let kept: String = (name.chars().map(|c| if safe(c) { c } else { '_' })).collect();
+    let trimmed = kept.trim().trim_matches('.');
+    let stem = &trimmed[..trimmed.floor_char_boundary(200)];
+    let stem = if stem.is_empty() { "song" } else { stem };
+    format!("{stem}.{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_and_sizes_read_well() {
+        assert_eq!(length(185_400), "3:05");
+        assert_eq!(length(3_723_000), "1:02:03");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(1_000), "1.0 kB");
+        assert_eq!(bytes(240_000), "240 kB");
+        assert_eq!(bytes(9_960_000), "10 MB");
+        assert_eq!(bytes(2_340_000_000), "2.3 GB");
+    }
+
+    #[test]
+    fn moments_are_read_as_people_type_them() {
+        assert_eq!(parse_moment("90"), Ok(90_000));
+        assert_eq!(parse_moment("1:30"), Ok(90_000));
+        assert_eq!(parse_moment("1:02:03"), Ok(3_723_000));
+        for wrong in ["", ":", "1:60", "1:2:3:4", "-1", "x", "+5"] {
+            assert!(parse_moment(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// A title cannot climb out of the folder or hide the file.
+    #[test]
+    fn file_names_stay_in_their_folder() {
+        assert_eq!(file_name("AC/DC", "T.N.T.", "mp3"), "AC_DC - T.N.T.mp3");
+        assert_eq!(
+            file_name("", "../../etc/passwd", "wav"),
+            "_.._etc_passwd.wav"
+        );
+        assert_eq!(file_name("", "...", "wav"), "song.wav");
+        assert!(file_name("", &"é".repeat(300), "wav").len() <= 204);
+    }
+
+    #[test]
+    fn a_cell_is_one_line() {
+        assert_eq!(cell("a\nb\u{1b}[31m"), "ab[31m");
+        assert_eq!(cell(&"x".repeat(50)).chars().count(), 40);
+    }
+}
