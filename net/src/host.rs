@@ -19,7 +19,7 @@ use crate::dial::Listener;
 use crate::pool::{Pool, Worker};
 
 /// Commands that may wait for the loop: far more than a user gives.
-const COMMANDS_QUEUED_MAX: usize = 4096;
+const COMMANDS_QUEUED_MAX: usize = 1024;
 
 /// A node and all it needs.
 pub struct Host {
@@ -43,7 +43,7 @@ pub struct Host {
 /// Gives a hosted node commands, from any thread.
 #[derive(Clone, Debug)]
 pub struct HostHandle {
-    commands: Sender<Command>,
+    commands: Sender<Box<Command>>,
     bell: Arc<Bell>,
 }
 
@@ -52,7 +52,7 @@ pub struct HostHandle {
 pub enum Gone {
     /// The loop has ended.
     Ended,
-    /// Thousands of commands wait already.
+    /// A thousand commands wait already.
     Busy,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Hosted {
     pub(crate) knocked: bool,
     pub(crate) bind_from: Option<IpAddr>,
     pub(crate) pool: Pool,
-    pub(crate) commands: Receiver<Command>,
+    pub(crate) commands: Receiver<Box<Command>>,
     pub(crate) tell: Box<dyn FnMut(Notice) + Send>,
     pub(crate) stopped: bool,
     pub(crate) peers: BTreeMap<Peer, PeerState>,
@@ -118,7 +118,7 @@ impl HostHandle {
     /// Hands a command to the node. Never waits.
     pub fn command(&self, command: Command) -> Result<(), Gone> {
         self.commands
-            .try_send(command)
+            .try_send(Box::new(command))
             .map_err(|error| match error {
                 TrySendError::Full(_) => Gone::Busy,
                 TrySendError::Disconnected(_) => Gone::Ended,

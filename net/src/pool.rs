@@ -30,14 +30,18 @@ pub trait Worker: Send {
     fn run(&mut self, job: Job) -> JobReply;
 }
 
+// Queues have all their room from the start: boxes keep an idle host at some kilobytes.
+type Waiting = (JobId, Box<Job>);
+type Replied = (JobId, Box<JobReply>);
+
 /// A finished job.
 pub(crate) type Finished = (JobId, JobReply);
 
 /// The threads of one host.
 pub(crate) struct Pool {
-    write: Option<Sender<(JobId, Job)>>,
-    read: Option<Sender<(JobId, Job)>>,
-    finished: Receiver<Finished>,
+    write: Option<Sender<Waiting>>,
+    read: Option<Sender<Waiting>>,
+    finished: Receiver<Replied>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -64,9 +68,9 @@ impl Pool {
         &mut self,
         name: &str,
         workers: Vec<Box<dyn Worker>>,
-        done: &Sender<Finished>,
+        done: &Sender<Replied>,
         bell: &Arc<Bell>,
-    ) -> io::Result<Option<Sender<(JobId, Job)>>> {
+    ) -> io::Result<Option<Sender<Waiting>>> {
         if workers.is_empty() {
             return Ok(None);
         }
@@ -91,17 +95,19 @@ impl Pool {
         let Some(lane) = lane else {
             return Err(JobFault::Broken("this node has no disk".to_owned()));
         };
-        lane.try_send((job, work)).map_err(|error| match error {
-            TrySendError::Full(_) => JobFault::Busy,
-            TrySendError::Disconnected(_) => {
-                JobFault::Broken("the handler threads are gone".to_owned())
-            }
-        })
+        lane.try_send((job, Box::new(work)))
+            .map_err(|error| match error {
+                TrySendError::Full(_) => JobFault::Busy,
+                TrySendError::Disconnected(_) => {
+                    JobFault::Broken("the handler threads are gone".to_owned())
+                }
+            })
     }
 
     /// The next finished job.
     pub(crate) fn finished(&self) -> Option<Finished> {
-        self.finished.try_recv().ok()
+        let (job, reply) = self.finished.try_recv().ok()?;
+        Some((job, *reply))
     }
 }
 
@@ -122,12 +128,12 @@ impl Drop for Pool {
 
 fn work(
     mut worker: Box<dyn Worker>,
-    queue: &Receiver<(JobId, Job)>,
-    done: &Sender<Finished>,
+    queue: &Receiver<Waiting>,
+    done: &Sender<Replied>,
     bell: &Bell,
 ) {
     for (id, job) in queue {
-        let reply = run_caught(worker.as_mut(), job);
+        let reply = Box::new(run_caught(worker.as_mut(), *job));
         if done.send((id, reply)).is_err() {
             return;
         }
@@ -197,11 +203,10 @@ mod tests {
     }
 
     fn next(poll: &mut Poll, pool: &Pool) -> Finished {
-        pool.finished
-            .recv_timeout(Duration::from_secs(10))
-            .unwrap_or_else(|_| {
-                let _ = poll.poll(&mut Events::with_capacity(4), Some(Duration::ZERO));
-                panic!("no reply");
-            })
+        let Ok((job, reply)) = pool.finished.recv_timeout(Duration::from_secs(10)) else {
+            let _ = poll.poll(&mut Events::with_capacity(4), Some(Duration::ZERO));
+            panic!("no reply");
+        };
+        (job, *reply)
     }
 }

@@ -15,7 +15,7 @@ use super::{BELL, Fired, Reactor, why_not_connected};
 use crate::conn::{Conn, ReadEnd, Side};
 use crate::conns::ConnId;
 use crate::dial;
-use crate::wire::link::{Link, LinkEvent};
+use crate::wire::link::{HANDSHAKE_TIMEOUT, Link, LinkEvent};
 
 /// Newcomers taken in per turn and listener.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -26,6 +26,12 @@ const COMMANDS_PER_TURN: usize = 256;
 /// How long newcomers wait when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long newcomers wait while fresh handshakes take all the room.
+const CROWDED_PAUSE: Duration = Duration::from_millis(10);
+
+/// An honest handshake is done within this time, even on a small machine that is busy.
+const HANDSHAKE_FRESH: Duration = Duration::from_millis(500);
+
 impl Reactor {
     /// Fetches what users want.
     pub(super) fn collect_commands(&mut self) {
@@ -34,7 +40,7 @@ impl Reactor {
             let commands = host.commands.try_iter().take(COMMANDS_PER_TURN);
             let before = self.pending.len();
             self.pending
-                .extend(commands.map(|c| (number, Event::User(c))));
+                .extend(commands.map(|c| (number, Event::User(*c))));
             more |= self.pending.len() - before == COMMANDS_PER_TURN;
         }
         if more {
@@ -148,6 +154,10 @@ impl Reactor {
     }
 
     fn accept_one(&mut self, host: usize) {
+        if self.is_crowded() {
+            self.accept_again_at = Some(self.now + CROWDED_PAUSE);
+            return;
+        }
         let hosted = &mut self.hosts[host];
         let Some(listener) = &hosted.listener else {
             hosted.knocked = false;
@@ -163,6 +173,15 @@ impl Reactor {
                 self.accept_again_at = Some(self.now + ACCEPT_PAUSE);
             }
         }
+    }
+
+    /// Whether as many handshakes are under way as may be, and all of them are fresh: a herd of
+    /// honest nodes waits its turn in the kernel's queue instead of pushing each other out.
+    fn is_crowded(&self) -> bool {
+        let (unfinished, oldest) = self.conns.unfinished();
+        let ends = oldest.and_then(|id| self.conns.get(id)?.link.deadline());
+        let fresh = ends.is_some_and(|at| at > self.now + (HANDSHAKE_TIMEOUT - HANDSHAKE_FRESH));
+        unfinished >= self.settings.handshakes_max && fresh
     }
 
     fn welcome(&mut self, host: usize, stream: TcpStream, from: SocketAddr) {

@@ -103,7 +103,7 @@ fn more_strangers_than_allowed_make_room_for_each_other() {
         ..Settings::default()
     };
     let server = Toy::server(1).settings(settings).start();
-    let strangers: Vec<TcpStream> = (0..32)
+    let strangers: Vec<TcpStream> = (0..8)
         .map(|_| TcpStream::connect(server.address().0).unwrap())
         .collect();
     let client = Toy::client(2).start();
