@@ -55,9 +55,15 @@ impl Sources {
 
 /// Reads a file through: where to cut it, its tags, its hashes.
 pub fn scan(path: &Path) -> Result<Manifest, JobFault> {
+    scan_while(path, || ())
+}
+
+/// Scans; `meanwhile` happens between the cutting and the hashing.
+fn scan_while(path: &Path, meanwhile: impl FnOnce()) -> Result<Manifest, JobFault> {
     let (mut file, before) = open(path).map_err(|e| broken(path, &e))?;
     let cutting = audio::cut(&mut file, before.len()).map_err(|e| broken(path, &e))?;
     let tags = tags::read(&mut file, cutting.format);
+    meanwhile();
     let hashed = hash(&mut file, &cutting).map_err(|e| broken(path, &e))?;
     let after = fs::metadata(path).map_err(|e| broken(path, &e))?;
     let Some((hash, fragments)) = hashed.filter(|_| is_same(&before, &after)) else {

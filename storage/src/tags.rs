@@ -11,7 +11,7 @@ use lofty::config::ParseOptions;
 use lofty::file::{FileType, TaggedFile, TaggedFileExt};
 use lofty::picture::PictureType;
 use lofty::probe::Probe;
-use lofty::tag::{Accessor, ItemKey, Tag};
+use lofty::tag::{ItemKey, Tag};
 
 use roles::contract::limits::TAG_BYTES_MAX;
 use roles::contract::song::Format;
@@ -57,8 +57,8 @@ pub fn read(source: &mut (impl Read + Seek), format: Format) -> Tags {
         album: text(&file, ItemKey::AlbumTitle),
         genre: text(&file, ItemKey::Genre),
         year: year(&file),
-        disc: number(&file, Accessor::disk),
-        track: number(&file, Accessor::track),
+        disc: number(&file, ItemKey::DiscNumber),
+        track: number(&file, ItemKey::TrackNumber),
         picture: front_cover(&file).is_some(),
     }
 }
@@ -113,9 +113,15 @@ fn text(file: &TaggedFile, key: ItemKey) -> String {
     found.unwrap_or_default()
 }
 
-fn number(file: &TaggedFile, field: fn(&Tag) -> Option<u32>) -> u16 {
-    let found = tags(file).find_map(field);
-    found.and_then(|n| u16::try_from(n).ok()).unwrap_or(0)
+fn number(file: &TaggedFile, key: ItemKey) -> u16 {
+    let numbers = |tag| Tag::get_string(tag, key).and_then(leading_number);
+    tags(file).find_map(numbers).unwrap_or(0)
+}
+
+/// The 3 of "3/12", as some formats keep it.
+fn leading_number(text: &str) -> Option<u16> {
+    let mut numbers = text.trim().split(|c: char| !c.is_ascii_digit());
+    numbers.next()?.parse().ok()
 }
 
 fn year(file: &TaggedFile) -> u16 {

@@ -136,6 +136,17 @@ fn mp3_tags_lie_apart_from_the_sound() {
     );
 }
 
+/// A tag that repeats its header at its end is ten bytes longer than it says.
+#[test]
+fn a_tag_may_have_a_footer() {
+    let mut tag = id3v2(300);
+    tag[5] = 0x10;
+    tag.extend(b"3DI\x04\0\x10\0\0\x02\x2c");
+    let (file, frames) = flac(3, false);
+    let cutting = cut_bytes(&[tag, file].concat());
+    assert_eq!(shape(&cutting)[1], (320 + frames[0], 0, Part::Audio));
+}
+
 /// A cover above a million bytes takes several fragments; the sound begins in the one after.
 #[test]
 fn a_large_cover_is_several_head_fragments() {
@@ -206,6 +217,17 @@ fn flac_is_cut_at_frames() {
         assert_eq!(prefix[21] & 15, 0);
         assert_eq!(prefix[22..], [0; 20]);
     }
+}
+
+/// Of a recording of days that was broken off, the header says no more than of any other.
+#[test]
+fn a_flac_prefix_forgets_how_long_the_song_is() {
+    let (mut file, _) = flac(3, false);
+    file[8 + 13] |= 5;
+    let DecoderPrefix::Bytes(prefix) = cut_bytes(&file).prefix else {
+        panic!("a prefix of bytes");
+    };
+    assert_eq!(prefix[8 + 13], file[8 + 13] & 0xf0);
 }
 
 /// What looks like a header in the sound, even with the right checksum, has not the next number.

@@ -123,6 +123,38 @@ fn the_size_is_what_is_there() {
     assert_eq!(size, 900u64.to_le_bytes());
 }
 
+/// A song of which only a part had to go is still the next to go on with.
+#[test]
+fn a_song_that_has_shrunk_is_as_old_as_before() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 10_000);
+    for (n, index) in [(1, 0), (1, 1), (1, 2), (2, 0)] {
+        keep(&cache, n, index, 2_400);
+    }
+    age(&cache, 1, 1_000);
+    age(&cache, 2, 500);
+    keep(&cache, 3, 0, 2_400);
+    keep(&cache, 3, 1, 2_400);
+    assert!(cache.song_dir(id(1)).join("2").exists());
+    keep(&cache, 3, 2, 1_000);
+    assert!(!cache.song_dir(id(1)).exists());
+    assert!(has(&cache, 2, 0, 2_400) && has(&cache, 3, 2, 1_000));
+}
+
+/// What an earlier process has left uncounted when it died is counted by the next.
+#[test]
+fn a_size_that_is_wrong_is_set_right() {
+    let dir = TempDir::new();
+    keep(&open(&dir, 10_000), 1, 0, 6_000);
+    for wrong in [&0u64.to_le_bytes()[..], b"", b"?"] {
+        fs::write(dir.path().join("size"), wrong).expect("writable");
+        for n in [2, 1] {
+            keep(&open(&dir, 10_000), n, 0, 6_000);
+            assert_eq!(on_disk(&dir.path().join("songs")), 6_000);
+        }
+    }
+}
+
 /// A reader does not care whether the disk takes what it has heard.
 #[test]
 fn an_unwritable_cache_is_no_error() {

@@ -149,6 +149,29 @@ fn what_cannot_be_imported_is_named() {
     assert_eq!(why(scan(&empty)), expected);
 }
 
+/// A file that grows, shrinks, or is written over while it is read is not imported.
+#[test]
+fn a_file_that_changes_meanwhile_is_refused() {
+    let dir = TempDir::new();
+    let path = dir.path().join("x.wav");
+    let expected = format!("read {}: it changed while it was read", path.display());
+    let later = || {
+        let when = std::time::SystemTime::now() + std::time::Duration::from_secs(9);
+        let file = File::options().write(true).open(&path).expect("written");
+        file.set_modified(when).expect("our own");
+    };
+    let changes: [&dyn Fn(); 4] = [
+        &|| fs::write(&path, wave(b"more\0\0\0\0")).expect("writable"),
+        &|| fs::write(&path, b"less").expect("writable"),
+        &|| fs::rename(write(&dir, "y", &[1; 99]), &path).expect("writable"),
+        &later,
+    ];
+    for change in changes {
+        write(&dir, "x.wav", &wave(b""));
+        assert_eq!(why(scan_while(&path, change)), expected);
+    }
+}
+
 /// What was announced under a hash is what is sent, or nothing.
 #[test]
 fn a_file_that_changed_is_not_sent() {

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use super::chance::{Dice, damage};
 use super::streams::wav;
 use super::*;
+use crate::tags;
 use crate::testing::TempDir;
 
 /// Whether real files can be made here; says so if not.
@@ -217,6 +218,58 @@ fn other_codecs_are_opaque() {
         ("adpcm.wav", "-c:a adpcm_ms"),
     ] {
         expect_opaque(&encode(dir.path(), name, "3", options));
+    }
+}
+
+/// Words are read in every format, and a cover is found in the head alone.
+#[test]
+fn tags_of_real_files_are_read() {
+    if !ffmpeg_is_here() {
+        return;
+    }
+    let dir = TempDir::new();
+    let cover = dir.path().join("cover.png");
+    let cover = cover.to_str().expect("a name of our own making");
+    let image = ["-f", "lavfi", "-i", "testsrc2=s=600x600", "-frames:v", "1"];
+    ffmpeg(&[&image[..], &[cover]].concat());
+    let words = "-metadata title=T\u{e9}\u{1f3b5} -metadata artist=A -metadata album=B \
+                 -metadata genre=Jazz -metadata date=1959 -metadata track=3/9";
+    let with_cover = format!("-i {cover} -map 0:a -map 1:v -c:v copy -disposition:v attached_pic");
+    for (name, options, format, has_cover) in [
+        ("a.mp3", "-b:a 96k -id3v2_version 3", Format::Mp3, true),
+        ("a.flac", "-c:a flac", Format::Flac, true),
+        ("a.m4a", "-c:a aac -movflags +faststart", Format::M4a, true),
+        ("a.ogg", "-c:a libvorbis", Format::Vorbis, false),
+        ("a.opus", "-c:a libopus", Format::Opus, false),
+        ("a.wav", "-c:a pcm_s16le", Format::Wav, false),
+        (
+            "a.aiff",
+            "-c:a pcm_s16be -write_id3v2 1",
+            Format::Opaque,
+            false,
+        ),
+    ] {
+        let picture = if has_cover { with_cover.as_str() } else { "" };
+        let options = format!("{picture} {options} {words}");
+        let file = encode(dir.path(), name, "2", &options);
+        let cutting = cut_bytes(&file);
+        assert_eq!(cutting.format, format, "{name}");
+        let tags = tags::read(&mut Cursor::new(&file), format);
+        let found = (
+            tags.title.as_str(),
+            tags.artist.as_str(),
+            tags.album.as_str(),
+        );
+        assert_eq!(found, ("T\u{e9}\u{1f3b5}", "A", "B"), "{name}");
+        assert_eq!((tags.genre.as_str(), tags.year), ("Jazz", 1959), "{name}");
+        assert_eq!((tags.track, tags.picture), (3, has_cover), "{name}");
+        if has_cover {
+            let heads = of_part(&cutting, Part::Head).flat_map(|cut| slice(&file, cut));
+            let head: Vec<u8> = heads.copied().collect();
+            let found = tags::picture(&mut Cursor::new(head), format);
+            let found = found.map(|picture| picture.bytes);
+            assert_eq!(found, fs::read(cover).ok(), "{name}");
+        }
     }
 }
 
