@@ -1,0 +1,312 @@
+//! A cluster of real processes in a folder of its own: nothing outlives the test.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest wait for anything that a healthy machine does in a second.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary under test, built once per run; its path comes from cargo itself.
+pub(super) fn dispotify() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--package", "dispotify", "--message-format=json"]);
+        let output = cargo.output().expect("cargo runs");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "cargo build: {log}");
+        let lines = output.stdout.split(|byte| *byte == b'\n');
+        let messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+        let binary = |message: Value| message["executable"].as_str().map(PathBuf::from);
+        let found = messages.filter_map(binary).next_back();
+        found.expect("cargo names the executable it built")
+    })
+}
+
+/// A folder, a key, and the processes that share them.
+pub(super) struct Lab {
+    pub(super) dir: PathBuf,
+    dns: Vec<String>,
+}
+
+/// A server process; killed when dropped.
+pub(super) struct Server {
+    child: Child,
+    pub(super) role: String,
+    pub(super) address: String,
+}
+
+impl Lab {
+    /// An empty folder with a key in it.
+    pub(super) fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let unique = format!("dispotify-{name}-{}-{number}", std::process::id());
+        let dir = std::env::temp_dir().join(unique);
+        fs::create_dir_all(&dir).expect("a folder for the test");
+        write_key(&dir.join("key"), "5e");
+        Lab { dir, dns: vec![] }
+    }
+
+    /// One DNS node, then routers and data nodes, each ready.
+    pub(super) fn cluster(&mut self, routers: usize, data: usize) -> (Vec<Server>, Vec<Server>) {
+        let dns = self.start("dns", "dns", &[]);
+        self.dns.push(dns.address.clone());
+        let mut names = vec![dns];
+        let start = |role, n| self.start(role, &format!("{role}{n}"), &[]);
+        names.extend((0..routers).map(|n| start("router", n)));
+        let data: Vec<Server> = (0..data).map(|n| start("data", n)).collect();
+        self.await_status("everyone is known", |status| {
+            let nodes = status["nodes"].as_array().map_or(0, Vec::len);
+            nodes == names.len() + data.len()
+        });
+        (names, data)
+    }
+
+    /// Starts `dispotify node` in a folder of this name, and waits until it is ready.
+    pub(super) fn start(&self, role: &str, name: &str, more: &[&str]) -> Server {
+        let mut command = self.node(role, name, "0");
+        command.args(more);
+        self.spawn(command)
+    }
+
+    /// Starts a node again, at the address it had.
+    pub(super) fn restart(&self, server: &Server, name: &str) -> Server {
+        let (_, port) = server.address.rsplit_once(':').expect("an address");
+        self.spawn(self.node(&server.role, name, port))
+    }
+
+    pub(super) fn node(&self, role: &str, name: &str, port: &str) -> Command {
+        let mut command = self.command(&["node", role, "--host", "127.0.0.1", "--port", port]);
+        command.arg("--data-dir").arg(self.dir.join(name));
+        // Nodes that start one after the other are to know each other soon.
+        command.args(["--set", "resolve.refresh=500ms"]);
+        command
+    }
+
+    /// Starts a server, and waits for the line that says it is ready.
+    pub(super) fn spawn(&self, mut command: Command) -> Server {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(self.log())
+            .spawn()
+            .expect("the binary starts");
+        let out = child.stdout.take().expect("it is piped");
+        let ready = within(PATIENCE, move || first_ready(out));
+        let Some((role, address)) = ready.flatten() else {
+            let _ = child.kill();
+            panic!("no ready line: {}", self.read_log());
+        };
+        Server {
+            child,
+            role,
+            address,
+        }
+    }
+
+    fn log(&self) -> fs::File {
+        let path = self.dir.join("log");
+        let options = fs::OpenOptions::new().create(true).append(true).open(path);
+        options.expect("a log for the test")
+    }
+
+    pub(super) fn read_log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// A command line under this lab's key, DNS and folders.
+    pub(super) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(dispotify());
+        self.dress(&mut command);
+        command.args(words);
+        command
+    }
+
+    pub(super) fn dress(&self, command: &mut Command) {
+        command
+            .env_remove("DISPOTIFY_KEY")
+            .env_remove("DISPOTIFY_LOG")
+            .env("HOME", &self.dir)
+            .env("XDG_DATA_HOME", self.dir.join("share"))
+            .env("XDG_CONFIG_HOME", self.dir.join("config"))
+            .env("XDG_CACHE_HOME", self.dir.join("cache"))
+            .env("DISPOTIFY_DNS", self.dns.join(","))
+            .stdin(Stdio::null());
+        if self.dir.join("key").exists() {
+            command.arg("--key-file").arg(self.dir.join("key"));
+        }
+    }
+
+    /// The DNS nodes that commands are told of.
+    pub(super) fn use_dns(&mut self, address: &str) {
+        self.dns = vec![address.to_owned()];
+    }
+
+    /// Runs a command to its end.
+    pub(super) fn run(&self, words: &[&str]) -> Output {
+        let output = self.command(words).output();
+        output.expect("the binary runs")
+    }
+
+    /// Runs a command that must succeed; gives its output.
+    pub(super) fn ok(&self, words: &[&str]) -> Vec<u8> {
+        let output = self.run(words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.success(),
+            "{words:?} {:?}: {said}\n{}",
+            output.status,
+            self.read_log()
+        );
+        output.stdout
+    }
+
+    /// Runs a command that must fail with this exit code; gives the one line it says.
+    pub(super) fn fails(&self, words: &[&str], code: i32) -> String {
+        failure(self.run(words), code)
+    }
+
+    /// The JSON lines of a command.
+    pub(super) fn json(&self, words: &[&str]) -> Vec<Value> {
+        let out = self.ok(&[words, &["--json"]].concat());
+        let lines = out.split(|byte| *byte == b'\n').filter(|l| !l.is_empty());
+        let parse = |line| serde_json::from_slice(line).expect("a line of JSON");
+        lines.map(parse).collect()
+    }
+
+    /// The id under which a title is listed.
+    pub(super) fn id_of(&self, title: &str) -> String {
+        let songs = self.json(&["ls"]);
+        let song = songs.iter().find(|song| song["title"] == title);
+        let song = song.unwrap_or_else(|| panic!("{title} is not among {songs:?}"));
+        song["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Asks again and again until the status is as wished.
+    pub(super) fn await_status(&self, wish: &str, good: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        let mut last = Value::Null;
+        while begun.elapsed() < PATIENCE {
+            let output = self.run(&["status", "--json"]);
+            if let Ok(status) = serde_json::from_slice(&output.stdout) {
+                if good(&status) {
+                    return status;
+                }
+                last = status;
+            }
+        }
+        panic!("not within {PATIENCE:?}: {wish}; {last}\n{}", self.read_log());
+    }
+
+    /// Waits until every song has all its copies.
+    pub(super) fn await_copies(&self, songs: u64) {
+        self.await_status("every copy is in place", |status| {
+            status["songs"] == songs && status["copies_missing"] == 0
+        });
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Server {
+    /// As if the power had gone.
+    pub(super) fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it was our child");
+    }
+
+    /// Sends a signal by name: `STOP`, `CONT`, `TERM`.
+    pub(super) fn signal(&self, name: &str) {
+        let mut kill = Command::new("kill");
+        kill.arg(format!("-{name}")).arg(self.child.id().to_string());
+        assert!(kill.status().expect("kill runs").success());
+    }
+
+    /// Waits for its end.
+    pub(super) fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().expect("it was our child")
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Files and sockets it holds open.
+    pub(super) fn descriptors(&self) -> usize {
+        let dir = fs::read_dir(format!("/proc/{}/fd", self.pid()));
+        dir.map_or(0, Iterator::count)
+    }
+
+    /// Memory of its own, in kB.
+    pub(super) fn resident_kb(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = fs::read_to_string(path).unwrap_or_default();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        number.unwrap_or(0)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a failed command said, if it failed as it should.
+pub(super) fn failure(output: Output, code: i32) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "said {said:?}");
+    assert_eq!(said.trim_end().lines().count(), 1, "one line: {said:?}");
+    said
+}
+
+/// Writes a key of one repeated byte, readable by nobody else.
+pub(super) fn write_key(path: &Path, byte: &str) {
+    fs::write(path, byte.repeat(32)).expect("a key file");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("its mode");
+}
+
+/// Reads `ready ROLE ADDRESS NODE`, and lets the rest of the output flow away.
+fn first_ready(out: ChildStdout) -> Option<(String, String)> {
+    let mut lines = BufReader::new(out).lines();
+    let ready = lines.find_map(|line| {
+        let line = line.ok()?;
+        let mut words = line.strip_prefix("ready ")?.split(' ');
+        Some((words.next()?.to_owned(), words.next()?.to_owned()))
+    });
+    thread::spawn(move || lines.for_each(drop));
+    ready
+}
+
+/// Does something that may wait for ever, but not for longer than this.
+pub(super) fn within<T: Send + 'static>(
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(work()));
+    receiver.recv_timeout(patience).ok()
+}
+
+/// Reads everything that is left.
+pub(super) fn rest(mut out: ChildStdout, begun: Vec<u8>) -> Vec<u8> {
+    let mut bytes = begun;
+    out.read_to_end(&mut bytes).expect("its output");
+    bytes
+}

@@ -1,0 +1,198 @@
+//! Bad input gets one clear line and the right exit code; nothing is lost.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::lab::{Lab, dispotify, failure, write_key};
+use super::sound;
+
+/// Every kind of node refuses a stranger, within ten seconds, with exit code 3.
+#[test]
+fn a_wrong_key_is_refused() {
+    let mut lab = Lab::new("key");
+    let (names, data) = lab.cluster(1, 1);
+    write_key(&lab.dir.join("other"), "a7");
+    let other = lab.dir.join("other");
+    for server in names.iter().chain(&data) {
+        let begun = Instant::now();
+        let mut ls = lab.command(&["ls", "--dns", &server.address]);
+        ls.arg("--key-file").arg(&other);
+        let said = failure(ls.output().expect("it runs"), 3);
+        assert!(said.contains("key"), "{}: {said}", server.role);
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+    let said = lab.fails(&["ls", "--cluster", "another"], 3);
+    assert!(said.contains("cluster name"), "{said}");
+    let said = lab.fails(&["ls", "--insecure"], 3);
+    assert!(said.contains("refused"), "{said}");
+}
+
+#[test]
+fn nobody_there_is_exit_code_three() {
+    let mut lab = Lab::new("nobody");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let free = listener.local_addr().expect("its address").to_string();
+    drop(listener);
+    lab.use_dns(&free);
+    for words in [&["ls"][..], &["status"], &["get", "ab"], &["resolve", "data"]] {
+        let said = lab.fails(words, 3);
+        assert!(said.contains("no dns node can be reached"), "{said}");
+    }
+    let file = lab.dir.join("tone.wav");
+    sound::wav(&file, 1, 440.0);
+    let output = lab.run(&["add", file.to_str().expect("a path")]);
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn what_makes_no_sense_is_exit_code_two() {
+    let lab = Lab::new("usage");
+    lab.fails(&["get", "xyz"], 2);
+    lab.fails(&["ls", "--dns", "localhost"], 2);
+    lab.fails(&["ls", "--set", "no.such=1s"], 2);
+    lab.fails(&["ls", "--set", "data.announce=1"], 2);
+    lab.fails(&["ls", "--set", "router.suspect=1s"], 2);
+    lab.fails(&["resolve", "example.org"], 2);
+    for words in [&["nonsense"][..], &["node", "data"], &["ls", "--bogus"]] {
+        assert_eq!(lab.run(words).status.code(), Some(2), "{words:?}");
+    }
+}
+
+#[test]
+fn unknown_and_ambiguous_ids_are_told_apart() {
+    let mut lab = Lab::new("ids");
+    let _cluster = lab.cluster(1, 1);
+    // Seventeen songs: two of them begin with the same digit.
+    let folder = lab.dir.join("songs");
+    fs::create_dir_all(&folder).expect("a folder");
+    for n in 0..17 {
+        sound::noise(&folder.join(format!("{n}.mp3")), 1_000, n + 1);
+    }
+    lab.ok(&["add", folder.to_str().expect("a path")]);
+    let ids: Vec<String> = (lab.json(&["ls"]).iter())
+        .map(|song| song["id"].as_str().expect("an id").to_owned())
+        .collect();
+    let shared = |digit: &&str| ids.iter().filter(|id| id.starts_with(digit)).count() > 1;
+    let digits: Vec<String> = (0..16).map(|n| format!("{n:x}")).collect();
+    let digit = digits.iter().map(String::as_str).find(shared);
+    let said = lab.fails(&["get", digit.expect("17 songs, 16 digits")], 1);
+    assert!(said.contains("give more digits"), "{said}");
+    let said = lab.fails(&["get", &"f".repeat(32)], 1);
+    assert!(said.contains("no such song"), "{said}");
+}
+
+/// Files that cannot be added are named; the others are added all the same.
+#[test]
+fn unreadable_files_are_named() {
+    let mut lab = Lab::new("files");
+    let _cluster = lab.cluster(1, 1);
+    let folder = lab.dir.join("songs");
+    fs::create_dir_all(&folder).expect("a folder");
+    sound::wav(&folder.join("good.wav"), 1, 440.0);
+    fs::write(folder.join("empty.mp3"), "").expect("a file");
+    let (folder, missing) = (folder.to_str().expect("a path"), "/no/such/file.mp3");
+    let output = lab.run(&["add", folder, missing]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("added") && said.contains("empty.mp3") && said.contains(missing), "{said}");
+    assert!(said.contains("1 added, 0 known, 2 failed"), "{said}");
+    assert_eq!(lab.json(&["ls"]).len(), 1);
+}
+
+#[test]
+fn a_port_or_a_directory_has_one_node() {
+    let mut lab = Lab::new("taken");
+    let (_names, data) = lab.cluster(1, 1);
+    let (_, port) = data[0].address.rsplit_once(':').expect("an address");
+    let taken = lab.node("data", "fresh", port).output();
+    let said = last_line(taken.expect("it runs"));
+    assert!(said.contains("listen on") && said.contains("--port"), "{said}");
+    let in_use = lab.node("data", "data0", "0").output();
+    let said = last_line(in_use.expect("it runs"));
+    assert!(said.contains("data directory") && said.contains("in use"), "{said}");
+    let other = lab.node("router", "data0", "0").output();
+    assert_eq!(other.expect("it runs").status.code(), Some(1));
+}
+
+#[test]
+fn a_foreign_or_newer_library_is_left_alone() {
+    let mut lab = Lab::new("foreign");
+    let (_names, mut data) = lab.cluster(1, 2);
+    data.iter_mut().for_each(super::lab::Server::kill);
+    let place = |name: &str| lab.dir.join(name).join("library.db");
+    fs::copy(place("data0"), place("data1")).expect("a copied library");
+    let said = last_line(lab.node("data", "data1", "0").output().expect("it runs"));
+    assert!(said.contains("library.db") && said.contains("belongs to node"), "{said}");
+    fs::write(place("data0"), "this is no library").expect("garbage");
+    let _ = fs::remove_file(lab.dir.join("data0/library.db-wal"));
+    let said = last_line(lab.node("data", "data0", "0").output().expect("it runs"));
+    assert!(said.contains("library.db"), "{said}");
+    assert_eq!(fs::read(place("data0")).expect("it"), b"this is no library");
+}
+
+/// A data node whose disk is full refuses, goes on serving, and the song goes elsewhere or not
+/// at all.
+#[test]
+fn a_full_disk_is_told_and_survived() {
+    let mut lab = Lab::new("full");
+    let dns = lab.start("dns", "dns", &[]);
+    lab.use_dns(&dns.address);
+    let _router = lab.start("router", "router0", &[]);
+    let dir = lab.dir.join("data0");
+    fs::create_dir_all(&dir).expect("a folder");
+    if !small_disk(&dir).arg("true").status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no user namespaces, so no small disk");
+        return;
+    }
+    let mut limited = small_disk(&dir);
+    limited.arg(dispotify());
+    lab.dress(&mut limited);
+    limited.args(["node", "data", "--host", "127.0.0.1", "--port", "0"]);
+    limited.arg("--data-dir").arg(&dir);
+    let _data = lab.spawn(limited);
+    let (small, big) = (lab.dir.join("small.wav"), lab.dir.join("big.wav"));
+    sound::wav(&small, 2, 440.0);
+    sound::wav(&big, 60, 440.0);
+    lab.ok(&["add", small.to_str().expect("a path")]);
+    let output = lab.run(&["add", big.to_str().expect("a path")]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("disk is full"), "{said}");
+    let id = lab.id_of("small");
+    assert!(lab.ok(&["get", &id, "-o", "-"]) == fs::read(&small).expect("added"));
+    assert_eq!(lab.json(&["ls"]).len(), 1);
+}
+
+/// Runs what follows with a disk of four megabytes at this place, in namespaces of its own.
+fn small_disk(dir: &std::path::Path) -> Command {
+    let mut unshare = Command::new("unshare");
+    let mount = "mount -t tmpfs -o size=4m none \"$0\" && exec \"$@\"";
+    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", mount]);
+    unshare.arg(dir).arg("env");
+    unshare
+}
+
+/// Output that nobody reads any longer ends quietly.
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let mut lab = Lab::new("pipe");
+    let _cluster = lab.cluster(1, 1);
+    let file = lab.dir.join("tone.wav");
+    sound::wav(&file, 20, 440.0);
+    lab.ok(&["add", file.to_str().expect("a path")]);
+    let id = lab.id_of("tone");
+    let mut play = lab.command(&["play", &id, "--stdout"]);
+    let piped = play.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = piped.expect("it starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+/// The last line a node that could not start said; its log stands before it.
+fn last_line(output: std::process::Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    said.lines().last().unwrap_or_default().to_owned()
+}

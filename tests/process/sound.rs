@@ -1,0 +1,63 @@
+//! Files to add: real sound, made by the test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A WAV of so many seconds: two tones, so that no two seconds are alike.
+pub(super) fn wav(path: &Path, seconds: u32, tone: f32) {
+    let spec = hound::WavSpec {
+        channels: 2,
+        sample_rate: 44_100,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec).expect("a WAV file");
+    for n in 0..seconds * spec.sample_rate {
+        let t = n as f32 / spec.sample_rate as f32;
+        let sample = |f: f32| ((t * f * std::f32::consts::TAU).sin() * 9_000.0) as i16;
+        writer.write_sample(sample(tone)).expect("a sample");
+        writer.write_sample(sample(tone + t)).expect("a sample");
+    }
+    writer.finalize().expect("a whole WAV file");
+}
+
+/// The file in every other format ffmpeg can make of it, with odd tags. Empty, and says so,
+/// where ffmpeg is not installed.
+pub(super) fn transcode(from: &Path, into: &Path) -> Vec<PathBuf> {
+    if Command::new("ffmpeg").arg("-version").output().is_err() {
+        eprintln!("skipped: five of six formats, ffmpeg is not installed");
+        return vec![];
+    }
+    let formats: [(&str, &[&str]); 5] = [
+        ("mp3", &["-q:a", "4"]),
+        ("flac", &[]),
+        ("ogg", &["-c:a", "libvorbis"]),
+        ("opus", &["-c:a", "libopus"]),
+        ("m4a", &["-c:a", "aac"]),
+    ];
+    let transcoded = |(suffix, options): &(&str, &[&str])| {
+        let path = into.join(format!("song.{suffix}"));
+        let title = format!("title={suffix}, \"quoted\" <script>%s\u{1f3b5}");
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-loglevel", "error", "-y", "-i"]).arg(from);
+        ffmpeg.args(["-metadata", &title, "-metadata", "artist=Ñandú"]);
+        let status = ffmpeg.args(*options).arg(&path).status();
+        assert!(status.expect("ffmpeg runs").success(), "{suffix}");
+        path
+    };
+    formats.iter().map(transcoded).collect()
+}
+
+/// Bytes that are no music at all, different for each seed.
+pub(super) fn noise(path: &Path, bytes: usize, seed: u64) {
+    let mut state = seed << 1 | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    let content: Vec<u8> = (0..bytes).map(|_| next()).collect();
+    fs::write(path, content).expect("a file");
+}
