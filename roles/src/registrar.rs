@@ -3,6 +3,7 @@
 //! Renews at a third of the TTL; a DNS node that does not answer is tried again sooner, so that
 //! servers started before their DNS are found soon after it starts.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -14,7 +15,11 @@ use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::requests::{Desk, Outcome, Policy, Requests};
 
-/// Longest pause before a silent DNS node is tried again.
+/// First pause before a silent DNS node is tried again; doubles. A cluster that starts all at once
+/// is up as soon as its last node is.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Longest of those pauses.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// What a renewal brought.
@@ -35,6 +40,8 @@ pub struct Registrar {
     dns: Vec<Address>,
     requests: Requests<Address>,
     due: Timers<Address>,
+    /// Times each DNS node has not answered since it last did.
+    failures: BTreeMap<Address, u32>,
     chance: Chance,
 }
 
@@ -47,6 +54,7 @@ impl Registrar {
             dns: Vec::new(),
             requests,
             due: Timers::new(),
+            failures: BTreeMap::new(),
             chance,
         }
     }
@@ -72,6 +80,7 @@ impl Registrar {
         for fresh in dns.iter().filter(|at| !self.dns.contains(at)) {
             self.due.arm(*fresh, now);
         }
+        self.failures.retain(|at, _| dns.contains(at));
         self.dns = dns;
     }
 
@@ -166,8 +175,15 @@ impl Registrar {
         };
         if self.dns.contains(&at) {
             let wait = match registration {
-                Registration::Stands(_) => self.record.ttl() / 3,
-                Registration::Failed(_) | Registration::Outdated => RETRY_PAUSE_MAX,
+                Registration::Stands(_) => {
+                    self.failures.remove(&at);
+                    self.record.ttl() / 3
+                }
+                Registration::Failed(_) | Registration::Outdated => {
+                    let failures = self.failures.entry(at).or_default();
+                    *failures = (*failures + 1).min(10);
+                    (RETRY_PAUSE * (1 << *failures)).min(RETRY_PAUSE_MAX)
+                }
             };
             // A little early and never in step, so that a cluster's renewals spread out.
             self.due

@@ -139,6 +139,8 @@ struct Asked<P> {
     rounds: u32,
     /// Asked and neither failed nor answered.
     open: Vec<Peer>,
+    /// Those that will say the same however often they are asked.
+    denied: Vec<Peer>,
     attempt: Duration,
     until: Time,
     refusal: Option<Refusal>,
@@ -187,6 +189,7 @@ impl<P: Clone> Requests<P> {
             turn: 0,
             rounds: policy.rounds,
             open: Vec::new(),
+            denied: Vec::new(),
             attempt: policy.attempt,
             until: now + policy.deadline,
             refusal: None,
@@ -215,6 +218,7 @@ impl<P: Clone> Requests<P> {
             turn: 1,
             rounds: 1,
             open: alloc::vec![to],
+            denied: Vec::new(),
             attempt: patience,
             until: now + patience,
             refusal: None,
@@ -280,6 +284,9 @@ impl<P: Clone> Requests<P> {
             && !why.is_final()
         {
             asked.refusal = Some(why.clone());
+            if why.is_lasting() && !asked.denied.contains(&from) {
+                asked.denied.push(from);
+            }
             return self.fail_attempt(now, letter.id, from, out);
         }
         let purpose = asked.purpose.clone();
@@ -385,7 +392,9 @@ impl<P: Clone> Requests<P> {
         let asked = self.asked.get_mut(&id)?;
         asked.open.retain(|other| *other != peer);
         let count = asked.candidates.len();
-        let exhausted = asked.message.is_none() || asked.turn >= count * asked.rounds as usize;
+        let exhausted = asked.message.is_none()
+            || asked.turn >= count * asked.rounds as usize
+            || asked.denied.len() >= count;
         if exhausted {
             return asked.open.is_empty().then(|| self.give_up(id)).flatten();
         }
@@ -419,6 +428,19 @@ fn round_pause(round: u32, chance: &mut Chance) -> Duration {
 }
 
 impl Refusal {
+    /// Whether the same node would say the same a little later.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Refusal::NotFound | Refusal::WrongRole => true,
+            Refusal::Ambiguous(_) | Refusal::Invalid(_) | Refusal::Outdated => self.is_final(),
+            Refusal::Busy { .. }
+            | Refusal::NotReady
+            | Refusal::ShuttingDown
+            | Refusal::DiskFull
+            | Refusal::Broken(_) => false,
+        }
+    }
+
     /// Whether everyone else would say the same.
     pub fn is_final(&self) -> bool {
         match self {
@@ -589,6 +611,20 @@ mod tests {
                 lost: None
             })
         );
+    }
+
+    /// What nobody has is told at once, not after rounds of asking again.
+    #[test]
+    fn what_nobody_has_is_asked_for_once() {
+        let (mut requests, mut out, id) = begin(&[1, 2], Policy::GROUP);
+        let refused = || answer(id, Message::Refused(Refusal::NotFound));
+        assert_eq!(
+            requests.on_answer(at(1), peer(1), refused(), &mut out),
+            None
+        );
+        assert_eq!(asked(&mut out), vec![(peer(2), id)]);
+        let got = requests.on_answer(at(2), peer(2), refused(), &mut out);
+        assert!(matches!(got, Some(Outcome::GaveUp { .. })));
     }
 
     #[test]
