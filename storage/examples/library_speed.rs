@@ -128,10 +128,11 @@ fn lists(reader: &mut LibraryWorker) -> Outcome<()> {
 
 fn timed(worker: &mut LibraryWorker, job: Job) -> Outcome<(JobReply, Duration)> {
     let begun = Instant::now();
-    match worker.run(job) {
-        JobReply::Failed(fault) => Err(fault.to_string().into()),
-        reply => Ok((reply, begun.elapsed())),
+    let reply = worker.run(job);
+    if let JobReply::Failed(fault) = &reply {
+        return Err(fault.to_string().into());
     }
+    Ok((reply, begun.elapsed()))
 }
 
 /// Bytes that no two seeds share (xorshift).

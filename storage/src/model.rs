@@ -518,7 +518,7 @@ mod tests {
         let mut run = |job| agreed(&mut model, &mut writer, job).expect("one answer");
         for number in 0..PAGE_SONGS_MAX as u32 + 2 {
             let bytes = number.to_le_bytes().to_vec();
-            let mut manifest = manifest_of(&[bytes.clone()]);
+            let mut manifest = manifest_of(std::slice::from_ref(&bytes));
             let tags = &mut manifest.song;
             if number % 3 == 0 {
                 tags.album = "a".repeat(1024);

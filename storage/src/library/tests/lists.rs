@@ -120,7 +120,7 @@ fn a_page_ends_at_its_bounds() {
     let mut library = in_memory();
     for number in 0..PAGE_SONGS_MAX as u32 + 1 {
         let bytes = number.to_le_bytes().to_vec();
-        let manifest = manifest_of(&[bytes.clone()]);
+        let manifest = manifest_of(std::slice::from_ref(&bytes));
         upload(&mut library, &manifest, &[bytes]);
     }
     let (page, more) = songs(&mut library, None, u32::MAX);
