@@ -20,6 +20,7 @@ use crate::args::{Node, RoleChoice};
 use crate::data;
 use crate::failure::Failure;
 use crate::log_lines;
+use crate::memory;
 use crate::settings::{self, Settings};
 
 /// A server as it is started: what it does, where, with which disk.
@@ -69,6 +70,7 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
 pub(crate) fn reactor(settings: &Settings, security: net::Security) -> Result<Reactor, Failure> {
     let tuning = net::Settings {
         connections_max: settings.connections_max,
+        on_quiet: Some(memory::give_back),
         ..net::Settings::default()
     };
     Reactor::new(security, tuning, random())

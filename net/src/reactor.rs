@@ -52,6 +52,9 @@ pub struct Settings {
     pub events: usize,
     /// Sizes of the kernel's buffers; left alone unless something is measured to be better.
     pub buffers: SocketBuffers,
+    /// Called on the loop a second after the last job has ended: the moment to give memory back
+    /// that only work needs. A loop without jobs never calls it, and is not woken for it.
+    pub on_quiet: Option<fn()>,
 }
 
 impl Default for Settings {
@@ -62,6 +65,7 @@ impl Default for Settings {
             read_budget_bytes: READ_BYTES,
             events: 128,
             buffers: SocketBuffers::default(),
+            on_quiet: None,
         }
     }
 }
@@ -100,7 +104,12 @@ pub struct Reactor {
     /// Newcomers wait until then: the process has no file descriptor for them.
     accept_again_at: Option<Time>,
     refusals: Refusals,
+    /// When the jobs will have been over for long enough.
+    quiet_at: Option<Time>,
 }
+
+/// How long no job must end before a loop counts as quiet.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy)]
 enum Phase {
@@ -162,6 +171,7 @@ impl Reactor {
             outbox_bytes: 0,
             accept_again_at: None,
             refusals: Refusals::default(),
+            quiet_at: None,
         })
     }
 
@@ -211,7 +221,18 @@ impl Reactor {
         self.deliver();
         self.release_parked();
         self.flush();
+        self.rest();
         Ok(())
+    }
+
+    /// Tells that the loop has become quiet, once each time.
+    fn rest(&mut self) {
+        if self.quiet_at.is_some_and(|at| at <= self.now) {
+            self.quiet_at = None;
+            if let Some(hook) = self.settings.on_quiet {
+                hook();
+            }
+        }
     }
 
     fn wait(&mut self) -> io::Result<()> {
@@ -248,6 +269,7 @@ impl Reactor {
             Phase::Stopping { until } | Phase::Ending { until } => Some(until),
         };
         let deadline = earlier(earlier(nodes, self.conns.deadline()), phase);
+        let deadline = earlier(deadline, self.quiet_at);
         let deadline = earlier(deadline, self.accept_again_at)?;
         Some(deadline.since(self.clock.now()))
     }

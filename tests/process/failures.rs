@@ -155,7 +155,11 @@ fn nothing_acknowledged_is_lost_by_kills() {
         let folder = lab.dir.join(format!("songs{round}"));
         fs::create_dir_all(&folder).expect("a folder");
         for n in 0..4 {
-            sound::noise(&folder.join(format!("{n}.mp3")), 150_000, round * 10 + n + 1);
+            sound::noise(
+                &folder.join(format!("{n}.mp3")),
+                150_000,
+                round * 10 + n + 1,
+            );
         }
         let mut add = lab.command(&["add", "--json", path(&folder)]);
         let mut child = add.stdout(Stdio::piped()).spawn().expect("it starts");
@@ -164,9 +168,16 @@ fn nothing_acknowledged_is_lost_by_kills() {
         let (mut seen, out) = read_lines(out, lines);
         data.kill();
         data = lab.restart(&data, "data0");
-        seen.extend(String::from_utf8(rest(out, vec![])).expect("text").lines().map(String::from));
+        seen.extend(
+            String::from_utf8(rest(out, vec![]))
+                .expect("text")
+                .lines()
+                .map(String::from),
+        );
         child.wait().expect("our child");
-        let parsed = seen.iter().map(|line| serde_json::from_str(line).expect("JSON"));
+        let parsed = seen
+            .iter()
+            .map(|line| serde_json::from_str(line).expect("JSON"));
         for line in parsed.filter(|line: &serde_json::Value| line["outcome"] != "failed") {
             let text = |name: &str| line[name].as_str().expect("text").to_owned();
             acknowledged.insert(text("id"), text("file"));
@@ -177,7 +188,10 @@ fn nothing_acknowledged_is_lost_by_kills() {
         status["songs"].as_u64() >= Some(acknowledged.len() as u64)
     });
     for (id, file) in &acknowledged {
-        assert!(lab.ok(&["get", id, "-o", "-"]) == fs::read(file).expect("added"), "{file}");
+        assert!(
+            lab.ok(&["get", id, "-o", "-"]) == fs::read(file).expect("added"),
+            "{file}"
+        );
     }
     for song in lab.json(&["ls"]) {
         lab.ok(&["get", song["id"].as_str().expect("an id"), "-o", "-"]);

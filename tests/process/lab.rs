@@ -205,7 +205,10 @@ impl Lab {
                 last = status;
             }
         }
-        panic!("not within {PATIENCE:?}: {wish}; {last}\n{}", self.read_log());
+        panic!(
+            "not within {PATIENCE:?}: {wish}; {last}\n{}",
+            self.read_log()
+        );
     }
 
     /// Waits until every song has all its copies.
@@ -232,7 +235,8 @@ impl Server {
     /// Sends a signal by name: `STOP`, `CONT`, `TERM`.
     pub(super) fn signal(&self, name: &str) {
         let mut kill = Command::new("kill");
-        kill.arg(format!("-{name}")).arg(self.child.id().to_string());
+        kill.arg(format!("-{name}"))
+            .arg(self.child.id().to_string());
         assert!(kill.status().expect("kill runs").success());
     }
 

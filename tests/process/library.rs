@@ -57,17 +57,32 @@ fn songs_are_listed_searched_and_shown() {
         songs.iter().map(title).collect()
     };
     assert_eq!(titles(&["ls", "--sort", "title"]), ["Dos", "Uno"]);
-    assert_eq!(titles(&["ls", "--sort", "title", "--reverse"]), ["Uno", "Dos"]);
+    assert_eq!(
+        titles(&["ls", "--sort", "title", "--reverse"]),
+        ["Uno", "Dos"]
+    );
     assert_eq!(titles(&["search", "uNO"]), ["Uno"]);
     let song = &lab.json(&["search", "uno"])[0];
     for name in [
-        "id", "title", "artist", "album", "genre", "year", "track", "duration_ms", "bytes",
-        "format", "fragments",
+        "id",
+        "title",
+        "artist",
+        "album",
+        "genre",
+        "year",
+        "track",
+        "duration_ms",
+        "bytes",
+        "format",
+        "fragments",
     ] {
         assert!(!song[name].is_null(), "{name} is missing in {song}");
     }
     let table = String::from_utf8(lab.ok(&["ls"])).expect("text");
-    assert!(table.contains("2 songs") && table.contains("0:01"), "{table}");
+    assert!(
+        table.contains("2 songs") && table.contains("0:01"),
+        "{table}"
+    );
     let answer = String::from_utf8(lab.ok(&["resolve", "dispotify.data"])).expect("text");
     assert_eq!(answer.lines().count(), 2, "{answer}");
 }

@@ -35,7 +35,12 @@ fn nobody_there_is_exit_code_three() {
     let free = listener.local_addr().expect("its address").to_string();
     drop(listener);
     lab.use_dns(&free);
-    for words in [&["ls"][..], &["status"], &["get", "ab"], &["resolve", "data"]] {
+    for words in [
+        &["ls"][..],
+        &["status"],
+        &["get", "ab"],
+        &["resolve", "data"],
+    ] {
         let said = lab.fails(words, 3);
         assert!(said.contains("no dns node can be reached"), "{said}");
     }
@@ -95,7 +100,10 @@ fn unreadable_files_are_named() {
     let output = lab.run(&["add", folder, missing]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.contains("added") && said.contains("empty.mp3") && said.contains(missing), "{said}");
+    assert!(
+        said.contains("added") && said.contains("empty.mp3") && said.contains(missing),
+        "{said}"
+    );
     assert!(said.contains("1 added, 0 known, 2 failed"), "{said}");
     assert_eq!(lab.json(&["ls"]).len(), 1);
 }
@@ -107,10 +115,16 @@ fn a_port_or_a_directory_has_one_node() {
     let (_, port) = data[0].address.rsplit_once(':').expect("an address");
     let taken = lab.node("data", "fresh", port).output();
     let said = last_line(taken.expect("it runs"));
-    assert!(said.contains("listen on") && said.contains("--port"), "{said}");
+    assert!(
+        said.contains("listen on") && said.contains("--port"),
+        "{said}"
+    );
     let in_use = lab.node("data", "data0", "0").output();
     let said = last_line(in_use.expect("it runs"));
-    assert!(said.contains("data directory") && said.contains("in use"), "{said}");
+    assert!(
+        said.contains("data directory") && said.contains("in use"),
+        "{said}"
+    );
     let other = lab.node("router", "data0", "0").output();
     assert_eq!(other.expect("it runs").status.code(), Some(1));
 }
@@ -123,7 +137,10 @@ fn a_foreign_or_newer_library_is_left_alone() {
     let place = |name: &str| lab.dir.join(name).join("library.db");
     fs::copy(place("data0"), place("data1")).expect("a copied library");
     let said = last_line(lab.node("data", "data1", "0").output().expect("it runs"));
-    assert!(said.contains("library.db") && said.contains("belongs to node"), "{said}");
+    assert!(
+        said.contains("library.db") && said.contains("belongs to node"),
+        "{said}"
+    );
     fs::write(place("data0"), "this is no library").expect("garbage");
     let _ = fs::remove_file(lab.dir.join("data0/library.db-wal"));
     let said = last_line(lab.node("data", "data0", "0").output().expect("it runs"));
@@ -141,8 +158,12 @@ fn a_full_disk_is_told_and_survived() {
     let _router = lab.start("router", "router0", &[]);
     let dir = lab.dir.join("data0");
     fs::create_dir_all(&dir).expect("a folder");
-    if !small_disk(&dir).arg("true").status().is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no user namespaces, so no small disk");
+    if !small_disk(&dir)
+        .arg("true")
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        sound::skipped("a small disk, there are no user namespaces");
         return;
     }
     let mut limited = small_disk(&dir);
@@ -187,7 +208,10 @@ fn a_closed_pipe_is_no_error() {
     let mut child = piped.expect("it starts");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "{output:?}"
+    );
 }
 
 /// The last line a node that could not start said; its log stands before it.

@@ -26,7 +26,7 @@ pub(super) fn wav(path: &Path, seconds: u32, tone: f32) {
 /// where ffmpeg is not installed.
 pub(super) fn transcode(from: &Path, into: &Path) -> Vec<PathBuf> {
     if Command::new("ffmpeg").arg("-version").output().is_err() {
-        eprintln!("skipped: five of six formats, ffmpeg is not installed");
+        skipped("five of six formats, ffmpeg is not installed");
         return vec![];
     }
     let formats: [(&str, &[&str]); 5] = [
@@ -60,4 +60,10 @@ pub(super) fn noise(path: &Path, bytes: usize, seed: u64) {
     };
     let content: Vec<u8> = (0..bytes).map(|_| next()).collect();
     fs::write(path, content).expect("a file");
+}
+
+/// Says what cannot be tested on this machine, even where the output of tests is captured.
+pub(super) fn skipped(what: &str) {
+    let line = format!("skipped: {what}\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
 }

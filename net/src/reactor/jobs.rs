@@ -27,6 +27,10 @@ impl Reactor {
                 && let Some((job, reply)) = self.hosts[host].pool.finished()
             {
                 self.keep_promise(host, job);
+                self.quiet_at = self
+                    .settings
+                    .on_quiet
+                    .map(|_| self.now + super::QUIET_AFTER);
                 self.pending.push_back((host, Event::Done { job, reply }));
                 left -= 1;
             }
