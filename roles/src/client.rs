@@ -120,6 +120,7 @@ impl Client {
     pub fn new(config: Config, mut chance: Chance) -> Self {
         let mut part = || Chance::from_seed(chance.bits());
         let resolver = resolver::Config {
+            own: None,
             dns: config.dns_nodes.clone(),
             watched: Vec::new(),
             refresh: config.refresh,

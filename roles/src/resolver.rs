@@ -29,6 +29,8 @@ const CALM_AFTER_RESTART: u32 = 2;
 /// How a resolver behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where this node listens, if it does: it is not among those it speaks with.
+    pub own: Option<Address>,
     /// DNS nodes given by the user; more are learned from them.
     pub dns: Vec<Address>,
     /// Groups kept fresh without being asked for.
@@ -210,7 +212,9 @@ impl Resolver {
         out: &mut Outbox,
     ) {
         records.truncate(RECORDS_MAX);
-        records.retain(|record| record.role == role);
+        // Who is named at this node's own address is this node, or was there before it.
+        let own = self.config.own;
+        records.retain(|record| record.role == role && Some(record.address) != own);
         let group = self.groups.entry(role).or_default();
         if records.is_empty() && !settled {
             // A DNS node that has just started empty knows less than we do.
@@ -281,6 +285,7 @@ mod tests {
 
     fn resolver() -> Resolver {
         let config = Config {
+            own: Some(addr(9)),
             dns: vec![addr(1)],
             watched: vec![],
             refresh: Duration::from_secs(5),
@@ -358,5 +363,31 @@ mod tests {
         };
         tell(&mut resolver, at(0), vec![foreign, record(2)], true);
         assert_eq!(resolver.records(Role::Router), [record(2)]);
+    }
+
+    /// Asked by a DNS node, another one names the asker too: it must not dial itself, nor take its
+    /// own word for another's.
+    #[test]
+    fn a_dns_node_does_not_learn_of_itself() {
+        let mut resolver = resolver();
+        let mut out = Outbox::new();
+        assert!(resolver.resolve(at(0), Role::Dns, &mut out));
+        let Some(Action::Send { letter, .. }) = out.pop() else {
+            panic!("no question");
+        };
+        let dns = |n| Record {
+            role: Role::Dns,
+            ..record(n)
+        };
+        let records = vec![dns(1), dns(2), dns(9)];
+        let settled = true;
+        let letter = Letter {
+            id: letter.id,
+            kind: Kind::Answer { more: false },
+            message: Message::Names(Names::Records { records, settled }),
+            body: vec![],
+        };
+        resolver.on_answer(at(0), Peer::Node(addr(1)), letter, &mut out);
+        assert_eq!(resolver.dns().collect::<Vec<_>>(), [addr(1), addr(2)]);
     }
 }

@@ -94,6 +94,7 @@ impl Server {
             .filter(|at| *at != address)
             .collect();
         let resolver = resolver::Config {
+            own: Some(address),
             dns: dns.clone(),
             watched: Role::ALL.to_vec(),
             refresh: config.refresh,
