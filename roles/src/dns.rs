@@ -294,10 +294,21 @@ impl Dns {
                 Some(entry) => record.supersedes(&entry.record),
                 None => self.entries.len() < RECORDS_MAX,
             };
-            if newer && !taken_back {
+            if newer && !taken_back && !self.is_succeeded(now, &record) {
                 self.store(now, record);
             }
         }
+    }
+
+    /// Whether somebody else has registered the record's address for longer than the record lasts:
+    /// a node that started anew without its disk, while another DNS node still tells of the old.
+    fn is_succeeded(&self, now: Time, record: &Record) -> bool {
+        let expires_at = now + record.ttl().min(self.config.record_ttl);
+        let same_place = |entry: &&Entry| {
+            entry.record.address == record.address && entry.record.node != record.node
+        };
+        let there = self.entries.values().filter(same_place);
+        there.map(|entry| entry.expires_at).max() >= Some(expires_at)
     }
 
     fn on_reserve(&mut self, now: Time, asker: Asker, out: &mut Outbox) {
@@ -704,5 +715,26 @@ mod tests {
             },
         );
         assert_eq!(world.resolve(at(30), Role::Data), []);
+    }
+
+    /// A node came back without its disk, as somebody else at the same address. Another DNS node
+    /// still tells of who was there before: that must not push the living one out.
+    #[test]
+    fn hearsay_does_not_displace_who_registered_here() {
+        let mut world = World::new();
+        let old = record(1, Role::Data);
+        let new = Record {
+            node: NodeId(5),
+            ..record(1, Role::Data)
+        };
+        world.register(at(10), new);
+        let records = vec![Record {
+            ttl_ms: 25_000,
+            ..old
+        }];
+        let pull = false;
+        world.ask(at(11), 9, Names::Share { records, pull });
+        let there = world.resolve(at(11), Role::Data);
+        assert_eq!(there.iter().map(|r| r.node).collect::<Vec<_>>(), [new.node]);
     }
 }
