@@ -50,6 +50,9 @@ impl Default for Config {
 /// Between two sweeps of uploads nobody has touched.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
+/// How long a data node waits that found its library's readers busy.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
 /// What this node knows of the others while it handles one event.
 #[derive(Clone, Copy, Debug)]
 pub struct Others<'a> {
@@ -69,6 +72,8 @@ pub struct Data {
     announcer: Announcer,
     copies: Copies,
     overview: Option<Overview>,
+    /// When the library is looked into again, its readers having been busy.
+    look_at: Option<Time>,
     sweep_at: Time,
 }
 
@@ -105,6 +110,7 @@ impl Data {
             announcer: Announcer::new(config.announce_every, part()),
             copies: Copies::new(part()),
             overview: None,
+            look_at: None,
             sweep_at: Time::ZERO,
             config,
         }
@@ -244,6 +250,11 @@ impl Data {
     fn on_overview(&mut self, now: Time, reply: JobReply, out: &mut Outbox) {
         if let JobReply::Overview(overview) = reply {
             return self.change(now, overview);
+        }
+        if reply == JobReply::Failed(JobFault::Busy) {
+            // Without it no router would ever hear of this node's songs.
+            self.look_at = Some(now + LOOK_AGAIN);
+            return;
         }
         let line = alloc::format!("library cannot be read: {reply:?}");
         out.fact(Level::Error, line);
@@ -421,6 +432,10 @@ impl Data {
         if self.sweep_at <= now {
             self.sweep(now, out);
         }
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look_at = None;
+            self.jobs.run(Purpose::Overview, Job::Overview, out);
+        }
         self.announcer.on_tick(now, out);
         let made = self.copies.on_tick(now, others.data, out);
         self.answer_uploads(made, out);
@@ -439,7 +454,7 @@ impl Data {
     /// When [`Data::on_tick`] wants to run.
     pub fn deadline(&self) -> Option<Time> {
         let parts = earlier(self.announcer.deadline(), self.copies.deadline());
-        earlier(parts, Some(self.sweep_at))
+        earlier(parts, earlier(self.look_at, Some(self.sweep_at)))
     }
 
     fn sweep(&mut self, now: Time, out: &mut Outbox) {

@@ -69,6 +69,8 @@ pub struct Copies {
     requests: Requests<Ticket>,
     jobs: Jobs<Purpose>,
     retry: Timers<Key>,
+    /// When the list on disk is read again, its readers having been busy.
+    list_at: Option<Time>,
     chance: Chance,
     rounds: u32,
 }
@@ -127,6 +129,7 @@ impl Copies {
             requests,
             jobs: Jobs::new(Desk::Copies),
             retry: Timers::new(),
+            list_at: None,
             chance,
             rounds: 0,
         }
@@ -227,7 +230,11 @@ impl Copies {
                 self.start(out); // There may be more on disk than memory had room for.
                 Vec::new()
             }
-            (Purpose::Due | Purpose::Note, _) => Vec::new(),
+            (Purpose::Due, _) => {
+                self.list_at = Some(now + PAUSE);
+                Vec::new()
+            }
+            (Purpose::Note, _) => Vec::new(),
             (Purpose::Describe(ticket), JobReply::Described { manifest }) => {
                 self.offer(now, ticket, manifest, out);
                 Vec::new()
@@ -404,6 +411,10 @@ impl Copies {
 
     /// Begins again what had failed.
     pub fn on_tick(&mut self, now: Time, data: &[Record], out: &mut Outbox) -> Vec<Made> {
+        if self.list_at.is_some_and(|at| at <= now) {
+            self.list_at = None;
+            self.start(out);
+        }
         let outcomes = self.requests.on_tick(now, out);
         let mut made = Vec::new();
         for outcome in outcomes {
@@ -420,7 +431,7 @@ impl Copies {
         } else {
             self.retry.next()
         };
-        earlier(retry, self.requests.deadline())
+        earlier(earlier(retry, self.list_at), self.requests.deadline())
     }
 
     fn active(&mut self, (key, round): Ticket) -> Option<&mut Active> {
