@@ -157,14 +157,17 @@ enum Due {
 
 impl<P: Clone> Requests<P> {
     /// Nothing asked yet.
-    pub fn new(desk: Desk, chance: Chance) -> Self {
+    pub fn new(desk: Desk, mut chance: Chance) -> Self {
+        // Each start counts from another number: an answer to its predecessor, which finds the
+        // same address, must not look like an answer to a question of its own.
+        let count = chance.bits() >> 16;
         Requests {
             desk,
             asked: BTreeMap::new(),
             timers: Timers::new(),
             budget: Budget::default(),
             chance,
-            count: 0,
+            count,
         }
     }
 
@@ -670,5 +673,19 @@ mod tests {
         let mut ask = || requests.ask(at(0), "q", vec![peer(1)], QUESTION, Policy::ONCE, &mut out);
         assert!((0..QUESTIONS_ASKED_MAX).all(|_| ask().is_some()));
         assert_eq!(ask(), None);
+    }
+
+    /// A node that was killed and started again at the same address must not take the answer to
+    /// its earlier start for an answer to a question of its own.
+    #[test]
+    fn another_start_numbers_its_questions_apart() {
+        let mut out = Outbox::new();
+        let mut ask = |seed| {
+            let mut requests = Requests::new(Desk::Copies, Chance::from_seed(seed));
+            let candidates = vec![peer(1)];
+            requests.ask(at(0), (), candidates, QUESTION, Policy::ONCE, &mut out)
+        };
+        assert_ne!(ask(1), ask(2));
+        assert_eq!(ask(1).and_then(|id| Desk::of(id.0)), Some(Desk::Copies));
     }
 }
