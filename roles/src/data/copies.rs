@@ -116,7 +116,7 @@ enum Purpose {
     Due,
     Describe(Ticket),
     Read(Ticket),
-    Note,
+    Note(Key),
 }
 
 impl Copies {
@@ -226,7 +226,15 @@ impl Copies {
                 due.into_iter().for_each(|key| self.add(now, key));
                 Vec::new()
             }
-            (Purpose::Note, _) if self.tasks.is_empty() => {
+            // Still on the list, it is offered again in a while and found to be there.
+            (Purpose::Note(key), JobReply::Failed(_)) => {
+                if !self.tasks.contains_key(&key) {
+                    self.add(now, key);
+                    self.put_off(now, key);
+                }
+                Vec::new()
+            }
+            (Purpose::Note(_), _) if self.tasks.is_empty() => {
                 self.start(out); // There may be more on disk than memory had room for.
                 Vec::new()
             }
@@ -234,7 +242,7 @@ impl Copies {
                 self.list_at = Some(now + PAUSE);
                 Vec::new()
             }
-            (Purpose::Note, _) => Vec::new(),
+            (Purpose::Note(_), _) => Vec::new(),
             (Purpose::Describe(ticket), JobReply::Described { manifest }) => {
                 self.offer(now, ticket, manifest, out);
                 Vec::new()
@@ -447,7 +455,7 @@ impl Copies {
         self.retry.disarm(&key);
         let (song, node) = key;
         self.jobs
-            .run(Purpose::Note, Job::CopyDone { song, node }, out);
+            .run(Purpose::Note(key), Job::CopyDone { song, node }, out);
         let waiting = self.waiting.remove(&song).unwrap_or_default();
         (waiting.into_iter())
             .map(|Waiting { asker, .. }| Made { asker, copies: 2 })
