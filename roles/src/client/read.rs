@@ -219,9 +219,13 @@ impl Read {
         let song = self.prefix.first();
         let question = Message::Audio(Audio::Describe { song });
         let purpose = Purpose::Read(self.operation, Step::Describe);
-        desk.requests
+        let asked = desk
+            .requests
             .ask(now, purpose, candidates, question, Policy::GROUP, out);
-        Progress::Waits
+        match asked {
+            Some(_) => Progress::Waits,
+            None => self.fail(Failure::Busy),
+        }
     }
 
     fn opened(&mut self, manifest: Manifest, out: &mut Outbox) -> Progress {
@@ -400,6 +404,9 @@ impl Read {
         if let Some(id) = asked {
             desk.peers.on_asked(best);
             self.slots.insert(index, Slot::Asking(id, best));
+        } else {
+            // Too many questions are open: this one waits for its turn.
+            desk.pause(now, self.operation, PAUSE);
         }
     }
 

@@ -12,7 +12,7 @@ use super::{Front, Progress, Purpose, Reply, failed, failure};
 use crate::contract::id::{OperationId, SourceId};
 use crate::contract::job::{Job, JobFault, JobReply};
 use crate::contract::message::{Audio, Catalogue, Holder, Message, Refusal};
-use crate::contract::node::{Outbox, Peer};
+use crate::contract::node::{Lost, Outbox, Peer};
 use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
@@ -127,11 +127,15 @@ impl Upload {
     ) -> Progress {
         match (step, reply) {
             (Step::Scan, JobReply::Described { manifest }) => self.on_scanned(manifest, out),
-            (Step::Read(round), JobReply::Fragment { index, bytes }) => {
-                if round == self.round {
-                    self.give(now, index, bytes, desk, out);
-                }
-                Progress::Waits
+            // Read for an owner that is not asked any longer.
+            (Step::Read(round), _) if round != self.round => Progress::Waits,
+            (Step::Read(_), JobReply::Fragment { index, bytes }) => {
+                self.give(now, index, bytes, desk, out)
+            }
+            // The owner went before the fragment was read for it.
+            (Step::Read(_), JobReply::Failed(JobFault::Abandoned)) => {
+                self.failure = Some(failure(Role::Data, None, Some(Lost::Closed)));
+                self.offer_next(now, desk, out)
             }
             (_, JobReply::Failed(JobFault::Busy)) if self.file.is_some() => {
                 self.offer_again(now, desk)
@@ -267,16 +271,28 @@ impl Upload {
         }
     }
 
-    fn give(&mut self, now: Time, index: u32, bytes: Vec<u8>, desk: &mut Front, out: &mut Outbox) {
+    fn give(
+        &mut self,
+        now: Time,
+        index: u32,
+        bytes: Vec<u8>,
+        desk: &mut Front,
+        out: &mut Outbox,
+    ) -> Progress {
         let (Some(file), Some(owner)) = (&self.file, self.owner) else {
-            return;
+            return Progress::Waits;
         };
         let song = file.manifest.song.id;
         let purpose = Purpose::Upload(self.operation, Step::Give(self.round, index));
         let question = (Message::Audio(Audio::Give { song, index }), bytes);
         let to = Peer::Node(owner);
-        desk.requests
+        let asked = desk
+            .requests
             .ask_with(now, purpose, to, question, GIVE_PATIENCE, out);
+        match asked {
+            Some(_) => Progress::Waits,
+            None => self.offer_again(now, desk),
+        }
     }
 
     /// An owner has answered, or has not.
@@ -408,6 +424,8 @@ impl Upload {
             let failure = self.failure.take().unwrap_or(Failure::NoData);
             return self.fail(failure);
         }
+        // What is still under way to the last owner counts neither for nor against the next.
+        self.round += 1;
         self.again = false;
         desk.pause(now, self.operation, PAUSE * (1 << self.tries));
         Progress::Waits
