@@ -15,6 +15,7 @@ use crate::contract::node::{Action, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
+use crate::contract::user::Level;
 use crate::requests::{Desk, Outcome, Policy, Requests};
 
 /// Most DNS nodes asked: more would not make the name service more available.
@@ -224,6 +225,8 @@ impl Resolver {
         }
         if !same_nodes(&group.records, &records) {
             group.calm = 0;
+            let line = alloc::format!("sees {role} nodes={}", records.len());
+            out.fact(Level::Debug, line);
         }
         let ttl = records.iter().map(Record::ttl).min().unwrap_or_default();
         group.good_until = now + ttl.min(self.config.refresh);

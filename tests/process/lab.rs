@@ -22,6 +22,9 @@ pub(super) fn dispotify() -> &'static Path {
     BINARY.get_or_init(|| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--package", "dispotify", "--message-format=json"]);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
         let output = cargo.output().expect("cargo runs");
         let log = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "cargo build: {log}");
@@ -70,7 +73,19 @@ impl Lab {
             let nodes = status["nodes"].as_array().map_or(0, Vec::len);
             nodes == names.len() + data.len()
         });
+        if data.len() > 1 {
+            let others = data.len() - 1;
+            self.await_log(&format!("data sees data nodes={others}"), data.len());
+        }
         (names, data)
+    }
+
+    /// Waits until so many lines of the log say this.
+    fn await_log(&self, line: &str, count: usize) {
+        let begun = Instant::now();
+        while self.read_log().matches(line).count() < count {
+            assert!(begun.elapsed() < PATIENCE, "{line}: {}", self.read_log());
+        }
     }
 
     /// Starts `dispotify node` in a folder of this name, and waits until it is ready.
@@ -90,7 +105,7 @@ impl Lab {
         let mut command = self.command(&["node", role, "--host", "127.0.0.1", "--port", port]);
         command.arg("--data-dir").arg(self.dir.join(name));
         // Nodes that start one after the other are to know each other soon.
-        command.args(["--set", "resolve.refresh=500ms"]);
+        command.args(["--set", "resolve.refresh=500ms", "--log", "debug"]);
         command
     }
 
