@@ -43,6 +43,7 @@ fn main() {
     pages(&front);
     first_fragments(&front);
     whole(&lab, &front);
+    many(&lab, &front);
     drop(front);
     thread::sleep(Duration::from_secs(2)); // Only here: memory is given back after a quiet second.
     memory("after the work", &names, &data);
@@ -162,6 +163,38 @@ fn fetch(front: &Front, song: SongId) -> Duration {
     front.until(|notice| matches!(notice, Notice::ReadDone { .. }));
     front.give(Command::Close { operation });
     begun.elapsed()
+}
+
+/// 64 reads of a fifth of the file at once, against one after the other.
+fn many(lab: &Lab, front: &Front) {
+    let song = SongId::parse(&lab.id_of("big")).expect("an id");
+    let (reads, fragments) = (64, 20);
+    let rate = |time: Duration| f64::from(reads * fragments) / time.as_secs_f64();
+    let read = |operation| {
+        let (first, end) = (0, fragments);
+        front.give(Command::Read {
+            operation,
+            first,
+            end,
+        });
+        front.give(Command::Take {
+            operation,
+            count: u32::MAX,
+        });
+    };
+    let done = |notice: &Notice| matches!(notice, Notice::ReadDone { .. });
+    let open: Vec<OperationId> = (0..reads).map(|_| front.open(song)).collect();
+    let begun = Instant::now();
+    for operation in &open {
+        read(*operation);
+        front.until(done);
+    }
+    let one = rate(begun.elapsed());
+    let begun = Instant::now();
+    open.iter().for_each(|operation| read(*operation));
+    open.iter().for_each(|_| drop(front.until(done)));
+    let all = rate(begun.elapsed());
+    println!("64 reads at once    {all:.0} MB/s (one after the other: {one:.0} MB/s)");
 }
 
 /// A question and answer of the same size over plain TCP.

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use super::lab::{Lab, PATIENCE, Server, rest, within};
 use super::sound;
@@ -72,6 +73,29 @@ fn a_get_survives_a_frozen_holder() {
     data[1].signal("STOP");
     assert!(get.finish() == original);
     data.iter().for_each(|node| node.signal("CONT"));
+}
+
+/// With a data node killed, a router killed and another frozen, lists go on: nobody notices.
+#[test]
+fn lists_survive_dead_and_frozen_nodes() {
+    let mut lab = Lab::new("lists");
+    let (mut names, mut data) = lab.cluster(3, 2);
+    let file = lab.dir.join("tone.wav");
+    sound::wav(&file, 1, 440.0);
+    lab.ok(&["add", path(&file)]);
+    lab.await_copies(1);
+    let list = || {
+        let begun = std::time::Instant::now();
+        assert_eq!(lab.json(&["ls"]).len(), 1);
+        assert!(begun.elapsed() < Duration::from_secs(4), "a list was slow");
+    };
+    data[0].kill();
+    (0..5).for_each(|_| list());
+    names[1].kill();
+    (0..10).for_each(|_| list());
+    names[2].signal("STOP");
+    (0..10).for_each(|_| list());
+    names[2].signal("CONT");
 }
 
 /// The router and the DNS are not needed once a song plays.

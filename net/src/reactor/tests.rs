@@ -11,7 +11,8 @@ use roles::contract::node::{Identity, Node};
 use roles::contract::user::Command;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::thread::JoinHandle;
+use std::sync::atomic::AtomicU64;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 #[test]
@@ -297,6 +298,33 @@ fn jobs_wait_for_a_slow_peer_and_end_with_it() {
 }
 
 /// Nothing waits for a timeout when everybody has said goodbye.
+/// The moment to give memory back comes once, a while after the last job.
+#[test]
+fn a_loop_becomes_quiet_after_its_jobs() {
+    static QUIET: AtomicU64 = AtomicU64::new(0);
+    let settings = Settings {
+        on_quiet: Some(|| drop(QUIET.fetch_add(1, Ordering::SeqCst))),
+        ..Settings::default()
+    };
+    let client = Toy::client(2).settings(settings).start();
+    for job in 0..3 {
+        client.act(Action::Run {
+            job: JobId(job),
+            work: Job::Overview,
+            toward: None,
+        });
+        assert!(matches!(client.event(), Event::Done { .. }));
+    }
+    let done = Instant::now();
+    while QUIET.load(Ordering::SeqCst) == 0 {
+        assert!(done.elapsed() < PATIENCE, "never quiet");
+        thread::yield_now();
+    }
+    assert!(done.elapsed() > QUIET_AFTER / 2, "quiet too soon");
+    drop(client);
+    assert_eq!(QUIET.load(Ordering::SeqCst), 1);
+}
+
 #[test]
 fn a_stop_with_nothing_to_say_is_immediate() {
     let (server, client) = (Toy::server(1).start(), Toy::client(2).start());
