@@ -479,7 +479,8 @@ fn failed(operation: OperationId, failure: Failure) -> Notice {
 }
 
 fn unreachable(role: Role, last: Option<Lost>) -> Failure {
-    if last == Some(Lost::HandshakeRefused) {
+    // A data node may have died in mid-handshake: a wrong key is refused by whoever is asked first.
+    if last == Some(Lost::HandshakeRefused) && role != Role::Data {
         return Failure::KeyRefused;
     }
     Failure::Unreachable { role, last }
