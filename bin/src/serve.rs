@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crossbeam_channel::{Receiver, bounded};
 use net::HostHandle;
-use roles::contract::record::Address;
+use roles::contract::record::{Address, Record};
 
 use crate::args::{RoleChoice, Serve};
 use crate::commands::add;
@@ -13,6 +14,9 @@ use crate::front::Front;
 use crate::log_lines;
 use crate::server::{Plan, prepare, reactor, stop_on_signal};
 use crate::settings::{self, Settings};
+
+/// DNS, data and router.
+const NODES: usize = 3;
 
 /// Runs the three nodes until told to stop; adds the paths meanwhile.
 pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
@@ -25,13 +29,17 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     let mut reactor = reactor(settings, security)?;
     let mut homes = Vec::new();
     let mut dns = Vec::new();
+    let (ready, up) = bounded(NODES);
     for (choice, offset) in [
         (RoleChoice::Dns, 0),
         (RoleChoice::Data, 1),
         (RoleChoice::Router, 2),
     ] {
         let (config, _) = settings.with_dns(dns.clone());
-        let plan = plan(serve, choice, offset, &dir)?;
+        let plan = Plan {
+            ready: Some(ready.clone()),
+            ..plan(serve, choice, offset, &dir)?
+        };
         let prepared = prepare(settings, &config, &plan)?;
         if dns.is_empty() {
             dns.push(prepared.address);
@@ -45,7 +53,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     let stop = reactor.stop_handle();
     stop_on_signal(stop)?;
     welcome(settings, &dir, &dns).map_err(failure::output)?;
-    let adding = add_in_background(front.attached(handle), serve.paths.clone())?;
+    let adding = add_in_background(front.attached(handle), up, serve.paths.clone())?;
     reactor
         .run()
         .map_err(|error| Failure::failed("run the nodes", error))?;
@@ -68,6 +76,7 @@ fn plan(serve: &Serve, choice: RoleChoice, offset: u16, dir: &Path) -> Result<Pl
         port,
         dir: dir.join(choice.name()),
         weight: serve.weight,
+        ready: None,
     })
 }
 
@@ -96,17 +105,18 @@ fn welcome(settings: &Settings, dir: &Path, dns: &[Address]) -> io::Result<()> {
     out.flush()
 }
 
+/// Adds the paths once all nodes are up.
 fn add_in_background(
     front: Front,
+    up: Receiver<Record>,
     paths: Vec<PathBuf>,
 ) -> Result<std::thread::JoinHandle<()>, Failure> {
     let work = move || {
-        let result = if paths.is_empty() {
-            Ok(())
-        } else {
-            add::add_all(&front, &paths, false)
-        };
-        if let Err(failure) = result {
+        let all_up = up.iter().take(NODES).count() == NODES;
+        if !all_up || paths.is_empty() {
+            return;
+        }
+        if let Err(failure) = add::add_all(&front, &paths, false) {
             failure.report();
         }
     };

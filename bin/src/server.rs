@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use crossbeam_channel::Sender;
 use log::info;
 use net::{Host, Listener, Reactor, StopHandle, own_features};
 use rand::random;
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) port: u16,
     pub(crate) dir: PathBuf,
     pub(crate) weight: u16,
+    /// Hears the server's record once it is registered.
+    pub(crate) ready: Option<Sender<Record>>,
 }
 
 /// A server ready to be hosted, and where it listens. Its directory is its own while it runs.
@@ -53,6 +56,7 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
             None => settings::data_dir(&name)?,
         },
         weight: node.weight,
+        ready: None,
     };
     let prepared = prepare(settings, &settings.server, &plan)?;
     let mut reactor = reactor(settings, security)?;
@@ -116,7 +120,7 @@ pub(crate) fn prepare(
         bind_from: Some(plan.host),
         readers,
         writer,
-        tell: Box::new(move |notice| tell(kind, notice)),
+        tell: teller(kind, plan.ready.clone()),
     };
     Ok(Prepared {
         host,
@@ -141,10 +145,20 @@ fn listen(plan: &Plan) -> Result<Listener, Failure> {
 
 /// What a server tells goes to the log; that it is ready, also to standard output, where whoever
 /// started it can read the address.
+fn teller(name: &'static str, ready: Option<Sender<Record>>) -> Box<dyn FnMut(Notice) + Send> {
+    Box::new(move |notice| {
+        if let (Notice::Ready { record }, Some(ready)) = (&notice, &ready) {
+            // Whoever waited for it has ended; the server goes on.
+            let _ = ready.try_send(*record);
+        }
+        tell(name, notice);
+    })
+}
+
 fn tell(name: &str, notice: Notice) {
     match notice {
         Notice::Fact { level, text } => log_lines::fact(level, name, &text),
-        Notice::Ready { record } => ready(record),
+        Notice::Ready { record } => print_ready(record),
         Notice::Stopped => info!("{name} stopped"),
         Notice::Songs { .. }
         | Notice::Status { .. }
@@ -159,7 +173,7 @@ fn tell(name: &str, notice: Notice) {
     }
 }
 
-fn ready(record: Record) {
+fn print_ready(record: Record) {
     let Record {
         role,
         address,
