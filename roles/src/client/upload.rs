@@ -28,6 +28,9 @@ const TRIES_MAX: u32 = 5;
 /// Times a busy owner is waited for.
 const BUSY_MAX: u32 = 100;
 
+/// Times an owner may lack at the commit what it had taken.
+const LACKING_MAX: u32 = 10;
+
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// How long one fragment may take to arrive and be kept.
@@ -61,6 +64,8 @@ pub(super) struct Upload {
     round: u32,
     tries: u32,
     busy: u32,
+    /// Times an owner lacked at the commit what it had taken.
+    lacking: u32,
     /// The pause that runs is over when the same owner may be offered again.
     again: bool,
     failure: Option<Failure>,
@@ -107,6 +112,7 @@ impl Upload {
             round: 0,
             tries: 0,
             busy: 0,
+            lacking: 0,
             again: false,
             failure: None,
         }
@@ -316,10 +322,18 @@ impl Upload {
                 self.end(copies, false)
             }
             (_, Ok((_, Message::Audio(Audio::Stored { copies }), _))) => self.end(copies, true),
-            (
-                Step::Offer(_) | Step::Commit(_),
-                Ok((_, Message::Audio(Audio::Wanted { missing }), _)),
-            ) => self.on_wanted(now, &missing, desk, out),
+            (Step::Offer(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
+                self.on_wanted(now, &missing, desk, out)
+            }
+            (Step::Commit(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
+                self.lacking += 1;
+                if self.lacking > LACKING_MAX {
+                    // It has taken everything again and again, and keeps nothing.
+                    self.failure = Some(senseless());
+                    return self.offer_next(now, desk, out);
+                }
+                self.on_wanted(now, &missing, desk, out)
+            }
             (Step::Give(_, index), Ok((_, Message::Audio(Audio::Taken), _))) => {
                 self.on_taken(now, index, desk, out)
             }

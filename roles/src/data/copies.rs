@@ -35,6 +35,9 @@ const TASKS_MAX: usize = 1024;
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// Times a new holder may say what it lacks: once at first, once more if it has lost something.
+const WANTED_MAX: u32 = 3;
+
 /// How long one fragment may take to arrive and be kept.
 const GIVE_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -98,6 +101,8 @@ struct Active {
     manifest: Option<Manifest>,
     missing: VecDeque<u32>,
     gives: usize,
+    /// How often the new holder has said what it lacks.
+    wanted: u32,
 }
 
 /// An upload waiting for its first copy.
@@ -204,6 +209,7 @@ impl Copies {
             manifest: None,
             missing: VecDeque::new(),
             gives: 0,
+            wanted: 0,
         });
         let purpose = Purpose::Describe((key, self.rounds));
         self.jobs.run(purpose, Job::Describe { song: key.0 }, out);
@@ -249,7 +255,8 @@ impl Copies {
             }
             // The song is not here any longer: there is nothing to copy.
             (Purpose::Describe((key, _)), JobReply::Failed(JobFault::NotFound)) => {
-                self.finish(key, out)
+                self.forget(key, out);
+                self.stop_waiting(key)
             }
             (Purpose::Read(ticket), JobReply::Fragment { index, bytes }) => {
                 self.give(now, ticket, index, bytes, out);
@@ -362,7 +369,9 @@ impl Copies {
         let fragments = active.manifest.as_ref()?.song.fragments;
         let true_ranges = (missing.iter()).all(|(from, to)| from < to && *to <= fragments)
             && missing.is_sorted_by(|a, b| a.1 <= b.0);
-        if !true_ranges || active.gives > 0 {
+        active.wanted += 1;
+        // A holder that lacks again what it has taken is left alone for a while.
+        if !true_ranges || active.gives > 0 || active.wanted > WANTED_MAX {
             return None;
         }
         active.missing = missing
@@ -451,15 +460,19 @@ impl Copies {
 
     /// The copy stands: it is struck off the list on disk, and who waited for it is answered.
     fn finish(&mut self, key: Key, out: &mut Outbox) -> Vec<Made> {
+        self.forget(key, out);
+        let waiting = self.waiting.remove(&key.0).unwrap_or_default();
+        (waiting.into_iter())
+            .map(|Waiting { asker, .. }| Made { asker, copies: 2 })
+            .collect()
+    }
+
+    fn forget(&mut self, key: Key, out: &mut Outbox) {
         self.tasks.remove(&key);
         self.retry.disarm(&key);
         let (song, node) = key;
         self.jobs
             .run(Purpose::Note(key), Job::CopyDone { song, node }, out);
-        let waiting = self.waiting.remove(&song).unwrap_or_default();
-        (waiting.into_iter())
-            .map(|Waiting { asker, .. }| Made { asker, copies: 2 })
-            .collect()
     }
 
     /// The attempt failed: it is put off, and an upload that has nobody left to wait for is
