@@ -1,1 +1,6 @@
-fn main() {}
+//! Everything that is tested from outside a crate, in one binary.
+
+mod mutants;
+mod replay;
+mod scenarios;
+mod seeds;

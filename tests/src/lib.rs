@@ -1,1 +1,26 @@
-//! Placeholder page of the crate.
+//! The simulated world: the second host of the roles.
+//!
+//! A [`world::World`] holds the very state machines that run on servers, and performs every
+//! action of theirs in memory: virtual time, one queue, everything drawn from one seed. Faults
+//! follow the transport, the disks and the processes as they really fail; after every event the
+//! rules in [`checks`] are looked at, and once all is mended [`run`] demands that everything
+//! comes right. A seed that fails is repeated by its number.
+#![forbid(unsafe_code)]
+
+pub mod world;
+
+pub mod agenda;
+pub mod climate;
+pub mod disk;
+pub mod faults;
+pub mod jobs;
+pub mod music;
+pub mod network;
+pub mod resident;
+
+pub mod checks;
+pub mod mutants;
+
+pub mod run;
+pub mod trace;
+pub mod workload;

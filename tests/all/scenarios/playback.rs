@@ -1,0 +1,224 @@
+//! A song is being played, and something goes wrong.
+
+use std::time::Duration;
+
+use roles::contract::id::SongId;
+use roles::contract::message::{Audio, Message};
+use roles::contract::node::Event;
+use roles::contract::user::Command;
+use tests::faults::Death;
+use tests::resident::Place;
+use tests::workload::Ended;
+use tests::world::World;
+
+use super::{
+    assert_fine, assert_read, end, fetches, list, millis, read, secs, serving, upload, world,
+};
+
+/// A song of many fragments on two data nodes, and a wire slow enough to meet it in the middle.
+fn playing() -> (World, SongId, u32) {
+    let mut world = world(|c| {
+        (c.routers, c.data, c.tunes, c.fragments_max) = (2, 2, 12, 60);
+        c.latency = millis(40);
+    });
+    let tune = |s: &u64| {
+        world
+            .music
+            .tune(*s)
+            .map_or(0, |t| t.manifest.fragments.len())
+    };
+    let source = (0..12).max_by_key(tune).expect("a dozen");
+    let count = tune(&source) as u32;
+    let song = upload(&mut world, source);
+    assert_eq!(world.copies(song), 2);
+    world.logging = true;
+    (world, song, count)
+}
+
+/// Begins to read, and goes on until a few fragments have come.
+fn midway(world: &mut World, song: SongId) -> (roles::contract::id::OperationId, Place) {
+    let client = world.place("client-0");
+    let operation = world.open(client, song);
+    let before = world.seen.fragments;
+    assert!(world.run_till(secs(10), |w| w.seen.fragments >= before + 8));
+    let data = serving(world).expect("somebody serves");
+    (operation, data)
+}
+
+fn longest_wait(ended: &Ended) -> Duration {
+    let Ended::Read { longest_wait, .. } = ended else {
+        panic!("the read ended with {ended:?}");
+    };
+    *longest_wait
+}
+
+/// S22: the serving node is killed; the rest comes from the other, and nothing comes twice.
+#[test]
+fn a_killed_holder_does_not_stop_the_music() {
+    let (mut world, song, count) = playing();
+    let (operation, data) = midway(&mut world, song);
+    world.crash(data, Death::Kill);
+    let ended = end(&mut world, operation);
+    assert!(longest_wait(&ended) < secs(2), "{ended:?}");
+    let again = fetches(&world).saturating_sub(count as usize);
+    assert!(again <= 9, "{again} fragments were asked for again");
+}
+
+/// S23: the serving node stands still; the wait is shorter than what has been read ahead.
+#[test]
+fn a_frozen_holder_does_not_stop_the_music() {
+    let (mut world, song, _) = playing();
+    let (operation, data) = midway(&mut world, song);
+    world.freeze(data);
+    let ended = end(&mut world, operation);
+    assert!(longest_wait(&ended) < secs(10), "{ended:?}");
+}
+
+/// S23: the same with its power gone.
+#[test]
+fn a_dark_holder_does_not_stop_the_music() {
+    let (mut world, song, _) = playing();
+    let (operation, data) = midway(&mut world, song);
+    world.crash(data, Death::PowerCut);
+    let ended = end(&mut world, operation);
+    assert!(longest_wait(&ended) < secs(10), "{ended:?}");
+}
+
+/// S24: the router is not needed once the song is open.
+#[test]
+fn killed_routers_do_not_stop_the_music() {
+    let (mut world, song, _) = playing();
+    let (operation, _) = midway(&mut world, song);
+    for router in ["router-0", "router-1"] {
+        let router = world.place(router);
+        world.crash(router, Death::Kill);
+    }
+    let ended = end(&mut world, operation);
+    assert!(longest_wait(&ended) < secs(1), "{ended:?}");
+}
+
+/// S25: nor is the DNS.
+#[test]
+fn a_killed_dns_does_not_stop_the_music() {
+    let (mut world, song, _) = playing();
+    let (operation, _) = midway(&mut world, song);
+    let dns = world.place("dns-0");
+    world.crash(dns, Death::Kill);
+    assert!(longest_wait(&end(&mut world, operation)) < secs(1));
+}
+
+/// S26: whoever stops asks for nothing more; what has come is not fetched again.
+#[test]
+fn stopping_stops_and_playing_resumes() {
+    let (mut world, song, count) = playing();
+    let (operation, _) = midway(&mut world, song);
+    let client = world.place("client-0");
+    world.fronts.open.remove(&(client, operation));
+    let start = world.nodes[client].start;
+    world.command(client, start, Command::Close { operation });
+    world.log.clear();
+    world.run_for(secs(5));
+    assert_eq!(fetches(&world), 0);
+    let Ended::Read {
+        cached, fetched, ..
+    } = read(&mut world, song)
+    else {
+        panic!("it is read");
+    };
+    assert!(cached >= 8 && cached + fetched == count);
+}
+
+/// S27: a client that vanishes in the middle of a fragment leaves no work behind.
+#[test]
+fn a_vanished_client_costs_nothing() {
+    let (mut world, song, _) = playing();
+    let (_, data) = midway(&mut world, song);
+    let client = world.place("client-0");
+    world.crash(client, Death::Kill);
+    world.run_for(secs(1));
+    let guest =
+        |peer: &roles::contract::node::Peer| matches!(peer, roles::contract::node::Peer::Guest(_));
+    assert!(!world.nodes[data].peers.keys().any(guest));
+    world.log.clear();
+    world.run_for(secs(2));
+    let chunk = |m: &Message| matches!(m, Message::Audio(Audio::Chunk { .. }));
+    assert!(
+        !world
+            .log
+            .iter()
+            .any(|(_, _, _, letter)| chunk(&letter.message))
+    );
+}
+
+/// S31: a cached fragment that was altered or cut is noticed and fetched again.
+#[test]
+fn a_spoilt_cache_is_noticed() {
+    let (mut world, song, _) = playing();
+    assert_read(&read(&mut world, song));
+    let client = world.place("client-0");
+    for _ in 0..5 {
+        let spoilt = world.nodes[client]
+            .machine
+            .spoil(&mut roles::contract::chance::Chance::from_seed(3));
+        assert!(spoilt);
+    }
+    let Ended::Read { fetched, .. } = read(&mut world, song) else {
+        panic!("it is read");
+    };
+    assert!(fetched >= 1, "the spoilt fragment came from a data node");
+}
+
+/// S32: a song that was played is played again without a question.
+#[test]
+fn a_cached_song_asks_nobody() {
+    let (mut world, song, count) = playing();
+    assert_read(&read(&mut world, song));
+    world.log.clear();
+    let begun = world.now;
+    let Ended::Read { cached, .. } = read(&mut world, song) else {
+        panic!("it is read");
+    };
+    assert_eq!(cached, count);
+    assert!(
+        world.now - begun < millis(200),
+        "fragment by fragment, from this disk"
+    );
+    let client = world.place("client-0");
+    assert!(!world.log.iter().any(|(_, place, _, _)| *place == client));
+}
+
+/// S55: hundreds of short connections leave nothing behind.
+#[test]
+fn short_connections_leave_nothing_behind() {
+    let mut world = world(|_| ());
+    upload(&mut world, 0);
+    let client = world.place("client-0");
+    for _ in 0..500 {
+        list(&mut world);
+        world.crash(client, Death::Kill);
+        world.start(client);
+    }
+    world.run_for(secs(5));
+    for slot in &world.nodes {
+        assert!(
+            slot.peers.len() < 10,
+            "{} has {}",
+            slot.name,
+            slot.peers.len()
+        );
+        assert!(slot.jobs.is_empty());
+    }
+    assert_fine(&world);
+}
+
+/// A server that is asked to stop says goodbye, and its names are gone at once.
+#[test]
+fn a_stopped_server_leaves_the_names_at_once() {
+    let mut world = world(|_| ());
+    let data = world.place("data-1");
+    world.hand_event(data, Event::Stop);
+    world.run_for(secs(1));
+    let records = super::resolve(&mut world, "dns-0", roles::contract::record::Role::Data);
+    assert_eq!(records.len(), 1);
+    assert!(!world.nodes[data].lives());
+}

@@ -1,0 +1,375 @@
+//! What must be true after every event. Each rule is one function that can fail.
+//!
+//! The rules are those of the reference on simulation, by their numbers: S2 acknowledged songs
+//! stand, S4 nothing is done twice, S8 everything has a bound, S9 no expired record is served.
+//! S3, byte exactness, is checked where users hear: in [`crate::workload`].
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use roles::contract::id::{Incarnation, NodeId, RequestId, SongId};
+use roles::contract::job::Lane;
+use roles::contract::limits::{QUESTIONS_ASKED_MAX, WINDOW_LIFETIME};
+use roles::contract::message::{Audio, Kind, Letter, Message, Names};
+use roles::contract::node::{Action, Event, Peer, Sender};
+use roles::contract::record::{Address, Record, Role};
+use roles::contract::time::Time;
+
+use crate::disk::DiskId;
+use crate::resident::Place;
+use crate::world::World;
+
+/// A server's record lives at most so long at a DNS node (the roles' default).
+const RECORD_TTL: Duration = Duration::from_secs(30);
+
+/// Fragments a read may have on their way, hedges and late answers included.
+const FETCHES_PER_OPERATION_MAX: usize = 16;
+
+/// What the world knows better than its nodes.
+#[derive(Debug, Default)]
+pub struct Checks {
+    /// Acknowledged songs, when, and how many copies were promised.
+    pub promised: BTreeMap<SongId, (Time, u8)>,
+    /// Disks on which a song was committed, lost ones included.
+    held: BTreeMap<SongId, BTreeSet<DiskId>>,
+    wiped: BTreeSet<DiskId>,
+    books: BTreeMap<Place, Book>,
+    asked: BTreeMap<Asked, Heard>,
+    asked_in_order: VecDeque<(Time, Asked)>,
+    /// The question that is being handled.
+    present: Option<Asked>,
+    /// Fetches under way, by client.
+    fetches: BTreeMap<Place, BTreeSet<RequestId>>,
+    steps: u64,
+}
+
+/// Who was asked what by whom, in which start of each.
+type Asked = (Place, u64, NodeId, Incarnation, RequestId);
+
+/// What a question led to.
+#[derive(Debug, Default)]
+struct Heard {
+    times: u32,
+    /// Jobs that write, ordered while it was handled.
+    writes: u32,
+    answer: Option<Message>,
+}
+
+/// What one DNS node has been told.
+#[derive(Debug, Default)]
+struct Book {
+    /// Until when each node's record may be served at the very most.
+    bound: BTreeMap<NodeId, Time>,
+    /// Until when each registered node must be served.
+    stands: BTreeMap<NodeId, (Record, Time)>,
+    /// Registrations on their way to being confirmed.
+    pending: BTreeMap<(Peer, RequestId), Record>,
+    /// Which group was asked for.
+    resolving: BTreeMap<(Peer, RequestId), Role>,
+}
+
+impl Checks {
+    /// A server has started anew: what its earlier process knew is gone.
+    pub fn forget(&mut self, place: Place) {
+        self.books.remove(&place);
+        self.fetches.remove(&place);
+    }
+
+    /// A song has been committed on a disk.
+    pub fn on_committed(&mut self, song: SongId, disk: DiskId) {
+        self.held.entry(song).or_default().insert(disk);
+    }
+
+    /// S2: whoever says that so many copies are durable has made them so.
+    pub fn on_promise(&mut self, now: Time, song: SongId, copies: u8) -> Option<String> {
+        let made = self.held.get(&song).map_or(0, BTreeSet::len);
+        let promise = self.promised.entry(song).or_insert((now, copies));
+        promise.1 = promise.1.max(copies);
+        (made < usize::from(copies))
+            .then(|| format!("{song:?} is said to have {copies} copies and has {made}"))
+    }
+
+    /// S2: a song of two promised copies survives the loss of one disk.
+    pub fn on_wiped(&mut self, disk: DiskId) -> Option<String> {
+        self.wiped.insert(disk);
+        for (song, (_, copies)) in &self.promised {
+            let Some(held) = self.held.get(song) else {
+                continue;
+            };
+            let lost = held.intersection(&self.wiped).count();
+            let lives = held.len() - lost;
+            if lives == 0 && lost < usize::from(*copies) {
+                return Some(format!("{song:?} is gone after {lost} of {copies} copies"));
+            }
+        }
+        None
+    }
+
+    /// Whether a song still stands on some disk.
+    pub fn stands(&self, song: SongId) -> bool {
+        (self.held.get(&song)).is_some_and(|held| held.difference(&self.wiped).next().is_some())
+    }
+
+    /// An event has been handled whole.
+    pub fn handled(&mut self) {
+        self.present = None;
+    }
+
+    fn question(&mut self, now: Time, key: Asked) -> bool {
+        while let Some((at, old)) = self.asked_in_order.front()
+            && *at + WINDOW_LIFETIME / 2 < now
+        {
+            self.asked.remove(old);
+            self.asked_in_order.pop_front();
+        }
+        self.present = Some(key);
+        let heard = self.asked.entry(key).or_default();
+        heard.times += 1;
+        if heard.times == 1 {
+            self.asked_in_order.push_back((now, key));
+        }
+        heard.times > 1
+    }
+}
+
+impl World {
+    /// Looks at an event before its node does.
+    pub(crate) fn observe_event(&mut self, place: Place, event: &Event) {
+        self.checks.steps += 1;
+        if self.checks.steps.is_multiple_of(64) {
+            self.check_bounds(place);
+        }
+        if let Event::Message { from, letter } = event {
+            if !self.is_server(place) {
+                self.on_heard_by_client(place, letter);
+                return;
+            }
+            match letter.kind {
+                Kind::Question { .. } if !letter.message.only_reads() => {
+                    let start = self.nodes[place].start;
+                    let key = (place, start, from.node, from.incarnation, letter.id);
+                    let again = self.checks.question(self.now, key);
+                    self.seen.questions_repeated += u64::from(again);
+                }
+                Kind::Question { .. } | Kind::Answer { .. } => (),
+            }
+            if let Message::Names(names) = &letter.message
+                && self.nodes[place].role() == Some(Role::Dns)
+            {
+                self.on_names(place, *from, letter.id, names);
+            }
+        }
+    }
+
+    fn on_heard_by_client(&mut self, place: Place, letter: &Letter) {
+        if let Kind::Answer { more: false } = letter.kind {
+            if let Some(fetches) = self.checks.fetches.get_mut(&place) {
+                fetches.remove(&letter.id);
+            }
+            if matches!(self.nodes[place].kind, crate::resident::Kind::Probe) {
+                self.answers.insert(letter.id, letter.clone());
+            }
+        }
+    }
+
+    /// Looks at what a node does before it is performed.
+    pub(crate) fn observe_action(&mut self, place: Place, action: &Action) {
+        match action {
+            Action::Send { to, letter } => match letter.kind {
+                Kind::Answer { more: false } => self.check_answer(place, *to, letter),
+                Kind::Answer { more: true } => (),
+                Kind::Question { .. } => self.check_question(place, letter),
+            },
+            Action::Run { work, .. } => {
+                if work.lane() == Lane::Write
+                    && let Some(key) = self.checks.present
+                    && let Some(heard) = self.checks.asked.get_mut(&key)
+                {
+                    heard.writes += 1;
+                    if heard.times > 1 && heard.writes > 1 {
+                        let text = format!("question {:?} was worked on twice", key.4);
+                        self.violated("S4 at most once", text);
+                    }
+                }
+            }
+            Action::Hang { .. } | Action::Meet { .. } | Action::Tell(_) => (),
+        }
+    }
+
+    /// S8: a client does not ask for more than it may read ahead.
+    fn check_question(&mut self, place: Place, letter: &Letter) {
+        if let Message::Audio(Audio::Fetch { .. }) = letter.message {
+            let operations = self.nodes[place].resident.as_ref();
+            let operations = operations
+                .and_then(|node| node.client())
+                .map_or(0, |c| c.operations());
+            let fetches = self.checks.fetches.entry(place).or_default();
+            fetches.insert(letter.id);
+            let most = FETCHES_PER_OPERATION_MAX * (operations + 4);
+            if fetches.len() > QUESTIONS_ASKED_MAX.min(most.max(256)) {
+                let text = format!("{} fetches for {operations} operations", fetches.len());
+                self.violated("S8 bounds", text);
+            }
+        }
+    }
+
+    /// S4: the same question is always answered the same. S9: records are checked on their way.
+    fn check_answer(&mut self, place: Place, to: Peer, letter: &Letter) {
+        if let Some(key) = self.checks.present
+            && key.4 == letter.id
+            && let Some(heard) = self.checks.asked.get_mut(&key)
+        {
+            // A long answer is not remembered but made again, and a DNS node's list ages meanwhile.
+            let fleeting = matches!(
+                letter.message,
+                Message::Refused(_) | Message::Names(Names::Shared { .. })
+            );
+            match &heard.answer {
+                Some(before) if *before != letter.message && !fleeting => {
+                    let text = format!(
+                        "{:?} was answered {before:?}, then {:?}",
+                        key.4, letter.message
+                    );
+                    self.violated("S4 at most once", text);
+                }
+                Some(_) => (),
+                None if fleeting => (),
+                None => heard.answer = Some(letter.message.clone()),
+            }
+        }
+        if let Message::Names(Names::Records { records, settled }) = &letter.message {
+            self.check_records(place, (to, letter.id), records, *settled);
+        }
+        if let Message::Names(Names::Registered) = &letter.message {
+            self.on_registered(place, (to, letter.id));
+        }
+    }
+
+    /// S8: what a node has open stays within its bounds.
+    fn check_bounds(&mut self, place: Place) {
+        let slot = &self.nodes[place];
+        let peers = slot.peers.values().flatten();
+        let awaited = peers.filter_map(|id| {
+            let conn = self.conns.get(id)?;
+            Some(conn.ends[conn.end_at(place)].awaited.len())
+        });
+        let awaited: usize = awaited.sum();
+        if awaited > QUESTIONS_ASKED_MAX {
+            let text = format!("{} waits for {awaited} answers", slot.name);
+            self.violated("S8 bounds", text);
+        }
+    }
+
+    /// A DNS node hears something of the names.
+    fn on_names(&mut self, place: Place, from: Sender, id: RequestId, names: &Names) {
+        let now = self.now;
+        let book = self.checks.books.entry(place).or_default();
+        match names {
+            Names::Register { record } => {
+                book.learn(now, record);
+                book.pending.insert((from.peer, id), *record);
+            }
+            // One that comes too late is not listened to: it may be served and need not be.
+            Names::Confirmed { record } => book.learn(now, record),
+            Names::Share { records, .. } | Names::Shared { records } => {
+                for record in records {
+                    book.learn(now, record);
+                    book.overhear(now, record);
+                }
+            }
+            Names::Withdraw { .. } => {
+                book.stands.remove(&from.node);
+                book.bound.remove(&from.node);
+            }
+            Names::Resolve { role } => {
+                book.resolving.insert((from.peer, id), *role);
+            }
+            Names::Confirm { .. }
+            | Names::Records { .. }
+            | Names::Registered
+            | Names::Withdrawn
+            | Names::Reserve
+            | Names::Reserved { .. } => (),
+        }
+    }
+
+    fn on_registered(&mut self, place: Place, question: (Peer, RequestId)) {
+        let now = self.now;
+        if let Some(book) = self.checks.books.get_mut(&place)
+            && let Some(record) = book.pending.remove(&question)
+        {
+            book.stand(now, record);
+        }
+    }
+
+    /// S9: no record is served past its time, and none is missing within it.
+    fn check_records(
+        &mut self,
+        place: Place,
+        question: (Peer, RequestId),
+        records: &[Record],
+        settled: bool,
+    ) {
+        let now = self.now;
+        let own = self.nodes[place].identity.node;
+        let name = self.nodes[place].name.clone();
+        let Some(book) = self.checks.books.get_mut(&place) else {
+            return;
+        };
+        let role = book.resolving.remove(&question);
+        self.seen.records_checked += 1;
+        let late = records.iter().find(|record| {
+            let bound = book.bound.get(&record.node).copied().unwrap_or_default();
+            record.node != own && bound <= now
+        });
+        let served = |node: &NodeId| records.iter().any(|record| record.node == *node);
+        let missing = book.stands.iter().find(|(node, (record, until))| {
+            Some(record.role) == role && now < *until && !served(node)
+        });
+        self.seen.records_expired += book.bound.values().filter(|at| **at <= now).count() as u64;
+        let text = match (late, missing) {
+            (Some(record), _) => format!("{name} serves {:?}, whose time is over", record.node),
+            (None, Some((node, _))) => {
+                format!("{name} does not serve {node:?} (settled: {settled})")
+            }
+            (None, None) => return,
+        };
+        self.violated("S9 names", text);
+    }
+}
+
+impl Book {
+    /// However it is heard, a record lives for what is left of its time from here on.
+    fn learn(&mut self, now: Time, record: &Record) {
+        let until = now + record.ttl().min(RECORD_TTL);
+        let bound = self.bound.entry(record.node).or_default();
+        *bound = until.max(*bound);
+    }
+
+    /// A server has registered: whoever had its address is gone.
+    fn stand(&mut self, now: Time, record: Record) {
+        let until = now + record.ttl().min(RECORD_TTL);
+        let node = record.node;
+        self.displace(record.address, node, Time::NEVER);
+        self.stands.insert(node, (record, until));
+    }
+
+    /// Another DNS node knows something later.
+    fn overhear(&mut self, now: Time, record: &Record) {
+        let until = now + record.ttl().min(RECORD_TTL);
+        if let Some((known, stands)) = self.stands.get_mut(&record.node)
+            && record.supersedes(known)
+        {
+            *known = *record;
+            *stands = until.min(*stands);
+        }
+        self.displace(record.address, record.node, until);
+    }
+
+    /// Only one server can be at an address: the one whose record lasts longer.
+    fn displace(&mut self, address: Address, node: NodeId, until: Time) {
+        self.stands.retain(|other, (record, stands)| {
+            *other == node || record.address != address || *stands > until
+        });
+    }
+}

@@ -1,0 +1,185 @@
+//! What kind of world a seed is: how many nodes, how far apart, how often what breaks.
+//!
+//! Drawn in swarm style: each kind of fault is switched off in a share of the seeds, so that some
+//! worlds know a single trouble, some all of them, and some none.
+
+use std::time::Duration;
+
+use roles::contract::chance::Chance;
+
+/// The options of a world.
+#[derive(Clone, Debug)]
+pub struct Climate {
+    /// DNS nodes.
+    pub dns: usize,
+    /// Servers started as routers.
+    pub routers: usize,
+    /// Servers started as data nodes.
+    pub data: usize,
+    /// Servers started without a role.
+    pub auto: usize,
+    /// Clients.
+    pub clients: usize,
+    /// Files that clients may upload.
+    pub tunes: usize,
+    /// Most fragments of a file.
+    pub fragments_max: u64,
+    /// All servers start within this time.
+    pub start_spread: Duration,
+    /// The mean time a letter is under way.
+    pub latency: Duration,
+    /// One letter in so many takes up to twenty times as long; 0: none does.
+    pub latency_tail: u64,
+    /// The mean time a job takes.
+    pub job: Duration,
+    /// One job in so many waits for its peer to have room; 0: none does.
+    pub park: u64,
+    /// Mean time between two actions of a client.
+    pub act_every: Duration,
+    /// Mean time between two faults of each kind; `None`: never.
+    pub faults: Faults,
+    /// Of a thousand jobs so many find their queue full.
+    pub busy_permille: u64,
+    /// Of a thousand jobs that touch songs so many fail.
+    pub broken_permille: u64,
+    /// Every letter passes through the codec of the wire.
+    pub codec: bool,
+    /// Of a thousand questions that do something so many are sent twice under the same number.
+    pub stutter_permille: u64,
+    /// The real library runs beside the model.
+    pub real_library: bool,
+    /// When a data node's library is opened anew its staged uploads may be gone.
+    pub power_cuts: bool,
+}
+
+/// Mean time between two faults of each kind, over the whole world; none: they do not happen.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// A server's process dies; it may come back without its disk.
+    pub crash: Option<Duration>,
+    /// Of a hundred crashes, so many take the disk along.
+    pub wipe_percent: u64,
+    /// A node stands still for a while.
+    pub freeze: Option<Duration>,
+    /// A connection breaks.
+    pub reset: Option<Duration>,
+    /// Letters stop between some nodes, in one direction or both.
+    pub cut: Option<Duration>,
+    /// A disk is full for a while.
+    pub disk_full: Option<Duration>,
+    /// A server is asked to stop, and starts again.
+    pub stop: Option<Duration>,
+    /// Something in a client's cache is altered.
+    pub cache: Option<Duration>,
+    /// A client's process dies and starts again.
+    pub client_crash: Option<Duration>,
+}
+
+impl Climate {
+    /// Small, near, quiet: what named scenarios start from.
+    pub fn calm() -> Climate {
+        Climate {
+            dns: 1,
+            routers: 1,
+            data: 2,
+            auto: 0,
+            clients: 1,
+            tunes: 12,
+            fragments_max: 12,
+            start_spread: Duration::ZERO,
+            latency: Duration::from_millis(2),
+            latency_tail: 0,
+            job: Duration::from_millis(1),
+            park: 0,
+            act_every: Duration::ZERO,
+            faults: Faults::default(),
+            busy_permille: 0,
+            broken_permille: 0,
+            codec: true,
+            stutter_permille: 0,
+            real_library: false,
+            power_cuts: false,
+        }
+    }
+
+    /// The world of a seed.
+    pub fn of(seed: u64, chance: &mut Chance) -> Climate {
+        let mut pick = |from: u64, to: u64| from + chance.below(to - from + 1);
+        let (dns, routers, data) = (pick(1, 3), pick(1, 3), pick(1, 5));
+        let (auto, clients) = (pick(0, 3).saturating_sub(1), pick(1, 4));
+        let mut climate = Climate {
+            dns: dns as usize,
+            routers: routers as usize,
+            data: data as usize,
+            auto: auto as usize,
+            clients: clients as usize,
+            tunes: pick(5, 120) as usize,
+            fragments_max: pick(1, 24),
+            start_spread: Duration::from_millis(pick(0, 5_000)),
+            latency: Duration::from_micros(pick(50, 30_000)),
+            latency_tail: [0, 0, 20, 100][pick(0, 3) as usize],
+            job: Duration::from_micros(pick(20, 20_000)),
+            park: [0, 0, 3, 10][pick(0, 3) as usize],
+            act_every: Duration::from_millis(pick(30, 800)),
+            ..Climate::calm()
+        };
+        if chance.happens(1, 6) {
+            // Everybody asks for a role.
+            climate.auto = climate.routers + climate.data + 1;
+            (climate.routers, climate.data) = (0, 0);
+        }
+        climate.codec = chance.happens(1, 4);
+        climate.real_library = seed % 50 == 49;
+        climate.stutter_permille = [0, 0, 100, 400][chance.below(4) as usize];
+        if !seed.is_multiple_of(10) {
+            climate.trouble(chance);
+        }
+        climate
+    }
+
+    fn trouble(&mut self, chance: &mut Chance) {
+        let often = Duration::from_secs(2 + chance.below(20));
+        let mut some = |share: u64| {
+            let there = chance.happens(share, 100);
+            let every = often / 2 + chance.within(often * 2);
+            there.then_some(every)
+        };
+        self.faults = Faults {
+            crash: some(60),
+            freeze: some(50),
+            reset: some(60),
+            cut: some(50),
+            disk_full: some(30),
+            stop: some(30),
+            cache: some(40),
+            client_crash: some(30),
+            wipe_percent: 0,
+        };
+        self.faults.wipe_percent = [0, 0, 15, 40][chance.below(4) as usize];
+        self.busy_permille = [0, 0, 5, 40][chance.below(4) as usize];
+        self.broken_permille = [0, 0, 0, 5][chance.below(4) as usize];
+        // The real library runs in memory, beside a model that must not lose what it keeps.
+        self.power_cuts = !self.real_library && chance.happens(1, 2);
+    }
+
+    /// Whether nothing is meant to break in this world.
+    pub fn is_calm(&self) -> bool {
+        let f = &self.faults;
+        let kinds = [
+            f.crash,
+            f.freeze,
+            f.reset,
+            f.cut,
+            f.disk_full,
+            f.stop,
+            f.cache,
+            f.client_crash,
+        ];
+        kinds.iter().all(Option::is_none) && self.busy_permille + self.broken_permille == 0
+    }
+
+    /// How many servers there are.
+    pub fn servers(&self) -> usize {
+        self.dns + self.routers + self.data + self.auto
+    }
+}

@@ -1,0 +1,423 @@
+//! What breaks, when, and how it is mended.
+
+use std::time::Duration;
+
+use roles::contract::id::Incarnation;
+use roles::contract::job::Lane;
+use roles::contract::node::Event;
+
+use crate::climate::Climate;
+use crate::resident::{Kind, Place, State};
+use crate::world::{What, World};
+
+/// Something that breaks, or is mended.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// A node starts.
+    Start(Place),
+    /// A frozen node goes on.
+    Thaw(Place),
+    /// A disk has room again.
+    Room(Place),
+    /// Letters travel again in one direction.
+    Mend(Place, Place),
+    /// A node is killed in the middle of a job.
+    Strike(Place, u64),
+    /// The next crash of a server.
+    Crash,
+    /// The next freeze.
+    Freeze,
+    /// The next broken connection.
+    Reset,
+    /// The next cut.
+    Cut,
+    /// The next full disk.
+    DiskFull,
+    /// The next stop of a server.
+    Stop,
+    /// The next spoilt cache.
+    Cache,
+    /// The next crash of a client.
+    ClientCrash,
+}
+
+/// How a process is ended by force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// Killed: its peers hear of it at once.
+    Kill,
+    /// The machine loses power: nobody hears anything, and what was not synced is lost.
+    PowerCut,
+}
+
+impl World {
+    pub(crate) fn plan_faults(&mut self) {
+        let kinds = [
+            Fault::Crash,
+            Fault::Freeze,
+            Fault::Reset,
+            Fault::Cut,
+            Fault::DiskFull,
+            Fault::Stop,
+            Fault::Cache,
+            Fault::ClientCrash,
+        ];
+        for kind in kinds {
+            self.plan_fault(kind);
+        }
+    }
+
+    fn plan_fault(&mut self, kind: Fault) {
+        if let Some(mean) = every(&self.climate, kind) {
+            let wait = mean / 4 + self.chances.faults.within(mean * 3 / 2);
+            self.agenda.plan(self.now + wait, What::Fault(kind));
+        }
+    }
+
+    pub(crate) fn on_fault(&mut self, fault: Fault) {
+        let mends = matches!(
+            fault,
+            Fault::Start(_) | Fault::Thaw(_) | Fault::Room(_) | Fault::Mend(..) | Fault::Strike(..)
+        );
+        if !mends && every(&self.climate, fault).is_none() {
+            return; // Planned before everything was mended.
+        }
+        match fault {
+            Fault::Start(place) => return self.start(place),
+            Fault::Thaw(place) => return self.thaw(place),
+            Fault::Room(place) => return self.fill_disk(place, false),
+            Fault::Mend(a, b) => return self.mend(a, b),
+            Fault::Strike(place, start) => return self.strike(place, start),
+            Fault::Crash => self.crash_somebody(),
+            Fault::Freeze => self.freeze_somebody(),
+            Fault::Reset => self.reset_something(),
+            Fault::Cut => self.cut_something(),
+            Fault::DiskFull => self.fill_some_disk(),
+            Fault::Stop => self.stop_somebody(),
+            Fault::Cache => self.spoil_some_cache(),
+            Fault::ClientCrash => self.crash_some_client(),
+        }
+        self.plan_fault(fault);
+    }
+
+    fn some(&mut self, wanted: impl Fn(&World, Place) -> bool) -> Option<Place> {
+        let all: Vec<Place> = (0..self.nodes.len())
+            .filter(|place| wanted(self, *place))
+            .collect();
+        self.chances.faults.pick(&all).copied()
+    }
+
+    fn crash_somebody(&mut self) {
+        if self.chances.faults.happens(1, 3) {
+            self.ambush = true;
+            return;
+        }
+        let Some(place) = self.some(|w, p| w.is_server(p) && w.nodes[p].lives()) else {
+            return;
+        };
+        self.crash_for_a_while(place);
+    }
+
+    /// Lies in wait for the next node that commits a song.
+    pub(crate) fn spring(&mut self, place: Place, takes: Duration) {
+        if self.ambush && self.is_server(place) {
+            self.ambush = false;
+            let start = self.nodes[place].start;
+            let at = self.now + self.chances.faults.within(takes);
+            self.agenda
+                .plan(at, What::Fault(Fault::Strike(place, start)));
+        }
+    }
+
+    fn strike(&mut self, place: Place, start: u64) {
+        if self.nodes[place].start == start && self.nodes[place].lives() {
+            self.crash_for_a_while(place);
+        }
+    }
+
+    fn crash_for_a_while(&mut self, place: Place) {
+        let power = self.climate.power_cuts && self.chances.faults.happens(1, 2);
+        let death = if power { Death::PowerCut } else { Death::Kill };
+        let percent = self.climate.faults.wipe_percent;
+        let wipe = self.chances.faults.happens(percent, 100);
+        self.crash(place, death);
+        if wipe {
+            self.wipe(place);
+        }
+        let down = self.some_while(Duration::from_millis(100), Duration::from_secs(90));
+        self.agenda
+            .plan(self.now + down, What::Fault(Fault::Start(place)));
+    }
+
+    /// Times are drawn so that short ones are as likely as long ones.
+    fn some_while(&mut self, shortest: Duration, longest: Duration) -> Duration {
+        let chance = &mut self.chances.faults;
+        let doublings = chance.below(12) as u32;
+        (shortest * (1 << doublings)).min(longest) * 3 / 4 + chance.within(shortest)
+    }
+
+    /// Ends a process by force.
+    pub fn crash(&mut self, place: Place, death: Death) {
+        if !self.nodes[place].lives() {
+            return;
+        }
+        self.seen.crashes += 1;
+        self.note(0xc4a5, place as u64);
+        self.finish_unheard(place);
+        if self.is_server(place) && death == Death::PowerCut {
+            self.seen.power_cuts += 1;
+            self.lose_power(place);
+        }
+        let state = match death {
+            Death::Kill => State::Down,
+            Death::PowerCut => State::Dark,
+        };
+        self.end_process(place, state, death == Death::Kill);
+    }
+
+    /// The job in the writer's hands may have been done although nobody will hear of it.
+    fn finish_unheard(&mut self, place: Place) {
+        let writes = |(job, running): (&_, &crate::resident::Running)| {
+            let waits = running.parked || running.work.lane() != Lane::Write;
+            (!waits).then_some(*job)
+        };
+        let first = self.nodes[place].jobs.iter().find_map(writes);
+        let done = self.chances.faults.happens(1, 2);
+        if let (Some(job), true) = (first, done)
+            && let Some(running) = self.nodes[place].jobs.remove(&job)
+        {
+            self.seen.jobs_orphaned += 1;
+            self.do_job(place, running.work);
+        }
+    }
+
+    fn lose_power(&mut self, place: Place) {
+        let Some(disk) = &mut self.nodes[place].disk else {
+            return;
+        };
+        let before: Vec<_> = disk.songs().collect();
+        disk.lose_power();
+        let lost = before
+            .iter()
+            .find(|song| !disk.songs().any(|s| s == **song));
+        if let Some(song) = lost {
+            let text = format!("{song:?} was committed and is gone");
+            self.violated("S2 a commit lasts", text);
+        }
+    }
+
+    /// The disk of a dead node is lost: it will start as somebody else, with nothing.
+    pub fn wipe(&mut self, place: Place) {
+        debug_assert!(!self.nodes[place].lives());
+        self.seen.wipes += 1;
+        let node = self.fresh_node();
+        let disk = self.fresh_disk(node);
+        let slot = &mut self.nodes[place];
+        slot.identity.node = node;
+        slot.identity.incarnation = Incarnation(0);
+        slot.last_role = None;
+        let old = slot.disk.replace(disk);
+        if let Some(old) = old {
+            let lost = self.checks.on_wiped(old.id);
+            if let Some(text) = lost {
+                self.violated("S2 acknowledged songs stand", text);
+            }
+        }
+    }
+
+    fn freeze_somebody(&mut self) {
+        let Some(place) = self.some(|w, p| w.nodes[p].state == State::Up && w.is_server(p)) else {
+            return;
+        };
+        self.freeze(place);
+        let span = self.some_while(Duration::from_millis(50), Duration::from_secs(60));
+        self.agenda
+            .plan(self.now + span, What::Fault(Fault::Thaw(place)));
+    }
+
+    /// A node stands still.
+    pub fn freeze(&mut self, place: Place) {
+        if self.nodes[place].state == State::Up {
+            self.seen.freezes += 1;
+            self.note(0xf4ee, place as u64);
+            self.nodes[place].state = State::Frozen;
+            self.review_paths();
+        }
+    }
+
+    /// A frozen node goes on, its timers overdue, with all that has come meanwhile.
+    pub fn thaw(&mut self, place: Place) {
+        if self.nodes[place].state != State::Frozen {
+            return;
+        }
+        self.nodes[place].state = State::Up;
+        for what in self.backlogs.remove(&place).unwrap_or_default() {
+            self.agenda.plan(self.now, what);
+        }
+        self.rearm(place);
+        self.review_paths();
+    }
+
+    fn reset_something(&mut self) {
+        let open = self.conns.iter().filter(|(_, conn)| conn.is_open());
+        let open: Vec<u64> = open.map(|(id, _)| *id).collect();
+        if let Some(id) = self.chances.faults.pick(&open).copied() {
+            self.seen.resets += 1;
+            self.reset(id);
+        }
+    }
+
+    /// One pair, one node from all others, or two halves; one way or both.
+    fn cut_something(&mut self) {
+        let span = self.some_while(Duration::from_millis(200), Duration::from_secs(40));
+        let count = self.nodes.len();
+        let side: Vec<bool> = match self.chances.faults.below(3) {
+            0 => (0..count)
+                .map(|_| self.chances.faults.happens(1, 2))
+                .collect(),
+            _ => {
+                let one = self.chances.faults.below(count as u64) as usize;
+                (0..count).map(|place| place == one).collect()
+            }
+        };
+        let both = self.chances.faults.happens(2, 3);
+        let lonely = self.chances.faults.happens(1, 3);
+        let other = self.chances.faults.below(count as u64) as usize;
+        let mut any = false;
+        for a in (0..count).filter(|a| side[*a]) {
+            for b in (0..count).filter(|b| !side[*b] && (!lonely || *b == other)) {
+                any = true;
+                self.cut(a, b);
+                self.agenda
+                    .plan(self.now + span, What::Fault(Fault::Mend(a, b)));
+                if both {
+                    self.cut(b, a);
+                    self.agenda
+                        .plan(self.now + span, What::Fault(Fault::Mend(b, a)));
+                }
+            }
+        }
+        self.seen.cuts += u64::from(any);
+        self.review_paths();
+    }
+
+    /// From here on nothing travels from `a` to `b`; call [`World::cut_both`] for both ways.
+    fn cut(&mut self, a: Place, b: Place) {
+        *self.cuts.entry((a, b)).or_default() += 1;
+    }
+
+    /// From here on nothing travels from `a` to `b`.
+    pub fn cut_one_way(&mut self, a: Place, b: Place) {
+        self.seen.cuts += 1;
+        self.cut(a, b);
+        self.review_paths();
+    }
+
+    /// From here on nothing travels between `a` and `b`.
+    pub fn cut_both(&mut self, a: Place, b: Place) {
+        self.cut(b, a);
+        self.cut_one_way(a, b);
+    }
+
+    fn mend(&mut self, a: Place, b: Place) {
+        if let Some(count) = self.cuts.get_mut(&(a, b)) {
+            *count -= 1;
+            if *count == 0 {
+                self.cuts.remove(&(a, b));
+                self.review_paths();
+            }
+        }
+    }
+
+    fn fill_some_disk(&mut self) {
+        let holds = |w: &World, p: Place| w.nodes[p].disk.as_ref().is_some_and(|d| !d.full);
+        if let Some(place) = self.some(holds) {
+            self.fill_disk(place, true);
+            let span = self.some_while(Duration::from_millis(200), Duration::from_secs(30));
+            self.agenda
+                .plan(self.now + span, What::Fault(Fault::Room(place)));
+        }
+    }
+
+    /// A disk has no room from here on, or has room again.
+    pub fn fill_disk(&mut self, place: Place, full: bool) {
+        if let Some(disk) = &mut self.nodes[place].disk {
+            disk.full = full;
+            self.seen.disks_full += u64::from(full);
+        }
+    }
+
+    fn stop_somebody(&mut self) {
+        if let Some(place) = self.some(|w, p| w.is_server(p) && w.nodes[p].state == State::Up) {
+            self.stop(place);
+            let down = self.some_while(Duration::from_secs(3), Duration::from_secs(40));
+            self.agenda
+                .plan(self.now + down, What::Fault(Fault::Start(place)));
+        }
+    }
+
+    /// A server is asked to end well.
+    pub fn stop(&mut self, place: Place) {
+        self.seen.stops += 1;
+        self.hand(place, Event::Stop);
+    }
+
+    fn spoil_some_cache(&mut self) {
+        let caches = |w: &World, p: Place| w.nodes[p].machine.cached() > 0;
+        if let Some(place) = self.some(caches) {
+            let spoilt = self.nodes[place].machine.spoil(&mut self.chances.faults);
+            self.seen.caches_spoilt += u64::from(spoilt);
+        }
+    }
+
+    fn crash_some_client(&mut self) {
+        let up = |w: &World, p: Place| w.nodes[p].kind == Kind::Client && w.nodes[p].lives();
+        if let Some(place) = self.some(up) {
+            self.seen.client_crashes += 1;
+            self.crash(place, Death::Kill);
+            let down = self.some_while(Duration::from_millis(100), Duration::from_secs(5));
+            self.agenda
+                .plan(self.now + down, What::Fault(Fault::Start(place)));
+        }
+    }
+
+    /// Everything is mended, everybody started, and nothing breaks any longer.
+    pub fn heal(&mut self) {
+        self.climate.faults = Default::default();
+        self.ambush = false;
+        (self.climate.busy_permille, self.climate.broken_permille) = (0, 0);
+        self.cuts.clear();
+        for place in 0..self.nodes.len() {
+            self.fill_disk(place, false);
+            self.thaw(place);
+            if !self.nodes[place].lives() {
+                self.start(place);
+            }
+            // One that was stopping when it froze ends only now.
+            let later = self.now + Duration::from_secs(3);
+            self.agenda.plan(later, What::Fault(Fault::Start(place)));
+        }
+        self.review_paths();
+    }
+
+    pub(crate) fn is_server(&self, place: Place) -> bool {
+        matches!(self.nodes[place].kind, Kind::Server(_))
+    }
+}
+
+fn every(climate: &Climate, kind: Fault) -> Option<Duration> {
+    let faults = &climate.faults;
+    match kind {
+        Fault::Start(_) | Fault::Thaw(_) | Fault::Room(_) | Fault::Mend(..) | Fault::Strike(..) => {
+            None
+        }
+        Fault::Crash => faults.crash,
+        Fault::Freeze => faults.freeze,
+        Fault::Reset => faults.reset,
+        Fault::Cut => faults.cut,
+        Fault::DiskFull => faults.disk_full,
+        Fault::Stop => faults.stop,
+        Fault::Cache => faults.cache,
+        Fault::ClientCrash => faults.client_crash,
+    }
+}

@@ -1,0 +1,165 @@
+//! Jobs: one writer per node that takes them in order, readers that work side by side, and all
+//! the ways in which a job does not come to its end.
+
+use std::time::Duration;
+
+use roles::contract::id::JobId;
+use roles::contract::job::{Job, JobFault, JobReply, Lane};
+use roles::contract::node::{Event, Peer};
+
+use crate::resident::{Kind, Place, Running, State};
+use crate::world::{What, World};
+
+/// Jobs that may wait per lane, as in the real pool.
+pub const JOBS_QUEUED_MAX: usize = 256;
+
+impl World {
+    /// Performs a job's order.
+    pub(crate) fn run_job(&mut self, place: Place, job: JobId, work: Job, toward: Option<Peer>) {
+        if let Some(peer) = toward {
+            let connected = self.nodes[place].peers.contains_key(&peer);
+            if !connected && matches!(peer, Peer::Guest(_)) {
+                self.seen.jobs_abandoned += 1;
+                return self.fail_job(place, job, JobFault::Abandoned);
+            }
+            let park = self.climate.park;
+            if connected && park > 0 && self.chances.disks.happens(1, park) {
+                return self.park(place, job, work, toward);
+            }
+        }
+        self.submit(place, job, work, toward);
+    }
+
+    fn park(&mut self, place: Place, job: JobId, work: Job, toward: Option<Peer>) {
+        let wait = self.chances.disks.within(Duration::from_millis(200));
+        let running = Running {
+            work,
+            toward,
+            parked: true,
+        };
+        let start = self.nodes[place].start;
+        self.nodes[place].jobs.insert(job, running);
+        let what = What::JobBegins { place, start, job };
+        self.agenda.plan(self.now + wait, what);
+    }
+
+    /// The peer has room by now, if it is still there.
+    pub(crate) fn on_job_begins(&mut self, place: Place, start: u64, job: JobId) {
+        let slot = &mut self.nodes[place];
+        if slot.start != start {
+            return;
+        }
+        if let Some(Running { work, toward, .. }) = slot.jobs.remove(&job) {
+            self.submit(place, job, work, toward);
+        }
+    }
+
+    fn submit(&mut self, place: Place, job: JobId, work: Job, toward: Option<Peer>) {
+        let lane = work.lane();
+        let slot = &self.nodes[place];
+        let queued = slot
+            .jobs
+            .values()
+            .filter(|r| !r.parked && r.work.lane() == lane);
+        let full = slot.jobs.len() >= JOBS_QUEUED_MAX && queued.count() >= JOBS_QUEUED_MAX;
+        let unlucky = self.climate.busy_permille > 0
+            && self.chances.disks.happens(self.climate.busy_permille, 1000);
+        if full || unlucky {
+            self.seen.jobs_busy += 1;
+            return self.fail_job(place, job, JobFault::Busy);
+        }
+        let mean = self.climate.job;
+        let takes = mean / 4 + self.chances.disks.within(mean * 3 / 2);
+        if let Job::CommitUpload { .. } = work {
+            self.spring(place, takes);
+        }
+        let slot = &mut self.nodes[place];
+        let ends = match lane {
+            Lane::Read => self.now + takes,
+            Lane::Write => {
+                slot.writer_free = slot.writer_free.max(self.now) + takes;
+                slot.writer_free
+            }
+        };
+        let running = Running {
+            work,
+            toward,
+            parked: false,
+        };
+        slot.jobs.insert(job, running);
+        let start = slot.start;
+        self.agenda.plan(ends, What::JobEnds { place, start, job });
+    }
+
+    fn fail_job(&mut self, place: Place, job: JobId, fault: JobFault) {
+        let reply = JobReply::Failed(fault);
+        self.soon(place, Event::Done { job, reply });
+    }
+
+    /// A job is done at the moment of its end: until then a crash leaves no trace of it.
+    pub(crate) fn on_job_ends(&mut self, place: Place, start: u64, job: JobId) {
+        let slot = &mut self.nodes[place];
+        if slot.start != start {
+            return;
+        }
+        if slot.state == State::Frozen {
+            let what = What::JobEnds { place, start, job };
+            return self.backlogs.entry(place).or_default().push(what);
+        }
+        let Some(Running { work, .. }) = slot.jobs.remove(&job) else {
+            return;
+        };
+        let reply = self.do_job(place, work);
+        self.hand(place, Event::Done { job, reply });
+    }
+
+    /// Does a job on the disk of its node.
+    pub(crate) fn do_job(&mut self, place: Place, work: Job) -> JobReply {
+        if let Some(fault) = self.mishap(&work) {
+            return JobReply::Failed(fault);
+        }
+        if self.nodes[place].kind == Kind::Client {
+            return self.nodes[place].machine.run(work, &self.music);
+        }
+        let committing = if let Job::CommitUpload { song, .. } = &work {
+            Some(*song)
+        } else {
+            None
+        };
+        let copied = matches!(work, Job::CopyDone { .. });
+        let Some(disk) = &mut self.nodes[place].disk else {
+            return JobReply::Failed(JobFault::Invalid("no disk".into()));
+        };
+        let done = disk.run(work);
+        let disk = disk.id;
+        match done {
+            Ok(reply) => {
+                if let (Some(song), JobReply::Stored { .. }) = (committing, &reply) {
+                    self.checks.on_committed(song, disk);
+                }
+                self.seen.copies_made += u64::from(copied);
+                reply
+            }
+            Err(why) => {
+                self.violated("model and library agree", why);
+                JobReply::Failed(JobFault::Busy)
+            }
+        }
+    }
+
+    /// A disk that cannot read or write, now and then.
+    fn mishap(&mut self, work: &Job) -> Option<JobFault> {
+        let permille = self.climate.broken_permille;
+        let touches = matches!(
+            work,
+            Job::ReadFragment { .. }
+                | Job::KeepFragment { .. }
+                | Job::CommitUpload { .. }
+                | Job::Describe { .. }
+                | Job::CachedFragment { .. }
+        );
+        let strikes = permille > 0 && touches && self.chances.disks.happens(permille, 1000);
+        self.seen.jobs_broken += u64::from(strikes);
+        strikes.then(|| JobFault::Broken("input/output error".into()))
+    }
+}

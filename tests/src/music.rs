@@ -1,0 +1,137 @@
+//! Songs that exist only here: random bytes in small fragments, with manifests that are true.
+
+use std::sync::Arc;
+
+use roles::contract::chance::Chance;
+use roles::contract::id::{ContentHash, SongId};
+use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
+
+/// A file on somebody's disk, and what a scan of it finds.
+#[derive(Clone, Debug)]
+pub struct Tune {
+    /// What a scan finds.
+    pub manifest: Manifest,
+    /// The file.
+    pub bytes: Arc<[u8]>,
+}
+
+/// All files of a world; a source's number is its index.
+#[derive(Clone, Debug, Default)]
+pub struct Music {
+    tunes: Vec<Tune>,
+}
+
+impl Music {
+    /// `count` files of 1 to `fragments_max` fragments.
+    pub fn compose(chance: &mut Chance, count: usize, fragments_max: u64) -> Music {
+        let tunes = (0..count)
+            .map(|number| {
+                let fragments = 1 + chance.below(fragments_max.max(1)) as usize;
+                Tune::compose(chance, number, fragments)
+            })
+            .collect();
+        Music { tunes }
+    }
+
+    /// How many files there are.
+    pub fn len(&self) -> usize {
+        self.tunes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tunes.is_empty()
+    }
+
+    /// The file behind a source's number.
+    pub fn tune(&self, source: u64) -> Option<&Tune> {
+        self.tunes.get(source as usize)
+    }
+
+    /// The file that has this id.
+    pub fn by_id(&self, song: SongId) -> Option<&Tune> {
+        (self.tunes.iter()).find(|tune| tune.manifest.song.id == song)
+    }
+
+    /// The bytes a fragment must have.
+    pub fn fragment(&self, song: SongId, index: u32) -> Option<&[u8]> {
+        self.by_id(song)?.fragment(index)
+    }
+}
+
+impl Tune {
+    /// A file of so many fragments of 8 to 600 bytes each: what a fragment weighs changes nothing
+    /// for a node that never looks inside.
+    pub fn compose(chance: &mut Chance, number: usize, fragments: usize) -> Tune {
+        let lengths: Vec<usize> = (0..fragments)
+            .map(|_| 8 + chance.below(592) as usize)
+            .collect();
+        let total: usize = lengths.iter().sum();
+        let mut bytes = Vec::with_capacity(total + 8);
+        while bytes.len() < total {
+            bytes.extend_from_slice(&chance.bits().to_le_bytes());
+        }
+        bytes.truncate(total);
+        let manifest = manifest(number, &bytes, &lengths);
+        debug_assert_eq!(manifest.check(), Ok(()));
+        let bytes = bytes.into();
+        Tune { manifest, bytes }
+    }
+
+    /// The bytes of a fragment.
+    pub fn fragment(&self, index: u32) -> Option<&[u8]> {
+        let length = self.manifest.fragments.get(index as usize)?.length as usize;
+        let from = self.manifest.offset_of(index) as usize;
+        self.bytes.get(from..from + length)
+    }
+
+    /// Its id.
+    pub fn id(&self) -> SongId {
+        self.manifest.song.id
+    }
+}
+
+/// The hash of some bytes.
+pub fn hash_of(bytes: &[u8]) -> ContentHash {
+    ContentHash(*blake3::hash(bytes).as_bytes())
+}
+
+fn manifest(number: usize, bytes: &[u8], lengths: &[usize]) -> Manifest {
+    let hash = hash_of(bytes);
+    let mut from = 0;
+    let fragments: Vec<Fragment> = (lengths.iter().enumerate())
+        .map(|(index, length)| {
+            let slice = &bytes[from..from + length];
+            from += length;
+            Fragment {
+                length: *length as u32,
+                start_ms: index as u32 * 10_000,
+                part: Part::Audio,
+                hash: hash_of(slice),
+            }
+        })
+        .collect();
+    let song = Song {
+        id: SongId::of(&hash),
+        title: format!("Song {number}"),
+        artist: format!("Artist {}", number % 5),
+        album: format!("Album, \"{}\" <b>% \u{1f3b5}", number % 3),
+        genre: String::new(),
+        year: 1970 + number as u16,
+        disc: 1,
+        track: number as u16,
+        duration_ms: lengths.len() as u32 * 10_000,
+        bytes: bytes.len() as u64,
+        format: Format::Opaque,
+        fragments: fragments.len() as u32,
+    };
+    Manifest {
+        song,
+        hash,
+        sample_rate: 0,
+        channels: 0,
+        picture: false,
+        prefix: DecoderPrefix::None,
+        fragments,
+    }
+}

@@ -1,0 +1,682 @@
+//! Connections as TCP really makes and breaks them.
+//!
+//! Inside a connection nothing is lost or overtaken. A reset takes an unknown tail of what is
+//! under way, and both ends hear of it at moments of their own. A cut or a frozen peer holds
+//! letters back without a word; the keep-alive of each end notices after a while. A dial is
+//! refused where nobody listens, ends in silence where nobody answers, and is not begun again
+//! until its backoff is over. The rules for two connections between the same two nodes are those
+//! of the real loop: the one dialled by the lower node is used, the other dies with it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use net::wire::codec;
+use roles::contract::id::RequestId;
+use roles::contract::job::{JobFault, JobReply};
+use roles::contract::message::{Kind, Letter};
+use roles::contract::node::{Event, Identity, Lost, Peer, Sender};
+use roles::contract::record::Address;
+use roles::contract::time::Time;
+
+use crate::resident::{Place, State};
+use crate::world::{What, World};
+
+/// Which connection; never used again.
+pub type ConnId = u64;
+
+/// How long a dial may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Silence that ends a connection on which something is awaited.
+pub const WAITING_LOST_AFTER: Duration = Duration::from_secs(3);
+
+/// Silence that ends any connection.
+const IDLE_LOST_AFTER: Duration = Duration::from_secs(45);
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_LONGEST: Duration = Duration::from_secs(5);
+
+/// Index of the end that dialled.
+const DIALLER: usize = 0;
+/// Index of the end that was dialled.
+const ACCEPTER: usize = 1;
+
+/// A connection, or a dial under way.
+#[derive(Debug)]
+pub struct Conn {
+    /// Who dialled, and who was dialled.
+    pub ends: [End; 2],
+    /// Letters that wait for the connection to stand; none once it does.
+    waiting: Option<Vec<Letter>>,
+    dialled_at: Time,
+    /// Another connection of the same two nodes is used instead.
+    retired: bool,
+    /// Since when letters do not get through in both directions.
+    impaired_since: Option<Time>,
+}
+
+/// One end of a connection.
+#[derive(Debug)]
+pub struct End {
+    /// Whose.
+    pub place: Place,
+    start: u64,
+    identity: Identity,
+    /// How this end calls the other.
+    pub peer: Peer,
+    /// This end has let go.
+    pub gone: bool,
+    /// Questions asked here and not answered.
+    pub awaited: BTreeSet<RequestId>,
+    /// Questions heard here and not answered.
+    owed: BTreeSet<RequestId>,
+    /// When the last letter to this end arrives.
+    last_arrival: Time,
+    /// What arrives here later is lost.
+    lost_after: Time,
+    /// Letters to this end that a cut holds back.
+    held: Vec<Letter>,
+}
+
+impl End {
+    fn of(place: Place, start: u64, identity: Identity, peer: Peer) -> End {
+        End {
+            place,
+            start,
+            identity,
+            peer,
+            gone: false,
+            awaited: BTreeSet::new(),
+            owed: BTreeSet::new(),
+            last_arrival: Time::ZERO,
+            lost_after: Time::NEVER,
+            held: Vec::new(),
+        }
+    }
+}
+
+impl Conn {
+    /// Whether letters can travel on it.
+    pub fn is_open(&self) -> bool {
+        self.waiting.is_none()
+    }
+
+    fn other(&self, end: usize) -> &End {
+        &self.ends[1 - end]
+    }
+
+    /// The end that stands at `place`.
+    pub fn end_at(&self, place: Place) -> usize {
+        usize::from(self.ends[DIALLER].place != place)
+    }
+}
+
+impl World {
+    /// Performs a send of a node.
+    pub(crate) fn send(&mut self, place: Place, to: Peer, letter: Letter) {
+        let found = self.connection_for(place, to, &letter);
+        let Some(id) = found.or_else(|| self.dial(place, to)) else {
+            return;
+        };
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        match &mut conn.waiting {
+            Some(waiting) => waiting.push(letter),
+            None => {
+                let from = conn.end_at(place);
+                self.transmit(id, from, letter);
+            }
+        }
+    }
+
+    /// An answer goes where its question came from, everything else over the one in use.
+    fn connection_for(&self, place: Place, to: Peer, letter: &Letter) -> Option<ConnId> {
+        let conns = self.nodes[place].peers.get(&to)?;
+        if conns.len() > 1
+            && let Kind::Answer { .. } = letter.kind
+        {
+            let owes = |id: &&ConnId| {
+                let conn = &self.conns[*id];
+                conn.is_open() && conn.ends[conn.end_at(place)].owed.contains(&letter.id)
+            };
+            if let Some(id) = conns.iter().find(owes) {
+                return Some(*id);
+            }
+        }
+        conns.first().copied()
+    }
+
+    fn transmit(&mut self, id: ConnId, from: usize, letter: Letter) {
+        let letter = if self.climate.codec {
+            self.through_codec(letter)
+        } else {
+            letter
+        };
+        let latency = self.latency();
+        let now = self.now;
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        let (a, b) = (conn.ends[from].place, conn.ends[1 - from].place);
+        let question = matches!(letter.kind, Kind::Question { .. });
+        if question {
+            conn.ends[from].awaited.insert(letter.id);
+        } else if letter.kind == (Kind::Answer { more: false }) {
+            conn.ends[from].owed.remove(&letter.id);
+        }
+        if question && conn.impaired_since.is_some() {
+            let what = What::Silence {
+                conn: id,
+                end: from,
+            };
+            self.agenda.plan(now + WAITING_LOST_AFTER, what);
+        }
+        let to = &mut conn.ends[1 - from];
+        if to.gone {
+            return;
+        }
+        if self.cuts.contains_key(&(a, b)) {
+            to.held.push(letter);
+            return;
+        }
+        to.last_arrival = to.last_arrival.max(now + latency);
+        let (at, end) = (to.last_arrival, 1 - from);
+        let letter = Box::new(letter);
+        self.agenda.plan(
+            at,
+            What::Arrive {
+                conn: id,
+                end,
+                letter,
+            },
+        );
+    }
+
+    /// What the other side decodes must be what this side has said.
+    fn through_codec(&mut self, letter: Letter) -> Letter {
+        let Letter {
+            id,
+            kind,
+            message,
+            body,
+        } = letter;
+        let encoded = codec::encode(kind, &message, body);
+        let decoded = encoded.and_then(|encoded| {
+            let prefix = codec::prefix(&encoded.head)?;
+            let head = &encoded.head[codec::PREFIX_BYTES..];
+            debug_assert_eq!(prefix.head_bytes, head.len());
+            Ok((codec::decode(head)?, encoded.body))
+        });
+        match decoded {
+            Ok((heard, body)) => {
+                if heard != message {
+                    self.violated("codec", format!("{message:?} was heard as {heard:?}"));
+                }
+                Letter {
+                    id,
+                    kind,
+                    message: heard,
+                    body,
+                }
+            }
+            Err(why) => {
+                self.violated("codec", format!("{message:?} cannot be written: {why}"));
+                let body = Vec::new();
+                Letter {
+                    id,
+                    kind,
+                    message,
+                    body,
+                }
+            }
+        }
+    }
+
+    /// A letter has arrived.
+    pub(crate) fn on_arrive(&mut self, id: ConnId, end: usize, letter: Box<Letter>) {
+        let now = self.now;
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        let place = conn.ends[end].place;
+        if conn.ends[end].gone || now > conn.ends[end].lost_after {
+            return;
+        }
+        if self.nodes[place].state == State::Frozen {
+            let what = What::Arrive {
+                conn: id,
+                end,
+                letter,
+            };
+            self.backlogs.entry(place).or_default().push(what);
+            return;
+        }
+        match letter.kind {
+            Kind::Question { .. } => {
+                conn.ends[end].owed.insert(letter.id);
+            }
+            Kind::Answer { more: false } => {
+                conn.ends[end].awaited.remove(&letter.id);
+            }
+            Kind::Answer { more: true } => (),
+        }
+        let Identity {
+            node, incarnation, ..
+        } = conn.other(end).identity;
+        let peer = conn.ends[end].peer;
+        let from = Sender {
+            peer,
+            node,
+            incarnation,
+        };
+        let letter = *letter;
+        self.hand(place, Event::Message { from, letter });
+    }
+
+    fn dial(&mut self, place: Place, to: Peer) -> Option<ConnId> {
+        let Peer::Node(address) = to else {
+            return None; // A guest that is gone cannot be dialled.
+        };
+        let held = self.nodes[place].backoffs.get(&address);
+        if held.is_some_and(|(_, until)| self.now < *until) {
+            let why = Lost::Backoff;
+            self.soon(place, Event::Lost { peer: to, why });
+            return None;
+        }
+        self.conn_count += 1;
+        let id = self.conn_count;
+        let slot = &self.nodes[place];
+        let dialler = End::of(place, slot.start, slot.identity, to);
+        // Who listens there is known when the dial ends; until then the other end is nobody.
+        let nobody = End::of(
+            usize::MAX,
+            0,
+            slot.identity,
+            slot.address.map_or(to, Peer::Node),
+        );
+        let conn = Conn {
+            ends: [dialler, nobody],
+            waiting: Some(Vec::new()),
+            dialled_at: self.now,
+            retired: false,
+            impaired_since: None,
+        };
+        self.conns.insert(id, conn);
+        self.nodes[place].peers.entry(to).or_default().push(id);
+        let takes = self.latency() + self.latency();
+        self.agenda
+            .plan(self.now + takes, What::DialEnds { conn: id });
+        Some(id)
+    }
+
+    /// The dial has come to its end, one way or the other.
+    pub(crate) fn on_dial_ends(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let (place, peer) = (conn.ends[DIALLER].place, conn.ends[DIALLER].peer);
+        let timeout = conn.dialled_at + CONNECT_TIMEOUT;
+        let Peer::Node(address) = peer else {
+            return;
+        };
+        if self.nodes[place].state == State::Frozen {
+            let what = What::DialEnds { conn: id };
+            self.backlogs.entry(place).or_default().push(what);
+            return;
+        }
+        let target = self.places.get(&address).copied();
+        let reached = target.filter(|t| self.is_through(place, *t));
+        let Some(target) = reached else {
+            if self.now < timeout {
+                return self.agenda.plan(timeout, What::DialEnds { conn: id });
+            }
+            return self.dial_failed(id, address, Lost::ConnectTimeout);
+        };
+        match self.nodes[target].state {
+            State::Down => self.dial_failed(id, address, Lost::ConnectRefused),
+            State::Frozen | State::Dark if self.now < timeout => {
+                self.agenda.plan(timeout, What::DialEnds { conn: id });
+            }
+            State::Frozen | State::Dark => self.dial_failed(id, address, Lost::Silent),
+            State::Up if target == place => {
+                self.violated("own voice", format!("{peer} dials itself"));
+                self.dial_failed(id, address, Lost::Misbehaved);
+            }
+            State::Up => self.join(id, target, address),
+        }
+    }
+
+    fn dial_failed(&mut self, id: ConnId, address: Address, why: Lost) {
+        self.seen.dials_failed += 1;
+        let place = self.conns[&id].ends[DIALLER].place;
+        let jitter = self.chances.network.within(BACKOFF_FIRST);
+        let now = self.now;
+        let backoff = self.nodes[place].backoffs.entry(address).or_default();
+        let pause = (BACKOFF_FIRST * (1 << backoff.0.min(6))).min(BACKOFF_LONGEST);
+        *backoff = (backoff.0 + 1, now + pause / 2 + jitter.min(pause / 2));
+        self.lose(id, DIALLER, why);
+    }
+
+    fn join(&mut self, id: ConnId, target: Place, address: Address) {
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let place = conn.ends[DIALLER].place;
+        let named = match self.nodes[place].address {
+            Some(address) => Peer::Node(address),
+            None => {
+                self.guests += 1;
+                Peer::Guest(self.guests)
+            }
+        };
+        self.nodes[place].backoffs.remove(&address);
+        if let Peer::Node(dialler) = named {
+            self.nodes[target].backoffs.remove(&dialler);
+        }
+        self.end_outdated(place, target);
+        self.end_outdated(target, place);
+        let slot = &self.nodes[target];
+        let accepter = End::of(target, slot.start, slot.identity, named);
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        conn.ends[ACCEPTER] = accepter;
+        let waiting = conn.waiting.take().unwrap_or_default();
+        self.choose(place, Peer::Node(address), id);
+        self.choose(target, named, id);
+        self.note(0x0be9, id);
+        for letter in waiting {
+            self.transmit(id, DIALLER, letter);
+        }
+    }
+
+    /// Connections of earlier starts of the same node end when a later one says hello.
+    fn end_outdated(&mut self, place: Place, other: Place) {
+        let start = self.nodes[other].start;
+        let own = self.nodes[place].start;
+        let old = |conn: &Conn| {
+            let end = conn.end_at(place);
+            let (mine, theirs) = (&conn.ends[end], conn.other(end));
+            let same = theirs.identity.node == self.nodes[other].identity.node;
+            mine.place == place
+                && mine.start == own
+                && !mine.gone
+                && theirs.place == other
+                && theirs.start < start
+                && same
+        };
+        let ids: Vec<(ConnId, usize)> = (self.conns.iter())
+            .filter(|(_, conn)| conn.is_open() && old(conn))
+            .map(|(id, conn)| (*id, conn.end_at(place)))
+            .collect();
+        for (id, end) in ids {
+            self.lose(id, end, Lost::Outdated);
+        }
+    }
+
+    /// Of several connections between two nodes, both use the one dialled by the lower node; of
+    /// two dialled by the same one, the later.
+    fn choose(&mut self, place: Place, peer: Peer, id: ConnId) {
+        let nodes = &mut self.nodes;
+        let all = nodes[place].peers.entry(peer).or_default();
+        all.retain(|other| *other != id);
+        all.insert(0, id);
+        let conns = &self.conns;
+        let open = all.iter().filter(|id| {
+            let conn = &conns[*id];
+            conn.is_open() && !conn.retired
+        });
+        let used = open.min_by_key(|id| conns[*id].ends[DIALLER].identity.node);
+        let used = used.copied().unwrap_or(id);
+        all.retain(|other| *other != used);
+        all.insert(0, used);
+        for other in all.clone() {
+            if let Some(conn) = self.conns.get_mut(&other) {
+                conn.retired = other != used && conn.is_open();
+            }
+        }
+    }
+
+    /// One end lets go of a connection. The node hears of it if it was the one in use.
+    pub(crate) fn lose(&mut self, id: ConnId, end: usize, why: Lost) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        if conn.ends[end].gone {
+            return;
+        }
+        conn.ends[end].gone = true;
+        let (place, peer, retired) = (conn.ends[end].place, conn.ends[end].peer, conn.retired);
+        let waiting = conn.waiting.take();
+        let dialling = waiting.is_some();
+        self.note(0x105e, id);
+        self.seen.conns_lost += 1;
+        if !dialling {
+            self.tell_other_end(id, 1 - end);
+        }
+        if dialling || self.conns[&id].ends[1 - end].gone {
+            self.conns.remove(&id);
+        }
+        let Some(all) = self.nodes[place].peers.get_mut(&peer) else {
+            return;
+        };
+        all.retain(|other| *other != id);
+        let stands = all.iter().any(|id| !self.conns[id].retired);
+        if stands {
+            for letter in waiting.unwrap_or_default() {
+                self.send(place, peer, letter);
+            }
+            return;
+        }
+        if retired && !all.is_empty() {
+            return;
+        }
+        let rest = self.nodes[place].peers.remove(&peer).unwrap_or_default();
+        for other in rest {
+            self.drop_end(other, place);
+        }
+        self.abandon(place, peer);
+        self.soon(place, Event::Lost { peer, why });
+    }
+
+    /// Lets go of a connection without a word to the node.
+    pub(crate) fn drop_end(&mut self, id: ConnId, place: Place) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        let end = conn.end_at(place);
+        conn.ends[end].gone = true;
+        if conn.waiting.is_some() || conn.ends[1 - end].gone {
+            self.conns.remove(&id);
+        } else {
+            self.tell_other_end(id, 1 - end);
+        }
+    }
+
+    /// The other end hears that the connection is over, unless nothing reaches it at present.
+    fn tell_other_end(&mut self, id: ConnId, end: usize) {
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let (to, from) = (conn.ends[end].place, conn.other(end).place);
+        if conn.ends[end].gone || self.cuts.contains_key(&(from, to)) {
+            return;
+        }
+        if self.nodes[from].state == State::Dark {
+            return;
+        }
+        let wait = self.latency();
+        self.end_later(id, end, wait, Lost::Closed);
+    }
+
+    /// After a while the end hears that the connection is over; what arrives later is lost.
+    fn end_later(&mut self, id: ConnId, end: usize, wait: Duration, why: Lost) {
+        let at = self.now + wait;
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.ends[end].lost_after = conn.ends[end].lost_after.min(at);
+            self.agenda.plan(at, What::EndConn { conn: id, end, why });
+        }
+    }
+
+    /// The moment has come at which an end hears that its connection is over.
+    pub(crate) fn on_end_conn(&mut self, id: ConnId, end: usize, why: Lost) {
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let place = conn.ends[end].place;
+        if self.nodes[place].state == State::Frozen {
+            let what = What::EndConn { conn: id, end, why };
+            self.backlogs.entry(place).or_default().push(what);
+            return;
+        }
+        self.lose(id, end, why);
+    }
+
+    /// Jobs that waited for a peer to have room will not begin: it is gone.
+    fn abandon(&mut self, place: Place, peer: Peer) {
+        let slot = &self.nodes[place];
+        let parked = |job: &&roles::contract::id::JobId| {
+            let running = &slot.jobs[*job];
+            running.parked && running.toward == Some(peer)
+        };
+        let jobs: Vec<_> = slot.jobs.keys().filter(parked).copied().collect();
+        for job in jobs {
+            self.nodes[place].jobs.remove(&job);
+            self.seen.jobs_abandoned += 1;
+            let reply = JobReply::Failed(JobFault::Abandoned);
+            self.soon(place, Event::Done { job, reply });
+        }
+    }
+
+    /// Breaks a connection: each direction loses an unknown tail of what is under way.
+    pub fn reset(&mut self, id: ConnId) {
+        for end in [DIALLER, ACCEPTER] {
+            let wait = self.chances.network.within(2 * self.climate.latency);
+            self.end_later(id, end, wait, Lost::Reset);
+        }
+    }
+
+    /// All ends of a dead process let go; who was connected hears of it, if `heard`.
+    pub(crate) fn cut_off(&mut self, place: Place, heard: bool) {
+        self.nodes[place].peers.clear();
+        let here = |conn: &Conn| conn.ends.iter().any(|end| end.place == place && !end.gone);
+        let ids: Vec<ConnId> = (self.conns.iter())
+            .filter(|(_, conn)| here(conn))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            let Some(conn) = self.conns.get_mut(&id) else {
+                continue;
+            };
+            let end = conn.end_at(place);
+            conn.ends[end].gone = true;
+            if !conn.is_open() || conn.ends[1 - end].gone {
+                self.conns.remove(&id);
+            } else if heard {
+                let wait = self.chances.network.within(2 * self.climate.latency);
+                let other = self.conns[&id].ends[1 - end].place;
+                if !self.cuts.contains_key(&(place, other)) {
+                    self.end_later(id, 1 - end, wait, Lost::Closed);
+                }
+            }
+        }
+        self.review_paths();
+    }
+
+    /// Whether letters get through between two places in both directions.
+    fn is_through(&self, a: Place, b: Place) -> bool {
+        !self.cuts.contains_key(&(a, b)) && !self.cuts.contains_key(&(b, a))
+    }
+
+    /// After a change of cuts or states: starts the watch on connections that have gone silent,
+    /// lets those go on that have not ended meanwhile.
+    pub(crate) fn review_paths(&mut self) {
+        let ids: Vec<ConnId> = self.conns.keys().copied().collect();
+        for id in ids {
+            let conn = &self.conns[&id];
+            if !conn.is_open() {
+                continue;
+            }
+            let (a, b) = (conn.ends[0].place, conn.ends[1].place);
+            let silent = [a, b].iter().any(|p| {
+                let state = self.nodes[*p].state;
+                matches!(state, State::Frozen | State::Dark)
+            });
+            let impaired = silent || !self.is_through(a, b);
+            match (impaired, conn.impaired_since) {
+                (true, None) => self.watch(id),
+                (false, _) => self.resume(id),
+                (true, Some(_)) => (),
+            }
+        }
+    }
+
+    fn watch(&mut self, id: ConnId) {
+        let now = self.now;
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.impaired_since = Some(now);
+            for end in [DIALLER, ACCEPTER] {
+                for wait in [WAITING_LOST_AFTER, IDLE_LOST_AFTER] {
+                    self.agenda
+                        .plan(now + wait, What::Silence { conn: id, end });
+                }
+            }
+        }
+    }
+
+    /// What was held back goes on its way; an end whose other end has let go meanwhile hears it.
+    fn resume(&mut self, id: ConnId) {
+        for end in [DIALLER, ACCEPTER] {
+            let wait = self.latency();
+            let Some(conn) = self.conns.get_mut(&id) else {
+                return;
+            };
+            conn.impaired_since = None;
+            let other_gone = conn.ends[1 - end].gone;
+            let to = &mut conn.ends[end];
+            for letter in std::mem::take(&mut to.held) {
+                to.last_arrival = to.last_arrival.max(self.now + wait);
+                let letter = Box::new(letter);
+                let what = What::Arrive {
+                    conn: id,
+                    end,
+                    letter,
+                };
+                self.agenda.plan(to.last_arrival, what);
+            }
+            if other_gone && !to.gone && to.lost_after == Time::NEVER {
+                self.end_later(id, end, wait, Lost::Reset);
+            }
+        }
+    }
+
+    /// The keep-alive of an end looks whether it has heard anything.
+    pub(crate) fn on_silence(&mut self, id: ConnId, end: usize) {
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let Some(since) = conn.impaired_since else {
+            return;
+        };
+        let silent = self.now.since(since);
+        let waiting = !conn.ends[end].awaited.is_empty() && silent >= WAITING_LOST_AFTER;
+        let place = conn.ends[end].place;
+        let awake = self.nodes[place].state == State::Up;
+        if awake && (waiting || silent >= IDLE_LOST_AFTER) {
+            self.lose(id, end, Lost::Silent);
+        }
+    }
+
+    /// How long a letter takes.
+    fn latency(&mut self) -> Duration {
+        let mean = self.climate.latency;
+        let tail = self.climate.latency_tail;
+        let chance = &mut self.chances.network;
+        let usual = mean / 2 + chance.within(mean);
+        if tail > 0 && chance.happens(1, tail) {
+            return usual * (2 + chance.below(18) as u32);
+        }
+        usual
+    }
+}

@@ -1,0 +1,376 @@
+//! A seed from its beginning to its end: trouble, then healing, then everything must come right.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use roles::assign::needed_role;
+use roles::contract::id::{NodeId, SongId};
+use roles::contract::limits::COPIES;
+use roles::contract::message::{Catalogue, Listed, Message, NodeState, Query};
+use roles::contract::record::{Address, Role};
+use roles::contract::time::Time;
+
+use crate::resident::{Kind, Place, State};
+use crate::trace::Trace;
+use crate::workload::Ended;
+use crate::world::{Seen, Violation, World};
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug)]
+pub struct Length {
+    /// Events of the troubled phase.
+    pub events: u64,
+    /// The troubled phase ends by then in any case.
+    pub longest: Duration,
+}
+
+impl Length {
+    /// The standard seed: with the healing, about 20 000 events.
+    pub const STANDARD: Length = Length {
+        events: 14_000,
+        longest: Duration::from_secs(600),
+    };
+
+    /// For a test that runs many in little time.
+    pub const SHORT: Length = Length {
+        events: 5_000,
+        longest: Duration::from_secs(240),
+    };
+}
+
+/// After the healing, users go on for so long.
+const BUSY_AFTER: Duration = Duration::from_secs(20);
+
+/// Then everything settles: the longest pause between two attempts at a copy, and then some.
+const SETTLE: Duration = Duration::from_secs(80);
+
+/// An operation begun before has ended by then.
+const END_WITHIN: Duration = Duration::from_secs(60);
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The first broken rule.
+    pub violation: Option<Violation>,
+    /// Events handled.
+    pub events: u64,
+    /// Virtual time.
+    pub span: Time,
+    /// The same for two runs of one seed.
+    pub hash: u64,
+    /// What was exercised.
+    pub seen: Seen,
+    /// The last lines, if they were kept.
+    pub lines: Vec<String>,
+}
+
+/// Runs a seed.
+pub fn run(seed: u64, length: Length) -> Outcome {
+    run_world(seed, World::of_seed(seed), length)
+}
+
+/// Runs a seed again and keeps its last lines in words.
+pub fn tell(seed: u64, length: Length) -> Outcome {
+    let mut world = World::of_seed(seed);
+    world.trace.lines = Some(Default::default());
+    run_world(seed, world, length)
+}
+
+/// Runs a world that may have been tampered with.
+pub fn run_world(seed: u64, mut world: World, length: Length) -> Outcome {
+    world.start_all();
+    let until = world.now + length.longest;
+    while world.violation.is_none() && world.trace.events < length.events && world.now < until {
+        if !world.step() {
+            break;
+        }
+    }
+    world.recover();
+    let Trace { events, lines, .. } = &mut world.trace;
+    let (events, lines) = (*events, lines.take().unwrap_or_default().into());
+    Outcome {
+        seed,
+        events,
+        span: world.now,
+        hash: world.trace.hash(),
+        seen: world.seen,
+        lines,
+        violation: world.violation,
+    }
+}
+
+impl World {
+    /// Mends everything and demands that everything comes right.
+    pub fn recover(&mut self) {
+        if self.violation.is_some() {
+            return;
+        }
+        self.heal();
+        self.run_for(BUSY_AFTER);
+        self.fronts.active = false;
+        self.run_for(SETTLE);
+        self.check_ended();
+        if self.violation.is_some() {
+            return;
+        }
+        self.check_names();
+        self.check_roles();
+        self.check_copies();
+        self.check_routers();
+        self.check_songs();
+    }
+
+    /// Every operation has ended.
+    fn check_ended(&mut self) {
+        self.run_till(END_WITHIN, |world| world.fronts.open.is_empty());
+        let open = self.fronts.open.iter().next();
+        if let Some(((place, id), operation)) = open {
+            let name = &self.nodes[*place].name;
+            let text = format!("{name}: {id:?} has not ended: {operation:?}");
+            self.violated("every operation ends", text);
+        }
+        let dangling = (self.clients().into_iter()).find_map(|place| {
+            let slot = &self.nodes[place];
+            let open = slot.resident.as_ref()?.client()?.operations();
+            (open > 0).then(|| format!("{} still has {open}", slot.name))
+        });
+        if let Some(text) = dangling {
+            self.violated("every operation ends", text);
+        }
+    }
+
+    /// Every server is registered at every DNS node, and nobody else is.
+    fn check_names(&mut self) {
+        let mut expected: BTreeSet<(Role, NodeId, Address)> = BTreeSet::new();
+        for slot in self.nodes.iter().filter(|slot| slot.state == State::Up) {
+            if let (Some(role), Some(address)) = (slot.role(), slot.address) {
+                expected.insert((role, slot.identity.node, address));
+            }
+        }
+        for place in self.servers(Role::Dns) {
+            let slot = &self.nodes[place];
+            let server = slot.resident.as_ref().and_then(|node| node.server());
+            let records = server.map_or(Vec::new(), |server| server.records(self.now));
+            let place_of = |r: &roles::contract::record::Record| (r.role, r.node, r.address);
+            let known: BTreeSet<_> = records.iter().map(place_of).collect();
+            if known != expected {
+                let text = format!("{} knows {known:?}, there are {expected:?}", slot.name);
+                return self.violated("DNS nodes agree with the world", text);
+            }
+        }
+    }
+
+    /// Every server has a role; without trouble, the roles of those that asked for one are those
+    /// that were needed.
+    fn check_roles(&mut self) {
+        let idle = (self.nodes.iter())
+            .find(|slot| matches!(slot.kind, Kind::Server(_)) && slot.role().is_none());
+        if let Some(slot) = idle {
+            let text = format!("{} has no role", slot.name);
+            return self.violated("every server has a role", text);
+        }
+        if !self.calm || self.climate.data + self.climate.routers > 0 {
+            return; // Who is started with a role may come after the choice was made.
+        }
+        let (mut data, mut routers) = (0, 0);
+        for _ in 0..self.climate.auto {
+            match needed_role(data, routers) {
+                Role::Data => data += 1,
+                Role::Router | Role::Dns => routers += 1,
+            }
+        }
+        let there = self.servers(Role::Data).len();
+        if there.abs_diff(data) > 1 {
+            let text = format!("{there} data nodes where {data} are wanted");
+            self.violated("roles follow two to three", text);
+        }
+    }
+
+    /// Every copy that was promised to a node that lives has been made.
+    fn check_copies(&mut self) {
+        let living: BTreeSet<NodeId> = (self.servers(Role::Data).iter())
+            .map(|place| self.nodes[*place].identity.node)
+            .collect();
+        for place in self.servers(Role::Data) {
+            let slot = &mut self.nodes[place];
+            let due = slot
+                .disk
+                .as_mut()
+                .map_or(Vec::new(), |disk| disk.copies_due());
+            if let Some((song, to)) = due.iter().find(|(_, to)| living.contains(to)) {
+                let text = format!("{} still owes {song:?} to {to:?}", slot.name);
+                return self.violated("copies are made", text);
+            }
+        }
+        if self.calm {
+            self.check_number_of_copies();
+        }
+    }
+
+    /// Where no data node came late or went, every song has all its copies.
+    fn check_number_of_copies(&mut self) {
+        let data = self.servers(Role::Data);
+        let wanted = data.len().min(COPIES);
+        let songs: Vec<(SongId, Time)> = (self.checks.promised.iter())
+            .map(|(song, (at, _))| (*song, *at))
+            .collect();
+        let all_known_at = Time::ZERO + self.climate.start_spread + Duration::from_secs(15);
+        for (song, at) in songs {
+            let copies = self.copies(song);
+            if copies < wanted && at > all_known_at {
+                let text = format!("{song:?} has {copies} of {wanted}");
+                return self.violated("copies are made", text);
+            }
+        }
+    }
+
+    /// Data nodes that run and hold a song.
+    pub fn copies(&self, song: SongId) -> usize {
+        let holds = |place: &Place| {
+            let disk = self.nodes[*place].disk.as_ref();
+            disk.is_some_and(|disk| disk.songs().any(|s| s == song))
+        };
+        self.servers(Role::Data).iter().filter(|p| holds(p)).count()
+    }
+
+    /// Every router lists every acknowledged song with the copies it has, and counts every node.
+    fn check_routers(&mut self) {
+        for place in self.servers(Role::Router) {
+            let listed = self.list_of(place);
+            let name = self.nodes[place].name.clone();
+            let Some(listed) = listed else {
+                let text = format!("{name} does not answer");
+                return self.violated("routers list every song", text);
+            };
+            for song in self.promised_and_standing() {
+                let copies = self.copies(song);
+                let found = listed.iter().find(|listed| listed.song.id == song);
+                let right = found.is_some_and(|l| usize::from(l.copies) == copies);
+                if !right {
+                    let text = format!("{name} lists {found:?} where {song:?} has {copies}");
+                    return self.violated("routers list every song", text);
+                }
+            }
+            self.check_status(place);
+        }
+    }
+
+    fn check_status(&mut self, place: Place) {
+        let question = Message::Catalogue(Catalogue::Inspect);
+        let Some(Message::Catalogue(Catalogue::Status(status))) = self.answer(place, question)
+        else {
+            return self.violated("routers know every node", "no status".into());
+        };
+        let alive = status
+            .nodes
+            .iter()
+            .filter(|node| node.state == NodeState::Alive);
+        let servers =
+            (self.nodes.iter()).filter(|slot| slot.state == State::Up && slot.role().is_some());
+        if alive.count() != servers.count() {
+            let text = format!("{} sees {:?}", self.nodes[place].name, status.nodes);
+            self.violated("routers know every node", text);
+        }
+    }
+
+    /// All songs one router lists, page by page.
+    pub fn list_of(&mut self, router: Place) -> Option<Vec<Listed>> {
+        let mut listed = Vec::new();
+        let mut query = Query::all(7);
+        loop {
+            let question = Message::Catalogue(Catalogue::List {
+                query: query.clone(),
+            });
+            let Some(Message::Catalogue(Catalogue::Songs { songs, next, .. })) =
+                self.answer(router, question)
+            else {
+                return None;
+            };
+            listed.extend(songs);
+            if next.is_none() {
+                return Some(listed);
+            }
+            query.after = next;
+        }
+    }
+
+    /// Acknowledged songs of which a disk is left.
+    pub fn promised_and_standing(&self) -> Vec<SongId> {
+        let songs = self.checks.promised.keys().copied();
+        songs.filter(|song| self.checks.stands(*song)).collect()
+    }
+
+    /// Every acknowledged song can be read, byte for byte, by a client that has none of it.
+    fn check_songs(&mut self) {
+        let Some(client) = self.clients().first().copied() else {
+            return;
+        };
+        self.nodes[client].machine.clear();
+        self.fronts.keep = true;
+        for song in self.promised_and_standing() {
+            if self.violation.is_some() {
+                return;
+            }
+            self.seen.songs_verified += 1;
+            self.check_disks(song);
+            let operation = self.open(client, song);
+            let ended = self.end_of(client, operation, Duration::from_secs(30));
+            if !matches!(ended, Some(Ended::Read { .. })) {
+                let text = format!("{song:?}: {ended:?}");
+                return self.violated("acknowledged songs can be read", text);
+            }
+        }
+    }
+
+    /// Whatever disk says that it has a song has it whole.
+    fn check_disks(&mut self, song: SongId) {
+        for slot in &mut self.nodes {
+            let Some(disk) = &mut slot.disk else {
+                continue;
+            };
+            if disk.songs().any(|s| s == song) && !disk.holds(song, &self.music) {
+                let text = format!("{} has {song:?} in part", slot.name);
+                return self.violated("S3 byte exactness", text);
+            }
+        }
+    }
+}
+
+/// How one thing that is counted is found among all.
+pub type Counted = fn(&Seen) -> u64;
+
+/// Everything that is counted, in the order of a report.
+pub const COUNTED: &[(&str, Counted)] = &[
+    ("crashes", |s| s.crashes),
+    ("disks lost", |s| s.wipes),
+    ("power cuts", |s| s.power_cuts),
+    ("stops", |s| s.stops),
+    ("freezes", |s| s.freezes),
+    ("resets", |s| s.resets),
+    ("cuts", |s| s.cuts),
+    ("full disks", |s| s.disks_full),
+    ("spoilt caches", |s| s.caches_spoilt),
+    ("client crashes", |s| s.client_crashes),
+    ("dials in vain", |s| s.dials_failed),
+    ("ends lost", |s| s.conns_lost),
+    ("jobs busy", |s| s.jobs_busy),
+    ("jobs broken", |s| s.jobs_broken),
+    ("jobs abandoned", |s| s.jobs_abandoned),
+    ("jobs orphaned", |s| s.jobs_orphaned),
+    ("repeated", |s| s.questions_repeated),
+    ("uploads", |s| s.uploads),
+    ("known already", |s| s.uploads_known),
+    ("with one copy", |s| s.uploads_one_copy),
+    ("in vain", |s| s.uploads_failed),
+    ("copies", |s| s.copies_made),
+    ("reads", |s| s.reads),
+    ("in vain", |s| s.reads_failed),
+    ("fragments", |s| s.fragments),
+    ("lists", |s| s.lists),
+    ("asked in vain", |s| s.asks_failed),
+    ("resolved", |s| s.records_checked),
+    ("over by then", |s| s.records_expired),
+    ("songs verified", |s| s.songs_verified),
+];

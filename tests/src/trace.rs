@@ -1,0 +1,113 @@
+//! What happened: a hash of every event, and on request the last lines in words.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
+use std::mem::discriminant;
+
+use roles::contract::message::{Letter, Message};
+use roles::contract::node::Event;
+use roles::contract::time::Time;
+
+/// Lines kept of a run that is told in words.
+const LINES_MAX: usize = 2000;
+
+/// The course of a run.
+#[derive(Debug, Default)]
+pub struct Trace {
+    hash: Fold,
+    /// Events so far.
+    pub events: u64,
+    /// Kept only on request: writing every event down costs more than the events themselves.
+    pub lines: Option<VecDeque<String>>,
+}
+
+/// A hash whose value is the same on every machine and in every build.
+#[derive(Clone, Copy, Debug)]
+struct Fold(u64);
+
+impl Default for Fold {
+    fn default() -> Self {
+        Fold(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fold {
+    fn add(&mut self, word: u64) {
+        let mixed = (self.0 ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 29);
+    }
+}
+
+impl Hasher for Fold {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.add(u64::from(*byte)));
+    }
+
+    fn write_isize(&mut self, i: isize) {
+        self.add(i as u64);
+    }
+}
+
+impl Trace {
+    /// A number that two equal runs share.
+    pub fn hash(&self) -> u64 {
+        self.hash.finish()
+    }
+
+    /// Notes an event of a node.
+    pub fn event(&mut self, now: Time, place: usize, event: &Event) {
+        self.events += 1;
+        self.hash.add(now.as_nanos());
+        self.hash.add(place as u64);
+        discriminant(event).hash(&mut self.hash);
+        match event {
+            Event::Start | Event::Tick | Event::User(_) | Event::Stop => (),
+            Event::Message { letter, .. } => self.letter(letter),
+            Event::Lost { why, .. } => discriminant(why).hash(&mut self.hash),
+            Event::Done { job, reply } => {
+                self.hash.add(job.0);
+                discriminant(reply).hash(&mut self.hash);
+            }
+        }
+    }
+
+    fn letter(&mut self, letter: &Letter) {
+        self.hash.add(letter.id.0);
+        self.hash.add(letter.body.len() as u64);
+        discriminant(&letter.kind).hash(&mut self.hash);
+        match &letter.message {
+            Message::Refused(why) => discriminant(why).hash(&mut self.hash),
+            Message::Names(names) => discriminant(names).hash(&mut self.hash),
+            Message::Catalogue(words) => discriminant(words).hash(&mut self.hash),
+            Message::Audio(audio) => discriminant(audio).hash(&mut self.hash),
+        }
+    }
+
+    /// Notes something else that happens to the world.
+    pub fn note(&mut self, now: Time, what: u64) {
+        self.events += 1;
+        self.hash.add(now.as_nanos());
+        self.hash.add(what);
+    }
+
+    /// Writes a line down, if lines are kept.
+    pub fn line(&mut self, now: Time, who: &str, what: &dyn Debug) {
+        if let Some(lines) = &mut self.lines {
+            if lines.len()
+                >= LINES_MAX.max(std::env::var("XL").map_or(0, |v| v.parse().unwrap_or(0)))
+            {
+                lines.pop_front();
+            }
+            let mut line = format!("{:>12.6} {who:<9} {what:?}", now.as_nanos() as f64 / 1e9);
+            if line.len() > 300 {
+                line.truncate(line.floor_char_boundary(300));
+            }
+            lines.push_back(line);
+        }
+    }
+}

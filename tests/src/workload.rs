@@ -1,0 +1,598 @@
+//! What users do, and what they are told: every notice is compared with what was asked for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use roles::contract::id::{OperationId, SongId, SongPrefix, SourceId};
+use roles::contract::message::{Listed, Query};
+use roles::contract::record::Role;
+use roles::contract::song::Manifest;
+use roles::contract::time::Time;
+use roles::contract::user::{Command, Failure, Level, Notice, Origin};
+
+use crate::resident::{Place, State};
+use crate::world::{What, World};
+
+/// Everything users have begun.
+#[derive(Debug, Default)]
+pub struct Fronts {
+    /// Operations under way.
+    pub open: BTreeMap<(Place, OperationId), Operation>,
+    /// What ended operations have brought, for whoever asked by name.
+    pub ended: BTreeMap<(Place, OperationId), Ended>,
+    /// Whether ends are kept.
+    pub keep: bool,
+    /// Whether users begin anything by themselves.
+    pub active: bool,
+    /// Servers that have told that they are registered.
+    pub ready: Vec<(Time, Place)>,
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The read is complete; so many of its fragments came from the cache.
+    Read {
+        /// Fragments from the cache.
+        cached: u32,
+        /// Fragments from data nodes.
+        fetched: u32,
+        /// The longest wait between two fragments.
+        longest_wait: Duration,
+    },
+    /// The song stands.
+    Uploaded {
+        /// Which.
+        song: SongId,
+        /// Copies known of.
+        copies: u8,
+        /// Whether it was there before.
+        known: bool,
+    },
+    /// A page.
+    Songs(Vec<Listed>),
+    /// The state of the cluster.
+    Status(Box<roles::contract::message::Status>),
+    /// Records of a group.
+    Records(usize),
+    /// It did not work.
+    Failed(Failure),
+}
+
+/// Something a user waits for.
+#[derive(Debug)]
+pub struct Operation {
+    /// When it was begun.
+    pub begun: Time,
+    doing: Doing,
+}
+
+#[derive(Debug)]
+enum Doing {
+    Ask,
+    Read(Reading),
+    Upload { song: Option<SongId>, bytes: u64 },
+}
+
+#[derive(Debug)]
+struct Reading {
+    song: SongId,
+    /// Fragments still allowed to come.
+    credit: u32,
+    next: u32,
+    end: u32,
+    /// It is closed after so many fragments.
+    close_after: Option<u32>,
+    cached: u32,
+    fetched: u32,
+    opened: bool,
+    asked_at: Time,
+    longest_wait: Duration,
+    /// The user takes one fragment at a time.
+    slow: bool,
+}
+
+impl Fronts {
+    /// A client's process has ended, and with it what its users waited for.
+    pub fn forget(&mut self, place: Place) {
+        self.open.retain(|(at, _), _| *at != place);
+    }
+}
+
+impl World {
+    pub(crate) fn plan_work(&mut self) {
+        if self.climate.act_every.is_zero() {
+            return;
+        }
+        self.fronts.active = true;
+        for place in self.clients() {
+            let wait = self.chances.workload.within(Duration::from_secs(2));
+            self.agenda.plan(self.now + wait, What::Act { place });
+        }
+    }
+
+    /// A user does something.
+    pub(crate) fn on_act(&mut self, place: Place) {
+        if !self.fronts.active {
+            return;
+        }
+        let mean = self.climate.act_every;
+        let wait = mean / 4 + self.chances.workload.within(mean * 3 / 2);
+        self.agenda.plan(self.now + wait, What::Act { place });
+        if self.nodes[place].state != State::Up || self.fronts.open.len() > 200 {
+            return;
+        }
+        match self.chances.workload.below(100) {
+            0..30 => {
+                let source = self.something_to_upload();
+                self.upload(place, source);
+            }
+            30..80 => self.read_something(place),
+            80..90 => {
+                self.list(place);
+            }
+            90..95 => {
+                self.status(place);
+            }
+            _ => {
+                self.resolve(place, Role::Data);
+            }
+        }
+    }
+
+    /// Mostly a file that the cluster does not have yet.
+    fn something_to_upload(&mut self) -> u64 {
+        let count = self.music.len() as u64;
+        let any = self.chances.workload.below(count);
+        let rest = (any..count).chain(0..any);
+        let mut fresh = rest.filter(|source| {
+            let tune = self.music.tune(*source);
+            tune.is_some_and(|tune| !self.checks.promised.contains_key(&tune.id()))
+        });
+        let fresh = fresh.next().unwrap_or(any);
+        if self.chances.workload.happens(3, 4) {
+            return fresh;
+        }
+        any
+    }
+
+    fn read_something(&mut self, place: Place) {
+        let promised: Vec<SongId> = self.checks.promised.keys().copied().collect();
+        let known = self.chances.workload.pick(&promised).copied();
+        let song = match known {
+            Some(song) if self.chances.workload.happens(19, 20) => song,
+            Some(_) | None => {
+                let source = self.chances.workload.below(self.music.len() as u64);
+                self.music.tune(source).expect("it exists").id()
+            }
+        };
+        let operation = self.open(place, song);
+        let chance = &mut self.chances.workload;
+        let close = chance.happens(15, 100).then(|| chance.below(6) as u32);
+        let slow = chance.happens(1, 4);
+        self.reading(place, operation, |reading| {
+            reading.close_after = close;
+            reading.slow = slow;
+        });
+    }
+
+    fn reading(&mut self, place: Place, operation: OperationId, change: impl FnOnce(&mut Reading)) {
+        if let Some(Operation {
+            doing: Doing::Read(reading),
+            ..
+        }) = self.fronts.open.get_mut(&(place, operation))
+        {
+            change(reading);
+        }
+    }
+
+    /// Begins to read a whole song.
+    pub fn open(&mut self, place: Place, song: SongId) -> OperationId {
+        let reading = Reading {
+            song,
+            credit: 0,
+            next: 0,
+            end: 0,
+            close_after: None,
+            cached: 0,
+            fetched: 0,
+            opened: false,
+            asked_at: self.now,
+            longest_wait: Duration::ZERO,
+            slow: false,
+        };
+        let song = SongPrefix::from(song);
+        self.begin(place, Doing::Read(reading), |operation| Command::Open {
+            operation,
+            song,
+        })
+    }
+
+    /// Begins to upload a file.
+    pub fn upload(&mut self, place: Place, source: u64) -> OperationId {
+        let doing = Doing::Upload {
+            song: None,
+            bytes: 0,
+        };
+        let source = SourceId(source);
+        self.begin(place, doing, |operation| Command::Upload {
+            operation,
+            source,
+        })
+    }
+
+    /// Asks for the first page of all songs.
+    pub fn list(&mut self, place: Place) -> OperationId {
+        let query = Query::all(500);
+        self.begin(place, Doing::Ask, |operation| Command::List {
+            operation,
+            query,
+        })
+    }
+
+    /// Asks for the state of the cluster.
+    pub fn status(&mut self, place: Place) -> OperationId {
+        self.begin(place, Doing::Ask, |operation| Command::Status { operation })
+    }
+
+    /// Asks what the DNS says.
+    pub fn resolve(&mut self, place: Place, role: Role) -> OperationId {
+        self.begin(place, Doing::Ask, |operation| Command::Resolve {
+            operation,
+            role,
+        })
+    }
+
+    fn begin(
+        &mut self,
+        place: Place,
+        doing: Doing,
+        command: impl FnOnce(OperationId) -> Command,
+    ) -> OperationId {
+        let operation = self.nodes[place].next_operation();
+        let begun = self.now;
+        (self.fronts.open).insert((place, operation), Operation { begun, doing });
+        self.command_soon(place, command(operation), Duration::ZERO);
+        operation
+    }
+
+    fn command_soon(&mut self, place: Place, command: Command, after: Duration) {
+        let start = self.nodes[place].start;
+        let what = What::Command {
+            place,
+            start,
+            command,
+        };
+        self.agenda.plan(self.now + after, what);
+    }
+
+    pub(crate) fn on_command(&mut self, place: Place, start: u64, command: Command) {
+        if self.nodes[place].start != start {
+            return;
+        }
+        let stands = |operation| self.fronts.open.contains_key(&(place, operation));
+        match command {
+            Command::Read { operation, .. } | Command::Take { operation, .. } => {
+                if !stands(operation) {
+                    return;
+                }
+                if let Command::Take { count, .. } = command {
+                    self.reading(place, operation, |reading| reading.credit += count);
+                }
+            }
+            Command::Close { operation } => {
+                if self.fronts.open.remove(&(place, operation)).is_none() {
+                    return;
+                }
+            }
+            Command::List { .. }
+            | Command::Status { .. }
+            | Command::Resolve { .. }
+            | Command::Open { .. }
+            | Command::Upload { .. } => (),
+        }
+        self.hand(place, roles::contract::node::Event::User(command));
+    }
+
+    /// A node tells its user something.
+    pub(crate) fn on_told(&mut self, place: Place, notice: Notice) {
+        let heard = match notice {
+            Notice::Fact { level, text } => {
+                if level == Level::Error {
+                    let name = self.nodes[place].name.clone();
+                    self.violated("no error is logged", format!("{name}: {text}"));
+                }
+                return;
+            }
+            Notice::Ready { .. } => {
+                let now = self.now;
+                return self.fronts.ready.push((now, place));
+            }
+            Notice::Stopped => return,
+            Notice::Opened {
+                operation,
+                manifest,
+                ..
+            } => return self.on_opened(place, operation, &manifest),
+            Notice::Fragment {
+                operation,
+                index,
+                bytes,
+                origin,
+            } => return self.on_fragment(place, operation, (index, &bytes), origin),
+            Notice::ReadDone { operation } => return self.on_read_done(place, operation),
+            Notice::Scanned {
+                operation,
+                manifest,
+            } => return self.on_scanned(place, operation, &manifest),
+            Notice::Progress { operation, bytes } => {
+                return self.on_progress(place, operation, bytes);
+            }
+            Notice::Songs {
+                operation, songs, ..
+            } => (operation, Ended::Songs(songs)),
+            Notice::Status {
+                operation, status, ..
+            } => (operation, Ended::Status(Box::new(status))),
+            Notice::Records { operation, records } => (operation, Ended::Records(records.len())),
+            Notice::Uploaded {
+                operation,
+                song,
+                copies,
+                known,
+            } => {
+                let ended = Ended::Uploaded {
+                    song,
+                    copies,
+                    known,
+                };
+                self.on_uploaded(place, operation, song, copies, known);
+                (operation, ended)
+            }
+            Notice::Failed { operation, failure } => {
+                self.count_failure(place, operation);
+                (operation, Ended::Failed(failure))
+            }
+        };
+        self.on_end(place, heard.0, heard.1);
+    }
+
+    fn on_end(&mut self, place: Place, operation: OperationId, ended: Ended) {
+        if matches!(ended, Ended::Songs(_)) {
+            self.seen.lists += 1;
+        }
+        if self.fronts.open.remove(&(place, operation)).is_none() {
+            return self.stray(place, operation, &format!("{ended:?}"));
+        }
+        if self.fronts.keep {
+            self.fronts.ended.insert((place, operation), ended);
+        }
+    }
+
+    fn stray(&mut self, place: Place, operation: OperationId, what: &str) {
+        let name = self.nodes[place].name.clone();
+        let text = format!("{name}: {what} of {operation:?}, which is not under way");
+        self.violated("one final notice", text);
+    }
+
+    fn count_failure(&mut self, place: Place, operation: OperationId) {
+        let Some(operation) = self.fronts.open.get(&(place, operation)) else {
+            return;
+        };
+        match operation.doing {
+            Doing::Ask => self.seen.asks_failed += 1,
+            Doing::Read(_) => self.seen.reads_failed += 1,
+            Doing::Upload { .. } => self.seen.uploads_failed += 1,
+        }
+    }
+
+    fn on_opened(&mut self, place: Place, operation: OperationId, manifest: &Manifest) {
+        let count = manifest.song.fragments;
+        let right =
+            (self.music.by_id(manifest.song.id)).is_some_and(|tune| tune.manifest == *manifest);
+        if !right {
+            self.violated("S3 byte exactness", "another manifest was opened".into());
+        }
+        let part = self.fronts.keep || self.chances.workload.happens(4, 5);
+        let first = if part {
+            0
+        } else {
+            self.chances.workload.below(u64::from(count)) as u32
+        };
+        let Some(Operation {
+            doing: Doing::Read(reading),
+            ..
+        }) = self.fronts.open.get_mut(&(place, operation))
+        else {
+            return self.stray(place, operation, "Opened");
+        };
+        if reading.opened || reading.song != manifest.song.id {
+            self.violated(
+                "S3 byte exactness",
+                format!("{operation:?} opened twice, or another song"),
+            );
+            return;
+        }
+        reading.opened = true;
+        (reading.next, reading.end) = (first, count);
+        let take = if reading.slow { 1 } else { count };
+        let read = Command::Read {
+            operation,
+            first,
+            end: count,
+        };
+        self.command_soon(place, read, Duration::ZERO);
+        let take = Command::Take {
+            operation,
+            count: take,
+        };
+        self.command_soon(place, take, Duration::ZERO);
+    }
+
+    fn on_fragment(
+        &mut self,
+        place: Place,
+        operation: OperationId,
+        (index, bytes): (u32, &[u8]),
+        origin: Origin,
+    ) {
+        self.seen.fragments += 1;
+        let now = self.now;
+        let Some(Operation {
+            doing: Doing::Read(reading),
+            ..
+        }) = self.fronts.open.get_mut(&(place, operation))
+        else {
+            return self.stray(place, operation, "Fragment");
+        };
+        if reading.credit == 0 {
+            let text = format!("{operation:?} delivers fragment {index} unasked");
+            return self.violated("S8 nothing beyond what was allowed", text);
+        }
+        if index != reading.next || self.music.fragment(reading.song, index) != Some(bytes) {
+            let text = format!(
+                "{operation:?} gave {index} where {} was due, or other bytes",
+                reading.next
+            );
+            return self.violated("S3 byte exactness", text);
+        }
+        reading.credit -= 1;
+        reading.next += 1;
+        match origin {
+            Origin::Cache => reading.cached += 1,
+            Origin::Node(_) => reading.fetched += 1,
+        }
+        reading.longest_wait = reading.longest_wait.max(now - reading.asked_at);
+        reading.asked_at = now;
+        let slow = reading.slow;
+        let closes =
+            (reading.close_after).is_some_and(|count| count <= reading.cached + reading.fetched);
+        if closes {
+            return self.command_soon(place, Command::Close { operation }, Duration::ZERO);
+        }
+        if slow {
+            let think = self.chances.workload.within(Duration::from_millis(400));
+            self.command_soon(
+                place,
+                Command::Take {
+                    operation,
+                    count: 1,
+                },
+                think,
+            );
+        }
+    }
+
+    fn on_read_done(&mut self, place: Place, operation: OperationId) {
+        self.seen.reads += 1;
+        let again = !self.fronts.keep && self.chances.workload.happens(1, 5);
+        let now = self.now;
+        let Some(Operation {
+            doing: Doing::Read(reading),
+            ..
+        }) = self.fronts.open.get_mut(&(place, operation))
+        else {
+            return self.stray(place, operation, "ReadDone");
+        };
+        if reading.next != reading.end {
+            let text = format!(
+                "{operation:?} is done at {} of {}",
+                reading.next, reading.end
+            );
+            return self.violated("S3 byte exactness", text);
+        }
+        if again && reading.end > 1 {
+            // The user jumps back into the song.
+            (reading.next, reading.end) = (reading.end / 2, reading.end);
+            reading.asked_at = now;
+            let (first, end) = (reading.next, reading.end);
+            let read = Command::Read {
+                operation,
+                first,
+                end,
+            };
+            let take = Command::Take {
+                operation,
+                count: end - first,
+            };
+            self.command_soon(place, read, Duration::ZERO);
+            return self.command_soon(place, take, Duration::ZERO);
+        }
+        let ended = Ended::Read {
+            cached: reading.cached,
+            fetched: reading.fetched,
+            longest_wait: reading.longest_wait,
+        };
+        if self.fronts.keep {
+            self.fronts.ended.insert((place, operation), ended);
+        }
+        self.command_soon(place, Command::Close { operation }, Duration::ZERO);
+    }
+
+    fn on_scanned(&mut self, place: Place, operation: OperationId, manifest: &Manifest) {
+        match self.fronts.open.get_mut(&(place, operation)) {
+            Some(Operation {
+                doing: Doing::Upload { song, .. },
+                ..
+            }) if song.is_none() => *song = Some(manifest.song.id),
+            Some(_) | None => self.stray(place, operation, "Scanned"),
+        }
+    }
+
+    fn on_progress(&mut self, place: Place, operation: OperationId, so_far: u64) {
+        let Some(Operation {
+            doing: Doing::Upload { song, bytes },
+            ..
+        }) = self.fronts.open.get_mut(&(place, operation))
+        else {
+            return self.stray(place, operation, "Progress");
+        };
+        *bytes = so_far;
+        let whole = (song.as_ref())
+            .and_then(|song| self.music.by_id(*song))
+            .map_or(0, |tune| tune.manifest.song.bytes);
+        if so_far > whole {
+            let text = format!("{operation:?} has sent {so_far} of {whole} bytes");
+            self.violated("S8 nothing beyond what was allowed", text);
+        }
+    }
+
+    fn on_uploaded(
+        &mut self,
+        place: Place,
+        operation: OperationId,
+        song: SongId,
+        copies: u8,
+        known: bool,
+    ) {
+        self.seen.uploads += 1;
+        self.seen.uploads_known += u64::from(known);
+        self.seen.uploads_one_copy += u64::from(!known && copies < 2);
+        let asked = match self.fronts.open.get(&(place, operation)) {
+            Some(Operation {
+                doing: Doing::Upload { song, .. },
+                ..
+            }) => *song,
+            Some(_) | None => None,
+        };
+        if asked != Some(song) {
+            return self.stray(place, operation, "Uploaded");
+        }
+        let now = self.now;
+        if let Some(text) = self.checks.on_promise(now, song, copies) {
+            self.violated("S2 an acknowledgement is true", text);
+        }
+    }
+
+    /// The end of an operation begun by name, within `span`.
+    pub fn end_of(
+        &mut self,
+        place: Place,
+        operation: OperationId,
+        span: Duration,
+    ) -> Option<Ended> {
+        let key = (place, operation);
+        self.run_till(span, |world| world.fronts.ended.contains_key(&key));
+        self.fronts.ended.remove(&key)
+    }
+}

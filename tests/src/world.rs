@@ -1,0 +1,701 @@
+//! The second host of the roles: virtual time, one queue, every effect performed in memory.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use roles::client::{self, Client};
+use roles::contract::chance::Chance;
+use roles::contract::id::{Incarnation, JobId, NodeId, RequestId};
+use roles::contract::message::{Kind as LetterKind, Letter, Message, StoreId};
+use roles::contract::node::{Action, Event, Identity, Lost, Outbox, Peer};
+use roles::contract::record::{Address, Features, Role};
+use roles::contract::time::Time;
+use roles::contract::user::{Command, Notice};
+use roles::server::{self, Server};
+
+use crate::agenda::Agenda;
+use crate::checks::Checks;
+use crate::climate::Climate;
+use crate::disk::{Disk, DiskId};
+use crate::faults::Fault;
+use crate::music::Music;
+use crate::network::{Conn, ConnId};
+use crate::resident::{Kind, Place, Probe, Resident, Slot, State, Stutter};
+use crate::trace::Trace;
+use crate::workload::Fronts;
+
+/// One stream of chance per component: a change in one does not disturb the others.
+#[derive(Debug)]
+pub struct Chances {
+    /// Latencies, resets, jitter of dials.
+    pub network: Chance,
+    /// When which fault happens to whom.
+    pub faults: Chance,
+    /// What users do.
+    pub workload: Chance,
+    /// How long jobs take, which fail.
+    pub disks: Chance,
+    /// The seeds of the nodes' own generators, their ids.
+    pub nodes: Chance,
+}
+
+/// What can be planned.
+#[derive(Debug)]
+pub enum What {
+    /// A node's deadline may have come.
+    Wake {
+        /// Whose.
+        place: Place,
+        /// In which start.
+        start: u64,
+    },
+    /// Something happens to a node.
+    Event {
+        /// To whom.
+        place: Place,
+        /// In which start.
+        start: u64,
+        /// What.
+        event: Box<Event>,
+    },
+    /// A dial comes to its end.
+    DialEnds {
+        /// Which.
+        conn: ConnId,
+    },
+    /// A letter arrives.
+    Arrive {
+        /// On which connection.
+        conn: ConnId,
+        /// At which end.
+        end: usize,
+        /// The letter.
+        letter: Box<Letter>,
+    },
+    /// An end hears that its connection is over.
+    EndConn {
+        /// Which connection.
+        conn: ConnId,
+        /// Which end.
+        end: usize,
+        /// Why.
+        why: Lost,
+    },
+    /// The keep-alive of an end looks.
+    Silence {
+        /// Which connection.
+        conn: ConnId,
+        /// Which end.
+        end: usize,
+    },
+    /// A job's peer has room by now.
+    JobBegins {
+        /// Whose job.
+        place: Place,
+        /// In which start.
+        start: u64,
+        /// Which.
+        job: JobId,
+    },
+    /// A job ends.
+    JobEnds {
+        /// Whose job.
+        place: Place,
+        /// In which start.
+        start: u64,
+        /// Which.
+        job: JobId,
+    },
+    /// Something breaks, or is mended.
+    Fault(Fault),
+    /// A user does something.
+    Act {
+        /// On which client.
+        place: Place,
+    },
+    /// A user goes on with something begun, if it still stands.
+    Command {
+        /// On which client.
+        place: Place,
+        /// In which start.
+        start: u64,
+        /// What.
+        command: Command,
+    },
+}
+
+/// A rule that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// When.
+    pub at: Time,
+    /// Which rule.
+    pub rule: &'static str,
+    /// What happened.
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Violation { at, rule, text } = self;
+        write!(f, "{:.3} s: {rule}: {text}", at.as_nanos() as f64 / 1e9)
+    }
+}
+
+/// Wraps a node when it starts: the way a planted fault gets in.
+pub type Wrap = Box<dyn Fn(Box<dyn Resident>) -> Box<dyn Resident>>;
+
+/// A cluster, its users, its network and its disks.
+pub struct World {
+    /// The present moment.
+    pub now: Time,
+    /// What kind of world it is.
+    pub climate: Climate,
+    /// Nothing was meant to break from the beginning.
+    pub calm: bool,
+    /// Every node, by place.
+    pub nodes: Vec<Slot>,
+    /// What happened.
+    pub trace: Trace,
+    /// The first rule that was broken.
+    pub violation: Option<Violation>,
+    /// Every file there is.
+    pub music: Music,
+    /// What was exercised.
+    pub seen: Seen,
+    /// What must be true.
+    pub checks: Checks,
+    /// What users are doing.
+    pub fronts: Fronts,
+    /// Answers that came to probes.
+    pub answers: BTreeMap<RequestId, Letter>,
+    /// Questions that were sent, by kind of node and family; for scenarios that count.
+    pub log: Vec<(Time, Place, Peer, Letter)>,
+    /// Whether [`World::log`] is kept.
+    pub logging: bool,
+    pub(crate) agenda: Agenda<What>,
+    pub(crate) places: BTreeMap<Address, Place>,
+    pub(crate) conns: BTreeMap<ConnId, Conn>,
+    pub(crate) conn_count: u64,
+    pub(crate) guests: u64,
+    pub(crate) disks: u64,
+    pub(crate) cuts: BTreeMap<(Place, Place), u32>,
+    pub(crate) backlogs: BTreeMap<Place, Vec<What>>,
+    pub(crate) chances: Chances,
+    pub(crate) wraps: BTreeMap<Place, Wrap>,
+    /// The next commit does not end well.
+    pub(crate) ambush: bool,
+    outbox: Outbox,
+    stopped: Vec<Place>,
+}
+
+/// How often what has happened: a fault that never strikes tests nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Seen {
+    pub crashes: u64,
+    pub wipes: u64,
+    pub power_cuts: u64,
+    pub freezes: u64,
+    pub resets: u64,
+    pub cuts: u64,
+    pub disks_full: u64,
+    pub stops: u64,
+    pub caches_spoilt: u64,
+    pub client_crashes: u64,
+    pub dials_failed: u64,
+    pub conns_lost: u64,
+    pub jobs_busy: u64,
+    pub jobs_broken: u64,
+    pub jobs_abandoned: u64,
+    pub jobs_orphaned: u64,
+    pub questions_repeated: u64,
+    pub uploads: u64,
+    pub uploads_one_copy: u64,
+    pub uploads_known: u64,
+    pub uploads_failed: u64,
+    pub reads: u64,
+    pub reads_failed: u64,
+    pub fragments: u64,
+    pub lists: u64,
+    pub asks_failed: u64,
+    pub records_checked: u64,
+    pub records_expired: u64,
+    pub songs_verified: u64,
+    pub copies_made: u64,
+}
+
+impl World {
+    /// The world of a seed.
+    pub fn of_seed(seed: u64) -> World {
+        let mut chance = Chance::from_seed(seed);
+        let climate = Climate::of(seed, &mut chance);
+        World::new(chance.bits(), climate)
+    }
+
+    /// A world of this climate, nobody started yet.
+    pub fn new(seed: u64, climate: Climate) -> World {
+        let mut chance = Chance::from_seed(seed);
+        let mut stream = || Chance::from_seed(chance.bits());
+        let music = Music::compose(&mut stream(), climate.tunes, climate.fragments_max);
+        let mut world = World {
+            now: Time::ZERO,
+            nodes: Vec::new(),
+            trace: Trace::default(),
+            violation: None,
+            music,
+            seen: Seen::default(),
+            checks: Checks::default(),
+            fronts: Fronts::default(),
+            answers: BTreeMap::new(),
+            log: Vec::new(),
+            logging: false,
+            agenda: Agenda::default(),
+            places: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            conn_count: 0,
+            guests: 0,
+            disks: 0,
+            cuts: BTreeMap::new(),
+            backlogs: BTreeMap::new(),
+            chances: Chances {
+                network: stream(),
+                faults: stream(),
+                workload: stream(),
+                disks: stream(),
+                nodes: stream(),
+            },
+            wraps: BTreeMap::new(),
+            ambush: false,
+            outbox: Outbox::new(),
+            stopped: Vec::new(),
+            calm: climate.is_calm(),
+            climate,
+        };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        let Climate {
+            dns,
+            routers,
+            data,
+            auto,
+            clients,
+            ..
+        } = self.climate;
+        for number in 0..dns {
+            self.add(&format!("dns-{number}"), Kind::Server(Some(Role::Dns)));
+        }
+        for number in 0..routers {
+            self.add(
+                &format!("router-{number}"),
+                Kind::Server(Some(Role::Router)),
+            );
+        }
+        for number in 0..data {
+            self.add(&format!("data-{number}"), Kind::Server(Some(Role::Data)));
+        }
+        for number in 0..auto {
+            self.add(&format!("auto-{number}"), Kind::Server(None));
+        }
+        for number in 0..clients {
+            self.add(&format!("client-{number}"), Kind::Client);
+        }
+        self.add("probe", Kind::Probe);
+    }
+
+    /// Adds a node that has not started.
+    pub fn add(&mut self, name: &str, kind: Kind) -> Place {
+        let place = self.nodes.len();
+        let address = matches!(kind, Kind::Server(_))
+            .then(|| Address(([10, 0, 0, 1 + place as u8], 7700).into()));
+        let identity = Identity {
+            node: self.fresh_node(),
+            incarnation: Incarnation(0),
+            address,
+            features: Features::AES,
+        };
+        let mut slot = Slot::new(name.into(), kind, address, identity);
+        if let Some(address) = address {
+            self.places.insert(address, place);
+            slot.disk = Some(self.fresh_disk(identity.node));
+        }
+        self.nodes.push(slot);
+        place
+    }
+
+    pub(crate) fn fresh_node(&mut self) -> NodeId {
+        let chance = &mut self.chances.nodes;
+        NodeId(u128::from(chance.bits()) << 64 | u128::from(chance.bits()))
+    }
+
+    pub(crate) fn fresh_disk(&mut self, node: NodeId) -> Disk {
+        self.disks += 1;
+        let store = StoreId(self.chances.nodes.bits());
+        Disk::new(DiskId(self.disks), node, store, self.climate.real_library)
+    }
+
+    /// The place of a node by its name.
+    pub fn place(&self, name: &str) -> Place {
+        let found = self.nodes.iter().position(|slot| slot.name == name);
+        found.unwrap_or_else(|| panic!("no node is called {name}"))
+    }
+
+    /// Wraps the node at `place` whenever it starts.
+    pub fn wrap(&mut self, place: Place, wrap: Wrap) {
+        self.wraps.insert(place, wrap);
+    }
+
+    /// Starts every node within the climate's spread, the users' work and the faults.
+    pub fn start_all(&mut self) {
+        for place in 0..self.nodes.len() {
+            let at = self.chances.faults.within(self.climate.start_spread);
+            self.agenda
+                .plan(self.now + at, What::Fault(Fault::Start(place)));
+        }
+        self.plan_work();
+        self.plan_faults();
+    }
+
+    /// Starts one node's process.
+    pub fn start(&mut self, place: Place) {
+        if self.nodes[place].lives() {
+            return;
+        }
+        self.nodes[place].grow();
+        let resident = self.make(place);
+        let resident = match self.wraps.get(&place) {
+            Some(wrap) => wrap(resident),
+            None => resident,
+        };
+        let slot = &mut self.nodes[place];
+        slot.resident = Some(resident);
+        slot.state = State::Up;
+        slot.armed = None;
+        slot.writer_free = self.now;
+        slot.backoffs.clear();
+        self.checks.forget(place);
+        self.hand(place, Event::Start);
+        self.review_paths();
+    }
+
+    fn make(&mut self, place: Place) -> Box<dyn Resident> {
+        let dns = self
+            .nodes
+            .iter()
+            .filter(|slot| slot.kind == Kind::Server(Some(Role::Dns)));
+        let dns_nodes: Vec<Address> = dns.filter_map(|slot| slot.address).collect();
+        let chance = Chance::from_seed(self.chances.nodes.bits());
+        let slot = &self.nodes[place];
+        let resident: Box<dyn Resident> = match slot.kind {
+            Kind::Server(role) => {
+                let config = server::Config {
+                    // A data directory remembers what it was used for.
+                    role: role.or(slot.last_role),
+                    dns_nodes,
+                    ..server::Config::default()
+                };
+                let address = slot.address.expect("servers listen");
+                Box::new(Server::new(config, slot.identity, address, chance))
+            }
+            Kind::Client => {
+                let config = client::Config {
+                    dns_nodes,
+                    ..client::Config::default()
+                };
+                Box::new(Client::new(config, chance))
+            }
+            Kind::Probe => Box::new(Probe),
+        };
+        let permille = self.climate.stutter_permille;
+        if permille == 0 {
+            return resident;
+        }
+        let chance = Chance::from_seed(self.chances.nodes.bits());
+        Box::new(Stutter::new(resident, permille, chance))
+    }
+
+    /// Takes the earliest of everything planned. False: nothing is.
+    pub fn step(&mut self) -> bool {
+        let Some((at, what)) = self.agenda.pop() else {
+            return false;
+        };
+        debug_assert!(at >= self.now, "time went back");
+        self.now = at;
+        self.happen(what);
+        true
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::Wake { place, start } => self.on_wake(place, start),
+            What::Event {
+                place,
+                start,
+                event,
+            } => {
+                if self.nodes[place].start == start {
+                    self.hand(place, *event);
+                }
+            }
+            What::DialEnds { conn } => self.on_dial_ends(conn),
+            What::Arrive { conn, end, letter } => self.on_arrive(conn, end, letter),
+            What::EndConn { conn, end, why } => self.on_end_conn(conn, end, why),
+            What::Silence { conn, end } => self.on_silence(conn, end),
+            What::JobBegins { place, start, job } => self.on_job_begins(place, start, job),
+            What::JobEnds { place, start, job } => self.on_job_ends(place, start, job),
+            What::Fault(fault) => self.on_fault(fault),
+            What::Act { place } => self.on_act(place),
+            What::Command {
+                place,
+                start,
+                command,
+            } => self.on_command(place, start, command),
+        }
+    }
+
+    fn on_wake(&mut self, place: Place, start: u64) {
+        let slot = &mut self.nodes[place];
+        if slot.start != start || slot.armed != Some(self.now) {
+            return; // The deadline has moved since.
+        }
+        slot.armed = None;
+        if slot.state == State::Frozen {
+            return; // Rearmed when it goes on.
+        }
+        let deadline = slot.resident.as_ref().and_then(|node| node.deadline());
+        if deadline.is_some_and(|at| at <= self.now) {
+            self.hand(place, Event::Tick);
+        } else {
+            self.rearm(place);
+        }
+    }
+
+    /// Lets something happen to a node at this moment, after what happens already.
+    pub(crate) fn soon(&mut self, place: Place, event: Event) {
+        let start = self.nodes[place].start;
+        let event = Box::new(event);
+        let what = What::Event {
+            place,
+            start,
+            event,
+        };
+        self.agenda.plan(self.now, what);
+    }
+
+    /// Hands an event to a node and performs what it does.
+    pub(crate) fn hand(&mut self, place: Place, event: Event) {
+        match self.nodes[place].state {
+            State::Up => (),
+            State::Down | State::Dark => return,
+            State::Frozen => {
+                let start = self.nodes[place].start;
+                let event = Box::new(event);
+                let what = What::Event {
+                    place,
+                    start,
+                    event,
+                };
+                return self.backlogs.entry(place).or_default().push(what);
+            }
+        }
+        self.trace.event(self.now, place, &event);
+        if self.trace.lines.is_some() {
+            self.trace.line(self.now, &self.nodes[place].name, &event);
+        }
+        self.observe_event(place, &event);
+        let Some(mut resident) = self.nodes[place].resident.take() else {
+            return;
+        };
+        let tick = event == Event::Tick;
+        let mut out = std::mem::take(&mut self.outbox);
+        resident.handle(self.now, event, &mut out);
+        let deadline = resident.deadline();
+        if tick && deadline.is_some_and(|at| at <= self.now) {
+            self.violated(
+                "deadlines advance",
+                format!("{} asks for the same moment again", self.nodes[place].name),
+            );
+        }
+        self.nodes[place].resident = Some(resident);
+        while let Some(action) = out.pop() {
+            self.observe_action(place, &action);
+            self.perform(place, action);
+        }
+        self.checks.handled();
+        self.outbox = out;
+        self.rearm(place);
+        self.retire_stopped();
+    }
+
+    fn perform(&mut self, place: Place, action: Action) {
+        match action {
+            Action::Send { to, letter } => {
+                if self.logging {
+                    self.log.push((self.now, place, to, letter.clone()));
+                }
+                self.send(place, to, letter);
+            }
+            Action::Run { job, work, toward } => self.run_job(place, job, work, toward),
+            Action::Hang { peer } => self.hang(place, peer),
+            Action::Meet { .. } => (), // Ciphers are not simulated.
+            Action::Tell(notice) => self.on_notice(place, notice),
+        }
+    }
+
+    fn hang(&mut self, place: Place, peer: Peer) {
+        for id in self.nodes[place].peers.remove(&peer).unwrap_or_default() {
+            self.drop_end(id, place);
+        }
+    }
+
+    /// What a node tells whoever runs it.
+    fn on_notice(&mut self, place: Place, notice: Notice) {
+        if self.trace.lines.is_some() {
+            let name = format!("{} >", self.nodes[place].name);
+            self.trace.line(self.now, &name, &notice);
+        }
+        if notice == Notice::Stopped {
+            self.stopped.push(place);
+            return;
+        }
+        self.on_told(place, notice);
+    }
+
+    /// A node that has said its goodbyes is dropped by its host.
+    fn retire_stopped(&mut self) {
+        while let Some(place) = self.stopped.pop() {
+            self.end_process(place, State::Down, true);
+        }
+    }
+
+    /// The process is gone, whatever it was doing.
+    pub(crate) fn end_process(&mut self, place: Place, state: State, heard: bool) {
+        let slot = &mut self.nodes[place];
+        slot.last_role = slot.role().or(slot.last_role);
+        slot.resident = None;
+        slot.state = state;
+        slot.armed = None;
+        slot.jobs.clear();
+        self.backlogs.remove(&place);
+        self.fronts.forget(place);
+        self.cut_off(place, heard);
+    }
+
+    pub(crate) fn rearm(&mut self, place: Place) {
+        let slot = &mut self.nodes[place];
+        let Some(resident) = &slot.resident else {
+            return;
+        };
+        let Some(at) = resident.deadline() else {
+            return;
+        };
+        let at = at.max(self.now);
+        if slot.armed.is_none_or(|armed| at < armed) {
+            slot.armed = Some(at);
+            let start = slot.start;
+            self.agenda.plan(at, What::Wake { place, start });
+        }
+    }
+
+    /// Remembers the first broken rule.
+    pub(crate) fn violated(&mut self, rule: &'static str, mut text: String) {
+        if self.violation.is_none() {
+            let at = self.now;
+            text.truncate(text.floor_char_boundary(400));
+            self.violation = Some(Violation { at, rule, text });
+        }
+    }
+
+    /// Notes something that is no event of a node.
+    pub(crate) fn note(&mut self, what: u64, which: u64) {
+        self.trace.note(self.now, what << 32 ^ which);
+    }
+
+    /// Runs until `until` or the first violation.
+    pub fn run_until(&mut self, until: Time) {
+        while self.violation.is_none() && self.agenda.next().is_some_and(|at| at <= until) {
+            self.step();
+        }
+        if self.violation.is_none() {
+            self.now = self.now.max(until);
+        }
+    }
+
+    /// Runs for a while.
+    pub fn run_for(&mut self, span: Duration) {
+        self.run_until(self.now + span);
+    }
+
+    /// Runs until `done` says so; false if that takes longer than `span`.
+    pub fn run_till(&mut self, span: Duration, mut done: impl FnMut(&World) -> bool) -> bool {
+        let until = self.now + span;
+        while self.violation.is_none() {
+            if done(self) {
+                return true;
+            }
+            if self.agenda.next().is_none_or(|at| at > until) {
+                self.now = until;
+                return done(self);
+            }
+            self.step();
+        }
+        false
+    }
+
+    /// Hands an event to a node, for scenarios that go beside the user's front.
+    pub fn hand_event(&mut self, place: Place, event: Event) {
+        self.hand(place, event);
+    }
+
+    /// Gives a node a command, if it is still in that start.
+    pub fn command(&mut self, place: Place, start: u64, command: Command) {
+        if self.nodes[place].start == start {
+            self.hand(place, Event::User(command));
+        }
+    }
+
+    /// Sends a question from the probe; the answer will stand in [`World::answers`].
+    pub fn ask(&mut self, to: Place, message: Message) -> RequestId {
+        let place = self.place("probe");
+        let id = RequestId(self.nodes[place].question);
+        self.nodes[place].question += 1;
+        let to = Peer::Node(self.nodes[to].address.expect("servers listen"));
+        let patience = Duration::from_secs(5);
+        let letter = Letter {
+            id,
+            kind: LetterKind::Question { patience },
+            message,
+            body: Vec::new(),
+        };
+        self.send(place, to, letter);
+        id
+    }
+
+    /// Asks a server and waits for its answer, five seconds at most.
+    pub fn answer(&mut self, to: Place, message: Message) -> Option<Message> {
+        let id = self.ask(to, message);
+        self.run_till(Duration::from_secs(5), |world| {
+            world.answers.contains_key(&id)
+        });
+        self.answers.remove(&id).map(|letter| letter.message)
+    }
+
+    /// The servers of a role that run.
+    pub fn servers(&self, role: Role) -> Vec<Place> {
+        let serves = |place: &Place| {
+            let slot = &self.nodes[*place];
+            slot.state == State::Up && slot.role() == Some(role)
+        };
+        (0..self.nodes.len()).filter(serves).collect()
+    }
+
+    /// The clients.
+    pub fn clients(&self) -> Vec<Place> {
+        let is_client = |place: &Place| self.nodes[*place].kind == Kind::Client;
+        (0..self.nodes.len()).filter(is_client).collect()
+    }
+}
