@@ -87,7 +87,8 @@ enum Purpose {
     Answer(Asker),
     Fetch(Stream),
     Offer(Asker, SongId, bool),
-    Commit(Asker, SongId, bool),
+    /// With the nodes that shall get a copy, as they were written to disk with the song.
+    Commit(Asker, SongId, Vec<NodeId>),
 }
 
 /// A `Fetch` under way: fragments are read one at a time, each when the asker has room.
@@ -147,8 +148,8 @@ impl Data {
                 } else {
                     owners(song, others)
                 };
+                let purpose = Purpose::Commit(asker, song, copies_due.clone());
                 let job = Job::CommitUpload { song, copies_due };
-                let purpose = Purpose::Commit(asker, song, copy);
                 self.jobs.run(purpose, job, out);
             }
             Audio::Kept { .. }
@@ -241,8 +242,8 @@ impl Data {
             Purpose::Offer(asker, song, copy) => {
                 self.on_begun(now, (asker, song, copy), reply, others, out);
             }
-            Purpose::Commit(asker, song, copy) => {
-                self.on_committed(now, (asker, song, copy), reply, others, out);
+            Purpose::Commit(asker, song, owners) => {
+                self.on_committed(now, (asker, song, owners), reply, others, out);
             }
         }
     }
@@ -308,7 +309,12 @@ impl Data {
     ) {
         if let JobReply::Stored { .. } = reply {
             // Known already: as good as committed once its copies are.
-            return self.stored(now, (asker, song, copy), others, out);
+            let owners = if copy {
+                Vec::new()
+            } else {
+                owners(song, others)
+            };
+            return self.stored(now, (asker, song, owners), others, out);
         }
         out.answer(asker, answer_to(reply));
     }
@@ -316,14 +322,14 @@ impl Data {
     fn on_committed(
         &mut self,
         now: Time,
-        (asker, song, copy): (Asker, SongId, bool),
+        (asker, song, owners): (Asker, SongId, Vec<NodeId>),
         reply: JobReply,
         others: Others<'_>,
         out: &mut Outbox,
     ) {
         if let JobReply::Stored { overview } = reply {
             self.change(now, overview);
-            return self.stored(now, (asker, song, copy), others, out);
+            return self.stored(now, (asker, song, owners), others, out);
         }
         out.answer(asker, answer_to(reply));
     }
@@ -332,15 +338,10 @@ impl Data {
     fn stored(
         &mut self,
         now: Time,
-        (asker, song, copy): (Asker, SongId, bool),
+        (asker, song, owners): (Asker, SongId, Vec<NodeId>),
         others: Others<'_>,
         out: &mut Outbox,
     ) {
-        let owners = if copy {
-            Vec::new()
-        } else {
-            owners(song, others)
-        };
         if owners.is_empty() {
             return out.answer(asker, stored(1));
         }
@@ -530,5 +531,82 @@ fn refusal(fault: JobFault) -> Refusal {
         JobFault::Invalid(why) => Refusal::Invalid(why),
         JobFault::DiskFull => Refusal::DiskFull,
         JobFault::Broken(how) => Refusal::Broken(how),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::id::{Incarnation, RequestId};
+    use crate::contract::node::{Action, Sender};
+    use crate::contract::record::{Features, Role};
+
+    fn record(n: u8) -> Record {
+        Record {
+            role: Role::Data,
+            node: NodeId(u128::from(n)),
+            incarnation: Incarnation(1),
+            renewals: 1,
+            address: Address(([127, 0, 0, n], 7700).into()),
+            features: Features::default(),
+            weight: 1,
+            ttl_ms: 30_000,
+        }
+    }
+
+    fn others(data: &[Record]) -> Others<'_> {
+        Others {
+            data,
+            routers: &[],
+            own: record(1),
+        }
+    }
+
+    fn asker() -> Asker {
+        let sender = Sender {
+            peer: Peer::Guest(1),
+            node: NodeId(99),
+            incarnation: Incarnation(1),
+        };
+        Asker {
+            sender,
+            id: RequestId(1),
+            until: Time::from_secs(600),
+        }
+    }
+
+    fn ordered(out: &mut Outbox) -> Option<(JobId, Job)> {
+        let actions = core::iter::from_fn(|| out.pop());
+        let mut jobs = actions.filter_map(|action| {
+            if let Action::Run { job, work, .. } = action {
+                return Some((job, work));
+            }
+            None
+        });
+        jobs.next()
+    }
+
+    /// While a song is being committed, the node that shall get its copy drops out of the names.
+    /// What was written to disk with the song is what is done, as soon as that node is back.
+    #[test]
+    fn the_copies_written_down_are_the_copies_made() {
+        let mut data = Data::new(Config::default(), Chance::from_seed(1));
+        let mut out = Outbox::new();
+        data.sweep_at = Time::NEVER;
+        let (song, other) = (SongId(7), [record(2)]);
+        let commit = Audio::Commit { song, copy: false };
+        data.on_question(asker(), commit, Vec::new(), others(&other), &mut out);
+        let Some((job, Job::CommitUpload { copies_due, .. })) = ordered(&mut out) else {
+            panic!("no commit");
+        };
+        assert_eq!(copies_due, [other[0].node]);
+
+        let overview = Overview::default();
+        let reply = JobReply::Stored { overview };
+        data.on_done(Time::from_secs(1), job, reply, others(&[]), &mut out);
+        while out.pop().is_some() {}
+        data.on_tick(Time::from_secs(9), others(&other), &mut out);
+        let describes = |(_, work)| work == Job::Describe { song };
+        assert!(ordered(&mut out).is_some_and(describes), "the copy begins");
     }
 }
