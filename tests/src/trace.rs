@@ -10,7 +10,7 @@ use roles::contract::node::Event;
 use roles::contract::time::Time;
 
 /// Lines kept of a run that is told in words.
-const LINES_MAX: usize = 2000;
+const LINES_MAX: usize = 5_000;
 
 /// The course of a run.
 #[derive(Debug, Default)]
