@@ -29,6 +29,13 @@ pub fn needed_role(data: usize, routers: usize) -> Role {
 /// How long after a failure the next attempt begins, at most.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The lowest DNS node first; the next one only if it stays silent for a while.
+const RESERVE: Policy = Policy {
+    deadline: Duration::from_secs(5),
+    attempt: Duration::from_secs(1),
+    rounds: 1,
+};
+
 /// A newcomer on its way to a role.
 #[derive(Debug)]
 pub struct Assignment {
@@ -59,7 +66,7 @@ impl Assignment {
         self.again = None;
         let asked = self
             .requests
-            .ask(now, (), candidates, question, Policy::ONCE, out);
+            .ask(now, (), candidates, question, RESERVE, out);
         if asked.is_none() {
             self.wait(now);
         }

@@ -47,6 +47,10 @@ impl Default for Config {
     }
 }
 
+/// How long a DNS node without a past is not sure of an empty answer: longer than servers pause
+/// between two attempts to reach one that is not there yet.
+const FRESH_UNSETTLED: Duration = Duration::from_secs(3);
+
 /// A DNS node's memory.
 #[derive(Debug)]
 pub struct Dns {
@@ -89,14 +93,15 @@ enum Timer {
 }
 
 impl Dns {
-    /// Empty. `fresh`: this node has never run before, so that nobody can have registered with
-    /// it and an empty answer is the truth from the start.
+    /// Empty. `fresh`: this node has never run before, so that only servers that wait for it can
+    /// be unknown to it, and they ask often.
     pub fn new(config: Config, me: NodeId, now: Time, fresh: bool, mut chance: Chance) -> Self {
-        let settled_at = if fresh {
-            now
+        let unsettled = if fresh {
+            FRESH_UNSETTLED.min(config.record_ttl / 3)
         } else {
-            now + config.record_ttl / 3
+            config.record_ttl / 3
         };
+        let settled_at = now + unsettled;
         let requests = Requests::new(Desk::Dns, Chance::from_seed(chance.bits()));
         let mut timers = Timers::new();
         timers.arm(Timer::Share, now);
@@ -199,8 +204,8 @@ impl Dns {
         if record.node == self.me {
             return Err(Refusal::Invalid("this DNS node has the same id".into()));
         }
-        if record.weight > WEIGHT_MAX {
-            let why = alloc::format!("a weight is at most {WEIGHT_MAX}");
+        if !is_possible(record) {
+            let why = alloc::format!("a record has a life, and a weight of at most {WEIGHT_MAX}");
             return Err(Refusal::Invalid(why));
         }
         match self.entries.get(&record.node) {
@@ -251,14 +256,7 @@ impl Dns {
             self.entries.remove(&node);
             self.timers.disarm(&Timer::Expire(node));
         }
-        if self.gone.len() < RECORDS_MAX {
-            let gone = Gone {
-                incarnation: record.incarnation,
-                renewals: record.renewals,
-                until: now + self.config.record_ttl,
-            };
-            self.gone.insert(node, gone);
-        }
+        self.note_gone(now, node, record.incarnation, record.renewals);
         self.reservations.remove(&node);
         out.answer(asker, Message::Names(Names::Withdrawn));
     }
@@ -284,7 +282,7 @@ impl Dns {
     fn merge(&mut self, now: Time, records: Vec<Record>) {
         self.gone.retain(|_, gone| gone.until > now);
         for record in records.into_iter().take(RECORDS_MAX) {
-            if record.node == self.me || record.ttl_ms == 0 || record.weight > WEIGHT_MAX {
+            if record.node == self.me || !is_possible(&record) {
                 continue;
             }
             let taken_back = self.gone.get(&record.node).is_some_and(|gone| {
@@ -414,7 +412,7 @@ impl Dns {
                 purpose: Question::Confirm(node),
                 message: Message::Names(Names::Confirmed { record }),
                 ..
-            } if record.node == node => self.store(now, record),
+            } if record.node == node && is_possible(&record) => self.confirmed(now, record),
             Outcome::Answered {
                 purpose: Question::Confirm(node),
                 ..
@@ -449,6 +447,14 @@ impl Dns {
         }
     }
 
+    /// The server behind an expired record lives. It may have registered a later start meanwhile.
+    fn confirmed(&mut self, now: Time, record: Record) {
+        let known = self.entries.get(&record.node);
+        if known.is_none_or(|entry| entry.record.incarnation <= record.incarnation) {
+            self.store(now, record);
+        }
+    }
+
     /// Removes a record whose server is gone, unless it has registered while it was asked.
     fn drop_expired(&mut self, now: Time, node: NodeId, why: &str, out: &mut Outbox) {
         let Some(entry) = self.entries.get(&node) else {
@@ -460,8 +466,28 @@ impl Dns {
         let Record { role, address, .. } = entry.record;
         let line: String = alloc::format!("dropped {role} {address} node={node}: {why}");
         out.fact(Level::Info, line);
+        let incarnation = entry.record.incarnation;
         self.entries.remove(&node);
+        // We have just asked it ourselves: what another DNS node heard earlier does not count.
+        self.note_gone(now, node, incarnation, u64::MAX);
     }
+
+    fn note_gone(&mut self, now: Time, node: NodeId, incarnation: Incarnation, renewals: u64) {
+        self.gone.retain(|_, gone| gone.until > now);
+        if self.gone.len() < RECORDS_MAX {
+            let gone = Gone {
+                incarnation,
+                renewals,
+                until: now + self.config.record_ttl,
+            };
+            self.gone.insert(node, gone);
+        }
+    }
+}
+
+/// Whether a record can be kept at all: one without a life would be asked after without end.
+fn is_possible(record: &Record) -> bool {
+    record.ttl_ms > 0 && record.weight <= WEIGHT_MAX
 }
 
 /// Whole milliseconds, rounded up: a record is never served as already over.
@@ -629,13 +655,13 @@ mod tests {
     #[test]
     fn roles_are_reserved_for_joiners_at_once() {
         let mut world = World::new();
-        let roles: Vec<Message> = (1..=10).map(|n| world.reserve(at(0), n)).collect();
+        let roles: Vec<Message> = (1..=10).map(|n| world.reserve(at(3), n)).collect();
         let data = Message::Names(Names::Reserved { role: Role::Data });
         assert_eq!(roles.iter().filter(|m| **m == data).count(), 4);
         // The same joiner asking again does not count twice.
-        assert_eq!(world.reserve(at(1), 1), data);
+        assert_eq!(world.reserve(at(4), 1), data);
         // A reservation nobody registered for ends.
-        assert_eq!(world.reserve(at(31), 50), data);
+        assert_eq!(world.reserve(at(34), 50), data);
     }
 
     #[test]
@@ -698,6 +724,28 @@ mod tests {
         assert_eq!(world.resolve(at(2), Role::Data), []);
         world.ask(at(3), 9, share(2));
         assert_eq!(world.resolve(at(3), Role::Data).len(), 1);
+    }
+
+    /// What was found dead by asking is not brought back by hearsay, only by itself.
+    #[test]
+    fn hearsay_does_not_raise_the_dead() {
+        let mut world = World::new();
+        let record = record(1, Role::Data);
+        world.register(at(0), record);
+        world.sweep(at(30));
+        world.sweep(at(31));
+        let later = Record {
+            renewals: 9,
+            ..record
+        };
+        let hearsay = Names::Share {
+            records: vec![later],
+            pull: false,
+        };
+        world.ask(at(32), 9, hearsay);
+        assert_eq!(world.resolve(at(32), Role::Data), []);
+        world.register(at(33), later);
+        assert_eq!(world.resolve(at(33), Role::Data).len(), 1);
     }
 
     /// Two DNS nodes that tell each other of a dead server cannot keep it alive.

@@ -121,6 +121,12 @@ impl Registrar {
         why: Lost,
         out: &mut Outbox,
     ) -> Vec<Registration> {
+        // A DNS node that was lost may have lost its memory, too: it hears from us soon.
+        if let Peer::Node(at) = peer
+            && self.dns.contains(&at)
+        {
+            self.due.arm_by(at, now + RETRY_PAUSE);
+        }
         let outcomes = self.requests.on_lost(now, peer, why, out);
         self.conclude_all(now, outcomes)
     }
@@ -181,8 +187,9 @@ impl Registrar {
                 }
                 Registration::Failed(_) | Registration::Outdated => {
                     let failures = self.failures.entry(at).or_default();
+                    let pause = RETRY_PAUSE * (1 << *failures);
                     *failures = (*failures + 1).min(10);
-                    (RETRY_PAUSE * (1 << *failures)).min(RETRY_PAUSE_MAX)
+                    pause.min(RETRY_PAUSE_MAX)
                 }
             };
             // A little early and never in step, so that a cluster's renewals spread out.

@@ -243,13 +243,6 @@ impl<P: Clone> Requests<P> {
         Some(id)
     }
 
-    /// Asks one more candidate beside those asked already, if the retry budget allows it.
-    pub fn hedge(&mut self, now: Time, id: RequestId, out: &mut Outbox) {
-        if self.asked.contains_key(&id) && self.budget.spend() {
-            self.attempt(now, id, out);
-        }
-    }
-
     /// Forgets a question; its answer will find nobody.
     pub fn cancel(&mut self, id: RequestId) {
         self.asked.remove(&id);
@@ -358,6 +351,9 @@ impl<P: Clone> Requests<P> {
         let Some(asked) = self.asked.get(&id) else {
             return;
         };
+        if asked.peek().is_none() {
+            return; // Everyone who could still answer has been asked and is at work.
+        }
         if asked.open.is_empty() || self.budget.spend() {
             self.attempt(now, id, out);
         } else {
@@ -369,17 +365,12 @@ impl<P: Clone> Requests<P> {
         let Some(asked) = self.asked.get_mut(&id) else {
             return;
         };
-        let Some(message) = &asked.message else {
+        let (Some(turn), Some(message)) = (asked.peek(), &asked.message) else {
             return;
         };
-        if asked.turn >= asked.candidates.len() * asked.rounds as usize {
-            return;
-        }
-        let peer = asked.candidates[asked.turn % asked.candidates.len()];
-        asked.turn += 1;
-        if !asked.open.contains(&peer) {
-            asked.open.push(peer);
-        }
+        let peer = asked.candidates[turn % asked.candidates.len()];
+        asked.turn = turn + 1;
+        asked.open.push(peer);
         out.ask(peer, id, asked.until - now, message.clone(), Vec::new());
         self.timers.arm((id, Due::Attempt), now + asked.attempt);
     }
@@ -394,17 +385,14 @@ impl<P: Clone> Requests<P> {
     ) -> Option<Outcome<P>> {
         let asked = self.asked.get_mut(&id)?;
         asked.open.retain(|other| *other != peer);
-        let count = asked.candidates.len();
-        let exhausted = asked.message.is_none()
-            || asked.turn >= count * asked.rounds as usize
-            || asked.denied.len() >= count;
-        if exhausted {
+        let Some(turn) = asked.peek() else {
             return asked.open.is_empty().then(|| self.give_up(id)).flatten();
-        }
-        if !asked.turn.is_multiple_of(count) {
+        };
+        let count = asked.candidates.len();
+        if turn / count == asked.turn.saturating_sub(1) / count {
             self.attempt(now, id, out);
         } else if asked.open.is_empty() {
-            let round = (asked.turn / count) as u32;
+            let round = (turn / count) as u32;
             let pause = round_pause(round, &mut self.chance);
             self.timers.arm((id, Due::Attempt), now + pause);
         }
@@ -419,6 +407,20 @@ impl<P: Clone> Requests<P> {
             purpose: asked.purpose,
             refusal: asked.refusal,
             lost: asked.lost,
+        })
+    }
+}
+
+impl<P> Asked<P> {
+    /// The turn of the next candidate worth asking: one who is not at work on it already, and has
+    /// not said what it will say again. None: there is no such one in the rounds that are left.
+    fn peek(&self) -> Option<usize> {
+        self.message.as_ref()?;
+        let count = self.candidates.len();
+        let end = count * self.rounds as usize;
+        (self.turn..end).find(|turn| {
+            let peer = &self.candidates[turn % count];
+            !self.open.contains(peer) && !self.denied.contains(peer)
         })
     }
 }
@@ -593,6 +595,15 @@ mod tests {
         assert_eq!(asked(&mut out), vec![(peer(2), id)]);
         let got = requests.on_answer(at(600), peer(1), answer(id, ANSWER), &mut out);
         assert!(matches!(got, Some(Outcome::Answered { .. })));
+    }
+
+    /// TCP repeats what is lost: who is at work on a question is not asked it a second time.
+    #[test]
+    fn who_is_at_work_is_not_asked_again() {
+        let (mut requests, mut out, _) = begin(&[1], Policy::GROUP);
+        requests.on_tick(at(500), &mut out);
+        requests.on_tick(at(1_500), &mut out);
+        assert_eq!(asked(&mut out), vec![]);
     }
 
     #[test]

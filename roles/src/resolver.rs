@@ -217,11 +217,14 @@ impl Resolver {
         let own = self.config.own;
         records.retain(|record| record.role == role && Some(record.address) != own);
         let group = self.groups.entry(role).or_default();
-        if records.is_empty() && !settled {
-            // A DNS node that has just started empty knows less than we do.
-            group.good_until = now;
+        if !settled {
+            // A DNS node that has just started knows less than we do: it adds, and takes nothing
+            // away.
+            let named = |known: &Record| records.iter().any(|r| r.node == known.node);
+            let unnamed = group.records.iter().filter(|known| !named(known));
+            let unnamed: Vec<Record> = unnamed.copied().collect();
+            records.extend(unnamed);
             group.calm = group.calm.min(CALM_AFTER_RESTART);
-            return;
         }
         if !same_nodes(&group.records, &records) {
             group.calm = 0;
@@ -335,6 +338,17 @@ mod tests {
         assert_eq!(resolver.records(Role::Router), [record(2)]);
         tell(&mut resolver, at(7), vec![], true);
         assert_eq!(resolver.records(Role::Router), []);
+    }
+
+    /// The first to register again must not push out those who have not yet.
+    #[test]
+    fn an_unsettled_answer_takes_nobody_away() {
+        let mut resolver = resolver();
+        tell(&mut resolver, at(0), vec![record(2), record(3)], true);
+        tell(&mut resolver, at(6), vec![record(3)], false);
+        assert_eq!(resolver.records(Role::Router).len(), 2);
+        tell(&mut resolver, at(12), vec![record(3)], true);
+        assert_eq!(resolver.records(Role::Router), [record(3)]);
     }
 
     #[test]

@@ -85,8 +85,8 @@ impl Router {
     }
 
     /// A data node whose connection broke is not offered until it speaks again.
-    pub fn on_lost(&mut self, now: Time, peer: Peer) {
-        self.holders.on_lost(now, peer);
+    pub fn on_lost(&mut self, peer: Peer) {
+        self.holders.on_lost(peer);
     }
 
     /// Songs in the catalogue.

@@ -342,7 +342,7 @@ impl Server {
         match &mut self.part {
             Part::Idle(assignment) => assignment.on_lost(now, peer, why, out),
             Part::Dns(dns) => dns.on_lost(now, peer, why, out),
-            Part::Router(router) => router.on_lost(now, peer),
+            Part::Router(router) => router.on_lost(peer),
             Part::Data(data) => {
                 if let Some(others) = others {
                     data.on_lost(now, peer, why, others, out);

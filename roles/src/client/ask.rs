@@ -79,8 +79,9 @@ impl Client {
         let fresh = self.desk.resolver.is_fresh(now, Role::Router);
         if !fresh {
             let asking = self.desk.resolver.resolve(now, Role::Router, out);
-            // What was known is used meanwhile; only the very first look-up is waited for.
-            if asking && !self.desk.looked_up {
+            // What was known is used meanwhile; where nothing is, the look-up is waited for.
+            let nothing = self.desk.resolver.records(Role::Router).is_empty();
+            if asking && (nothing || !self.desk.looked_up) {
                 self.wait_for_routers(operation);
                 return;
             }

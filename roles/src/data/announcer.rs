@@ -42,6 +42,8 @@ struct Router {
     busy: bool,
     /// Something has changed since that was begun.
     behind: bool,
+    /// When it last began again from the beginning.
+    restarted_at: Time,
 }
 
 impl Announcer {
@@ -192,10 +194,18 @@ impl Announcer {
     /// A router that has moved gets the next page at once; the period bounds everything else.
     fn on_announced(&mut self, now: Time, at: Address, revision: u64) {
         self.rest(now, at);
-        if let Some(router) = self.routers.get_mut(&at)
-            && (router.behind || router.known != revision)
-        {
-            router.known = revision;
+        let Some(router) = self.routers.get_mut(&at) else {
+            return;
+        };
+        // One that has gone back starts over at once, but not more often than once a period: it
+        // may go back again and again.
+        let restarts = revision < router.known && router.restarted_at + self.every <= now;
+        if restarts {
+            router.restarted_at = now;
+        }
+        let moves = router.behind || restarts || revision > router.known;
+        router.known = revision;
+        if moves {
             self.due.arm(at, now);
         }
     }

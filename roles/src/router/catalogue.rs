@@ -10,6 +10,9 @@ use crate::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX, SEARCH_BYTES_MAX, 
 use crate::contract::message::{Catalogue as Words, Cursor, Listed, Query, Refusal, Sort};
 use crate::contract::song::Song;
 
+/// Most words of a search: each is looked for in every song, on the loop.
+const WORDS_MAX: usize = 16;
+
 /// Every song any known data node has announced.
 #[derive(Debug, Default)]
 pub struct Catalogue {
@@ -34,6 +37,9 @@ pub fn check(query: &Query) -> Result<(), String> {
             "a search is at most {SEARCH_BYTES_MAX} bytes"
         ));
     }
+    if query.words.split_whitespace().count() > WORDS_MAX {
+        return Err(alloc::format!("a search is at most {WORDS_MAX} words"));
+    }
     if query.limit == 0 || query.limit as usize > PAGE_SONGS_MAX {
         return Err(alloc::format!("a page is 1 to {PAGE_SONGS_MAX} songs"));
     }
@@ -54,15 +60,16 @@ impl Catalogue {
         self.entries.is_empty()
     }
 
-    /// `node` has the song.
-    pub fn add(&mut self, node: NodeId, mut song: Song) {
+    /// `node` has the song. False: that was known.
+    pub fn add(&mut self, node: NodeId, mut song: Song) -> bool {
         song.bound_tags();
         let id = song.id;
         if let Some(entry) = self.entries.get_mut(&id) {
-            if !entry.holders.contains(&node) {
+            let fresh = !entry.holders.contains(&node);
+            if fresh {
                 entry.holders.push(node);
             }
-            return;
+            return fresh;
         }
         for (sort, order) in &mut self.orders {
             order.insert(sort_key(&song, *sort), id);
@@ -73,13 +80,16 @@ impl Catalogue {
             holders: alloc::vec![node],
         };
         self.entries.insert(id, entry);
+        true
     }
 
-    /// `node` does not have the song any longer; a song nobody has leaves the catalogue.
-    pub fn remove(&mut self, node: NodeId, id: SongId) {
+    /// `node` does not have the song any longer; a song nobody has leaves the catalogue. False:
+    /// it did not have it before.
+    pub fn remove(&mut self, node: NodeId, id: SongId) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else {
-            return;
+            return false;
         };
+        let held = entry.holders.contains(&node);
         entry.holders.retain(|holder| *holder != node);
         if entry.holders.is_empty() {
             for (sort, order) in &mut self.orders {
@@ -87,6 +97,7 @@ impl Catalogue {
             }
             self.entries.remove(&id);
         }
+        held
     }
 
     /// `node` has none of its songs any longer.

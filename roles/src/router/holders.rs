@@ -62,7 +62,8 @@ impl Holders {
         if node.record.incarnation > news.record.incarnation {
             return node.revision; // A late word of an earlier start.
         }
-        if node.store != news.store {
+        // A store whose revisions have gone back was restored from an older state.
+        if node.store != news.store || news.latest < node.revision {
             node.reset(news.store);
             catalogue.forget(id);
         }
@@ -79,9 +80,9 @@ impl Holders {
         node.revision
     }
 
-    pub(super) fn on_lost(&mut self, now: Time, peer: Peer) {
+    pub(super) fn on_lost(&mut self, peer: Peer) {
         for node in self.nodes.values_mut() {
-            if is_at(peer, node.record.address) && node.heard_at <= now {
+            if is_at(peer, node.record.address) {
                 node.broken = true;
             }
         }
@@ -178,12 +179,16 @@ impl DataNode {
         for change in changes {
             match change {
                 Change::Added(song) => {
-                    self.digest.insert(song.id);
-                    catalogue.add(id, song);
+                    let song_id = song.id;
+                    if catalogue.add(id, song) {
+                        self.digest.insert(song_id);
+                    }
                 }
+                // A feed from the beginning also tells of what was removed before we listened.
                 Change::Removed(song) => {
-                    self.digest.remove(song);
-                    catalogue.remove(id, song);
+                    if catalogue.remove(id, song) {
+                        self.digest.remove(song);
+                    }
                 }
             }
         }
