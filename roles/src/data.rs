@@ -252,13 +252,12 @@ impl Data {
         if let JobReply::Overview(overview) = reply {
             return self.change(now, overview);
         }
-        if reply == JobReply::Failed(JobFault::Busy) {
-            // Without it no router would ever hear of this node's songs.
-            self.look_at = Some(now + LOOK_AGAIN);
-            return;
+        // Without it no router would ever hear of this node's songs.
+        self.look_at = Some(now + LOOK_AGAIN);
+        if reply != JobReply::Failed(JobFault::Busy) {
+            let line = alloc::format!("library cannot be read: {reply:?}");
+            out.fact(Level::Error, line);
         }
-        let line = alloc::format!("library cannot be read: {reply:?}");
-        out.fact(Level::Error, line);
     }
 
     /// The library has changed: the routers hear of it at once.

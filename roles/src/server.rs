@@ -222,6 +222,7 @@ impl Server {
     fn tell_ready(&mut self, out: &mut Outbox) {
         if let Some(registrar) = &self.registrar
             && !self.ready
+            && self.stopping.is_none()
         {
             self.ready = true;
             out.tell(Notice::Ready {

@@ -13,7 +13,7 @@ use super::ask::{Routing, senseless};
 use super::{Front, Progress, Purpose, Reply, failed, failure, local};
 use crate::contract::id::{JobId, OperationId, RequestId, SongPrefix};
 use crate::contract::job::{Job, JobFault, JobReply};
-use crate::contract::message::{Audio, Catalogue, Holder, Message, Position};
+use crate::contract::message::{Audio, Catalogue, Holder, Message, Position, Refusal};
 use crate::contract::node::{Outbox, Peer};
 use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
@@ -436,6 +436,8 @@ impl Read {
                 return self.fail(failure(Role::Data, Some(why), None));
             }
             Ok(_) => return self.fail(senseless()),
+            // The router knows it: not the song is unknown, its copies are.
+            Err((Some(Refusal::NotFound), _)) => return self.fail(Failure::NoCopy),
             Err((refusal, lost)) => return self.fail(failure(Role::Data, refusal, lost)),
         };
         if manifest.check().is_err() || !self.prefix.matches(manifest.song.id) {

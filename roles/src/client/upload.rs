@@ -11,6 +11,7 @@ use super::ask::{Routing, senseless};
 use super::{Front, Progress, Purpose, Reply, failed, failure};
 use crate::contract::id::{OperationId, SourceId};
 use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::limits::COPIES_ACKNOWLEDGED;
 use crate::contract::message::{Audio, Catalogue, Holder, Message, Refusal};
 use crate::contract::node::{Lost, Outbox, Peer};
 use crate::contract::record::{Address, Role};
@@ -66,6 +67,10 @@ pub(super) struct Upload {
     busy: u32,
     /// Times an owner lacked at the commit what it had taken.
     lacking: u32,
+    /// The connection with this owner broke once.
+    lost: bool,
+    /// A commit has been asked for: a song that is known afterwards may be known by it.
+    committing: bool,
     /// The pause that runs is over when the same owner may be offered again.
     again: bool,
     failure: Option<Failure>,
@@ -113,6 +118,8 @@ impl Upload {
             tries: 0,
             busy: 0,
             lacking: 0,
+            lost: false,
+            committing: false,
             again: false,
             failure: None,
         }
@@ -144,7 +151,7 @@ impl Upload {
                 self.offer_next(now, desk, out)
             }
             (_, JobReply::Failed(JobFault::Busy)) if self.file.is_some() => {
-                self.offer_again(now, desk)
+                self.offer_again(now, desk, out)
             }
             (_, JobReply::Failed(fault)) => self.fail(Failure::Local(fault)),
             (_, _) => self.fail(senseless()),
@@ -183,10 +190,12 @@ impl Upload {
         out: &mut Outbox,
     ) -> Progress {
         match answer {
-            Catalogue::Located { holders, .. } if !holders.is_empty() => {
+            Catalogue::Located { holders, .. } if holders.len() >= COPIES_ACKNOWLEDGED => {
                 let copies = u8::try_from(holders.len()).unwrap_or(u8::MAX);
                 self.end(copies, true)
             }
+            // Known to one that may be dying, or to nobody: its owners know better, and an offer
+            // makes the copies that are missing.
             Catalogue::Located { .. } => self.place(),
             Catalogue::Placed { owners } => {
                 for owner in &owners {
@@ -239,6 +248,7 @@ impl Upload {
             return self.try_later(now, desk);
         };
         self.owner = Some(owner.address);
+        (self.busy, self.lost) = (0, false);
         self.offer(now, desk, out)
     }
 
@@ -297,7 +307,7 @@ impl Upload {
             .ask_with(now, purpose, to, question, GIVE_PATIENCE, out);
         match asked {
             Some(_) => Progress::Waits,
-            None => self.offer_again(now, desk),
+            None => self.offer_again(now, desk, out),
         }
     }
 
@@ -321,7 +331,9 @@ impl Upload {
             (Step::Commit(_), Ok((_, Message::Audio(Audio::Stored { copies }), _))) => {
                 self.end(copies, false)
             }
-            (_, Ok((_, Message::Audio(Audio::Stored { copies }), _))) => self.end(copies, true),
+            (_, Ok((_, Message::Audio(Audio::Stored { copies }), _))) => {
+                self.end(copies, !self.committing)
+            }
             (Step::Offer(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
                 self.on_wanted(now, &missing, desk, out)
             }
@@ -340,7 +352,12 @@ impl Upload {
             (_, Ok((_, Message::Refused(why @ Refusal::Invalid(_)), _))) => {
                 self.fail(Failure::Refused(why))
             }
-            (_, Err((Some(Refusal::Busy { .. }), _))) => self.offer_again(now, desk),
+            (_, Err((Some(Refusal::Busy { .. }), _))) => self.offer_again(now, desk, out),
+            // The connection broke: the same owner has most of the song and may live.
+            (_, Err((None, Some(_)))) if !self.lost => {
+                self.lost = true;
+                self.offer_again(now, desk, out)
+            }
             (_, Err((refusal, lost))) => {
                 self.failure = Some(failure(Role::Data, refusal, lost));
                 self.offer_next(now, desk, out)
@@ -359,13 +376,10 @@ impl Upload {
         let Some(file) = &mut self.file else {
             return Progress::Waits;
         };
-        let count = file.manifest.song.fragments;
-        let ordered = missing.is_sorted_by(|a, b| a.1 <= b.0);
-        if !ordered || missing.iter().any(|(from, to)| from >= to || *to > count) {
+        let Some(missing) = file.manifest.missing(missing) else {
             return self.fail(senseless());
-        }
-        let indexes = missing.iter().flat_map(|(from, to)| *from..*to);
-        self.missing = indexes.collect();
+        };
+        self.missing = missing;
         let lengths = (self.missing.iter()).map(|i| file.length(*i));
         file.arrived = file.manifest.song.bytes - lengths.sum::<u64>();
         self.pump(now, desk, out)
@@ -398,6 +412,7 @@ impl Upload {
             return Progress::Waits;
         }
         let song = file.manifest.song.id;
+        self.committing = true;
         let commit = Audio::Commit { song, copy: false };
         self.ask(now, Step::Commit(self.round), commit, COMMIT, desk, out)
     }
@@ -416,11 +431,13 @@ impl Upload {
     }
 
     /// The owner is busy: the same one again, a little later, with what it lacks by then.
-    fn offer_again(&mut self, now: Time, desk: &mut Front) -> Progress {
+    fn offer_again(&mut self, now: Time, desk: &mut Front, out: &mut Outbox) -> Progress {
         self.round += 1;
         self.busy += 1;
         if self.busy > BUSY_MAX {
-            return self.fail(Failure::Refused(Refusal::Busy { retry_after_ms: 0 }));
+            let busy = Refusal::Busy { retry_after_ms: 0 };
+            self.failure = Some(Failure::Refused(busy));
+            return self.offer_next(now, desk, out);
         }
         self.again = true;
         desk.pause(now, self.operation, PAUSE);

@@ -1,5 +1,6 @@
 //! What a song is: its tags, its fragments, how to check them and how to play one alone.
 
+use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -245,6 +246,15 @@ impl Manifest {
         fits.then_some(()).ok_or(ManifestFault::Tags)
     }
 
+    /// The fragments that half-open index ranges name, as a holder says what it lacks. None: the
+    /// ranges are empty, out of order or out of bounds.
+    pub fn missing(&self, ranges: &[(u32, u32)]) -> Option<VecDeque<u32>> {
+        let inside = |(from, to): &(u32, u32)| from < to && *to <= self.song.fragments;
+        let ordered = ranges.is_sorted_by(|a, b| a.1 <= b.0);
+        let indexes = ranges.iter().flat_map(|(from, to)| *from..*to);
+        (ordered && ranges.iter().all(inside)).then(|| indexes.collect())
+    }
+
     /// Bytes of all fragments together.
     pub fn bytes(&self) -> u64 {
         self.fragments.iter().map(|f| u64::from(f.length)).sum()
@@ -342,6 +352,16 @@ mod tests {
         assert_eq!(fault(|m| m.song.id = SongId(1)), Err(Identity));
         assert_eq!(fault(|m| m.song.title = "x".repeat(1025)), Err(Tags));
         assert_eq!(fault(|m| m.fragments[3].start_ms = 1), Err(Order));
+    }
+
+    #[test]
+    fn what_is_lacking_is_named_in_order_and_in_bounds() {
+        let m = manifest();
+        assert_eq!(m.missing(&[(0, 2), (3, 4)]), Some([0, 1, 3].into()));
+        assert_eq!(m.missing(&[]), Some(VecDeque::new()));
+        for wrong in [&[(2, 2)][..], &[(0, 5)], &[(2, 3), (0, 1)], &[(3, 1)]] {
+            assert_eq!(m.missing(wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::address_of;
 use crate::contract::chance::Chance;
 use crate::contract::id::{JobId, NodeId, SongId};
 use crate::contract::job::{Job, JobFault, JobReply};
-use crate::contract::message::{Audio, Letter, Message, Position};
+use crate::contract::message::{Audio, Letter, Message, Position, Refusal};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record};
 use crate::contract::song::Manifest;
@@ -72,6 +72,8 @@ pub struct Copies {
     requests: Requests<Ticket>,
     jobs: Jobs<Purpose>,
     retry: Timers<Key>,
+    /// How many tasks are active.
+    active: usize,
     /// When the list on disk is read again, its readers having been busy.
     list_at: Option<Time>,
     chance: Chance,
@@ -134,6 +136,7 @@ impl Copies {
             requests,
             jobs: Jobs::new(Desk::Copies),
             retry: Timers::new(),
+            active: 0,
             list_at: None,
             chance,
             rounds: 0,
@@ -194,8 +197,7 @@ impl Copies {
     }
 
     fn is_full(&self) -> bool {
-        let active = |task: &&Task| matches!(task.state, State::Active(_));
-        self.tasks.values().filter(active).count() >= ACTIVE_MAX
+        self.active >= ACTIVE_MAX
     }
 
     fn begin(&mut self, key: Key, to: Address, out: &mut Outbox) {
@@ -203,6 +205,7 @@ impl Copies {
             return;
         };
         self.rounds += 1;
+        self.active += usize::from(matches!(task.state, State::Waiting));
         task.state = State::Active(Active {
             round: self.rounds,
             to,
@@ -250,8 +253,7 @@ impl Copies {
             }
             (Purpose::Note(_), _) => Vec::new(),
             (Purpose::Describe(ticket), JobReply::Described { manifest }) => {
-                self.offer(now, ticket, manifest, out);
-                Vec::new()
+                self.offer(now, ticket, manifest, out)
             }
             // The song is not here any longer: there is nothing to copy.
             (Purpose::Describe((key, _)), JobReply::Failed(JobFault::NotFound)) => {
@@ -259,7 +261,14 @@ impl Copies {
                 self.stop_waiting(key)
             }
             (Purpose::Read(ticket), JobReply::Fragment { index, bytes }) => {
-                self.give(now, ticket, index, bytes, out);
+                self.give(now, ticket, index, bytes, out)
+            }
+            // Too much to do here is no reason to answer an upload with one copy.
+            (
+                Purpose::Describe((key, _)) | Purpose::Read((key, _)),
+                JobReply::Failed(JobFault::Busy),
+            ) => {
+                self.put_off(now, key);
                 Vec::new()
             }
             (Purpose::Describe(ticket) | Purpose::Read(ticket), _) => self.fail(now, ticket),
@@ -268,9 +277,15 @@ impl Copies {
         made
     }
 
-    fn offer(&mut self, now: Time, ticket: Ticket, manifest: Manifest, out: &mut Outbox) {
+    fn offer(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        manifest: Manifest,
+        out: &mut Outbox,
+    ) -> Vec<Made> {
         let Some(active) = self.active(ticket) else {
-            return;
+            return Vec::new();
         };
         active.manifest = Some(manifest.clone());
         let to = active.to;
@@ -278,7 +293,7 @@ impl Copies {
             manifest,
             copy: true,
         };
-        self.ask(now, ticket, to, offer, OFFER, out);
+        self.ask(now, ticket, to, offer, OFFER, out)
     }
 
     fn ask(
@@ -289,20 +304,28 @@ impl Copies {
         question: Audio,
         policy: Policy,
         out: &mut Outbox,
-    ) {
+    ) -> Vec<Made> {
         let candidates = [Peer::Node(to)].into();
         let question = Message::Audio(question);
         let asked = self
             .requests
             .ask(now, ticket, candidates, question, policy, out);
-        if asked.is_none() {
-            self.fail(now, ticket);
+        match asked {
+            Some(_) => Vec::new(),
+            None => self.fail(now, ticket),
         }
     }
 
-    fn give(&mut self, now: Time, ticket: Ticket, index: u32, bytes: Vec<u8>, out: &mut Outbox) {
+    fn give(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        index: u32,
+        bytes: Vec<u8>,
+        out: &mut Outbox,
+    ) -> Vec<Made> {
         let Some(active) = self.active(ticket) else {
-            return;
+            return Vec::new();
         };
         let to = Peer::Node(active.to);
         let song = ticket.0.0;
@@ -310,8 +333,9 @@ impl Copies {
         let asked = self
             .requests
             .ask_with(now, ticket, to, question, GIVE_PATIENCE, out);
-        if asked.is_none() {
-            self.fail(now, ticket);
+        match asked {
+            Some(_) => Vec::new(),
+            None => self.fail(now, ticket),
         }
     }
 
@@ -339,6 +363,15 @@ impl Copies {
                 message: Message::Audio(answer),
                 ..
             } => (purpose, answer),
+            // The new holder is there and has too much to do: it is waited for.
+            Outcome::GaveUp {
+                purpose: (key, _),
+                refusal: Some(Refusal::Busy { .. }),
+                ..
+            } if self.is_waited_for(now, key) => {
+                self.put_off(now, key);
+                return Vec::new();
+            }
             Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
                 return self.fail(now, purpose);
             }
@@ -352,8 +385,15 @@ impl Copies {
         if self.on_progress(ticket, answer).is_none() {
             return self.fail(now, ticket);
         }
-        self.pump(now, ticket, out);
-        Vec::new()
+        self.pump(now, ticket, out)
+    }
+
+    /// Whether an upload can still wait for this copy: half of its asker's patience is left for
+    /// the answer.
+    fn is_waited_for(&self, now: Time, (song, node): Key) -> bool {
+        let waiting = self.waiting.get(&song).into_iter().flatten();
+        let mut mine = waiting.filter(|one| one.nodes.contains(&node));
+        mine.all(|one| now + GIVE_PATIENCE < one.asker.until)
     }
 
     /// Notes what the new holder wants or has taken. None: it makes no sense.
@@ -366,25 +406,20 @@ impl Copies {
         let Audio::Wanted { missing } = answer else {
             return None;
         };
-        let fragments = active.manifest.as_ref()?.song.fragments;
-        let true_ranges = (missing.iter()).all(|(from, to)| from < to && *to <= fragments)
-            && missing.is_sorted_by(|a, b| a.1 <= b.0);
+        let missing = active.manifest.as_ref()?.missing(&missing)?;
         active.wanted += 1;
         // A holder that lacks again what it has taken is left alone for a while.
-        if !true_ranges || active.gives > 0 || active.wanted > WANTED_MAX {
+        if active.gives > 0 || active.wanted > WANTED_MAX {
             return None;
         }
-        active.missing = missing
-            .into_iter()
-            .flat_map(|(from, to)| from..to)
-            .collect();
+        active.missing = missing;
         Some(())
     }
 
     /// Keeps a few fragments on their way; commits when all have arrived.
-    fn pump(&mut self, now: Time, ticket: Ticket, out: &mut Outbox) {
+    fn pump(&mut self, now: Time, ticket: Ticket, out: &mut Outbox) -> Vec<Made> {
         let Some(active) = self.active(ticket) else {
-            return;
+            return Vec::new();
         };
         let to = active.to;
         let room = GIVES_MAX
@@ -402,10 +437,11 @@ impl Copies {
             let purpose = Purpose::Read(ticket);
             self.jobs.run_toward(purpose, job, Peer::Node(to), out);
         }
-        if done {
-            let commit = Audio::Commit { song, copy: true };
-            self.ask(now, ticket, to, commit, COMMIT, out);
+        if !done {
+            return Vec::new();
         }
+        let commit = Audio::Commit { song, copy: true };
+        self.ask(now, ticket, to, commit, COMMIT, out)
     }
 
     /// A peer is lost.
@@ -468,7 +504,9 @@ impl Copies {
     }
 
     fn forget(&mut self, key: Key, out: &mut Outbox) {
-        self.tasks.remove(&key);
+        if let Some(task) = self.tasks.remove(&key) {
+            self.active -= usize::from(matches!(task.state, State::Active(_)));
+        }
         self.retry.disarm(&key);
         let (song, node) = key;
         self.jobs
@@ -477,6 +515,7 @@ impl Copies {
 
     /// The attempt failed: it is put off, and an upload that has nobody left to wait for is
     /// answered with the one copy there is.
+    #[must_use]
     fn fail(&mut self, now: Time, ticket: Ticket) -> Vec<Made> {
         if self.active(ticket).is_none() {
             return Vec::new();
@@ -487,6 +526,7 @@ impl Copies {
 
     fn put_off(&mut self, now: Time, key: Key) {
         if let Some(task) = self.tasks.get_mut(&key) {
+            self.active -= usize::from(matches!(task.state, State::Active(_)));
             task.state = State::Waiting;
             task.failures = (task.failures + 1).min(10);
             let pause = (PAUSE * (1 << (task.failures - 1))).min(PAUSE_MAX);
@@ -495,6 +535,7 @@ impl Copies {
         }
     }
 
+    #[must_use]
     fn stop_waiting(&mut self, (song, node): Key) -> Vec<Made> {
         let Some(waiting) = self.waiting.get_mut(&song) else {
             return Vec::new();
