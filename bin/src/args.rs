@@ -37,18 +37,10 @@ pub(crate) struct Common {
         value_delimiter = ','
     )]
     pub(crate) dns: Vec<String>,
-    /// File with the cluster key, 64 hex digits [default: dispotify/key in the configuration folder]
+    /// File with the cluster key, 64 hex digits [env: DISPOTIFY_KEY, the digits themselves]
+    /// [default: dispotify/key in the configuration folder]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
-    /// The cluster key itself; only by environment, so that no process list shows it
-    #[arg(
-        long,
-        global = true,
-        env = "DISPOTIFY_KEY",
-        hide = true,
-        hide_env_values = true
-    )]
-    pub(crate) key: Option<String>,
     /// Name of the cluster: nodes of another name are not spoken with
     #[arg(
         long,
@@ -224,7 +216,8 @@ impl From<SortChoice> for Sort {
 pub(crate) struct Get {
     /// The song's id, or as many leading digits as make it unique
     pub(crate) id: String,
-    /// File to write; - for standard output [default: artist and title in this folder]
+    /// File to write, replaced if it is there; a folder; - for standard output [default: a new
+    /// file of artist and title in this folder]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// One JSON object at the end instead of words
@@ -237,7 +230,7 @@ pub(crate) struct Play {
     /// The song's id, or as many leading digits as make it unique
     pub(crate) id: String,
     /// Begin at this moment
-    #[arg(long, value_name = "[H:]M:SS", value_parser = crate::text::parse_moment)]
+    #[arg(long, value_name = "[[H:]M:]SS", value_parser = crate::text::parse_moment)]
     pub(crate) from: Option<u32>,
     /// Write the file's bytes to standard output instead of to a player
     #[arg(long)]

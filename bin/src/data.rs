@@ -1,7 +1,7 @@
 //! The workers of a data node: its library, opened now or when its first job comes.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use net::Worker;
 use rand::random;
@@ -45,15 +45,22 @@ fn lazy(place: Arc<Place>, readers: usize) -> Workers {
 struct Place {
     dir: PathBuf,
     node: NodeId,
+    /// Held while the library is opened: only one thread makes its tables.
+    opening: Mutex<()>,
 }
 
 impl Place {
     fn new(dir: &Path, node: NodeId) -> Self {
         let dir = dir.to_path_buf();
-        Place { dir, node }
+        Place {
+            dir,
+            node,
+            opening: Mutex::new(()),
+        }
     }
 
     fn open(&self) -> Result<Library, OpenError> {
+        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
         Library::open(&self.dir, self.node, StoreId(random()))
     }
 }

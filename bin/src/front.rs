@@ -249,7 +249,7 @@ impl Drop for Front {
 /// A cache that cannot be opened is done without: it only saves fetching twice.
 fn open_cache(settings: &Settings, bytes_max: u64) -> Option<Cache> {
     let dir = settings.cache_dir.as_ref()?;
-    let opened = Cache::open(dir, bytes_max);
+    let opened = Cache::open(dir, bytes_max).map(|cache| cache.scoped(&settings.scope));
     opened
         .inspect_err(|error| log::warn!("cache {} is not used: {error}", dir.display()))
         .ok()
@@ -258,6 +258,10 @@ fn open_cache(settings: &Settings, bytes_max: u64) -> Option<Cache> {
 fn tell(sender: &Sender<Notice>, notice: Notice) {
     if let Notice::Fact { level, text } = &notice {
         return log_lines::fact(*level, "client", text);
+    }
+    // Progress may be lost on a front that lags: what counts must find room behind it.
+    if matches!(notice, Notice::Progress { .. }) && sender.len() > NOTICES_MAX / 2 {
+        return;
     }
     // A front that has gone wants no more; one that lags has given credit it does not honour.
     let _ = sender.try_send(notice);

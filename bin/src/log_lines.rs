@@ -1,11 +1,19 @@
 //! Log lines: seconds since the start, then the fact, one write each.
 
 use std::io::{self, LineWriter, Write};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Sender, bounded};
 use log::LevelFilter;
 use roles::contract::user::Level;
 use simplelog::{ConfigBuilder, WriteLogger};
+
+/// How long the end of a process waits for its last lines.
+const LAST_LINES: Duration = Duration::from_millis(200);
+
+/// Lines that may wait for a slow reader of standard error.
+const LINES_MAX: usize = 1024;
 
 /// Sends the log to standard error.
 pub(crate) fn to_stderr(level: LevelFilter) {
@@ -16,12 +24,25 @@ pub(crate) fn to_stderr(level: LevelFilter) {
         .set_location_level(LevelFilter::Off)
         .add_filter_ignore_str("lofty")
         .build();
+    let (sender, lines) = bounded(LINES_MAX);
+    thread::Builder::new()
+        .name("log".into())
+        .stack_size(128 * 1024)
+        .spawn(move || lines.iter().for_each(|line: Vec<u8>| write_line(&line)))
+        .map(drop)
+        .unwrap_or_default();
     let lines = LineWriter::new(Stamped {
         since: Instant::now(),
-        into: io::stderr(),
+        lines: sender,
+        lost: 0,
     });
     // A second logger is refused: the first one goes on, and nothing is lost.
     let _ = WriteLogger::init(level, config, lines);
+}
+
+/// Nobody may be reading any longer; the node goes on without.
+fn write_line(line: &[u8]) {
+    let _ = io::stderr().write_all(line);
 }
 
 /// What a node tells, in the log.
@@ -34,23 +55,41 @@ pub(crate) fn fact(level: Level, name: &str, text: &str) {
     }
 }
 
-/// Puts the seconds since the start before each line. Gets whole lines from its `LineWriter`.
-struct Stamped<W> {
+/// Puts the seconds since the start before each line, and hands it to the thread that writes:
+/// the loop does not wait for whoever reads the log. Gets whole lines from its `LineWriter`.
+struct Stamped {
     since: Instant,
-    into: W,
+    lines: Sender<Vec<u8>>,
+    /// Lines dropped because nobody took the earlier ones.
+    lost: u64,
 }
 
-impl<W: Write> Write for Stamped<W> {
+impl Write for Stamped {
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let mut stamped = Vec::with_capacity(lines.len() + 16);
         let seconds = self.since.elapsed().as_secs_f64();
+        if self.lost > 0 {
+            writeln!(
+                stamped,
+                "{seconds:.3} {} lines of this log are lost",
+                self.lost
+            )?;
+        }
         write!(stamped, "{seconds:.3} ")?;
         stamped.extend_from_slice(lines);
-        self.into.write_all(&stamped)?;
+        match self.lines.try_send(stamped) {
+            Ok(()) => self.lost = 0,
+            Err(_) => self.lost += 1,
+        }
         Ok(lines.len())
     }
 
+    /// Waits a little for the thread that writes.
     fn flush(&mut self) -> io::Result<()> {
-        self.into.flush()
+        let begun = Instant::now();
+        while !self.lines.is_empty() && begun.elapsed() < LAST_LINES {
+            thread::yield_now();
+        }
+        Ok(())
     }
 }

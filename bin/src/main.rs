@@ -34,7 +34,9 @@ use settings::Settings;
 fn main() -> ExitCode {
     memory::keep_small();
     let args = Args::parse();
-    match run(args) {
+    let result = run(args);
+    log::logger().flush();
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

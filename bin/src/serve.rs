@@ -116,7 +116,7 @@ fn add_in_background(
         if !all_up || paths.is_empty() {
             return;
         }
-        if let Err(failure) = add::add_all(&front, &paths, false) {
+        if let Err(failure) = add::add_all(&front, &paths, false, true) {
             failure.report();
         }
     };

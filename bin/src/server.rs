@@ -88,6 +88,10 @@ pub(crate) fn prepare(
     plan: &Plan,
 ) -> Result<Prepared, Failure> {
     let kind = plan.choice.name();
+    if plan.host.is_unspecified() {
+        let why = "give the address by which the others reach this machine";
+        return Err(Failure::Usage(format!("--host {}: {why}", plan.host)));
+    }
     let home = Home::open(&plan.dir, kind, NodeId(random()))
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let (readers, writer) = match plan.choice {

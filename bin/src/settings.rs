@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) connections_max: usize,
     pub(crate) readers: usize,
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Which cluster is meant: routers are remembered for this one only.
+    pub(crate) scope: String,
     insecure: bool,
     key: Option<String>,
     key_file: Option<PathBuf>,
@@ -49,14 +51,18 @@ impl Settings {
                 ..server::Config::default()
             },
             client: client::Config {
-                dns_nodes: dns,
+                dns_nodes: dns.clone(),
                 ..client::Config::default()
             },
+            scope: scope(&common.cluster, &dns),
             connections_max: connections(),
             readers: 2,
             cache_dir: cache_dir(common),
             insecure: common.insecure,
-            key: common.key.clone(),
+            // The flag wins over the environment, the environment over the default.
+            key: env::var("DISPOTIFY_KEY")
+                .ok()
+                .filter(|_| common.key_file.is_none()),
             key_file: common.key_file.clone().or_else(default_key_file),
         };
         for set in &common.set {
@@ -249,6 +255,13 @@ fn size(text: &str) -> Result<u64, String> {
 fn number(text: &str) -> Result<usize, String> {
     (text.parse().ok().filter(|n| (8..=100_000).contains(n)))
         .ok_or_else(|| "a number from 8 to 100000".to_owned())
+}
+
+/// Names a cluster by what the user gave to find it.
+fn scope(cluster: &str, dns: &[Address]) -> String {
+    let mut dns: Vec<String> = dns.iter().map(ToString::to_string).collect();
+    dns.sort_unstable();
+    format!("{cluster} {}", dns.join(","))
 }
 
 /// Connections that fit the process's limit of open files, with room for its own files.

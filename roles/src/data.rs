@@ -47,6 +47,9 @@ impl Default for Config {
     }
 }
 
+/// Between two warnings of a full disk.
+const FULL_TOLD_EVERY: Duration = Duration::from_secs(60);
+
 /// Between two sweeps of uploads nobody has touched.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
@@ -75,6 +78,8 @@ pub struct Data {
     /// When the library is looked into again, its readers having been busy.
     look_at: Option<Time>,
     sweep_at: Time,
+    /// A full disk has been told of until then.
+    full_told_until: Time,
 }
 
 /// What a job was ordered for.
@@ -113,6 +118,7 @@ impl Data {
             overview: None,
             look_at: None,
             sweep_at: Time::ZERO,
+            full_told_until: Time::ZERO,
             config,
         }
     }
@@ -234,6 +240,9 @@ impl Data {
         let Some(purpose) = self.jobs.done(job) else {
             return;
         };
+        if reply == JobReply::Failed(JobFault::DiskFull) {
+            self.warn_of_full_disk(now, out);
+        }
         match purpose {
             Purpose::Overview => self.on_overview(now, reply, out),
             Purpose::Sweep => (),
@@ -245,6 +254,14 @@ impl Data {
             Purpose::Commit(asker, song, owners) => {
                 self.on_committed(now, (asker, song, owners), reply, others, out);
             }
+        }
+    }
+
+    /// Uploads are refused: whoever looks after this machine is told now and then.
+    fn warn_of_full_disk(&mut self, now: Time, out: &mut Outbox) {
+        if self.full_told_until <= now {
+            self.full_told_until = now + FULL_TOLD_EVERY;
+            out.fact(Level::Warn, "disk full: songs are refused".into());
         }
     }
 

@@ -75,11 +75,12 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A short question to a group: half a second each, a few rounds.
+    /// A short question to a group: half a second each, rounds until the deadline for those who
+    /// are there and not ready.
     pub const GROUP: Policy = Policy {
         deadline: Duration::from_secs(5),
         attempt: Duration::from_millis(500),
-        rounds: 4,
+        rounds: 8,
     };
 
     /// A short question to one node, asked again by its own period, not by retries.
@@ -141,6 +142,8 @@ struct Asked<P> {
     open: Vec<Peer>,
     /// Those that will say the same however often they are asked.
     denied: Vec<Peer>,
+    /// Those at whose address nobody listened, once.
+    absent: Vec<Peer>,
     attempt: Duration,
     until: Time,
     refusal: Option<Refusal>,
@@ -193,6 +196,7 @@ impl<P: Clone> Requests<P> {
             rounds: policy.rounds,
             open: Vec::new(),
             denied: Vec::new(),
+            absent: Vec::new(),
             attempt: policy.attempt,
             until: now + policy.deadline,
             refusal: None,
@@ -222,6 +226,7 @@ impl<P: Clone> Requests<P> {
             rounds: 1,
             open: alloc::vec![to],
             denied: Vec::new(),
+            absent: Vec::new(),
             attempt: patience,
             until: now + patience,
             refusal: None,
@@ -322,6 +327,9 @@ impl<P: Clone> Requests<P> {
                 if why != Lost::Backoff || asked.lost.is_none() {
                     asked.lost = Some(why);
                 }
+                if why == Lost::ConnectRefused {
+                    asked.note_absent(peer);
+                }
             }
             outcomes.extend(self.fail_attempt(now, id, peer, out));
         }
@@ -412,6 +420,17 @@ impl<P: Clone> Requests<P> {
 }
 
 impl<P> Asked<P> {
+    /// Nobody listens there: it may be starting again, so it is tried once more, and that is all.
+    fn note_absent(&mut self, peer: Peer) {
+        let again = self.absent.contains(&peer);
+        let list = if again {
+            &mut self.denied
+        } else {
+            &mut self.absent
+        };
+        list.push(peer);
+    }
+
     /// The turn of the next candidate worth asking: one who is not at work on it already, and has
     /// not said what it will say again. None: there is no such one in the rounds that are left.
     fn peek(&self) -> Option<usize> {
@@ -648,6 +667,17 @@ mod tests {
         let got = requests.on_answer(at(1), peer(1), refused, &mut out);
         assert!(matches!(got, Some(Outcome::Answered { .. })));
         assert_eq!(asked(&mut out), vec![]);
+    }
+
+    /// Where nobody listens twice, nobody is waited for until the deadline.
+    #[test]
+    fn an_absent_group_is_given_up_soon() {
+        let (mut requests, mut out, _) = begin(&[1], Policy::GROUP);
+        requests.on_lost(at(1), peer(1), Lost::ConnectRefused, &mut out);
+        let due = requests.deadline().expect("a pause");
+        requests.on_tick(due, &mut out);
+        let ended = requests.on_lost(due, peer(1), Lost::ConnectRefused, &mut out);
+        assert!(matches!(ended[..], [Outcome::GaveUp { .. }]));
     }
 
     #[test]

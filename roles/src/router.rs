@@ -48,13 +48,20 @@ impl Default for Config {
 pub struct Router {
     catalogue: Catalogue,
     holders: Holders,
+    /// Until then, songs that no data node has told of yet may be missing.
+    listening_until: Time,
     chance: Chance,
 }
 
+/// How long a router that has just started waits for the data nodes before it says that there is
+/// nothing: longer than one of them needs to find it.
+const LISTENING: Duration = Duration::from_secs(3);
+
 impl Router {
     /// Knows nothing yet.
-    pub fn new(config: Config, chance: Chance) -> Self {
+    pub fn new(config: Config, now: Time, chance: Chance) -> Self {
         Router {
+            listening_until: now + LISTENING,
             catalogue: Catalogue::default(),
             holders: Holders::new(config),
             chance,
@@ -71,7 +78,16 @@ impl Router {
         out: &mut Outbox,
     ) {
         match words {
+            Words::List { .. } if self.knows_too_little(now, servers) => {
+                out.refuse(asker, Refusal::NotReady);
+            }
             Words::List { query } => self.on_list(now, asker, &query, out),
+            Words::Locate { prefix }
+                if self.catalogue.find(prefix) == Err(Refusal::NotFound)
+                    && self.knows_too_little(now, servers) =>
+            {
+                out.refuse(asker, Refusal::NotReady);
+            }
             Words::Locate { prefix } => self.on_locate(now, asker, prefix, out),
             Words::Place { song } => self.on_place(now, asker, song, servers, out),
             Words::Announce(news) => self.on_announce(now, asker, news, out),
@@ -82,6 +98,16 @@ impl Router {
             | Words::Announced { .. }
             | Words::Status(_) => out.refuse(asker, Refusal::WrongRole),
         }
+    }
+
+    /// A fresh router's empty answer would look like an empty library. It is ready when every
+    /// data node the DNS names has told it of its songs, or has had the time to.
+    fn knows_too_little(&self, now: Time, servers: &[Record]) -> bool {
+        if self.listening_until <= now {
+            return false;
+        }
+        let mut data = servers.iter().filter(|r| r.role == Role::Data).peekable();
+        data.peek().is_none() || data.any(|r| !self.holders.has_followed(r.node))
     }
 
     /// A data node whose connection broke is not offered until it speaks again.

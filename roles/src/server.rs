@@ -156,7 +156,7 @@ impl Server {
                 dns.keep_own(now, record);
                 Part::Dns(dns)
             }
-            Role::Router => Part::Router(Router::new(self.config.router.clone(), part())),
+            Role::Router => Part::Router(Router::new(self.config.router.clone(), now, part())),
             Role::Data => {
                 let mut data = Data::new(self.config.data.clone(), part());
                 data.start(now, out);

@@ -29,6 +29,8 @@ use room::Room;
 #[derive(Clone, Debug)]
 pub struct Cache {
     shared: Arc<Shared>,
+    /// The file of the servers known.
+    peers: Arc<str>,
 }
 
 #[derive(Debug)]
@@ -57,7 +59,18 @@ impl Cache {
         };
         Ok(Cache {
             shared: Arc::new(shared),
+            peers: PEERS.into(),
         })
+    }
+
+    /// The same cache, remembering the servers of one cluster only, whichever way it is named:
+    /// what was learned of one must not answer for another.
+    pub fn scoped(self, cluster: &str) -> Cache {
+        let name = blake3::hash(cluster.as_bytes()).to_hex();
+        Cache {
+            peers: format!("{PEERS}-{}", &name[..16]).into(),
+            ..self
+        }
     }
 
     /// A fragment, if it is here with this length and hash; a damaged one is removed.
@@ -105,7 +118,10 @@ impl Cache {
 
     /// The servers known from an earlier run; none if that cannot be told.
     pub fn peers(&self) -> Vec<Record> {
-        let read = read_bounded(&self.shared.dir.join(PEERS), MESSAGE_BYTES_MAX as u64);
+        let read = read_bounded(
+            &self.shared.dir.join(&*self.peers),
+            MESSAGE_BYTES_MAX as u64,
+        );
         let mut peers: Vec<Record> = read.and_then(|bytes| unsealed(&bytes)).unwrap_or_default();
         peers.truncate(RECORDS_MAX);
         peers
@@ -118,7 +134,7 @@ impl Cache {
             return;
         };
         let dir = &self.shared.dir;
-        if let Err(error) = self.write(dir, PEERS, &bytes) {
+        if let Err(error) = self.write(dir, &self.peers, &bytes) {
             self.warn("keep the known servers", &error);
         }
     }

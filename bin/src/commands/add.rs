@@ -1,11 +1,12 @@
 //! `dispotify add`: files and folders into the library.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use roles::contract::id::{OperationId, SongId, SourceId};
-use roles::contract::song::Manifest;
+use roles::contract::song::{Format, Manifest};
 use roles::contract::user::{self, Command, Notice};
 use serde::Serialize;
 use storage::import::walk;
@@ -23,13 +24,27 @@ const AT_ONCE: usize = 3;
 /// Adds what was named; what cannot be added is told, and the rest goes on.
 pub(crate) fn run(settings: &Settings, add: &Add) -> Result<(), Failure> {
     let front = Front::start(settings)?;
-    add_all(&front, &add.paths, add.json)
+    add_all(&front, &add.paths, add.json, false)
 }
 
-/// Adds files and folders through a client that runs already.
-pub(crate) fn add_all(front: &Front, paths: &[PathBuf], json: bool) -> Result<(), Failure> {
+/// Adds files and folders through a client that runs already. `alone`: there is one data node by
+/// intention, and nobody is told of it for every song.
+pub(crate) fn add_all(
+    front: &Front,
+    paths: &[PathBuf],
+    json: bool,
+    alone: bool,
+) -> Result<(), Failure> {
     let (files, unreadable) = walk(paths);
-    let mut work = Work::new(front, json, files.len());
+    let nothing = files.is_empty() && unreadable.is_empty();
+    let mut work = Work::new(front, (json, alone), files.len());
+    if nothing && !json {
+        let named: Vec<String> = paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        work.tell(&format!("no music found in {}", named.join(", ")))?;
+    }
     for (path, error) in unreadable {
         work.failed(&path, &error.to_string())?;
     }
@@ -49,11 +64,14 @@ pub(crate) fn add_all(front: &Front, paths: &[PathBuf], json: bool) -> Result<()
 struct Work<'a> {
     front: &'a Front,
     json: bool,
+    alone: bool,
     bar: ProgressBar,
     underway: BTreeMap<OperationId, Underway>,
     added: u64,
     known: u64,
     failed: u64,
+    /// Nobody reads what is told any longer; the files are added all the same.
+    mute: Cell<bool>,
     /// The cluster cannot be reached: the exit code says so.
     unreachable: Option<user::Failure>,
 }
@@ -67,7 +85,7 @@ struct Underway {
 }
 
 impl<'a> Work<'a> {
-    fn new(front: &'a Front, json: bool, files: usize) -> Self {
+    fn new(front: &'a Front, (json, alone): (bool, bool), files: usize) -> Self {
         let bar = ProgressBar::new(0);
         let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -77,11 +95,13 @@ impl<'a> Work<'a> {
         Work {
             front,
             json,
+            alone,
             bar,
             underway: BTreeMap::new(),
             added: 0,
             known: 0,
             failed: 0,
+            mute: Cell::new(false),
             unreachable: None,
         }
     }
@@ -166,15 +186,27 @@ impl<'a> Work<'a> {
         if self.json {
             return self.tell_json(&underway.path, outcome, Some(song), copies, None);
         }
-        let title = underway.manifest.map(|m| m.song).map_or_else(
-            || underway.path.display().to_string(),
-            |song| text::cell(&song.title),
+        let opaque = "  (not recognised as music: kept as it is)";
+        let (title, kind) = underway.manifest.map(|m| m.song).map_or_else(
+            || (underway.path.display().to_string(), ""),
+            |song| {
+                let opaque = if song.format == Format::Opaque {
+                    opaque
+                } else {
+                    ""
+                };
+                (text::cell(&song.title), opaque)
+            },
         );
         let mut id = song.to_string();
         id.truncate(8);
         let alone = "  (one copy only: no second data node is reachable)";
-        let risk = if copies < 2 && !known { alone } else { "" };
-        self.tell(&format!("{outcome}  {id}  {title}{risk}"))
+        let risk = if copies < 2 && !known && !self.alone {
+            alone
+        } else {
+            ""
+        };
+        self.tell(&format!("{outcome}  {id}  {title}{kind}{risk}"))
     }
 
     fn on_failed(&mut self, operation: OperationId, failure: user::Failure) -> Result<(), Failure> {
@@ -207,7 +239,19 @@ impl<'a> Work<'a> {
     }
 
     fn tell(&self, text: &str) -> Result<(), Failure> {
-        self.bar.suspend(|| line(text))
+        self.unless_mute(|| line(text))
+    }
+
+    fn unless_mute(&self, tell: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        if self.mute.get() {
+            return Ok(());
+        }
+        let told = self.bar.suspend(tell);
+        if let Err(Failure::OutputClosed) = told {
+            self.mute.set(true);
+            return Ok(());
+        }
+        told
     }
 
     fn tell_json(
@@ -218,7 +262,7 @@ impl<'a> Work<'a> {
         copies: u8,
         error: Option<&str>,
     ) -> Result<(), Failure> {
-        self.bar.suspend(|| {
+        self.unless_mute(|| {
             json_line(&Line {
                 file: path.display().to_string(),
                 outcome,
@@ -237,8 +281,8 @@ impl<'a> Work<'a> {
                 known,
                 failed,
                 ..
-            } = self;
-            line(&format!("{added} added, {known} known, {failed} failed"))?;
+            } = &self;
+            self.tell(&format!("{added} added, {known} known, {failed} failed"))?;
         }
         if let Some(failure) = &self.unreachable {
             return Err(Failure::of("add", failure));

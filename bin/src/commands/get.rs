@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use roles::contract::song::Manifest;
 use roles::contract::user::Origin;
 use serde::Serialize;
+use signal_hook::consts::SIGINT;
 
 use super::{json_line, line};
 use crate::args::Get;
@@ -30,8 +33,15 @@ pub(crate) fn run(settings: &Settings, get: &Get) -> Result<(), Failure> {
         return out.flush().map_err(output);
     }
     let path = place(get, &song.manifest)?;
+    let interrupted = on_interrupt()?;
     let mut part = Part::create(&path)?;
-    let sources = fetch(&front, &song, &attempt, |bytes| part.write(bytes))?;
+    let sources = fetch(&front, &song, &attempt, |bytes| {
+        if interrupted.load(Ordering::Relaxed) {
+            let resume = "interrupted (the same command goes on where it stood)";
+            return Err(Failure::failed(&attempt, resume));
+        }
+        part.write(bytes)
+    })?;
     part.finish()?;
     if get.json {
         return json_line(&Object::of(&song.manifest, &path, &sources));
@@ -44,14 +54,23 @@ pub(crate) fn run(settings: &Settings, get: &Get) -> Result<(), Failure> {
     ))
 }
 
+/// Set by Ctrl-C: an interrupted fetch leaves no file behind.
+fn on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGINT, Arc::clone(&interrupted))
+        .map_err(|error| Failure::failed("listen for signals", error))?;
+    Ok(interrupted)
+}
+
 /// Where the file goes. A name made from tags never replaces a file; one that was given does.
 fn place(get: &Get, manifest: &Manifest) -> Result<PathBuf, Failure> {
     let song = &manifest.song;
-    if let Some(path) = &get.output {
-        return Ok(path.clone());
-    }
     let name = text::file_name(&song.artist, &song.title, song.format.suffix());
-    let path = PathBuf::from(name);
+    let path = match &get.output {
+        Some(folder) if folder.is_dir() => folder.join(name),
+        Some(path) => return Ok(path.clone()),
+        None => PathBuf::from(name),
+    };
     if path.exists() {
         let cure = "it is there already (choose a name with -o)";
         return Err(Failure::failed(format!("write {}", path.display()), cure));
@@ -122,26 +141,30 @@ impl Sources {
     }
 }
 
-/// A file under a name of its own until it is whole; nothing is left behind otherwise.
+/// A file under a name of its own until it is whole; nothing is left behind otherwise. What is no
+/// regular file (a device, a pipe) is written as it is, and a link is followed.
 struct Part {
     file: File,
-    part: PathBuf,
+    /// Its name until it is whole; none if it is written in place.
+    part: Option<PathBuf>,
     path: PathBuf,
-    done: bool,
 }
 
 impl Part {
     fn create(path: &Path) -> Result<Self, Failure> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{}.part", std::process::id()));
-        let part = PathBuf::from(name);
-        let file = File::create_new(&part).map_err(|error| failed(path, error))?;
-        Ok(Part {
-            file,
-            part,
-            path: path.to_path_buf(),
-            done: false,
-        })
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let in_place = fs::metadata(&path).is_ok_and(|meta| !meta.is_file());
+        let part = (!in_place).then(|| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!(".{}.part", std::process::id()));
+            PathBuf::from(name)
+        });
+        let opened = match &part {
+            Some(part) => File::create_new(part),
+            None => File::options().write(true).open(&path),
+        };
+        let file = opened.map_err(|error| failed(&path, error))?;
+        Ok(Part { file, part, path })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
@@ -149,17 +172,19 @@ impl Part {
     }
 
     fn finish(mut self) -> Result<(), Failure> {
-        fs::rename(&self.part, &self.path).map_err(|error| failed(&self.path, error))?;
-        self.done = true;
+        if let Some(part) = &self.part {
+            fs::rename(part, &self.path).map_err(|error| failed(&self.path, error))?;
+            self.part = None;
+        }
         Ok(())
     }
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if !self.done {
+        if let Some(part) = &self.part {
             // What cannot be removed is named .part, and the failure is being reported already.
-            let _ = fs::remove_file(&self.part);
+            let _ = fs::remove_file(part);
         }
     }
 }

@@ -40,8 +40,9 @@ pub(crate) fn run(settings: &Settings, play: &Play) -> Result<(), Failure> {
 }
 
 fn to_stdout(front: &Front, song: &Opened, play: &Play, attempt: &str) -> Result<(), Failure> {
+    let ranges = ranges(&song.manifest, play, attempt)?;
     let mut out = io::stdout().lock();
-    stream(front, song, play, attempt, |_, bytes| {
+    stream(front, song, ranges, attempt, |_, bytes| {
         out.write_all(bytes).map_err(output)
     })?;
     out.flush().map_err(output)
@@ -54,41 +55,51 @@ fn to_player(
     attempt: &str,
     command: Command,
 ) -> Result<(), Failure> {
+    let ranges = ranges(&song.manifest, play, attempt)?;
     let mut player = Player::start(command)?;
     let show = Show::of(&song.manifest);
-    let result = stream(front, song, play, attempt, |index, bytes| {
+    let result = stream(front, song, ranges, attempt, |index, bytes| {
         show.buffered(index);
         player.feed(bytes)
     });
     show.end();
+    // It plays what it has, whatever became of the rest, and gives the terminal back.
+    let played = player.wait();
     match result {
         // The player ends when it likes: the user pressed q, or it has read enough.
-        Ok(()) | Err(Failure::OutputClosed) => player.wait(),
+        Ok(()) | Err(Failure::OutputClosed) => played,
         Err(failure) => Err(failure),
     }
 }
 
-/// Gives the song's bytes in order; from a later moment on, its head comes first, because a
-/// decoder needs it.
+/// What is played: all of it, or from a later moment on; its head comes first in any case,
+/// because a decoder needs it.
+fn ranges(manifest: &Manifest, play: &Play, attempt: &str) -> Result<Vec<(u32, u32)>, Failure> {
+    let end = manifest.song.fragments;
+    let Some(from) = play.from else {
+        return Ok(vec![(0, end)]);
+    };
+    if manifest.song.duration_ms == 0 {
+        let why = "--from: how long it plays is not known, it plays only as a whole";
+        return Err(Failure::failed(attempt, why));
+    }
+    if from > manifest.song.duration_ms {
+        let length = text::length(manifest.song.duration_ms);
+        let why = format!("--from lies behind its end ({length})");
+        return Err(Failure::failed(attempt, why));
+    }
+    let first = manifest.index_at(from);
+    Ok(vec![(0, head(manifest).min(first)), (first, end)])
+}
+
+/// Gives the song's bytes in order.
 fn stream(
     front: &Front,
     song: &Opened,
-    play: &Play,
+    ranges: Vec<(u32, u32)>,
     attempt: &str,
     mut give: impl FnMut(u32, &[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let manifest = &song.manifest;
-    let end = manifest.song.fragments;
-    let mut ranges = vec![(0, end)];
-    if let Some(from) = play.from {
-        if from > manifest.song.duration_ms {
-            let length = text::length(manifest.song.duration_ms);
-            let why = format!("--from lies behind its end ({length})");
-            return Err(Failure::failed(attempt, why));
-        }
-        let first = manifest.index_at(from);
-        ranges = vec![(0, head(manifest).min(first)), (first, end)];
-    }
     for range in ranges.into_iter().filter(|(first, end)| first < end) {
         song.read(front, range, attempt, |index, bytes, _| give(index, bytes))?;
     }

@@ -1,6 +1,6 @@
 //! `dispotify status`.
 
-use roles::contract::message::{NodeStatus, Status as Cluster};
+use roles::contract::message::{NodeState, NodeStatus, Status as Cluster};
 use roles::contract::record::{Address, Role};
 use roles::contract::user::{Command, Notice};
 use serde::Serialize;
@@ -48,12 +48,23 @@ fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
     }
     let songs = text::count(cluster.songs, "song");
     let copies = match cluster.copies_missing {
-        0 => "every copy in place".to_owned(),
+        0 => in_place(cluster),
         1 => "1 copy missing".to_owned(),
         more => format!("{more} copies missing"),
     };
     let sum = format!("{songs}, {copies}, as seen by {router}\n");
     write_all(format!("{table}\n{sum}").as_bytes())
+}
+
+/// How many copies every song has: as many as live data nodes allow, three at most.
+fn in_place(cluster: &Cluster) -> String {
+    let live = |node: &&NodeStatus| node.role == Role::Data && node.state == NodeState::Alive;
+    match cluster.nodes.iter().filter(live).count() {
+        0 => "no data node is alive".to_owned(),
+        1 => "one copy each: a second data node would keep another".to_owned(),
+        2 => "two copies each: a third data node would keep another".to_owned(),
+        _ => "three copies each".to_owned(),
+    }
 }
 
 /// The cluster as JSON shows it. The names are an interface.

@@ -28,6 +28,8 @@ struct DataNode {
     store: StoreId,
     /// All its changes up to here are in the catalogue.
     revision: u64,
+    /// Its latest revision, as it last said.
+    latest: u64,
     digest: Digest,
     bytes: u64,
     load: u16,
@@ -86,6 +88,12 @@ impl Holders {
                 node.broken = true;
             }
         }
+    }
+
+    /// Whether everything a data node keeps is in the catalogue.
+    pub(super) fn has_followed(&self, node: NodeId) -> bool {
+        let whole = |node: &DataNode| node.revision >= node.latest;
+        self.nodes.get(&node).is_some_and(whole)
     }
 
     /// How many of these nodes live.
@@ -153,6 +161,7 @@ impl DataNode {
             record,
             store: StoreId::default(),
             revision: 0,
+            latest: 0,
             digest: Digest::default(),
             bytes: 0,
             load: 0,
@@ -169,6 +178,7 @@ impl DataNode {
 
     fn hear(&mut self, now: Time, news: &Announcement) {
         self.record = news.record;
+        self.latest = news.latest;
         self.bytes = news.bytes;
         self.load = news.load;
         self.heard_at = now;

@@ -57,7 +57,7 @@ struct World {
 impl World {
     fn new() -> Self {
         World {
-            router: Router::new(Config::default(), Chance::from_seed(1)),
+            router: Router::new(Config::default(), at(0), Chance::from_seed(1)),
             out: Outbox::new(),
         }
     }
@@ -73,8 +73,9 @@ impl World {
             id: RequestId(1),
             until: at(999),
         };
+        // One data node is registered, number 7.
         self.router
-            .on_question(now, asker, words, &[], &mut self.out);
+            .on_question(now, asker, words, &[record(7)], &mut self.out);
         match self.out.pop() {
             Some(Action::Send { letter, .. }) => letter.message,
             other => panic!("no answer but {other:?}"),
@@ -107,7 +108,7 @@ impl World {
         &mut self,
         query: Query,
     ) -> (Vec<Listed>, u64, Option<crate::contract::message::Cursor>) {
-        match self.ask(at(0), 99, Words::List { query }) {
+        match self.ask(at(3), 99, Words::List { query }) {
             Message::Catalogue(Words::Songs { songs, total, next }) => (songs, total, next),
             other => panic!("no songs but {other:?}"),
         }
@@ -205,7 +206,7 @@ fn pages_join_without_gap() {
 fn a_query_out_of_bounds_is_refused() {
     let mut world = World::new();
     let refused = |world: &mut World, query| {
-        let answer = world.ask(at(0), 99, Words::List { query });
+        let answer = world.ask(at(3), 99, Words::List { query });
         assert!(matches!(answer, Message::Refused(Refusal::Invalid(_))));
     };
     refused(&mut world, Query::all(0));
@@ -234,6 +235,26 @@ fn a_dead_holder_is_not_offered() {
     assert_eq!(world.holders(at(15), 1), [addr(7)]);
 }
 
+/// A fresh router does not say that there is nothing before the data nodes have spoken.
+#[test]
+fn a_fresh_router_is_not_an_empty_library() {
+    let mut world = World::new();
+    let list = Words::List {
+        query: Query::all(1),
+    };
+    let locate = Words::Locate {
+        prefix: SongPrefix::from(song(1, "", "").id),
+    };
+    let not_ready = Message::Refused(Refusal::NotReady);
+    assert_eq!(world.ask(at(0), 9, list.clone()), not_ready);
+    assert_eq!(world.ask(at(0), 9, locate), not_ready);
+    let songs = [song(1, "B", "x"), song(2, "A", "y")];
+    world.announce(at(1), 7, 0, &songs[..1], &songs);
+    assert_eq!(world.ask(at(1), 9, list.clone()), not_ready);
+    world.announce(at(1), 7, 1, &songs[1..], &songs);
+    assert_ne!(world.ask(at(1), 9, list), not_ready);
+}
+
 #[test]
 fn a_short_prefix_is_ambiguous_and_an_unknown_one_not_found() {
     let mut world = World::new();
@@ -245,7 +266,7 @@ fn a_short_prefix_is_ambiguous_and_an_unknown_one_not_found() {
     let ambiguous = world.ask(at(0), 9, locate("1"));
     let both = vec![songs[0].id, songs[1].id];
     assert_eq!(ambiguous, Message::Refused(Refusal::Ambiguous(both)));
-    let none = world.ask(at(0), 9, locate("2"));
+    let none = world.ask(at(3), 9, locate("2"));
     assert_eq!(none, Message::Refused(Refusal::NotFound));
 }
 
