@@ -107,7 +107,7 @@ impl Window {
         if let Some(Entry::Working { reply_to }) = self.questions.remove(&key) {
             *to = reply_to;
         }
-        if lasts(&letter.message) && fits(&letter.message) {
+        if fits(&letter.message) {
             let answered = Entry::Answered(letter.message.clone());
             self.questions.insert(key, answered);
             self.answered.push_back((now, key));
@@ -142,11 +142,6 @@ impl Window {
     pub fn is_empty(&self) -> bool {
         self.answered.is_empty()
     }
-}
-
-/// Whether an answer would be the same a little later: who was busy may be asked again.
-fn lasts(message: &Message) -> bool {
-    !matches!(message, Message::Refused(why) if !why.is_lasting())
 }
 
 /// Whether an answer is small enough to be remembered.
