@@ -142,7 +142,7 @@ struct Asked<P> {
     open: Vec<Peer>,
     /// Those that will say the same however often they are asked.
     denied: Vec<Peer>,
-    /// Those at whose address nobody listened, once.
+    /// Those at whose address nobody listened or let us in, once.
     absent: Vec<Peer>,
     attempt: Duration,
     until: Time,
@@ -327,7 +327,7 @@ impl<P: Clone> Requests<P> {
                 if why != Lost::Backoff || asked.lost.is_none() {
                     asked.lost = Some(why);
                 }
-                if why == Lost::ConnectRefused {
+                if matches!(why, Lost::ConnectRefused | Lost::HandshakeRefused) {
                     asked.note_absent(peer);
                 }
             }
@@ -420,7 +420,8 @@ impl<P: Clone> Requests<P> {
 }
 
 impl<P> Asked<P> {
-    /// Nobody listens there: it may be starting again, so it is tried once more, and that is all.
+    /// Nobody listens there, or nobody who accepts our key: it may be starting again or have no
+    /// room, so it is tried once more, and that is all.
     fn note_absent(&mut self, peer: Peer) {
         let again = self.absent.contains(&peer);
         let list = if again {
