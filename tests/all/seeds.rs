@@ -6,7 +6,7 @@ use std::fmt::Write;
 use tests::run::{self, COUNTED, Length, Outcome};
 
 /// As many as fit into half a minute of one core without optimisation.
-const SEEDS: u64 = 100;
+const SEEDS: u64 = 80;
 
 /// Lines of the trace shown of a seed that fails.
 const LINES_SHOWN: usize = 80;

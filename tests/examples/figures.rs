@@ -1,5 +1,7 @@
 //! The figures of a cluster of real processes on loopback, each beside a reference measured in
 //! the same run: `cargo run --release -p tests --example figures`.
+// Figures are for standard output, and what is not as expected ends the run.
+#![allow(clippy::print_stdout, clippy::wildcard_enum_match_arm)]
 
 #[allow(dead_code)]
 #[path = "../process/lab.rs"]

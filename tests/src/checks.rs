@@ -22,9 +22,6 @@ use crate::world::World;
 /// A server's record lives at most so long at a DNS node (the roles' default).
 const RECORD_TTL: Duration = Duration::from_secs(30);
 
-/// Fragments a read may have on their way, hedges and late answers included.
-const FETCHES_PER_OPERATION_MAX: usize = 16;
-
 /// What the world knows better than its nodes.
 #[derive(Debug, Default)]
 pub struct Checks {
@@ -35,11 +32,13 @@ pub struct Checks {
     wiped: BTreeSet<DiskId>,
     books: BTreeMap<Place, Book>,
     asked: BTreeMap<Asked, Heard>,
-    asked_in_order: VecDeque<(Time, Asked)>,
+    asked_in_order: VecDeque<(Time, Asked, Peer)>,
+    /// Which question an answer to this peer belongs to.
+    asked_by: BTreeMap<(Place, Peer, RequestId), Asked>,
     /// The question that is being handled.
     present: Option<Asked>,
     /// Fetches under way, by client.
-    fetches: BTreeMap<Place, BTreeSet<RequestId>>,
+    fetches: BTreeMap<Place, BTreeMap<RequestId, Time>>,
     steps: u64,
 }
 
@@ -115,18 +114,20 @@ impl Checks {
         self.present = None;
     }
 
-    fn question(&mut self, now: Time, key: Asked) -> bool {
-        while let Some((at, old)) = self.asked_in_order.front()
+    fn question(&mut self, now: Time, key: Asked, peer: Peer) -> bool {
+        while let Some((at, old, peer)) = self.asked_in_order.front()
             && *at + WINDOW_LIFETIME / 2 < now
         {
             self.asked.remove(old);
+            self.asked_by.remove(&(old.0, *peer, old.4));
             self.asked_in_order.pop_front();
         }
         self.present = Some(key);
+        self.asked_by.insert((key.0, peer, key.4), key);
         let heard = self.asked.entry(key).or_default();
         heard.times += 1;
         if heard.times == 1 {
-            self.asked_in_order.push_back((now, key));
+            self.asked_in_order.push_back((now, key, peer));
         }
         heard.times > 1
     }
@@ -144,16 +145,19 @@ impl World {
                 self.on_heard_by_client(place, letter);
                 return;
             }
+            let mut again = false;
             match letter.kind {
                 Kind::Question { .. } if !letter.message.only_reads() => {
                     let start = self.nodes[place].start;
                     let key = (place, start, from.node, from.incarnation, letter.id);
-                    let again = self.checks.question(self.now, key);
+                    again = self.checks.question(self.now, key, from.peer);
                     self.seen.questions_repeated += u64::from(again);
                 }
                 Kind::Question { .. } | Kind::Answer { .. } => (),
             }
+            // What comes twice is answered from memory and changes nothing.
             if let Message::Names(names) = &letter.message
+                && !again
                 && self.nodes[place].role() == Some(Role::Dns)
             {
                 self.on_names(place, *from, letter.id, names);
@@ -196,7 +200,7 @@ impl World {
         }
     }
 
-    /// S8: a client does not ask for more than it may read ahead.
+    /// S8: a client has no more questions open than it may.
     fn check_question(&mut self, place: Place, letter: &Letter) {
         if let Message::Audio(Audio::Fetch { .. }) = letter.message {
             let operations = self.nodes[place].resident.as_ref();
@@ -204,9 +208,14 @@ impl World {
                 .and_then(|node| node.client())
                 .map_or(0, |c| c.operations());
             let fetches = self.checks.fetches.entry(place).or_default();
-            fetches.insert(letter.id);
-            let most = FETCHES_PER_OPERATION_MAX * (operations + 4);
-            if fetches.len() > QUESTIONS_ASKED_MAX.min(most.max(256)) {
+            if let Kind::Question { patience } = letter.kind {
+                fetches.insert(letter.id, self.now + patience);
+            }
+            // One whose connection broke is never answered: it counts while it is waited for.
+            if fetches.len() > 64 {
+                fetches.retain(|_, until| *until > self.now);
+            }
+            if fetches.len() > QUESTIONS_ASKED_MAX {
                 let text = format!("{} fetches for {operations} operations", fetches.len());
                 self.violated("S8 bounds", text);
             }
@@ -215,26 +224,18 @@ impl World {
 
     /// S4: the same question is always answered the same. S9: records are checked on their way.
     fn check_answer(&mut self, place: Place, to: Peer, letter: &Letter) {
-        if let Some(key) = self.checks.present
-            && key.4 == letter.id
-            && let Some(heard) = self.checks.asked.get_mut(&key)
-        {
+        let asked = self.checks.asked_by.get(&(place, to, letter.id)).copied();
+        if let Some(heard) = asked.and_then(|key| self.checks.asked.get_mut(&key)) {
             // A long answer is not remembered but made again, and a DNS node's list ages meanwhile.
-            let fleeting = matches!(
-                letter.message,
-                Message::Refused(_) | Message::Names(Names::Shared { .. })
-            );
-            match &heard.answer {
-                Some(before) if *before != letter.message && !fleeting => {
-                    let text = format!(
-                        "{:?} was answered {before:?}, then {:?}",
-                        key.4, letter.message
-                    );
+            let ages = matches!(letter.message, Message::Names(Names::Shared { .. }));
+            match (&letter.message, &heard.answer) {
+                // Who was refused may ask again, and be heard.
+                (Message::Refused(_), _) => heard.writes = 0,
+                (message, Some(before)) if before != message && !ages => {
+                    let text = format!("{:?}: {before:?}, then {message:?}", letter.id);
                     self.violated("S4 at most once", text);
                 }
-                Some(_) => (),
-                None if fleeting => (),
-                None => heard.answer = Some(letter.message.clone()),
+                (message, _) => heard.answer = Some(message.clone()),
             }
         }
         if let Message::Names(Names::Records { records, settled }) = &letter.message {

@@ -119,7 +119,7 @@ impl Climate {
             latency: Duration::from_micros(pick(50, 30_000)),
             latency_tail: [0, 0, 20, 100][pick(0, 3) as usize],
             job: Duration::from_micros(pick(20, 20_000)),
-            park: [0, 0, 3, 10][pick(0, 3) as usize],
+            park: [0, 2, 4, 10][pick(0, 3) as usize],
             act_every: Duration::from_millis(pick(30, 800)),
             ..Climate::calm()
         };
@@ -156,6 +156,11 @@ impl Climate {
             wipe_percent: 0,
         };
         self.faults.wipe_percent = [0, 0, 15, 40][chance.below(4) as usize];
+        if self.routers == 0 {
+            // Who has lost its disk asks for a role again, and no role is ever changed: a world
+            // of such nodes may end without a router.
+            self.faults.wipe_percent = 0;
+        }
         self.busy_permille = [0, 0, 5, 40][chance.below(4) as usize];
         self.broken_permille = [0, 0, 0, 5][chance.below(4) as usize];
         // The real library runs in memory, beside a model that must not lose what it keeps.

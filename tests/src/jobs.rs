@@ -31,7 +31,7 @@ impl World {
     }
 
     fn park(&mut self, place: Place, job: JobId, work: Job, toward: Option<Peer>) {
-        let wait = self.chances.disks.within(Duration::from_millis(200));
+        let wait = self.chances.disks.within(Duration::from_millis(800));
         let running = Running {
             work,
             toward,

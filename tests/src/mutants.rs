@@ -2,7 +2,7 @@
 //!
 //! Each wraps a real node and spoils what goes in or comes out; the roles know nothing of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roles::client::Client;
 use roles::contract::id::{JobId, RequestId, SongId};
@@ -45,7 +45,7 @@ pub enum Flaw {
     NeverEnds,
     /// A node wants to be woken for a moment that has passed.
     LeavesDeadlinesBehind,
-    /// A client asks for each fragment a hundred times.
+    /// A client asks for each fragment five hundred times.
     AsksWithoutEnd,
 }
 
@@ -105,6 +105,8 @@ struct Flawed {
     fragment: Option<Notice>,
     /// True numbers of the questions that were given other ones.
     renamed: BTreeMap<RequestId, RequestId>,
+    /// Questions answered before their time.
+    early: BTreeSet<RequestId>,
     count: u64,
     woken: bool,
 }
@@ -118,6 +120,7 @@ impl Flawed {
             holder: None,
             fragment: None,
             renamed: BTreeMap::new(),
+            early: BTreeSet::new(),
             count: 0,
             woken: false,
         }
@@ -133,6 +136,7 @@ impl Flawed {
             (Flaw::AnswersBeforeCommit, Message::Audio(Audio::Commit { copy: false, .. })) => {
                 let message = Message::Audio(Audio::Stored { copies: 2 });
                 out.push(answer(from.peer, letter.id, message));
+                self.early.insert(letter.id);
             }
             (Flaw::ServesTheDead, Message::Names(Names::Register { record })) => {
                 self.records.insert(record.node, *record);
@@ -152,14 +156,17 @@ impl Flawed {
     /// Spoils what goes out.
     fn act(&mut self, action: Action, out: &mut Outbox) {
         match action {
+            // It has been answered before it was done.
+            Action::Send { letter, .. } if self.early.contains(&letter.id) => (),
             Action::Send { to, letter } => {
                 let letter = self.speak(letter);
                 let fetch = matches!(letter.message, Message::Audio(Audio::Fetch { .. }));
-                for _ in 0..if fetch && self.flaw == Flaw::AsksWithoutEnd {
-                    100
+                let more = if fetch && self.flaw == Flaw::AsksWithoutEnd {
+                    500
                 } else {
                     0
-                } {
+                };
+                for _ in 0..more {
                     self.count += 1;
                     let mut letter = letter.clone();
                     letter.id = RequestId(0xff << 56 | self.count);
