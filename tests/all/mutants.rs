@@ -22,8 +22,7 @@ fn found(flaw: Flaw) -> Option<&'static str> {
 fn every_planted_flaw_is_found() {
     for flaw in Flaw::ALL {
         let rules: &[&str] = match flaw {
-            // The true answer follows the false one: either is a breach.
-            Flaw::AnswersBeforeCommit => &["S2 an acknowledgement is true", "S4 at most once"],
+            Flaw::AnswersBeforeCommit => &["S2 an acknowledgement is true"],
             Flaw::ForgetsCopies => &["copies are made", "S2 an acknowledgement is true"],
             Flaw::GivesAnotherFragment => &["acknowledged songs can be read", "copies are made"],
             Flaw::ServesTheDead | Flaw::ServesTooFew => &["S9 names"],

@@ -357,6 +357,7 @@ pub const COUNTED: &[(&str, Counted)] = &[
     ("ends lost", |s| s.conns_lost),
     ("jobs busy", |s| s.jobs_busy),
     ("jobs broken", |s| s.jobs_broken),
+    ("jobs abandoned", |s| s.jobs_abandoned),
     ("jobs orphaned", |s| s.jobs_orphaned),
     ("repeated", |s| s.questions_repeated),
     ("uploads", |s| s.uploads),
