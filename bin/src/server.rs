@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crossbeam_channel::Sender;
 use log::info;
@@ -11,7 +11,7 @@ use rand::random;
 use roles::contract::chance::Chance;
 use roles::contract::id::NodeId;
 use roles::contract::node::Identity;
-use roles::contract::record::{Address, Record};
+use roles::contract::record::{Address, Record, Role};
 use roles::contract::user::Notice;
 use roles::server::{self, Server};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
@@ -108,7 +108,7 @@ pub(crate) fn prepare(
         features: own_features(),
     };
     let config = server::Config {
-        role: plan.choice.role(),
+        role: plan.choice.role().or_else(|| kept_role(&plan.dir)),
         weight: plan.weight,
         ..config.clone()
     };
@@ -131,6 +131,12 @@ pub(crate) fn prepare(
         address,
         home,
     })
+}
+
+/// A node that was given the data role once keeps it over a restart: as a router it would sit on
+/// its songs.
+fn kept_role(dir: &Path) -> Option<Role> {
+    dir.join("library.db").exists().then_some(Role::Data)
 }
 
 fn listen(plan: &Plan) -> Result<Listener, Failure> {

@@ -165,6 +165,22 @@ fn a_data_node_comes_back_with_its_songs() {
     }
 }
 
+/// Servers without a role take the roles that are needed, and one that was given songs to keep
+/// comes back to keep them.
+#[test]
+fn typeless_servers_take_roles_and_keep_them() {
+    let mut lab = Lab::new("auto");
+    let dns = lab.start("dns", "dns", &[]);
+    lab.use_dns(&dns.address);
+    let start = |n: usize| lab.start("auto", &format!("auto{n}"), &[]);
+    let mut servers: Vec<Server> = (0..3).map(start).collect();
+    let roles: Vec<&str> = servers.iter().map(|server| &*server.role).collect();
+    assert_eq!(roles, ["data", "router", "data"]);
+    servers[0].kill();
+    let again = lab.start("auto", "auto0", &[]);
+    assert_eq!(again.role, "data");
+}
+
 /// SIGKILL while songs are being committed, again and again: what was acknowledged is there and
 /// right, and what is listed can be fetched.
 #[test]
