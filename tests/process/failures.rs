@@ -239,7 +239,7 @@ fn nothing_acknowledged_is_lost_by_kills() {
 }
 
 /// How often the data node is killed: each kill costs a restart.
-const KILLS: u64 = 12;
+const KILLS: u64 = 100;
 
 fn read_lines(
     out: std::process::ChildStdout,
