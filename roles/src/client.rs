@@ -221,11 +221,7 @@ impl Client {
         let candidates: Vec<Peer> = self.desk.resolver.dns().map(Peer::Node).collect();
         let question = Message::Names(Names::Resolve { role });
         let purpose = Purpose::Names(operation);
-        let policy = Policy {
-            deadline: Duration::from_secs(3),
-            rounds: 2,
-            ..Policy::GROUP
-        };
+        let policy = Policy::RESOLVE;
         let asked = self
             .desk
             .requests
@@ -443,7 +439,7 @@ impl Front {
 
     /// Lets an operation go on after a pause.
     fn pause(&mut self, now: Time, operation: OperationId, pause: Duration) {
-        let at = now + pause / 2 + self.chance.within(pause / 2);
+        let at = now + self.chance.upper_half(pause);
         self.timers.arm(operation, at);
     }
 }

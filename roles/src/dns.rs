@@ -390,10 +390,8 @@ impl Dns {
 
     fn share(&mut self, now: Time, peers: &[Address], out: &mut Outbox) {
         let every = self.config.share_every;
-        self.timers.arm(
-            Timer::Share,
-            now + every * 3 / 4 + self.chance.within(every / 2),
-        );
+        self.timers
+            .arm(Timer::Share, now + self.chance.around(every));
         for peer in peers {
             let records = self.valid(now).collect();
             let ours = Message::Names(Names::Share {

@@ -83,6 +83,20 @@ impl Policy {
         rounds: 8,
     };
 
+    /// A look-up at the DNS nodes: told soon where none is there.
+    pub const RESOLVE: Policy = Policy {
+        deadline: Duration::from_secs(3),
+        rounds: 2,
+        ..Policy::GROUP
+    };
+
+    /// A song offered to one data node, by whoever has it.
+    pub const OFFER: Policy = Policy {
+        deadline: Duration::from_secs(10),
+        attempt: Duration::from_secs(10),
+        rounds: 1,
+    };
+
     /// A short question to one node, asked again by its own period, not by retries.
     pub const ONCE: Policy = Policy {
         deadline: Duration::from_secs(2),
@@ -90,6 +104,9 @@ impl Policy {
         rounds: 1,
     };
 }
+
+/// How long one fragment of an offered song may take to arrive and be kept.
+pub const GIVE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What became of a question.
 #[derive(Debug, PartialEq, Eq)]
@@ -449,7 +466,7 @@ impl<P> Asked<P> {
 /// lets the host's dial backoff pass, or every second round would fail for nothing.
 fn round_pause(round: u32, chance: &mut Chance) -> Duration {
     let longest = Duration::from_millis(100 << round.min(5)).min(Duration::from_secs(2));
-    longest / 2 + chance.within(longest / 2)
+    chance.upper_half(longest)
 }
 
 impl Refusal {

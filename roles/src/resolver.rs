@@ -11,7 +11,7 @@ use core::time::Duration;
 use crate::contract::chance::Chance;
 use crate::contract::limits::RECORDS_MAX;
 use crate::contract::message::{Letter, Message, Names};
-use crate::contract::node::{Action, Lost, Outbox, Peer};
+use crate::contract::node::{Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
@@ -123,11 +123,7 @@ impl Resolver {
         let mut candidates: Vec<Peer> = self.dns().map(Peer::Node).collect();
         self.chance.shuffle(&mut candidates);
         let question = Message::Names(Names::Resolve { role });
-        let policy = Policy {
-            rounds: 2,
-            deadline: Duration::from_secs(3),
-            ..Policy::GROUP
-        };
+        let policy = Policy::RESOLVE;
         let asked = self
             .requests
             .ask(now, role, candidates, question, policy, out);
@@ -201,7 +197,7 @@ impl Resolver {
         let group = self.groups.entry(role).or_default();
         let wait = (FIRST_REFRESH * (1 << group.calm.min(10))).min(self.config.refresh);
         group.calm += 1;
-        wait * 3 / 4 + self.chance.within(wait / 2)
+        self.chance.around(wait)
     }
 
     fn on_records(
@@ -253,10 +249,7 @@ fn same_nodes(known: &[Record], heard: &[Record]) -> bool {
 
 fn meet(records: &[Record], out: &mut Outbox) {
     for record in records {
-        out.push(Action::Meet {
-            address: record.address,
-            features: record.features,
-        });
+        out.meet(record.address, record.features);
     }
 }
 
@@ -265,6 +258,7 @@ mod tests {
     use super::*;
     use crate::contract::id::{Incarnation, NodeId, RequestId};
     use crate::contract::message::Kind;
+    use crate::contract::node::Action;
     use crate::contract::record::Features;
     use alloc::vec;
 

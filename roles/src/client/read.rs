@@ -100,7 +100,7 @@ impl Read {
         desk: &mut Front,
         out: &mut Outbox,
     ) -> (Self, Progress) {
-        let read = Read {
+        let mut read = Read {
             operation,
             prefix,
             routing: Routing::default(),
@@ -117,7 +117,6 @@ impl Read {
             locating: false,
             failure: None,
         };
-        let mut read = read;
         let progress = if prefix.is_whole() {
             read.recall(None, desk, out)
         } else {
@@ -158,10 +157,7 @@ impl Read {
         };
         for holder in &holders {
             desk.peers.on_load(holder.address, holder.load);
-            out.push(crate::contract::node::Action::Meet {
-                address: holder.address,
-                features: holder.features,
-            });
+            out.meet(holder.address, holder.features);
         }
         self.holders = holders;
         if let Stage::Open(_) = self.stage {

@@ -18,7 +18,7 @@ use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice};
-use crate::requests::Policy;
+use crate::requests::{GIVE_PATIENCE, Policy};
 
 /// Fragments on their way at once.
 const GIVES_MAX: usize = 4;
@@ -33,15 +33,6 @@ const BUSY_MAX: u32 = 100;
 const LACKING_MAX: u32 = 10;
 
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// How long one fragment may take to arrive and be kept.
-const GIVE_PATIENCE: Duration = Duration::from_secs(30);
-
-const OFFER: Policy = Policy {
-    deadline: Duration::from_secs(10),
-    attempt: Duration::from_secs(10),
-    rounds: 1,
-};
 
 /// A commit reads the whole song once and waits for a second disk.
 const COMMIT: Policy = Policy {
@@ -199,10 +190,7 @@ impl Upload {
             Catalogue::Located { .. } => self.place(),
             Catalogue::Placed { owners } => {
                 for owner in &owners {
-                    out.push(crate::contract::node::Action::Meet {
-                        address: owner.address,
-                        features: owner.features,
-                    });
+                    out.meet(owner.address, owner.features);
                 }
                 self.owners = owners.into();
                 self.offer_next(now, desk, out)
@@ -263,7 +251,14 @@ impl Upload {
             manifest: file.manifest.clone(),
             copy: false,
         };
-        self.ask(now, Step::Offer(self.round), offer, OFFER, desk, out)
+        self.ask(
+            now,
+            Step::Offer(self.round),
+            offer,
+            Policy::OFFER,
+            desk,
+            out,
+        )
     }
 
     fn ask(

@@ -51,6 +51,16 @@ impl Chance {
         let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(self.below(nanos.saturating_add(1)))
     }
+
+    /// An even draw from the upper half of `longest`: a pause that is one, and never in step.
+    pub fn upper_half(&mut self, longest: Duration) -> Duration {
+        longest / 2 + self.within(longest / 2)
+    }
+
+    /// An even draw from a quarter below `period` to a quarter above it: periods that drift apart.
+    pub fn around(&mut self, period: Duration) -> Duration {
+        period * 3 / 4 + self.within(period / 2)
+    }
 }
 
 #[cfg(test)]

@@ -268,6 +268,11 @@ impl Outbox {
         });
     }
 
+    /// Says what is known of a peer's machine.
+    pub fn meet(&mut self, address: Address, features: Features) {
+        self.push(Action::Meet { address, features });
+    }
+
     /// Tells the user.
     pub fn tell(&mut self, notice: Notice) {
         self.push(Action::Tell(notice));

@@ -213,7 +213,7 @@ impl Announcer {
     fn rest(&mut self, now: Time, at: Address) {
         if let Some(router) = self.routers.get_mut(&at) {
             router.busy = false;
-            let pause = self.every * 3 / 4 + self.chance.within(self.every / 2);
+            let pause = self.chance.around(self.every);
             self.due.arm_by(at, now + pause);
         }
     }

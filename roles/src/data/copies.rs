@@ -20,7 +20,7 @@ use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::jobs::Jobs;
-use crate::requests::{Desk, Outcome, Policy, Requests};
+use crate::requests::{Desk, GIVE_PATIENCE, Outcome, Policy, Requests};
 
 /// Copies under way at once: each holds a few fragments in memory.
 const ACTIVE_MAX: usize = 4;
@@ -38,20 +38,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Times a new holder may say what it lacks: once at first, once more if it has lost something.
 const WANTED_MAX: u32 = 3;
 
-/// How long one fragment may take to arrive and be kept.
-const GIVE_PATIENCE: Duration = Duration::from_secs(30);
-
 /// How long a commit may take: it reads the whole song once.
 const COMMIT: Policy = Policy {
     deadline: Duration::from_secs(120),
     attempt: Duration::from_secs(120),
-    rounds: 1,
-};
-
-/// How long an offer may take.
-const OFFER: Policy = Policy {
-    deadline: Duration::from_secs(10),
-    attempt: Duration::from_secs(10),
     rounds: 1,
 };
 
@@ -293,7 +283,7 @@ impl Copies {
             manifest,
             copy: true,
         };
-        self.ask(now, ticket, to, offer, OFFER, out)
+        self.ask(now, ticket, to, offer, Policy::OFFER, out)
     }
 
     fn ask(
@@ -530,8 +520,7 @@ impl Copies {
             task.state = State::Waiting;
             task.failures = (task.failures + 1).min(10);
             let pause = (PAUSE * (1 << (task.failures - 1))).min(PAUSE_MAX);
-            self.retry
-                .arm(key, now + pause / 2 + self.chance.within(pause / 2));
+            self.retry.arm(key, now + self.chance.upper_half(pause));
         }
     }
 
