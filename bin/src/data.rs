@@ -1,4 +1,5 @@
-//! The workers of a data node: its library, opened now or when its first job comes.
+//! The workers of a server: its memory, and a data node's library, opened now or when its first job
+//! comes.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +10,7 @@ use roles::contract::id::NodeId;
 use roles::contract::job::{Job, JobFault, JobReply};
 use roles::contract::message::StoreId;
 use storage::library::{Library, LibraryWorker, OpenError};
+use storage::memory::Memory;
 
 use crate::failure::Failure;
 
@@ -29,16 +31,49 @@ pub(crate) fn workers_on_demand(dir: &Path, node: NodeId, readers: usize) -> Wor
     lazy(Arc::new(Place::new(dir, node)), readers)
 }
 
-fn lazy(place: Arc<Place>, readers: usize) -> Workers {
-    let worker = |writes| -> Box<dyn Worker> {
-        Box::new(OnDemand {
-            place: Arc::clone(&place),
-            writes,
-            worker: None,
-        })
+/// What a node needs that will never keep songs.
+pub(crate) fn memory_only(dir: &Path) -> Workers {
+    let writer = Writer {
+        memory: Memory::new(dir.to_path_buf()),
+        library: None,
     };
-    let readers = (0..readers).map(|_| worker(false)).collect();
-    (readers, Some(worker(true)))
+    (Vec::new(), Some(Box::new(writer)))
+}
+
+fn lazy(place: Arc<Place>, readers: usize) -> Workers {
+    let worker = |writes| OnDemand {
+        place: Arc::clone(&place),
+        writes,
+        worker: None,
+    };
+    let readers = (0..readers)
+        .map(|_| Box::new(worker(false)) as Box<dyn Worker>)
+        .collect();
+    let writer = Writer {
+        memory: Memory::new(place.dir.clone()),
+        library: Some(worker(true)),
+    };
+    (readers, Some(Box::new(writer)))
+}
+
+/// The worker that writes.
+struct Writer {
+    memory: Memory,
+    library: Option<OnDemand>,
+}
+
+impl Worker for Writer {
+    fn run(&mut self, job: Job) -> JobReply {
+        match (job, &mut self.library) {
+            (Job::RecallMembers, _) => self.memory.recall(),
+            (Job::RememberMembers { members, role }, _) => self.memory.remember(&members, role),
+            (job, Some(library)) => library.run(job),
+            (_, None) => {
+                let why = "this node keeps no library";
+                JobReply::Failed(JobFault::Invalid(why.into()))
+            }
+        }
+    }
 }
 
 /// Where a library lies and whose it is.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crossbeam_channel::Sender;
 use log::info;
@@ -11,7 +11,7 @@ use rand::random;
 use roles::contract::chance::Chance;
 use roles::contract::id::NodeId;
 use roles::contract::node::Identity;
-use roles::contract::record::{Address, Record, Role};
+use roles::contract::record::{Address, Record};
 use roles::contract::user::Notice;
 use roles::server::{self, Server};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
@@ -97,7 +97,8 @@ pub(crate) fn prepare(
     let (readers, writer) = match plan.choice {
         RoleChoice::Data => data::workers(&plan.dir, home.node(), settings.readers)?,
         RoleChoice::Auto => data::workers_on_demand(&plan.dir, home.node(), settings.readers),
-        RoleChoice::Dns | RoleChoice::Router => (Vec::new(), None),
+        RoleChoice::Router => data::memory_only(&plan.dir),
+        RoleChoice::Dns => (Vec::new(), None),
     };
     let listener = listen(plan)?;
     let address = Address(listener.address());
@@ -108,7 +109,7 @@ pub(crate) fn prepare(
         features: own_features(),
     };
     let config = server::Config {
-        role: plan.choice.role().or_else(|| kept_role(&plan.dir)),
+        role: plan.choice.role(),
         weight: plan.weight,
         ..config.clone()
     };
@@ -131,12 +132,6 @@ pub(crate) fn prepare(
         address,
         home,
     })
-}
-
-/// A node that was given the data role once keeps it over a restart: as a router it would sit on
-/// its songs.
-fn kept_role(dir: &Path) -> Option<Role> {
-    dir.join("library.db").exists().then_some(Role::Data)
 }
 
 fn listen(plan: &Plan) -> Result<Listener, Failure> {

@@ -133,12 +133,12 @@ impl Settings {
     /// Relations between settings.
     fn check(&self) -> Result<(), Failure> {
         let usage = |why: &str| Err(Failure::Usage(format!("--set: {why}")));
-        let router = &self.server.router;
-        if self.server.data.announce_every * 2 > router.suspect_after {
-            return usage("router.suspect must be at least twice data.announce");
+        let ring = &self.server.ring;
+        if ring.beat < Duration::from_millis(100) {
+            return usage("ring.beat must be at least 100ms");
         }
-        if router.suspect_after > router.dead_after {
-            return usage("router.dead must not be below router.suspect");
+        if ring.confirm > ring.agreed || ring.agreed > ring.alone {
+            return usage("ring.confirm, ring.agreed and ring.alone must not shrink");
         }
         if self.server.dns.record_ttl < Duration::from_secs(1) {
             return usage("dns.ttl must be at least 1s");
@@ -150,7 +150,7 @@ impl Settings {
 type Apply = fn(&mut Settings, &str) -> Result<(), String>;
 
 /// Every setting: its name, what it means and its default, how it is applied.
-const SETTINGS: [(&str, &str, Apply); 11] = [
+const SETTINGS: [(&str, &str, Apply); 14] = [
     (
         "dns.ttl",
         "longest life of a record without renewal [30s]",
@@ -168,12 +168,12 @@ const SETTINGS: [(&str, &str, Apply); 11] = [
     ),
     (
         "resolve.refresh",
-        "how often servers look names up [5s]",
+        "how often servers look names up [15s]",
         |s, v| assign(&mut s.server.refresh, duration(v)),
     ),
     (
         "data.announce",
-        "how often data nodes report to routers [2s]",
+        "how often data nodes report to routers [20s]",
         |s, v| assign(&mut s.server.data.announce_every, duration(v)),
     ),
     (
@@ -182,14 +182,29 @@ const SETTINGS: [(&str, &str, Apply); 11] = [
         |s, v| assign(&mut s.server.data.upload_untouched, duration(v)),
     ),
     (
-        "router.suspect",
-        "silence that makes a data node suspected [6s]",
-        |s, v| assign(&mut s.server.router.suspect_after, duration(v)),
+        "ring.beat",
+        "between two reports to the successor [1s]",
+        |s, v| assign(&mut s.server.ring.beat, duration(v)),
     ),
     (
-        "router.dead",
-        "silence that makes a data node dead [15s]",
-        |s, v| assign(&mut s.server.router.dead_after, duration(v)),
+        "ring.confirm",
+        "how long a silent member may take to answer [500ms]",
+        |s, v| assign(&mut s.server.ring.confirm, duration(v)),
+    ),
+    (
+        "ring.agreed",
+        "from suspicion to verdict if two agree [2200ms]",
+        |s, v| assign(&mut s.server.ring.agreed, duration(v)),
+    ),
+    (
+        "ring.alone",
+        "from suspicion to verdict if one is alone [6s]",
+        |s, v| assign(&mut s.server.ring.alone, duration(v)),
+    ),
+    (
+        "ring.pause",
+        "between two changes of a role [60s]",
+        |s, v| assign(&mut s.server.ring.switch_pause, duration(v)),
     ),
     (
         "client.hedge",

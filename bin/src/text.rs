@@ -18,6 +18,16 @@ pub(crate) fn length(ms: u32) -> String {
     format!("{minutes}:{seconds:02}")
 }
 
+/// How long ago something was, in one unit.
+pub(crate) fn ago(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        0..=99 => format!("{seconds} s"),
+        100..=5999 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
+
 /// Bytes with a unit, three digits.
 pub(crate) fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;

@@ -336,7 +336,7 @@ impl Reactor {
         let owes = |id: &ConnId| self.conns.get(*id).is_some_and(|c| c.link.owes(letter.id));
         let asked_on = match letter.kind {
             Kind::Answer { .. } if conns.len() > 1 => conns.iter().copied().find(owes),
-            Kind::Answer { .. } | Kind::Question { .. } => None,
+            Kind::Answer { .. } | Kind::Question { .. } | Kind::Word => None,
         };
         asked_on.or_else(|| conns.first().copied())
     }

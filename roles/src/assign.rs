@@ -1,12 +1,16 @@
 //! Which role a server takes that was started without one.
 //!
-//! The rule, and the small machine of a newcomer that asks for its role until a DNS node has
-//! reserved one. It never guesses: whoever reaches no DNS node waits and asks again.
+//! The rule, and the small machine of a newcomer that asks for its role until somebody has
+//! reserved one: the DNS nodes, or without them a member of the ring it knew in an earlier run.
+//! It never guesses: whoever reaches neither waits and asks again.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contract::chance::Chance;
+use crate::contract::id::NodeId;
+use crate::contract::limits::RECORDS_MAX;
 use crate::contract::message::{Letter, Message, Names};
 use crate::contract::node::{Lost, Outbox, Peer};
 use crate::contract::record::{Address, Role};
@@ -26,6 +30,41 @@ pub fn needed_role(data: usize, routers: usize) -> Role {
     if wants_data { Role::Data } else { Role::Router }
 }
 
+/// Roles promised to servers that have not taken them yet: joiners that come at once do not all
+/// get the same.
+#[derive(Debug, Default)]
+pub struct Reservations {
+    promised: BTreeMap<NodeId, (Role, Time)>,
+}
+
+impl Reservations {
+    /// The role `asker` should take where so many others have one, promised until `until`.
+    pub fn reserve(
+        &mut self,
+        now: Time,
+        asker: NodeId,
+        (data, routers): (usize, usize),
+        until: Time,
+    ) -> Role {
+        self.promised
+            .retain(|node, (_, until)| *until > now && *node != asker);
+        let coming = |wanted| {
+            let promised = self.promised.values();
+            promised.filter(|(role, _)| *role == wanted).count()
+        };
+        let role = needed_role(data + coming(Role::Data), routers + coming(Role::Router));
+        if self.promised.len() < RECORDS_MAX {
+            self.promised.insert(asker, (role, until));
+        }
+        role
+    }
+
+    /// It has taken a role, or is gone.
+    pub fn release(&mut self, node: NodeId) {
+        self.promised.remove(&node);
+    }
+}
+
 /// How long after a failure the next attempt begins, at most.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -40,6 +79,8 @@ const RESERVE: Policy = Policy {
 #[derive(Debug)]
 pub struct Assignment {
     dns: Vec<Address>,
+    /// Members known from before, the lowest id first.
+    members: Vec<Address>,
     requests: Requests<()>,
     again: Option<Time>,
     chance: Chance,
@@ -53,15 +94,22 @@ impl Assignment {
         let requests = Requests::new(Desk::Assignment, Chance::from_seed(chance.bits()));
         Assignment {
             dns,
+            members: Vec::new(),
             requests,
             again: None,
             chance,
         }
     }
 
+    /// Members of an earlier run, in the order of their ids: asked if no DNS node answers.
+    pub fn remember(&mut self, members: Vec<Address>) {
+        self.members = members;
+    }
+
     /// Begins to ask.
     pub fn start(&mut self, now: Time, out: &mut Outbox) {
-        let candidates = self.dns.iter().map(|at| Peer::Node(*at)).collect();
+        let all = self.dns.iter().chain(&self.members);
+        let candidates = all.map(|at| Peer::Node(*at)).collect();
         let question = Message::Names(Names::Reserve);
         self.again = None;
         let asked = self

@@ -95,7 +95,8 @@ fn point(node: NodeId, number: u32) -> u64 {
     mix(both ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-fn mix(mut x: u64) -> u64 {
+/// The finaliser of SplitMix64: every bit of the result depends on every bit of `x`.
+pub(crate) fn mix(mut x: u64) -> u64 {
     x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

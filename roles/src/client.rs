@@ -305,7 +305,9 @@ impl Client {
                 | Desk::Data
                 | Desk::Announcer
                 | Desk::Copies
-                | Desk::Assignment,
+                | Desk::Assignment
+                | Desk::Ring
+                | Desk::Change,
             )
             | None => (),
         }

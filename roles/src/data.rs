@@ -41,7 +41,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            announce_every: Duration::from_secs(2),
+            announce_every: Duration::from_secs(20),
             upload_untouched: Duration::from_secs(24 * 3600),
         }
     }
@@ -390,7 +390,9 @@ impl Data {
                 | Desk::Dns
                 | Desk::Data
                 | Desk::Assignment
-                | Desk::Client,
+                | Desk::Client
+                | Desk::Ring
+                | Desk::Change,
             )
             | None => (),
         }
@@ -417,7 +419,13 @@ impl Data {
                 self.answer_uploads(made, out);
             }
             Some(
-                Desk::Registrar | Desk::Resolver | Desk::Dns | Desk::Assignment | Desk::Client,
+                Desk::Registrar
+                | Desk::Resolver
+                | Desk::Dns
+                | Desk::Assignment
+                | Desk::Client
+                | Desk::Ring
+                | Desk::Change,
             )
             | None => (),
         }
@@ -482,7 +490,7 @@ impl Data {
     }
 
     /// Jobs that wait here: what a client weighs when it chooses among holders.
-    fn load(&self) -> u16 {
+    pub fn load(&self) -> u16 {
         u16::try_from(self.jobs.len()).unwrap_or(u16::MAX)
     }
 }
@@ -530,6 +538,7 @@ fn answer_to(reply: JobReply) -> Message {
         | JobReply::Changes { .. }
         | JobReply::Fragment { .. }
         | JobReply::CopiesDue { .. }
+        | JobReply::Members { .. }
         | JobReply::Peers { .. } => {
             return Message::Refused(Refusal::Broken("the pool gave another reply".into()));
         }

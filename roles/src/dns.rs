@@ -10,7 +10,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::assign::needed_role;
+use crate::assign::Reservations;
 use crate::circle::WEIGHT_MAX;
 use crate::contract::chance::Chance;
 use crate::contract::id::{Incarnation, NodeId};
@@ -21,6 +21,7 @@ use crate::contract::record::{Address, Record, Role};
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::Level;
+use crate::flaws::{Flaw, Flaws};
 use crate::requests::{Desk, Outcome, Policy, Requests};
 
 /// How a DNS node behaves.
@@ -34,6 +35,8 @@ pub struct Config {
     pub confirm_patience: Duration,
     /// How long a role stays reserved for a server that does not register.
     pub reservation: Duration,
+    /// What the simulated world has broken on purpose.
+    pub flaws: Flaws,
 }
 
 impl Default for Config {
@@ -43,6 +46,7 @@ impl Default for Config {
             share_every: Duration::from_secs(5),
             confirm_patience: Duration::from_secs(1),
             reservation: Duration::from_secs(30),
+            flaws: Flaws::default(),
         }
     }
 }
@@ -58,7 +62,7 @@ pub struct Dns {
     me: NodeId,
     entries: BTreeMap<NodeId, Entry>,
     gone: BTreeMap<NodeId, Gone>,
-    reservations: BTreeMap<NodeId, (Role, Time)>,
+    reservations: Reservations,
     /// From here on an empty answer means that nobody is there.
     settled_at: Time,
     requests: Requests<Question>,
@@ -110,7 +114,7 @@ impl Dns {
             me,
             entries: BTreeMap::new(),
             gone: BTreeMap::new(),
-            reservations: BTreeMap::new(),
+            reservations: Reservations::default(),
             settled_at,
             requests,
             timers,
@@ -226,7 +230,7 @@ impl Dns {
                 || entry.record.address != record.address
                 || entry.expires_at == Time::NEVER
         });
-        self.reservations.remove(&record.node);
+        self.reservations.release(record.node);
         self.gone.remove(&record.node);
         self.entries
             .insert(record.node, Entry { record, expires_at });
@@ -257,7 +261,7 @@ impl Dns {
             self.timers.disarm(&Timer::Expire(node));
         }
         self.note_gone(now, node, record.incarnation, record.renewals);
-        self.reservations.remove(&node);
+        self.reservations.release(node);
         out.answer(asker, Message::Names(Names::Withdrawn));
     }
 
@@ -313,19 +317,18 @@ impl Dns {
         if !self.is_settled(now) {
             return out.refuse(asker, Refusal::NotReady);
         }
-        self.reservations
-            .retain(|node, (_, until)| *until > now && *node != asker.sender.node);
-        let taken = |wanted: Role| {
+        let others = |wanted: Role| {
             let there = self.valid(now).filter(|r| r.role == wanted);
-            let others = there.filter(|r| r.node != asker.sender.node).count();
-            let coming = self.reservations.values();
-            others + coming.filter(|(role, _)| *role == wanted).count()
+            there.filter(|r| r.node != asker.sender.node).count()
         };
-        let role = needed_role(taken(Role::Data), taken(Role::Router));
-        if self.reservations.len() < RECORDS_MAX {
-            let until = now + self.config.reservation;
-            self.reservations.insert(asker.sender.node, (role, until));
+        let there = (others(Role::Data), others(Role::Router));
+        let until = now + self.config.reservation;
+        if self.config.flaws.has(Flaw::IgnoresReservations) {
+            self.reservations = Reservations::default();
         }
+        let role = self
+            .reservations
+            .reserve(now, asker.sender.node, there, until);
         out.answer(asker, Message::Names(Names::Reserved { role }));
     }
 

@@ -13,6 +13,11 @@ pub mod contract;
 
 pub mod server;
 
+pub mod members;
+pub mod ring;
+
+pub mod balance;
+
 pub mod dns;
 
 pub mod router;
@@ -31,3 +36,5 @@ pub mod jobs;
 pub mod window;
 
 pub mod circle;
+
+pub mod flaws;

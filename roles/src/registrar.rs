@@ -70,6 +70,15 @@ impl Registrar {
         self.record
     }
 
+    /// The server's record is another one from here on: every DNS node hears at once.
+    pub fn change(&mut self, now: Time, record: Record) {
+        let renewals = self.record.renewals;
+        self.record = Record { renewals, ..record };
+        for at in &self.dns {
+            self.due.arm(*at, now);
+        }
+    }
+
     /// The DNS nodes to register with; one that was not there before hears at once.
     pub fn serve(&mut self, now: Time, dns: impl Iterator<Item = Address>) {
         let own = self.record.address;
@@ -175,7 +184,8 @@ impl Registrar {
                 Message::Refused(_)
                 | Message::Names(_)
                 | Message::Catalogue(_)
-                | Message::Audio(_) => (at, Registration::Failed(at)),
+                | Message::Audio(_)
+                | Message::Ring(_) => (at, Registration::Failed(at)),
             },
             Outcome::GaveUp { purpose: at, .. } => (at, Registration::Failed(at)),
         };

@@ -38,6 +38,10 @@ pub enum Desk {
     Assignment = 7,
     /// A client.
     Client = 8,
+    /// A member of the ring.
+    Ring = 9,
+    /// A server that is about to change its role.
+    Change = 10,
 }
 
 impl Desk {
@@ -52,6 +56,8 @@ impl Desk {
             Desk::Copies,
             Desk::Assignment,
             Desk::Client,
+            Desk::Ring,
+            Desk::Change,
         ]
         .into_iter()
         .find(|desk| *desk as u64 == number >> 56)

@@ -57,6 +57,8 @@ pub struct Resolver {
     groups: BTreeMap<Role, Group>,
     requests: Requests<Role>,
     timers: Timers<Role>,
+    /// Grows whenever a group's records are replaced.
+    revision: u64,
     chance: Chance,
 }
 
@@ -79,8 +81,14 @@ impl Resolver {
             groups: BTreeMap::new(),
             requests,
             timers: Timers::new(),
+            revision: 0,
             chance,
         }
+    }
+
+    /// Grows whenever a group's records are replaced.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Begins to watch.
@@ -111,6 +119,7 @@ impl Resolver {
         if group.records.is_empty() {
             meet(&records, out);
             group.records = records;
+            self.revision += 1;
         }
     }
 
@@ -237,6 +246,7 @@ impl Resolver {
             self.learned.truncate(room);
         }
         group.records = records;
+        self.revision += 1;
     }
 }
 

@@ -14,6 +14,7 @@ use core::time::Duration;
 use crate::contract::chance::Chance;
 use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{COPIES, HOLDERS_MAX};
+use crate::contract::member::{Member, MemberState, Traits};
 use crate::contract::message::{
     Announcement, Catalogue as Words, Holder, Message, NodeState, NodeStatus, Query, Refusal,
     Status,
@@ -21,24 +22,35 @@ use crate::contract::message::{
 use crate::contract::node::{Asker, Outbox, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::time::Time;
+use crate::ring::Ring;
 
 use catalogue::Catalogue;
 use holders::Holders;
 
+/// What a router sees of the others while it handles one question.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// Every server known, of every group, this node among them.
+    pub servers: &'a [Record],
+    /// The ring, once this node is part of it.
+    pub ring: Option<&'a Ring>,
+}
+
 /// How a router behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// A data node silent for so long is offered only if nobody else has the song.
+    /// A data node that the ring does not know and that is silent for so long is offered only if
+    /// nobody else has the song.
     pub suspect_after: Duration,
-    /// A data node silent for so long no longer counts.
+    /// The same: it no longer counts. What the ring knows, it decides.
     pub dead_after: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Config {
-            suspect_after: Duration::from_secs(6),
-            dead_after: Duration::from_secs(15),
+            suspect_after: Duration::from_secs(45),
+            dead_after: Duration::from_secs(60),
         }
     }
 }
@@ -68,30 +80,30 @@ impl Router {
         }
     }
 
-    /// Answers a question. `servers` are the records the DNS gives of every group.
+    /// Answers a question.
     pub fn on_question(
         &mut self,
         now: Time,
         asker: Asker,
         words: Words,
-        servers: &[Record],
+        sight: Sight<'_>,
         out: &mut Outbox,
     ) {
         match words {
-            Words::List { .. } if self.knows_too_little(now, servers) => {
+            Words::List { .. } if self.knows_too_little(now, sight.servers) => {
                 out.refuse(asker, Refusal::NotReady);
             }
-            Words::List { query } => self.on_list(now, asker, &query, out),
+            Words::List { query } => self.on_list(now, asker, &query, sight, out),
             Words::Locate { prefix }
                 if self.catalogue.find(prefix) == Err(Refusal::NotFound)
-                    && self.knows_too_little(now, servers) =>
+                    && self.knows_too_little(now, sight.servers) =>
             {
                 out.refuse(asker, Refusal::NotReady);
             }
-            Words::Locate { prefix } => self.on_locate(now, asker, prefix, out),
-            Words::Place { song } => self.on_place(now, asker, song, servers, out),
+            Words::Locate { prefix } => self.on_locate(now, asker, prefix, sight, out),
+            Words::Place { song } => self.on_place(now, asker, song, sight, out),
             Words::Announce(news) => self.on_announce(now, asker, news, out),
-            Words::Inspect => self.on_inspect(now, asker, servers, out),
+            Words::Inspect => self.on_inspect(now, asker, sight, out),
             Words::Songs { .. }
             | Words::Located { .. }
             | Words::Placed { .. }
@@ -111,8 +123,8 @@ impl Router {
     }
 
     /// A data node whose connection broke is not offered until it speaks again.
-    pub fn on_lost(&mut self, peer: Peer) {
-        self.holders.on_lost(peer);
+    pub fn on_lost(&mut self, now: Time, peer: Peer) {
+        self.holders.on_lost(now, peer);
     }
 
     /// Songs in the catalogue.
@@ -120,23 +132,37 @@ impl Router {
         self.catalogue.len()
     }
 
-    fn on_list(&mut self, now: Time, asker: Asker, query: &Query, out: &mut Outbox) {
+    fn on_list(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        query: &Query,
+        sight: Sight<'_>,
+        out: &mut Outbox,
+    ) {
         if let Err(why) = catalogue::check(query) {
             return out.refuse(asker, Refusal::Invalid(why));
         }
         let holders = &self.holders;
         let page = self
             .catalogue
-            .page(query, |nodes| holders.alive_among(now, nodes));
+            .page(query, |nodes| holders.living_among(now, nodes, sight));
         out.answer(asker, Message::Catalogue(page));
     }
 
-    fn on_locate(&mut self, now: Time, asker: Asker, prefix: SongPrefix, out: &mut Outbox) {
+    fn on_locate(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        prefix: SongPrefix,
+        sight: Sight<'_>,
+        out: &mut Outbox,
+    ) {
         let (song, nodes) = match self.catalogue.find(prefix) {
             Ok(found) => found,
             Err(why) => return out.refuse(asker, why),
         };
-        let mut holders = self.holders.offer(now, nodes);
+        let mut holders = self.holders.offer(now, nodes, sight);
         self.chance.shuffle(&mut holders);
         // The sort is stable: within the living and within the suspected, the order stays random.
         holders.sort_by_key(|(state, _)| *state);
@@ -154,10 +180,10 @@ impl Router {
         now: Time,
         asker: Asker,
         song: SongId,
-        servers: &[Record],
+        sight: Sight<'_>,
         out: &mut Outbox,
     ) {
-        let owners = self.holders.owners(now, song, servers);
+        let owners = self.holders.owners(now, song, sight);
         let placed = Words::Placed { owners };
         out.answer(asker, Message::Catalogue(placed));
     }
@@ -173,22 +199,77 @@ impl Router {
         out.answer(asker, Message::Catalogue(announced));
     }
 
-    fn on_inspect(&mut self, now: Time, asker: Asker, servers: &[Record], out: &mut Outbox) {
-        let mut nodes = self.holders.status(now);
-        let data: Vec<NodeId> = nodes.iter().map(|node| node.node).collect();
-        let others = servers.iter().filter(|r| !data.contains(&r.node));
-        nodes.extend(others.map(silent_status));
-        nodes.sort_unstable_by_key(|node| (node.role, node.node));
-        let alive = |node: &&NodeStatus| node.role == Role::Data && node.state == NodeState::Alive;
-        let wanted = nodes.iter().filter(alive).count().min(COPIES);
+    fn on_inspect(&mut self, now: Time, asker: Asker, sight: Sight<'_>, out: &mut Outbox) {
+        let nodes = self.nodes(now, sight);
+        let lives = |node: &&NodeStatus| node.role == Role::Data && node.state != NodeState::Dead;
+        let wanted = nodes.iter().filter(lives).count().min(COPIES);
+        let holders = &self.holders;
+        let living = |nodes: &[NodeId]| holders.living_among(now, nodes, sight);
         let status = Status {
             songs: self.catalogue.len(),
-            copies_missing: self
-                .catalogue
-                .missing(wanted, |nodes| self.holders.alive_among(now, nodes)),
+            copies_missing: self.catalogue.missing(wanted, living),
             nodes,
+            ring: sight.living().map(|member| member.node).collect(),
+            last_alert: sight.ring.and_then(|ring| ring.last_alert(now)),
+            last_switch: sight.ring.and_then(|ring| ring.last_switch(now)),
         };
         out.answer(asker, Message::Catalogue(Words::Status(status)));
+    }
+
+    /// Every server: the members of the ring, dead ones included, and whom only the names know.
+    fn nodes(&self, now: Time, sight: Sight<'_>) -> Vec<NodeStatus> {
+        let members = sight.ring.into_iter().flat_map(|ring| ring.members().all());
+        let there = members.filter(|member| member.state != MemberState::Left);
+        let mut nodes: Vec<NodeStatus> = there.map(member_status).collect();
+        for record in sight.servers {
+            if nodes.iter().all(|node| node.node != record.node) {
+                nodes.push(silent_status(record));
+            }
+        }
+        let own = sight.ring.map(|ring| ring.members().me().node);
+        for node in &mut nodes {
+            self.holders.complete(now, node, sight);
+            if Some(node.node) != own
+                && let Some(heard_at) = sight.ring.and_then(|ring| ring.heard_at(node.node))
+            {
+                let ms = now.since(heard_at).as_millis() as u64;
+                node.heard_ms = if node.heard_ms == 0 {
+                    ms
+                } else {
+                    ms.min(node.heard_ms)
+                };
+            }
+        }
+        nodes.sort_unstable_by_key(|node| (node.role, node.node));
+        nodes
+    }
+}
+
+impl Sight<'_> {
+    fn member(&self, node: NodeId) -> Option<&Member> {
+        Some(&self.ring?.members().get(node)?.member)
+    }
+
+    fn living(&self) -> impl Iterator<Item = &Member> {
+        (self.ring.into_iter()).flat_map(|ring| ring.members().living())
+    }
+}
+
+fn member_status(member: &Member) -> NodeStatus {
+    NodeStatus {
+        state: state_of(member),
+        ..silent_status(&member.record())
+    }
+}
+
+/// How a member is, in one word.
+fn state_of(member: &Member) -> NodeState {
+    match member.state {
+        MemberState::Dead | MemberState::Left => NodeState::Dead,
+        MemberState::Suspect => NodeState::Suspect,
+        MemberState::Alive if member.traits.has(Traits::SICK) => NodeState::Sick,
+        MemberState::Alive if member.traits.has(Traits::DRAINING) => NodeState::Draining,
+        MemberState::Alive => NodeState::Alive,
     }
 }
 

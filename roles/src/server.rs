@@ -1,28 +1,40 @@
-//! The node that runs on servers: names, one role, and what they share.
+//! The node that runs on servers: names, the ring, one role, and what they share.
 //!
 //! Sorts events by family and merges deadlines; decides nothing itself. Every question passes
 //! the window before its role sees it, every answer on its way out.
 
+mod change;
+mod known;
+mod memory;
+mod role;
+
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::assign::Assignment;
+use crate::assign::{Assignment, Reservations};
 use crate::contract::chance::Chance;
 use crate::contract::id::JobId;
 use crate::contract::job::JobReply;
 use crate::contract::message::{Kind, Letter, Message, Names, Refusal};
 use crate::contract::node::{Asker, Event, Identity, Lost, Node, Outbox, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
+use crate::contract::ring::Ring as RingWords;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::{Level, Notice};
-use crate::data::{self, Data, Others};
-use crate::dns::{self, Dns};
+use crate::data;
+use crate::dns;
 use crate::registrar::{Registrar, Registration};
 use crate::requests::Desk;
 use crate::resolver::{self, Resolver};
-use crate::router::{self, Router};
+use crate::ring::{self, Ring};
+use crate::router;
 use crate::window::{Admission, Window};
+
+use change::Change;
+use known::Known;
+use memory::Memory;
+use role::{Part, Retiring};
 
 /// How long a stopping server waits for its goodbyes to be heard.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -30,7 +42,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// How a server behaves. Valid by construction: see each part.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The role it was started with; none: it asks for one.
+    /// The role it was started with; none: it asks for one, and may be asked to change it.
     pub role: Option<Role>,
     /// Its share of the circle while it is a data node.
     pub weight: u16,
@@ -38,6 +50,8 @@ pub struct Config {
     pub dns_nodes: Vec<Address>,
     /// Longest time between two look-ups of the groups it works with.
     pub refresh: Duration,
+    /// As a member of the ring.
+    pub ring: ring::Config,
     /// As a DNS node.
     pub dns: dns::Config,
     /// As a router.
@@ -52,7 +66,8 @@ impl Default for Config {
             role: None,
             weight: 1,
             dns_nodes: Vec::new(),
-            refresh: Duration::from_secs(5),
+            refresh: Duration::from_secs(15),
+            ring: ring::Config::default(),
             dns: dns::Config::default(),
             router: router::Config::default(),
             data: data::Config::default(),
@@ -69,20 +84,20 @@ pub struct Server {
     window: Window,
     resolver: Resolver,
     part: Part,
+    /// The part before the last change of role, as long as somebody may still come for it.
+    retiring: Option<Retiring>,
+    change: Option<Change>,
+    /// Data nodes and routers are members.
+    ring: Option<Ring>,
+    known: Known,
+    memory: Memory,
+    /// Roles promised to newcomers that have found no DNS node.
+    reservations: Reservations,
     registrar: Option<Registrar>,
     /// It has told its user that it is registered.
     ready: bool,
     stopping: Option<Time>,
     chance: Chance,
-}
-
-#[derive(Debug)]
-enum Part {
-    /// No role yet.
-    Idle(Assignment),
-    Dns(Dns),
-    Router(Router),
-    Data(Data),
 }
 
 impl Server {
@@ -105,6 +120,12 @@ impl Server {
             window: Window::default(),
             resolver: Resolver::new(resolver, part()),
             part: Part::Idle(Assignment::new(dns, part())),
+            retiring: None,
+            change: None,
+            ring: None,
+            known: Known::default(),
+            memory: Memory::new(),
+            reservations: Reservations::default(),
             registrar: None,
             ready: false,
             stopping: None,
@@ -115,12 +136,12 @@ impl Server {
 
     /// The role it has at present.
     pub fn role(&self) -> Option<Role> {
-        match &self.part {
-            Part::Idle(_) => None,
-            Part::Dns(_) => Some(Role::Dns),
-            Part::Router(_) => Some(Role::Router),
-            Part::Data(_) => Some(Role::Data),
-        }
+        self.part.role()
+    }
+
+    /// Its part in the ring, if it is a member.
+    pub fn ring(&self) -> Option<&Ring> {
+        self.ring.as_ref()
     }
 
     /// The records it would answer with, if it is a DNS node.
@@ -133,61 +154,11 @@ impl Server {
 
     fn on_start(&mut self, now: Time, out: &mut Outbox) {
         self.resolver.start(now, out);
-        match (self.config.role, &mut self.part) {
-            (Some(role), _) => self.take(now, role, out),
-            (None, Part::Idle(assignment)) => {
-                out.fact(Level::Info, "no role yet: asking for one".into());
-                assignment.start(now, out);
-            }
-            (None, Part::Dns(_) | Part::Router(_) | Part::Data(_)) => (),
+        if self.config.role != Some(Role::Dns) {
+            self.memory.recall(out);
         }
-    }
-
-    /// Takes a role: begins its work and registers.
-    fn take(&mut self, now: Time, role: Role, out: &mut Outbox) {
-        let record = self.record(role);
-        let mut part = || Chance::from_seed(self.chance.bits());
-        self.registrar = Some(Registrar::new(record, part()));
-        self.part = match role {
-            Role::Dns => {
-                let fresh = self.me.incarnation.0 <= 1;
-                let config = self.config.dns.clone();
-                let mut dns = Dns::new(config, self.me.node, now, fresh, part());
-                dns.keep_own(now, record);
-                Part::Dns(dns)
-            }
-            Role::Router => Part::Router(Router::new(self.config.router.clone(), now, part())),
-            Role::Data => {
-                let mut data = Data::new(self.config.data.clone(), part());
-                data.start(now, out);
-                Part::Data(data)
-            }
-        };
-        out.fact(
-            Level::Info,
-            alloc::format!("role {role} at {}", self.address),
-        );
-        self.register(now, out);
-        if role == Role::Dns {
-            self.tell_ready(out);
-        }
-    }
-
-    fn record(&self, role: Role) -> Record {
-        let ttl = self.config.dns.record_ttl.as_millis();
-        Record {
-            role,
-            node: self.me.node,
-            incarnation: self.me.incarnation,
-            renewals: 0,
-            address: self.address,
-            features: self.me.features,
-            weight: if role == Role::Data {
-                self.config.weight
-            } else {
-                0
-            },
-            ttl_ms: u32::try_from(ttl).unwrap_or(u32::MAX),
+        if let Some(role) = self.config.role {
+            self.take(now, role, out);
         }
     }
 
@@ -232,6 +203,9 @@ impl Server {
     }
 
     fn on_message(&mut self, now: Time, from: Sender, letter: Letter, out: &mut Outbox) {
+        if let Some(ring) = &mut self.ring {
+            ring.on_heard(now, from, out);
+        }
         match letter.kind {
             Kind::Question { patience } => {
                 let asker = Asker {
@@ -252,6 +226,13 @@ impl Server {
                 }
             }
             Kind::Answer { .. } => self.on_answer(now, from.peer, letter, out),
+            Kind::Word => self.on_word(now, from, letter, out),
+        }
+    }
+
+    fn on_word(&mut self, now: Time, from: Sender, letter: Letter, out: &mut Outbox) {
+        if let (Message::Ring(words), Some(ring)) = (letter.message, &mut self.ring) {
+            ring.on_word(now, from, words, out);
         }
     }
 
@@ -259,27 +240,46 @@ impl Server {
         if self.stopping.is_some() {
             return out.refuse(asker, Refusal::ShuttingDown);
         }
-        let others = others(&self.resolver, &self.registrar);
-        match (letter.message, &mut self.part) {
-            (Message::Names(Names::Confirm { role }), _) => self.on_confirm(asker, role, out),
-            (Message::Names(names), Part::Dns(dns)) => {
+        match letter.message {
+            Message::Refused(_) => (), // A refusal is no question.
+            Message::Ring(words) => self.on_ring(now, asker, words, out),
+            Message::Names(names) => self.on_names(now, asker, names, out),
+            // Having stood still for long, this node does not know what has become of its role.
+            Message::Catalogue(_) | Message::Audio(_)
+                if self.ring.as_ref().is_some_and(|ring| ring.is_unsure(now)) =>
+            {
+                out.refuse(asker, Refusal::NotReady);
+            }
+            Message::Catalogue(words) => self.on_catalogue(now, asker, words, out),
+            Message::Audio(audio) => self.on_audio(asker, audio, letter.body, out),
+        }
+    }
+
+    fn on_ring(&mut self, now: Time, asker: Asker, words: RingWords, out: &mut Outbox) {
+        let Some(ring) = &mut self.ring else {
+            return out.refuse(asker, Refusal::WrongRole);
+        };
+        if let Some(order) = ring.on_question(now, asker, words, out) {
+            self.obey(now, order, out);
+        }
+    }
+
+    fn on_names(&mut self, now: Time, asker: Asker, names: Names, out: &mut Outbox) {
+        match (names, &mut self.part, &self.ring) {
+            (Names::Confirm { role }, ..) => self.on_confirm(asker, role, out),
+            (names, Part::Dns(dns), _) => {
                 let peers: Vec<Address> = self.resolver.dns().collect();
                 dns.on_question(now, asker, names, &peers, out);
             }
-            (Message::Catalogue(words), Part::Router(router)) => {
-                let own = self.registrar.as_ref().map(Registrar::record);
-                let servers = servers(&self.resolver, own);
-                router.on_question(now, asker, words, &servers, out);
+            // Without DNS the admitting member promises the role.
+            (Names::Reserve, _, Some(ring)) => {
+                let with = |role| ring.members().with_role(role);
+                let there = (with(Role::Data), with(Role::Router));
+                let until = now + self.config.dns.reservation;
+                let role = (self.reservations).reserve(now, asker.sender.node, there, until);
+                out.answer(asker, Message::Names(Names::Reserved { role }));
             }
-            (Message::Audio(audio), Part::Data(data)) => {
-                if let Some(others) = others {
-                    data.on_question(asker, audio, letter.body, others, out);
-                }
-            }
-            (Message::Refused(_), _) => (), // A refusal is no question.
-            (Message::Names(_), Part::Idle(_) | Part::Router(_) | Part::Data(_))
-            | (Message::Catalogue(_), Part::Idle(_) | Part::Dns(_) | Part::Data(_))
-            | (Message::Audio(_), Part::Idle(_) | Part::Dns(_) | Part::Router(_)) => {
+            (_, Part::Idle(_) | Part::Router(_) | Part::Data(_), _) => {
                 out.refuse(asker, Refusal::WrongRole);
             }
         }
@@ -300,13 +300,23 @@ impl Server {
         match (Desk::of(letter.id.0), &mut self.part) {
             (Some(Desk::Resolver), _) => {
                 self.resolver.on_answer(now, from, letter, out);
-                self.on_resolved(now, out);
+                self.register(now, out);
             }
             (Some(Desk::Registrar), _) => {
                 if let Some(registrar) = &mut self.registrar {
                     let ended = registrar.on_answer(now, from, letter, out);
                     self.on_registrations(ended.into_iter().collect(), out);
                 }
+            }
+            (Some(Desk::Ring), _) => {
+                if let Some(ring) = &mut self.ring {
+                    ring.on_answer(now, from, letter, out);
+                }
+            }
+            (Some(Desk::Change), _) => {
+                let looked = self.change.as_mut();
+                let found = looked.map(|change| change.on_answer(now, from, letter, out));
+                self.on_found(now, found, out);
             }
             (Some(Desk::Assignment), Part::Idle(assignment)) => {
                 if let Some(role) = assignment.on_answer(now, from, letter, out) {
@@ -315,21 +325,12 @@ impl Server {
             }
             (Some(Desk::Dns), Part::Dns(dns)) => dns.on_answer(now, from, letter, out),
             (Some(Desk::Announcer | Desk::Copies), Part::Data(data)) => {
-                if let Some(others) = others(&self.resolver, &self.registrar) {
+                if let Some(registrar) = &self.registrar {
+                    let others = self.known.others(registrar.record());
                     data.on_answer(now, from, letter, others, out);
                 }
             }
             _ => (), // An answer to a part this server does not have any longer.
-        }
-    }
-
-    /// What the DNS says has changed: new DNS nodes hear of us, new routers of our songs.
-    fn on_resolved(&mut self, now: Time, out: &mut Outbox) {
-        self.register(now, out);
-        if let (Part::Data(data), Some(others)) =
-            (&mut self.part, others(&self.resolver, &self.registrar))
-        {
-            data.announce(now, others, out);
         }
     }
 
@@ -339,27 +340,41 @@ impl Server {
             let ended = registrar.on_lost(now, peer, why, out);
             self.on_registrations(ended, out);
         }
-        let others = others(&self.resolver, &self.registrar);
+        if let Some(ring) = &mut self.ring {
+            ring.on_lost(now, peer, why, out);
+        }
+        let looked = self.change.as_mut();
+        let found = looked.map(|change| change.on_lost(now, peer, why, out));
+        self.on_found(now, found, out);
         match &mut self.part {
             Part::Idle(assignment) => assignment.on_lost(now, peer, why, out),
             Part::Dns(dns) => dns.on_lost(now, peer, why, out),
-            Part::Router(router) => router.on_lost(peer),
+            Part::Router(router) => router.on_lost(now, peer),
             Part::Data(data) => {
-                if let Some(others) = others {
+                if let Some(registrar) = &self.registrar {
+                    let others = self.known.others(registrar.record());
                     data.on_lost(now, peer, why, others, out);
                 }
             }
         }
         if !resolved.is_empty() {
-            self.on_resolved(now, out);
+            self.register(now, out);
         }
     }
 
     fn on_done(&mut self, now: Time, job: JobId, reply: JobReply, out: &mut Outbox) {
-        if let (Part::Data(data), Some(others)) =
-            (&mut self.part, others(&self.resolver, &self.registrar))
-        {
-            data.on_done(now, job, reply, others, out);
+        match Desk::of(job.0) {
+            Some(Desk::Ring) => {
+                if let Some(recalled) = self.memory.on_done(job, reply) {
+                    self.on_recalled(now, recalled, out);
+                }
+            }
+            Some(Desk::Change) => {
+                let looked = self.change.as_mut();
+                let found = looked.map(|change| change.on_done(now, job, reply, out));
+                self.on_found(now, found, out);
+            }
+            _ => self.on_data_done(now, job, reply, out),
         }
     }
 
@@ -370,9 +385,13 @@ impl Server {
             self.on_registrations(ended, out);
         }
         if !resolved.is_empty() {
-            self.on_resolved(now, out);
+            self.register(now, out);
         }
-        let others = others(&self.resolver, &self.registrar);
+        self.on_ring_tick(now, out);
+        let looked = self.change.as_mut();
+        let found = looked.map(|change| change.on_tick(now, out));
+        self.on_found(now, found, out);
+        self.retiring.take_if(|old| old.is_over(now));
         match &mut self.part {
             Part::Idle(assignment) => assignment.on_tick(now, out),
             Part::Dns(dns) => {
@@ -381,7 +400,8 @@ impl Server {
             }
             Part::Router(_) => (),
             Part::Data(data) => {
-                if let Some(others) = others {
+                if let Some(registrar) = &self.registrar {
+                    let others = self.known.others(registrar.record());
                     data.on_tick(now, others, out);
                 }
             }
@@ -389,11 +409,26 @@ impl Server {
         self.end_if_heard(now, out);
     }
 
+    fn on_ring_tick(&mut self, now: Time, out: &mut Outbox) {
+        let Some(ring) = &mut self.ring else {
+            return;
+        };
+        if let Part::Data(data) = &self.part {
+            ring.set_load(data.load());
+        }
+        let named = [Role::Data, Role::Router].map(|role| self.resolver.records(role));
+        ring.on_tick(now, &named.concat(), out);
+        self.memory.on_tick(now, ring.members(), out);
+    }
+
     fn on_stop(&mut self, now: Time, out: &mut Outbox) {
         if self.stopping.is_some() {
             return;
         }
         self.stopping = Some(now + GOODBYE);
+        if let Some(ring) = &mut self.ring {
+            ring.leave(now, out);
+        }
         if let Some(registrar) = &mut self.registrar {
             registrar.withdraw(now, out);
         }
@@ -411,11 +446,31 @@ impl Server {
             out.tell(Notice::Stopped);
         }
     }
+
+    /// After each event: what has changed in the ring or in the names is taken up by all parts.
+    fn settle(&mut self, now: Time, out: &mut Outbox) {
+        if let Some(ring) = &mut self.ring {
+            self.memory.look(now, ring.members());
+            if let Some(order) = ring.take_own_order() {
+                self.obey(now, order, out);
+            }
+        }
+        let members = self.ring.as_ref().map(Ring::members);
+        let changed = self.known.refresh(self.me.node, members, &self.resolver);
+        if let (true, Part::Data(data), Some(registrar)) =
+            (changed, &mut self.part, &self.registrar)
+        {
+            data.announce(now, self.known.others(registrar.record()), out);
+        }
+    }
 }
 
 impl Node for Server {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
         let mark = out.len();
+        if let (Some(ring), None) = (&mut self.ring, self.stopping) {
+            ring.on_event(now, out);
+        }
         match event {
             Event::Start => self.on_start(now, out),
             Event::Tick => self.on_tick(now, out),
@@ -425,6 +480,7 @@ impl Node for Server {
             Event::User(_) => (), // A server has no user.
             Event::Stop => self.on_stop(now, out),
         }
+        self.settle(now, out);
         if self.stopping.is_some_and(|until| until < Time::NEVER) {
             self.end_if_heard(now, out);
         }
@@ -441,23 +497,14 @@ impl Node for Server {
         let registrar = self.registrar.as_ref().and_then(Registrar::deadline);
         let names = earlier(self.resolver.deadline(), registrar);
         let stopping = self.stopping.filter(|until| *until < Time::NEVER);
-        earlier(stopping, earlier(names, part))
+        let own = earlier(stopping, earlier(names, part));
+        if self.ring.is_none() {
+            return own;
+        }
+        let ring = self.ring.as_ref().and_then(Ring::deadline);
+        let change = self.change.as_ref().and_then(Change::deadline);
+        let retiring = self.retiring.as_ref().map(Retiring::until);
+        let role = earlier(change, earlier(retiring, self.memory.deadline()));
+        earlier(own, earlier(ring, role))
     }
-}
-
-/// What a data node needs to know of the others. None: it has no record of its own yet.
-fn others<'a>(resolver: &'a Resolver, registrar: &Option<Registrar>) -> Option<Others<'a>> {
-    Some(Others {
-        data: resolver.records(Role::Data),
-        routers: resolver.records(Role::Router),
-        own: registrar.as_ref()?.record(),
-    })
-}
-
-/// Every record known, of every group, this node's own among them.
-fn servers(resolver: &Resolver, own: Option<Record>) -> Vec<Record> {
-    let groups = Role::ALL.into_iter();
-    let known = groups.flat_map(|role| resolver.records(role).iter().copied());
-    let others = known.filter(|record| own.is_none_or(|own| own.node != record.node));
-    others.chain(own).collect()
 }

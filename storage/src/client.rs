@@ -76,7 +76,11 @@ impl ClientWorker {
             | Job::CommitUpload { .. }
             | Job::SweepUploads { .. }
             | Job::CopiesDue { .. }
-            | Job::CopyDone { .. } => Err(JobFault::Invalid("a client keeps no library".into())),
+            | Job::CopyDone { .. }
+            | Job::RecallMembers
+            | Job::RememberMembers { .. } => {
+                Err(JobFault::Invalid("a client keeps no library".into()))
+            }
         };
         done.unwrap_or_else(JobReply::Failed)
     }

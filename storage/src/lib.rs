@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm))]
 
 pub mod home;
+pub mod memory;
 
 pub mod library;
 

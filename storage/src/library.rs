@@ -143,6 +143,8 @@ impl LibraryWorker {
             | Job::CachedFragment { .. }
             | Job::CacheFragment { .. }
             | Job::RecallPeers
+            | Job::RecallMembers
+            | Job::RememberMembers { .. }
             | Job::RememberPeers { .. }
             | Job::Scan { .. }
             | Job::ReadSource { .. } => JobReply::Failed(not_ours()),

@@ -73,6 +73,8 @@ impl ModelStore {
             | Job::CachedFragment { .. }
             | Job::CacheFragment { .. }
             | Job::RecallPeers
+            | Job::RecallMembers
+            | Job::RememberMembers { .. }
             | Job::RememberPeers { .. }
             | Job::Scan { .. }
             | Job::ReadSource { .. } => Err(not_ours()),

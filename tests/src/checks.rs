@@ -153,7 +153,7 @@ impl World {
                     again = self.checks.question(self.now, key, from.peer);
                     self.seen.questions_repeated += u64::from(again);
                 }
-                Kind::Question { .. } | Kind::Answer { .. } => (),
+                Kind::Question { .. } | Kind::Answer { .. } | Kind::Word => (),
             }
             // What comes twice is answered from memory and changes nothing.
             if let Message::Names(names) = &letter.message
@@ -181,7 +181,7 @@ impl World {
         match action {
             Action::Send { to, letter } => match letter.kind {
                 Kind::Answer { more: false } => self.check_answer(place, *to, letter),
-                Kind::Answer { more: true } => (),
+                Kind::Answer { more: true } | Kind::Word => (),
                 Kind::Question { .. } => self.check_question(place, letter),
             },
             Action::Run { work, .. } => {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use roles::contract::chance::Chance;
 use roles::contract::id::{ContentHash, NodeId, SongId, SongPrefix};
 use roles::contract::job::{Job, JobFault, JobReply};
+use roles::contract::member::Member;
 use roles::contract::message::{Position, StoreId};
-use roles::contract::record::Record;
+use roles::contract::record::{Record, Role};
 use roles::contract::song::Manifest;
 use storage::library::{Library, LibraryWorker};
 use storage::model::{ModelStore, agreed};
@@ -27,6 +28,8 @@ pub struct Disk {
     real: Option<LibraryWorker>,
     /// Writes find no room.
     pub full: bool,
+    /// The ring as it was, and the node's role in it.
+    memory: Option<(Vec<Member>, Role)>,
 }
 
 impl Disk {
@@ -41,6 +44,7 @@ impl Disk {
             model: ModelStore::new(store),
             real,
             full: false,
+            memory: None,
         }
     }
 
@@ -49,10 +53,26 @@ impl Disk {
         if self.full && needs_room(&job) {
             return Ok(JobReply::Failed(JobFault::DiskFull));
         }
+        match job {
+            Job::RecallMembers => return Ok(self.recall()),
+            Job::RememberMembers { members, role } => {
+                self.memory = Some((members, role));
+                return Ok(JobReply::Done);
+            }
+            _ => (),
+        }
         match &mut self.real {
             Some(real) => agreed(&mut self.model, real, job).map_err(|why| why.to_string()),
             None => Ok(self.model.run(job)),
         }
+    }
+
+    fn recall(&self) -> JobReply {
+        let (members, role) = match &self.memory {
+            Some((members, role)) => (members.clone(), Some(*role)),
+            None => (Vec::new(), None),
+        };
+        JobReply::Members { members, role }
     }
 
     /// The power fails: what is not durable is gone.
@@ -148,7 +168,9 @@ impl Machine {
                 length,
                 hash,
             } => read_source(music, source.0, index, (offset, length), hash),
-            Job::Overview
+            Job::RecallMembers
+            | Job::RememberMembers { .. }
+            | Job::Overview
             | Job::Songs { .. }
             | Job::Changes { .. }
             | Job::Describe { .. }

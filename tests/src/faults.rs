@@ -215,7 +215,6 @@ impl World {
         let slot = &mut self.nodes[place];
         slot.identity.node = node;
         slot.identity.incarnation = Incarnation(0);
-        slot.last_role = None;
         let old = slot.disk.replace(disk);
         if let Some(old) = old {
             let lost = self.checks.on_wiped(old.id);

@@ -259,7 +259,7 @@ impl World {
             Kind::Answer { more: false } => {
                 conn.ends[end].awaited.remove(&letter.id);
             }
-            Kind::Answer { more: true } => (),
+            Kind::Answer { more: true } | Kind::Word => (),
         }
         let Identity {
             node, incarnation, ..

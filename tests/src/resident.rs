@@ -177,8 +177,6 @@ pub struct Slot {
     pub machine: Machine,
     /// Events that wait for a frozen node to go on.
     pub backlog: Vec<Event>,
-    /// The role its data directory remembers.
-    pub last_role: Option<Role>,
     /// A client's next operation.
     pub operation: u64,
     /// A probe's next question.
@@ -204,7 +202,6 @@ impl Slot {
             disk: None,
             machine: Machine::default(),
             backlog: Vec::new(),
-            last_role: None,
             operation: 0,
             question: 0,
         }

@@ -85,6 +85,7 @@ impl Trace {
             Message::Names(names) => discriminant(names).hash(&mut self.hash),
             Message::Catalogue(words) => discriminant(words).hash(&mut self.hash),
             Message::Audio(audio) => discriminant(audio).hash(&mut self.hash),
+            Message::Ring(ring) => discriminant(ring).hash(&mut self.hash),
         }
     }
 
@@ -98,9 +99,7 @@ impl Trace {
     /// Writes a line down, if lines are kept.
     pub fn line(&mut self, now: Time, who: &str, what: &dyn Debug) {
         if let Some(lines) = &mut self.lines {
-            if lines.len()
-                >= LINES_MAX.max(std::env::var("XL").map_or(0, |v| v.parse().unwrap_or(0)))
-            {
+            if lines.len() >= LINES_MAX {
                 lines.pop_front();
             }
             let mut line = format!("{:>12.6} {who:<9} {what:?}", now.as_nanos() as f64 / 1e9);

@@ -393,8 +393,7 @@ impl World {
         let resident: Box<dyn Resident> = match slot.kind {
             Kind::Server(role) => {
                 let config = server::Config {
-                    // A data directory remembers what it was used for.
-                    role: role.or(slot.last_role),
+                    role,
                     dns_nodes,
                     ..server::Config::default()
                 };
@@ -575,7 +574,6 @@ impl World {
     /// The process is gone, whatever it was doing.
     pub(crate) fn end_process(&mut self, place: Place, state: State, heard: bool) {
         let slot = &mut self.nodes[place];
-        slot.last_role = slot.role().or(slot.last_role);
         slot.resident = None;
         slot.state = state;
         slot.armed = None;

@@ -1,6 +1,7 @@
 //! `dispotify status`.
 
-use roles::contract::message::{NodeState, NodeStatus, Status as Cluster};
+use roles::contract::id::NodeId;
+use roles::contract::message::{LastAlert, LastSwitch, NodeState, NodeStatus, Status as Cluster};
 use roles::contract::record::{Address, Role};
 use roles::contract::user::{Command, Notice};
 use serde::Serialize;
@@ -30,8 +31,8 @@ pub(crate) fn run(settings: &Settings, status: &Status) -> Result<(), Failure> {
 }
 
 fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
-    let header = ["NODE", "ROLE", "STATE", "ADDRESS", "SONGS", "SIZE"];
-    let mut table = text::table(&header, &[4, 5]);
+    let header = ["NODE", "ROLE", "STATE", "ADDRESS", "HEARD", "SONGS", "SIZE"];
+    let mut table = text::table(&header, &[4, 5, 6]);
     for node in &cluster.nodes {
         let mut id = node.node.to_string();
         id.truncate(8);
@@ -42,6 +43,7 @@ fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
             node.role.to_string(),
             node.state.name().to_owned(),
             node.address.to_string(),
+            text::ago(node.heard_ms),
             only(node.songs.to_string()),
             only(text::bytes(node.bytes)),
         ]);
@@ -53,12 +55,37 @@ fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
         more => format!("{more} copies missing"),
     };
     let sum = format!("{songs}, {copies}, as seen by {router}\n");
-    write_all(format!("{table}\n{sum}").as_bytes())
+    let ring = ring_lines(cluster);
+    write_all(format!("{table}\n{sum}{ring}").as_bytes())
+}
+
+/// The ring in its order, and what happened in it last.
+fn ring_lines(cluster: &Cluster) -> String {
+    let short = |id: &NodeId| id.to_string()[..8].to_owned();
+    let order: Vec<String> = cluster.ring.iter().map(short).collect();
+    let mut lines = match order.as_slice() {
+        [] => String::new(),
+        [alone] => format!("ring of one: {alone}\n"),
+        all => format!("ring: {} and round again\n", all.join(" > ")),
+    };
+    if let Some(alert) = &cluster.last_alert {
+        let LastAlert { epoch, manager, .. } = alert;
+        let (ago, manager) = (text::ago(alert.ago_ms), short(manager));
+        lines += &format!("last alert {ago} ago: epoch {epoch}, counted by {manager}\n");
+    }
+    if let Some(switch) = &cluster.last_switch {
+        let (ago, node) = (text::ago(switch.ago_ms), short(&switch.node));
+        lines += &format!(
+            "last change of role {ago} ago: {node} became {}\n",
+            switch.role
+        );
+    }
+    lines
 }
 
 /// How many copies every song has: as many as live data nodes allow, three at most.
 fn in_place(cluster: &Cluster) -> String {
-    let live = |node: &&NodeStatus| node.role == Role::Data && node.state == NodeState::Alive;
+    let live = |node: &&NodeStatus| node.role == Role::Data && node.state != NodeState::Dead;
     match cluster.nodes.iter().filter(live).count() {
         0 => "no data node is alive".to_owned(),
         1 => "one copy each: a second data node would keep another".to_owned(),
@@ -74,6 +101,24 @@ struct Object {
     songs: u64,
     copies_missing: u64,
     router: String,
+    ring: Vec<String>,
+    last_alert: Option<Alert>,
+    last_switch: Option<Switch>,
+}
+
+#[derive(Serialize)]
+struct Alert {
+    epoch: String,
+    about: String,
+    manager: String,
+    ago_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Switch {
+    node: String,
+    role: &'static str,
+    ago_ms: u64,
 }
 
 #[derive(Serialize)]
@@ -95,6 +140,30 @@ impl Object {
             songs: cluster.songs,
             copies_missing: cluster.copies_missing,
             router: router.to_string(),
+            ring: cluster.ring.iter().map(NodeId::to_string).collect(),
+            last_alert: cluster.last_alert.as_ref().map(Alert::of),
+            last_switch: cluster.last_switch.as_ref().map(Switch::of),
+        }
+    }
+}
+
+impl Alert {
+    fn of(alert: &LastAlert) -> Self {
+        Alert {
+            epoch: alert.epoch.to_string(),
+            about: alert.epoch.about.to_string(),
+            manager: alert.manager.to_string(),
+            ago_ms: alert.ago_ms,
+        }
+    }
+}
+
+impl Switch {
+    fn of(switch: &LastSwitch) -> Self {
+        Switch {
+            node: switch.node.to_string(),
+            role: switch.role.name(),
+            ago_ms: switch.ago_ms,
         }
     }
 }

@@ -18,7 +18,7 @@ use std::fmt;
 use roles::contract::limits::FRAME_BODY_BYTES_MAX;
 
 /// The protocol this build speaks.
-pub const PROTOCOL_VERSION: u8 = 1;
+pub const PROTOCOL_VERSION: u8 = 2;
 
 /// Length of a frame's header.
 pub const FRAME_HEAD_BYTES: usize = 32;
@@ -43,6 +43,8 @@ pub enum FrameKind {
     Hello = 6,
     /// The last one: why it ends.
     Goodbye = 7,
+    /// A piece of a message that wants no answer.
+    Word = 8,
 }
 
 /// Marks on a frame.
@@ -126,6 +128,7 @@ impl FrameKind {
             5 => FrameKind::Ack,
             6 => FrameKind::Hello,
             7 => FrameKind::Goodbye,
+            8 => FrameKind::Word,
             _ => return None,
         })
     }

@@ -45,7 +45,7 @@ pub(crate) enum IncomingError {
 }
 
 impl Incomings {
-    /// Takes a frame of a question or an answer; returns the letter it completes.
+    /// Takes a frame of a question, an answer or a word; returns the letter it completes.
     pub(crate) fn take(
         &mut self,
         head: &FrameHead,
@@ -141,6 +141,9 @@ impl Partial {
             return Kind::Question {
                 patience: self.prefix.patience,
             };
+        }
+        if self.kind == FrameKind::Word {
+            return Kind::Word;
         }
         let more = head.flags.has(Flags::MORE_ANSWERS);
         Kind::Answer { more }

@@ -262,7 +262,9 @@ impl Link {
             return self.on_goodbye_or_else(head, body);
         }
         match head.kind {
-            FrameKind::Question | FrameKind::Answer => self.on_piece(now, head, body, events),
+            FrameKind::Question | FrameKind::Answer | FrameKind::Word => {
+                self.on_piece(now, head, body, events)
+            }
             FrameKind::Ping => {
                 self.duty.pong = true;
                 Ok(())
@@ -343,6 +345,7 @@ impl Link {
                 }
                 self.pending.open(letter.id, now + patience);
             }
+            Kind::Word => (),
         }
         // What comes after our own goodbye is acknowledged and forgotten.
         if matches!(self.state, State::Open(_)) {
@@ -382,7 +385,7 @@ impl Link {
         match kind {
             Kind::Question { patience } => self.asked.open(id, now + patience),
             Kind::Answer { more: false } => self.pending.close(id),
-            Kind::Answer { more: true } => (),
+            Kind::Answer { more: true } | Kind::Word => (),
         }
         self.note_waiting(now);
         Ok(())

@@ -69,6 +69,7 @@ impl Outgoings {
         let (kind, more) = match letter.kind {
             Kind::Question { .. } => (FrameKind::Question, false),
             Kind::Answer { more } => (FrameKind::Answer, more),
+            Kind::Word => (FrameKind::Word, false),
         };
         let message = codec::encode(letter.kind, &letter.message, letter.body)?;
         let bulk = !message.body.is_empty()
@@ -178,6 +179,7 @@ impl Outgoing {
             FrameKind::Question => Kind::Question {
                 patience: codec::prefix(head).ok()?.patience,
             },
+            FrameKind::Word => Kind::Word,
             FrameKind::Answer
             | FrameKind::Ping
             | FrameKind::Pong

@@ -9,8 +9,9 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::id::{ContentHash, NodeId, SongId, SongPrefix, SourceId};
+use super::member::Member;
 use super::message::{Change, Digest, Position, StoreId};
-use super::record::Record;
+use super::record::{Record, Role};
 use super::song::{Manifest, Song};
 
 /// Work for the pool.
@@ -129,6 +130,15 @@ pub enum Job {
         /// Router records.
         records: Vec<Record>,
     },
+    /// The ring as it was in an earlier run. Answered by [`JobReply::Members`].
+    RecallMembers,
+    /// Keeps the ring for a later run. Answered by [`JobReply::Done`].
+    RememberMembers {
+        /// The living, at most [`super::limits::MEMBERS_MAX`].
+        members: Vec<Member>,
+        /// What this node does at present.
+        role: Role,
+    },
     /// Reads a file through: its hash, its tags, where to cut it. Answered by
     /// [`JobReply::Described`].
     Scan {
@@ -205,6 +215,13 @@ pub enum JobReply {
         /// Router records.
         records: Vec<Record>,
     },
+    /// The ring as it was.
+    Members {
+        /// Those that lived; empty at the first start.
+        members: Vec<Member>,
+        /// What this node did.
+        role: Option<Role>,
+    },
     /// It did not work.
     Failed(JobFault),
 }
@@ -274,7 +291,10 @@ impl Job {
             | Job::CopyDone { .. }
             | Job::CacheManifest { .. }
             | Job::CacheFragment { .. }
-            | Job::RememberPeers { .. } => Lane::Write,
+            | Job::RememberPeers { .. }
+            // Few and small, and a node without a library has but one thread.
+            | Job::RecallMembers
+            | Job::RememberMembers { .. } => Lane::Write,
         }
     }
 }
@@ -295,6 +315,9 @@ impl fmt::Debug for JobReply {
             JobReply::Stored { overview } => write!(f, "Stored(revision: {})", overview.revision),
             JobReply::CopiesDue { due } => write!(f, "CopiesDue({due:?})"),
             JobReply::Peers { records } => write!(f, "Peers({})", records.len()),
+            JobReply::Members { members, role } => {
+                write!(f, "Members({}, {role:?})", members.len())
+            }
             JobReply::Failed(fault) => write!(f, "Failed({fault:?})"),
         }
     }

@@ -91,3 +91,18 @@ pub const WINDOW_ANSWER_BYTES_MAX: usize = 256;
 
 /// Longest deadline a question may carry; an upload's commit may wait for a second disk.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(600);
+
+/// Most members in one ring, the dead of the last day among them: hundreds of machines, and a
+/// table that fits one message and a few frames.
+pub const MEMBERS_MAX: usize = 2048;
+
+/// Most bytes one member takes, in memory or encoded.
+pub const MEMBER_BYTES_MAX: usize = 128;
+
+const _: () = assert!(MEMBERS_MAX * MEMBER_BYTES_MAX <= MESSAGE_HEAD_BYTES_MAX);
+
+/// Most claims in one piece of news: it stays small enough to overtake music.
+pub const CLAIMS_MAX: usize = 64;
+
+/// Most observers named with a suspicion: two decide.
+pub const OBSERVERS_MAX: usize = 8;

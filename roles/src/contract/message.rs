@@ -13,7 +13,9 @@ use core::{fmt, mem};
 use bincode::{Decode, Encode};
 
 use super::id::{ContentHash, Incarnation, NodeId, RequestId, SongId, SongPrefix};
+use super::member::Epoch;
 use super::record::{Address, Features, Record, Role};
+use super::ring::Ring;
 use super::song::{Manifest, Song};
 
 /// One message on its way: what is said, under which number, with which bytes behind it.
@@ -42,6 +44,8 @@ pub enum Kind {
         /// More answers to the same question follow.
         more: bool,
     },
+    /// Wants no answer: a later one replaces it, or it is told to several.
+    Word,
 }
 
 /// What can be said.
@@ -55,6 +59,8 @@ pub enum Message {
     Catalogue(Catalogue),
     /// The songs themselves.
     Audio(Audio),
+    /// Who lives, who does what.
+    Ring(Ring),
 }
 
 /// Why a question is not answered. Callers match on it: it decides whether to ask elsewhere.
@@ -422,6 +428,34 @@ pub struct Status {
     pub songs: u64,
     /// The sum over songs of `min(3, live data nodes)` less their live copies, never below 0.
     pub copies_missing: u64,
+    /// The living members of the ring, in its order.
+    pub ring: Vec<NodeId>,
+    /// The last alert this router has seen.
+    pub last_alert: Option<LastAlert>,
+    /// The last change of a role it knows of.
+    pub last_switch: Option<LastSwitch>,
+}
+
+/// An alert, as a member remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LastAlert {
+    /// What it was about.
+    pub epoch: Epoch,
+    /// Who counted.
+    pub manager: NodeId,
+    /// Milliseconds since it was seen.
+    pub ago_ms: u64,
+}
+
+/// A change of a role, as a member remembers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LastSwitch {
+    /// Who.
+    pub node: NodeId,
+    /// The role it took.
+    pub role: Role,
+    /// Milliseconds since it was heard of.
+    pub ago_ms: u64,
 }
 
 /// One server, as one router sees it.
@@ -448,11 +482,15 @@ pub struct NodeStatus {
 /// How a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum NodeState {
-    /// Heard of lately.
+    /// As far as anybody knows.
     Alive,
-    /// Silent for a while, or its connection broke.
+    /// Handing its songs over, or changing its role.
+    Draining,
+    /// Somebody cannot reach it.
     Suspect,
-    /// Silent for so long that it no longer counts.
+    /// Its disk does not answer.
+    Sick,
+    /// By the verdict of those who watch it: it no longer counts.
     Dead,
 }
 
@@ -462,6 +500,8 @@ impl NodeState {
         match self {
             NodeState::Alive => "alive",
             NodeState::Suspect => "suspect",
+            NodeState::Draining => "draining",
+            NodeState::Sick => "sick",
             NodeState::Dead => "dead",
         }
     }
@@ -477,6 +517,16 @@ impl Query {
             after: None,
             limit,
         }
+    }
+}
+
+impl Audio {
+    /// Whether it is one of the questions that only read songs.
+    pub fn is_read(&self) -> bool {
+        matches!(
+            self,
+            Audio::Keep { .. } | Audio::Describe { .. } | Audio::Fetch { .. }
+        )
     }
 }
 
@@ -523,6 +573,22 @@ impl Message {
                 | Audio::Taken
                 | Audio::Stored { .. } => false,
             },
+            Message::Ring(ring) => match ring {
+                Ring::Join { .. }
+                | Ring::Probe { .. }
+                | Ring::Check { .. }
+                | Ring::Count { .. } => true,
+                Ring::Alert { .. }
+                | Ring::Unbalance { .. }
+                | Ring::Joined { .. }
+                | Ring::Report { .. }
+                | Ring::News { .. }
+                | Ring::Probed { .. }
+                | Ring::Checked { .. }
+                | Ring::Heard
+                | Ring::Counted { .. }
+                | Ring::Accepted => false,
+            },
         }
     }
 }
@@ -533,6 +599,7 @@ impl fmt::Debug for Letter {
             Kind::Question { .. } => ('?', ""),
             Kind::Answer { more: false } => ('!', ""),
             Kind::Answer { more: true } => ('!', "+"),
+            Kind::Word => ('.', ""),
         };
         write!(f, "{mark}{}{more} {:?}", self.id.0, self.message)?;
         if self.body.is_empty() {

@@ -250,6 +250,19 @@ impl Outbox {
         });
     }
 
+    /// Says something that wants no answer.
+    pub fn say(&mut self, to: Peer, id: RequestId, message: Message) {
+        self.push(Action::Send {
+            to,
+            letter: Letter {
+                id,
+                kind: Kind::Word,
+                message,
+                body: Vec::new(),
+            },
+        });
+    }
+
     /// Runs a job.
     pub fn run(&mut self, job: JobId, work: Job) {
         self.push(Action::Run {

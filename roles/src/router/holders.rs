@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::catalogue::Catalogue;
-use super::{Config, holder, is_at};
+use super::{Config, Sight, holder, is_at, state_of};
 use crate::circle::{Circle, Partition};
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::limits::RECORDS_MAX;
@@ -14,6 +14,7 @@ use crate::contract::message::{
 use crate::contract::node::Peer;
 use crate::contract::record::{Record, Role};
 use crate::contract::time::Time;
+use crate::members;
 
 /// The data nodes that have announced themselves.
 #[derive(Debug)]
@@ -34,8 +35,8 @@ struct DataNode {
     bytes: u64,
     load: u16,
     heard_at: Time,
-    /// Its connection broke and it has not spoken since.
-    broken: bool,
+    /// When its connection broke, if it has not announced anything since.
+    broken_at: Option<Time>,
 }
 
 impl Holders {
@@ -82,10 +83,10 @@ impl Holders {
         node.revision
     }
 
-    pub(super) fn on_lost(&mut self, peer: Peer) {
+    pub(super) fn on_lost(&mut self, now: Time, peer: Peer) {
         for node in self.nodes.values_mut() {
             if is_at(peer, node.record.address) {
-                node.broken = true;
+                node.broken_at = Some(now);
             }
         }
     }
@@ -96,63 +97,104 @@ impl Holders {
         self.nodes.get(&node).is_some_and(whole)
     }
 
-    /// How many of these nodes live.
-    pub(super) fn alive_among(&self, now: Time, nodes: &[NodeId]) -> usize {
-        let alive = |id: &&NodeId| self.state(now, **id) == NodeState::Alive;
-        nodes.iter().filter(alive).count()
+    /// How many of these nodes live: a suspected one still counts, until the verdict.
+    pub(super) fn living_among(&self, now: Time, nodes: &[NodeId], sight: Sight<'_>) -> usize {
+        let lives = |id: &&NodeId| self.state(now, **id, sight) != NodeState::Dead;
+        nodes.iter().filter(lives).count()
     }
 
     /// Those of these nodes that may be asked for a song, and how they are.
-    pub(super) fn offer(&self, now: Time, nodes: &[NodeId]) -> Vec<(NodeState, Holder)> {
-        let known = nodes.iter().filter_map(|id| self.nodes.get(id));
+    pub(super) fn offer(
+        &self,
+        now: Time,
+        nodes: &[NodeId],
+        sight: Sight<'_>,
+    ) -> Vec<(NodeState, Holder)> {
+        let known = nodes
+            .iter()
+            .filter_map(|id| Some((id, self.nodes.get(id)?)));
         known
-            .map(|node| {
-                (
-                    node.state(now, &self.config),
-                    holder(&node.record, node.load),
-                )
+            .map(|(id, node)| {
+                let state = self.state(now, *id, sight);
+                (state, holder(&node.record, node.load))
             })
             .filter(|(state, _)| *state != NodeState::Dead)
             .collect()
     }
 
-    /// Where a song belongs: its owners in circular order, then every other living data node.
-    pub(super) fn owners(&self, now: Time, song: SongId, servers: &[Record]) -> Vec<Holder> {
-        let mut living: BTreeMap<NodeId, Holder> = BTreeMap::new();
+    /// Where a song belongs: its owners in circular order, then every other data node that is
+    /// well. Who comes and goes stands behind those who stay.
+    pub(super) fn owners(&self, now: Time, song: SongId, sight: Sight<'_>) -> Vec<Holder> {
+        let mut well: BTreeMap<NodeId, Holder> = BTreeMap::new();
         let mut weights = Vec::new();
-        let registered = servers.iter().filter(|r| r.role == Role::Data);
-        for record in registered.filter(|r| !self.nodes.contains_key(&r.node)) {
-            living.insert(record.node, holder(record, 0));
-            weights.push((record.node, record.weight));
-        }
-        for (id, node) in &self.nodes {
-            if node.state(now, &self.config) == NodeState::Alive {
-                living.insert(*id, holder(&node.record, node.load));
-                weights.push((*id, node.record.weight));
+        for record in self.records(sight) {
+            if self.takes_songs(now, record.node, sight) {
+                let load = self.nodes.get(&record.node).map_or(0, |node| node.load);
+                well.insert(record.node, holder(&record, load));
+                weights.push((record.node, record.weight));
             }
         }
         let circle = Circle::of(weights);
-        let order = circle.owners(Partition::of(song), living.len());
-        order.iter().filter_map(|id| living.remove(id)).collect()
+        let mut order = circle.owners(Partition::of(song), well.len());
+        order.sort_by_key(|id| is_on_probation(now, *id, sight));
+        order.iter().filter_map(|id| well.remove(id)).collect()
     }
 
-    pub(super) fn status(&self, now: Time) -> Vec<NodeStatus> {
-        let status = |(id, node): (&NodeId, &DataNode)| NodeStatus {
-            node: *id,
-            role: Role::Data,
-            state: node.state(now, &self.config),
-            address: node.record.address,
-            incarnation: node.record.incarnation,
-            songs: node.digest.count,
-            bytes: node.bytes,
-            heard_ms: now.since(node.heard_at).as_millis() as u64,
+    /// Every data node known, from the names or from its announcements.
+    fn records(&self, sight: Sight<'_>) -> Vec<Record> {
+        let named = sight.servers.iter().filter(|r| r.role == Role::Data);
+        let mut records: Vec<Record> = named.copied().collect();
+        for (id, node) in &self.nodes {
+            if records.iter().all(|r| r.node != *id) {
+                records.push(node.record);
+            }
+        }
+        records
+    }
+
+    fn takes_songs(&self, now: Time, id: NodeId, sight: Sight<'_>) -> bool {
+        let known = self.nodes.contains_key(&id);
+        let well = !known || self.state(now, id, sight) == NodeState::Alive;
+        well && sight.member(id).is_none_or(members::takes_songs)
+    }
+
+    /// Adds what a data node has announced to its line.
+    pub(super) fn complete(&self, now: Time, line: &mut NodeStatus, sight: Sight<'_>) {
+        let Some(node) = self
+            .nodes
+            .get(&line.node)
+            .filter(|_| line.role == Role::Data)
+        else {
+            return;
         };
-        self.nodes.iter().map(status).collect()
+        line.state = self.state(now, line.node, sight);
+        line.songs = node.digest.count;
+        line.bytes = node.bytes;
+        line.heard_ms = now.since(node.heard_at).as_millis() as u64;
     }
 
-    fn state(&self, now: Time, id: NodeId) -> NodeState {
-        (self.nodes.get(&id)).map_or(NodeState::Dead, |node| node.state(now, &self.config))
+    /// How a node is: the ring decides; of those it does not know their announcements are the
+    /// only sign of life.
+    fn state(&self, now: Time, id: NodeId, sight: Sight<'_>) -> NodeState {
+        let node = self.nodes.get(&id);
+        let Some(member) = sight.member(id) else {
+            return node.map_or(NodeState::Dead, |node| node.state(now, &self.config));
+        };
+        if member.role != Role::Data {
+            return NodeState::Dead; // It has changed its role: its songs are not served.
+        }
+        let heard_at = sight.ring.and_then(|ring| ring.heard_at(id));
+        let broken = node.and_then(|node| node.broken_at) > heard_at;
+        match state_of(member) {
+            NodeState::Alive if broken => NodeState::Suspect,
+            state => state,
+        }
     }
+}
+
+fn is_on_probation(now: Time, id: NodeId, sight: Sight<'_>) -> bool {
+    let until = (sight.ring).and_then(|ring| ring.members().probation(id));
+    until.is_some_and(|until| now < until)
 }
 
 impl DataNode {
@@ -166,7 +208,7 @@ impl DataNode {
             bytes: 0,
             load: 0,
             heard_at: now,
-            broken: false,
+            broken_at: None,
         }
     }
 
@@ -182,7 +224,7 @@ impl DataNode {
         self.bytes = news.bytes;
         self.load = news.load;
         self.heard_at = now;
-        self.broken = false;
+        self.broken_at = None;
     }
 
     fn follow(&mut self, id: NodeId, changes: Vec<Change>, catalogue: &mut Catalogue) {
@@ -208,7 +250,7 @@ impl DataNode {
         let silent = now.since(self.heard_at);
         if silent >= config.dead_after {
             NodeState::Dead
-        } else if self.broken || silent >= config.suspect_after {
+        } else if self.broken_at.is_some() || silent >= config.suspect_after {
             NodeState::Suspect
         } else {
             NodeState::Alive

@@ -74,8 +74,13 @@ impl World {
             until: at(999),
         };
         // One data node is registered, number 7.
+        let servers = &[record(7)];
+        let sight = Sight {
+            servers,
+            ring: None,
+        };
         self.router
-            .on_question(now, asker, words, &[record(7)], &mut self.out);
+            .on_question(now, asker, words, sight, &mut self.out);
         match self.out.pop() {
             Some(Action::Send { letter, .. }) => letter.message,
             other => panic!("no answer but {other:?}"),

@@ -1,0 +1,139 @@
+//! Whether the roles are in balance, and who changes if they are not.
+//!
+//! The target for so many servers is what the start-up rule gives after as many joins, so that
+//! joining and changing never pull against each other.
+
+use alloc::vec::Vec;
+
+use crate::assign::needed_role;
+use crate::contract::id::NodeId;
+use crate::contract::member::{Tally, Traits};
+use crate::contract::record::Role;
+
+/// A role that is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// Which.
+    pub wanted: Role,
+    /// How many of it are missing.
+    pub missing: usize,
+    /// Nobody has it at all.
+    pub total: bool,
+}
+
+/// Data nodes and routers, in this order, where so many servers are.
+pub fn target(servers: usize) -> (usize, usize) {
+    let mut counts = (0, 0);
+    for _ in 0..servers {
+        match needed_role(counts.0, counts.1) {
+            Role::Data => counts.0 += 1,
+            Role::Router | Role::Dns => counts.1 += 1,
+        }
+    }
+    counts
+}
+
+/// What is missing where so many data nodes and routers are. One server alone lacks nothing: it
+/// cannot be both.
+pub fn shortage(data: usize, routers: usize) -> Option<Shortage> {
+    if data + routers < 2 {
+        return None;
+    }
+    let (wanted_data, wanted_routers) = target(data + routers);
+    let (wanted, missing, there) = if data < wanted_data {
+        (Role::Data, wanted_data - data, data)
+    } else if routers < wanted_routers {
+        (Role::Router, wanted_routers - routers, routers)
+    } else {
+        return None;
+    };
+    let total = there == 0;
+    Some(Shortage {
+        wanted,
+        missing,
+        total,
+    })
+}
+
+/// Who can take the role, in the order in which they are asked: started without a role, of the
+/// other role, well, not about to change; the least loaded first. Nobody, if the other role would
+/// be left without anyone.
+pub fn candidates(shortage: Shortage, tallies: &[Tally]) -> Vec<NodeId> {
+    let other = |tally: &&Tally| tally.role != shortage.wanted;
+    if tallies.iter().filter(other).count() < 2 {
+        return Vec::new();
+    }
+    let held_back = Traits::DRAINING.0 | Traits::SICK.0;
+    let able = |tally: &&Tally| tally.traits.has(Traits::AUTO) && tally.traits.0 & held_back == 0;
+    let mut able: Vec<&Tally> = tallies.iter().filter(other).filter(able).collect();
+    able.sort_unstable_by_key(|tally| (tally.load, tally.node));
+    able.iter().map(|tally| tally.node).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::id::Incarnation;
+    use alloc::vec;
+
+    fn tally(node: u128, role: Role, load: u16, traits: u8) -> Tally {
+        Tally {
+            node: NodeId(node),
+            incarnation: Incarnation(1),
+            role,
+            load,
+            traits: Traits(traits),
+            spent: false,
+        }
+    }
+
+    fn lacks(data: usize, routers: usize) -> Option<(Role, usize, bool)> {
+        shortage(data, routers).map(|s| (s.wanted, s.missing, s.total))
+    }
+
+    #[test]
+    fn the_target_is_the_start_up_order() {
+        let targets: Vec<_> = (0..=10).map(target).collect();
+        let wanted = [
+            (0, 0),
+            (1, 0),
+            (1, 1),
+            (2, 1),
+            (2, 2),
+            (2, 3),
+            (3, 3),
+            (3, 4),
+            (3, 5),
+            (4, 5),
+            (4, 6),
+        ];
+        assert_eq!(targets, wanted);
+    }
+
+    /// S50 to S52 of the scenarios.
+    #[test]
+    fn a_death_leads_to_at_most_one_change() {
+        assert_eq!(lacks(1, 3), Some((Role::Data, 1, false)));
+        assert_eq!(lacks(3, 1), Some((Role::Router, 1, false)));
+        assert_eq!(lacks(1, 1), None);
+        assert_eq!(lacks(0, 2), Some((Role::Data, 1, true)));
+        assert_eq!(lacks(0, 1), None);
+        assert_eq!(lacks(1, 0), None);
+    }
+
+    #[test]
+    fn the_least_loaded_who_can_is_asked_first() {
+        let short = shortage(1, 3).expect("a data node is missing");
+        let auto = Traits::AUTO.0;
+        let tallies = [
+            tally(1, Role::Data, 0, auto),
+            tally(2, Role::Router, 9, auto),
+            tally(3, Role::Router, 1, auto),
+            tally(4, Role::Router, 0, auto | Traits::DRAINING.0),
+            tally(5, Role::Router, 0, 0),
+        ];
+        assert_eq!(candidates(short, &tallies), vec![NodeId(3), NodeId(2)]);
+        let last = [tally(1, Role::Router, 0, auto)];
+        assert_eq!(candidates(short, &last), vec![]);
+    }
+}

@@ -1,0 +1,56 @@
+//! Faults that the simulated world plants to see whether its checks find them.
+//!
+//! No real node has any: [`Flaws::default`] is empty, and nothing outside the tests can set one.
+
+/// One way of being wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+#[allow(missing_docs)]
+pub enum Flaw {
+    /// An alert is handed to one successor only, dead or alive.
+    ListOfOne,
+    /// Whoever is silent is dead: nobody asks.
+    NeverConfirms,
+    /// A member does not object to being called dead.
+    NeverRefutes,
+    /// The dead are forgotten at once.
+    ForgetsTheDead,
+    /// An alert that was seen before is passed on again, without end.
+    ForgetsEpochs,
+    /// Whoever first hears of an imbalance changes its role.
+    FirstWhoHearsSwitches,
+    /// Roles change as soon as they can.
+    NeverPauses,
+    /// The last data node may leave its role.
+    LastMayLeave,
+    /// Rings that were split stay split.
+    NeverMerges,
+    /// Reserved roles are not counted.
+    IgnoresReservations,
+    /// After standing still, a node believes that the others did.
+    TrustsItsClock,
+    /// Verdicts stay with whoever came to them.
+    KeepsNewsToItself,
+    /// A change of role is not told to the DNS.
+    StaysRegistered,
+    /// Nobody counts after a death.
+    NeverCounts,
+    /// The predecessor's silence is not noticed.
+    NeverWatches,
+}
+
+/// A set of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flaws(u32);
+
+impl Flaws {
+    /// Just this one.
+    pub fn only(flaw: Flaw) -> Self {
+        Flaws(1 << flaw as u32)
+    }
+
+    /// Whether it is planted.
+    pub fn has(self, flaw: Flaw) -> bool {
+        self.0 & 1 << flaw as u32 != 0
+    }
+}

@@ -1,0 +1,696 @@
+//! The ring: servers that watch each other, without a leader.
+//!
+//! Owns the member table, the reports to the successor, suspicion and verdict, the spreading of
+//! news, and the merging of rings that were split. Counting the roles after a death is
+//! [`census`]'s business, changing one's own role the server's.
+//!
+//! Each member reports to its successor every second and is watched by it; a random member is
+//! probed every few seconds, so that a dead arc is seen from outside. Who falls silent is probed,
+//! then checked by others, then suspected aloud, and dead only when it has not refuted in time
+//! (SWIM with Lifeguard's extensions; see each part).
+
+mod census;
+mod contacts;
+mod gossip;
+mod health;
+mod watch;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::contract::chance::Chance;
+use crate::contract::id::{NodeId, RequestId};
+use crate::contract::limits::{CLAIMS_MAX, MEMBERS_MAX};
+use crate::contract::member::{Epoch, Member, MemberState, Traits};
+use crate::contract::message::{LastAlert, LastSwitch, Letter, Message, Refusal};
+use crate::contract::node::{Asker, Lost, Outbox, Peer, Sender};
+use crate::contract::record::{Address, Record, Role};
+use crate::contract::ring::{Claim, Ring as Words};
+use crate::contract::time::Time;
+use crate::contract::timers::{Timers, earlier};
+use crate::contract::user::Level;
+use crate::flaws::{Flaw, Flaws};
+use crate::members::Members;
+use crate::requests::{Desk, Outcome, Policy, Requests};
+
+use census::Census;
+use contacts::Contacts;
+use gossip::Gossip;
+use health::Health;
+use watch::Doubt;
+
+/// How a ring behaves. The defaults are those of the specification; a killed process is then
+/// dead in two and a half seconds, a silent host in five and a half.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Between two reports to the successor.
+    pub beat: Duration,
+    /// Beats without any traffic before a member is doubted.
+    pub silent_beats: u32,
+    /// How long a doubted member and those who check it may take to answer.
+    pub confirm: Duration,
+    /// From suspicion to verdict when two observers agree. Longer means fewer false verdicts on
+    /// nodes that stand still for a while.
+    pub agreed: Duration,
+    /// The same when one observer is alone with its suspicion.
+    pub alone: Duration,
+    /// Beats between two probes of a random member.
+    pub probe_beats: u64,
+    /// Beats between two attempts to reach somebody outside the ring.
+    pub contact_beats: u64,
+    /// No role is changed so soon after another, unless a role has nobody left.
+    pub switch_pause: Duration,
+    /// How long a death may be known without a census before any survivor begins one.
+    pub census_wait: Duration,
+    /// How long the roles may be out of balance before the lowest member begins a census.
+    pub unease: Duration,
+    /// What the simulated world has broken on purpose; nothing in any real node.
+    pub flaws: Flaws,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            beat: Duration::from_secs(1),
+            silent_beats: 3,
+            confirm: Duration::from_millis(500),
+            agreed: Duration::from_millis(2_200),
+            alone: Duration::from_secs(6),
+            probe_beats: 5,
+            contact_beats: 10,
+            switch_pause: Duration::from_secs(60),
+            census_wait: Duration::from_secs(10),
+            unease: Duration::from_secs(15),
+            flaws: Flaws::default(),
+        }
+    }
+}
+
+/// Successors a member keeps in sight: an alert finds its way past three dead ones in a row.
+pub const SUCCESSORS: usize = 4;
+
+/// One node's part in the ring.
+#[derive(Debug)]
+pub struct Ring {
+    config: Config,
+    members: Members,
+    health: Health,
+    /// When each member was last heard by this node itself.
+    heard: BTreeMap<NodeId, Time>,
+    doubts: BTreeMap<NodeId, Doubt>,
+    /// Suspects whose verdict this node has put off because it may be the deaf one.
+    postponed: BTreeSet<NodeId>,
+    gossip: Gossip,
+    contacts: Contacts,
+    census: Census,
+    requests: Requests<Purpose>,
+    timers: Timers<Timer>,
+    beats: u64,
+    beat_due: Time,
+    /// Having stood still, this node asks how it is seen before it answers anything.
+    unsure_until: Time,
+    /// Jobs that wait at this node.
+    load: u16,
+    words: u64,
+    /// This node, as manager, has named itself.
+    own_order: Option<Order>,
+    /// Claims that cannot be true, and whom they came from.
+    absurd: (u64, BTreeSet<NodeId>),
+    chance: Chance,
+}
+
+/// What a question of the ring is for.
+#[derive(Clone, Debug)]
+enum Purpose {
+    Join,
+    Probe(NodeId),
+    Check {
+        of: NodeId,
+        by: NodeId,
+    },
+    /// A probe on behalf of somebody else.
+    CheckFor(Asker, NodeId),
+    Alert,
+    Count,
+    Unbalance(NodeId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Beat,
+    /// The predecessor has been silent for too long.
+    Silence,
+    /// Those who check a doubted member have had their time.
+    Doubt(NodeId),
+    Verdict(NodeId),
+    Spread,
+    /// A death is known and nobody has counted.
+    CensusDue(NodeId),
+    /// The alert should be back.
+    Return,
+    /// Those asked directly should have answered.
+    Recount,
+}
+
+/// A manager has named this node.
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    /// Who waits for a yes; nobody, if this node is the manager itself.
+    pub asker: Option<Asker>,
+    /// The role to take.
+    pub role: Role,
+    /// For which census.
+    pub epoch: Epoch,
+}
+
+/// Most senders of absurd claims that are remembered by name.
+const ABSURD_SENDERS_MAX: usize = 64;
+
+impl Ring {
+    /// A ring of one.
+    pub fn new(config: Config, now: Time, me: Member, mut chance: Chance) -> Self {
+        let mut part = || Chance::from_seed(chance.bits());
+        let requests = Requests::new(Desk::Ring, part());
+        let mut timers = Timers::new();
+        // Members that start together shall not beat together.
+        let beat_due = now + part().within(config.beat);
+        timers.arm(Timer::Beat, beat_due);
+        Ring {
+            members: Members::new(now, me),
+            health: Health::default(),
+            heard: BTreeMap::new(),
+            doubts: BTreeMap::new(),
+            postponed: BTreeSet::new(),
+            gossip: Gossip::default(),
+            contacts: Contacts::default(),
+            census: Census::default(),
+            requests,
+            timers,
+            beats: 0,
+            beat_due,
+            unsure_until: Time::ZERO,
+            load: 0,
+            words: part().bits() >> 16,
+            own_order: None,
+            absurd: (0, BTreeSet::new()),
+            chance: part(),
+            config,
+        }
+    }
+
+    /// The member table.
+    pub fn members(&self) -> &Members {
+        &self.members
+    }
+
+    /// When this node last heard a member itself.
+    pub fn heard_at(&self, node: NodeId) -> Option<Time> {
+        self.heard.get(&node).copied()
+    }
+
+    /// Claims that were refused because they cannot be true.
+    pub fn absurd_claims(&self) -> u64 {
+        self.absurd.0
+    }
+
+    /// The last alert seen.
+    pub fn last_alert(&self, now: Time) -> Option<LastAlert> {
+        self.census.last_alert(now)
+    }
+
+    /// The last change of a role heard of.
+    pub fn last_switch(&self, now: Time) -> Option<LastSwitch> {
+        let (at, node, role) = self.members.switched()?;
+        let ago_ms = now.since(at).as_millis() as u64;
+        Some(LastSwitch { node, role, ago_ms })
+    }
+
+    /// Whether this node must first hear how the others see it: it has stood still for a while,
+    /// and the world may have gone on without it.
+    pub fn is_unsure(&self, now: Time) -> bool {
+        now < self.unsure_until
+    }
+
+    /// Whether it hears so few of the others that it rather believes itself cut off than them
+    /// dead. It takes no new songs then.
+    pub fn blames_itself(&self) -> bool {
+        !self.postponed.is_empty()
+    }
+
+    /// How many jobs wait at this node; told in the next census.
+    pub fn set_load(&mut self, load: u16) {
+        self.load = load;
+    }
+
+    /// Says something else of this node.
+    pub fn restate(&mut self, now: Time, change: impl FnOnce(&mut Member)) {
+        self.members.restate(now, 0, change);
+        let me = self.members.me().node;
+        self.spread(now, me, None);
+    }
+
+    /// Sets or clears a trait of this node, if it is not so already.
+    pub fn set_trait(&mut self, now: Time, changed: Traits, set: bool) {
+        if self.members.me().traits.has(changed) != set {
+            self.restate(now, |me| me.traits = me.traits.with(changed, set));
+        }
+    }
+
+    /// Says goodbye to the neighbours, who pass it on.
+    pub fn leave(&mut self, now: Time, out: &mut Outbox) {
+        self.members
+            .restate(now, 0, |me| me.state = MemberState::Left);
+        let me = self.members.me().node;
+        self.spread(now, me, None);
+        self.tell_news(now, out);
+        self.timers = Timers::new();
+    }
+
+    /// Before anything else at each event: how late this node is. A little makes it careful, much
+    /// makes it ask how it is seen.
+    pub fn on_event(&mut self, now: Time, out: &mut Outbox) {
+        let lag = now.since(self.beat_due);
+        if lag <= self.config.beat / 2 || self.timers.next().is_none() {
+            return;
+        }
+        if self.config.flaws.has(Flaw::TrustsItsClock) {
+            return;
+        }
+        self.health.worse();
+        // What could not be heard meanwhile says nothing about the others.
+        for at in self.heard.values_mut() {
+            *at = (*at + lag).min(now);
+        }
+        self.beat_due = now;
+        self.timers.arm(Timer::Beat, now);
+        self.postpone_verdicts(lag);
+        if lag > self.config.beat * self.config.silent_beats {
+            self.on_slept(now, lag, out);
+        }
+        self.watch(now);
+    }
+
+    fn on_slept(&mut self, now: Time, lag: Duration, out: &mut Outbox) {
+        let line = alloc::format!("stood still for_ms={}", lag.as_millis());
+        out.fact(Level::Info, line);
+        self.doubts.clear();
+        let neighbours = self.members.successors(SUCCESSORS);
+        if neighbours.is_empty() {
+            return;
+        }
+        self.unsure_until = now + self.config.confirm * 2;
+        for member in neighbours.iter().take(2) {
+            self.join(now, [member.address].into(), out);
+        }
+    }
+
+    /// A member was heard, whatever it said.
+    pub fn on_heard(&mut self, now: Time, from: Sender, out: &mut Outbox) {
+        let Some(member) = self.members.get(from.node).map(|entry| entry.member) else {
+            return;
+        };
+        if from.incarnation < member.incarnation {
+            return;
+        }
+        self.heard.insert(from.node, now);
+        self.doubts.remove(&from.node);
+        self.unsure_until = Time::ZERO;
+        if self.is_predecessor(from.node) {
+            self.watch(now);
+        }
+        // A dead member that speaks is told the verdict, and can refute it.
+        if !member.lives() && from.incarnation == member.incarnation {
+            self.verify(now, from.node, out);
+        }
+    }
+
+    /// Takes what wants no answer.
+    pub fn on_word(&mut self, now: Time, from: Sender, words: Words, out: &mut Outbox) {
+        match words {
+            Words::Report { me, view } => self.on_report(now, from, me, view, out),
+            Words::News { claims } => self.on_news(now, from, claims, out),
+            Words::Join { .. }
+            | Words::Joined { .. }
+            | Words::Probe { .. }
+            | Words::Probed { .. }
+            | Words::Check { .. }
+            | Words::Checked { .. }
+            | Words::Alert { .. }
+            | Words::Heard
+            | Words::Count { .. }
+            | Words::Counted { .. }
+            | Words::Unbalance { .. }
+            | Words::Accepted => self.note_absurd(from.node, out),
+        }
+    }
+
+    /// Answers a question. An order is left to the server to carry out and to answer.
+    pub fn on_question(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        words: Words,
+        out: &mut Outbox,
+    ) -> Option<Order> {
+        match words {
+            Words::Join { members } => self.on_join(now, asker, members, out),
+            Words::Probe { known } => self.on_probe(now, asker, known, out),
+            Words::Check { node, address } => self.on_check(now, asker, node, address, out),
+            Words::Alert {
+                epoch,
+                manager,
+                hops,
+                tallies,
+            } => self.on_alert(now, asker, (epoch, manager, hops, tallies), out),
+            Words::Count { epoch, manager } => self.on_count(now, asker, epoch, manager, out),
+            Words::Unbalance {
+                epoch,
+                manager,
+                wanted,
+                named,
+                ..
+            } => return self.on_unbalance(now, asker, (epoch, manager, wanted, named), out),
+            Words::Joined { .. }
+            | Words::Report { .. }
+            | Words::News { .. }
+            | Words::Probed { .. }
+            | Words::Checked { .. }
+            | Words::Heard
+            | Words::Counted { .. }
+            | Words::Accepted => out.refuse(asker, Refusal::WrongRole),
+        }
+        None
+    }
+
+    /// Takes an answer.
+    pub fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
+        if let Some(outcome) = self.requests.on_answer(now, from, letter, out) {
+            self.conclude(now, outcome, out);
+        }
+    }
+
+    /// A peer is lost: if it is a member, it is asked at once whether it lives.
+    pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
+        for outcome in self.requests.on_lost(now, peer, why, out) {
+            self.conclude(now, outcome, out);
+        }
+        if let (Peer::Node(address), true) = (peer, why != Lost::Backoff)
+            && let Some(member) = self.members.at(address)
+            && !self.doubts.contains_key(&member.node)
+        {
+            self.verify(now, member.node, out);
+        }
+    }
+
+    /// An order this node has given itself.
+    pub fn take_own_order(&mut self) -> Option<Order> {
+        self.own_order.take()
+    }
+
+    /// Does what is due.
+    pub fn on_tick(&mut self, now: Time, outside: &[Record], out: &mut Outbox) {
+        for outcome in self.requests.on_tick(now, out) {
+            self.conclude(now, outcome, out);
+        }
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Beat => self.on_beat(now, outside, out),
+                Timer::Silence => self.on_silence(now, out),
+                Timer::Doubt(node) => self.settle_doubt(now, node, out),
+                Timer::Verdict(node) => self.on_verdict_due(now, node, out),
+                Timer::Spread => self.tell_news(now, out),
+                Timer::CensusDue(node) => self.on_census_due(now, node, out),
+                Timer::Return => self.on_return_due(now, out),
+                Timer::Recount => self.finish_census(now, out),
+            }
+        }
+    }
+
+    /// When [`Ring::on_tick`] wants to run.
+    pub fn deadline(&self) -> Option<Time> {
+        earlier(self.timers.next(), self.requests.deadline())
+    }
+
+    fn on_beat(&mut self, now: Time, outside: &[Record], out: &mut Outbox) {
+        self.beats += 1;
+        self.beat_due = now + self.config.beat;
+        self.timers.arm(Timer::Beat, self.beat_due);
+        self.health.better();
+        self.report(now, out);
+        if self.beats.is_multiple_of(self.config.probe_beats) {
+            self.probe_somebody(now, out);
+        }
+        self.reach_out(now, outside, out);
+        self.feel_unease(now, out);
+        if self.beats.is_multiple_of(60) {
+            self.members.forget_old(now);
+            let members = &self.members;
+            self.heard.retain(|node, _| members.get(*node).is_some());
+        }
+        self.watch(now);
+    }
+
+    fn report(&mut self, now: Time, out: &mut Outbox) {
+        debug_assert!(now < Time::NEVER);
+        let Some(successor) = self.members.successors(1).first().copied() else {
+            return;
+        };
+        let report = Words::Report {
+            me: self.members.me(),
+            view: self.members.view(),
+        };
+        self.say(successor.address, report, out);
+    }
+
+    fn on_report(&mut self, now: Time, from: Sender, me: Member, view: u64, out: &mut Outbox) {
+        if me.node != from.node || !is_from(&from, me.address) {
+            return self.note_absurd(from.node, out);
+        }
+        self.take(now, from.node, account(me), out);
+        self.on_heard(now, from, out);
+        self.settle(now, me);
+        if self.contacts.differs(view == self.members.view()) {
+            self.join(now, [me.address].into(), out);
+        }
+    }
+
+    /// Heard at its address by this node itself: whoever was there before is gone.
+    fn settle(&mut self, now: Time, member: Member) {
+        for ended in self.members.settle(now, member.node, member.address) {
+            self.spread(now, ended, None);
+        }
+    }
+
+    fn on_probe(&mut self, now: Time, asker: Asker, known: Member, out: &mut Outbox) {
+        if known.node == self.members.me().node {
+            self.take(now, asker.sender.node, account(known), out);
+        }
+        let me = self.members.me();
+        out.answer(asker, Message::Ring(Words::Probed { me }));
+    }
+
+    fn conclude(&mut self, now: Time, outcome: Outcome<Purpose>, out: &mut Outbox) {
+        match outcome {
+            Outcome::Answered {
+                purpose,
+                message: Message::Ring(words),
+                ..
+            } => self.on_answered(now, purpose, words, out),
+            Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
+                self.on_unanswered(now, purpose, out);
+            }
+        }
+    }
+
+    fn on_answered(&mut self, now: Time, purpose: Purpose, words: Words, out: &mut Outbox) {
+        match (purpose, words) {
+            (Purpose::Join, Words::Joined { members }) => self.on_joined(now, members, out),
+            (Purpose::Probe(node), Words::Probed { me }) => self.on_probed(now, node, me, out),
+            (Purpose::CheckFor(asker, node), Words::Probed { me }) => {
+                self.on_probed(now, node, me, out);
+                let reached = me.node == node;
+                out.answer(asker, Message::Ring(Words::Checked { reached }));
+            }
+            (Purpose::Check { of, by }, Words::Checked { reached }) => {
+                self.on_checked(now, of, by, reached, out);
+            }
+            (Purpose::Alert, Words::Heard) => (),
+            (Purpose::Count, Words::Counted { tally }) => self.on_counted(now, tally, out),
+            (Purpose::Unbalance(node), Words::Accepted) => self.on_accepted(now, node, out),
+            (purpose, _) => self.on_unanswered(now, purpose, out),
+        }
+    }
+
+    fn on_unanswered(&mut self, now: Time, purpose: Purpose, out: &mut Outbox) {
+        match purpose {
+            Purpose::Join | Purpose::Alert | Purpose::Count => (),
+            Purpose::Probe(node) => self.on_probe_failed(now, node, out),
+            Purpose::Check { of, by } => self.on_check_failed(now, of, by, out),
+            Purpose::CheckFor(asker, _) => {
+                let reached = false;
+                out.answer(asker, Message::Ring(Words::Checked { reached }));
+            }
+            Purpose::Unbalance(node) => self.on_declined(now, node, out),
+        }
+    }
+
+    /// Takes one account over, with all that follows from it.
+    fn take(&mut self, now: Time, from: NodeId, claim: Claim, out: &mut Outbox) {
+        use crate::members::Absorbed;
+        let node = claim.member.node;
+        if self.config.flaws.has(Flaw::ForgetsTheDead) && !claim.member.lives() {
+            return self.members.forget(node);
+        }
+        match self.members.absorb(now, &claim) {
+            Absorbed::Nothing => (),
+            Absorbed::Changed { before } => self.on_changed(now, node, before, Some(from), out),
+            Absorbed::Observed => self.on_observed(now, node, from),
+            Absorbed::Stale => self.correct(node, from, out),
+            Absorbed::Refute { version } => self.refute(now, version, out),
+            Absorbed::Absurd => self.note_absurd(from, out),
+        }
+    }
+
+    fn refute(&mut self, now: Time, version: u32, out: &mut Outbox) {
+        if self.config.flaws.has(Flaw::NeverRefutes) {
+            return;
+        }
+        self.health.worse();
+        self.members.restate(now, version, |_| ());
+        let me = self.members.me();
+        let line = alloc::format!("refutes a suspicion version={}", me.version);
+        out.fact(Level::Debug, line);
+        self.spread(now, me.node, None);
+    }
+
+    /// A member's account has changed.
+    fn on_changed(
+        &mut self,
+        now: Time,
+        node: NodeId,
+        before: Option<MemberState>,
+        from: Option<NodeId>,
+        out: &mut Outbox,
+    ) {
+        let Some(entry) = self.members.get(node) else {
+            return;
+        };
+        let member = entry.member;
+        match member.state {
+            MemberState::Alive => self.on_alive(now, member, before, out),
+            MemberState::Suspect => {
+                self.await_verdict(now, node);
+                self.look_for_oneself(now, node, out);
+            }
+            MemberState::Dead => self.on_death(now, member, before, out),
+            MemberState::Left => self.on_left(now, member, before, out),
+        }
+        self.spread(now, node, from);
+        self.watch(now);
+    }
+
+    fn on_alive(
+        &mut self,
+        now: Time,
+        member: Member,
+        before: Option<MemberState>,
+        out: &mut Outbox,
+    ) {
+        let node = member.node;
+        self.postponed.remove(&node);
+        self.timers.disarm(&Timer::Verdict(node));
+        self.timers.disarm(&Timer::CensusDue(node));
+        // It gets the time of a silent member to be heard.
+        self.heard.entry(node).or_insert(now);
+        if before != Some(MemberState::Alive) && before != Some(MemberState::Suspect) {
+            self.heard.insert(node, now);
+            let line = alloc::format!(
+                "ring joined node={node} {} {} members={}",
+                member.role,
+                member.address,
+                self.members.count()
+            );
+            out.fact(Level::Info, line);
+        }
+        out.meet(member.address, member.features);
+    }
+
+    fn on_left(
+        &mut self,
+        now: Time,
+        member: Member,
+        before: Option<MemberState>,
+        out: &mut Outbox,
+    ) {
+        self.forget_doubts(member.node);
+        if before.is_some_and(|state| state < MemberState::Dead) {
+            let line = alloc::format!("ring left node={} {}", member.node, member.address);
+            out.fact(Level::Info, line);
+        }
+        debug_assert!(now < Time::NEVER);
+    }
+
+    fn forget_doubts(&mut self, node: NodeId) {
+        self.doubts.remove(&node);
+        self.postponed.remove(&node);
+        self.timers.disarm(&Timer::Doubt(node));
+        self.timers.disarm(&Timer::Verdict(node));
+    }
+
+    fn note_absurd(&mut self, from: NodeId, out: &mut Outbox) {
+        self.absurd.0 += 1;
+        if self.absurd.1.len() < ABSURD_SENDERS_MAX && self.absurd.1.insert(from) {
+            let line = alloc::format!("ring refused what cannot be true, from={from}");
+            out.fact(Level::Warn, line);
+        }
+    }
+
+    fn say(&mut self, to: Address, words: Words, out: &mut Outbox) {
+        self.words += 1;
+        let id = RequestId(Desk::Ring.number(self.words & (u64::MAX >> 8)));
+        out.say(Peer::Node(to), id, Message::Ring(words));
+    }
+
+    fn ask(
+        &mut self,
+        now: Time,
+        purpose: Purpose,
+        to: Vec<Address>,
+        (words, patience): (Words, Duration),
+        out: &mut Outbox,
+    ) {
+        let policy = Policy {
+            deadline: patience,
+            attempt: patience,
+            rounds: 1,
+        };
+        let to = to.into_iter().map(Peer::Node).collect();
+        let question = Message::Ring(words);
+        let asked = (self.requests).ask(now, purpose.clone(), to, question, policy, out);
+        if asked.is_none() {
+            self.on_unanswered(now, purpose, out);
+        }
+    }
+}
+
+/// An account nobody has doubted.
+fn account(member: Member) -> Claim {
+    Claim {
+        member,
+        observers: Vec::new(),
+    }
+}
+
+/// Whether a sender speaks from where it says it listens.
+fn is_from(from: &Sender, address: Address) -> bool {
+    match from.peer {
+        Peer::Node(at) => at == address,
+        Peer::Guest(_) => false,
+    }
+}
+
+const _: () = assert!(CLAIMS_MAX <= MEMBERS_MAX);
+
+#[cfg(test)]
+mod tests;

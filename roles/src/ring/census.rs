@@ -1,0 +1,619 @@
+//! The alert that goes round the ring after a death, and the count at its end.
+//!
+//! Of those who came to the verdict, the one with the smallest id is manager for this death: it
+//! sends the alert to its successor, each member adds its role and load, and when the alert is
+//! back the manager counts. If a role is short, it names one member that takes it. An epoch names
+//! the death and the attempt: a member passes each epoch on once, and at most one role changes
+//! for it. Of two managers of one epoch the smaller wins, everywhere alike.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Order, Purpose, Ring, SUCCESSORS, Timer};
+use crate::balance::{self, Shortage};
+use crate::contract::id::NodeId;
+use crate::contract::limits::MEMBERS_MAX;
+use crate::contract::member::{Epoch, Member, MemberState, Tally, Traits};
+use crate::contract::message::{LastAlert, Message, Refusal};
+use crate::contract::node::{Asker, Outbox, Peer};
+use crate::contract::record::{Address, Role};
+use crate::contract::ring::Ring as Words;
+use crate::contract::time::Time;
+use crate::contract::user::Level;
+use crate::flaws::Flaw;
+use crate::requests::Policy;
+
+/// Epochs remembered: far more than deaths in the life of an alert.
+const EPOCHS_MAX: usize = 256;
+
+/// How long an alert may take per member, there and back.
+const PER_MEMBER: Duration = Duration::from_millis(400);
+
+/// How long those may take who are asked directly.
+const RECOUNT: Duration = Duration::from_secs(1);
+
+/// How long a named member may take to say yes.
+const NAMED: Duration = Duration::from_secs(5);
+
+/// An alert finds its next member in this time, or the one after it is tried beside.
+const PASS_ON: Policy = Policy {
+    deadline: Duration::from_secs(3),
+    attempt: Duration::from_millis(500),
+    rounds: 1,
+};
+
+/// Roles that nobody has are missed sooner.
+const NOBODY_LEFT: Duration = Duration::from_secs(3);
+
+/// Attempts from here on are not about the death of the member they name: it counts because it
+/// has found the roles out of balance.
+const NOT_A_DEATH: u32 = 1 << 30;
+
+/// Between the turns of those who may all begin the same census.
+const TURN: Duration = Duration::from_millis(500);
+
+/// What this node knows of alerts.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    seen: BTreeMap<Epoch, Seen>,
+    order: VecDeque<Epoch>,
+    running: Option<Running>,
+    last: Option<(Time, Epoch, NodeId)>,
+    /// Censuses this node has begun for another reason than a death.
+    own: u32,
+    /// The shortage this node has seen on its own, and since when.
+    uneasy: Option<(Shortage, Time)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    manager: NodeId,
+    /// A role has been changed for it.
+    spent: bool,
+}
+
+/// The census of which this node is the manager.
+#[derive(Debug)]
+struct Running {
+    epoch: Epoch,
+    since: Time,
+    tallies: Vec<Tally>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The alert is on its way.
+    Touring,
+    /// It has not come back: those it has not visited are asked directly.
+    Recounting,
+    /// Somebody has been named.
+    Naming {
+        shortage: Shortage,
+        /// Who is named next.
+        next: VecDeque<NodeId>,
+    },
+}
+
+type Alert = (Epoch, Member, u16, Vec<Tally>);
+
+impl Census {
+    pub(super) fn last_alert(&self, now: Time) -> Option<LastAlert> {
+        let (at, epoch, manager) = self.last?;
+        let ago_ms = now.since(at).as_millis() as u64;
+        Some(LastAlert {
+            epoch,
+            manager,
+            ago_ms,
+        })
+    }
+
+    fn note(&mut self, now: Time, epoch: Epoch, manager: NodeId) {
+        self.last = Some((now, epoch, manager));
+        if let Some(seen) = self.seen.get_mut(&epoch) {
+            seen.manager = seen.manager.min(manager);
+            return;
+        }
+        if self.order.len() >= EPOCHS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+        self.order.push_back(epoch);
+        let spent = false;
+        self.seen.insert(epoch, Seen { manager, spent });
+    }
+
+    fn is_spent(&self, epoch: Epoch) -> bool {
+        self.seen.get(&epoch).is_some_and(|seen| seen.spent)
+    }
+
+    fn spend(&mut self, epoch: Epoch) {
+        if let Some(seen) = self.seen.get_mut(&epoch) {
+            seen.spent = true;
+        }
+    }
+
+    /// The attempt after all that have been seen about the same death.
+    fn next_attempt(&self, about: &Member) -> u32 {
+        let same = |epoch: &&Epoch| {
+            epoch.about == about.node
+                && epoch.incarnation == about.incarnation
+                && epoch.attempt < NOT_A_DEATH
+        };
+        let seen = self.seen.keys().filter(same);
+        seen.map(|epoch| epoch.attempt + 1).max().unwrap_or(0)
+    }
+}
+
+impl Ring {
+    /// A member has died. The smallest of its observers counts at once; everyone else makes sure
+    /// that somebody does.
+    pub(super) fn expect_census(
+        &mut self,
+        now: Time,
+        dead: Member,
+        observers: &[NodeId],
+        out: &mut Outbox,
+    ) {
+        if self.config.flaws.has(Flaw::NeverCounts) {
+            return;
+        }
+        let me = self.members.me().node;
+        let smallest = (observers.iter())
+            .filter(|o| self.members.get(**o).is_some_and(|e| e.member.lives()))
+            .min();
+        if smallest == Some(&me) {
+            return self.begin_census(now, dead, 0, out);
+        }
+        if self.census.next_attempt(&dead) == 0 {
+            let rank = self.members.living().take_while(|m| m.node != me).count();
+            let wait = self.config.census_wait + TURN * rank.min(20) as u32;
+            self.timers.arm(Timer::CensusDue(dead.node), now + wait);
+        }
+    }
+
+    /// Nobody has counted after a death, or the census that was due had to wait.
+    pub(super) fn on_census_due(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let Some(dead) = self.members.get(node).map(|entry| entry.member) else {
+            return;
+        };
+        if dead.state == MemberState::Dead {
+            let attempt = self.census.next_attempt(&dead);
+            self.begin_census(now, dead, attempt, out);
+        }
+    }
+
+    fn begin_census(&mut self, now: Time, about: Member, attempt: u32, out: &mut Outbox) {
+        let epoch = Epoch {
+            about: about.node,
+            incarnation: about.incarnation,
+            attempt,
+        };
+        if self.census.seen.contains_key(&epoch) {
+            return;
+        }
+        if self.census.running.is_some() {
+            // One after the other: the second count knows of the first one's change.
+            let again = now + Duration::from_secs(1);
+            if about.state == MemberState::Dead {
+                self.timers.arm(Timer::CensusDue(about.node), again);
+            }
+            return;
+        }
+        let me = self.members.me();
+        self.census.note(now, epoch, me.node);
+        let tallies = vec![self.tally(epoch)];
+        self.census.running = Some(Running {
+            epoch,
+            since: now,
+            tallies: tallies.clone(),
+            stage: Stage::Touring,
+        });
+        let count = self.members.count();
+        let line = alloc::format!(
+            "ring alert epoch={epoch} manager={} members={count}",
+            me.node
+        );
+        out.fact(Level::Info, line);
+        if count == 1 {
+            return self.finish_census(now, out);
+        }
+        let hops = u16::try_from(2 * count).unwrap_or(u16::MAX);
+        let back = now + (PER_MEMBER * count as u32).max(RECOUNT);
+        self.timers.arm(Timer::Return, back);
+        self.pass_on(now, (epoch, me, hops, tallies), out);
+    }
+
+    fn tally(&self, epoch: Epoch) -> Tally {
+        let me = self.members.me();
+        Tally {
+            node: me.node,
+            incarnation: me.incarnation,
+            role: me.role,
+            load: self.load,
+            traits: me.traits,
+            spent: self.census.is_spent(epoch),
+        }
+    }
+
+    /// Hands the alert to the next member that takes it, on the way to the manager.
+    fn pass_on(&mut self, now: Time, (epoch, manager, hops, tallies): Alert, out: &mut Outbox) {
+        let mut to: Vec<Address> = Vec::new();
+        for next in self.members.successors(MEMBERS_MAX) {
+            let home = next.node == manager.node;
+            let visited = tallies.iter().any(|tally| tally.node == next.node);
+            if !home && visited {
+                continue;
+            }
+            to.push(next.address);
+            if home || to.len() == SUCCESSORS {
+                break;
+            }
+        }
+        if to.is_empty() {
+            to.push(manager.address);
+        }
+        if self.config.flaws.has(Flaw::ListOfOne) {
+            to.truncate(1);
+        }
+        let alert = Words::Alert {
+            epoch,
+            manager,
+            hops,
+            tallies,
+        };
+        let to = to.into_iter().map(Peer::Node).collect();
+        let question = Message::Ring(alert);
+        // What cannot be passed on is missed by the manager, which then asks everybody itself.
+        let _ = (self.requests).ask(now, Purpose::Alert, to, question, PASS_ON, out);
+    }
+
+    pub(super) fn on_alert(&mut self, now: Time, asker: Asker, alert: Alert, out: &mut Outbox) {
+        let (epoch, manager, hops, mut tallies) = alert;
+        if tallies.len() > MEMBERS_MAX
+            || usize::from(hops) > 2 * MEMBERS_MAX
+            || !manager.is_possible()
+            || epoch.attempt > u32::MAX / 2
+        {
+            self.note_absurd(asker.sender.node, out);
+            let why = "an alert cannot have visited so many".into();
+            return out.refuse(asker, Refusal::Invalid(why));
+        }
+        out.answer(asker, Message::Ring(Words::Heard));
+        let me = self.members.me().node;
+        if manager.node == me {
+            return self.on_returned(now, epoch, tallies, out);
+        }
+        let known = self.census.seen.get(&epoch).map(|seen| seen.manager);
+        let forgets = self.config.flaws.has(Flaw::ForgetsEpochs);
+        if known.is_some_and(|known| known <= manager.node) && !forgets {
+            return;
+        }
+        self.census.note(now, epoch, manager.node);
+        self.timers.disarm(&Timer::CensusDue(epoch.about));
+        let running = self.census.running.as_ref().map(|r| r.epoch);
+        if running == Some(epoch) {
+            self.census.running = None; // The smaller manager goes on.
+        }
+        if hops == 0 && !forgets {
+            return;
+        }
+        let line = alloc::format!("ring passes alert epoch={epoch} on");
+        out.fact(Level::Debug, line);
+        tallies.push(self.tally(epoch));
+        self.switch_by_oneself(epoch);
+        let hops = hops.saturating_sub(1);
+        self.pass_on(now, (epoch, manager, hops, tallies), out);
+    }
+
+    /// The way of the original system, as a planted flaw.
+    fn switch_by_oneself(&mut self, epoch: Epoch) {
+        if !self.config.flaws.has(Flaw::FirstWhoHearsSwitches) {
+            return;
+        }
+        let with = |role| self.members.with_role(role);
+        let short = balance::shortage(with(Role::Data), with(Role::Router));
+        if let Some(short) = short
+            && self.members.me().role != short.wanted
+            && self.members.me().traits.has(Traits::AUTO)
+        {
+            self.own_order = Some(Order {
+                asker: None,
+                role: short.wanted,
+                epoch,
+            });
+        }
+    }
+
+    fn on_returned(&mut self, now: Time, epoch: Epoch, tallies: Vec<Tally>, out: &mut Outbox) {
+        let Some(running) = &mut self.census.running else {
+            return;
+        };
+        if running.epoch != epoch || !matches!(running.stage, Stage::Touring) {
+            return;
+        }
+        running.add(tallies);
+        self.finish_census(now, out);
+    }
+
+    pub(super) fn on_return_due(&mut self, now: Time, out: &mut Outbox) {
+        let Some(running) = &mut self.census.running else {
+            return;
+        };
+        let epoch = running.epoch;
+        running.stage = Stage::Recounting;
+        let tallied: Vec<NodeId> = running.tallies.iter().map(|t| t.node).collect();
+        let missing: Vec<Member> = (self.members.others())
+            .filter(|m| !tallied.contains(&m.node))
+            .copied()
+            .collect();
+        let line = alloc::format!("ring alert epoch={epoch} is not back: asking directly");
+        out.fact(Level::Debug, line);
+        self.timers.arm(Timer::Recount, now + RECOUNT);
+        let manager = self.members.me().node;
+        for member in missing {
+            let question = (Words::Count { epoch, manager }, RECOUNT);
+            let to = vec![member.address];
+            self.ask(now, Purpose::Count, to, question, out);
+        }
+    }
+
+    pub(super) fn on_count(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        epoch: Epoch,
+        manager: NodeId,
+        out: &mut Outbox,
+    ) {
+        if manager != asker.sender.node {
+            self.note_absurd(asker.sender.node, out);
+            let why = "only the manager counts".into();
+            return out.refuse(asker, Refusal::Invalid(why));
+        }
+        self.census.note(now, epoch, manager);
+        self.timers.disarm(&Timer::CensusDue(epoch.about));
+        let tally = self.tally(epoch);
+        out.answer(asker, Message::Ring(Words::Counted { tally }));
+    }
+
+    pub(super) fn on_counted(&mut self, now: Time, tally: Tally, out: &mut Outbox) {
+        let living = self.members.count();
+        let Some(running) = &mut self.census.running else {
+            return;
+        };
+        running.add(vec![tally]);
+        if matches!(running.stage, Stage::Recounting) && running.tallies.len() >= living {
+            self.finish_census(now, out);
+        }
+    }
+
+    /// Counts, and names somebody if a role is short.
+    pub(super) fn finish_census(&mut self, now: Time, out: &mut Outbox) {
+        self.timers.disarm(&Timer::Return);
+        self.timers.disarm(&Timer::Recount);
+        let Some(running) = &mut self.census.running else {
+            return;
+        };
+        let (epoch, took) = (running.epoch, now.since(running.since));
+        let mut tallies = running.tallies.clone();
+        let spent = tallies.iter().any(|tally| tally.spent);
+        // Who was not reached counts with the role it is known by, and cannot be named.
+        let unreached = (self.members.living())
+            .filter(|m| tallies.iter().all(|tally| tally.node != m.node))
+            .map(unreached);
+        let unreached: Vec<Tally> = unreached.collect();
+        let reached = tallies.len();
+        tallies.extend(unreached);
+        let with = |role| tallies.iter().filter(|tally| tally.role == role).count();
+        let (data, routers) = (with(Role::Data), with(Role::Router));
+        let line = alloc::format!(
+            "ring census epoch={epoch} data={data} routers={routers} reached={reached} took_ms={}",
+            took.as_millis()
+        );
+        out.fact(Level::Info, line);
+        let shortage =
+            balance::shortage(data, routers).filter(|s| !spent && self.may_switch(now, *s));
+        let named = shortage.map(|s| (s, balance::candidates(s, &tallies)));
+        match (named, &mut self.census.running) {
+            (Some((shortage, named)), Some(running)) if !named.is_empty() => {
+                let next = named.into();
+                running.stage = Stage::Naming { shortage, next };
+                self.name_next(now, out);
+            }
+            (None | Some(_), _) => self.census.running = None,
+        }
+    }
+
+    /// No role is changed soon after another, unless nobody is left in it.
+    fn may_switch(&self, now: Time, shortage: Shortage) -> bool {
+        let pause = self.config.switch_pause;
+        let lately = (self.members.switched()).is_some_and(|(at, ..)| now.since(at) < pause);
+        shortage.total || !lately || self.config.flaws.has(Flaw::NeverPauses)
+    }
+
+    fn name_next(&mut self, now: Time, out: &mut Outbox) {
+        let Some(running) = &mut self.census.running else {
+            return;
+        };
+        let epoch = running.epoch;
+        let Stage::Naming { shortage, next } = &mut running.stage else {
+            return;
+        };
+        let (wanted, missing) = (shortage.wanted, shortage.missing);
+        let Some(named) = next.pop_front() else {
+            let line = alloc::format!("ring epoch={epoch}: nobody can become {wanted}");
+            out.fact(Level::Info, line);
+            self.census.running = None;
+            return;
+        };
+        let line = alloc::format!("ring unbalance epoch={epoch} wanted={wanted} named={named}");
+        out.fact(Level::Info, line);
+        let Some(member) = self.members.get(named).map(|entry| entry.member) else {
+            return self.name_next(now, out);
+        };
+        let me = self.members.me().node;
+        if named == me {
+            return self.name_oneself(epoch, wanted);
+        }
+        let order = Words::Unbalance {
+            epoch,
+            manager: me,
+            wanted,
+            missing: u16::try_from(missing).unwrap_or(u16::MAX),
+            named,
+        };
+        self.ask(
+            now,
+            Purpose::Unbalance(named),
+            vec![member.address],
+            (order, NAMED),
+            out,
+        );
+    }
+
+    fn name_oneself(&mut self, epoch: Epoch, role: Role) {
+        self.census.spend(epoch);
+        self.own_order = Some(Order {
+            asker: None,
+            role,
+            epoch,
+        });
+    }
+
+    /// An order has been carried out.
+    pub fn accept(&mut self, now: Time, order: Order, out: &mut Outbox) {
+        match order.asker {
+            Some(asker) => out.answer(asker, Message::Ring(Words::Accepted)),
+            None => self.on_accepted(now, self.members.me().node, out),
+        }
+    }
+
+    /// An order cannot be carried out: another may be named for the same epoch.
+    pub fn decline(&mut self, now: Time, order: Order, why: &str, out: &mut Outbox) {
+        if let Some(seen) = self.census.seen.get_mut(&order.epoch) {
+            seen.spent = false;
+        }
+        match order.asker {
+            Some(asker) => out.refuse(asker, Refusal::Invalid(why.into())),
+            None => self.on_declined(now, self.members.me().node, out),
+        }
+    }
+
+    pub(super) fn on_accepted(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let Some(running) = self.census.running.take() else {
+            return;
+        };
+        self.census.spend(running.epoch);
+        let line = alloc::format!("ring epoch={} node={node} changes its role", running.epoch);
+        out.fact(Level::Info, line);
+        debug_assert!(now < Time::NEVER);
+    }
+
+    pub(super) fn on_declined(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let line = alloc::format!("ring node={node} does not change its role");
+        out.fact(Level::Debug, line);
+        self.name_next(now, out);
+    }
+
+    /// A manager names this node. Refused unless it is the manager this node knows for the epoch,
+    /// nothing has changed in it yet, and the role can be left.
+    pub(super) fn on_unbalance(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        (epoch, manager, wanted, named): (Epoch, NodeId, Role, NodeId),
+        out: &mut Outbox,
+    ) -> Option<Order> {
+        let me = self.members.me();
+        let known = self.census.seen.get(&epoch);
+        let right = known.is_some_and(|seen| seen.manager == manager && !seen.spent);
+        if named != me.node || manager != asker.sender.node || wanted == Role::Dns {
+            self.note_absurd(asker.sender.node, out);
+            let why = "an order comes from its manager to whom it names".into();
+            out.refuse(asker, Refusal::Invalid(why));
+            return None;
+        }
+        let left = self.members.with_role(me.role) > 1;
+        let can = me.traits.has(Traits::AUTO) && !me.traits.has(Traits::DRAINING);
+        let last_may = self.config.flaws.has(Flaw::LastMayLeave);
+        if !right || !can || me.role == wanted || !(left || last_may) || self.is_unsure(now) {
+            let why = "this node does not change its role for that".into();
+            out.refuse(asker, Refusal::Invalid(why));
+            return None;
+        }
+        self.census.spend(epoch);
+        Some(Order {
+            asker: Some(asker),
+            role: wanted,
+            epoch,
+        })
+    }
+
+    /// Out of balance without a death: after a merge, a goodbye, a change that came to nothing.
+    /// The lowest member of the ring begins a census when that does not pass.
+    pub(super) fn feel_unease(&mut self, now: Time, out: &mut Outbox) {
+        let me = self.members.me();
+        let lowest = self.members.living().next().map(|m| m.node) == Some(me.node);
+        let with = |role| self.members.with_role(role);
+        let shortage = balance::shortage(with(Role::Data), with(Role::Router));
+        let shortage = shortage.filter(|s| lowest && self.somebody_can(*s));
+        let Some(shortage) = shortage.filter(|_| self.census.running.is_none()) else {
+            self.census.uneasy = None;
+            return;
+        };
+        let (known, since) = *self.census.uneasy.get_or_insert((shortage, now));
+        if known != shortage {
+            self.census.uneasy = Some((shortage, now));
+            return;
+        }
+        let wait = if shortage.total {
+            NOBODY_LEFT
+        } else {
+            self.config.unease
+        };
+        let counts = !self.config.flaws.has(Flaw::NeverCounts);
+        if now.since(since) >= wait && self.may_switch(now, shortage) && counts {
+            self.census.uneasy = Some((shortage, now));
+            let attempt = NOT_A_DEATH + self.census.own;
+            self.census.own = (self.census.own + 1) % NOT_A_DEATH;
+            self.begin_census(now, me, attempt, out);
+        }
+    }
+
+    fn somebody_can(&self, shortage: Shortage) -> bool {
+        let tallies: Vec<Tally> = self.members.living().map(tally_of).collect();
+        !balance::candidates(shortage, &tallies).is_empty()
+    }
+}
+
+impl Running {
+    fn add(&mut self, tallies: Vec<Tally>) {
+        for tally in tallies.into_iter().take(MEMBERS_MAX) {
+            if self.tallies.iter().all(|known| known.node != tally.node) {
+                self.tallies.push(tally);
+            }
+        }
+    }
+}
+
+fn tally_of(member: &Member) -> Tally {
+    Tally {
+        node: member.node,
+        incarnation: member.incarnation,
+        role: member.role,
+        load: 0,
+        traits: member.traits,
+        spent: false,
+    }
+}
+
+fn unreached(member: &Member) -> Tally {
+    Tally {
+        traits: Traits::default(),
+        ..tally_of(member)
+    }
+}

@@ -1,0 +1,392 @@
+//! From silence to verdict.
+//!
+//! A silent predecessor, a broken connection or a failed probe raises a doubt; others are asked
+//! to reach the doubted member; only if none can is it suspected aloud. Everyone who hears a
+//! suspicion looks for itself. The verdict falls when the member has not refuted in time: soon if
+//! two observers agree, later if one is alone.
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Purpose, Ring, SUCCESSORS, Timer, account};
+use crate::contract::id::NodeId;
+use crate::contract::member::{Member, MemberState};
+use crate::contract::message::Message;
+use crate::contract::node::{Asker, Outbox};
+use crate::contract::record::Address;
+use crate::contract::ring::Ring as Words;
+use crate::contract::time::Time;
+use crate::contract::user::Level;
+use crate::flaws::Flaw;
+
+/// Others asked to reach a doubted member.
+const HELPERS: usize = 3;
+
+/// In a ring larger than this not everybody looks after every suspect.
+const LOOKERS: u64 = 16;
+
+/// How much longer those wait for the verdict who have not found out by themselves.
+const HEARSAY_WAITS: Duration = Duration::from_millis(1500);
+
+/// A member this node is finding out about.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    /// Those who have been asked and have not said.
+    asked: BTreeSet<NodeId>,
+    /// Those who could not reach it.
+    observers: Vec<NodeId>,
+    /// This node's own probe has not ended.
+    probing: bool,
+}
+
+impl Ring {
+    /// Keeps an eye on whoever stands before this node.
+    pub(super) fn watch(&mut self, now: Time) {
+        let Some(predecessor) = self.members.predecessors(1).first().map(|m| m.node) else {
+            return self.timers.disarm(&Timer::Silence);
+        };
+        if self.config.flaws.has(Flaw::NeverWatches) {
+            return;
+        }
+        let heard = *self.heard.entry(predecessor).or_insert(now);
+        self.timers
+            .arm(Timer::Silence, (heard + self.patience()).max(now));
+    }
+
+    pub(super) fn is_predecessor(&self, node: NodeId) -> bool {
+        self.members.predecessors(1).first().map(|m| m.node) == Some(node)
+    }
+
+    /// How long a member may be silent.
+    fn patience(&self) -> Duration {
+        self.config.beat * self.config.silent_beats * self.health.factor()
+    }
+
+    fn confirm(&self) -> Duration {
+        self.config.confirm * self.health.factor()
+    }
+
+    pub(super) fn on_silence(&mut self, now: Time, out: &mut Outbox) {
+        let Some(predecessor) = self.members.predecessors(1).first().copied() else {
+            return;
+        };
+        let heard = self
+            .heard
+            .get(&predecessor.node)
+            .copied()
+            .unwrap_or_default();
+        if now < heard + self.patience() {
+            return self.watch(now);
+        }
+        self.timers.arm(Timer::Silence, now + self.patience());
+        self.doubt(now, predecessor.node, true, out);
+        // If a whole arc has died, who stood before the silent one is silent, too.
+        for before in self.members.predecessors(SUCCESSORS).iter().skip(1).take(1) {
+            self.verify(now, before.node, out);
+        }
+    }
+
+    /// Asks a member whether it lives.
+    pub(super) fn verify(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let Some(known) = self.members.get(node).map(|entry| entry.member) else {
+            return;
+        };
+        let question = (Words::Probe { known }, self.confirm());
+        let to = vec![known.address];
+        self.ask(now, Purpose::Probe(node), to, question, out);
+    }
+
+    /// One random member each few seconds: a dead arc is seen from outside.
+    pub(super) fn probe_somebody(&mut self, now: Time, out: &mut Outbox) {
+        let others: Vec<NodeId> = self.members.others().map(|m| m.node).collect();
+        if let Some(node) = self.chance.pick(&others).copied() {
+            self.verify(now, node, out);
+        }
+    }
+
+    /// A suspicion is somebody else's word: in a small ring everybody looks for itself.
+    pub(super) fn look_for_oneself(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let count = self.members.count() as u64;
+        if count <= LOOKERS || self.chance.happens(LOOKERS / 2, count) {
+            self.verify(now, node, out);
+        }
+    }
+
+    pub(super) fn on_probed(&mut self, now: Time, node: NodeId, me: Member, out: &mut Outbox) {
+        if me.node == node {
+            self.heard.insert(node, now);
+            self.doubts.remove(&node);
+            self.take(now, node, account(me), out);
+            self.settle(now, me);
+        } else if let Some(known) = self.members.get(node).map(|entry| entry.member)
+            && known.address == me.address
+            && known.lives()
+        {
+            // Somebody else lives there: a machine that has lost its disk.
+            self.take(now, me.node, account(me), out);
+            self.settle(now, me);
+        }
+    }
+
+    pub(super) fn on_probe_failed(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let Some(entry) = self.members.get(node) else {
+            return;
+        };
+        match entry.member.state {
+            MemberState::Alive if self.doubts.contains_key(&node) => {
+                if let Some(doubt) = self.doubts.get_mut(&node) {
+                    doubt.probing = false;
+                }
+                self.settle_if_all_said(now, node, out);
+            }
+            MemberState::Alive => self.doubt(now, node, false, out),
+            MemberState::Suspect => self.agree(now, node),
+            MemberState::Dead | MemberState::Left => (),
+        }
+    }
+
+    /// This node cannot reach a suspect either.
+    fn agree(&mut self, now: Time, node: NodeId) {
+        let me = self.members.me().node;
+        let Some(entry) = self.members.get(node) else {
+            return;
+        };
+        let known = entry.observers.len();
+        if entry.observers.contains(&me) {
+            return;
+        }
+        self.members.judge(now, node, MemberState::Suspect, &[me]);
+        self.await_verdict(now, node);
+        if known <= 2 {
+            self.spread(now, node, None);
+        }
+    }
+
+    /// Begins to find out. `probing`: this node has yet to try by itself.
+    fn doubt(&mut self, now: Time, node: NodeId, probing: bool, out: &mut Outbox) {
+        let Some(member) = self.members.get(node).map(|entry| entry.member) else {
+            return;
+        };
+        if member.state != MemberState::Alive || self.doubts.contains_key(&node) {
+            return;
+        }
+        if self.config.flaws.has(Flaw::NeverConfirms) {
+            let me = self.members.me().node;
+            self.suspect(now, node, &[me], out);
+            return self.on_verdict_due(now, node, out);
+        }
+        let mut helpers: Vec<Member> = (self.members.others())
+            .filter(|m| m.node != node && m.state == MemberState::Alive)
+            .copied()
+            .collect();
+        self.chance.shuffle(&mut helpers);
+        helpers.truncate(HELPERS);
+        let doubt = Doubt {
+            asked: helpers.iter().map(|m| m.node).collect(),
+            observers: vec![self.members.me().node],
+            probing,
+        };
+        self.doubts.insert(node, doubt);
+        // Their own probes take as long as ours; the answers need a little more.
+        let patience = self.confirm();
+        self.timers
+            .arm(Timer::Doubt(node), now + patience + patience / 10);
+        if probing {
+            self.verify(now, node, out);
+        }
+        let address = member.address;
+        for helper in helpers {
+            let question = (Words::Check { node, address }, patience);
+            let purpose = Purpose::Check {
+                of: node,
+                by: helper.node,
+            };
+            self.ask(now, purpose, vec![helper.address], question, out);
+        }
+        self.settle_if_all_said(now, node, out);
+    }
+
+    /// Somebody doubts a member and asks this node to try.
+    pub(super) fn on_check(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        node: NodeId,
+        address: Address,
+        out: &mut Outbox,
+    ) {
+        let known = self.members.get(node).map(|entry| entry.member);
+        let Some(known) = known.filter(|m| m.address == address) else {
+            let reached = false;
+            return out.answer(asker, Message::Ring(Words::Checked { reached }));
+        };
+        let question = (Words::Probe { known }, self.config.confirm * 9 / 10);
+        let purpose = Purpose::CheckFor(asker, node);
+        self.ask(now, purpose, vec![address], question, out);
+    }
+
+    pub(super) fn on_checked(
+        &mut self,
+        now: Time,
+        of: NodeId,
+        by: NodeId,
+        reached: bool,
+        out: &mut Outbox,
+    ) {
+        if !reached {
+            if let Some(doubt) = self.doubts.get_mut(&of) {
+                doubt.asked.remove(&by);
+                doubt.observers.push(by);
+            }
+            return self.settle_if_all_said(now, of, out);
+        }
+        // It lives; the fault is between it and us, or ours.
+        if self.doubts.remove(&of).is_some() {
+            self.timers.disarm(&Timer::Doubt(of));
+            self.health.worse();
+            self.heard.insert(of, now);
+            self.watch(now);
+        }
+    }
+
+    pub(super) fn on_check_failed(&mut self, now: Time, of: NodeId, by: NodeId, out: &mut Outbox) {
+        // A helper that says nothing says nothing about the doubted one.
+        if let Some(doubt) = self.doubts.get_mut(&of) {
+            doubt.asked.remove(&by);
+        }
+        self.settle_if_all_said(now, of, out);
+    }
+
+    fn settle_if_all_said(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let all_said = |doubt: &Doubt| doubt.asked.is_empty() && !doubt.probing;
+        if self.doubts.get(&node).is_some_and(all_said) {
+            self.settle_doubt(now, node, out);
+        }
+    }
+
+    /// Nobody has reached it.
+    pub(super) fn settle_doubt(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        self.timers.disarm(&Timer::Doubt(node));
+        if let Some(doubt) = self.doubts.remove(&node) {
+            self.suspect(now, node, &doubt.observers, out);
+        }
+    }
+
+    fn suspect(&mut self, now: Time, node: NodeId, observers: &[NodeId], out: &mut Outbox) {
+        let line = alloc::format!("ring suspects node={node} observers={}", observers.len());
+        out.fact(Level::Debug, line);
+        self.members
+            .judge(now, node, MemberState::Suspect, observers);
+        self.await_verdict(now, node);
+        self.spread(now, node, None);
+    }
+
+    pub(super) fn on_observed(&mut self, now: Time, node: NodeId, from: NodeId) {
+        let Some(entry) = self.members.get(node) else {
+            return;
+        };
+        let few = entry.observers.len() <= 2;
+        if entry.member.state == MemberState::Suspect {
+            self.await_verdict(now, node);
+        }
+        if few {
+            self.spread(now, node, Some(from));
+        }
+    }
+
+    /// Sets the hour of the verdict by how many agree.
+    pub(super) fn await_verdict(&mut self, now: Time, node: NodeId) {
+        let Some(entry) = self.members.get(node) else {
+            return;
+        };
+        let me = self.members.me().node;
+        let mut wait = if entry.observers.len() >= 2 {
+            self.config.agreed
+        } else {
+            self.config.alone
+        };
+        if !entry.observers.contains(&me) {
+            wait += HEARSAY_WAITS;
+        }
+        let at = entry.changed_at + wait;
+        let at = if self.postponed.contains(&node) {
+            at + self.config.alone
+        } else {
+            at
+        };
+        self.timers.arm(Timer::Verdict(node), at.max(now));
+    }
+
+    /// This node stood still for `lag`: whoever is suspected has had so much less time.
+    pub(super) fn postpone_verdicts(&mut self, lag: Duration) {
+        let suspects: Vec<NodeId> = (self.members.others())
+            .filter(|m| m.state == MemberState::Suspect)
+            .map(|m| m.node)
+            .collect();
+        for node in suspects {
+            if let Some(at) = self.timers.armed(&Timer::Verdict(node)) {
+                self.timers.arm(Timer::Verdict(node), at + lag);
+            }
+        }
+    }
+
+    pub(super) fn on_verdict_due(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let Some(entry) = self.members.get(node) else {
+            return;
+        };
+        if entry.member.state != MemberState::Suspect {
+            return;
+        }
+        if self.may_be_deaf(node) && self.postponed.insert(node) {
+            let line = alloc::format!("ring hears too few to call node={node} dead");
+            out.fact(Level::Debug, line);
+            return self
+                .timers
+                .arm(Timer::Verdict(node), now + self.config.alone);
+        }
+        self.members.judge(now, node, MemberState::Dead, &[]);
+        let before = Some(MemberState::Suspect);
+        self.on_changed(now, node, before, None, out);
+    }
+
+    /// Who hears neither more than half of the others nor anybody who agrees with it is more
+    /// likely to be cut off itself.
+    fn may_be_deaf(&self, node: NodeId) -> bool {
+        let me = self.members.me().node;
+        let others = self.members.others().count();
+        let unheard = self
+            .members
+            .others()
+            .filter(|m| m.state == MemberState::Suspect)
+            .count();
+        let alone = (self.members.get(node)).is_some_and(|entry| entry.observers == [me]);
+        others >= 2 && 2 * unheard > others + 1 && alone
+    }
+
+    /// A verdict: this node's own, or another's.
+    pub(super) fn on_death(
+        &mut self,
+        now: Time,
+        member: Member,
+        before: Option<MemberState>,
+        out: &mut Outbox,
+    ) {
+        let node = member.node;
+        let observers = (self.members.get(node)).map_or(Vec::new(), |e| e.observers.clone());
+        let was_suspect = before == Some(MemberState::Suspect);
+        self.forget_doubts(node);
+        if !was_suspect {
+            return; // Told of a death that was over before this node came: nothing to count.
+        }
+        let line = alloc::format!(
+            "ring lost node={node} {} {} members={}",
+            member.role,
+            member.address,
+            self.members.count()
+        );
+        out.fact(Level::Info, line);
+        self.expect_census(now, member, &observers, out);
+    }
+}

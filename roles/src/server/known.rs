@@ -1,0 +1,58 @@
+//! The servers this node works with: the living members of the ring, and whom only the DNS names.
+
+use alloc::vec::Vec;
+
+use crate::contract::id::NodeId;
+use crate::contract::record::{Record, Role};
+use crate::data::Others;
+use crate::members::{Members, takes_songs};
+use crate::resolver::Resolver;
+
+/// Lists made from the member table and the names, made again when either has changed.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// Data nodes but for this one: those that may get songs.
+    pub(super) data: Vec<Record>,
+    /// Routers but for this one.
+    pub(super) routers: Vec<Record>,
+    made_of: Option<(u64, u64, NodeId)>,
+}
+
+impl Known {
+    /// Brings the lists up to date; true if they were not.
+    pub(super) fn refresh(
+        &mut self,
+        me: NodeId,
+        members: Option<&Members>,
+        resolver: &Resolver,
+    ) -> bool {
+        let revision = members.map_or(0, Members::revision);
+        let made_of = Some((revision, resolver.revision(), me));
+        if self.made_of == made_of {
+            return false;
+        }
+        self.made_of = made_of;
+        self.data = together(me, Role::Data, members, resolver);
+        self.routers = together(me, Role::Router, members, resolver);
+        true
+    }
+
+    /// What a data node needs to know of the others.
+    pub(super) fn others(&self, own: Record) -> Others<'_> {
+        Others {
+            data: &self.data,
+            routers: &self.routers,
+            own,
+        }
+    }
+}
+
+/// What the ring says of a member counts more than its record, which may be half a minute old.
+fn together(me: NodeId, role: Role, members: Option<&Members>, resolver: &Resolver) -> Vec<Record> {
+    let in_ring = |node: NodeId| members.is_some_and(|m| m.get(node).is_some());
+    let named = resolver.records(role).iter().copied();
+    let outside = named.filter(|r| r.node != me && !in_ring(r.node));
+    let living = members.into_iter().flat_map(Members::others);
+    let fit = living.filter(|m| m.role == role && (role != Role::Data || takes_songs(m)));
+    fit.map(|m| m.record()).chain(outside).collect()
+}

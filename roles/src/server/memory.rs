@@ -1,0 +1,104 @@
+//! What a server remembers over a restart: the ring it was part of, and its role.
+//!
+//! Written when who is there has changed, and not more often than every half minute: an idle node
+//! writes nothing.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::contract::id::JobId;
+use crate::contract::job::{Job, JobReply};
+use crate::contract::member::Member;
+use crate::contract::node::Outbox;
+use crate::contract::record::{Address, Role};
+use crate::contract::time::Time;
+use crate::jobs::Jobs;
+use crate::members::Members;
+use crate::requests::Desk;
+
+/// Between two writes.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// After a change, so that a ring that is forming is written once.
+const FIRST: Duration = Duration::from_secs(3);
+
+/// What was kept of an earlier run.
+pub(super) type Recalled = (Vec<Member>, Option<Role>);
+
+#[derive(Debug)]
+enum Purpose {
+    Recall,
+    Remember,
+}
+
+/// Reads the memory once, writes it when it has changed.
+#[derive(Debug)]
+pub(super) struct Memory {
+    jobs: Jobs<Purpose>,
+    /// What is written, or on its way to be.
+    kept: Vec<(Address, Role)>,
+    due: Option<Time>,
+    written_at: Option<Time>,
+    revision: u64,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Memory {
+            jobs: Jobs::new(Desk::Ring),
+            kept: Vec::new(),
+            due: None,
+            written_at: None,
+            revision: 0,
+        }
+    }
+
+    /// Asks what was kept.
+    pub(super) fn recall(&mut self, out: &mut Outbox) {
+        self.jobs.run(Purpose::Recall, Job::RecallMembers, out);
+    }
+
+    /// What was kept, if the job was to find out.
+    pub(super) fn on_done(&mut self, job: JobId, reply: JobReply) -> Option<Recalled> {
+        match (self.jobs.done(job)?, reply) {
+            (Purpose::Recall, JobReply::Members { members, role }) => Some((members, role)),
+            // Whatever is wrong with the memory: the node begins as one without.
+            (Purpose::Recall, _) => Some((Vec::new(), None)),
+            (Purpose::Remember, _) => None,
+        }
+    }
+
+    /// Notes that somebody has come or gone.
+    pub(super) fn look(&mut self, now: Time, members: &Members) {
+        if self.revision == members.revision() {
+            return;
+        }
+        self.revision = members.revision();
+        if self.due.is_none() && places(members) != self.kept {
+            let earliest = self.written_at.map_or(Time::ZERO, |at| at + PAUSE);
+            self.due = Some((now + FIRST).max(earliest));
+        }
+    }
+
+    /// Writes if it is time.
+    pub(super) fn on_tick(&mut self, now: Time, members: &Members, out: &mut Outbox) {
+        if self.due.is_none_or(|due| now < due) {
+            return;
+        }
+        self.due = None;
+        self.written_at = Some(now);
+        self.kept = places(members);
+        let role = members.me().role;
+        let members = members.living().copied().collect();
+        let job = Job::RememberMembers { members, role };
+        self.jobs.run(Purpose::Remember, job, out);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.due
+    }
+}
+
+fn places(members: &Members) -> Vec<(Address, Role)> {
+    members.living().map(|m| (m.address, m.role)).collect()
+}

@@ -1,0 +1,338 @@
+//! Taking a role, and changing it.
+//!
+//! A server that changes its role keeps its address and its place in the ring. The part it had
+//! goes on answering those who come for it until the others have heard of the change.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Server;
+use super::change::{Change, Found};
+use super::memory::Recalled;
+use crate::assign::Assignment;
+use crate::contract::chance::Chance;
+use crate::contract::id::JobId;
+use crate::contract::job::JobReply;
+use crate::contract::member::{Member, MemberState, Traits};
+use crate::contract::message::{Audio, Catalogue, Refusal};
+use crate::contract::node::{Asker, Outbox};
+use crate::contract::record::{Record, Role};
+use crate::contract::time::Time;
+use crate::contract::user::{Level, Notice};
+use crate::data::{Data, Others};
+use crate::dns::Dns;
+use crate::flaws::Flaw;
+use crate::registrar::Registrar;
+use crate::resolver::Resolver;
+use crate::ring::{Order, Ring};
+use crate::router::{Router, Sight};
+
+/// How long the part before a change of role goes on answering.
+const RETIREMENT: Duration = Duration::from_secs(10);
+
+/// What a server does.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// No role yet.
+    Idle(Assignment),
+    /// Names.
+    Dns(Dns),
+    /// The catalogue.
+    Router(Router),
+    /// Songs.
+    Data(Data),
+}
+
+/// A part that answers a little longer.
+#[derive(Debug)]
+pub(super) struct Retiring {
+    part: Part,
+    until: Time,
+}
+
+impl Part {
+    pub(super) fn role(&self) -> Option<Role> {
+        match self {
+            Part::Idle(_) => None,
+            Part::Dns(_) => Some(Role::Dns),
+            Part::Router(_) => Some(Role::Router),
+            Part::Data(_) => Some(Role::Data),
+        }
+    }
+}
+
+impl Retiring {
+    pub(super) fn until(&self) -> Time {
+        self.until
+    }
+
+    pub(super) fn is_over(&self, now: Time) -> bool {
+        self.until <= now
+    }
+}
+
+impl Server {
+    /// What was kept of an earlier run: whom to look for, and which role to come back in. A node
+    /// that kept songs would sit on them as a router.
+    pub(super) fn on_recalled(&mut self, now: Time, recalled: Recalled, out: &mut Outbox) {
+        let (members, role) = recalled;
+        match (&mut self.part, role) {
+            (Part::Idle(_), Some(role @ (Role::Data | Role::Router))) => {
+                self.take(now, role, out);
+            }
+            (Part::Idle(assignment), _) => {
+                out.fact(Level::Info, "no role yet: asking for one".into());
+                assignment.remember(members.iter().map(|m| m.address).collect());
+                assignment.start(now, out);
+            }
+            (Part::Dns(_) | Part::Router(_) | Part::Data(_), _) => (),
+        }
+        if let Some(ring) = &mut self.ring {
+            ring.remember(&members);
+        }
+    }
+
+    /// Takes a first role: begins its work, joins the ring, registers.
+    pub(super) fn take(&mut self, now: Time, role: Role, out: &mut Outbox) {
+        let record = self.record(role);
+        self.registrar = Some(Registrar::new(record, self.draw()));
+        self.part = self.begin(now, role, out);
+        if role != Role::Dns {
+            let (config, chance) = (self.config.ring.clone(), self.draw());
+            self.ring = Some(Ring::new(config, now, self.member(record), chance));
+        }
+        let line = alloc::format!("role {role} at {}", self.address);
+        out.fact(Level::Info, line);
+        self.register(now, out);
+        if role == Role::Dns {
+            self.tell_ready(out);
+        }
+    }
+
+    fn begin(&mut self, now: Time, role: Role, out: &mut Outbox) -> Part {
+        match role {
+            Role::Dns => {
+                let fresh = self.me.incarnation.0 <= 1;
+                let config = self.config.dns.clone();
+                let mut dns = Dns::new(config, self.me.node, now, fresh, self.draw());
+                dns.keep_own(now, self.record(role));
+                Part::Dns(dns)
+            }
+            Role::Router => {
+                let config = self.config.router.clone();
+                Part::Router(Router::new(config, now, self.draw()))
+            }
+            Role::Data => {
+                let mut data = Data::new(self.config.data.clone(), self.draw());
+                data.start(now, out);
+                Part::Data(data)
+            }
+        }
+    }
+
+    fn draw(&mut self) -> Chance {
+        Chance::from_seed(self.chance.bits())
+    }
+
+    fn record(&self, role: Role) -> Record {
+        let ttl = self.config.dns.record_ttl.as_millis();
+        Record {
+            role,
+            node: self.me.node,
+            incarnation: self.me.incarnation,
+            renewals: 0,
+            address: self.address,
+            features: self.me.features,
+            weight: if role == Role::Data {
+                self.config.weight
+            } else {
+                0
+            },
+            ttl_ms: u32::try_from(ttl).unwrap_or(u32::MAX),
+        }
+    }
+
+    fn member(&self, record: Record) -> Member {
+        let auto = self.config.role.is_none();
+        Member {
+            node: record.node,
+            incarnation: record.incarnation,
+            version: 0,
+            state: MemberState::Alive,
+            role: record.role,
+            address: record.address,
+            features: record.features,
+            weight: record.weight,
+            traits: Traits::default().with(Traits::AUTO, auto),
+        }
+    }
+
+    /// A manager wants this node to change its role.
+    pub(super) fn obey(&mut self, now: Time, order: Order, out: &mut Outbox) {
+        if self.change.is_some() || self.stopping.is_some() {
+            return self.decline(now, order, "another change is under way", out);
+        }
+        let Some(ring) = &mut self.ring else {
+            return;
+        };
+        ring.set_trait(now, Traits::DRAINING, true);
+        match &self.part {
+            Part::Router(_) => self.switch(now, order, out),
+            Part::Data(_) => {
+                let chance = self.draw();
+                let change = Change::begin(order, &self.known.data, chance, out);
+                self.change = Some(change);
+            }
+            Part::Idle(_) | Part::Dns(_) => self.decline(now, order, "it has no such role", out),
+        }
+    }
+
+    /// A data node has looked whether it may leave its songs.
+    pub(super) fn on_found(&mut self, now: Time, found: Option<Found>, out: &mut Outbox) {
+        let (Some(found), Some(change)) = (found, &self.change) else {
+            return;
+        };
+        let order = change.order();
+        match found {
+            Found::Nothing => (),
+            Found::MayLeave => {
+                self.change = None;
+                self.switch(now, order, out);
+            }
+            Found::MustStay => {
+                self.change = None;
+                let why = "some of its songs are nowhere else";
+                self.decline(now, order, why, out);
+            }
+        }
+    }
+
+    fn decline(&mut self, now: Time, order: Order, why: &str, out: &mut Outbox) {
+        let line = alloc::format!("stays what it is: {why} epoch={}", order.epoch);
+        out.fact(Level::Info, line);
+        if let Some(ring) = &mut self.ring {
+            if self.change.is_none() {
+                ring.set_trait(now, Traits::DRAINING, false);
+            }
+            ring.decline(now, order, why, out);
+        }
+    }
+
+    /// Changes the role: at every DNS node, in the ring, for whoever asks.
+    fn switch(&mut self, now: Time, order: Order, out: &mut Outbox) {
+        let role = order.role;
+        let record = self.record(role);
+        let part = self.begin(now, role, out);
+        let part = core::mem::replace(&mut self.part, part);
+        let until = now + RETIREMENT;
+        self.retiring = Some(Retiring { part, until });
+        let line = alloc::format!("role {role} from here on epoch={}", order.epoch);
+        out.fact(Level::Info, line);
+        if let Some(ring) = &mut self.ring {
+            ring.restate(now, |me| {
+                me.role = role;
+                me.weight = record.weight;
+                me.traits = me.traits.with(Traits::DRAINING, false);
+            });
+            ring.accept(now, order, out);
+        }
+        if let Some(registrar) = &mut self.registrar
+            && !self.config.ring.flaws.has(Flaw::StaysRegistered)
+        {
+            registrar.change(now, record);
+            // Whoever started this node hears what it does.
+            let record = registrar.record();
+            out.tell(Notice::Ready { record });
+        }
+        self.register(now, out);
+    }
+
+    pub(super) fn on_catalogue(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        words: Catalogue,
+        out: &mut Outbox,
+    ) {
+        let own = self.registrar.as_ref().map(Registrar::record);
+        let servers = servers(&self.known.data, &self.known.routers, &self.resolver, own);
+        let sight = Sight {
+            servers: &servers,
+            ring: self.ring.as_ref(),
+        };
+        let retiring = self.retiring.as_mut().map(|old| &mut old.part);
+        match (&mut self.part, retiring) {
+            (Part::Router(router), _) => router.on_question(now, asker, words, sight, out),
+            // It learns nothing more, but answers with what it knows.
+            (_, Some(Part::Router(router))) if !matches!(words, Catalogue::Announce(_)) => {
+                router.on_question(now, asker, words, sight, out);
+            }
+            (Part::Idle(_) | Part::Dns(_) | Part::Data(_), _) => {
+                out.refuse(asker, Refusal::WrongRole);
+            }
+        }
+    }
+
+    pub(super) fn on_audio(&mut self, asker: Asker, audio: Audio, body: Vec<u8>, out: &mut Outbox) {
+        let Some(registrar) = &self.registrar else {
+            return out.refuse(asker, Refusal::WrongRole);
+        };
+        // A node that hears nobody takes no new songs: nobody would copy them.
+        let deaf = self.ring.as_ref().is_some_and(Ring::blames_itself);
+        if deaf && let Audio::Offer { copy: false, .. } = audio {
+            return out.refuse(asker, Refusal::NotReady);
+        }
+        let others = self.known.others(registrar.record());
+        let retiring = self.retiring.as_mut().map(|old| &mut old.part);
+        match (&mut self.part, retiring) {
+            (Part::Data(data), _) => data.on_question(asker, audio, body, others, out),
+            (_, Some(Part::Data(data))) if audio.is_read() => {
+                data.on_question(asker, audio, body, others, out);
+            }
+            (Part::Idle(_) | Part::Dns(_) | Part::Router(_), _) => {
+                out.refuse(asker, Refusal::WrongRole);
+            }
+        }
+    }
+
+    /// The reply of a job of the data node this is, or was a moment ago.
+    pub(super) fn on_data_done(
+        &mut self,
+        now: Time,
+        job: JobId,
+        reply: JobReply,
+        out: &mut Outbox,
+    ) {
+        let Some(registrar) = &self.registrar else {
+            return;
+        };
+        let others = self.known.others(registrar.record());
+        let retiring = self.retiring.as_mut().map(|old| &mut old.part);
+        match (&mut self.part, retiring) {
+            (Part::Data(data), _) => data.on_done(now, job, reply, others, out),
+            (_, Some(Part::Data(data))) => {
+                // It announces nothing and copies nothing any longer.
+                let quiet = Others {
+                    data: &[],
+                    routers: &[],
+                    ..others
+                };
+                data.on_done(now, job, reply, quiet, out);
+            }
+            (Part::Idle(_) | Part::Dns(_) | Part::Router(_), _) => (),
+        }
+    }
+}
+
+/// Every record known, of every group, this node's own among them.
+fn servers(
+    data: &[Record],
+    routers: &[Record],
+    resolver: &Resolver,
+    own: Option<Record>,
+) -> Vec<Record> {
+    let known = data.iter().chain(routers);
+    let all = known.chain(resolver.records(Role::Dns)).copied();
+    let others = all.filter(|record| own.is_none_or(|own| own.node != record.node));
+    others.chain(own).collect()
+}
