@@ -203,6 +203,9 @@ impl Members {
         if member.node == self.me {
             return self.hear_of_myself(member);
         }
+        if member.address == self.me().address && member.lives() {
+            return self.replace_by_myself(now, claim);
+        }
         let Some(entry) = self.entries.get_mut(&member.node) else {
             return self.admit(now, claim);
         };
@@ -228,6 +231,22 @@ impl Members {
         self.put(now, accepted, observers);
         Absorbed::Changed {
             before: Some(known.state),
+        }
+    }
+
+    /// Whoever is said to live where this node listens has ended: a start without its disk.
+    fn replace_by_myself(&mut self, now: Time, claim: &Claim) -> Absorbed {
+        let member = Member {
+            state: MemberState::Left,
+            ..claim.member
+        };
+        let known = self.entries.get(&member.node).map(|entry| entry.member);
+        if known.is_some_and(|known| known.age() >= member.age()) {
+            return Absorbed::Stale;
+        }
+        self.put(now, member, &[]);
+        Absorbed::Changed {
+            before: known.map(|known| known.state),
         }
     }
 

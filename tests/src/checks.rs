@@ -361,8 +361,13 @@ impl Book {
         if let Some((known, stands)) = self.stands.get_mut(&record.node)
             && record.supersedes(known)
         {
-            *known = *record;
-            *stands = until.min(*stands);
+            if record.role != known.role {
+                // Heard too late it is not listened to: it may be served as either, or not.
+                self.stands.remove(&record.node);
+            } else {
+                *known = *record;
+                *stands = until.min(*stands);
+            }
         }
         self.displace(record.address, record.node, until);
     }

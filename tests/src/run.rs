@@ -296,10 +296,12 @@ impl World {
         }
     }
 
-    /// Acknowledged songs of which a disk is left.
+    /// Acknowledged songs of which a data node that runs has a copy. One that has become a router
+    /// left its songs to others, and keeps them on its disk without serving them.
     pub fn promised_and_standing(&self) -> Vec<SongId> {
         let songs = self.checks.promised.keys().copied();
-        songs.filter(|song| self.checks.stands(*song)).collect()
+        let stands = |song: &SongId| self.checks.stands(*song) && self.copies(*song) > 0;
+        songs.filter(stands).collect()
     }
 
     /// Every acknowledged song can be read, byte for byte, by a client that has none of it.

@@ -107,7 +107,9 @@ impl Ring {
     /// Somebody spoke of an account that has been overtaken: it hears the later one, unless it is
     /// the very member, which has started anew and knows better.
     pub(super) fn correct(&mut self, node: NodeId, to: NodeId, out: &mut Outbox) {
+        let me = self.members.me().node;
         let member = self.members.get(to).map(|entry| entry.member);
+        let member = member.filter(|member| member.node != me);
         if let (Some(member), Some(claim)) = (member, self.members.claim(node)) {
             self.tell(member, [claim].into(), out);
         }
