@@ -168,7 +168,7 @@ const SETTINGS: [(&str, &str, Apply); 14] = [
     ),
     (
         "resolve.refresh",
-        "how often servers look names up [15s]",
+        "how often servers look names up [20s]",
         |s, v| assign(&mut s.server.refresh, duration(v)),
     ),
     (

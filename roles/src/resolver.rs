@@ -166,8 +166,14 @@ impl Resolver {
     /// Asks again what is watched.
     pub fn on_tick(&mut self, now: Time, out: &mut Outbox) -> Vec<Resolved> {
         let outcomes = self.requests.on_tick(now, out);
-        while let Some(role) = self.timers.pop_due(now) {
+        // Groups that nothing happens in are looked up together: one wake-up instead of three.
+        let soon = now + self.config.refresh / 2;
+        let mut until = now;
+        while let Some(role) = self.timers.pop_due(until) {
             self.resolve(now, role, out);
+            if self.is_calm(role) {
+                until = soon;
+            }
         }
         (outcomes.into_iter())
             .map(|outcome| self.conclude(now, outcome, out))
@@ -177,6 +183,12 @@ impl Resolver {
     /// When [`Resolver::on_tick`] wants to run.
     pub fn deadline(&self) -> Option<Time> {
         earlier(self.timers.next(), self.requests.deadline())
+    }
+
+    /// Whether the group has reached its full period.
+    fn is_calm(&self, role: Role) -> bool {
+        let group = self.groups.get(&role);
+        group.is_some_and(|group| FIRST_REFRESH * (1 << group.calm.min(10)) > self.config.refresh)
     }
 
     fn conclude(&mut self, now: Time, outcome: Outcome<Role>, out: &mut Outbox) -> Resolved {

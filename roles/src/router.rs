@@ -221,8 +221,10 @@ impl Router {
         let members = sight.ring.into_iter().flat_map(|ring| ring.members().all());
         let there = members.filter(|member| member.state != MemberState::Left);
         let mut nodes: Vec<NodeStatus> = there.map(member_status).collect();
-        for record in sight.servers {
-            if nodes.iter().all(|node| node.node != record.node) {
+        for record in sight.servers.iter().chain(&self.holders.records(sight)) {
+            let left = |member: &Member| member.state == MemberState::Left;
+            let gone = sight.member(record.node).is_some_and(left);
+            if !gone && nodes.iter().all(|node| node.node != record.node) {
                 nodes.push(silent_status(record));
             }
         }

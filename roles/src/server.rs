@@ -66,7 +66,7 @@ impl Default for Config {
             role: None,
             weight: 1,
             dns_nodes: Vec::new(),
-            refresh: Duration::from_secs(15),
+            refresh: Duration::from_secs(20),
             ring: ring::Config::default(),
             dns: dns::Config::default(),
             router: router::Config::default(),

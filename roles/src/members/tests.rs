@@ -1,1 +1,242 @@
+//! Which account of a member wins.
 
+use alloc::vec;
+
+use super::*;
+use crate::contract::id::Incarnation;
+use crate::contract::record::Features;
+
+fn at(seconds: u64) -> Time {
+    Time::from_secs(seconds)
+}
+
+fn addr(n: u8) -> Address {
+    Address(([127, 0, 0, n], 7700).into())
+}
+
+fn member(n: u8) -> Member {
+    Member {
+        node: NodeId(u128::from(n)),
+        incarnation: Incarnation(5),
+        version: 3,
+        state: MemberState::Alive,
+        role: Role::Router,
+        address: addr(n),
+        features: Features::default(),
+        weight: 0,
+        traits: Traits::default(),
+    }
+}
+
+fn claim(member: Member) -> Claim {
+    Claim {
+        member,
+        observers: vec![],
+    }
+}
+
+fn table(others: &[u8]) -> Members {
+    let mut members = Members::new(at(0), member(5));
+    for n in others {
+        members.absorb(at(0), &claim(member(*n)));
+    }
+    members
+}
+
+fn ids(members: &[Member]) -> Vec<u128> {
+    members.iter().map(|m| m.node.0).collect()
+}
+
+/// The ring goes round: after the highest id comes the lowest.
+#[test]
+fn neighbours_are_read_off_the_table() {
+    let members = table(&[2, 8, 9, 3, 7]);
+    assert_eq!(ids(&members.successors(4)), [7, 8, 9, 2]);
+    assert_eq!(ids(&members.predecessors(3)), [3, 2, 9]);
+    assert_eq!(ids(&members.successors(99)), [7, 8, 9, 2, 3]);
+    let alone = table(&[]);
+    assert!(alone.successors(4).is_empty() && alone.predecessors(4).is_empty());
+    assert_eq!(ids(&table(&[6]).successors(4)), [6]);
+}
+
+/// Start first, then version, then bad news before good.
+#[test]
+fn the_later_account_wins() {
+    let known = member(7);
+    let (state, version) = (MemberState::Suspect, 2);
+    let older = Member { version, ..known };
+    let worse = Member { state, ..known };
+    let later = Member {
+        version: 4,
+        ..known
+    };
+    let restarted = Member {
+        incarnation: Incarnation(6),
+        version: 0,
+        ..known
+    };
+    let before = Some(MemberState::Alive);
+    for (claimed, expected) in [
+        (known, Absorbed::Nothing),
+        (older, Absorbed::Stale),
+        (worse, Absorbed::Changed { before }),
+        (later, Absorbed::Changed { before }),
+        (restarted, Absorbed::Changed { before }),
+    ] {
+        let mut members = table(&[7]);
+        assert_eq!(
+            members.absorb(at(1), &claim(claimed)),
+            expected,
+            "{claimed:?}"
+        );
+        if expected != Absorbed::Stale {
+            let kept = members.get(known.node).map(|entry| entry.member);
+            assert_eq!(kept, Some(claimed));
+        }
+    }
+}
+
+/// Two halves of a ring that was split hold each other dead: when they meet, nobody dies of it.
+#[test]
+fn a_verdict_from_elsewhere_leaves_time_to_refute() {
+    let mut members = table(&[7]);
+    let dead = Member {
+        state: MemberState::Dead,
+        ..member(7)
+    };
+    let state = |members: &Members| members.get(dead.node).map(|e| e.member.state);
+    members.absorb(at(1), &claim(dead));
+    assert_eq!(state(&members), Some(MemberState::Suspect));
+    members.absorb(at(1), &claim(dead));
+    assert_eq!(state(&members), Some(MemberState::Suspect), "told twice");
+    members.absorb(at(3), &claim(dead));
+    assert_eq!(state(&members), Some(MemberState::Dead), "not refuted");
+    let refuted = Member {
+        version: 4,
+        ..member(7)
+    };
+    members.absorb(at(9), &claim(refuted));
+    assert_eq!(
+        state(&members),
+        Some(MemberState::Alive),
+        "dead is reversible"
+    );
+}
+
+#[test]
+fn what_is_said_of_oneself_is_refuted_or_absurd() {
+    let mut members = table(&[]);
+    let say = |change: fn(&mut Member)| {
+        let mut said = member(5);
+        change(&mut said);
+        claim(said)
+    };
+    let suspected = say(|m| m.state = MemberState::Suspect);
+    assert_eq!(
+        members.absorb(at(1), &suspected),
+        Absorbed::Refute { version: 3 }
+    );
+    members.restate(at(1), 3, |_| ());
+    assert_eq!(members.me().version, 4);
+    assert_eq!(members.absorb(at(2), &suspected), Absorbed::Stale);
+    let from_the_future = say(|m| m.version = 9);
+    assert_eq!(members.absorb(at(2), &from_the_future), Absorbed::Absurd);
+    let from_another_life = say(|m| m.incarnation = Incarnation(6));
+    assert_eq!(members.absorb(at(2), &from_another_life), Absorbed::Absurd);
+}
+
+/// What no honest member says changes nothing.
+#[test]
+fn impossible_accounts_are_refused() {
+    let lies: [fn(&mut Member); 6] = [
+        |m| m.role = Role::Dns,
+        |m| m.traits = Traits(128),
+        |m| m.incarnation = Incarnation(u64::MAX),
+        |m| m.version = u32::MAX,
+        |m| m.version = 1 << 30,
+        |m| m.weight = u16::MAX,
+    ];
+    for lie in lies {
+        let mut members = table(&[7]);
+        let view = members.view();
+        let mut said = member(7);
+        lie(&mut said);
+        assert_eq!(members.absorb(at(1), &claim(said)), Absorbed::Absurd);
+        assert_eq!(members.view(), view);
+    }
+}
+
+/// A machine that lost its disk comes back under another id: at its address there is only one.
+#[test]
+fn who_is_heard_at_an_address_ends_who_was_there() {
+    let mut members = table(&[7]);
+    let reborn = Member {
+        address: addr(7),
+        ..member(8)
+    };
+    members.absorb(at(1), &claim(reborn));
+    assert_eq!(members.count(), 3, "hearsay ends nobody");
+    assert_eq!(members.settle(at(1), reborn.node, addr(7)), [NodeId(7)]);
+    assert_eq!(members.count(), 2);
+    let mine = Member {
+        address: addr(5),
+        ..member(9)
+    };
+    members.absorb(at(1), &claim(mine));
+    assert_eq!(
+        members.count(),
+        2,
+        "nobody else lives at this node's own address"
+    );
+}
+
+/// The table has a bound; the longest dead make room, the living never do.
+#[test]
+fn the_table_is_bounded() {
+    let mut members = table(&[]);
+    let numbered = |n: usize, state| Member {
+        node: NodeId(1000 + n as u128),
+        address: Address(([10, 0, (n >> 8) as u8, n as u8], 7700).into()),
+        state,
+        ..member(1)
+    };
+    members.absorb(at(0), &claim(numbered(0, MemberState::Dead)));
+    for n in 1..=MEMBERS_MAX {
+        members.absorb(at(1), &claim(numbered(n, MemberState::Alive)));
+    }
+    assert_eq!(members.all().count(), MEMBERS_MAX);
+    assert!(
+        members.get(NodeId(1000)).is_none(),
+        "the dead one made room"
+    );
+}
+
+#[test]
+fn the_dead_are_remembered_for_a_day() {
+    let mut members = table(&[7]);
+    members.judge(at(1), NodeId(7), MemberState::Dead, &[]);
+    members.forget_old(at(80_000));
+    assert!(members.get(NodeId(7)).is_some());
+    members.forget_old(at(90_000));
+    assert!(members.get(NodeId(7)).is_none());
+    assert!(members.get(NodeId(5)).is_some(), "this node never");
+}
+
+/// One death is an accident; from the second within ten minutes on, each doubles the wait.
+#[test]
+fn who_comes_and_goes_waits_longer_each_time() {
+    let mut members = table(&[7]);
+    let mut waits = vec![];
+    for death in 0..8_u32 {
+        let now = at(u64::from(death) * 60);
+        members.judge(now, NodeId(7), MemberState::Dead, &[]);
+        let until = members.probation(NodeId(7));
+        waits.push(until.map_or(0, |until| until.since(now).as_secs() / 60));
+        let back = Member {
+            version: 4 + death,
+            ..member(7)
+        };
+        members.absorb(now, &claim(back));
+    }
+    assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 32]);
+}

@@ -1,1 +1,352 @@
+//! One node's part in the ring, told from outside. How many play together is tested in the
+//! simulated world.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::*;
+use crate::contract::id::Incarnation;
+use crate::contract::member::Tally;
+use crate::contract::message::Kind;
+use crate::contract::node::Action;
+use crate::contract::record::Features;
+
+fn at(millis: u64) -> Time {
+    Time::from_millis(millis)
+}
+
+fn addr(n: u8) -> Address {
+    Address(([127, 0, 0, n], 7700).into())
+}
+
+fn member(n: u8) -> Member {
+    Member {
+        node: NodeId(u128::from(n)),
+        incarnation: Incarnation(1),
+        version: 0,
+        state: MemberState::Alive,
+        role: if n % 2 == 0 { Role::Data } else { Role::Router },
+        address: addr(n),
+        features: Features::default(),
+        weight: u16::from(n % 2 == 0),
+        traits: Traits::AUTO,
+    }
+}
+
+fn sender(n: u8) -> Sender {
+    Sender {
+        peer: Peer::Node(addr(n)),
+        node: NodeId(u128::from(n)),
+        incarnation: Incarnation(1),
+    }
+}
+
+struct World {
+    ring: Ring,
+    out: Outbox,
+    now: Time,
+}
+
+impl World {
+    /// Member 5 of a ring of 1 to `count`.
+    fn of(count: u8) -> World {
+        let ring = Ring::new(Config::default(), at(0), member(5), Chance::from_seed(1));
+        let mut world = World {
+            ring,
+            out: Outbox::new(),
+            now: at(0),
+        };
+        let members = (1..=count).map(member).collect();
+        world.ask(1, Words::Join { members });
+        world.said();
+        world
+    }
+
+    fn ask(&mut self, who: u8, words: Words) -> Option<Order> {
+        let asker = Asker {
+            sender: sender(who),
+            id: RequestId(1),
+            until: at(u64::MAX / 2_000_000),
+        };
+        self.ring.on_question(self.now, asker, words, &mut self.out)
+    }
+
+    fn tell(&mut self, who: u8, words: Words) {
+        self.ring
+            .on_word(self.now, sender(who), words, &mut self.out);
+    }
+
+    /// What was sent since, to whom.
+    fn said(&mut self) -> Vec<(Peer, Message)> {
+        let sent = |action| match action {
+            Action::Send { to, letter } => Some((to, letter.message)),
+            _ => None,
+        };
+        core::iter::from_fn(|| self.out.pop())
+            .filter_map(sent)
+            .collect()
+    }
+
+    fn run_to(&mut self, millis: u64) {
+        while let Some(due) = self.ring.deadline().filter(|due| *due <= at(millis)) {
+            self.now = due.max(self.now);
+            self.ring.on_tick(self.now, &[], &mut self.out);
+        }
+        self.now = at(millis);
+    }
+
+    fn state(&self, n: u8) -> Option<MemberState> {
+        let entry = self.ring.members().get(NodeId(u128::from(n)))?;
+        Some(entry.member.state)
+    }
+
+    fn report(&mut self, n: u8) {
+        let view = self.ring.members().view();
+        let me = member(n);
+        self.ring.on_heard(self.now, sender(n), &mut self.out);
+        self.tell(n, Words::Report { me, view });
+    }
+}
+
+fn suspected(n: u8, observers: &[u8]) -> Claim {
+    Claim {
+        member: Member {
+            state: MemberState::Suspect,
+            ..member(n)
+        },
+        observers: observers.iter().map(|o| NodeId(u128::from(*o))).collect(),
+    }
+}
+
+fn epoch(about: u8) -> Epoch {
+    Epoch {
+        about: NodeId(u128::from(about)),
+        incarnation: Incarnation(1),
+        attempt: 0,
+    }
+}
+
+/// One report a second, to the successor alone, and nobody answers it.
+#[test]
+fn the_successor_hears_every_second() {
+    let mut world = World::of(7);
+    for second in 1..=4 {
+        world.run_to(second * 1000 - 500);
+        world.report(4);
+        world.run_to(second * 1000 + 499);
+        let reports: Vec<Peer> = world
+            .said()
+            .into_iter()
+            .filter(|(_, message)| matches!(message, Message::Ring(Words::Report { .. })))
+            .map(|(to, _)| to)
+            .collect();
+        assert_eq!(reports, [Peer::Node(addr(6))]);
+    }
+}
+
+/// Three silent seconds, then others are asked; only when they fail, too, is it said aloud.
+#[test]
+fn silence_is_checked_before_it_is_suspicion() {
+    let mut world = World::of(7);
+    world.run_to(500);
+    world.report(4);
+    world.said();
+    world.run_to(3_499);
+    assert!(world.said().iter().all(|(_, m)| !checks(m)));
+    world.run_to(3_501);
+    let asked = world.said().iter().filter(|(_, m)| checks(m)).count();
+    assert_eq!(asked, 3);
+    assert_eq!(world.state(4), Some(MemberState::Alive));
+    world.run_to(4_100);
+    assert_eq!(world.state(4), Some(MemberState::Suspect));
+}
+
+fn checks(message: &Message) -> bool {
+    matches!(message, Message::Ring(Words::Check { .. }))
+}
+
+/// Two who agree decide sooner than one that is alone with its suspicion.
+#[test]
+fn two_who_agree_decide_sooner() {
+    let mut world = World::of(7);
+    let claims = vec![suspected(7, &[1])];
+    world.tell(1, Words::News { claims });
+    world.run_to(2_100);
+    assert_eq!(world.state(7), Some(MemberState::Suspect), "may refute");
+    world.run_to(2_300);
+    assert_eq!(
+        world.state(7),
+        Some(MemberState::Dead),
+        "it cannot reach it either"
+    );
+
+    let mut pair = World::of(0);
+    let members = vec![member(4)];
+    pair.ask(4, Words::Join { members });
+    pair.run_to(9_400);
+    assert_eq!(pair.state(4), Some(MemberState::Suspect), "silent since 0");
+    pair.run_to(9_600);
+    assert_eq!(pair.state(4), Some(MemberState::Dead), "3 s, 0.5 s, 6 s");
+}
+
+/// Called dead, it answers with a later version of itself, to everybody.
+#[test]
+fn a_suspicion_of_oneself_is_refuted() {
+    let mut world = World::of(7);
+    let claims = vec![suspected(5, &[1, 2])];
+    world.tell(1, Words::News { claims });
+    world.run_to(100);
+    let refuted = |(_, message): &(Peer, Message)| match message {
+        Message::Ring(Words::News { claims }) => claims
+            .iter()
+            .any(|c| c.member.node == NodeId(5) && c.member.version == 1),
+        _ => false,
+    };
+    assert_eq!(world.said().iter().filter(|said| refuted(said)).count(), 6);
+}
+
+/// A node that stood still does not blame the others for what it did not hear.
+#[test]
+fn who_stood_still_suspects_nobody() {
+    let mut world = World::of(7);
+    world.run_to(1_000);
+    world.said();
+    world.now = at(60_000);
+    world.ring.on_event(world.now, &mut world.out);
+    assert!(world.ring.is_unsure(world.now));
+    world.ring.on_tick(world.now, &[], &mut world.out);
+    let joins = |(_, m): &(Peer, Message)| matches!(m, Message::Ring(Words::Join { .. }));
+    assert!(world.said().iter().any(joins), "it asks how it is seen");
+    world.run_to(60_400);
+    assert!((1..=7).all(|n| world.state(n) == Some(MemberState::Alive)));
+    world.ring.on_heard(world.now, sender(6), &mut world.out);
+    assert!(!world.ring.is_unsure(world.now));
+}
+
+/// An epoch is passed on once; of two managers the smaller.
+#[test]
+fn an_alert_is_passed_on_once() {
+    let mut world = World::of(7);
+    let alert = |manager| Words::Alert {
+        epoch: epoch(9),
+        manager: member(manager),
+        hops: 14,
+        tallies: vec![],
+    };
+    let passed = |world: &mut World| {
+        let is_alert = |(_, m): &(Peer, Message)| matches!(m, Message::Ring(Words::Alert { .. }));
+        world.said().iter().filter(|said| is_alert(said)).count()
+    };
+    world.ask(4, alert(3));
+    assert_eq!(passed(&mut world), 1);
+    world.ask(4, alert(3));
+    assert_eq!(passed(&mut world), 0, "seen already");
+    world.ask(4, alert(6));
+    assert_eq!(passed(&mut world), 0, "a larger manager");
+    world.ask(4, alert(2));
+    assert_eq!(passed(&mut world), 1, "a smaller one");
+    let no_hops = Words::Alert {
+        epoch: epoch(8),
+        manager: member(3),
+        hops: 0,
+        tallies: vec![],
+    };
+    world.ask(4, no_hops);
+    assert_eq!(passed(&mut world), 0, "it has travelled far enough");
+}
+
+/// An order is obeyed once per epoch, from the manager whose alert came by, and never by the last
+/// of a role.
+#[test]
+fn an_order_needs_its_alert() {
+    let order = |manager: u8, wanted| Words::Unbalance {
+        epoch: epoch(9),
+        manager: NodeId(u128::from(manager)),
+        wanted,
+        missing: 1,
+        named: NodeId(5),
+    };
+    let mut world = World::of(7);
+    assert!(world.ask(3, order(3, Role::Data)).is_none(), "no alert");
+    let alert = Words::Alert {
+        epoch: epoch(9),
+        manager: member(3),
+        hops: 14,
+        tallies: vec![],
+    };
+    world.ask(4, alert);
+    assert!(world.ask(2, order(2, Role::Data)).is_none(), "another");
+    assert!(world.ask(2, order(3, Role::Data)).is_none(), "not itself");
+    assert!(world.ask(3, order(3, Role::Router)).is_none(), "is one");
+    assert!(world.ask(3, order(3, Role::Data)).is_some());
+    assert!(world.ask(3, order(3, Role::Data)).is_none(), "spent");
+}
+
+/// What cannot be true is counted, told once for each sender, and changes nothing.
+#[test]
+fn nonsense_changes_nothing() {
+    let mut world = World::of(7);
+    let view = world.ring.members().view();
+    let mut lie = suspected(3, &[]);
+    lie.member.incarnation = Incarnation(u64::MAX);
+    let me = Member {
+        version: 99,
+        ..member(5)
+    };
+    let claims = vec![
+        lie,
+        Claim {
+            member: me,
+            observers: vec![],
+        },
+    ];
+    world.tell(
+        2,
+        Words::News {
+            claims: claims.clone(),
+        },
+    );
+    world.tell(2, Words::News { claims });
+    world.tell(
+        2,
+        Words::Report {
+            me: member(3),
+            view: 0,
+        },
+    );
+    let many = vec![suspected(3, &[]); CLAIMS_MAX + 1];
+    world.tell(2, Words::News { claims: many });
+    let tally = Tally {
+        node: NodeId(1),
+        incarnation: Incarnation(1),
+        role: Role::Data,
+        load: 0,
+        traits: Traits::default(),
+        spent: false,
+    };
+    let absurd = Words::Alert {
+        epoch: epoch(3),
+        manager: member(2),
+        hops: 60_000,
+        tallies: vec![tally],
+    };
+    world.ask(2, absurd);
+    assert_eq!(world.ring.members().view(), view);
+    assert_eq!(world.ring.absurd_claims(), 7);
+    assert!(world.ring.last_alert(world.now).is_none());
+}
+
+/// Reports count as questions to nobody: a letter that wants no answer gets none.
+#[test]
+fn reports_are_words() {
+    let mut world = World::of(2);
+    world.run_to(1_500);
+    let mut kinds = core::iter::from_fn(|| world.out.pop()).filter_map(|action| match action {
+        Action::Send { letter, .. } => match letter.message {
+            Message::Ring(Words::Report { .. }) => Some(letter.kind),
+            _ => None,
+        },
+        _ => None,
+    });
+    assert_eq!(kinds.next(), Some(Kind::Word));
+}

@@ -141,7 +141,7 @@ impl Holders {
     }
 
     /// Every data node known, from the names or from its announcements.
-    fn records(&self, sight: Sight<'_>) -> Vec<Record> {
+    pub(super) fn records(&self, sight: Sight<'_>) -> Vec<Record> {
         let named = sight.servers.iter().filter(|r| r.role == Role::Data);
         let mut records: Vec<Record> = named.copied().collect();
         for (id, node) in &self.nodes {

@@ -233,11 +233,11 @@ fn a_dead_holder_is_not_offered() {
     let songs = [song(1, "B", "x")];
     world.announce(at(0), 7, 0, &songs, &songs);
     world.announce(at(0), 8, 0, &songs, &songs);
-    world.router.on_lost(Peer::Node(addr(7)));
+    world.router.on_lost(at(0), Peer::Node(addr(7)));
     assert_eq!(world.holders(at(1), 1), [addr(8), addr(7)]);
     world.announce(at(2), 7, 1, &[], &songs);
-    assert_eq!(world.holders(at(7), 1)[0], addr(7));
-    assert_eq!(world.holders(at(15), 1), [addr(7)]);
+    assert_eq!(world.holders(at(46), 1)[0], addr(7));
+    assert_eq!(world.holders(at(61), 1), [addr(7)]);
 }
 
 /// A fresh router does not say that there is nothing before the data nodes have spoken.
