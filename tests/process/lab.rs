@@ -20,6 +20,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) fn dispotify() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        // A run inside a network of its own is told by the run that made it.
+        if let Some(path) = std::env::var_os(BINARY_VARIABLE) {
+            return path.into();
+        }
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--package", "dispotify", "--message-format=json"]);
         if !cfg!(debug_assertions) {
@@ -36,10 +40,15 @@ pub(super) fn dispotify() -> &'static Path {
     })
 }
 
+/// Names the binary to a run that cannot build it.
+pub(super) const BINARY_VARIABLE: &str = "DISPOTIFY_TEST_BINARY";
+
 /// A folder, a key, and the processes that share them.
 pub(super) struct Lab {
     pub(super) dir: PathBuf,
     dns: Vec<String>,
+    /// The network namespace that commands run in, if they are not to run here.
+    pub(super) host: Option<String>,
 }
 
 /// A server process; killed when dropped.
@@ -47,6 +56,7 @@ pub(super) struct Server {
     child: Child,
     pub(super) role: String,
     pub(super) address: String,
+    pub(super) id: String,
 }
 
 impl Lab {
@@ -58,7 +68,11 @@ impl Lab {
         let dir = std::env::temp_dir().join(unique);
         fs::create_dir_all(&dir).expect("a folder for the test");
         write_key(&dir.join("key"), "5e");
-        Lab { dir, dns: vec![] }
+        Lab {
+            dir,
+            dns: vec![],
+            host: None,
+        }
     }
 
     /// One DNS node, then routers and data nodes, each ready.
@@ -118,7 +132,7 @@ impl Lab {
             .expect("the binary starts");
         let out = child.stdout.take().expect("it is piped");
         let ready = within(PATIENCE, move || first_ready(out));
-        let Some((role, address)) = ready.flatten() else {
+        let Some([role, address, id]) = ready.flatten() else {
             let _ = child.kill();
             panic!("no ready line: {}", self.read_log());
         };
@@ -126,6 +140,18 @@ impl Lab {
             child,
             role,
             address,
+            id,
+        }
+    }
+
+    /// Starts a server that cannot become ready for want of a DNS node.
+    pub(super) fn launch(&self, mut command: Command) -> Server {
+        let child = command.stdout(Stdio::null()).stderr(self.log()).spawn();
+        Server {
+            child: child.expect("the binary starts"),
+            role: String::new(),
+            address: String::new(),
+            id: String::new(),
         }
     }
 
@@ -141,7 +167,14 @@ impl Lab {
 
     /// A command line under this lab's key, DNS and folders.
     pub(super) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(dispotify());
+        let mut command = match &self.host {
+            None => Command::new(dispotify()),
+            Some(host) => {
+                let mut inside = Command::new("ip");
+                inside.args(["netns", "exec", host]).arg(dispotify());
+                inside
+            }
+        };
         self.dress(&mut command);
         command.args(words);
         command
@@ -302,12 +335,13 @@ pub(super) fn write_key(path: &Path, byte: &str) {
 }
 
 /// Reads `ready ROLE ADDRESS NODE`, and lets the rest of the output flow away.
-fn first_ready(out: ChildStdout) -> Option<(String, String)> {
+fn first_ready(out: ChildStdout) -> Option<[String; 3]> {
     let mut lines = BufReader::new(out).lines();
     let ready = lines.find_map(|line| {
         let line = line.ok()?;
         let mut words = line.strip_prefix("ready ")?.split(' ');
-        Some((words.next()?.to_owned(), words.next()?.to_owned()))
+        let mut word = || words.next().map(str::to_owned);
+        Some([word()?, word()?, word()?])
     });
     thread::spawn(move || lines.for_each(drop));
     ready

@@ -7,3 +7,4 @@ mod failures;
 mod hostile;
 mod library;
 mod refusals;
+mod ring;
