@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -64,9 +64,12 @@ impl Lab {
     pub(super) fn new(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let unique = format!("dispotify-{name}-{}-{number}", std::process::id());
+        // Inside two namespaces two processes may have the same number.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.subsec_nanos());
+        let unique = format!("dispotify-{name}-{}-{number}-{now}", std::process::id());
         let dir = std::env::temp_dir().join(unique);
-        fs::create_dir_all(&dir).expect("a folder for the test");
+        fs::create_dir(&dir).expect("a folder for the test");
         write_key(&dir.join("key"), "5e");
         Lab {
             dir,
@@ -187,11 +190,20 @@ impl Lab {
             .env("HOME", &self.dir)
             .env("XDG_DATA_HOME", self.dir.join("share"))
             .env("XDG_CONFIG_HOME", self.dir.join("config"))
-            .env("XDG_CACHE_HOME", self.dir.join("cache"))
+            .env("XDG_CACHE_HOME", self.cache())
             .env("DISPOTIFY_DNS", self.dns.join(","))
             .stdin(Stdio::null());
         if self.dir.join("key").exists() {
             command.arg("--key-file").arg(self.dir.join("key"));
+        }
+    }
+
+    /// Each host has its own.
+    fn cache(&self) -> PathBuf {
+        let cache = self.dir.join("cache");
+        match &self.host {
+            None => cache,
+            Some(host) => cache.join(host),
         }
     }
 

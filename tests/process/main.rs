@@ -1,10 +1,12 @@
 //! Real processes on loopback: few, because they prove the wiring, not the logic.
 
 mod lab;
+mod netlab;
 mod sound;
 
 mod failures;
 mod hostile;
 mod library;
+mod partition;
 mod refusals;
 mod ring;

@@ -1,0 +1,93 @@
+//! A private network for one test: a namespace for each host, one bridge, cables that can be cut.
+//!
+//! The test runs itself again inside the network; whatever happens there, nothing of it is left.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::lab::{BINARY_VARIABLE, dispotify};
+use super::sound;
+
+/// True inside the network; false once the test has been run inside and has passed, or where
+/// this machine has no namespaces.
+pub(super) fn inside(test: &str, hosts: u32) -> bool {
+    if std::env::var_os("NETLAB_IN").is_some() {
+        return true;
+    }
+    if !can_make_networks() {
+        sound::skipped(&format!("{test}, this machine makes no network namespaces"));
+        return false;
+    }
+    let binary = std::env::current_exe().expect("this test has a path");
+    let mut run = Command::new("bash");
+    run.arg(script())
+        .arg(hosts.to_string())
+        .arg(binary)
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(BINARY_VARIABLE, dispotify());
+    let output = run.output().expect("the network is made");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let also = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{also}");
+    assert!(said.contains("1 passed"), "{said}\n{also}");
+    false
+}
+
+fn script() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/process/netlab.sh"))
+}
+
+fn can_make_networks() -> bool {
+    let mut probe = Command::new("bash");
+    probe.arg(script()).args(["1", "true"]);
+    probe.output().is_ok_and(|output| output.status.success())
+}
+
+/// Where host `n` is reached.
+pub(super) fn address(n: u32) -> String {
+    format!("10.77.0.{}", 10 + n)
+}
+
+/// The namespace of host `n`.
+pub(super) fn host(n: u32) -> String {
+    format!("h{n}")
+}
+
+/// The switches of the network: hosts on different ones do not hear of each other, and their own
+/// links stay up.
+pub(super) struct Switches;
+
+impl Switches {
+    /// Moves these hosts to a switch of their own.
+    pub(super) fn split(&self, hosts: &[u32]) {
+        ip("link add br1 type bridge");
+        ip("link set br1 up");
+        for host in hosts {
+            ip(&format!("link set p{host} master br1"));
+        }
+    }
+
+    /// Moves them back.
+    pub(super) fn join(&self, hosts: &[u32]) {
+        for host in hosts {
+            ip(&format!("link set p{host} master br0"));
+        }
+        ip("link del br1");
+    }
+
+    /// Takes a host off the switch: it sees its link up, and nothing arrives.
+    pub(super) fn unplug(&self, host: u32) {
+        ip(&format!("link set p{host} nomaster"));
+    }
+
+    /// Puts it back.
+    pub(super) fn plug(&self, host: u32) {
+        ip(&format!("link set p{host} master br0"));
+    }
+}
+
+fn ip(words: &str) {
+    let mut command = Command::new("ip");
+    command.args(words.split(' '));
+    assert!(command.status().is_ok_and(|s| s.success()), "ip {words}");
+}
