@@ -32,6 +32,26 @@ impl Partition {
         Partition((song.0 >> (128 - PARTITION_BITS)) as u16)
     }
 
+    /// The partition with this number. None: there are not so many.
+    pub fn from_number(number: u16) -> Option<Self> {
+        (number < PARTITIONS).then_some(Partition(number))
+    }
+
+    /// Its number, from 0.
+    pub fn number(self) -> u16 {
+        self.0
+    }
+
+    /// The smallest id that lies in it.
+    pub fn first(self) -> SongId {
+        SongId(u128::from(self.0) << (128 - PARTITION_BITS))
+    }
+
+    /// The largest id that lies in it.
+    pub fn last(self) -> SongId {
+        SongId(self.first().0 | (u128::MAX >> PARTITION_BITS))
+    }
+
     /// Where it starts on the circle.
     fn start(self) -> u64 {
         u64::from(self.0) << (64 - PARTITION_BITS)
@@ -176,6 +196,22 @@ mod tests {
         let weights = [(nodes[0], 2), (nodes[1], 1), (nodes[2], 1), (nodes[3], 1)];
         let shares = shares(&Circle::of(weights), 1);
         assert!(shares[&nodes[0]] * 10 > shares[&nodes[1]] * 15);
+    }
+
+    /// A partition's bounds are the ids that lie in it, and no others.
+    #[test]
+    fn a_partition_knows_its_bounds() {
+        for number in [0, 1, 2047, PARTITIONS - 1] {
+            let partition = Partition::from_number(number).expect("there are so many");
+            assert_eq!(partition.number(), number);
+            assert_eq!(Partition::of(partition.first()), partition);
+            assert_eq!(Partition::of(partition.last()), partition);
+            let before = partition.first().0.checked_sub(1).map(SongId);
+            assert!(before.is_none_or(|id| Partition::of(id) < partition));
+            let behind = partition.last().0.checked_add(1).map(SongId);
+            assert!(behind.is_none_or(|id| Partition::of(id) > partition));
+        }
+        assert_eq!(Partition::from_number(PARTITIONS), None);
     }
 
     #[test]
