@@ -504,6 +504,8 @@ fn local(fault: JobFault) -> Failure {
         | JobFault::Invalid(_)
         | JobFault::DiskFull
         | JobFault::Broken(_)
+        | JobFault::Quarantined
+        | JobFault::Removed
         | JobFault::Abandoned => Failure::Local(fault),
     }
 }

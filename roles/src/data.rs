@@ -539,6 +539,13 @@ fn answer_to(reply: JobReply) -> Message {
         | JobReply::Fragment { .. }
         | JobReply::CopiesDue { .. }
         | JobReply::Members { .. }
+        | JobReply::Removed { .. }
+        | JobReply::Reclaimed { .. }
+        | JobReply::Tombstones { .. }
+        | JobReply::PartitionDigests { .. }
+        | JobReply::PartitionSongs { .. }
+        | JobReply::Scrubbed(_)
+        | JobReply::Quarantined { .. }
         | JobReply::Peers { .. } => {
             return Message::Refused(Refusal::Broken("the pool gave another reply".into()));
         }
@@ -552,7 +559,8 @@ fn refusal(fault: JobFault) -> Refusal {
         },
         JobFault::NotFound => Refusal::NotFound,
         JobFault::Ambiguous(songs) => Refusal::Ambiguous(songs),
-        JobFault::Damaged => Refusal::Broken(JobFault::Damaged.to_string()),
+        JobFault::Damaged | JobFault::Quarantined => Refusal::Broken(fault.to_string()),
+        JobFault::Removed => Refusal::Invalid(fault.to_string()),
         JobFault::Invalid(why) => Refusal::Invalid(why),
         JobFault::DiskFull => Refusal::DiskFull,
         JobFault::Broken(how) => Refusal::Broken(how),

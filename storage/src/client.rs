@@ -78,7 +78,19 @@ impl ClientWorker {
             | Job::CopiesDue { .. }
             | Job::CopyDone { .. }
             | Job::RecallMembers
-            | Job::RememberMembers { .. } => {
+            | Job::RememberMembers { .. }
+            | Job::ForgetCopiesDue { .. }
+            | Job::RemoveSongs { .. }
+            | Job::DropSongs { .. }
+            | Job::Reclaim
+            | Job::Tombstones { .. }
+            | Job::PartitionDigests
+            | Job::PartitionSongs { .. }
+            | Job::Scrub { .. }
+            | Job::NoteScrub { .. }
+            | Job::Quarantine { .. }
+            | Job::Quarantined { .. }
+            | Job::ReplaceFragment { .. } => {
                 Err(JobFault::Invalid("a client keeps no library".into()))
             }
         };

@@ -10,8 +10,12 @@ mod copies;
 mod fault;
 mod fragments;
 mod open;
+mod partitions;
+mod quarantine;
+mod removal;
 mod row;
 mod schema;
+mod scrub;
 mod songs;
 mod uploads;
 
@@ -22,13 +26,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use roles::contract::id::NodeId;
-use roles::contract::job::{Job, JobFault, JobReply};
+use roles::contract::job::{FragmentId, Job, JobFault, JobReply};
 use roles::contract::message::StoreId;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use fault::Stop;
 pub use open::{OpenError, OpenFault};
 use open::{Part, connect, found};
+pub(crate) use removal::RECLAIM_FRAGMENTS;
 
 /// A library, opened and up to date: hands out workers.
 #[derive(Debug)]
@@ -114,7 +119,9 @@ impl LibraryWorker {
             Job::ReadFragment { song, at } => {
                 read(db, "read a fragment", |db| fragments::answer(db, song, at))
             }
-            Job::CopiesDue { limit } => read(db, "list copies due", |db| copies::due(db, limit)),
+            Job::CopiesDue { after, limit } => {
+                read(db, "list copies due", |db| copies::due(db, after, limit))
+            }
             Job::BeginUpload { manifest } => write(db, Durable::Later, "begin an upload", |db| {
                 uploads::begin(db, &manifest)
             }),
@@ -138,6 +145,47 @@ impl LibraryWorker {
                     copies::done(db, song, node)
                 })
             }
+            Job::ForgetCopiesDue { node } => write(db, Durable::Later, "forget copies due", |db| {
+                copies::forget(db, node)
+            }),
+            // A revision that a router has heard of must not be given twice: the disk first.
+            Job::RemoveSongs { songs } => write(db, Durable::Now, "remove songs", |db| {
+                removal::remove(db, &songs)
+            }),
+            Job::DropSongs { songs, until } => write(db, Durable::Now, "let go of songs", |db| {
+                removal::drop(db, &songs, until)
+            }),
+            Job::Reclaim => write(db, Durable::Later, "reclaim room", removal::reclaim),
+            Job::Tombstones { after, limit } => read(db, "list tombstones", |db| {
+                removal::tombstones(db, after, limit)
+            }),
+            Job::PartitionDigests => read(db, "read the digests", partitions::digests),
+            Job::PartitionSongs {
+                partition,
+                after,
+                limit,
+            } => read(db, "list a partition", |db| {
+                partitions::songs(db, partition, after, limit)
+            }),
+            Job::Scrub { after, bytes } => {
+                read(db, "check fragments", |db| scrub::step(db, after, bytes))
+            }
+            Job::NoteScrub { after } => write(db, Durable::Later, "note the scrub", |db| {
+                scrub::note(db, after)
+            }),
+            Job::Quarantine { fragment } => {
+                write(db, Durable::Later, "set a fragment aside", |db| {
+                    quarantine::set_aside(db, fragment)
+                })
+            }
+            Job::Quarantined { after, limit } => read(db, "list fragments set aside", |db| {
+                quarantine::page(db, after, limit)
+            }),
+            Job::ReplaceFragment { fragment, bytes } => {
+                write(db, Durable::Later, "replace a fragment", |db| {
+                    quarantine::replace(db, fragment, &bytes)
+                })
+            }
             Job::CachedManifest { .. }
             | Job::CacheManifest { .. }
             | Job::CachedFragment { .. }
@@ -149,6 +197,15 @@ impl LibraryWorker {
             | Job::Scan { .. }
             | Job::ReadSource { .. } => JobReply::Failed(not_ours()),
         }
+    }
+}
+
+impl LibraryWorker {
+    /// Alters one byte of a fragment of a committed song behind the library's back, as a rotten
+    /// disk would: for worlds with faults. False: there is none.
+    pub fn rot(&mut self, fragment: FragmentId) -> bool {
+        let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        quarantine::rot(db, fragment).unwrap_or(false)
     }
 }
 

@@ -103,18 +103,28 @@ impl Disk {
 
     /// The copies this disk still owes.
     pub fn copies_due(&mut self) -> Vec<(SongId, NodeId)> {
-        let reply = self.model.run(Job::CopiesDue { limit: u32::MAX });
-        let JobReply::CopiesDue { due } = reply else {
-            return Vec::new();
-        };
-        due
+        let (mut all, mut after) = (Vec::new(), None);
+        let limit = u32::MAX;
+        while let JobReply::CopiesDue { due, more } =
+            self.model.run(Job::CopiesDue { after, limit })
+        {
+            after = due.last().copied();
+            all.extend(due);
+            if !more {
+                break;
+            }
+        }
+        all
     }
 }
 
 fn needs_room(job: &Job) -> bool {
     matches!(
         job,
-        Job::BeginUpload { .. } | Job::KeepFragment { .. } | Job::CommitUpload { .. }
+        Job::BeginUpload { .. }
+            | Job::KeepFragment { .. }
+            | Job::CommitUpload { .. }
+            | Job::ReplaceFragment { .. }
     )
 }
 
@@ -180,7 +190,21 @@ impl Machine {
             | Job::CommitUpload { .. }
             | Job::SweepUploads { .. }
             | Job::CopiesDue { .. }
-            | Job::CopyDone { .. } => Err(JobFault::Invalid("a client keeps no songs".into())),
+            | Job::CopyDone { .. }
+            | Job::ForgetCopiesDue { .. }
+            | Job::RemoveSongs { .. }
+            | Job::DropSongs { .. }
+            | Job::Reclaim
+            | Job::Tombstones { .. }
+            | Job::PartitionDigests
+            | Job::PartitionSongs { .. }
+            | Job::Scrub { .. }
+            | Job::NoteScrub { .. }
+            | Job::Quarantine { .. }
+            | Job::Quarantined { .. }
+            | Job::ReplaceFragment { .. } => {
+                Err(JobFault::Invalid("a client keeps no songs".into()))
+            }
         };
         done.unwrap_or_else(JobReply::Failed)
     }

@@ -156,6 +156,10 @@ impl World {
                 | Job::KeepFragment { .. }
                 | Job::CommitUpload { .. }
                 | Job::Describe { .. }
+                | Job::RemoveSongs { .. }
+                | Job::DropSongs { .. }
+                | Job::Scrub { .. }
+                | Job::ReplaceFragment { .. }
                 | Job::CachedFragment { .. }
         );
         let strikes = permille > 0 && touches && self.chances.disks.happens(permille, 1000);

@@ -13,6 +13,7 @@ use super::member::Member;
 use super::message::{Change, Digest, Position, StoreId};
 use super::record::{Record, Role};
 use super::song::{Manifest, Song};
+use crate::circle::Partition;
 
 /// Work for the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,9 +75,12 @@ pub enum Job {
         /// Seconds.
         untouched_s: u64,
     },
-    /// The copies still to be made, oldest first. Answered by [`JobReply::CopiesDue`].
+    /// The copies still to be made, by song and future holder. Answered by
+    /// [`JobReply::CopiesDue`].
     CopiesDue {
-        /// At most this many.
+        /// The page begins after this copy: those nobody can make hide no others.
+        after: Option<(SongId, NodeId)>,
+        /// At most this many, and at most [`super::limits::PAGE_IDS_MAX`].
         limit: u32,
     },
     /// A copy has been confirmed by its new holder. Answered by [`JobReply::Done`].
@@ -85,6 +89,82 @@ pub enum Job {
         song: SongId,
         /// Who has it.
         node: NodeId,
+    },
+    /// This node is to get no copies any longer. Answered by [`JobReply::Done`].
+    ForgetCopiesDue {
+        /// Who has gone for good.
+        node: NodeId,
+    },
+
+    /// Removes songs for good, here or not: their tombstones keep them from being uploaded ever
+    /// again. Durable. Answered by [`JobReply::Removed`].
+    RemoveSongs {
+        /// At most [`super::limits::REMOVALS_MAX`].
+        songs: Vec<SongId>,
+    },
+    /// Lets go of songs that others keep: without tombstones, so that they may come back. Durable.
+    /// Answered by [`JobReply::Removed`].
+    DropSongs {
+        /// At most [`super::limits::REMOVALS_MAX`].
+        songs: Vec<SongId>,
+        /// The library's revision when it was decided: a song committed later stays.
+        until: u64,
+    },
+    /// Frees a little of the room that removed songs take. Answered by [`JobReply::Reclaimed`].
+    Reclaim,
+    /// A page of the songs removed for good, by id. Answered by [`JobReply::Tombstones`].
+    Tombstones {
+        /// Begins after this id.
+        after: Option<SongId>,
+        /// At most this many, and at most [`super::limits::PAGE_IDS_MAX`].
+        limit: u32,
+    },
+    /// What each partition holds, in a few numbers. Answered by [`JobReply::PartitionDigests`].
+    PartitionDigests,
+    /// A page of what a partition holds, by id. Answered by [`JobReply::PartitionSongs`].
+    PartitionSongs {
+        /// Which partition.
+        partition: Partition,
+        /// Begins after this id.
+        after: Option<SongId>,
+        /// At most this many, and at most [`super::limits::PAGE_IDS_MAX`].
+        limit: u32,
+    },
+
+    /// Reads the next fragments and checks them; writes nothing. Answered by
+    /// [`JobReply::Scrubbed`].
+    Scrub {
+        /// Begins after this fragment; none begins a round.
+        after: Option<FragmentId>,
+        /// Ends with the fragment that reaches so many bytes; at most
+        /// [`super::limits::SCRUB_BYTES_MAX`].
+        bytes: u64,
+    },
+    /// Remembers how far a scrub has come, for a later start: see [`Overview::scrub`]. Answered
+    /// by [`JobReply::Done`].
+    NoteScrub {
+        /// The last fragment checked; none ends a round.
+        after: Option<FragmentId>,
+    },
+    /// Sets a fragment aside if it is bad indeed: it is not served until it is replaced. Answered
+    /// by [`JobReply::Done`].
+    Quarantine {
+        /// Which fragment.
+        fragment: FragmentId,
+    },
+    /// A page of the fragments set aside, in order. Answered by [`JobReply::Quarantined`].
+    Quarantined {
+        /// Begins after this fragment.
+        after: Option<FragmentId>,
+        /// At most this many, and at most [`super::limits::PAGE_IDS_MAX`].
+        limit: u32,
+    },
+    /// Puts good bytes in the place of a bad fragment. Answered by [`JobReply::Kept`].
+    ReplaceFragment {
+        /// Which fragment of a committed song.
+        fragment: FragmentId,
+        /// Its bytes, with the hash that the manifest says.
+        bytes: Vec<u8>,
     },
 
     /// A song's manifest from the cache. Answered by [`JobReply::Described`].
@@ -207,8 +287,52 @@ pub enum JobReply {
     },
     /// Copies still to be made.
     CopiesDue {
-        /// Song and future holder.
+        /// Song and future holder, in order.
         due: Vec<(SongId, NodeId)>,
+        /// Whether more follow.
+        more: bool,
+    },
+    /// The songs are gone, and durably so.
+    Removed {
+        /// How many of them were here.
+        count: u32,
+        /// The library after it.
+        overview: Overview,
+    },
+    /// Some room is free again.
+    Reclaimed {
+        /// Whether removed songs still take room.
+        more: bool,
+    },
+    /// A page of the songs removed for good.
+    Tombstones {
+        /// By id.
+        songs: Vec<SongId>,
+        /// Whether more follow.
+        more: bool,
+    },
+    /// What each partition holds.
+    PartitionDigests {
+        /// Those that hold anything, in order.
+        digests: Vec<PartitionDigest>,
+    },
+    /// A page of what a partition holds.
+    PartitionSongs {
+        /// The committed songs up to `next`, by id.
+        songs: Vec<SongId>,
+        /// The tombstones up to `next`, by id.
+        tombstones: Vec<SongId>,
+        /// The next page begins after this id; none at the end.
+        next: Option<SongId>,
+    },
+    /// Fragments have been checked.
+    Scrubbed(Scrubbed),
+    /// A page of the fragments set aside.
+    Quarantined {
+        /// In order.
+        fragments: Vec<FragmentId>,
+        /// Whether more follow.
+        more: bool,
     },
     /// Servers known from an earlier run.
     Peers {
@@ -237,6 +361,54 @@ pub struct Overview {
     pub digest: Digest,
     /// Bytes of its songs.
     pub bytes: u64,
+    /// The songs removed for good.
+    pub tombstones: Digest,
+    /// Fragments set aside.
+    pub quarantined: u64,
+    /// How far the scrub had come when it was last noted.
+    pub scrub: ScrubNote,
+}
+
+/// How far a library has been checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ScrubNote {
+    /// Rounds through the whole library.
+    pub rounds: u64,
+    /// The last fragment checked in the present round; none at its beginning.
+    pub after: Option<FragmentId>,
+}
+
+/// One fragment of one song; ordered as a scrub goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FragmentId {
+    /// Which song.
+    pub song: SongId,
+    /// Which fragment.
+    pub index: u32,
+}
+
+/// What came of a [`Job::Scrub`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scrubbed {
+    /// The last fragment checked: the next step begins after it. None: the round is complete.
+    pub after: Option<FragmentId>,
+    /// How many were checked.
+    pub fragments: u32,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// Those that are not what they should be, and are not set aside yet.
+    pub bad: Vec<FragmentId>,
+}
+
+/// What a partition holds, in 50 bytes. Two nodes that agree in it hold the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionDigest {
+    /// Which partition.
+    pub partition: Partition,
+    /// Its committed songs.
+    pub songs: Digest,
+    /// Its songs removed for good.
+    pub tombstones: Digest,
 }
 
 /// Why a job did not work.
@@ -250,6 +422,10 @@ pub enum JobFault {
     Ambiguous(Vec<SongId>),
     /// The bytes do not have the hash they must have.
     Damaged,
+    /// The fragment is known to be bad and waits for good bytes.
+    Quarantined,
+    /// The song has been removed for good.
+    Removed,
     /// What was given cannot be kept; says why.
     Invalid(String),
     /// The disk is full.
@@ -279,6 +455,11 @@ impl Job {
             | Job::Describe { .. }
             | Job::ReadFragment { .. }
             | Job::CopiesDue { .. }
+            | Job::Tombstones { .. }
+            | Job::PartitionDigests
+            | Job::PartitionSongs { .. }
+            | Job::Scrub { .. }
+            | Job::Quarantined { .. }
             | Job::CachedManifest { .. }
             | Job::CachedFragment { .. }
             | Job::RecallPeers
@@ -289,6 +470,13 @@ impl Job {
             | Job::CommitUpload { .. }
             | Job::SweepUploads { .. }
             | Job::CopyDone { .. }
+            | Job::ForgetCopiesDue { .. }
+            | Job::RemoveSongs { .. }
+            | Job::DropSongs { .. }
+            | Job::Reclaim
+            | Job::NoteScrub { .. }
+            | Job::Quarantine { .. }
+            | Job::ReplaceFragment { .. }
             | Job::CacheManifest { .. }
             | Job::CacheFragment { .. }
             | Job::RememberPeers { .. }
@@ -313,7 +501,26 @@ impl fmt::Debug for JobReply {
             JobReply::Missing { ranges } => write!(f, "Missing({ranges:?})"),
             JobReply::Kept => f.write_str("Kept"),
             JobReply::Stored { overview } => write!(f, "Stored(revision: {})", overview.revision),
-            JobReply::CopiesDue { due } => write!(f, "CopiesDue({due:?})"),
+            JobReply::CopiesDue { due, more } => write!(f, "CopiesDue({due:?}, more: {more})"),
+            JobReply::Removed { count, overview } => {
+                write!(f, "Removed({count}, revision: {})", overview.revision)
+            }
+            JobReply::Reclaimed { more } => write!(f, "Reclaimed(more: {more})"),
+            JobReply::Tombstones { songs, more } => {
+                write!(f, "Tombstones({}, more: {more})", songs.len())
+            }
+            JobReply::PartitionDigests { digests } => {
+                write!(f, "PartitionDigests({})", digests.len())
+            }
+            JobReply::PartitionSongs {
+                songs,
+                tombstones,
+                next,
+            } => write!(f, "PartitionSongs({songs:?}, {tombstones:?}, {next:?})"),
+            JobReply::Scrubbed(scrubbed) => write!(f, "{scrubbed:?}"),
+            JobReply::Quarantined { fragments, more } => {
+                write!(f, "Quarantined({fragments:?}, more: {more})")
+            }
             JobReply::Peers { records } => write!(f, "Peers({})", records.len()),
             JobReply::Members { members, role } => {
                 write!(f, "Members({}, {role:?})", members.len())
@@ -330,6 +537,8 @@ impl fmt::Display for JobFault {
             JobFault::NotFound => f.write_str("not found"),
             JobFault::Ambiguous(_) => f.write_str("several songs begin with these digits"),
             JobFault::Damaged => f.write_str("the bytes are damaged"),
+            JobFault::Quarantined => f.write_str("the fragment is damaged and waits for another"),
+            JobFault::Removed => f.write_str("the song has been removed for good"),
             JobFault::Invalid(why) | JobFault::Broken(why) => f.write_str(why),
             JobFault::DiskFull => f.write_str("disk full"),
             JobFault::Abandoned => f.write_str("nobody waits for it any longer"),

@@ -57,6 +57,23 @@ pub const SONG_BYTES_MAX: usize = 5 * TAG_BYTES_MAX + 256;
 
 const _: () = assert!(PAGE_BYTES_MAX + 2 * SONG_BYTES_MAX <= MESSAGE_HEAD_BYTES_MAX);
 
+/// Most ids in one page of bare ids: 128 kB, ten times a partition of a million songs.
+pub const PAGE_IDS_MAX: usize = 4096;
+
+/// Most bytes one entry of such a page takes: two ids.
+pub const PAGE_ID_BYTES_MAX: usize = 32;
+
+const _: () = assert!(PAGE_IDS_MAX * PAGE_ID_BYTES_MAX <= MESSAGE_HEAD_BYTES_MAX);
+
+/// Most songs one job removes: one wait for the disk is shared by all of them.
+pub const REMOVALS_MAX: usize = PAGE_SONGS_MAX;
+
+/// Most bytes one step of a scrub reads: readers wait for it a few tenths of a second at most.
+pub const SCRUB_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Most fragments one step of a scrub reads, however short they are.
+pub const SCRUB_FRAGMENTS_MAX: u32 = 4096;
+
 /// Most holders in one answer of a router.
 pub const HOLDERS_MAX: usize = 3;
 

@@ -135,8 +135,9 @@ impl Copies {
 
     /// Takes up what an earlier run left.
     pub fn start(&mut self, out: &mut Outbox) {
-        let limit = TASKS_MAX as u32;
-        self.jobs.run(Purpose::Due, Job::CopiesDue { limit }, out);
+        let (after, limit) = (None, TASKS_MAX as u32);
+        self.jobs
+            .run(Purpose::Due, Job::CopiesDue { after, limit }, out);
     }
 
     /// A song has been uploaded here: copies it to `nodes`, and answers when the first has it.
@@ -221,7 +222,7 @@ impl Copies {
             return Vec::new();
         };
         let mut made = match (purpose, reply) {
-            (Purpose::Due, JobReply::CopiesDue { due }) => {
+            (Purpose::Due, JobReply::CopiesDue { due, .. }) => {
                 due.into_iter().for_each(|key| self.add(now, key));
                 Vec::new()
             }

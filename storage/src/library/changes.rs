@@ -12,8 +12,8 @@ use super::songs::{Page, totals};
 /// About how many bytes a removal takes in a page: a tag and an id.
 const REMOVAL_BYTES: usize = 24;
 
-/// Answers [`Job::Changes`](roles::contract::job::Job::Changes). A song that was added and
-/// removed again shows only as removed.
+/// Answers [`Job::Changes`](roles::contract::job::Job::Changes). A song shows
+/// once, as what came of it last: added, or removed.
 pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, Stop> {
     const ADDED: &str = concat!(
         "SELECT ",
@@ -45,7 +45,7 @@ pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, 
 }
 
 fn removed(db: &Connection, since: u64, rows: i64) -> rusqlite::Result<Vec<(u64, SongId)>> {
-    let sql = "SELECT revision, song FROM tombstones
+    let sql = "SELECT revision, song FROM removals
                WHERE revision > ?1 ORDER BY revision LIMIT ?2";
     db.prepare_cached(sql)?
         .query_map((sql_number(since), rows), |row| {

@@ -2,12 +2,13 @@
 
 use roles::contract::id::{NodeId, SongId};
 use roles::contract::job::JobReply;
+use roles::contract::limits::PAGE_IDS_MAX;
 use rusqlite::Connection;
 
 use super::fault::Stop;
 use super::row::{self, node_key, song_key};
 
-/// Notes that these nodes are to get a copy. One that is noted already keeps its place.
+/// Notes that these nodes are to get a copy.
 pub(super) fn add(db: &Connection, song: SongId, nodes: &[NodeId]) -> rusqlite::Result<()> {
     let sql = "INSERT OR IGNORE INTO copies_due (song, node) VALUES (?1, ?2)";
     let mut statement = db.prepare_cached(sql)?;
@@ -18,15 +19,34 @@ pub(super) fn add(db: &Connection, song: SongId, nodes: &[NodeId]) -> rusqlite::
 }
 
 /// Answers [`Job::CopiesDue`](roles::contract::job::Job::CopiesDue).
-pub(super) fn due(db: &Connection, limit: u32) -> Result<JobReply, Stop> {
-    // Row ids grow, so they are the order in which copies fell due.
-    let sql = "SELECT song, node FROM copies_due ORDER BY row LIMIT ?1";
+pub(super) fn due(
+    db: &Connection,
+    after: Option<(SongId, NodeId)>,
+    limit: u32,
+) -> Result<JobReply, Stop> {
+    let sql = "SELECT song, node FROM copies_due WHERE (song, node) > (?1, ?2)
+               ORDER BY song, node LIMIT ?3";
+    let limit = PAGE_IDS_MAX.min(limit as usize);
+    // An empty blob sorts before every id.
+    let (song, node) = match after {
+        Some((song, node)) => (song_key(song).to_vec(), node_key(node).to_vec()),
+        None => (Vec::new(), Vec::new()),
+    };
     let mut statement = db.prepare_cached(sql)?;
-    let rows = statement.query_map((limit,), |row| {
+    let rows = statement.query_map((song, node, limit as i64 + 1), |row| {
         Ok((row::song_id(row, 0)?, row::node_id(row, 1)?))
     })?;
-    let due = rows.collect::<Result<_, _>>()?;
-    Ok(JobReply::CopiesDue { due })
+    let mut due = rows.collect::<Result<Vec<_>, _>>()?;
+    let more = due.len() > limit;
+    due.truncate(limit);
+    Ok(JobReply::CopiesDue { due, more })
+}
+
+/// Answers [`Job::ForgetCopiesDue`](roles::contract::job::Job::ForgetCopiesDue).
+pub(super) fn forget(db: &Connection, node: NodeId) -> Result<JobReply, Stop> {
+    db.prepare_cached("DELETE FROM copies_due WHERE node = ?1")?
+        .execute((node_key(node),))?;
+    Ok(JobReply::Done)
 }
 
 /// Answers [`Job::CopyDone`](roles::contract::job::Job::CopyDone). A copy nobody waited for is

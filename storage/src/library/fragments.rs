@@ -9,6 +9,7 @@ use roles::contract::song::{Fragment, Part};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Stop;
+use super::quarantine;
 use super::row::{self, part_code};
 use super::songs::find;
 
@@ -21,6 +22,9 @@ pub(super) fn answer(db: &Connection, song: SongId, at: Position) -> Result<JobR
         Position::Time(ms) => index_at(db, found.row, ms)?,
     };
     let slice = slice(db, found.row, index)?.ok_or(JobFault::NotFound)?;
+    if quarantine::holds(db, found.row, index)? {
+        return Err(JobFault::Quarantined.into());
+    }
     let bytes = read(db, found.row, index, &slice)?;
     Ok(JobReply::Fragment { index, bytes })
 }
@@ -54,7 +58,12 @@ fn hash_of(bytes: &[u8]) -> ContentHash {
 
 /// A fragment's bytes, straight from the pages into a buffer of their size. A disk may give back
 /// other bytes than it was given: those go to nobody.
-fn read(db: &Connection, song: i64, index: u32, slice: &Fragment) -> Result<Vec<u8>, Stop> {
+pub(super) fn read(
+    db: &Connection,
+    song: i64,
+    index: u32,
+    slice: &Fragment,
+) -> Result<Vec<u8>, Stop> {
     let sql = "SELECT row FROM fragments WHERE song = ?1 AND number = ?2";
     let row = db
         .prepare_cached(sql)?

@@ -2,6 +2,7 @@
 //! never a panic.
 
 use roles::contract::id::{ContentHash, NodeId, SongId};
+use roles::contract::message::Digest;
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Part, Song};
 use rusqlite::Row;
 use rusqlite::types::Type;
@@ -30,6 +31,14 @@ pub(super) fn node_id(row: &Row<'_>, column: usize) -> rusqlite::Result<NodeId> 
 pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// Reads a count and the exclusive or of as many ids, from this column and the next.
+pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
+    Ok(Digest {
+        count: number(row, column)?,
+        xor: u128::from_be_bytes(row.get(column + 1)?),
+    })
 }
 
 /// A number as it lies in the database. SQL's end at 2^63: what we count stays far below.

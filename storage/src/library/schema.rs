@@ -5,6 +5,7 @@ use roles::contract::message::StoreId;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::open::OpenFault;
+use super::partitions;
 
 /// Whether `db` is a library this version can work with, or empty.
 pub(super) fn check(db: &Connection) -> Result<(), OpenFault> {
@@ -43,9 +44,10 @@ pub(super) fn check_owner(db: &Connection, node: NodeId) -> Result<(), OpenFault
 /// Applies the migrations the library has not seen, each as a whole.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenFault> {
     let seen = usize::try_from(version(db)?).unwrap_or(0);
-    for (number, migration) in (1..).zip(MIGRATIONS).skip(seen) {
+    for (number, Migration { tables, rows }) in (1..).zip(MIGRATIONS).skip(seen) {
         let step = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        step.execute_batch(migration)?;
+        step.execute_batch(tables)?;
+        rows(&step)?;
         step.pragma_update(None, "application_id", APPLICATION)?;
         step.pragma_update(None, "user_version", number)?;
         step.commit()?;
@@ -77,8 +79,25 @@ const APPLICATION: i64 = 0x6473_7074;
 /// The schema this version works with.
 pub(super) const LATEST: i64 = MIGRATIONS.len() as i64;
 
+/// One step from a schema to the next.
+struct Migration {
+    /// What SQL can do by itself.
+    tables: &'static str,
+    /// What has to be computed.
+    rows: fn(&Connection) -> rusqlite::Result<()>,
+}
+
 /// Append only: a migration that has left this house is never changed. The n-th makes schema n.
-const MIGRATIONS: &[&str] = &[FIRST];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        tables: FIRST,
+        rows: |_| Ok(()),
+    },
+    Migration {
+        tables: SECOND,
+        rows: partitions::count_all,
+    },
+];
 
 /// Ids are 16 bytes, big end first, so that they sort as numbers. A song is staged while its
 /// revision is null. The manifest's slices stand apart from the sound, and the sound in a table
@@ -149,4 +168,40 @@ const FIRST: &str = "
         node        BLOB    NOT NULL,
         UNIQUE (song, node)
     ) STRICT;
+";
+
+/// Tombstones stand apart from the change feed: a song let go leaves a removal and no tombstone,
+/// a tombstone that came from elsewhere no removal. Partitions hold running digests, so that
+/// comparing two nodes never reads their songs.
+const SECOND: &str = "
+    ALTER TABLE tombstones RENAME TO removals;
+
+    CREATE TABLE tombstones (
+        song        BLOB    PRIMARY KEY,
+        noted_at    INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    INSERT INTO tombstones SELECT song, unixepoch() FROM removals;
+
+    CREATE TABLE partitions (
+        number      INTEGER PRIMARY KEY,
+        songs       INTEGER NOT NULL,
+        xor         BLOB    NOT NULL,
+        removed     INTEGER NOT NULL,
+        removed_xor BLOB    NOT NULL
+    ) STRICT;
+
+    CREATE TABLE quarantine (
+        song        INTEGER NOT NULL REFERENCES songs (row) ON DELETE CASCADE,
+        number      INTEGER NOT NULL,
+        PRIMARY KEY (song, number)
+    ) STRICT, WITHOUT ROWID;
+
+    ALTER TABLE meta ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE meta ADD COLUMN removed_xor BLOB NOT NULL
+        DEFAULT x'00000000000000000000000000000000';
+    ALTER TABLE meta ADD COLUMN scrub_rounds INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE meta ADD COLUMN scrub_song BLOB;
+    ALTER TABLE meta ADD COLUMN scrub_number INTEGER;
+    ALTER TABLE meta ADD COLUMN scrubbed_at INTEGER;
 ";

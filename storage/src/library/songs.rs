@@ -1,14 +1,17 @@
 //! What is listed and described: committed songs, and the totals over them.
 
 use roles::contract::id::{ContentHash, SongId};
-use roles::contract::job::{JobFault, JobReply, Overview};
+use roles::contract::job::{JobFault, JobReply, Overview, ScrubNote};
 use roles::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX};
-use roles::contract::message::{Digest, StoreId};
+use roles::contract::message::StoreId;
 use roles::contract::song::{Fragment, Manifest};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Stop;
+use super::partitions;
+use super::quarantine;
 use super::row::{self, SONG_COLUMNS, song_columns, sql_number};
+use super::scrub;
 
 /// Answers [`Job::Overview`](roles::contract::job::Job::Overview).
 pub(super) fn overview(db: &Connection) -> Result<JobReply, Stop> {
@@ -17,16 +20,21 @@ pub(super) fn overview(db: &Connection) -> Result<JobReply, Stop> {
 
 /// The library in a few numbers, kept beside the songs and changed with them.
 pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
-    let sql = "SELECT store, revision, songs, xor, bytes FROM meta";
+    let sql = "SELECT store, revision, songs, xor, bytes, removed, removed_xor,
+                   scrub_rounds, scrub_song, scrub_number FROM meta";
+    let quarantined = quarantine::count(db)?;
     db.prepare_cached(sql)?.query_row([], |row| {
         Ok(Overview {
             store: StoreId(row.get::<_, i64>(0)?.cast_unsigned()),
             revision: row::number(row, 1)?,
-            digest: Digest {
-                count: row::number(row, 2)?,
-                xor: u128::from_be_bytes(row.get(3)?),
-            },
+            digest: row::digest(row, 2)?,
             bytes: row::number(row, 4)?,
+            tombstones: row::digest(row, 5)?,
+            quarantined,
+            scrub: ScrubNote {
+                rounds: row::number(row, 7)?,
+                after: scrub::noted(row, 8)?,
+            },
         })
     })
 }
@@ -35,16 +43,29 @@ pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
 pub(super) fn count_in(db: &Connection, song: SongId, bytes: u64) -> rusqlite::Result<u64> {
     let mut totals = totals(db)?;
     totals.digest.insert(song);
-    let sql = "UPDATE meta SET revision = ?1, songs = ?2, xor = ?3, bytes = ?4";
+    totals.bytes = totals.bytes.saturating_add(bytes);
+    partitions::change(db, song, |digest| digest.songs.insert(song))?;
+    advance(db, &totals)
+}
+
+/// Counts out a song that leaves, and gives the revision without it.
+pub(super) fn count_out(db: &Connection, song: SongId, bytes: u64) -> rusqlite::Result<u64> {
+    let mut totals = totals(db)?;
+    totals.digest.remove(song);
+    totals.bytes = totals.bytes.saturating_sub(bytes);
+    partitions::change(db, song, |digest| digest.songs.remove(song))?;
+    advance(db, &totals)
+}
+
+/// Writes the totals of the next revision, and gives it.
+fn advance(db: &Connection, totals: &Overview) -> rusqlite::Result<u64> {
     let revision = totals.revision.saturating_add(1);
-    let xor = totals.digest.xor.to_be_bytes();
-    let bytes = totals.bytes.saturating_add(bytes);
-    let count = totals.digest.count;
+    let sql = "UPDATE meta SET revision = ?1, songs = ?2, xor = ?3, bytes = ?4";
     db.prepare_cached(sql)?.execute((
         sql_number(revision),
-        sql_number(count),
-        xor,
-        sql_number(bytes),
+        sql_number(totals.digest.count),
+        totals.digest.xor.to_be_bytes(),
+        sql_number(totals.bytes),
     ))?;
     Ok(revision)
 }

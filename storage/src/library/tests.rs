@@ -2,7 +2,10 @@
 
 mod damage;
 mod lists;
+mod migration;
 mod opening;
+mod removal;
+mod repair;
 mod uploads;
 
 use std::fs;
@@ -11,8 +14,9 @@ use std::thread;
 
 use super::*;
 use crate::testing::{TempDir, manifest_of, song};
+use roles::circle::Partition;
 use roles::contract::id::{ContentHash, SongId};
-use roles::contract::job::Overview;
+use roles::contract::job::{FragmentId, Overview, PartitionDigest, ScrubNote, Scrubbed};
 use roles::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX};
 use roles::contract::message::{Change, Digest, Position};
 use roles::contract::song::{DecoderPrefix, Format, Manifest, Part, Song};
@@ -129,12 +133,51 @@ fn every_job(song: SongId, manifest: &Manifest) -> Vec<Job> {
             song,
             copies_due: vec![NodeId(1)],
         },
-        Job::CopiesDue { limit: 9 },
+        Job::CopiesDue {
+            after: None,
+            limit: 9,
+        },
         Job::CopyDone {
             song,
             node: NodeId(1),
         },
         Job::SweepUploads { untouched_s: 0 },
+        Job::PartitionDigests,
+        Job::PartitionSongs {
+            partition: Partition::of(song),
+            after: None,
+            limit: 9,
+        },
+        Job::Tombstones {
+            after: None,
+            limit: 9,
+        },
+        Job::Scrub {
+            after: None,
+            bytes: 1 << 20,
+        },
+        Job::NoteScrub {
+            after: Some(FragmentId { song, index: 0 }),
+        },
+        Job::NoteScrub { after: None },
+        Job::Quarantine {
+            fragment: FragmentId { song, index: 0 },
+        },
+        Job::Quarantined {
+            after: None,
+            limit: 9,
+        },
+        Job::ReplaceFragment {
+            fragment: FragmentId { song, index: 0 },
+            bytes: song_bytes(manifest),
+        },
+        Job::DropSongs {
+            songs: vec![song],
+            until: u64::MAX,
+        },
+        Job::RemoveSongs { songs: vec![song] },
+        Job::ForgetCopiesDue { node: NodeId(1) },
+        Job::Reclaim,
     ]
 }
 

@@ -14,6 +14,7 @@ use rusqlite::{Connection, params};
 use super::copies;
 use super::fault::Stop;
 use super::fragments;
+use super::removal::{self, absence, is_buried};
 use super::row::{number, part_code, prefix_code, song_key, sql_number};
 use super::songs::{count_in, find, manifest as manifest_of, totals};
 
@@ -21,11 +22,14 @@ use super::songs::{count_in, find, manifest as manifest_of, totals};
 pub(super) fn begin(db: &Connection, manifest: &Manifest) -> Result<JobReply, Stop> {
     let lie = |fault| JobFault::Invalid(format!("the manifest cannot be true: {fault}"));
     manifest.check().map_err(lie)?;
+    if is_buried(db, manifest.song.id)? {
+        return Err(JobFault::Removed.into());
+    }
     let row = match find(db, manifest.song.id)? {
         Some(found) if !found.staged => return stored(db),
         Some(found) if manifest_of(db, found.row)? == *manifest => found.row,
         Some(found) => {
-            drop_song(db, found.row)?;
+            give_up(db, found.row)?;
             stage(db, manifest)?
         }
         None => stage(db, manifest)?,
@@ -81,11 +85,10 @@ fn insert_song(db: &Connection, manifest: &Manifest) -> rusqlite::Result<i64> {
     ])
 }
 
-/// Takes a staged song out, with its slices and fragments.
-fn drop_song(db: &Connection, row: i64) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM songs WHERE row = ?1")?
-        .execute((row,))?;
-    Ok(())
+/// Takes a staged song out, with what came for it.
+fn give_up(db: &Connection, row: i64) -> rusqlite::Result<()> {
+    removal::unlink(db, row)?;
+    removal::free_fragments(db)
 }
 
 /// Notes the upload as alive. At most once a second: each note costs a page of log.
@@ -97,7 +100,7 @@ fn touch(db: &Connection, row: i64) -> rusqlite::Result<()> {
 
 /// Seconds since 1970 by the system's clock: the only one that goes on across a restart. If it
 /// jumps, uploads are swept early or late; their clients begin again.
-fn clock_s() -> i64 {
+pub(super) fn clock_s() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| sql_number(since.as_secs()))
 }
@@ -110,7 +113,9 @@ pub(super) fn keep(
     index: u32,
     bytes: &[u8],
 ) -> Result<JobReply, Stop> {
-    let found = find(db, song)?.ok_or(JobFault::NotFound)?;
+    let Some(found) = find(db, song)? else {
+        return Err(absence(db, song)?);
+    };
     let slice = fragments::slice(db, found.row, index)?;
     let slice = slice.ok_or_else(|| no_such_fragment(index))?;
     if !fragments::is_true(&slice, bytes) {
@@ -135,14 +140,16 @@ pub(super) fn commit(
     song: SongId,
     copies_due: &[NodeId],
 ) -> Result<JobReply, Stop> {
-    let found = find(db, song)?.ok_or(JobFault::NotFound)?;
+    let Some(found) = find(db, song)? else {
+        return Err(absence(db, song)?);
+    };
     if found.staged {
         let ranges = fragments::missing(db, found.row)?;
         if !ranges.is_empty() {
             return Ok(JobReply::Missing { ranges });
         }
         if !fragments::are_whole(db, found.row)? {
-            drop_song(db, found.row)?;
+            give_up(db, found.row)?;
             // Not an error of the transaction: the removal is to stand.
             return Ok(JobReply::Failed(JobFault::Damaged));
         }
@@ -160,6 +167,9 @@ fn publish(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
     let revision = count_in(db, song, bytes)?;
     db.prepare_cached("UPDATE songs SET revision = ?2 WHERE row = ?1")?
         .execute((row, sql_number(revision)))?;
+    // It may have been let go earlier: the change feed shows what came of it last.
+    db.prepare_cached("DELETE FROM removals WHERE song = ?1")?
+        .execute((song_key(song),))?;
     Ok(())
 }
 
@@ -168,15 +178,19 @@ fn stored(db: &Connection) -> Result<JobReply, Stop> {
     Ok(JobReply::Stored { overview })
 }
 
-/// Answers [`Job::SweepUploads`](roles::contract::job::Job::SweepUploads), and gives free pages
-/// back to the file system.
+/// Answers [`Job::SweepUploads`](roles::contract::job::Job::SweepUploads), and begins to free
+/// their room; what is too much for one transaction is left to
+/// [`Job::Reclaim`](roles::contract::job::Job::Reclaim).
 pub(super) fn sweep(db: &Connection, untouched_s: u64) -> Result<JobReply, Stop> {
     let before = clock_s().saturating_sub(sql_number(untouched_s));
-    db.prepare_cached("DELETE FROM songs WHERE revision IS NULL AND touched <= ?1")?
-        .execute((before,))?;
-    // The pragma frees one page per step.
-    let mut shrinking = db.prepare("PRAGMA incremental_vacuum(1024)")?;
-    let mut steps = shrinking.query([])?;
-    while steps.next()?.is_some() {}
+    let sql = "SELECT row FROM songs
+               WHERE revision IS NULL AND touched BETWEEN 0 AND ?1";
+    let old = db
+        .prepare_cached(sql)?
+        .query_map((before,), |row| row.get(0))?
+        .collect::<Result<Vec<i64>, _>>()?;
+    old.into_iter()
+        .try_for_each(|row| removal::unlink(db, row))?;
+    removal::reclaim(db)?;
     Ok(JobReply::Done)
 }

@@ -72,6 +72,17 @@ fn nonsense_in_a_row_never_panics() {
         "UPDATE meta SET revision = 9223372036854775807, bytes = 9223372036854775807",
         "INSERT INTO copies_due VALUES (1, x'00', x'')",
         "INSERT INTO tombstones VALUES (x'', 5)",
+        "INSERT INTO tombstones VALUES (x'0102', -5)",
+        "INSERT INTO removals VALUES (x'', 5)",
+        "INSERT INTO quarantine VALUES (1, 77)",
+        "INSERT INTO quarantine VALUES (99, -1)",
+        "UPDATE partitions SET songs = -1, xor = x''",
+        "UPDATE partitions SET number = 70000",
+        "DELETE FROM partitions",
+        "UPDATE meta SET removed = -1, removed_xor = x'00'",
+        "UPDATE meta SET scrub_rounds = -1, scrub_song = x'00', scrub_number = -1",
+        "UPDATE meta SET scrub_song = zeroblob(16)",
+        "UPDATE songs SET revision = NULL, touched = -1",
         "DROP TABLE fragments",
     ];
     for damage in damages {

@@ -141,7 +141,7 @@ fn a_page_ends_at_its_bounds() {
     // A removal would still fit the page: it must not overtake the songs that do not.
     sql(
         &library,
-        "INSERT INTO tombstones VALUES (zeroblob(16), 502); UPDATE meta SET revision = 502",
+        "INSERT INTO removals VALUES (zeroblob(16), 502); UPDATE meta SET revision = 502",
     );
     let (changes, revision) = changes(&mut library, 0, u32::MAX);
     assert_eq!((changes.len(), revision), (page.len(), page.len() as u64));
@@ -160,7 +160,7 @@ fn a_removal_is_a_change_like_any_other() {
     sql(
         &library,
         "UPDATE songs SET revision = -revision; UPDATE songs SET revision = revision * -3;
-         INSERT INTO tombstones VALUES (x'00000000000000000000000000000001', 1), (x'00000000000000000000000000000002', 7),
+         INSERT INTO removals VALUES (x'00000000000000000000000000000001', 1), (x'00000000000000000000000000000002', 7),
              (x'00000000000000000000000000000003', 8), (x'00000000000000000000000000000004', 14);
          UPDATE meta SET revision = 14;",
     );

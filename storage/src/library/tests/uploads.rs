@@ -19,6 +19,7 @@ fn a_song_is_seen_from_its_commit_on() {
         revision: 1,
         digest: digest(&[id]),
         bytes: 1_070_100,
+        ..Overview::default()
     };
     assert_eq!(commit(&mut library, id, &[]), JobReply::Stored { overview });
 
@@ -73,12 +74,18 @@ fn every_step_of_an_upload_may_be_repeated() {
         failed(JobFault::Damaged)
     );
 
-    // Each copy is due once, in the order they fell due.
-    let due = |nodes: &[u128]| JobReply::CopiesDue {
+    // Each copy is due once.
+    let due = |nodes: &[u128], more| JobReply::CopiesDue {
         due: nodes.iter().map(|node| (id, NodeId(*node))).collect(),
+        more,
     };
-    assert_eq!(library.run(Job::CopiesDue { limit: 9 }), due(&[9, 3, 5]));
-    assert_eq!(library.run(Job::CopiesDue { limit: 2 }), due(&[9, 3]));
+    let page = |after: Option<u128>, limit| Job::CopiesDue {
+        after: after.map(|node| (id, NodeId(node))),
+        limit,
+    };
+    assert_eq!(library.run(page(None, 9)), due(&[3, 5, 9], false));
+    assert_eq!(library.run(page(None, 2)), due(&[3, 5], true));
+    assert_eq!(library.run(page(Some(5), 2)), due(&[9], false));
     for _ in 0..2 {
         let done = Job::CopyDone {
             song: id,
@@ -86,7 +93,10 @@ fn every_step_of_an_upload_may_be_repeated() {
         };
         assert_eq!(library.run(done), JobReply::Done);
     }
-    assert_eq!(library.run(Job::CopiesDue { limit: 9 }), due(&[9, 5]));
+    assert_eq!(library.run(page(None, 9)), due(&[5, 9], false));
+    let node = NodeId(5);
+    assert_eq!(library.run(Job::ForgetCopiesDue { node }), JobReply::Done);
+    assert_eq!(library.run(page(None, 9)), due(&[9], false));
 }
 
 /// What was sent before a restart need not be sent again.
@@ -112,10 +122,11 @@ fn an_upload_goes_on_after_a_restart() {
 
     let mut library = writer(&dir);
     assert_eq!(begin(&mut library, &manifest), stored);
-    let due = vec![(id, NodeId(7))];
+    let (due, more) = (vec![(id, NodeId(7))], false);
+    let (after, limit) = (None, 9);
     assert_eq!(
-        library.run(Job::CopiesDue { limit: 9 }),
-        JobReply::CopiesDue { due }
+        library.run(Job::CopiesDue { after, limit }),
+        JobReply::CopiesDue { due, more }
     );
 }
 

@@ -1,0 +1,116 @@
+//! Fragments known to be bad: set aside, and made good with bytes from elsewhere.
+//!
+//! A song with a fragment in quarantine stays listed and described, and its other fragments are
+//! served. The bad bytes stay where they are until good ones take their place.
+
+use roles::contract::job::{FragmentId, JobFault, JobReply};
+use roles::contract::limits::PAGE_IDS_MAX;
+use roles::contract::song::Fragment;
+use rusqlite::Connection;
+
+use super::fault::Stop;
+use super::fragments;
+use super::removal::absence;
+use super::row::{song_id, song_key};
+use super::scrub::is_bad;
+use super::songs::find;
+
+/// Whether a fragment has been set aside.
+pub(super) fn holds(db: &Connection, song: i64, index: u32) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM quarantine WHERE song = ?1 AND number = ?2")?
+        .exists((song, index))
+}
+
+/// Answers [`Job::Quarantine`](roles::contract::job::Job::Quarantine). The fragment is read once
+/// more: who asked may have seen it before it was replaced.
+pub(super) fn set_aside(db: &Connection, fragment: FragmentId) -> Result<JobReply, Stop> {
+    let (row, slice) = slice_of(db, fragment)?;
+    match fragments::read(db, row, fragment.index, &slice) {
+        Ok(_) => return Ok(JobReply::Done),
+        Err(stop) if is_bad(&stop) => (),
+        Err(stop) => return Err(stop),
+    }
+    db.prepare_cached("INSERT OR IGNORE INTO quarantine (song, number) VALUES (?1, ?2)")?
+        .execute((row, fragment.index))?;
+    Ok(JobReply::Done)
+}
+
+/// A committed song's row, and what its manifest says of the fragment.
+fn slice_of(db: &Connection, fragment: FragmentId) -> Result<(i64, Fragment), Stop> {
+    let standing = find(db, fragment.song)?.filter(|found| !found.staged);
+    let Some(found) = standing else {
+        return Err(absence(db, fragment.song)?);
+    };
+    let slice = fragments::slice(db, found.row, fragment.index)?;
+    Ok((found.row, slice.ok_or(JobFault::NotFound)?))
+}
+
+/// Answers [`Job::ReplaceFragment`](roles::contract::job::Job::ReplaceFragment). A fragment that
+/// is good stays as it is: comes an answer twice, nothing is written twice.
+pub(super) fn replace(
+    db: &Connection,
+    fragment: FragmentId,
+    bytes: &[u8],
+) -> Result<JobReply, Stop> {
+    let (row, slice) = slice_of(db, fragment)?;
+    if !fragments::is_true(&slice, bytes) {
+        return Err(JobFault::Damaged.into());
+    }
+    let index = fragment.index;
+    if !holds(db, row, index)? && fragments::read(db, row, index, &slice).is_ok() {
+        return Ok(JobReply::Kept);
+    }
+    let sql = "INSERT OR REPLACE INTO fragments (song, number, data) VALUES (?1, ?2, ?3)";
+    db.prepare_cached(sql)?.execute((row, index, bytes))?;
+    db.prepare_cached("DELETE FROM quarantine WHERE song = ?1 AND number = ?2")?
+        .execute((row, index))?;
+    Ok(JobReply::Kept)
+}
+
+/// How many fragments are set aside.
+pub(super) fn count(db: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT count(*) FROM quarantine";
+    db.prepare_cached(sql)?
+        .query_row([], |row| super::row::number(row, 0))
+}
+
+/// Answers [`Job::Quarantined`](roles::contract::job::Job::Quarantined).
+pub(super) fn page(
+    db: &Connection,
+    after: Option<FragmentId>,
+    limit: u32,
+) -> Result<JobReply, Stop> {
+    let sql = "SELECT song.id, q.number FROM quarantine q JOIN songs song ON song.row = q.song
+               WHERE song.id > ?1 OR (song.id = ?1 AND q.number > ?2)
+               ORDER BY song.id, q.number LIMIT ?3";
+    let limit = PAGE_IDS_MAX.min(limit as usize);
+    let (key, index) = match after {
+        Some(FragmentId { song, index }) => (song_key(song).to_vec(), i64::from(index)),
+        // An empty blob sorts before every id.
+        None => (Vec::new(), -1),
+    };
+    let mut fragments = db
+        .prepare_cached(sql)?
+        .query_map((key, index, limit as i64 + 1), |row| {
+            let (song, index) = (song_id(row, 0)?, row.get(1)?);
+            Ok(FragmentId { song, index })
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    let more = fragments.len() > limit;
+    fragments.truncate(limit);
+    Ok(JobReply::Quarantined { fragments, more })
+}
+
+/// Alters the first byte of a fragment. False: there is no such fragment.
+pub(super) fn rot(db: &Connection, fragment: FragmentId) -> Result<bool, Stop> {
+    let Ok((song, _)) = slice_of(db, fragment) else {
+        return Ok(false);
+    };
+    let sql = "SELECT row FROM fragments WHERE song = ?1 AND number = ?2";
+    let row = db.query_row(sql, (song, fragment.index), |row| row.get(0));
+    let mut blob = db.blob_open("main", "fragments", "data", row?, false)?;
+    let mut first = [0];
+    blob.read_at_exact(&mut first, 0)?;
+    blob.write_at(&[first[0] ^ 1], 0)?;
+    Ok(true)
+}

@@ -1,0 +1,198 @@
+//! Songs that leave: removed for good, or let go because others keep them.
+//!
+//! A song leaves in one small transaction: its row loses its id and its revision, so that nobody
+//! sees it or uploads to it any longer. The megabytes behind the row are freed afterwards, a few
+//! fragments per transaction: a song of gigabytes blocks nobody, and a crash in between leaves
+//! only room to be reclaimed. A tombstone is for ever: what bears its id is never taken again.
+
+use roles::contract::id::SongId;
+use roles::contract::job::{JobFault, JobReply};
+use roles::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::fault::Stop;
+use super::partitions;
+use super::row::{number, song_id, song_key, sql_number};
+use super::songs::{Found, count_out, find, totals};
+use super::uploads::clock_s;
+
+/// Most fragments freed in one transaction: their pages come to a few megabytes of log at most.
+pub(crate) const RECLAIM_FRAGMENTS: u32 = 64;
+
+/// Most pages given back to the file system in one transaction: 16 MB.
+const VACUUM_PAGES: u32 = 1024;
+
+/// Answers [`Job::RemoveSongs`](roles::contract::job::Job::RemoveSongs).
+pub(super) fn remove(db: &Connection, songs: &[SongId]) -> Result<JobReply, Stop> {
+    check_length(songs)?;
+    let mut count = 0;
+    for song in songs {
+        if let Some(found) = find(db, *song)? {
+            count += u32::from(!found.staged);
+            take_out(db, *song, found)?;
+        }
+        db.prepare_cached("DELETE FROM copies_due WHERE song = ?1")?
+            .execute((song_key(*song),))?;
+        bury(db, *song)?;
+    }
+    removed(db, count)
+}
+
+/// Answers [`Job::DropSongs`](roles::contract::job::Job::DropSongs).
+pub(super) fn drop(db: &Connection, songs: &[SongId], until: u64) -> Result<JobReply, Stop> {
+    check_length(songs)?;
+    let mut count = 0;
+    for song in songs {
+        let standing = find(db, *song)?.filter(|found| !found.staged);
+        let Some(found) = standing else {
+            continue;
+        };
+        if revision_of(db, found.row)? > until {
+            continue; // Somebody has wanted it here since.
+        }
+        take_out(db, *song, found)?;
+        db.prepare_cached("DELETE FROM copies_due WHERE song = ?1")?
+            .execute((song_key(*song),))?;
+        count += 1;
+    }
+    removed(db, count)
+}
+
+fn check_length(songs: &[SongId]) -> Result<(), JobFault> {
+    if songs.len() > REMOVALS_MAX {
+        let why = format!("at most {REMOVALS_MAX} songs are removed at once");
+        return Err(JobFault::Invalid(why));
+    }
+    Ok(())
+}
+
+fn revision_of(db: &Connection, row: i64) -> rusqlite::Result<u64> {
+    db.prepare_cached("SELECT revision FROM songs WHERE row = ?1")?
+        .query_row((row,), |row| number(row, 0))
+}
+
+/// Takes a song out of sight; a committed one leaves a removal in the change feed.
+fn take_out(db: &Connection, song: SongId, found: Found) -> rusqlite::Result<()> {
+    if !found.staged {
+        let sql = "SELECT bytes FROM songs WHERE row = ?1";
+        let bytes = db
+            .prepare_cached(sql)?
+            .query_row((found.row,), |row| number(row, 0))?;
+        let revision = count_out(db, song, bytes)?;
+        db.prepare_cached("INSERT OR REPLACE INTO removals (song, revision) VALUES (?1, ?2)")?
+            .execute((song_key(song), sql_number(revision)))?;
+    }
+    unlink(db, found.row)
+}
+
+/// Gives up a song's row. Its key becomes one that no song can have, eight bytes long, and its
+/// last touch lies before all time: [`reclaim`] finds it, and nobody else does.
+pub(super) fn unlink(db: &Connection, row: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE songs SET id = ?2, revision = NULL, touched = -1 WHERE row = ?1";
+    db.prepare_cached(sql)?.execute((row, row.to_be_bytes()))?;
+    db.prepare_cached("DELETE FROM quarantine WHERE song = ?1")?
+        .execute((row,))?;
+    Ok(())
+}
+
+/// Sets up a song's tombstone; one that stands already keeps its date.
+fn bury(db: &Connection, song: SongId) -> rusqlite::Result<()> {
+    let sql = "INSERT OR IGNORE INTO tombstones (song, noted_at) VALUES (?1, ?2)";
+    let fresh = db
+        .prepare_cached(sql)?
+        .execute((song_key(song), clock_s()))?;
+    if fresh == 0 {
+        return Ok(());
+    }
+    let mut removed = totals(db)?.tombstones;
+    removed.insert(song);
+    db.prepare_cached("UPDATE meta SET removed = ?1, removed_xor = ?2")?
+        .execute((sql_number(removed.count), removed.xor.to_be_bytes()))?;
+    partitions::change(db, song, |digest| digest.tombstones.insert(song))
+}
+
+fn removed(db: &Connection, count: u32) -> Result<JobReply, Stop> {
+    free_fragments(db)?;
+    let overview = totals(db)?;
+    Ok(JobReply::Removed { count, overview })
+}
+
+/// Whether a song has been removed for good.
+pub(super) fn is_buried(db: &Connection, song: SongId) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM tombstones WHERE song = ?1")?
+        .exists((song_key(song),))
+}
+
+/// Why a song that is neither committed nor staged is not: the fault of a job that needs it.
+pub(super) fn absence(db: &Connection, song: SongId) -> Result<Stop, Stop> {
+    let buried = is_buried(db, song)?;
+    Ok(if buried {
+        JobFault::Removed.into()
+    } else {
+        JobFault::NotFound.into()
+    })
+}
+
+/// Answers [`Job::Reclaim`](roles::contract::job::Job::Reclaim).
+pub(super) fn reclaim(db: &Connection) -> Result<JobReply, Stop> {
+    free_fragments(db)?;
+    give_back_pages(db)?;
+    let more = first_unlinked(db)?.is_some();
+    Ok(JobReply::Reclaimed { more })
+}
+
+/// Frees a few fragments of songs that are out of sight; a row goes with its last one.
+pub(super) fn free_fragments(db: &Connection) -> rusqlite::Result<()> {
+    let mut left = RECLAIM_FRAGMENTS as usize;
+    while let Some(row) = first_unlinked(db)? {
+        let sql = "DELETE FROM fragments WHERE row IN
+                       (SELECT row FROM fragments WHERE song = ?1 LIMIT ?2)";
+        left -= db
+            .prepare_cached(sql)?
+            .execute((row, left as i64))?
+            .min(left);
+        let sql = "SELECT 1 FROM fragments WHERE song = ?1";
+        if db.prepare_cached(sql)?.exists((row,))? {
+            break;
+        }
+        db.prepare_cached("DELETE FROM songs WHERE row = ?1")?
+            .execute((row,))?;
+    }
+    Ok(())
+}
+
+fn first_unlinked(db: &Connection) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT row FROM songs WHERE revision IS NULL AND touched = -1 LIMIT 1";
+    db.prepare_cached(sql)?
+        .query_row([], |row| row.get(0))
+        .optional()
+}
+
+/// Gives some free pages back to the file system: the pragma frees one page per step.
+pub(super) fn give_back_pages(db: &Connection) -> rusqlite::Result<()> {
+    let mut shrinking = db.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+    let mut steps = shrinking.query([])?;
+    while steps.next()?.is_some() {}
+    Ok(())
+}
+
+/// Answers [`Job::Tombstones`](roles::contract::job::Job::Tombstones).
+pub(super) fn tombstones(
+    db: &Connection,
+    after: Option<SongId>,
+    limit: u32,
+) -> Result<JobReply, Stop> {
+    let sql = "SELECT song FROM tombstones WHERE song > ?1 ORDER BY song LIMIT ?2";
+    let limit = PAGE_IDS_MAX.min(limit as usize);
+    let after = after.map(song_key);
+    // An empty blob sorts before every id.
+    let after: &[u8] = after.as_ref().map_or(&[], |key| key);
+    let rows = limit as i64 + 1;
+    let mut songs = db
+        .prepare_cached(sql)?
+        .query_map((after, rows), |row| song_id(row, 0))?
+        .collect::<Result<Vec<_>, _>>()?;
+    let more = songs.len() > limit;
+    songs.truncate(limit);
+    Ok(JobReply::Tombstones { songs, more })
+}

@@ -1,0 +1,150 @@
+//! The scrub: every fragment is read again from time to time, before somebody needs it.
+//!
+//! A step reads a bounded number of bytes and writes nothing. It goes by song and fragment, not
+//! by place on the disk, so that a position stays right whatever comes and goes meanwhile. What
+//! the disk refuses to read counts as bad like what it gives back altered.
+
+use roles::contract::id::SongId;
+use roles::contract::job::{FragmentId, JobFault, JobReply, Scrubbed};
+use roles::contract::limits::{SCRUB_BYTES_MAX, SCRUB_FRAGMENTS_MAX};
+use roles::contract::song::Fragment;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
+
+use super::fault::Stop;
+use super::fragments;
+use super::quarantine;
+use super::row::{self, song_id, song_key, sql_number};
+use super::uploads::clock_s;
+
+/// Answers [`Job::Scrub`](roles::contract::job::Job::Scrub).
+pub(super) fn step(
+    db: &Connection,
+    after: Option<FragmentId>,
+    bytes: u64,
+) -> Result<JobReply, Stop> {
+    let budget = bytes.min(SCRUB_BYTES_MAX);
+    let mut done = Scrubbed {
+        after,
+        ..Scrubbed::default()
+    };
+    let mut visited = 0;
+    loop {
+        let Some(next) = next(db, done.after)? else {
+            done.after = None;
+            break;
+        };
+        check(db, &next, &mut done)?;
+        done.after = Some(next.id);
+        visited += 1;
+        if done.bytes >= budget || visited == SCRUB_FRAGMENTS_MAX {
+            break;
+        }
+    }
+    Ok(JobReply::Scrubbed(done))
+}
+
+/// A fragment that a manifest speaks of.
+struct Next {
+    id: FragmentId,
+    row: i64,
+    /// None: what the manifest says of it makes no sense any longer.
+    slice: Option<Fragment>,
+}
+
+fn next(db: &Connection, after: Option<FragmentId>) -> rusqlite::Result<Option<Next>> {
+    const SAME: &str = "
+        SELECT s.length, s.start_ms, s.part, s.hash, s.number, song.row, song.id
+        FROM songs song JOIN slices s ON s.song = song.row
+        WHERE song.id = ?1 AND song.revision IS NOT NULL AND s.number > ?2
+        ORDER BY s.number LIMIT 1";
+    const LATER: &str = "
+        SELECT s.length, s.start_ms, s.part, s.hash, s.number, song.row, song.id
+        FROM songs song JOIN slices s ON s.song = song.row
+        WHERE song.id > ?1 AND song.revision IS NOT NULL
+        ORDER BY song.id, s.number LIMIT 1";
+    let Some(after) = after else {
+        // An empty blob sorts before every id.
+        let first = db.prepare_cached(LATER)?.query_row(([0u8; 0],), read_next);
+        return first.optional();
+    };
+    let key = song_key(after.song);
+    let same = db
+        .prepare_cached(SAME)?
+        .query_row((key, after.index), read_next);
+    match same.optional()? {
+        Some(next) => Ok(Some(next)),
+        None => db
+            .prepare_cached(LATER)?
+            .query_row((key,), read_next)
+            .optional(),
+    }
+}
+
+fn read_next(row: &Row<'_>) -> rusqlite::Result<Next> {
+    let id = FragmentId {
+        song: song_id(row, 6)?,
+        index: row.get(4)?,
+    };
+    Ok(Next {
+        id,
+        row: row.get(5)?,
+        slice: row::slice(row).ok(),
+    })
+}
+
+/// Reads a fragment and notes it if it is bad. One that is set aside is known to be.
+fn check(db: &Connection, next: &Next, done: &mut Scrubbed) -> Result<(), Stop> {
+    let index = next.id.index;
+    if quarantine::holds(db, next.row, index)? {
+        return Ok(());
+    }
+    let read = match &next.slice {
+        Some(slice) => fragments::read(db, next.row, index, slice),
+        None => Err(JobFault::Damaged.into()),
+    };
+    done.fragments += 1;
+    done.bytes += next.slice.map_or(0, |slice| slice.length.into());
+    match read {
+        Ok(_) => (),
+        Err(stop) if is_bad(&stop) => done.bad.push(next.id),
+        Err(stop) => return Err(stop),
+    }
+    Ok(())
+}
+
+/// Whether this says that the bytes are lost, rather than that they could not be looked at.
+pub(super) fn is_bad(stop: &Stop) -> bool {
+    match stop {
+        Stop::Fault(fault) => matches!(fault, JobFault::Damaged | JobFault::Broken(_)),
+        Stop::Sql(reason) => matches!(
+            reason.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::SystemIoFailure)
+        ),
+    }
+}
+
+/// Answers [`Job::NoteScrub`](roles::contract::job::Job::NoteScrub).
+pub(super) fn note(db: &Connection, after: Option<FragmentId>) -> Result<JobReply, Stop> {
+    match after {
+        Some(FragmentId { song, index }) => db
+            .prepare_cached("UPDATE meta SET scrub_song = ?1, scrub_number = ?2")?
+            .execute((song_key(song), index))?,
+        None => db
+            .prepare_cached(
+                "UPDATE meta SET scrub_song = NULL, scrub_number = NULL, scrubbed_at = ?1,
+                     scrub_rounds = min(scrub_rounds, ?2) + 1",
+            )?
+            .execute((clock_s(), sql_number(u64::MAX) - 1))?,
+    };
+    Ok(JobReply::Done)
+}
+
+/// Reads the position that [`note`] wrote into this column and the next.
+pub(super) fn noted(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<FragmentId>> {
+    let Some(key) = row.get::<_, Option<[u8; 16]>>(column)? else {
+        return Ok(None);
+    };
+    let song = SongId(u128::from_be_bytes(key));
+    let index: u32 = row.get(column + 1)?;
+    Ok(Some(FragmentId { song, index }))
+}

@@ -1,0 +1,59 @@
+//! The model and the real library, side by side.
+
+use std::fmt;
+
+use roles::contract::job::{FragmentId, Job, JobReply};
+
+use super::ModelStore;
+use crate::library::LibraryWorker;
+
+/// Does a job on the model and on a real library that began like it, and gives the answer of
+/// both, or tells how they differ. As the real one loses nothing while its process lives, the
+/// model must not [`crash`](ModelStore::crash) beside it.
+pub fn agreed(
+    model: &mut ModelStore,
+    library: &mut LibraryWorker,
+    job: Job,
+) -> Result<JobReply, Disagreement> {
+    let expected = model.run(job.clone());
+    let given = library.run(job.clone());
+    if expected == given {
+        return Ok(given);
+    }
+    Err(Disagreement {
+        job: Box::new(job),
+        expected: Box::new(expected),
+        given: Box::new(given),
+    })
+}
+
+/// A job that the model and the real library answer differently: one of them is wrong.
+#[derive(Debug)]
+pub struct Disagreement {
+    /// The job.
+    pub job: Box<Job>,
+    /// The model's answer.
+    pub expected: Box<JobReply>,
+    /// The library's.
+    pub given: Box<JobReply>,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the library answers {:?} where the model answers {:?}, to {:?}",
+            self.given, self.expected, self.job
+        )
+    }
+}
+
+impl std::error::Error for Disagreement {}
+
+/// Alters a fragment on both disks alike, as a rotten disk would. False: there was none to alter.
+pub fn spoiled(model: &mut ModelStore, library: &mut LibraryWorker, fragment: FragmentId) -> bool {
+    let altered = model.rot(fragment);
+    let alike = !altered || library.rot(fragment);
+    debug_assert!(alike, "the model has a fragment that the library lacks");
+    altered
+}

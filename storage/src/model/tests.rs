@@ -1,0 +1,383 @@
+//! The model against the library, and what only the model can show.
+
+use super::*;
+use crate::library::{Library, LibraryWorker};
+use crate::testing::{TempDir, manifest_of, song};
+use roles::circle::Partition;
+use roles::contract::chance::Chance;
+use roles::contract::job::{FragmentId, PartitionDigest};
+use roles::contract::limits::PAGE_SONGS_MAX;
+
+const STORE: StoreId = StoreId(42);
+const NODE: NodeId = NodeId(1);
+
+/// Thousands of random jobs: the model says what the library does.
+#[test]
+fn the_library_in_memory_agrees_with_the_model() {
+    let mut seen = Seen::default();
+    for seed in 0..20 {
+        let library = Library::open_in_memory(NODE, STORE).expect("memory");
+        let mut writer = library.writer().expect("memory");
+        let mut model = ModelStore::new(STORE);
+        let mut world = World::of(seed);
+        for step in 0..1000 {
+            world.rot(&mut model, &mut writer);
+            let job = world.job();
+            let reply = agreed(&mut model, &mut writer, job);
+            let reply = reply.unwrap_or_else(|why| panic!("seed {seed} step {step}: {why}"));
+            seen.note(&reply);
+        }
+    }
+    seen.assert_everything_happened();
+}
+
+/// The same on a disk, with restarts in between: a process that ends forgets nothing.
+#[test]
+fn the_library_on_disk_agrees_with_the_model() {
+    let dir = TempDir::new();
+    let mut model = ModelStore::new(STORE);
+    let mut world = World::of(99);
+    for start in 0..10 {
+        let library = Library::open(dir.path(), NODE, STORE).expect("its own library");
+        let mut writer = library.writer().expect("it is open");
+        for step in 0..150 {
+            world.rot(&mut model, &mut writer);
+            let reply = agreed(&mut model, &mut writer, world.job());
+            reply.unwrap_or_else(|why| panic!("start {start} step {step}: {why}"));
+        }
+    }
+    assert!(model.overview().revision > 5);
+}
+
+/// What a run has come across: agreement about what never happens proves nothing.
+#[derive(Debug, Default)]
+struct Seen {
+    removed: u32,
+    refused_removed: u32,
+    refused_quarantined: u32,
+    refused_damaged: u32,
+    scrubs_with_bad: u32,
+    rounds_ended: u32,
+    quarantined: u32,
+    partitions_of_both: u32,
+    added_and_removed: u32,
+}
+
+impl Seen {
+    fn note(&mut self, reply: &JobReply) {
+        let (what, happened) = match reply {
+            JobReply::Removed { count, .. } => (&mut self.removed, *count > 0),
+            JobReply::Failed(JobFault::Removed) => (&mut self.refused_removed, true),
+            JobReply::Failed(JobFault::Quarantined) => (&mut self.refused_quarantined, true),
+            JobReply::Failed(JobFault::Damaged) => (&mut self.refused_damaged, true),
+            JobReply::Scrubbed(done) if done.after.is_none() => (&mut self.rounds_ended, true),
+            JobReply::Scrubbed(done) => (&mut self.scrubs_with_bad, !done.bad.is_empty()),
+            JobReply::Quarantined { fragments, .. } => {
+                (&mut self.quarantined, !fragments.is_empty())
+            }
+            JobReply::PartitionDigests { digests } => {
+                let side = |f: fn(&PartitionDigest) -> u64| digests.iter().any(|d| f(d) > 0);
+                let both = side(|d| d.songs.count) && side(|d| d.tombstones.count);
+                (&mut self.partitions_of_both, both)
+            }
+            JobReply::Changes { changes, .. } => {
+                let is_added = |change: &Change| matches!(change, Change::Added(_));
+                let added = changes.iter().filter(|change| is_added(change)).count();
+                let both = added > 0 && added < changes.len();
+                (&mut self.added_and_removed, both)
+            }
+            _ => return,
+        };
+        *what += u32::from(happened);
+    }
+
+    fn assert_everything_happened(&self) {
+        let all = [
+            self.removed,
+            self.refused_removed,
+            self.refused_quarantined,
+            self.refused_damaged,
+            self.scrubs_with_bad,
+            self.rounds_ended,
+            self.quarantined,
+            self.partitions_of_both,
+            self.added_and_removed,
+        ];
+        assert!(all.iter().all(|count| *count > 5), "{self:?}");
+    }
+}
+
+/// A loss of power takes what was staged since the last commit, and no song.
+#[test]
+fn a_crash_takes_uploads_and_leaves_songs() {
+    let mut model = ModelStore::new(STORE);
+    let (first, pieces) = song(1, &[10, 20]);
+    let (second, more) = song(2, &[30, 40]);
+    begin(&mut model, &second);
+    keep(&mut model, &second, 0, &more);
+    begin(&mut model, &first);
+    keep(&mut model, &first, 0, &pieces);
+    keep(&mut model, &first, 1, &pieces);
+    let stored = commit(&mut model, &first);
+    assert!(matches!(stored, JobReply::Stored { .. }));
+    // The commit synced the log, and with it the fragment kept before; not the one after.
+    keep(&mut model, &second, 1, &more);
+    let before = model.clone();
+    model.crash();
+
+    assert_eq!(begin(&mut model, &first), stored);
+    let ranges = vec![(1, 2)];
+    assert_eq!(begin(&mut model, &second), JobReply::Missing { ranges });
+    let mut before = before;
+    assert_eq!(
+        begin(&mut before, &second),
+        JobReply::Missing { ranges: vec![] }
+    );
+}
+
+fn begin(model: &mut ModelStore, manifest: &Manifest) -> JobReply {
+    let manifest = manifest.clone();
+    model.run(Job::BeginUpload { manifest })
+}
+
+fn keep(model: &mut ModelStore, manifest: &Manifest, index: u32, pieces: &[Vec<u8>]) {
+    let (song, bytes) = (manifest.song.id, pieces[index as usize].clone());
+    let reply = model.run(Job::KeepFragment { song, index, bytes });
+    assert_eq!(reply, JobReply::Kept);
+}
+
+fn commit(model: &mut ModelStore, manifest: &Manifest) -> JobReply {
+    let (song, copies_due) = (manifest.song.id, Vec::new());
+    model.run(Job::CommitUpload { song, copies_due })
+}
+
+/// A few songs, some in two cuts, some with a lie, and jobs about them drawn at random.
+struct World {
+    chance: Chance,
+    songs: Vec<(Manifest, Vec<Vec<u8>>)>,
+    /// What the disk has altered, whatever became of it.
+    rotten: Vec<FragmentId>,
+}
+
+impl World {
+    fn of(seed: u64) -> World {
+        let mut chance = Chance::from_seed(seed);
+        let mut songs = Vec::new();
+        for number in 0..12 {
+            let count = 1 + chance.below(6);
+            let lengths: Vec<usize> = (0..count)
+                .map(|_| 1 + chance.below(3000) as usize)
+                .collect();
+            let (manifest, pieces) = song(number, &lengths);
+            let whole = vec![pieces.concat()];
+            songs.push((manifest_of(&whole), whole));
+            songs.push((manifest, pieces));
+        }
+        songs[0].0.song.title = "x".repeat(1024);
+        let (liar, _) = &mut songs[3];
+        liar.hash = ContentHash([9; 32]);
+        liar.song.id = SongId::of(&liar.hash);
+        songs[5].0.song.bytes += 1;
+        World {
+            chance,
+            songs,
+            rotten: Vec::new(),
+        }
+    }
+
+    fn job(&mut self) -> Job {
+        let (manifest, pieces) = self.chance.pick(&self.songs).expect("a dozen").clone();
+        let song = manifest.song.id;
+        let node = NodeId(self.chance.bits().into());
+        let limit = *self.chance.pick(&[0, 1, 3, 500, u32::MAX]).expect("five");
+        match self.chance.below(130) {
+            100..106 => self.removal_job(song),
+            106..118 => self.partition_job(song, limit),
+            118.. => self.repair_job(song, &pieces, limit),
+            0..15 => Job::BeginUpload { manifest },
+            15..60 => self.fragment(song, &pieces),
+            60..75 => Job::CommitUpload {
+                song,
+                copies_due: vec![NodeId(node.0 % 4), node],
+            },
+            75..80 => Job::ReadFragment {
+                song,
+                at: Position::Index(self.small()),
+            },
+            80..84 => Job::ReadFragment {
+                song,
+                at: Position::Time(1000 * self.small() + 3),
+            },
+            84..86 => Job::Describe { song },
+            86..88 => Job::Songs {
+                after: self.chance.happens(1, 2).then_some(song),
+                limit,
+            },
+            88..91 => Job::Changes {
+                since: self.chance.below(12),
+                limit,
+            },
+            91..96 => self.copies_job(song, node, limit),
+            96 => Job::SweepUploads {
+                untouched_s: 1_000_000 * u64::from(self.small().min(1)),
+            },
+            97 => Job::RecallPeers,
+            _ => Job::Overview,
+        }
+    }
+
+    fn copies_job(&mut self, song: SongId, node: NodeId, limit: u32) -> Job {
+        let node = NodeId(node.0 % 4);
+        match self.chance.below(10) {
+            0..5 => Job::CopyDone { song, node },
+            5 => Job::ForgetCopiesDue { node },
+            _ => Job::CopiesDue {
+                after: self.chance.happens(1, 2).then_some((song, node)),
+                limit,
+            },
+        }
+    }
+
+    fn any_song(&mut self) -> SongId {
+        let (manifest, _) = self.chance.pick(&self.songs).expect("a dozen");
+        manifest.song.id
+    }
+
+    /// Mostly songs let go, which may come back; in a whole run only a few are removed for good.
+    fn removal_job(&mut self, song: SongId) -> Job {
+        let songs = vec![song, self.any_song(), song];
+        match self.chance.below(12) {
+            0 => Job::RemoveSongs {
+                songs: songs[..self.chance.below(3) as usize].to_vec(),
+            },
+            1..4 => Job::DropSongs {
+                songs,
+                until: self.chance.below(20),
+            },
+            4..6 => Job::DropSongs {
+                songs,
+                until: u64::MAX,
+            },
+            6 => Job::DropSongs {
+                songs: vec![song; 501],
+                until: u64::MAX,
+            },
+            _ => Job::Reclaim,
+        }
+    }
+
+    fn partition_job(&mut self, song: SongId, limit: u32) -> Job {
+        let after = self.chance.happens(1, 3).then(|| self.any_song());
+        match self.chance.below(3) {
+            0 => Job::PartitionDigests,
+            1 => Job::PartitionSongs {
+                partition: Partition::of(song),
+                after,
+                limit,
+            },
+            _ => Job::Tombstones { after, limit },
+        }
+    }
+
+    fn repair_job(&mut self, song: SongId, pieces: &[Vec<u8>], limit: u32) -> Job {
+        let index = self.small();
+        let rotten = self.chance.pick(&self.rotten).copied();
+        let rotten = rotten.filter(|_| self.chance.happens(3, 4));
+        let fragment = rotten.unwrap_or(FragmentId { song, index });
+        let FragmentId { song, index } = fragment;
+        let after = self.chance.happens(2, 3).then_some(fragment);
+        match self.chance.below(15) {
+            12.. => Job::ReadFragment {
+                song,
+                at: Position::Index(index),
+            },
+            0..4 => Job::Scrub {
+                after,
+                bytes: *self.chance.pick(&[0, 1, 4000, u64::MAX]).expect("four"),
+            },
+            4 => Job::NoteScrub { after },
+            5..8 => Job::Quarantine { fragment },
+            8 => Job::Quarantined { after, limit },
+            _ => Job::ReplaceFragment {
+                fragment,
+                bytes: self.some_bytes(fragment, pieces),
+            },
+        }
+    }
+
+    /// Mostly those of the fragment, in one of the cuts there are of its song.
+    fn some_bytes(&mut self, fragment: FragmentId, pieces: &[Vec<u8>]) -> Vec<u8> {
+        let cuts = self
+            .songs
+            .iter()
+            .filter(|(m, _)| m.song.id == fragment.song);
+        let fitting: Vec<&Vec<u8>> = cuts
+            .filter_map(|(_, pieces)| pieces.get(fragment.index as usize))
+            .collect();
+        let fitting = self.chance.pick(&fitting).copied();
+        fitting.unwrap_or(&pieces[0]).clone()
+    }
+
+    /// Now and then, the disk alters a fragment.
+    fn rot(&mut self, model: &mut ModelStore, library: &mut LibraryWorker) {
+        if self.chance.happens(1, 20) {
+            let songs: Vec<SongId> = model.committed().collect();
+            let song = self.chance.pick(&songs).copied().unwrap_or(SongId(0));
+            let index = self.chance.below(3) as u32;
+            let fragment = FragmentId { song, index };
+            if spoiled(model, library, fragment) {
+                self.rotten.push(fragment);
+            }
+        }
+    }
+
+    fn small(&mut self) -> u32 {
+        self.chance.below(8) as u32
+    }
+
+    fn fragment(&mut self, song: SongId, pieces: &[Vec<u8>]) -> Job {
+        let index = self.chance.below(pieces.len() as u64) as u32;
+        let mut bytes = pieces[index as usize].clone();
+        if self.chance.happens(1, 20) {
+            bytes[0] ^= 1;
+        }
+        let beyond = u32::from(self.chance.happens(1, 40));
+        Job::KeepFragment {
+            song,
+            index: index + beyond,
+            bytes,
+        }
+    }
+}
+
+/// Both cut a page at the same song, by number and by bytes.
+#[test]
+fn the_library_ends_its_pages_where_the_model_does() {
+    let library = Library::open_in_memory(NODE, STORE).expect("memory");
+    let mut writer = library.writer().expect("memory");
+    let mut model = ModelStore::new(STORE);
+    let mut run = |job| agreed(&mut model, &mut writer, job).expect("one answer");
+    for number in 0..PAGE_SONGS_MAX as u32 + 2 {
+        let bytes = number.to_le_bytes().to_vec();
+        let mut manifest = manifest_of(std::slice::from_ref(&bytes));
+        let tags = &mut manifest.song;
+        if number % 3 == 0 {
+            tags.album = "a".repeat(1024);
+            tags.title = "t".repeat(1024);
+            tags.artist = "r".repeat(1024);
+            tags.genre = "g".repeat(1024);
+        }
+        let (song, index, copies_due) = (tags.id, 0, Vec::new());
+        run(Job::BeginUpload { manifest });
+        run(Job::KeepFragment { song, index, bytes });
+        run(Job::CommitUpload { song, copies_due });
+    }
+    let limit = u32::MAX;
+    let mut after = None;
+    while let JobReply::Songs { songs, more: true } = run(Job::Songs { after, limit }) {
+        after = songs.last().map(|song| song.id);
+    }
+    for since in 0..20 {
+        run(Job::Changes { since, limit });
+    }
+}
