@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Status(Status),
     /// Show what the DNS answers for a name
     Resolve(Resolve),
+    /// Check a library while its node is stopped: every table, every byte. Writes nothing
+    Verify(Verify),
 }
 
 #[derive(Debug, clap::Args)]
@@ -252,6 +254,19 @@ pub(crate) struct Resolve {
     /// dispotify.data, dispotify.router or dispotify.dns
     pub(crate) name: String,
     /// One JSON object per record instead of lines as dig prints them
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The data directory of a data node, or of `serve` [default: that of `serve`]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Leave the sound alone: only what is known about it
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// One JSON object instead of words
     #[arg(long)]
     pub(crate) json: bool,
 }

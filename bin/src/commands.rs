@@ -6,6 +6,7 @@ pub(crate) mod list;
 pub(crate) mod play;
 pub(crate) mod resolve;
 pub(crate) mod status;
+pub(crate) mod verify;
 
 use std::io::{self, Write};
 

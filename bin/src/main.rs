@@ -56,5 +56,6 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Play(play) => commands::play::run(&settings, &play),
         Command::Status(status) => commands::status::run(&settings, &status),
         Command::Resolve(resolve) => commands::resolve::run(&settings, &resolve),
+        Command::Verify(verify) => commands::verify::run(&verify),
     }
 }

@@ -8,6 +8,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::process;
 
 use roles::contract::id::{Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
@@ -72,13 +73,66 @@ fn lock(dir: &Path) -> Result<File, HomeFault> {
     let mut options = OpenOptions::new();
     let opening = options.create(true).truncate(false).write(true).mode(0o600);
     let file = opening
-        .open(dir.join("lock"))
+        .open(dir.join(LOCK))
         .map_err(HomeFault::io("open its lock"))?;
+    let mut file = locked(file, dir)?;
+    // Whoever is refused is told by whom. Without it, the lock is as good.
+    let _ = file.set_len(0);
+    let _ = write!(file, "{}", process::id());
+    Ok(file)
+}
+
+fn locked(file: File, dir: &Path) -> Result<File, HomeFault> {
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(HomeFault::InUse),
+        Err(TryLockError::WouldBlock) => Err(HomeFault::InUse { by: holder(dir) }),
         Err(TryLockError::Error(reason)) => Err(HomeFault::io("lock it")(reason)),
     }
+}
+
+/// A data directory looked at, and kept from every node meanwhile. Nothing in it changes.
+#[derive(Debug)]
+pub struct Visit {
+    /// Whose it is.
+    pub node: NodeId,
+    /// What the node was started as.
+    pub kind: String,
+    _lock: File,
+}
+
+impl Visit {
+    /// Looks at the directory of a node that is not running.
+    pub fn begin(dir: &Path) -> Result<Visit, HomeError> {
+        Visit::look(dir).map_err(|why| HomeError {
+            dir: dir.to_owned(),
+            why,
+        })
+    }
+
+    fn look(dir: &Path) -> Result<Visit, HomeFault> {
+        let file = File::open(dir.join(LOCK)).map_err(|reason| {
+            let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory];
+            if absent.contains(&reason.kind()) {
+                return HomeFault::Absent;
+            }
+            HomeFault::io("open its lock")(reason)
+        })?;
+        let lock = locked(file, dir)?;
+        let identity = Identity::read(&dir.join(IDENTITY))?.ok_or(HomeFault::Absent)?;
+        Ok(Visit {
+            node: identity.node()?,
+            kind: identity.kind,
+            _lock: lock,
+        })
+    }
+}
+
+/// The process that holds a directory, if it says so and lives: one that was killed has left its
+/// number behind.
+fn holder(dir: &Path) -> Option<u32> {
+    let process: u32 = fs::read_to_string(dir.join(LOCK)).ok()?.parse().ok()?;
+    let lives = Path::new("/proc").join(process.to_string()).exists();
+    lives.then_some(process)
 }
 
 /// What `node.json` says.
@@ -174,7 +228,12 @@ pub struct HomeError {
 #[derive(Debug)]
 pub enum HomeFault {
     /// Another process holds it.
-    InUse,
+    InUse {
+        /// Which, if that is known.
+        by: Option<u32>,
+    },
+    /// No node has ever lived there.
+    Absent,
     /// It belongs to a node that was started as something else.
     OtherKind {
         /// What `node.json` says.
@@ -218,7 +277,11 @@ impl fmt::Display for HomeError {
 impl fmt::Display for HomeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HomeFault::InUse => f.write_str("it is in use by another node"),
+            HomeFault::InUse { by: Some(process) } => {
+                write!(f, "it is in use by process {process}")
+            }
+            HomeFault::InUse { by: None } => f.write_str("it is in use by another process"),
+            HomeFault::Absent => f.write_str("it is not the data directory of a node"),
             HomeFault::OtherKind { recorded, given } => write!(
                 f,
                 "it belongs to a node started as {recorded}, not {given}: start it as {recorded}, \
@@ -241,6 +304,8 @@ impl fmt::Display for HomeFault {
 impl std::error::Error for HomeError {}
 
 const IDENTITY: &str = "node.json";
+
+const LOCK: &str = "lock";
 
 /// The format of `node.json` that this version writes.
 const FORMAT: u64 = 1;
@@ -282,13 +347,38 @@ mod tests {
         let path = dir.path().display();
         assert_eq!(
             error.to_string(),
-            format!("open data directory {path}: it is in use by another node")
+            format!(
+                "open data directory {path}: it is in use by process {}",
+                process::id()
+            )
         );
+        // A number left behind by a process that was killed is not believed.
+        fs::write(dir.path().join(LOCK), "4294967295").expect("a writable directory");
+        let error = Visit::begin(dir.path()).expect_err("it is taken");
+        assert!(error.to_string().ends_with("in use by another process"));
 
         drop(first);
         let again = Home::open(dir.path(), "data", OTHER).expect("it is free again");
         // The refused attempt did not count as a start.
         assert_eq!((again.node(), again.incarnation()), (FIRST, Incarnation(2)));
+    }
+
+    /// Looking takes the lock, tells whose the directory is, and leaves no trace.
+    #[test]
+    fn a_visit_changes_nothing() {
+        let dir = TempDir::new();
+        let missing = Visit::begin(dir.path()).expect_err("nobody lives there");
+        let said = "it is not the data directory of a node";
+        assert!(missing.to_string().ends_with(said), "{missing}");
+        assert_eq!(fs::read_dir(dir.path()).expect("it is there").count(), 0);
+
+        drop(Home::open(dir.path(), "data", FIRST).expect("a free directory"));
+        let before = text_of(&dir);
+        let visit = Visit::begin(dir.path()).expect("it is free");
+        assert_eq!((visit.node, visit.kind.as_str()), (FIRST, "data"));
+        assert!(Home::open(dir.path(), "data", OTHER).is_err());
+        drop(visit);
+        assert_eq!(text_of(&dir), before);
     }
 
     #[test]

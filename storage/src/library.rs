@@ -18,6 +18,7 @@ mod schema;
 mod scrub;
 mod songs;
 mod uploads;
+pub mod verify;
 
 #[cfg(test)]
 mod tests;

@@ -10,3 +10,4 @@ mod library;
 mod partition;
 mod refusals;
 mod ring;
+mod verify;

@@ -79,7 +79,12 @@ pub(super) fn read(
 }
 
 /// Fills `bytes` with a row of the length it must have.
-fn read_row(db: &Connection, row: i64, length: u32, bytes: &mut Vec<u8>) -> Result<(), Stop> {
+pub(super) fn read_row(
+    db: &Connection,
+    row: i64,
+    length: u32,
+    bytes: &mut Vec<u8>,
+) -> Result<(), Stop> {
     let mut blob = db.blob_open("main", "fragments", "data", row, true)?;
     if blob.len() != length as usize {
         return Err(JobFault::Damaged.into());

@@ -1,11 +1,14 @@
 //! From a path to connections that behave: settings, and what is said when it cannot be.
 
 use std::fmt;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use roles::contract::id::NodeId;
 use roles::contract::message::StoreId;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema;
@@ -44,6 +47,44 @@ pub(super) fn connect(path: &Path, part: Part) -> Result<Connection, OpenFault> 
     let db = reach(path, OpenFlags::empty())?;
     prepare(&db, part)?;
     Ok(db)
+}
+
+/// A connection that leaves no trace: no file is written, made or removed, not even the index of
+/// the log. Only for a library that nobody else has open.
+pub(super) fn look(path: &Path) -> Result<Connection, OpenFault> {
+    let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    if length(path) == 0 {
+        return Err(OpenFault::Absent);
+    }
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = if length(Path::new(&log)) == 0 {
+        // SQLite would make a log where there is none, but for a file that cannot change.
+        Connection::open_with_flags(unchanging(path), flags | OpenFlags::SQLITE_OPEN_URI)?
+    } else {
+        Connection::open_with_flags_and_vfs(path, flags, c"unix-none")?
+    };
+    // Alone on the file, SQLite keeps the index of the log in memory; told not to, it leaves the
+    // log where it is at the end.
+    db.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA query_only = ON;")?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    db.execute_batch(SETTINGS)?;
+    Ok(db)
+}
+
+/// The address of a file that nobody changes.
+fn unchanging(path: &Path) -> String {
+    let mut address = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        let plain = byte.is_ascii_alphanumeric() || b"/-_.".contains(byte);
+        if plain {
+            address.push(char::from(*byte));
+        } else {
+            address.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    address + "?immutable=1"
 }
 
 /// Settings that last as long as the connection.
@@ -86,6 +127,13 @@ pub enum OpenFault {
     NotALibrary,
     /// It was a library, and is damaged.
     Corrupt(String),
+    /// An earlier version made it, and it has not been brought up to date.
+    Older {
+        /// Its schema.
+        theirs: i64,
+    },
+    /// There is no file, or an empty one.
+    Absent,
     /// The disk is full.
     DiskFull,
     /// The system or the database refused.
@@ -136,6 +184,11 @@ impl fmt::Display for OpenFault {
                 f,
                 "it is damaged ({reason}): move it away, and the node fetches its songs again"
             ),
+            OpenFault::Older { theirs } => write!(
+                f,
+                "it has schema {theirs}: a node of this version must be started on it once"
+            ),
+            OpenFault::Absent => f.write_str("there is nothing in it"),
             OpenFault::DiskFull => f.write_str("disk full"),
             OpenFault::Broken(reason) => f.write_str(reason),
         }

@@ -41,6 +41,16 @@ pub(super) fn check_owner(db: &Connection, node: NodeId) -> Result<(), OpenFault
     Ok(())
 }
 
+/// Whether `db` is a library that needs no bringing up to date.
+pub(super) fn check_latest(db: &Connection) -> Result<(), OpenFault> {
+    check(db)?;
+    match version(db)? {
+        0 => Err(OpenFault::Absent),
+        LATEST => Ok(()),
+        theirs => Err(OpenFault::Older { theirs }),
+    }
+}
+
 /// Applies the migrations the library has not seen, each as a whole.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenFault> {
     let seen = usize::try_from(version(db)?).unwrap_or(0);

@@ -1,12 +1,14 @@
 //! The library told as stories.
 
 mod damage;
+mod killed;
 mod lists;
 mod migration;
 mod opening;
 mod removal;
 mod repair;
 mod uploads;
+mod verify;
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -57,7 +57,10 @@ fn a_removed_song_leaves_nothing_but_its_tombstone() {
     };
     assert_eq!((count, overview), (1, expected));
     assert_eq!(library.run(Job::Overview), JobReply::Overview(expected));
-    assert_eq!(songs(&mut library, None, 9).0, [stays.song.clone()]);
+    assert_eq!(
+        songs(&mut library, None, 9).0,
+        std::slice::from_ref(&stays.song)
+    );
     let gone = library.run(Job::Describe { song: id });
     assert_eq!(gone, failed(JobFault::NotFound));
     assert_eq!(read(&mut library, id, 0), failed(JobFault::NotFound));

@@ -1,0 +1,147 @@
+//! A library checked as a whole, offline: every table, every manifest, every byte.
+//!
+//! Reads a library that no node has open and writes nothing, not even the files that SQLite makes
+//! for itself. What cannot be read is a finding like what is wrong, and the rest is checked all
+//! the same. What to do about a finding is said with it; doing it is not this module's business.
+
+mod finding;
+mod sound;
+mod tables;
+
+use std::path::Path;
+
+use roles::contract::id::NodeId;
+use rusqlite::Connection;
+
+pub use finding::{Finding, Flaw};
+
+use super::fault::Stop;
+use super::open::{self, OpenError, OpenFault};
+use super::schema;
+
+/// How much is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Everything, the sound included, once for its structure and once for its hashes.
+    Whole,
+    /// Everything but the sound.
+    Quick,
+}
+
+/// How far the check has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The structure of the database is being checked: nobody knows how far that is.
+    Structure,
+    /// The songs are about to be checked.
+    Songs {
+        /// Bytes of all of them.
+        bytes: u64,
+    },
+    /// A song has been checked.
+    Checked {
+        /// Bytes of it.
+        bytes: u64,
+    },
+}
+
+/// What a library holds, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Committed songs.
+    pub songs: u64,
+    /// Their fragments.
+    pub fragments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Songs on their way.
+    pub staged: u64,
+    /// Songs that have left, and still take room.
+    pub leaving: u64,
+    /// Songs removed for good.
+    pub tombstones: u64,
+    /// Copies that this node still owes others.
+    pub copies_due: u64,
+    /// When the last scrub of everything ended, in seconds since 1970.
+    pub scrubbed_at: Option<i64>,
+    /// What is wrong, at most [`FINDINGS_MAX`].
+    pub findings: Vec<Finding>,
+    /// How many further findings there were.
+    pub more: u64,
+}
+
+/// Most findings kept: a disk that lies lies often.
+pub const FINDINGS_MAX: usize = 1000;
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn find(&mut self, finding: Finding) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Notes a part of the check that came to no end.
+    fn attempt(&mut self, what: &'static str, ended: Result<(), Stop>) {
+        if let Err(stop) = ended {
+            let reason = reason_of(stop);
+            self.find(Finding::Unreadable { what, reason });
+        }
+    }
+}
+
+fn reason_of(stop: Stop) -> String {
+    match stop {
+        Stop::Sql(reason) => reason.to_string(),
+        Stop::Fault(fault) => fault.to_string(),
+    }
+}
+
+/// Checks the library of this node in this directory. The caller holds the directory's lock.
+pub fn verify(
+    dir: &Path,
+    node: NodeId,
+    depth: Depth,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, OpenError> {
+    let path = dir.join("library.db");
+    let opened = opened(&path, node).map_err(|why| OpenError::at(&path, why))?;
+    Ok(check(&opened, depth, progress))
+}
+
+fn opened(path: &Path, node: NodeId) -> Result<Connection, OpenFault> {
+    let db = open::look(path)?;
+    schema::check_latest(&db)?;
+    schema::check_owner(&db, node)?;
+    Ok(db)
+}
+
+fn check(db: &Connection, depth: Depth, progress: &mut dyn FnMut(Progress)) -> Report {
+    let mut report = Report::default();
+    progress(Progress::Structure);
+    let ended = tables::structure(db, depth, &mut report);
+    report.attempt("the structure of the database", ended);
+    let ended = tables::count(db, &mut report);
+    report.attempt("what there is", ended);
+    let parts: [(&'static str, tables::Check); 4] = [
+        ("rows that belong together", tables::strays),
+        ("the totals", tables::totals),
+        ("the digests of the partitions", tables::partitions),
+        ("the tombstones", tables::tombstones),
+    ];
+    for (what, part) in parts {
+        let ended = part(db, &mut report);
+        report.attempt(what, ended);
+    }
+    let bytes = report.bytes;
+    progress(Progress::Songs { bytes });
+    let ended = sound::songs(db, depth, &mut report, progress);
+    report.attempt("the songs", ended);
+    report
+}

@@ -1,0 +1,188 @@
+//! What can be wrong with a library, in words, and what to do about it.
+
+use std::fmt;
+
+use roles::circle::Partition;
+use roles::contract::id::SongId;
+use roles::contract::job::FragmentId;
+use roles::contract::song::ManifestFault;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The database does not hang together; says where, in SQLite's words.
+    Structure(String),
+    /// Something could not be read to its end.
+    Unreadable {
+        /// What.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// A manifest cannot be read.
+    ManifestUnreadable {
+        /// Of which song.
+        song: SongId,
+        /// Why.
+        reason: String,
+    },
+    /// A manifest cannot be true.
+    Manifest {
+        /// Of which song.
+        song: SongId,
+        /// What is wrong with it.
+        fault: ManifestFault,
+    },
+    /// A fragment is not what its manifest says.
+    Fragment {
+        /// Which.
+        fragment: FragmentId,
+        /// What is wrong with it.
+        flaw: Flaw,
+    },
+    /// Every fragment is right, and together they are another file.
+    Whole {
+        /// Which song.
+        song: SongId,
+    },
+    /// Rows that belong to nothing.
+    Stray {
+        /// What they are.
+        what: &'static str,
+        /// How many.
+        rows: u64,
+    },
+    /// A number kept beside the songs is not what the songs give.
+    Total {
+        /// Which.
+        what: &'static str,
+    },
+    /// A running digest is not what songs and tombstones give.
+    Digest {
+        /// Of which partition.
+        partition: Partition,
+    },
+    /// A song stands, or is on its way, that has been removed for good.
+    Risen {
+        /// Which.
+        song: SongId,
+    },
+}
+
+/// What is wrong with a fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Its bytes are not there.
+    Missing,
+    /// It is longer or shorter than it must be.
+    Length,
+    /// Its bytes have been altered.
+    Hash,
+    /// The disk does not give its bytes; says why.
+    Unreadable(String),
+    /// The node knows that it is bad, and waits for good bytes.
+    Quarantined,
+}
+
+impl Finding {
+    /// A word for scripts. Never changes.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Finding::Structure(_) => "structure",
+            Finding::Unreadable { .. } => "unreadable",
+            Finding::ManifestUnreadable { .. } | Finding::Manifest { .. } => "manifest",
+            Finding::Fragment { .. } => "fragment",
+            Finding::Whole { .. } => "whole",
+            Finding::Stray { .. } => "stray",
+            Finding::Total { .. } => "total",
+            Finding::Digest { .. } => "digest",
+            Finding::Risen { .. } => "risen",
+        }
+    }
+
+    /// The song it is about, if it is about one.
+    pub fn song(&self) -> Option<SongId> {
+        match self {
+            Finding::ManifestUnreadable { song, .. }
+            | Finding::Manifest { song, .. }
+            | Finding::Whole { song }
+            | Finding::Risen { song } => Some(*song),
+            Finding::Fragment { fragment, .. } => Some(fragment.song),
+            Finding::Structure(_)
+            | Finding::Unreadable { .. }
+            | Finding::Stray { .. }
+            | Finding::Total { .. }
+            | Finding::Digest { .. } => None,
+        }
+    }
+
+    /// The fragment it is about, if it is about one.
+    pub fn fragment(&self) -> Option<u32> {
+        if let Finding::Fragment { fragment, .. } = self {
+            return Some(fragment.index);
+        }
+        None
+    }
+
+    /// What to do about it.
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Finding::Fragment { .. } => {
+                "start the node: it fetches the fragment from another node that keeps the song"
+            }
+            Finding::Risen { .. } => "remove the song once more",
+            Finding::Stray { .. } => "nothing: it only takes room",
+            Finding::Structure(_)
+            | Finding::Unreadable { .. }
+            | Finding::ManifestUnreadable { .. }
+            | Finding::Manifest { .. }
+            | Finding::Whole { .. }
+            | Finding::Total { .. }
+            | Finding::Digest { .. } => {
+                "if other nodes keep its songs: move library.db away and start the node, which \
+                 fetches them again"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Finding::Structure(said) => write!(f, "the database is damaged: {said}"),
+            Finding::Unreadable { what, reason } => write!(f, "{what} cannot be read: {reason}"),
+            Finding::ManifestUnreadable { song, reason } => {
+                write!(f, "song {song}: its manifest cannot be read: {reason}")
+            }
+            Finding::Manifest { song, fault } => {
+                write!(f, "song {song}: its manifest cannot be true: {fault}")
+            }
+            Finding::Fragment { fragment, flaw } => {
+                write!(
+                    f,
+                    "song {}: fragment {} {flaw}",
+                    fragment.song, fragment.index
+                )
+            }
+            Finding::Whole { song } => write!(f, "song {song}: its fragments are another file"),
+            Finding::Stray { what, rows } => write!(f, "{rows} {what}"),
+            Finding::Total { what } => write!(f, "{what} noted is not the one there is"),
+            Finding::Digest { partition } => {
+                write!(f, "the digest of partition {} is wrong", partition.number())
+            }
+            Finding::Risen { song } => write!(f, "song {song} has been removed and is there"),
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Flaw::Missing => f.write_str("is missing"),
+            Flaw::Length => f.write_str("does not have its length"),
+            Flaw::Hash => f.write_str("does not have its hash"),
+            Flaw::Unreadable(reason) => write!(f, "cannot be read: {reason}"),
+            Flaw::Quarantined => f.write_str("is set aside as damaged"),
+        }
+    }
+}
