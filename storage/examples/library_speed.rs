@@ -1,7 +1,8 @@
 //! Measures the library on this machine's disk.
 //!
 //! `cargo run --release -p storage --example library_speed [DIR]`: writes a song of 100
-//! fragments of a megabyte several times over, reads it back, then lists pages of 500 songs.
+//! fragments of a megabyte several times over, reads it back, checks it, lists pages of 500 songs
+//! and the digests of 10 000, removes songs large and small, and verifies what is left.
 #![expect(clippy::print_stdout, reason = "its figures are what it is for")]
 
 use std::error::Error;
@@ -9,11 +10,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, fs, process};
 
+use roles::circle::Partition;
 use roles::contract::id::{ContentHash, NodeId, SongId};
 use roles::contract::job::{Job, JobReply};
 use roles::contract::message::{Position, StoreId};
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
+use storage::library::verify::{Depth, verify};
 use storage::library::{Library, LibraryWorker};
+
+/// Songs in the lists that are measured.
+const SMALL_SONGS: u32 = 10_000;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -36,11 +42,18 @@ fn measure(dir: &Path) -> Outcome<()> {
         ids.push(write_song(&mut writer, round)?);
     }
     ids.iter().try_for_each(|id| read_song(&mut reader, *id))?;
+    scrub(&mut reader)?;
     small_songs(&mut writer)?;
     for _ in 0..3 {
         lists(&mut reader)?;
     }
-    Ok(())
+    digests(&mut reader)?;
+    for id in &ids[1..] {
+        remove(&mut writer, *id)?;
+    }
+    let_go(&mut writer, &mut reader)?;
+    drop((writer, reader));
+    check(dir)
 }
 
 fn write_song(writer: &mut LibraryWorker, round: u32) -> Outcome<SongId> {
@@ -84,7 +97,7 @@ fn read_song(reader: &mut LibraryWorker, song: SongId) -> Outcome<()> {
 
 fn small_songs(writer: &mut LibraryWorker) -> Outcome<()> {
     let begun = Instant::now();
-    for number in 0..2000 {
+    for number in 0..SMALL_SONGS {
         let pieces = [
             noise(1_000_000 + number, 2000),
             noise(2_000_000 + number, 2000),
@@ -98,7 +111,7 @@ fn small_songs(writer: &mut LibraryWorker) -> Outcome<()> {
         let copies_due = vec![NodeId(2), NodeId(3)];
         timed(writer, Job::CommitUpload { song, copies_due })?;
     }
-    println!("2000 songs of 4 kB in {:.2?}", begun.elapsed());
+    println!("{SMALL_SONGS} songs of 4 kB in {:.2?}", begun.elapsed());
     Ok(())
 }
 
@@ -123,6 +136,101 @@ fn lists(reader: &mut LibraryWorker) -> Outcome<()> {
     println!(
         "page of 500: songs {songs:.1?}, {middle:.1?}; changes {changes:.1?}; overview {overview:.1?}"
     );
+    Ok(())
+}
+
+fn scrub(reader: &mut LibraryWorker) -> Outcome<()> {
+    let (mut after, mut bytes, mut steps) = (None, 0, Vec::new());
+    let begun = Instant::now();
+    loop {
+        let step = Job::Scrub {
+            after,
+            bytes: 4_000_000,
+        };
+        let (JobReply::Scrubbed(done), time) = timed(reader, step)? else {
+            return Err("another reply".into());
+        };
+        bytes += done.bytes;
+        steps.push(time);
+        after = done.after;
+        if after.is_none() {
+            break;
+        }
+    }
+    let rate = bytes as f64 / 1e6 / begun.elapsed().as_secs_f64();
+    steps.sort();
+    println!(
+        "scrub {rate:.0} MB/s; step of 4 MB p50 {:.1?}",
+        steps[steps.len() / 2]
+    );
+    Ok(())
+}
+
+fn digests(reader: &mut LibraryWorker) -> Outcome<()> {
+    let (_, cold) = timed(reader, Job::PartitionDigests)?;
+    let mut warm = Vec::new();
+    for _ in 0..21 {
+        warm.push(timed(reader, Job::PartitionDigests)?.1);
+    }
+    warm.sort();
+    let (after, limit) = (None, 4096);
+    let partition = Partition::of(SongId(u128::MAX / 3));
+    let page = Job::PartitionSongs {
+        partition,
+        after,
+        limit,
+    };
+    let (_, page) = timed(reader, page)?;
+    println!(
+        "digests of all partitions {cold:.1?}, then p50 {:.1?}; ids of one {page:.1?}",
+        warm[10]
+    );
+    Ok(())
+}
+
+fn remove(writer: &mut LibraryWorker, song: SongId) -> Outcome<()> {
+    let songs = vec![song];
+    let (_, removal) = timed(writer, Job::RemoveSongs { songs })?;
+    let mut longest = Duration::ZERO;
+    loop {
+        let (reply, time) = timed(writer, Job::Reclaim)?;
+        longest = longest.max(time);
+        if reply == (JobReply::Reclaimed { more: false }) {
+            break;
+        }
+    }
+    println!("remove 100 MB {removal:.1?}, then {longest:.1?} at most per step");
+    Ok(())
+}
+
+fn let_go(writer: &mut LibraryWorker, reader: &mut LibraryWorker) -> Outcome<()> {
+    let (after, limit) = (None, 500);
+    let (JobReply::Songs { songs, .. }, _) = timed(reader, Job::Songs { after, limit })? else {
+        return Err("another reply".into());
+    };
+    let songs = songs.into_iter().map(|song| song.id).collect();
+    let until = u64::MAX;
+    let (_, time) = timed(writer, Job::DropSongs { songs, until })?;
+    println!("let go of 500 songs {time:.1?}");
+    Ok(())
+}
+
+fn check(dir: &Path) -> Outcome<()> {
+    for depth in [Depth::Quick, Depth::Whole] {
+        let begun = Instant::now();
+        let report = verify(dir, NodeId(1), depth, &mut |_| ())?;
+        let sound = if report.is_clean() {
+            "sound"
+        } else {
+            "damaged"
+        };
+        println!(
+            "verify {depth:?}: {} songs, {} MB in {:.1?}: {sound}",
+            report.songs,
+            report.bytes / 1_000_000,
+            begun.elapsed()
+        );
+    }
     Ok(())
 }
 

@@ -209,8 +209,12 @@ impl ModelStore {
         if self.present.tombstones.contains(&id) {
             return Err(JobFault::Removed);
         }
-        if self.present.songs.contains_key(&id) {
-            return Ok(self.stored());
+        if let Some(kept) = self.present.songs.get(&id) {
+            if kept.quarantined.is_empty() || kept.manifest.fragments != manifest.fragments {
+                return Ok(self.stored());
+            }
+            let ranges = ranges(kept.quarantined.iter().copied());
+            return Ok(JobReply::Missing { ranges });
         }
         let known = self.present.staged.get(&id);
         if known.is_none_or(|staged| *staged.manifest != manifest) {
@@ -233,6 +237,9 @@ impl ModelStore {
             return Err(JobFault::Damaged);
         }
         kept.fragments.entry(index).or_insert_with(|| bytes.into());
+        if kept.quarantined.remove(&index) {
+            kept.rotten.remove(&index);
+        }
         Ok(JobReply::Kept)
     }
 
@@ -324,9 +331,7 @@ impl Kept {
 
     fn missing(&self) -> Vec<(u32, u32)> {
         let all = 0..self.manifest.song.fragments;
-        let lacking: Vec<u32> = all.filter(|i| !self.fragments.contains_key(i)).collect();
-        let runs = lacking.chunk_by(|a, b| a + 1 == *b);
-        runs.map(|run| (run[0], run[run.len() - 1] + 1)).collect()
+        ranges(all.filter(|i| !self.fragments.contains_key(i)))
     }
 
     fn hash(&self) -> ContentHash {
@@ -336,6 +341,13 @@ impl Kept {
         }
         ContentHash(*whole.finalize().as_bytes())
     }
+}
+
+/// Half-open ranges of indexes that are in order.
+fn ranges(indexes: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
+    let indexes: Vec<u32> = indexes.collect();
+    let runs = indexes.chunk_by(|a, b| a + 1 == *b);
+    runs.map(|run| (run[0], run[run.len() - 1] + 1)).collect()
 }
 
 fn hash_of(bytes: &[u8]) -> ContentHash {

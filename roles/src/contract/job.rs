@@ -47,7 +47,7 @@ pub enum Job {
         at: Position,
     },
     /// Makes room for a song. Answered by [`JobReply::Missing`], or [`JobReply::Stored`] if the
-    /// song is committed already.
+    /// song is committed already; if fragments of it are set aside, those are missing.
     BeginUpload {
         /// Checked already.
         manifest: Manifest,

@@ -108,16 +108,20 @@ pub(super) fn missing(db: &Connection, song: i64) -> rusqlite::Result<Vec<(u32, 
                EXCEPT SELECT number FROM fragments WHERE song = ?1
                ORDER BY number";
     let mut statement = db.prepare_cached(sql)?;
+    let indexes = statement.query_map((song,), |row| row.get(0))?;
+    Ok(ranges(indexes.collect::<Result<Vec<u32>, _>>()?))
+}
+
+/// Half-open ranges of indexes that are in order.
+pub(super) fn ranges(indexes: Vec<u32>) -> Vec<(u32, u32)> {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
-    let mut rows = statement.query((song,))?;
-    while let Some(row) = rows.next()? {
-        let index: u32 = row.get(0)?;
+    for index in indexes {
         match ranges.last_mut() {
             Some((_, end)) if *end == index => *end = index.saturating_add(1),
             _ => ranges.push((index, index.saturating_add(1))),
         }
     }
-    Ok(ranges)
+    ranges
 }
 
 /// Whether all fragments in order are the file the manifest speaks of. Holds one at a time.

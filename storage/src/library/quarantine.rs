@@ -60,11 +60,29 @@ pub(super) fn replace(
     if !holds(db, row, index)? && fragments::read(db, row, index, &slice).is_ok() {
         return Ok(JobReply::Kept);
     }
-    let sql = "INSERT OR REPLACE INTO fragments (song, number, data) VALUES (?1, ?2, ?3)";
-    db.prepare_cached(sql)?.execute((row, index, bytes))?;
-    db.prepare_cached("DELETE FROM quarantine WHERE song = ?1 AND number = ?2")?
-        .execute((row, index))?;
+    put_in_place(db, row, index, bytes)?;
     Ok(JobReply::Kept)
+}
+
+/// Puts bytes that have been checked in the place of bad ones.
+pub(super) fn put_in_place(
+    db: &Connection,
+    song: i64,
+    index: u32,
+    bytes: &[u8],
+) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO fragments (song, number, data) VALUES (?1, ?2, ?3)";
+    db.prepare_cached(sql)?.execute((song, index, bytes))?;
+    db.prepare_cached("DELETE FROM quarantine WHERE song = ?1 AND number = ?2")?
+        .execute((song, index))?;
+    Ok(())
+}
+
+/// The fragments of a song that are set aside, in order.
+pub(super) fn of_song(db: &Connection, song: i64) -> rusqlite::Result<Vec<u32>> {
+    db.prepare_cached("SELECT number FROM quarantine WHERE song = ?1 ORDER BY number")?
+        .query_map((song,), |row| row.get(0))?
+        .collect()
 }
 
 /// How many fragments are set aside.

@@ -14,6 +14,7 @@ use rusqlite::{Connection, params};
 use super::copies;
 use super::fault::Stop;
 use super::fragments;
+use super::quarantine;
 use super::removal::{self, absence, is_buried};
 use super::row::{number, part_code, prefix_code, song_key, sql_number};
 use super::songs::{count_in, find, manifest as manifest_of, totals};
@@ -26,7 +27,7 @@ pub(super) fn begin(db: &Connection, manifest: &Manifest) -> Result<JobReply, St
         return Err(JobFault::Removed.into());
     }
     let row = match find(db, manifest.song.id)? {
-        Some(found) if !found.staged => return stored(db),
+        Some(found) if !found.staged => return standing(db, found.row, manifest),
         Some(found) if manifest_of(db, found.row)? == *manifest => found.row,
         Some(found) => {
             give_up(db, found.row)?;
@@ -36,6 +37,17 @@ pub(super) fn begin(db: &Connection, manifest: &Manifest) -> Result<JobReply, St
     };
     touch(db, row)?;
     let ranges = fragments::missing(db, row)?;
+    Ok(JobReply::Missing { ranges })
+}
+
+/// The answer for a song that is committed: it stands, and if fragments of it are set aside, they
+/// are asked for. Whoever adds a damaged song once more makes it good.
+fn standing(db: &Connection, row: i64, manifest: &Manifest) -> Result<JobReply, Stop> {
+    let indexes = quarantine::of_song(db, row)?;
+    if indexes.is_empty() || manifest_of(db, row)?.fragments != manifest.fragments {
+        return stored(db); // Fragments of another cut are of no use.
+    }
+    let ranges = fragments::ranges(indexes);
     Ok(JobReply::Missing { ranges })
 }
 
@@ -106,7 +118,8 @@ pub(super) fn clock_s() -> i64 {
 }
 
 /// Answers [`Job::KeepFragment`](roles::contract::job::Job::KeepFragment). Comes a fragment
-/// again, after the commit even, it is checked and nothing changes.
+/// again, after the commit even, it is checked and nothing changes, unless it is set aside: then
+/// it is made good.
 pub(super) fn keep(
     db: &Connection,
     song: SongId,
@@ -124,6 +137,8 @@ pub(super) fn keep(
     if found.staged {
         fragments::insert(db, found.row, index, bytes)?;
         touch(db, found.row)?;
+    } else if quarantine::holds(db, found.row, index)? {
+        quarantine::put_in_place(db, found.row, index, bytes)?;
     }
     Ok(JobReply::Kept)
 }

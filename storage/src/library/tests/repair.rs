@@ -139,6 +139,38 @@ fn a_bad_fragment_is_set_aside_and_made_good() {
     assert_eq!(scrub(&mut library, None, u64::MAX).fragments, 3);
 }
 
+/// Whoever adds a damaged song once more makes it good, if it is cut alike.
+#[test]
+fn an_upload_makes_a_damaged_song_good() {
+    let mut library = in_memory();
+    let (manifest, pieces) = song(1, &[10, 100, 1000, 20]);
+    let id = manifest.song.id;
+    let stored = upload(&mut library, &manifest, &pieces);
+    for index in [1, 2] {
+        let bad = FragmentId { song: id, index };
+        assert!(library.rot(bad));
+        set_aside(&mut library, bad);
+    }
+    let halves = [pieces[..2].concat(), pieces[2..].concat()];
+    let begun = begin(&mut library, &manifest_of(&halves));
+    assert!(matches!(begun, JobReply::Stored { .. }), "{begun:?}");
+
+    // Other tags are no other cut.
+    let mut renamed = manifest.clone();
+    renamed.song.title = "the same file by another name".into();
+    assert_eq!(begin(&mut library, &renamed), missing(&[(1, 3)]));
+    let damaged = keep(&mut library, id, 1, &pieces[0]);
+    assert_eq!(damaged, failed(JobFault::Damaged));
+    assert_eq!(keep(&mut library, id, 2, &pieces[2]), JobReply::Kept);
+    assert_eq!(begin(&mut library, &manifest), missing(&[(1, 2)]));
+    assert_eq!(keep(&mut library, id, 1, &pieces[1]), JobReply::Kept);
+    assert_eq!(commit(&mut library, id, &[]), stored);
+    for (index, bytes) in (0..).zip(&pieces) {
+        assert_eq!(read(&mut library, id, index), fragment(index, bytes));
+    }
+    assert_eq!(rows(&library, "fragments"), 4);
+}
+
 /// A row that is gone altogether is made good like one that is spoiled.
 #[test]
 fn a_lost_fragment_is_made_good() {
