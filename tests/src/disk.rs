@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use roles::contract::chance::Chance;
 use roles::contract::id::{ContentHash, NodeId, SongId, SongPrefix};
-use roles::contract::job::{Job, JobFault, JobReply};
+use roles::contract::job::{FragmentId, Job, JobFault, JobReply};
 use roles::contract::member::Member;
 use roles::contract::message::{Position, StoreId};
 use roles::contract::record::{Record, Role};
 use roles::contract::song::Manifest;
 use storage::library::{Library, LibraryWorker};
-use storage::model::{ModelStore, agreed};
+use storage::model::{ModelStore, agreed, spoiled};
 
 use crate::music::{Music, hash_of};
 
@@ -79,6 +79,14 @@ impl Disk {
     pub fn lose_power(&mut self) {
         debug_assert!(self.real.is_none(), "the library would remember");
         self.model.crash();
+    }
+
+    /// A fragment of a song that stands is altered. False: there is none to alter.
+    pub fn rot(&mut self, fragment: FragmentId) -> bool {
+        match &mut self.real {
+            Some(real) => spoiled(&mut self.model, real, fragment),
+            None => self.model.rot(fragment),
+        }
     }
 
     /// The songs that stand.

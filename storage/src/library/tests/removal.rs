@@ -1,7 +1,7 @@
 //! Songs that leave, for good or because others keep them.
 
 use super::*;
-use roles::contract::limits::REMOVALS_MAX;
+use roles::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
 
 fn remove(library: &mut LibraryWorker, songs: &[SongId]) -> (u32, Overview) {
     let songs = songs.to_vec();
@@ -209,6 +209,33 @@ fn pages_of_ids_follow_each_other() {
         .map(|d| d.tombstones.count)
         .collect();
     assert_eq!(counts, [1, 25, 1]);
+}
+
+/// A page of ids fits a message, whatever limit is asked for.
+#[test]
+fn a_page_of_ids_ends_at_its_bound() {
+    let mut library = in_memory();
+    let all: Vec<SongId> = (0..5000).map(SongId).collect();
+    for songs in all.chunks(REMOVALS_MAX) {
+        remove(&mut library, songs);
+    }
+    assert_eq!(
+        tombstones(&mut library, None, u32::MAX),
+        all[..PAGE_IDS_MAX]
+    );
+    let reply = library.run(Job::PartitionSongs {
+        partition: Partition::of(SongId(0)),
+        after: None,
+        limit: u32::MAX,
+    });
+    let JobReply::PartitionSongs {
+        tombstones, next, ..
+    } = reply
+    else {
+        panic!("{reply:?}");
+    };
+    assert_eq!(tombstones, all[..PAGE_IDS_MAX]);
+    assert_eq!(next, Some(all[PAGE_IDS_MAX - 1]));
 }
 
 /// A long song leaves at once and its room follows in small steps, across a restart, without

@@ -61,6 +61,21 @@ fn a_scrub_visits_every_fragment_once() {
     assert_eq!(scrub(&mut library, None, 0).fragments, 1);
 }
 
+/// However much is asked for, a step ends: readers wait behind it.
+#[test]
+fn a_step_of_a_scrub_is_bounded() {
+    let mut library = in_memory();
+    let (manifest, pieces) = song(1, &[1_000_000; 18]);
+    upload(&mut library, &manifest, &pieces);
+    let song = manifest.song.id;
+    let done = scrub(&mut library, None, u64::MAX);
+    assert_eq!(done.after, Some(FragmentId { song, index: 16 }));
+    let (manifest, pieces) = super::song(2, &[1; 5000]);
+    upload(&mut library, &manifest, &pieces);
+    let after = (manifest.song.id > song).then_some(FragmentId { song, index: 17 });
+    assert_eq!(scrub(&mut library, after, u64::MAX).fragments, 4096);
+}
+
 /// However a disk spoils a fragment, the scrub names it, and the others pass.
 #[test]
 fn a_scrub_finds_every_kind_of_rot() {

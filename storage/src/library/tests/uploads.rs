@@ -297,4 +297,17 @@ fn a_commit_is_synced_and_a_fragment_is_not() {
     assert_eq!(pragma(&library, "synchronous"), normal);
     commit(&mut library, manifest.song.id, &[]);
     assert_eq!(pragma(&library, "synchronous"), full);
+
+    // Whoever has heard of a removal must never hear of its revision again as another change.
+    let (songs, until) = (vec![manifest.song.id], u64::MAX);
+    let drop = Job::DropSongs {
+        songs: songs.clone(),
+        until,
+    };
+    for removal in [drop, Job::RemoveSongs { songs }] {
+        library.run(Job::Reclaim);
+        assert_eq!(pragma(&library, "synchronous"), normal);
+        library.run(removal);
+        assert_eq!(pragma(&library, "synchronous"), full);
+    }
 }

@@ -57,7 +57,12 @@ fn snapshot(dir: &Path) -> Vec<(String, Vec<u8>, SystemTime)> {
 /// appears, goes or changes.
 #[test]
 fn a_check_sees_everything_and_leaves_no_trace() {
-    let (live, killed, odd) = (TempDir::new(), TempDir::new(), TempDir::new());
+    let (live, killed, odd, torn) = (
+        TempDir::new(),
+        TempDir::new(),
+        TempDir::new(),
+        TempDir::new(),
+    );
     let mut library = writer(&live);
     a_bit_of_everything(&mut library);
     for file in ["library.db", "library.db-wal"] {
@@ -68,7 +73,15 @@ fn a_check_sees_everything_and_leaves_no_trace() {
     let named = odd.path().join("a #1 100% ?mode=rw&x=ñ");
     fs::create_dir(&named).expect("any name will do");
     fs::copy(live.path().join("library.db"), named.join("library.db")).expect("it is there");
-    for dir in [live.path(), killed.path(), &named] {
+    // A log that ended before its first frame.
+    fs::copy(
+        live.path().join("library.db"),
+        torn.path().join("library.db"),
+    )
+    .expect("it is there");
+    let log = fs::read(killed.path().join("library.db-wal")).expect("it is there");
+    fs::write(torn.path().join("library.db-wal"), &log[..50]).expect("a writable directory");
+    for dir in [live.path(), killed.path(), torn.path(), &named] {
         let before = snapshot(dir);
         for depth in [Depth::Whole, Depth::Quick] {
             let report = check(dir, depth);
