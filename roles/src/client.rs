@@ -307,7 +307,9 @@ impl Client {
                 | Desk::Copies
                 | Desk::Assignment
                 | Desk::Ring
-                | Desk::Change,
+                | Desk::Upkeep
+                | Desk::Scrub
+                | Desk::Removal,
             )
             | None => (),
         }

@@ -12,4 +12,5 @@ pub mod ring;
 pub mod song;
 pub mod time;
 pub mod timers;
+pub mod upkeep;
 pub mod user;

@@ -6,6 +6,12 @@
 
 pub mod announcer;
 pub mod copies;
+pub mod keeper;
+mod placement;
+mod removal;
+mod scrub;
+mod sums;
+mod upkeep;
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -22,16 +28,24 @@ use crate::contract::record::{Address, Record};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
+use crate::contract::upkeep::Upkeep;
 use crate::contract::user::Level;
 use crate::jobs::Jobs;
 use crate::requests::Desk;
 
 use announcer::Announcer;
 use copies::{Copies, Made};
+use keeper::Keeper;
+use removal::Removal;
+use scrub::Scrub;
+use sums::Chosen;
+use upkeep::{Silence, on_sums};
 
 /// How a data node behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// How it keeps its copies in order.
+    pub keeper: keeper::Config,
     /// Between two announcements to a router when nothing changes.
     pub announce_every: Duration,
     /// An upload nobody has touched for so long is forgotten.
@@ -41,6 +55,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            keeper: keeper::Config::default(),
             announce_every: Duration::from_secs(20),
             upload_untouched: Duration::from_secs(24 * 3600),
         }
@@ -59,12 +74,16 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 /// What this node knows of the others while it handles one event.
 #[derive(Clone, Copy, Debug)]
 pub struct Others<'a> {
-    /// Every data node the DNS names, this one perhaps among them.
+    /// Every other data node that lives and takes songs.
     pub data: &'a [Record],
+    /// Data nodes that have died, and when.
+    pub dead: &'a [(Record, Time)],
     /// Every router the DNS names.
     pub routers: &'a [Record],
     /// This node's own record.
     pub own: Record,
+    /// This node is handing its songs over: it owns none.
+    pub draining: bool,
 }
 
 /// A data node.
@@ -74,7 +93,12 @@ pub struct Data {
     jobs: Jobs<Purpose>,
     announcer: Announcer,
     copies: Copies,
+    keeper: Keeper,
+    scrub: Scrub,
+    removal: Removal,
     overview: Option<Overview>,
+    /// Until then nothing is announced that might have been removed meanwhile.
+    silence: Option<Silence>,
     /// When the library is looked into again, its readers having been busy.
     look_at: Option<Time>,
     sweep_at: Time,
@@ -90,6 +114,11 @@ enum Purpose {
     Sweep,
     /// An answer whose shape follows from the reply alone.
     Answer(Asker),
+    /// Sums of these partitions, of each or of groups.
+    Sums(Asker, Chosen, bool),
+    /// A removal, or the copy of one.
+    Bury(Asker, Vec<SongId>, bool),
+    Reclaim,
     Fetch(Stream),
     Offer(Asker, SongId, bool),
     /// With the nodes that shall get a copy, as they were written to disk with the song.
@@ -101,7 +130,9 @@ enum Purpose {
 struct Stream {
     asker: Asker,
     song: SongId,
-    /// Fragments still to be read after the one in the pool.
+    /// The fragment in the pool.
+    at: Position,
+    /// Fragments still to be read after it.
     left: u32,
     /// Read and held back until it is known whether it is the last.
     held: Option<(u32, Vec<u8>)>,
@@ -114,8 +145,12 @@ impl Data {
         Data {
             jobs: Jobs::new(Desk::Data),
             announcer: Announcer::new(config.announce_every, part()),
-            copies: Copies::new(part()),
+            copies: Copies::new(config.keeper.share_percent, part()),
+            keeper: Keeper::new(config.keeper.clone(), part()),
+            scrub: Scrub::new(config.keeper.scrub, part()),
+            removal: Removal::new(part()),
             overview: None,
+            silence: None,
             look_at: None,
             sweep_at: Time::ZERO,
             full_told_until: Time::ZERO,
@@ -128,6 +163,7 @@ impl Data {
         self.jobs.run(Purpose::Overview, Job::Overview, out);
         self.sweep(now, out);
         self.copies.start(out);
+        self.scrub.arm(now);
     }
 
     /// Answers a question about songs.
@@ -188,13 +224,15 @@ impl Data {
         let stream = Stream {
             asker,
             song,
+            at: from,
             left: count - 1,
             held: None,
         };
         self.read(stream, from, out);
     }
 
-    fn read(&mut self, stream: Stream, at: Position, out: &mut Outbox) {
+    fn read(&mut self, mut stream: Stream, at: Position, out: &mut Outbox) {
+        stream.at = at;
         let job = Job::ReadFragment {
             song: stream.song,
             at,
@@ -246,6 +284,11 @@ impl Data {
         match purpose {
             Purpose::Overview => self.on_overview(now, reply, out),
             Purpose::Sweep => (),
+            Purpose::Reclaim => self.on_reclaimed(&reply, out),
+            Purpose::Sums(asker, chosen, each) => on_sums(asker, &chosen, each, reply, out),
+            Purpose::Bury(asker, songs, copy) => {
+                self.on_buried(now, (asker, songs, copy), reply, others, out);
+            }
             Purpose::Answer(asker) => out.answer(asker, answer_to(reply)),
             Purpose::Fetch(stream) => self.on_fragment(now, stream, reply, out),
             Purpose::Offer(asker, song, copy) => {
@@ -267,6 +310,8 @@ impl Data {
 
     fn on_overview(&mut self, now: Time, reply: JobReply, out: &mut Outbox) {
         if let JobReply::Overview(overview) = reply {
+            self.scrub.start(&overview, out);
+            self.hold_back(now, &overview);
             return self.change(now, overview);
         }
         // Without it no router would ever hear of this node's songs.
@@ -292,25 +337,29 @@ impl Data {
             return; // Nobody waits for it any longer.
         }
         if let JobReply::Fragment { index, bytes } = reply {
-            self.send_held(&mut stream, true, out);
+            self.send_held(now, &mut stream, true, out);
             stream.held = Some((index, bytes));
             if stream.left == 0 {
-                return self.send_held(&mut stream, false, out);
+                return self.send_held(now, &mut stream, false, out);
             }
             stream.left -= 1;
             self.read(stream, Position::Index(index + 1), out);
         } else if reply == JobReply::Failed(JobFault::NotFound) && stream.held.is_some() {
-            self.send_held(&mut stream, false, out); // The song ends before the stream does.
+            self.send_held(now, &mut stream, false, out); // The song ends before the stream does.
         } else {
+            if reply == JobReply::Failed(JobFault::Damaged) {
+                self.on_rot(&stream, out);
+            }
             out.answer(stream.asker, answer_to(reply));
         }
     }
 
-    fn send_held(&self, stream: &mut Stream, more: bool, out: &mut Outbox) {
+    fn send_held(&mut self, now: Time, stream: &mut Stream, more: bool, out: &mut Outbox) {
         let Some((index, bytes)) = stream.held.take() else {
             return;
         };
         let load = self.load();
+        self.copies.on_served(now, bytes.len());
         let chunk = Message::Audio(Audio::Chunk { index, load });
         out.answer_with(stream.asker, chunk, bytes, more);
     }
@@ -384,6 +433,9 @@ impl Data {
                 let made = self.copies.on_answer(now, from, letter, others.data, out);
                 self.answer_uploads(made, out);
             }
+            Some(Desk::Upkeep) => self.keeper.on_answer(now, from, letter, others, out),
+            Some(Desk::Scrub) => self.scrub.on_answer(now, from, letter, out),
+            Some(Desk::Removal) => self.removal.on_answer(now, from, letter, out),
             Some(
                 Desk::Registrar
                 | Desk::Resolver
@@ -391,8 +443,7 @@ impl Data {
                 | Desk::Data
                 | Desk::Assignment
                 | Desk::Client
-                | Desk::Ring
-                | Desk::Change,
+                | Desk::Ring,
             )
             | None => (),
         }
@@ -411,13 +462,15 @@ impl Data {
         match Desk::of(job.0) {
             Some(Desk::Data) => self.on_own_done(now, job, reply, others, out),
             Some(Desk::Announcer) => {
-                let news = (others.own, self.overview.unwrap_or_default(), self.load());
+                let news = self.news(others.own);
                 self.announcer.on_done(now, job, reply, news, out);
             }
             Some(Desk::Copies) => {
                 let made = self.copies.on_done(now, job, reply, others.data, out);
                 self.answer_uploads(made, out);
             }
+            Some(Desk::Upkeep) => self.keeper.on_done(now, job, reply, others, out),
+            Some(Desk::Scrub) => self.scrub.on_done(now, job, reply, others, out),
             Some(
                 Desk::Registrar
                 | Desk::Resolver
@@ -425,7 +478,7 @@ impl Data {
                 | Desk::Assignment
                 | Desk::Client
                 | Desk::Ring
-                | Desk::Change,
+                | Desk::Removal,
             )
             | None => (),
         }
@@ -450,6 +503,10 @@ impl Data {
         self.announcer.on_lost(now, peer, why, out);
         let made = self.copies.on_lost(now, peer, why, others.data, out);
         self.answer_uploads(made, out);
+        self.keeper.on_lost(now, peer, why, others, out);
+        self.scrub.on_lost(now, peer, why, out);
+        self.removal.on_lost(now, peer, why, out);
+        self.keep_up(now, others, out);
     }
 
     /// Announces, copies, sweeps what is due.
@@ -464,22 +521,34 @@ impl Data {
         self.announcer.on_tick(now, out);
         let made = self.copies.on_tick(now, others.data, out);
         self.answer_uploads(made, out);
+        self.keeper.on_tick(now, others, out);
+        let overview = self.overview.unwrap_or_default();
+        self.scrub.on_tick(now, overview, others, out);
+        self.removal.on_tick(now, out);
         self.announce(now, others, out);
     }
 
     /// Tells every router that is due.
     pub fn announce(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
-        let load = self.load();
-        if let Some(overview) = self.overview {
-            let news = (others.own, overview, load);
+        self.keep_up(now, others, out);
+        if self.overview.is_some() && !self.is_held_back(now, others) {
+            let news = self.news(others.own);
             self.announcer.announce(now, others.routers, news, out);
         }
     }
 
     /// When [`Data::on_tick`] wants to run.
     pub fn deadline(&self) -> Option<Time> {
-        let parts = earlier(self.announcer.deadline(), self.copies.deadline());
-        earlier(parts, earlier(self.look_at, Some(self.sweep_at)))
+        let silent = self.silence.map(|silence| silence.until());
+        let announcer = self.announcer.deadline().max(silent);
+        let parts = earlier(announcer, self.copies.deadline());
+        let keeper = self.keeper.deadline(self.copies.repairs() > 0);
+        let upkeep = earlier(
+            keeper,
+            earlier(self.scrub.deadline(), self.removal.deadline()),
+        );
+        let own = earlier(self.look_at, Some(self.sweep_at));
+        earlier(earlier(parts, upkeep), earlier(own, silent))
     }
 
     fn sweep(&mut self, now: Time, out: &mut Outbox) {
@@ -532,6 +601,14 @@ fn answer_to(reply: JobReply) -> Message {
         JobReply::Missing { ranges } => Audio::Wanted { missing: ranges },
         JobReply::Kept => Audio::Taken,
         JobReply::Stored { .. } => Audio::Stored { copies: 1 },
+        JobReply::PartitionSongs {
+            songs,
+            tombstones,
+            next,
+        } => {
+            let gone = tombstones;
+            return Message::Upkeep(Upkeep::Held { songs, gone, next });
+        }
         JobReply::Failed(fault) => return Message::Refused(refusal(fault)),
         JobReply::Done
         | JobReply::Overview(_)
@@ -543,7 +620,6 @@ fn answer_to(reply: JobReply) -> Message {
         | JobReply::Reclaimed { .. }
         | JobReply::Tombstones { .. }
         | JobReply::PartitionDigests { .. }
-        | JobReply::PartitionSongs { .. }
         | JobReply::Scrubbed(_)
         | JobReply::Quarantined { .. }
         | JobReply::Peers { .. } => {
@@ -590,8 +666,10 @@ mod tests {
     fn others(data: &[Record]) -> Others<'_> {
         Others {
             data,
+            dead: &[],
             routers: &[],
             own: record(1),
+            draining: false,
         }
     }
 

@@ -126,6 +126,13 @@ impl Members {
         self.living().filter(|member| member.node != self.me)
     }
 
+    /// Those who have died and not said goodbye, and when.
+    pub fn dead(&self) -> impl Iterator<Item = (&Member, Time)> {
+        let dead = self.entries.values();
+        let dead = dead.filter(|entry| entry.member.state == MemberState::Dead);
+        dead.map(|entry| (&entry.member, entry.changed_at))
+    }
+
     /// How many live.
     pub fn count(&self) -> usize {
         self.living().count()

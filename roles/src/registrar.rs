@@ -185,7 +185,8 @@ impl Registrar {
                 | Message::Names(_)
                 | Message::Catalogue(_)
                 | Message::Audio(_)
-                | Message::Ring(_) => (at, Registration::Failed(at)),
+                | Message::Ring(_)
+                | Message::Upkeep(_) => (at, Registration::Failed(at)),
             },
             Outcome::GaveUp { purpose: at, .. } => (at, Registration::Failed(at)),
         };

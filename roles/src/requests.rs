@@ -40,8 +40,12 @@ pub enum Desk {
     Client = 8,
     /// A member of the ring.
     Ring = 9,
-    /// A server that is about to change its role.
-    Change = 10,
+    /// A data node comparing what it holds with the others.
+    Upkeep = 10,
+    /// A data node replacing what has rotted.
+    Scrub = 11,
+    /// A data node telling the others what is gone.
+    Removal = 12,
 }
 
 impl Desk {
@@ -57,7 +61,9 @@ impl Desk {
             Desk::Assignment,
             Desk::Client,
             Desk::Ring,
-            Desk::Change,
+            Desk::Upkeep,
+            Desk::Scrub,
+            Desk::Removal,
         ]
         .into_iter()
         .find(|desk| *desk as u64 == number >> 56)

@@ -286,6 +286,8 @@ fn silent_status(record: &Record) -> NodeStatus {
         songs: 0,
         bytes: 0,
         heard_ms: 0,
+        repairing: 0,
+        damaged: 0,
     }
 }
 

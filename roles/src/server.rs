@@ -3,7 +3,6 @@
 //! Sorts events by family and merges deadlines; decides nothing itself. Every question passes
 //! the window before its role sees it, every answer on its way out.
 
-mod change;
 mod known;
 mod memory;
 mod role;
@@ -31,13 +30,15 @@ use crate::ring::{self, Ring};
 use crate::router;
 use crate::window::{Admission, Window};
 
-use change::Change;
 use known::Known;
 use memory::Memory;
-use role::{Part, Retiring};
+use role::{Leaving, Part, Retiring};
 
 /// How long a stopping server waits for its goodbyes to be heard.
 const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The same while it owes copies of songs that may be nowhere else.
+const LAST_COPIES: Duration = Duration::from_secs(10);
 
 /// How a server behaves. Valid by construction: see each part.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub struct Config {
     pub dns_nodes: Vec<Address>,
     /// Longest time between two look-ups of the groups it works with.
     pub refresh: Duration,
+    /// A data node that is asked to stop hands all its songs over first.
+    pub drain: bool,
     /// As a member of the ring.
     pub ring: ring::Config,
     /// As a DNS node.
@@ -67,6 +70,7 @@ impl Default for Config {
             weight: 1,
             dns_nodes: Vec::new(),
             refresh: Duration::from_secs(20),
+            drain: false,
             ring: ring::Config::default(),
             dns: dns::Config::default(),
             router: router::Config::default(),
@@ -86,7 +90,8 @@ pub struct Server {
     part: Part,
     /// The part before the last change of role, as long as somebody may still come for it.
     retiring: Option<Retiring>,
-    change: Option<Change>,
+    /// A data node that hands its songs over before it changes its role, or ends.
+    leaving: Option<Leaving>,
     /// Data nodes and routers are members.
     ring: Option<Ring>,
     known: Known,
@@ -121,7 +126,7 @@ impl Server {
             resolver: Resolver::new(resolver, part()),
             part: Part::Idle(Assignment::new(dns, part())),
             retiring: None,
-            change: None,
+            leaving: None,
             ring: None,
             known: Known::default(),
             memory: Memory::new(),
@@ -245,13 +250,14 @@ impl Server {
             Message::Ring(words) => self.on_ring(now, asker, words, out),
             Message::Names(names) => self.on_names(now, asker, names, out),
             // Having stood still for long, this node does not know what has become of its role.
-            Message::Catalogue(_) | Message::Audio(_)
+            Message::Catalogue(_) | Message::Audio(_) | Message::Upkeep(_)
                 if self.ring.as_ref().is_some_and(|ring| ring.is_unsure(now)) =>
             {
                 out.refuse(asker, Refusal::NotReady);
             }
             Message::Catalogue(words) => self.on_catalogue(now, asker, words, out),
             Message::Audio(audio) => self.on_audio(asker, audio, letter.body, out),
+            Message::Upkeep(words) => self.on_upkeep(asker, words, out),
         }
     }
 
@@ -313,18 +319,16 @@ impl Server {
                     ring.on_answer(now, from, letter, out);
                 }
             }
-            (Some(Desk::Change), _) => {
-                let looked = self.change.as_mut();
-                let found = looked.map(|change| change.on_answer(now, from, letter, out));
-                self.on_found(now, found, out);
-            }
             (Some(Desk::Assignment), Part::Idle(assignment)) => {
                 if let Some(role) = assignment.on_answer(now, from, letter, out) {
                     self.take(now, role, out);
                 }
             }
             (Some(Desk::Dns), Part::Dns(dns)) => dns.on_answer(now, from, letter, out),
-            (Some(Desk::Announcer | Desk::Copies), Part::Data(data)) => {
+            (
+                Some(Desk::Announcer | Desk::Copies | Desk::Upkeep | Desk::Scrub | Desk::Removal),
+                Part::Data(data),
+            ) => {
                 if let Some(registrar) = &self.registrar {
                     let others = self.known.others(registrar.record());
                     data.on_answer(now, from, letter, others, out);
@@ -343,9 +347,6 @@ impl Server {
         if let Some(ring) = &mut self.ring {
             ring.on_lost(now, peer, why, out);
         }
-        let looked = self.change.as_mut();
-        let found = looked.map(|change| change.on_lost(now, peer, why, out));
-        self.on_found(now, found, out);
         match &mut self.part {
             Part::Idle(assignment) => assignment.on_lost(now, peer, why, out),
             Part::Dns(dns) => dns.on_lost(now, peer, why, out),
@@ -369,11 +370,6 @@ impl Server {
                     self.on_recalled(now, recalled, out);
                 }
             }
-            Some(Desk::Change) => {
-                let looked = self.change.as_mut();
-                let found = looked.map(|change| change.on_done(now, job, reply, out));
-                self.on_found(now, found, out);
-            }
             _ => self.on_data_done(now, job, reply, out),
         }
     }
@@ -388,9 +384,6 @@ impl Server {
             self.register(now, out);
         }
         self.on_ring_tick(now, out);
-        let looked = self.change.as_mut();
-        let found = looked.map(|change| change.on_tick(now, out));
-        self.on_found(now, found, out);
         self.retiring.take_if(|old| old.is_over(now));
         match &mut self.part {
             Part::Idle(assignment) => assignment.on_tick(now, out),
@@ -422,10 +415,15 @@ impl Server {
     }
 
     fn on_stop(&mut self, now: Time, out: &mut Outbox) {
-        if self.stopping.is_some() {
+        if self.stopping.is_some() || self.hands_over_first(now, out) {
             return;
         }
-        self.stopping = Some(now + GOODBYE);
+        self.stop(now, out);
+    }
+
+    pub(super) fn stop(&mut self, now: Time, out: &mut Outbox) {
+        let owes = matches!(&self.part, Part::Data(data) if data.owes_copies());
+        self.stopping = Some(now + if owes { LAST_COPIES } else { GOODBYE });
         if let Some(ring) = &mut self.ring {
             ring.leave(now, out);
         }
@@ -440,7 +438,9 @@ impl Server {
         let Some(until) = self.stopping else {
             return;
         };
-        let heard = !self.registrar.as_ref().is_some_and(Registrar::is_asking);
+        let asking = self.registrar.as_ref().is_some_and(Registrar::is_asking);
+        let owes = matches!(&self.part, Part::Data(data) if data.owes_copies());
+        let heard = !asking && !owes;
         if heard || until <= now {
             self.stopping = Some(Time::NEVER);
             out.tell(Notice::Stopped);
@@ -462,6 +462,7 @@ impl Server {
         {
             data.announce(now, self.known.others(registrar.record()), out);
         }
+        self.leave_if_drained(now, out);
     }
 }
 
@@ -502,7 +503,7 @@ impl Node for Server {
             return own;
         }
         let ring = self.ring.as_ref().and_then(Ring::deadline);
-        let change = self.change.as_ref().and_then(Change::deadline);
+        let change = self.leaving.as_ref().map(Leaving::until);
         let retiring = self.retiring.as_ref().map(Retiring::until);
         let role = earlier(change, earlier(retiring, self.memory.deadline()));
         earlier(own, earlier(ring, role))

@@ -86,6 +86,7 @@ impl Trace {
             Message::Catalogue(words) => discriminant(words).hash(&mut self.hash),
             Message::Audio(audio) => discriminant(audio).hash(&mut self.hash),
             Message::Ring(ring) => discriminant(ring).hash(&mut self.hash),
+            Message::Upkeep(words) => discriminant(words).hash(&mut self.hash),
         }
     }
 

@@ -17,6 +17,7 @@ use super::member::Epoch;
 use super::record::{Address, Features, Record, Role};
 use super::ring::Ring;
 use super::song::{Manifest, Song};
+use super::upkeep::Upkeep;
 
 /// One message on its way: what is said, under which number, with which bytes behind it.
 #[derive(Clone, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub enum Message {
     Audio(Audio),
     /// Who lives, who does what.
     Ring(Ring),
+    /// Whether every song is where it belongs.
+    Upkeep(Upkeep),
 }
 
 /// Why a question is not answered. Callers match on it: it decides whether to ask elsewhere.
@@ -385,6 +388,10 @@ pub struct Announcement {
     pub bytes: u64,
     /// Jobs that wait.
     pub load: u16,
+    /// Copies that are still to be made from here.
+    pub repairing: u32,
+    /// Fragments set aside because they have rotted.
+    pub damaged: u32,
 }
 
 /// One change of what a data node keeps.
@@ -477,6 +484,10 @@ pub struct NodeStatus {
     pub bytes: u64,
     /// Milliseconds since it was last heard of.
     pub heard_ms: u64,
+    /// Copies that it has still to make for others.
+    pub repairing: u32,
+    /// Fragments it has set aside because they have rotted, and not replaced yet.
+    pub damaged: u32,
 }
 
 /// How a server is.
@@ -588,6 +599,13 @@ impl Message {
                 | Ring::Heard
                 | Ring::Counted { .. }
                 | Ring::Accepted => false,
+            },
+            Message::Upkeep(upkeep) => match upkeep {
+                Upkeep::Sums { .. } | Upkeep::Holdings { .. } => true,
+                Upkeep::Bury { .. }
+                | Upkeep::Summed { .. }
+                | Upkeep::Held { .. }
+                | Upkeep::Buried { .. } => false,
             },
         }
     }

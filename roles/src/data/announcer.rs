@@ -21,7 +21,19 @@ use crate::jobs::Jobs;
 use crate::requests::{Desk, Outcome, Policy, Requests};
 
 /// What is announced: who, what, how busy.
-pub type News = (Record, Overview, u16);
+#[derive(Clone, Copy, Debug)]
+pub struct News {
+    /// Who.
+    pub record: Record,
+    /// What it keeps.
+    pub overview: Overview,
+    /// Jobs that wait.
+    pub load: u16,
+    /// Copies still to be made.
+    pub repairing: u32,
+    /// Fragments set aside.
+    pub damaged: u32,
+}
 
 /// How far each router has followed.
 #[derive(Debug)]
@@ -78,7 +90,7 @@ impl Announcer {
             router.busy = true;
             router.behind = false;
             let since = router.known;
-            if since < news.1.revision {
+            if since < news.overview.revision {
                 let limit = PAGE_SONGS_MAX as u32;
                 self.jobs
                     .run((at, since), Job::Changes { since, limit }, out);
@@ -111,11 +123,12 @@ impl Announcer {
         now: Time,
         at: Address,
         (since, changes, revision): (u64, Vec<Change>, u64),
-        (record, overview, load): News,
+        news: News,
         out: &mut Outbox,
     ) {
+        let overview = news.overview;
         let announcement = Announcement {
-            record,
+            record: news.record,
             store: overview.store,
             since,
             changes,
@@ -123,7 +136,9 @@ impl Announcer {
             latest: overview.revision,
             digest: overview.digest,
             bytes: overview.bytes,
-            load,
+            load: news.load,
+            repairing: news.repairing,
+            damaged: news.damaged,
         };
         let question = Message::Catalogue(Catalogue::Announce(announcement));
         let to = [Peer::Node(at)].into();

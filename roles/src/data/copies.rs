@@ -4,6 +4,10 @@
 //! visible, so that no crash forgets a copy. Here live the copies under way: a few at once,
 //! each offering the song, giving what is missing, committing. A copy that fails is tried again
 //! later; an upload waits for its first copy only, and only as long as one may still succeed.
+//! Copies that a comparison has found missing are sent in the same way, and forgotten when they
+//! fail: the next comparison finds them again. While clients are served they get a share only.
+
+mod throttle;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -21,6 +25,7 @@ use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::jobs::Jobs;
 use crate::requests::{Desk, GIVE_PATIENCE, Outcome, Policy, Requests};
+use throttle::Throttle;
 
 /// Copies under way at once: each holds a few fragments in memory.
 const ACTIVE_MAX: usize = 4;
@@ -30,6 +35,12 @@ const GIVES_MAX: usize = 2;
 
 /// Copies waiting in memory; the rest wait on disk.
 const TASKS_MAX: usize = 1024;
+
+/// Copies read from the list on disk at once.
+const DUE_PAGE: u32 = 512;
+
+/// Until the list is read again for the sake of those who were away.
+const LIST_AGAIN: Duration = Duration::from_secs(30);
 
 /// First pause after a failure; doubles up to the longest.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -64,6 +75,9 @@ pub struct Copies {
     retry: Timers<Key>,
     /// How many tasks are active.
     active: usize,
+    /// How many tasks are repairs.
+    repairs: usize,
+    throttle: Throttle,
     /// When the list on disk is read again, its readers having been busy.
     list_at: Option<Time>,
     chance: Chance,
@@ -76,6 +90,8 @@ type Key = (SongId, NodeId);
 struct Task {
     state: State,
     failures: u32,
+    /// Found missing by a comparison; otherwise it is on the list on disk.
+    repair: bool,
 }
 
 #[derive(Debug)]
@@ -118,7 +134,7 @@ enum Purpose {
 
 impl Copies {
     /// Nothing under way.
-    pub fn new(mut chance: Chance) -> Self {
+    pub fn new(share_percent: u32, mut chance: Chance) -> Self {
         let requests = Requests::new(Desk::Copies, Chance::from_seed(chance.bits()));
         Copies {
             tasks: BTreeMap::new(),
@@ -127,6 +143,8 @@ impl Copies {
             jobs: Jobs::new(Desk::Copies),
             retry: Timers::new(),
             active: 0,
+            repairs: 0,
+            throttle: Throttle::new(share_percent),
             list_at: None,
             chance,
             rounds: 0,
@@ -135,9 +153,37 @@ impl Copies {
 
     /// Takes up what an earlier run left.
     pub fn start(&mut self, out: &mut Outbox) {
-        let (after, limit) = (None, TASKS_MAX as u32);
-        self.jobs
-            .run(Purpose::Due, Job::CopiesDue { after, limit }, out);
+        self.read_due(None, out);
+    }
+
+    /// Reads a page of the list on disk.
+    fn read_due(&mut self, after: Option<Key>, out: &mut Outbox) {
+        let limit = DUE_PAGE;
+        let job = Job::CopiesDue { after, limit };
+        self.jobs.run(Purpose::Due, job, out);
+    }
+
+    /// Takes up what is due; pages of copies that nobody can take hide no others.
+    fn take_up(
+        &mut self,
+        now: Time,
+        (due, more): (Vec<Key>, bool),
+        data: &[Record],
+        out: &mut Outbox,
+    ) {
+        let last = due.last().copied();
+        for key in due {
+            let there = address_of(key.1, data).is_some();
+            if there && self.tasks.len() < TASKS_MAX {
+                self.add(now, key);
+            } else {
+                // Whoever is away may be back by then.
+                self.list_at = earlier(self.list_at, Some(now + LIST_AGAIN));
+            }
+        }
+        if more && self.tasks.len() < TASKS_MAX {
+            self.read_due(last, out);
+        }
     }
 
     /// A song has been uploaded here: copies it to `nodes`, and answers when the first has it.
@@ -159,10 +205,46 @@ impl Copies {
         self.begin_due(now, data, out)
     }
 
+    /// Copies that a comparison has found missing.
+    pub fn repair(
+        &mut self,
+        now: Time,
+        copies: Vec<(SongId, NodeId)>,
+        data: &[Record],
+        out: &mut Outbox,
+    ) -> Vec<Made> {
+        for key in copies {
+            if !self.tasks.contains_key(&key) && self.repairs < TASKS_MAX {
+                self.add(now, key);
+                self.repairs += 1;
+                if let Some(task) = self.tasks.get_mut(&key) {
+                    task.repair = true;
+                }
+            }
+        }
+        self.begin_due(now, data, out)
+    }
+
+    /// Copies still to be made, of both kinds.
+    pub fn left(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Repairs under way or waiting.
+    pub fn repairs(&self) -> usize {
+        self.repairs
+    }
+
+    /// So many bytes have gone to clients.
+    pub fn on_served(&mut self, now: Time, bytes: usize) {
+        self.throttle.on_served(now, bytes);
+    }
+
     fn add(&mut self, now: Time, key: Key) {
         let task = self.tasks.entry(key).or_insert(Task {
             state: State::Waiting,
             failures: 0,
+            repair: false,
         });
         if matches!(task.state, State::Waiting) {
             self.retry.arm(key, now);
@@ -178,6 +260,7 @@ impl Copies {
             };
             match address_of(key.1, data) {
                 Some(to) => self.begin(key, to, out),
+                None if self.is_repair(key) => self.take_off(key),
                 None => {
                     self.put_off(now, key);
                     made.extend(self.stop_waiting(key));
@@ -222,8 +305,8 @@ impl Copies {
             return Vec::new();
         };
         let mut made = match (purpose, reply) {
-            (Purpose::Due, JobReply::CopiesDue { due, .. }) => {
-                due.into_iter().for_each(|key| self.add(now, key));
+            (Purpose::Due, JobReply::CopiesDue { due, more }) => {
+                self.take_up(now, (due, more), data, out);
                 Vec::new()
             }
             // Still on the list, it is offered again in a while and found to be there.
@@ -320,6 +403,7 @@ impl Copies {
         };
         let to = Peer::Node(active.to);
         let song = ticket.0.0;
+        self.throttle.spend(bytes.len());
         let question = (Message::Audio(Audio::Give { song, index }), bytes);
         let asked = self
             .requests
@@ -413,9 +497,20 @@ impl Copies {
             return Vec::new();
         };
         let to = active.to;
-        let room = GIVES_MAX
+        let mut room = GIVES_MAX
             .saturating_sub(active.gives)
             .min(active.missing.len());
+        let idle = active.gives == 0;
+        if self.is_repair(ticket.0) && room > 0 && !self.throttle.allows(now) {
+            if idle {
+                self.throttle.hold_back(now, ticket);
+                return Vec::new();
+            }
+            room = 0;
+        }
+        let Some(active) = self.active(ticket) else {
+            return Vec::new();
+        };
         active.gives += room;
         let next: Vec<u32> = active.missing.drain(..room).collect();
         let done = active.gives == 0;
@@ -464,8 +559,15 @@ impl Copies {
         for outcome in outcomes {
             made.extend(self.conclude(now, outcome, out));
         }
+        for ticket in self.throttle.take_held(now) {
+            made.extend(self.pump(now, ticket, out));
+        }
         made.extend(self.begin_due(now, data, out));
         made
+    }
+
+    fn is_repair(&self, key: Key) -> bool {
+        self.tasks.get(&key).is_some_and(|task| task.repair)
     }
 
     /// When something is due. While no more may be active, nothing is: an end wakes the next.
@@ -475,7 +577,8 @@ impl Copies {
         } else {
             self.retry.next()
         };
-        earlier(earlier(retry, self.list_at), self.requests.deadline())
+        let waits = earlier(self.list_at, self.throttle.deadline());
+        earlier(earlier(retry, waits), self.requests.deadline())
     }
 
     fn active(&mut self, (key, round): Ticket) -> Option<&mut Active> {
@@ -495,13 +598,18 @@ impl Copies {
     }
 
     fn forget(&mut self, key: Key, out: &mut Outbox) {
-        if let Some(task) = self.tasks.remove(&key) {
-            self.active -= usize::from(matches!(task.state, State::Active(_)));
-        }
-        self.retry.disarm(&key);
+        self.take_off(key);
         let (song, node) = key;
         self.jobs
             .run(Purpose::Note(key), Job::CopyDone { song, node }, out);
+    }
+
+    fn take_off(&mut self, key: Key) {
+        if let Some(task) = self.tasks.remove(&key) {
+            self.active -= usize::from(matches!(task.state, State::Active(_)));
+            self.repairs -= usize::from(task.repair);
+        }
+        self.retry.disarm(&key);
     }
 
     /// The attempt failed: it is put off, and an upload that has nobody left to wait for is
@@ -511,7 +619,11 @@ impl Copies {
         if self.active(ticket).is_none() {
             return Vec::new();
         }
-        self.put_off(now, ticket.0);
+        if self.is_repair(ticket.0) {
+            self.take_off(ticket.0);
+        } else {
+            self.put_off(now, ticket.0);
+        }
         self.stop_waiting(ticket.0)
     }
 

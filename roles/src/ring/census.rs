@@ -228,14 +228,10 @@ impl Ring {
     }
 
     fn tally(&self, epoch: Epoch) -> Tally {
-        let me = self.members.me();
         Tally {
-            node: me.node,
-            incarnation: me.incarnation,
-            role: me.role,
             load: self.load,
-            traits: me.traits,
             spent: self.census.is_spent(epoch),
+            ..tally_of(&self.members.me())
         }
     }
 
@@ -558,7 +554,8 @@ impl Ring {
     pub(super) fn feel_unease(&mut self, now: Time, out: &mut Outbox) {
         let me = self.members.me();
         let lowest = self.members.living().next().map(|m| m.node) == Some(me.node);
-        let with = |role| self.members.with_role(role);
+        let living: Vec<Tally> = self.members.living().map(tally_of).collect();
+        let with = |role| living.iter().filter(|tally| tally.role == role).count();
         let shortage = balance::shortage(with(Role::Data), with(Role::Router));
         let shortage = shortage.filter(|s| lowest && self.somebody_can(*s));
         let Some(shortage) = shortage.filter(|_| self.census.running.is_none()) else {
@@ -600,11 +597,18 @@ impl Running {
     }
 }
 
+/// Who is changing its role counts as what it will be.
 fn tally_of(member: &Member) -> Tally {
+    let changes = member.traits.has(Traits::AUTO) && member.traits.has(Traits::DRAINING);
+    let role = match member.role {
+        Role::Data if changes => Role::Router,
+        Role::Router if changes => Role::Data,
+        role => role,
+    };
     Tally {
         node: member.node,
         incarnation: member.incarnation,
-        role: member.role,
+        role,
         load: 0,
         traits: member.traits,
         spent: false,

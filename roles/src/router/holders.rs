@@ -34,6 +34,8 @@ struct DataNode {
     digest: Digest,
     bytes: u64,
     load: u16,
+    repairing: u32,
+    damaged: u32,
     heard_at: Time,
     /// When its connection broke, if it has not announced anything since.
     broken_at: Option<Time>,
@@ -170,6 +172,7 @@ impl Holders {
         line.state = self.state(now, line.node, sight);
         line.songs = node.digest.count;
         line.bytes = node.bytes;
+        (line.repairing, line.damaged) = (node.repairing, node.damaged);
         line.heard_ms = now.since(node.heard_at).as_millis() as u64;
     }
 
@@ -207,6 +210,8 @@ impl DataNode {
             digest: Digest::default(),
             bytes: 0,
             load: 0,
+            repairing: 0,
+            damaged: 0,
             heard_at: now,
             broken_at: None,
         }
@@ -223,6 +228,7 @@ impl DataNode {
         self.latest = news.latest;
         self.bytes = news.bytes;
         self.load = news.load;
+        (self.repairing, self.damaged) = (news.repairing, news.damaged);
         self.heard_at = now;
         self.broken_at = None;
     }

@@ -102,6 +102,8 @@ impl World {
             digest,
             bytes: 0,
             load: 0,
+            repairing: 0,
+            damaged: 0,
         };
         match self.ask(now, who, Words::Announce(news)) {
             Message::Catalogue(Words::Announced { revision, .. }) => revision,
@@ -302,6 +304,8 @@ fn nobody_announces_for_another() {
         digest: Digest::default(),
         bytes: 0,
         load: 0,
+        repairing: 0,
+        damaged: 0,
     };
     let answer = world.ask(at(0), 8, Words::Announce(news));
     assert!(matches!(answer, Message::Refused(Refusal::Invalid(_))));

@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 
 use crate::contract::id::NodeId;
+use crate::contract::member::Traits;
 use crate::contract::record::{Record, Role};
+use crate::contract::time::Time;
 use crate::data::Others;
 use crate::members::{Members, takes_songs};
 use crate::resolver::Resolver;
@@ -13,8 +15,11 @@ use crate::resolver::Resolver;
 pub(super) struct Known {
     /// Data nodes but for this one: those that may get songs.
     pub(super) data: Vec<Record>,
+    /// Data nodes that have died, and when.
+    pub(super) dead: Vec<(Record, Time)>,
     /// Routers but for this one.
     pub(super) routers: Vec<Record>,
+    draining: bool,
     made_of: Option<(u64, u64, NodeId)>,
 }
 
@@ -34,6 +39,8 @@ impl Known {
         self.made_of = made_of;
         self.data = together(me, Role::Data, members, resolver);
         self.routers = together(me, Role::Router, members, resolver);
+        self.dead = members.map_or(Vec::new(), dead);
+        self.draining = members.is_some_and(|m| m.me().traits.has(Traits::DRAINING));
         true
     }
 
@@ -41,10 +48,19 @@ impl Known {
     pub(super) fn others(&self, own: Record) -> Others<'_> {
         Others {
             data: &self.data,
+            dead: &self.dead,
             routers: &self.routers,
             own,
+            draining: self.draining,
         }
     }
+}
+
+fn dead(members: &Members) -> Vec<(Record, Time)> {
+    let dead = members
+        .dead()
+        .filter(|(member, _)| member.role == Role::Data);
+    dead.map(|(member, at)| (member.record(), at)).collect()
 }
 
 /// What the ring says of a member counts more than its record, which may be half a minute old.

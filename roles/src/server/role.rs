@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Server;
-use super::change::{Change, Found};
 use super::memory::Recalled;
 use crate::assign::Assignment;
 use crate::contract::chance::Chance;
@@ -18,6 +17,7 @@ use crate::contract::message::{Audio, Catalogue, Refusal};
 use crate::contract::node::{Asker, Outbox};
 use crate::contract::record::{Record, Role};
 use crate::contract::time::Time;
+use crate::contract::upkeep::Upkeep;
 use crate::contract::user::{Level, Notice};
 use crate::data::{Data, Others};
 use crate::dns::Dns;
@@ -29,6 +29,12 @@ use crate::router::{Router, Sight};
 
 /// How long the part before a change of role goes on answering.
 const RETIREMENT: Duration = Duration::from_secs(10);
+
+/// How long a data node may take to hand its songs over before it stays what it is.
+const HANDING_OVER: Duration = Duration::from_secs(900);
+
+/// The same before it ends: as long as whoever stops it has patience.
+const HANDING_OVER_TO_END: Duration = Duration::from_secs(24 * 3600);
 
 /// What a server does.
 #[derive(Debug)]
@@ -48,6 +54,20 @@ pub(super) enum Part {
 pub(super) struct Retiring {
     part: Part,
     until: Time,
+}
+
+/// Why a data node hands its songs over, and how long it may take.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    /// For another role; otherwise it ends.
+    order: Option<Order>,
+    until: Time,
+}
+
+impl Leaving {
+    pub(super) fn until(&self) -> Time {
+        self.until
+    }
 }
 
 impl Part {
@@ -169,40 +189,66 @@ impl Server {
 
     /// A manager wants this node to change its role.
     pub(super) fn obey(&mut self, now: Time, order: Order, out: &mut Outbox) {
-        if self.change.is_some() || self.stopping.is_some() {
+        if self.leaving.is_some() || self.stopping.is_some() {
             return self.decline(now, order, "another change is under way", out);
         }
         let Some(ring) = &mut self.ring else {
             return;
         };
         ring.set_trait(now, Traits::DRAINING, true);
-        match &self.part {
+        match &mut self.part {
             Part::Router(_) => self.switch(now, order, out),
-            Part::Data(_) => {
-                let chance = self.draw();
-                let change = Change::begin(order, &self.known.data, chance, out);
-                self.change = Some(change);
+            Part::Data(data) => {
+                // Whoever counts meanwhile counts it as what it will be.
+                ring.accept(now, order, out);
+                data.drain(now);
+                self.leaving = Some(Leaving {
+                    order: Some(order),
+                    until: now + HANDING_OVER,
+                });
             }
             Part::Idle(_) | Part::Dns(_) => self.decline(now, order, "it has no such role", out),
         }
     }
 
-    /// A data node has looked whether it may leave its songs.
-    pub(super) fn on_found(&mut self, now: Time, found: Option<Found>, out: &mut Outbox) {
-        let (Some(found), Some(change)) = (found, &self.change) else {
+    /// A data node that is told to stop hands over first, if it was started so. Told twice, it
+    /// stops at once.
+    pub(super) fn hands_over_first(&mut self, now: Time, out: &mut Outbox) -> bool {
+        let twice = (self.leaving.take()).is_some_and(|leaving| leaving.order.is_none());
+        let (Part::Data(data), Some(ring), true) =
+            (&mut self.part, &mut self.ring, self.config.drain && !twice)
+        else {
+            return false;
+        };
+        out.fact(Level::Info, "hands its songs over before it stops".into());
+        ring.set_trait(now, Traits::DRAINING, true);
+        data.drain(now);
+        self.leaving = Some(Leaving {
+            order: None,
+            until: now + HANDING_OVER_TO_END,
+        });
+        true
+    }
+
+    /// Leaves once every song is with all who shall have it.
+    pub(super) fn leave_if_drained(&mut self, now: Time, out: &mut Outbox) {
+        let (Some(leaving), Part::Data(data)) = (&self.leaving, &self.part) else {
             return;
         };
-        let order = change.order();
-        match found {
-            Found::Nothing => (),
-            Found::MayLeave => {
-                self.change = None;
-                self.switch(now, order, out);
+        let (order, over) = (leaving.order, leaving.until <= now);
+        if data.is_drained() {
+            self.leaving = None;
+            match order {
+                Some(order) => self.switch(now, order, out),
+                None => self.stop(now, out),
             }
-            Found::MustStay => {
-                self.change = None;
-                let why = "some of its songs are nowhere else";
-                self.decline(now, order, why, out);
+        } else if over {
+            self.leaving = None;
+            out.fact(Level::Warn, "could not hand all its songs over".into());
+            match (order, &mut self.ring) {
+                (Some(_), Some(ring)) => ring.set_trait(now, Traits::DRAINING, false),
+                (None, _) => self.stop(now, out),
+                (Some(_), None) => (),
             }
         }
     }
@@ -211,7 +257,7 @@ impl Server {
         let line = alloc::format!("stays what it is: {why} epoch={}", order.epoch);
         out.fact(Level::Info, line);
         if let Some(ring) = &mut self.ring {
-            if self.change.is_none() {
+            if self.leaving.is_none() {
                 ring.set_trait(now, Traits::DRAINING, false);
             }
             ring.decline(now, order, why, out);
@@ -234,7 +280,9 @@ impl Server {
                 me.weight = record.weight;
                 me.traits = me.traits.with(Traits::DRAINING, false);
             });
-            ring.accept(now, order, out);
+            if role == Role::Data {
+                ring.accept(now, order, out); // A data node has said so before it handed over.
+            }
         }
         if let Some(registrar) = &mut self.registrar
             && !self.config.ring.flaws.has(Flaw::StaysRegistered)
@@ -268,6 +316,18 @@ impl Server {
                 router.on_question(now, asker, words, sight, out);
             }
             (Part::Idle(_) | Part::Dns(_) | Part::Data(_), _) => {
+                out.refuse(asker, Refusal::WrongRole);
+            }
+        }
+    }
+
+    pub(super) fn on_upkeep(&mut self, asker: Asker, words: Upkeep, out: &mut Outbox) {
+        match (&mut self.part, &self.registrar) {
+            (Part::Data(data), Some(registrar)) => {
+                let others = self.known.others(registrar.record());
+                data.on_upkeep(asker, words, others, out);
+            }
+            (Part::Idle(_) | Part::Dns(_) | Part::Router(_) | Part::Data(_), _) => {
                 out.refuse(asker, Refusal::WrongRole);
             }
         }
@@ -314,6 +374,7 @@ impl Server {
                 // It announces nothing and copies nothing any longer.
                 let quiet = Others {
                     data: &[],
+                    dead: &[],
                     routers: &[],
                     ..others
                 };

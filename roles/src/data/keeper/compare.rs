@@ -1,0 +1,166 @@
+//! The first half of a round: in which partitions this node and each owner differ.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::{Keeper, Round, Stage, Step, What};
+use crate::contract::id::NodeId;
+use crate::contract::node::Outbox;
+use crate::contract::time::Time;
+use crate::contract::upkeep::Upkeep;
+use crate::data::Others;
+use crate::data::sums::{Chosen, Sums};
+
+/// A comparison under way.
+#[derive(Debug)]
+pub(super) struct Compare {
+    pub(super) round: Round,
+    pub(super) sums: Sums,
+    /// What has been asked of whom.
+    asked: BTreeMap<NodeId, Chosen>,
+    /// Who has answered to the end.
+    pub(super) answered: BTreeSet<NodeId>,
+    /// Partitions, and who differs in each.
+    pub(super) differing: BTreeMap<u16, Vec<NodeId>>,
+}
+
+impl Keeper {
+    /// What this node holds is known: each owner of any of it is asked.
+    pub(super) fn compare(
+        &mut self,
+        now: Time,
+        number: u64,
+        sums: Sums,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Stage::Loading(round) = &self.stage else {
+            return;
+        };
+        if round.number != number {
+            return;
+        }
+        let mut compare = Compare {
+            round: round.clone(),
+            sums,
+            asked: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            differing: BTreeMap::new(),
+        };
+        for record in others.data {
+            let chosen = compare.shared_with(record.node);
+            if chosen.is_empty() {
+                compare.answered.insert(record.node);
+                continue;
+            }
+            let words = Upkeep::Sums {
+                view: compare.round.view,
+                chosen: chosen.words(),
+                each: false,
+            };
+            let step = Step {
+                round: number,
+                with: record.node,
+                what: What::Groups,
+            };
+            if self.ask(now, step, words, others, out) {
+                compare.asked.insert(record.node, chosen);
+            }
+        }
+        self.stage = Stage::Comparing(compare);
+        self.gather_if_compared(now, others, out);
+    }
+
+    pub(super) fn on_summed(
+        &mut self,
+        now: Time,
+        step: Step,
+        words: Option<Upkeep>,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Stage::Comparing(compare) = &mut self.stage else {
+            return;
+        };
+        let Some(chosen) = compare.asked.remove(&step.with) else {
+            return;
+        };
+        if let Some(Upkeep::Summed { sums }) = words {
+            match step.what {
+                What::Groups => {
+                    let groups = compare.sums.differing_groups(&chosen, &sums);
+                    if let Some(groups) = groups.filter(|groups| !groups.is_empty()) {
+                        return self.ask_each(now, step, groups, others, out);
+                    }
+                    // Either all is the same, or it was no answer: then nothing is concluded.
+                    if sums == compare.sums.by_group(&chosen) {
+                        compare.answered.insert(step.with);
+                    }
+                }
+                What::Each => compare.note(step.with, &chosen, &sums),
+                What::Holdings(_) | What::Bury => (),
+            }
+        }
+        self.gather_if_compared(now, others, out);
+    }
+
+    fn ask_each(
+        &mut self,
+        now: Time,
+        step: Step,
+        chosen: Chosen,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Stage::Comparing(compare) = &mut self.stage else {
+            return;
+        };
+        let words = Upkeep::Sums {
+            view: compare.round.view,
+            chosen: chosen.words(),
+            each: true,
+        };
+        compare.asked.insert(step.with, chosen);
+        let with = step.with;
+        let step = Step {
+            what: What::Each,
+            ..step
+        };
+        if !self.ask(now, step, words, others, out)
+            && let Stage::Comparing(compare) = &mut self.stage
+        {
+            compare.asked.remove(&with);
+        }
+        self.gather_if_compared(now, others, out);
+    }
+
+    fn gather_if_compared(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+        match core::mem::replace(&mut self.stage, Stage::Resting) {
+            Stage::Comparing(compare) if compare.asked.is_empty() => {
+                self.gather(now, compare, others, out);
+            }
+            stage => self.stage = stage,
+        }
+    }
+}
+
+impl Compare {
+    /// What this node holds and `node` shall have.
+    fn shared_with(&self, node: NodeId) -> Chosen {
+        let placement = &self.round.placement;
+        Chosen::of(|partition| {
+            self.sums.holds(partition) && placement.owners(partition).contains(&node)
+        })
+    }
+
+    fn note(&mut self, with: NodeId, chosen: &Chosen, sums: &[u64]) {
+        let Some(differing) = self.sums.differing(chosen, sums) else {
+            return;
+        };
+        self.answered.insert(with);
+        for partition in differing {
+            let who = self.differing.entry(partition.number()).or_default();
+            who.push(with);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Songs removed for good.
+//!
+//! The tombstone is durable here before anybody is told; the answer goes out when another data
+//! node has it too, or nobody else can. Who was away hears of it in the next comparison.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::Others;
+use crate::contract::chance::Chance;
+use crate::contract::id::SongId;
+use crate::contract::message::{Letter, Message};
+use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::time::Time;
+use crate::contract::upkeep::Upkeep;
+use crate::requests::{Desk, Outcome, Policy, Requests};
+
+/// Removals waiting for a second node; more are answered with one.
+const WAITING_MAX: usize = 256;
+
+/// Nodes told of one removal at once: the rest hear of it when they compare.
+const TOLD_MAX: usize = 8;
+
+/// Removals that wait for a second node.
+#[derive(Debug)]
+pub(super) struct Removal {
+    waiting: BTreeMap<u64, Waiting>,
+    requests: Requests<u64>,
+    count: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    asker: Asker,
+    /// Nodes that have not said.
+    open: usize,
+}
+
+impl Removal {
+    pub(super) fn new(chance: Chance) -> Self {
+        Removal {
+            waiting: BTreeMap::new(),
+            requests: Requests::new(Desk::Removal, chance),
+            count: 0,
+        }
+    }
+
+    /// The tombstones are durable here: the others are told.
+    pub(super) fn spread(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        songs: &[SongId],
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        self.count += 1;
+        let number = self.count;
+        let mut open = 0;
+        let told = if self.waiting.len() < WAITING_MAX {
+            TOLD_MAX
+        } else {
+            0
+        };
+        for record in others.data.iter().take(told) {
+            let bury = Upkeep::Bury {
+                songs: songs.to_vec(),
+                copy: true,
+            };
+            let to = [Peer::Node(record.address)].into();
+            let question = Message::Upkeep(bury);
+            let asked = (self.requests).ask(now, number, to, question, Policy::ONCE, out);
+            open += usize::from(asked.is_some());
+        }
+        if open == 0 {
+            return out.answer(asker, buried(1));
+        }
+        self.waiting.insert(number, Waiting { asker, open });
+    }
+
+    pub(super) fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
+        if let Some(outcome) = self.requests.on_answer(now, from, letter, out) {
+            self.conclude([outcome], out);
+        }
+    }
+
+    pub(super) fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
+        let ended = self.requests.on_lost(now, peer, why, out);
+        self.conclude(ended, out);
+    }
+
+    pub(super) fn on_tick(&mut self, now: Time, out: &mut Outbox) {
+        let ended = self.requests.on_tick(now, out);
+        self.conclude(ended, out);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.requests.deadline()
+    }
+
+    fn conclude(&mut self, ended: impl IntoIterator<Item = Outcome<u64>>, out: &mut Outbox) {
+        for outcome in ended {
+            let (number, noted) = match outcome {
+                Outcome::Answered {
+                    purpose, message, ..
+                } => (purpose, is_buried(&message)),
+                Outcome::GaveUp { purpose, .. } => (purpose, false),
+            };
+            let Some(waiting) = self.waiting.get_mut(&number) else {
+                continue;
+            };
+            waiting.open -= 1;
+            if noted || waiting.open == 0 {
+                let copies = 1 + u8::from(noted);
+                out.answer(waiting.asker, buried(copies));
+                self.waiting.remove(&number);
+            }
+        }
+    }
+}
+
+fn is_buried(message: &Message) -> bool {
+    matches!(message, Message::Upkeep(Upkeep::Buried { .. }))
+}
+
+/// The answer to a removal.
+pub(super) fn buried(copies: u8) -> Message {
+    Message::Upkeep(Upkeep::Buried { copies })
+}
+
+/// Whether a list of removals is within its bounds.
+pub(super) fn check(songs: &[SongId]) -> Result<Vec<SongId>, alloc::string::String> {
+    let most = crate::contract::limits::REMOVALS_MAX;
+    if songs.is_empty() || songs.len() > most {
+        return Err(alloc::format!("a removal is of 1 to {most} songs"));
+    }
+    Ok(songs.to_vec())
+}

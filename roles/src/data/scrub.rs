@@ -1,0 +1,289 @@
+//! Reads every fragment now and then, and replaces what has rotted.
+//!
+//! A little at a time, so that the whole library is through well within a month and nobody
+//! notices. A fragment that is not what its hash says is set aside, and fetched from another
+//! holder; until then it is served by nobody here.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::Others;
+use super::placement::Placement;
+use crate::circle::Partition;
+use crate::contract::chance::Chance;
+use crate::contract::id::JobId;
+use crate::contract::job::{FragmentId, Job, JobReply, Overview, Scrubbed};
+use crate::contract::limits::SCRUB_BYTES_MAX;
+use crate::contract::message::{Audio, Letter, Message, Position};
+use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::time::Time;
+use crate::contract::timers::earlier;
+use crate::contract::user::Level;
+use crate::jobs::Jobs;
+use crate::requests::{Desk, Outcome, Policy, Requests};
+
+/// Between two steps.
+const STEP: Duration = Duration::from_secs(600);
+
+/// Between two notes of how far it has come: an idle node hardly writes.
+const NOTE: Duration = Duration::from_secs(6 * 3600);
+
+/// Until fragments that nobody could give are asked for again.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// Bad fragments looked after at once.
+const BAD_MAX: usize = 256;
+
+/// How long another holder may take for one fragment.
+const FETCH: Policy = Policy {
+    deadline: Duration::from_secs(30),
+    attempt: Duration::from_secs(10),
+    rounds: 1,
+};
+
+/// The scrub of one library.
+#[derive(Debug)]
+pub(super) struct Scrub {
+    /// The whole library in this time.
+    within: Duration,
+    due: Time,
+    noted_at: Time,
+    /// Where the next step begins; none: not read from the library yet, or a round's beginning.
+    after: Option<FragmentId>,
+    begun: bool,
+    /// Bytes of the present step still to be read.
+    left: u64,
+    bad: BTreeMap<FragmentId, Care>,
+    again: Option<Time>,
+    jobs: Jobs<Purpose>,
+    requests: Requests<FragmentId>,
+    chance: Chance,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Care {
+    /// Nobody has been asked, or nobody could give it.
+    Waiting,
+    /// On its way.
+    Asked,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    Step,
+    Note,
+    SetAside(FragmentId),
+    List,
+    Replace(FragmentId),
+}
+
+impl Scrub {
+    pub(super) fn new(within: Duration, mut chance: Chance) -> Self {
+        let requests = Requests::new(Desk::Scrub, Chance::from_seed(chance.bits()));
+        Scrub {
+            within: within.max(STEP),
+            due: Time::NEVER,
+            noted_at: Time::ZERO,
+            after: None,
+            begun: false,
+            left: 0,
+            bad: BTreeMap::new(),
+            again: None,
+            jobs: Jobs::new(Desk::Scrub),
+            requests,
+            chance,
+        }
+    }
+
+    /// The clock begins to run.
+    pub(super) fn arm(&mut self, now: Time) {
+        self.due = now + self.chance.within(STEP);
+        self.noted_at = now;
+    }
+
+    /// The library has been looked into: its notes say where to go on.
+    pub(super) fn start(&mut self, overview: &Overview, out: &mut Outbox) {
+        if !self.begun {
+            self.begun = true;
+            self.after = overview.scrub.after;
+            if overview.quarantined > 0 {
+                self.list(out);
+            }
+        }
+    }
+
+    fn list(&mut self, out: &mut Outbox) {
+        let limit = BAD_MAX as u32;
+        let job = Job::Quarantined { after: None, limit };
+        self.jobs.run(Purpose::List, job, out);
+    }
+
+    /// A reader stumbled over a fragment.
+    pub(super) fn on_rot(&mut self, fragment: FragmentId, out: &mut Outbox) {
+        let known = self.bad.contains_key(&fragment);
+        if !known && self.bad.len() < BAD_MAX {
+            self.bad.insert(fragment, Care::Waiting);
+            let job = Job::Quarantine { fragment };
+            self.jobs.run(Purpose::SetAside(fragment), job, out);
+        }
+    }
+
+    /// Fragments set aside that wait for good bytes.
+    pub(super) fn bad(&self) -> usize {
+        self.bad.len()
+    }
+
+    pub(super) fn on_done(
+        &mut self,
+        now: Time,
+        job: JobId,
+        reply: JobReply,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        match (self.jobs.done(job), reply) {
+            (Some(Purpose::Step), JobReply::Scrubbed(found)) => self.on_scrubbed(now, found, out),
+            (Some(Purpose::SetAside(fragment)), _) => {
+                let line = alloc::format!("rot song={} fragment={}", fragment.song, fragment.index);
+                out.fact(Level::Warn, line);
+                self.fetch(now, others, out);
+            }
+            (Some(Purpose::List), JobReply::Quarantined { fragments, .. }) => {
+                for fragment in fragments.into_iter().take(BAD_MAX) {
+                    self.bad.entry(fragment).or_insert(Care::Waiting);
+                }
+                self.fetch(now, others, out);
+            }
+            (Some(Purpose::Replace(fragment)), JobReply::Kept) => {
+                self.bad.remove(&fragment);
+                let line =
+                    alloc::format!("healed song={} fragment={}", fragment.song, fragment.index);
+                out.fact(Level::Info, line);
+            }
+            // The song is gone, or the bytes were no better.
+            (Some(Purpose::Replace(fragment)), _) => self.put_off(now, fragment),
+            (Some(Purpose::Step | Purpose::List | Purpose::Note) | None, _) => (),
+        }
+    }
+
+    fn on_scrubbed(&mut self, now: Time, found: Scrubbed, out: &mut Outbox) {
+        let bad: BTreeSet<FragmentId> = found.bad.iter().copied().collect();
+        bad.into_iter()
+            .for_each(|fragment| self.on_rot(fragment, out));
+        self.after = found.after;
+        self.left = self.left.saturating_sub(found.bytes.max(1));
+        let round_over = found.after.is_none();
+        if round_over || now.since(self.noted_at) >= NOTE {
+            self.noted_at = now;
+            let job = Job::NoteScrub { after: self.after };
+            self.jobs.run(Purpose::Note, job, out);
+        }
+        if self.left > 0 && !round_over {
+            self.step(out);
+        }
+    }
+
+    fn step(&mut self, out: &mut Outbox) {
+        let job = Job::Scrub {
+            after: self.after,
+            bytes: self.left.min(SCRUB_BYTES_MAX),
+        };
+        self.jobs.run(Purpose::Step, job, out);
+    }
+
+    /// Asks other holders for what is set aside.
+    fn fetch(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+        let waiting = self.bad.iter().filter(|(_, care)| **care == Care::Waiting);
+        let waiting: Vec<FragmentId> = waiting.map(|(fragment, _)| *fragment).collect();
+        let placement = Placement::of(now, Duration::ZERO, others);
+        for fragment in waiting {
+            let owners = placement.others(Partition::of(fragment.song));
+            let mut to: Vec<Peer> = (others.data.iter())
+                .filter(|r| owners.contains(&r.node))
+                .map(|r| Peer::Node(r.address))
+                .collect();
+            self.chance.shuffle(&mut to);
+            let question = Message::Audio(Audio::Fetch {
+                song: fragment.song,
+                from: Position::Index(fragment.index),
+                count: 1,
+            });
+            let asked = self.requests.ask(now, fragment, to, question, FETCH, out);
+            match asked {
+                Some(_) => drop(self.bad.insert(fragment, Care::Asked)),
+                None => self.put_off(now, fragment),
+            }
+        }
+    }
+
+    fn put_off(&mut self, now: Time, fragment: FragmentId) {
+        if let Some(care) = self.bad.get_mut(&fragment) {
+            *care = Care::Waiting;
+            self.again = earlier(self.again, Some(now + self.chance.around(AGAIN)));
+        }
+    }
+
+    pub(super) fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
+        if let Some(outcome) = self.requests.on_answer(now, from, letter, out) {
+            self.conclude(now, outcome, out);
+        }
+    }
+
+    pub(super) fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
+        for outcome in self.requests.on_lost(now, peer, why, out) {
+            self.conclude(now, outcome, out);
+        }
+    }
+
+    fn conclude(&mut self, now: Time, outcome: Outcome<FragmentId>, out: &mut Outbox) {
+        match outcome {
+            Outcome::Answered {
+                purpose: fragment,
+                message: Message::Audio(Audio::Chunk { index, .. }),
+                body,
+                ..
+            } if index == fragment.index => {
+                let bytes = body;
+                let job = Job::ReplaceFragment { fragment, bytes };
+                self.jobs.run(Purpose::Replace(fragment), job, out);
+            }
+            Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
+                self.put_off(now, purpose);
+            }
+        }
+    }
+
+    /// Reads a little further when it is time.
+    pub(super) fn on_tick(
+        &mut self,
+        now: Time,
+        overview: Overview,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        for outcome in self.requests.on_tick(now, out) {
+            self.conclude(now, outcome, out);
+        }
+        if self.again.is_some_and(|at| at <= now) {
+            self.again = None;
+            self.fetch(now, others, out);
+        }
+        if self.due > now {
+            return;
+        }
+        self.due = now + self.chance.around(STEP);
+        let steps = (self.within.as_secs() / STEP.as_secs()).max(1);
+        if self.begun && overview.bytes > 0 {
+            self.left = (overview.bytes / steps).max(1);
+            self.step(out);
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        earlier(
+            earlier(Some(self.due), self.again),
+            self.requests.deadline(),
+        )
+    }
+}
