@@ -63,6 +63,17 @@ pub struct StopHandle {
     pub(crate) bell: Arc<Bell>,
 }
 
+/// Wakes a loop, from any thread.
+#[derive(Clone, Debug)]
+pub struct Ringer(pub(crate) Arc<Bell>);
+
+impl Ringer {
+    /// The loop looks at everything soon. Call after the thing to be seen is in its place.
+    pub fn ring(&self) {
+        self.0.ring();
+    }
+}
+
 /// A host while it runs.
 pub(crate) struct Hosted {
     pub(crate) node: Box<dyn Node + Send>,

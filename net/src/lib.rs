@@ -22,6 +22,7 @@
 // A test says what it expects and fails at anything else.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm))]
 
+pub mod http;
 pub mod wire;
 
 mod reactor;
@@ -42,7 +43,7 @@ mod clock;
 
 pub use clock::Clock;
 pub use dial::{Listener, SocketBuffers};
-pub use host::{Gone, Host, HostHandle, StopHandle};
+pub use host::{Gone, Host, HostHandle, Ringer, StopHandle};
 pub use pool::{JOBS_QUEUED_MAX, Worker};
-pub use reactor::{Reactor, Settings};
+pub use reactor::{Reactor, Settings, WEB_CONNECTIONS_MAX};
 pub use wire::seal::{ClusterNameTooLong, Security, own_features};

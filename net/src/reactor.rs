@@ -8,6 +8,7 @@
 mod ingest;
 mod jobs;
 mod meeting;
+mod web;
 
 #[cfg(test)]
 mod tests;
@@ -33,11 +34,16 @@ use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::conn::{Buffers, READ_BYTES};
 use crate::conns::{ConnId, Conns};
-use crate::dial::{Backoffs, SocketBuffers};
-use crate::host::{Host, HostHandle, Hosted, StopHandle};
+use crate::dial::{Backoffs, Listener, SocketBuffers};
+use crate::host::{Host, HostHandle, Hosted, Ringer, StopHandle};
+use crate::http::site::Site;
 use crate::wire::hello::Farewell;
 use crate::wire::link::{LinkEvent, SendError};
 use crate::wire::seal::Security;
+
+use web::Web;
+
+pub use web::WEB_CONNECTIONS_MAX;
 
 /// What may be tuned about a reactor. The defaults are what was measured to be right.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +112,8 @@ pub struct Reactor {
     refusals: Refusals,
     /// When the jobs will have been over for long enough.
     quiet_at: Option<Time>,
+    /// The site that browsers look at.
+    web: Option<Web>,
 }
 
 /// How long no job must end before a loop counts as quiet.
@@ -131,6 +139,8 @@ struct Fired {
     readable: bool,
     writable: bool,
     read_closed: bool,
+    /// Nothing more can be read or written.
+    broken: bool,
 }
 
 /// Refused handshakes, told at most every so often.
@@ -172,6 +182,7 @@ impl Reactor {
             accept_again_at: None,
             refusals: Refusals::default(),
             quiet_at: None,
+            web: None,
         })
     }
 
@@ -187,6 +198,17 @@ impl Reactor {
         self.hosts.push(hosted);
         self.pending.push_back((number, Event::Start));
         Ok(handle)
+    }
+
+    /// Serves a site to browsers that come to this socket, in place of an earlier one.
+    pub fn serve(&mut self, listener: Listener, site: Box<dyn Site>) -> io::Result<()> {
+        self.web = Some(Web::new(listener, site, self.poll.registry())?);
+        Ok(())
+    }
+
+    /// Wakes the loop, from any thread.
+    pub fn ringer(&self) -> Ringer {
+        Ringer(Arc::clone(&self.bell))
     }
 
     /// Asks all nodes to end, from any thread.
@@ -220,9 +242,17 @@ impl Reactor {
         self.tick();
         self.deliver();
         self.release_parked();
+        self.serve_web();
         self.flush();
         self.rest();
         Ok(())
+    }
+
+    /// Serves browsers, after the nodes: what was told in this turn goes out in this turn.
+    fn serve_web(&mut self) {
+        if let Some(web) = &mut self.web {
+            web.turn(self.now, self.poll.registry(), self.settings.buffers);
+        }
     }
 
     /// Tells that the loop has become quiet, once each time.
@@ -248,6 +278,7 @@ impl Reactor {
             readable: event.is_readable() || event.is_error(),
             writable: event.is_writable() || event.is_error(),
             read_closed: event.is_read_closed() || event.is_error(),
+            broken: event.is_error() || event.is_write_closed(),
         }));
         // A full buffer leaves events behind: they come with the next poll, and soon all at once.
         if self.fired.len() == self.events.capacity() && self.fired.len() < EVENTS_MAX {
@@ -259,7 +290,9 @@ impl Reactor {
     /// How long nothing need be done; none is for ever.
     fn timeout(&self) -> Option<Duration> {
         let accepting = self.accept_again_at.is_none() && self.hosts.iter().any(|h| h.knocked);
-        if accepting || !self.pending.is_empty() || !self.ready.is_empty() {
+        let web = self.web.as_ref();
+        let busy = web.is_some_and(Web::is_busy);
+        if accepting || busy || !self.pending.is_empty() || !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
         let running = self.hosts.iter().filter(|host| !host.stopped);
@@ -270,6 +303,7 @@ impl Reactor {
         };
         let deadline = earlier(earlier(nodes, self.conns.deadline()), phase);
         let deadline = earlier(deadline, self.quiet_at);
+        let deadline = earlier(deadline, web.and_then(Web::deadline));
         let deadline = earlier(deadline, self.accept_again_at)?;
         Some(deadline.since(self.clock.now()))
     }
@@ -457,6 +491,7 @@ impl Reactor {
         debug!("loop ends connections={}", self.conns.len());
         let until = self.clock.now() + END_TIMEOUT;
         self.phase = Phase::Ending { until };
+        self.web = None;
         for host in 0..self.hosts.len() {
             self.retire_host(host);
         }

@@ -11,6 +11,7 @@ use mio::net::TcpStream;
 use roles::contract::node::{Event, Lost, Sender};
 use socket2::SockRef;
 
+use super::web::Web;
 use super::{BELL, Fired, Reactor, why_not_connected};
 use crate::conn::{Conn, ReadEnd, Side};
 use crate::conns::ConnId;
@@ -65,6 +66,9 @@ impl Reactor {
     fn on_fired(&mut self, event: Fired) {
         if event.token == BELL {
             return;
+        }
+        if Web::owns(event.token) {
+            return self.web.iter_mut().for_each(|web| web.on_fired(event));
         }
         if let Some(host) = self.hosts.get_mut(event.token.0) {
             host.knocked = host.listener.is_some();
@@ -234,7 +238,7 @@ impl Reactor {
 }
 
 /// Errors that say something about the newcomer, not about this process.
-fn is_about_newcomer(error: &io::Error) -> bool {
+pub(super) fn is_about_newcomer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

@@ -1,0 +1,60 @@
+//! HTTP/1.1 without sockets or clock: bytes to requests, answers to bytes.
+//!
+//! [`connection`] is one connection's state machine; [`request`] reads heads, [`chunks`] chunked
+//! bodies, [`range`] the parts of a file that are asked for, [`percent`] what stands in addresses;
+//! [`site`] is the interface to whoever answers. What could be read in two ways is refused: a
+//! request that a proxy before us might have cut elsewhere ends its connection.
+
+mod chunks;
+pub mod connection;
+pub mod percent;
+pub mod range;
+pub mod request;
+pub mod site;
+
+/// Why a request is not heard: the status it is answered with, and words for whoever sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl Refused {
+    /// The request cannot be read, or in more than one way.
+    pub(crate) const fn bad(why: &'static str) -> Self {
+        Refused { status: 400, why }
+    }
+}
+
+/// The words that go with a status.
+pub fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        200 => "OK",
+        201 => "Created",
+        206 => "Partial Content",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
+        _ => "Unknown",
+    }
+}

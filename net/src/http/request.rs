@@ -1,0 +1,386 @@
+//! The head of a request: bytes to fields, or the reason it is refused.
+
+use super::Refused;
+
+/// Most bytes of a head: a browser's is below 2 kB.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Most bytes of an address.
+const TARGET_BYTES_MAX: usize = 8 * 1024;
+
+/// Most header fields.
+const FIELDS_MAX: usize = 64;
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Give it.
+    Get,
+    /// Say what would be given.
+    Head,
+    /// Take this.
+    Post,
+    /// Remove it.
+    Delete,
+    /// Something nobody here does.
+    Other,
+}
+
+/// How long the body is said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// So many bytes; 0 where there is no body.
+    Known(u64),
+    /// It says so itself, in chunks.
+    Chunked,
+}
+
+/// A request, without its body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What is to be done.
+    pub method: Method,
+    /// Where: begins with `/`, still percent-encoded, without the query.
+    pub path: String,
+    /// What stands behind the `?`.
+    pub query: String,
+    /// The host that is meant, in lower case, with its port if one was given.
+    pub host: Option<String>,
+    /// How long the body is.
+    pub length: Length,
+    fields: Vec<(String, String)>,
+}
+
+/// A request, and what it says of its connection.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) request: Request,
+    /// Bytes of the head.
+    pub(super) bytes: usize,
+    /// The connection may stay.
+    pub(super) keep: bool,
+    /// The body comes only after a word of ours.
+    pub(super) expects: bool,
+}
+
+impl Request {
+    /// A header field, by its name in lower case. Of a repeated one, the first.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let named = self.fields.iter().filter(|(theirs, _)| theirs == name);
+        let values: Vec<&str> = named.map(|(_, value)| value.as_str()).collect();
+        values.into_iter()
+    }
+}
+
+/// Reads a head; none if it has not come whole.
+pub(super) fn parse(input: &[u8]) -> Result<Option<Parsed>, Refused> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut head = httparse::Request::new(&mut fields);
+    let window = &input[..input.len().min(HEAD_BYTES_MAX)];
+    match head.parse(window) {
+        Ok(httparse::Status::Complete(bytes)) => build(&head, bytes).map(Some),
+        Ok(httparse::Status::Partial) => too_long(window).map_or(Ok(None), Err),
+        Err(error) => Err(refusal(error)),
+    }
+}
+
+fn refusal(error: httparse::Error) -> Refused {
+    match error {
+        httparse::Error::TooManyHeaders => Refused {
+            status: 431,
+            why: "too many header fields",
+        },
+        httparse::Error::Version => Refused {
+            status: 505,
+            why: "only HTTP/1.0 and HTTP/1.1 are spoken here",
+        },
+        httparse::Error::HeaderName
+        | httparse::Error::HeaderValue
+        | httparse::Error::NewLine
+        | httparse::Error::Status
+        | httparse::Error::Token => Refused::bad("this is no HTTP request"),
+    }
+}
+
+fn too_long(window: &[u8]) -> Option<Refused> {
+    let line = window.iter().position(|byte| *byte == b'\n');
+    if line.is_none() && window.len() > TARGET_BYTES_MAX {
+        return Some(TARGET_TOO_LONG);
+    }
+    (window.len() >= HEAD_BYTES_MAX).then_some(Refused {
+        status: 431,
+        why: "the header fields are too long",
+    })
+}
+
+const TARGET_TOO_LONG: Refused = Refused {
+    status: 414,
+    why: "the address is too long",
+};
+
+fn build(head: &httparse::Request<'_, '_>, bytes: usize) -> Result<Parsed, Refused> {
+    let target = head.path.unwrap_or_default();
+    if target.len() > TARGET_BYTES_MAX {
+        return Err(TARGET_TOO_LONG);
+    }
+    let (authority, path, query) = split(target)?;
+    let text = |value: &[u8]| String::from_utf8_lossy(value).trim().to_owned();
+    let fields = head.headers.iter();
+    let fields = fields.map(|f| (f.name.to_ascii_lowercase(), text(f.value)));
+    let mut request = Request {
+        method: method(head.method.unwrap_or_default()),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        host: None,
+        length: Length::Known(0),
+        fields: fields.collect(),
+    };
+    let newer = head.version == Some(1);
+    request.host = host(&request, authority, newer)?;
+    request.length = length(&request, newer)?;
+    let keep = keeps(&request, newer);
+    let expects = expects(&request, newer)?;
+    Ok(Parsed {
+        request,
+        bytes,
+        keep,
+        expects,
+    })
+}
+
+fn method(name: &str) -> Method {
+    match name {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "DELETE" => Method::Delete,
+        _ => Method::Other,
+    }
+}
+
+/// Authority, if it is named, path and query.
+fn split(target: &str) -> Result<(Option<&str>, &str, &str), Refused> {
+    let (authority, rest) = match target.strip_prefix("http://") {
+        None => (None, target),
+        Some(whole) => {
+            let end = whole.find(['/', '?']).unwrap_or(whole.len());
+            (Some(&whole[..end]), &whole[end..])
+        }
+    };
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let path = if authority.is_some() && path.is_empty() {
+        "/"
+    } else {
+        path
+    };
+    if !path.starts_with('/') || rest.contains('#') {
+        return Err(Refused::bad("this is no address of this server"));
+    }
+    Ok((authority, path, query))
+}
+
+fn host(
+    request: &Request,
+    authority: Option<&str>,
+    newer: bool,
+) -> Result<Option<String>, Refused> {
+    let mut hosts = request.all("host");
+    let (named, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(Refused::bad("the host is named twice"));
+    }
+    if named.is_none() && newer {
+        return Err(Refused::bad("the host is not named"));
+    }
+    Ok(authority.or(named).map(str::to_ascii_lowercase))
+}
+
+/// How long the body is. Whoever says it in two ways wants two readers to disagree.
+fn length(request: &Request, newer: bool) -> Result<Length, Refused> {
+    let mut lengths = request.all("content-length");
+    let mut codings = request.all("transfer-encoding");
+    let (length, coding) = (lengths.next(), codings.next());
+    if lengths.next().is_some()
+        || codings.next().is_some()
+        || (length.is_some() && coding.is_some())
+    {
+        return Err(Refused::bad("the body's length is said twice"));
+    }
+    match (length, coding) {
+        (None, None) => Ok(Length::Known(0)),
+        (Some(length), _) => known(length),
+        (None, Some(_)) if !newer => Err(Refused::bad("HTTP/1.0 knows no chunks")),
+        (None, Some(coding)) if coding.eq_ignore_ascii_case("chunked") => Ok(Length::Chunked),
+        (None, Some(_)) => Err(Refused {
+            status: 501,
+            why: "no transfer coding but chunked is known here",
+        }),
+    }
+}
+
+fn known(length: &str) -> Result<Length, Refused> {
+    let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+    let number = length.parse().ok().filter(|_| digits);
+    let number = number.ok_or(Refused::bad("the body's length is no number"))?;
+    Ok(Length::Known(number))
+}
+
+fn keeps(request: &Request, newer: bool) -> bool {
+    let says = |word: &str| {
+        let mut words = request.all("connection").flat_map(|list| list.split(','));
+        words.any(|theirs| theirs.trim().eq_ignore_ascii_case(word))
+    };
+    !says("close") && (newer || says("keep-alive"))
+}
+
+fn expects(request: &Request, newer: bool) -> Result<bool, Refused> {
+    match request.field("expect") {
+        None => Ok(false),
+        Some(what) if what.eq_ignore_ascii_case("100-continue") => Ok(newer),
+        Some(_) => Err(Refused {
+            status: 417,
+            why: "nothing but 100-continue is known here",
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(head: &str) -> Result<Option<Parsed>, Refused> {
+        parse(head.replace('\n', "\r\n").as_bytes())
+    }
+
+    fn request(head: &str) -> Parsed {
+        read(head).unwrap().unwrap()
+    }
+
+    fn status(head: &str) -> u16 {
+        read(head).unwrap_err().status
+    }
+
+    #[test]
+    fn a_head_is_read_whole_or_not_at_all() {
+        let head = "GET /a%20b?q=x&y HTTP/1.1\nHost: LocalHost:80\nRange:  bytes=0- \n\n";
+        for end in 0..head.len() - 1 {
+            assert!(read(&head[..end]).unwrap().is_none(), "{end}");
+        }
+        let Parsed { request, keep, .. } = request(head);
+        assert_eq!((&*request.path, &*request.query), ("/a%20b", "q=x&y"));
+        assert_eq!(request.host.as_deref(), Some("localhost:80"));
+        assert_eq!(request.field("range"), Some("bytes=0-"));
+        assert!(keep);
+    }
+
+    #[test]
+    fn a_proxy_may_name_the_whole_address() {
+        let head = request("GET http://h:1/p?q HTTP/1.1\nHost: other\n\n");
+        assert_eq!(head.request.host.as_deref(), Some("h:1"));
+        assert_eq!(head.request.path, "/p");
+        assert_eq!(
+            request("GET http://h HTTP/1.1\nHost: h\n\n").request.path,
+            "/"
+        );
+    }
+
+    #[test]
+    fn a_connection_stays_as_long_as_both_want() {
+        let keep = |line: &str| request(&format!("GET / {line}\n\n")).keep;
+        assert!(keep("HTTP/1.1\nHost: h") && keep("HTTP/1.0\nConnection: Keep-Alive"));
+        assert!(!keep("HTTP/1.0") && !keep("HTTP/1.1\nHost: h\nConnection: x, Close"));
+    }
+
+    #[test]
+    fn a_body_has_one_length() {
+        let length = |line: &str| request(&format!("POST / HTTP/1.1\nHost: h\n{line}\n\n"));
+        assert_eq!(
+            length("Content-Length: 12").request.length,
+            Length::Known(12)
+        );
+        assert_eq!(
+            length("Transfer-Encoding: Chunked").request.length,
+            Length::Chunked
+        );
+        assert!(length("Content-Length: 1\nExpect: 100-Continue").expects);
+    }
+
+    /// Each of these is read differently by some server: none is heard.
+    #[test]
+    fn smuggled_requests_are_refused() {
+        let cases = [
+            ("Content-Length: 1\nTransfer-Encoding: chunked", 400),
+            ("Content-Length: 1\nContent-Length: 1", 400),
+            ("Content-Length: 1, 1", 400),
+            ("Content-Length: +1", 400),
+            ("Content-Length: -1", 400),
+            ("Content-Length: 0x1", 400),
+            ("Content-Length: ", 400),
+            ("Content-Length: 99999999999999999999", 400),
+            ("Content-Length : 1", 400),
+            (
+                "Transfer-Encoding: chunked\nTransfer-Encoding: chunked",
+                400,
+            ),
+            ("Transfer-Encoding: chunked, chunked", 501),
+            ("Transfer-Encoding: gzip, chunked", 501),
+            ("Transfer-Encoding: identity", 501),
+            ("Transfer-Encoding: \u{b}chunked", 400),
+            ("Transfer-Encoding: x\n chunked", 400),
+            ("X: a\n b", 400),
+            ("X\u{0}: a", 400),
+            ("X: a\u{0}b", 400),
+            ("X: a\rb", 400),
+            ("Host: other", 400),
+            (": x", 400),
+            ("no colon", 400),
+            ("Expect: 200-ok", 417),
+        ];
+        for (line, expected) in cases {
+            let head = format!("POST / HTTP/1.1\nHost: h\n{line}\n\n");
+            assert_eq!(status(&head), expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn odd_first_lines_are_refused() {
+        let cases = [
+            ("GET / HTTP/2.0", 505),
+            ("GET / HTTP/1.2", 505),
+            ("GET /", 400),
+            ("GET  / HTTP/1.1", 400),
+            ("GET a HTTP/1.1", 400),
+            ("GET /a#b HTTP/1.1", 400),
+            ("OPTIONS * HTTP/1.1", 400),
+            ("CONNECT h:80 HTTP/1.1", 400),
+            ("GET ftp://h/ HTTP/1.1", 400),
+            ("\u{16}\u{3}\u{1}", 400),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(status(&format!("{line}\nHost: h\n\n")), expected, "{line}");
+        }
+        assert_eq!(status("GET / HTTP/1.1\n\n"), 400);
+        assert_eq!(
+            status("POST / HTTP/1.0\nTransfer-Encoding: chunked\n\n"),
+            400
+        );
+    }
+
+    #[test]
+    fn what_never_ends_is_refused_while_it_comes() {
+        assert_eq!(status(&format!("GET /{}", "a".repeat(9000))), 414);
+        assert_eq!(
+            status(&format!("GET /{} HTTP/1.1\n\n", "a".repeat(9000))),
+            414
+        );
+        let many = "X: y\n".repeat(100);
+        assert_eq!(status(&format!("GET / HTTP/1.1\n{many}")), 431);
+        let long = "x".repeat(17_000);
+        assert_eq!(status(&format!("GET / HTTP/1.1\nX: {long}")), 431);
+        assert_eq!(status(&"\n".repeat(17_000)), 431);
+    }
+}

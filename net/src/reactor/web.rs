@@ -1,0 +1,405 @@
+//! HTTP on the loop: moves bytes between sockets, their connections and the site.
+//!
+//! Owns the sockets of browsers, apart from those of nodes: they have their own bound, and neither
+//! can starve the other. A socket is read as far as its connection has room, and written as far as
+//! the site has something to give; each in bounded pieces per turn.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use log::{debug, warn};
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+use roles::contract::time::Time;
+use roles::contract::timers::earlier;
+use socket2::SockRef;
+
+use super::Fired;
+use super::ingest::is_about_newcomer;
+use crate::dial::{self, Listener, SocketBuffers};
+use crate::http::connection::{Connection, Ending, Event};
+use crate::http::site::{Act, Body, Exchange, Heard, Site};
+
+/// Browsers' connections at once: two hundred listeners, and room for their pages.
+pub const WEB_CONNECTIONS_MAX: usize = 256;
+
+/// Newcomers taken in per turn.
+const ACCEPTS_PER_TURN: usize = 32;
+
+/// Pieces of 64 kB moved per socket and turn: fairness against system calls.
+const STEPS_PER_TURN: usize = 16;
+
+/// Bytes read or written by one call.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// How long newcomers wait when the process has no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Tokens of browsers' sockets have the highest bit set: no slot of a node's connection is ever
+/// used two billion times.
+const WEB: usize = 1 << 63;
+
+/// Token of the socket on which browsers knock.
+const KNOCK: Token = Token(WEB);
+
+/// A site and those who look at it.
+pub(super) struct Web {
+    site: Box<dyn Site>,
+    listener: Option<Listener>,
+    knocked: bool,
+    accept_again_at: Option<Time>,
+    sockets: BTreeMap<u64, Socket>,
+    /// The number of the latest connection; none is used twice.
+    latest: u64,
+    timers: BTreeSet<(Time, u64)>,
+    /// Connections with something to do.
+    ready: BTreeSet<u64>,
+    acts: Vec<Act>,
+    buffer: Box<[u8]>,
+}
+
+struct Socket {
+    stream: TcpStream,
+    http: Connection,
+    /// The number of its latest request.
+    requests: u64,
+    armed: Option<Time>,
+    readable: bool,
+    writable: bool,
+    /// Its write side has been closed.
+    shut: bool,
+}
+
+impl Web {
+    pub(super) fn new(
+        mut listener: Listener,
+        site: Box<dyn Site>,
+        registry: &Registry,
+    ) -> io::Result<Self> {
+        registry.register(&mut listener.socket, KNOCK, Interest::READABLE)?;
+        Ok(Web {
+            site,
+            listener: Some(listener),
+            knocked: true,
+            accept_again_at: None,
+            sockets: BTreeMap::new(),
+            latest: 0,
+            timers: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            acts: Vec::new(),
+            buffer: vec![0; PIECE_BYTES].into(),
+        })
+    }
+
+    /// Whether an event is about a socket of this page.
+    pub(super) fn owns(token: Token) -> bool {
+        token.0 & WEB != 0
+    }
+
+    pub(super) fn on_fired(&mut self, event: Fired) {
+        if event.token == KNOCK {
+            self.knocked = true;
+            return;
+        }
+        let number = (event.token.0 & !WEB) as u64;
+        if let Some(socket) = self.sockets.get_mut(&number) {
+            socket.readable |= event.readable || event.read_closed;
+            socket.writable |= event.writable;
+            if event.broken {
+                socket.http.abort();
+            }
+            self.ready.insert(number);
+        }
+    }
+
+    /// Does a bounded piece of everything there is to do.
+    pub(super) fn turn(&mut self, now: Time, registry: &Registry, buffers: SocketBuffers) {
+        self.accept(now, registry, buffers);
+        self.site.attend(now, &mut self.acts);
+        self.act(now);
+        self.tick(now);
+        for number in std::mem::take(&mut self.ready) {
+            self.work(now, number, registry);
+        }
+    }
+
+    /// Whether the next turn must not wait.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.ready.is_empty() || (self.knocked && self.accept_again_at.is_none())
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        earlier(earlier(timer, self.site.deadline()), self.accept_again_at)
+    }
+
+    fn accept(&mut self, now: Time, registry: &Registry, buffers: SocketBuffers) {
+        if self.accept_again_at.is_some_and(|at| at > now) {
+            return;
+        }
+        self.accept_again_at = None;
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listener) = self.listener.as_ref().filter(|_| self.knocked) else {
+                return;
+            };
+            match listener.socket.accept() {
+                Ok((stream, from)) => {
+                    if let Err(error) = self.welcome(now, stream, registry, buffers) {
+                        debug!("browser dropped from={from}: {error}");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.knocked = false,
+                Err(error) if is_about_newcomer(&error) => (),
+                Err(error) => {
+                    warn!("web accept paused: {error}");
+                    self.accept_again_at = Some(now + ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn welcome(
+        &mut self,
+        now: Time,
+        mut stream: TcpStream,
+        registry: &Registry,
+        buffers: SocketBuffers,
+    ) -> io::Result<()> {
+        if self.sockets.len() >= WEB_CONNECTIONS_MAX && !self.make_room(now, registry) {
+            return Err(io::Error::other("all connections are in use"));
+        }
+        dial::tune(&SockRef::from(&stream), buffers)?;
+        self.latest += 1;
+        let token = Token(WEB | self.latest as usize);
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        let socket = Socket {
+            stream,
+            http: Connection::new(now),
+            requests: 0,
+            armed: None,
+            readable: true,
+            writable: true,
+            shut: false,
+        };
+        self.sockets.insert(self.latest, socket);
+        self.ready.insert(self.latest);
+        Ok(())
+    }
+
+    /// Gives up the connection that has been idle for longest.
+    fn make_room(&mut self, now: Time, registry: &Registry) -> bool {
+        let idle = self
+            .sockets
+            .iter()
+            .filter(|(_, socket)| socket.http.is_idle());
+        let idlest = idle.min_by_key(|(_, socket)| socket.http.moved_at());
+        let Some(number) = idlest.map(|(number, _)| *number) else {
+            return false;
+        };
+        self.close(now, number, registry);
+        true
+    }
+
+    /// Does what the site has ordered.
+    fn act(&mut self, now: Time) {
+        while let Some(act) = self.acts.pop() {
+            let (Act::Answer { exchange, .. } | Act::Wake { exchange } | Act::Cut { exchange }) =
+                act;
+            let socket = self.sockets.get_mut(&exchange.connection);
+            let Some(socket) = socket.filter(|socket| socket.requests == exchange.number) else {
+                continue;
+            };
+            match act {
+                Act::Answer { head, .. } => socket.http.answer(now, &head),
+                Act::Wake { .. } => (),
+                Act::Cut { .. } => socket.http.abort(),
+            }
+            self.ready.insert(exchange.connection);
+        }
+    }
+
+    fn tick(&mut self, now: Time) {
+        while let Some((at, number)) = self.timers.first().copied() {
+            if at > now {
+                return;
+            }
+            self.timers.pop_first();
+            if let Some(socket) = self.sockets.get_mut(&number) {
+                socket.armed = None;
+                socket.http.on_tick(now);
+                self.ready.insert(number);
+            }
+        }
+    }
+
+    /// Reads, tells and writes until nothing more is to be done, or for one turn's share.
+    fn work(&mut self, now: Time, number: u64, registry: &Registry) {
+        for step in 0..=STEPS_PER_TURN {
+            let moved = self.read(now, number) | self.tell(now, number) | self.write(now, number);
+            if !moved {
+                break;
+            }
+            if step == STEPS_PER_TURN {
+                self.ready.insert(number);
+            }
+        }
+        let Some(socket) = self.sockets.get_mut(&number) else {
+            return;
+        };
+        match socket.http.ending() {
+            Ending::None => self.arm(number),
+            Ending::Over => self.close(now, number, registry),
+            Ending::Lingers => {
+                if !std::mem::replace(&mut socket.shut, true) {
+                    // Whoever is gone needs no goodbye.
+                    let _ = socket.stream.shutdown(Shutdown::Write);
+                }
+                self.arm(number);
+            }
+        }
+    }
+
+    fn arm(&mut self, number: u64) {
+        let Some(socket) = self.sockets.get_mut(&number) else {
+            return;
+        };
+        let due = socket.http.deadline();
+        if due == socket.armed {
+            return;
+        }
+        if let Some(at) = std::mem::replace(&mut socket.armed, due) {
+            self.timers.remove(&(at, number));
+        }
+        self.timers.extend(due.map(|at| (at, number)));
+    }
+
+    fn close(&mut self, now: Time, number: u64, registry: &Registry) {
+        if let Some(socket) = self.sockets.get_mut(&number) {
+            socket.http.abort();
+        }
+        self.tell(now, number);
+        self.ready.remove(&number);
+        if let Some(mut socket) = self.sockets.remove(&number) {
+            if let Some(at) = socket.armed {
+                self.timers.remove(&(at, number));
+            }
+            // Closing the socket ends the watch as well; asking for it first is only tidier.
+            let _ = registry.deregister(&mut socket.stream);
+        }
+    }
+
+    fn read(&mut self, now: Time, number: u64) -> bool {
+        let Some(socket) = self.sockets.get_mut(&number) else {
+            return false;
+        };
+        let room = socket.http.room().min(self.buffer.len());
+        if !socket.readable || room == 0 {
+            return false;
+        }
+        match socket.stream.read(&mut self.buffer[..room]) {
+            Ok(0) => {
+                socket.readable = false;
+                socket.http.on_input_end();
+            }
+            Ok(n) => socket.http.receive(now, &self.buffer[..n]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                socket.readable = false;
+                return false;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(_) => {
+                socket.readable = false;
+                socket.http.abort();
+            }
+        }
+        true
+    }
+
+    /// Hands on what has come.
+    fn tell(&mut self, now: Time, number: u64) -> bool {
+        let mut told = false;
+        while let Some(socket) = self.sockets.get_mut(&number) {
+            let mut exchange = Exchange {
+                connection: number,
+                number: socket.requests,
+            };
+            let hungry = self.site.is_hungry(exchange);
+            let Some(event) = socket.http.next(now, hungry) else {
+                break;
+            };
+            let heard = match event {
+                Event::Request(request) => {
+                    socket.requests += 1;
+                    exchange.number += 1;
+                    Heard::Request(request)
+                }
+                Event::Body(bytes) => Heard::Body(bytes),
+                Event::BodyEnd => Heard::BodyEnd,
+                Event::Answered => Heard::Answered,
+                Event::Aborted => Heard::Aborted,
+            };
+            self.site.hear(now, exchange, heard, &mut self.acts);
+            self.act(now);
+            told = true;
+        }
+        told
+    }
+
+    fn write(&mut self, now: Time, number: u64) -> bool {
+        let Some(socket) = self.sockets.get_mut(&number) else {
+            return false;
+        };
+        if !socket.writable {
+            return false;
+        }
+        let exchange = Exchange {
+            connection: number,
+            number: socket.requests,
+        };
+        let wanted = socket.http.body_wanted().min(PIECE_BYTES as u64) as usize;
+        let body: &[u8] = match wanted {
+            0 => &[],
+            _ => match self.site.body(exchange) {
+                Body::Bytes(bytes) => &bytes[..bytes.len().min(wanted)],
+                Body::Later => &[],
+                Body::End => {
+                    socket.http.end_body();
+                    &[]
+                }
+            },
+        };
+        let out = socket.http.out();
+        if out.is_empty() && body.is_empty() {
+            socket.http.set_blocked(now, false);
+            return false;
+        }
+        let head = out.len();
+        let slices = [IoSlice::new(out), IoSlice::new(body)];
+        match socket.stream.write_vectored(&slices) {
+            Ok(written) => {
+                let taken = written.saturating_sub(head);
+                socket.http.set_blocked(now, false);
+                socket.http.on_written(now, written.min(head), taken);
+                if taken > 0 {
+                    let heard = Heard::Taken(taken);
+                    self.site.hear(now, exchange, heard, &mut self.acts);
+                    self.act(now);
+                }
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                socket.writable = false;
+                socket.http.set_blocked(now, true);
+                false
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Err(_) => {
+                socket.http.abort();
+                true
+            }
+        }
+    }
+}
