@@ -1,6 +1,6 @@
 //! What was typed.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Run one node of a cluster
     Node(Node),
+    /// Run the web player on this machine
+    Web(Web),
     /// Add files or folders to the library
     Add(Add),
     /// List all songs
@@ -110,6 +112,19 @@ pub(crate) struct Serve {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) weight: u16,
 }
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Web {
+    /// Address of the page; port 0 lets the system choose
+    #[arg(long, value_name = "IP:PORT", default_value = WEB)]
+    pub(crate) listen: SocketAddr,
+    /// A name by which the page may be reached, beside localhost and addresses; may be repeated
+    #[arg(long, value_name = "NAME", action = ArgAction::Append)]
+    pub(crate) allow_host: Vec<String>,
+}
+
+/// Where the web player is reached by default: from this machine alone.
+pub(crate) const WEB: &str = "127.0.0.1:8080";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Node {

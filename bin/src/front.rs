@@ -133,6 +133,11 @@ impl Front {
         self.notices.recv().map_err(|_| ended())
     }
 
+    /// The next thing the client has told already.
+    pub(crate) fn heard(&self) -> Option<Notice> {
+        self.notices.try_recv().ok()
+    }
+
     /// Gives a command, and waits until `take` finds its answer among what the client tells.
     pub(crate) fn answer<T>(
         &self,

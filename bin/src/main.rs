@@ -13,6 +13,7 @@ mod commands;
 mod front;
 mod serve;
 mod server;
+mod web;
 
 mod data;
 
@@ -47,6 +48,7 @@ fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Node(node) => server::run(&settings, &node),
         Command::Serve(serve) => serve::run(&settings, &serve),
+        Command::Web(web) => web::run(&settings, &web),
         Command::Add(add) => commands::add::run(&settings, &add),
         Command::Ls(list) => commands::list::run(&settings, &list, ""),
         Command::Search(search) => {

@@ -87,7 +87,7 @@ fn digits_needed(songs: &[Listed]) -> usize {
 
 /// A song as JSON shows it. The names are an interface.
 #[derive(Serialize)]
-struct Line<'a> {
+pub(crate) struct Line<'a> {
     id: String,
     title: &'a str,
     artist: &'a str,
@@ -104,7 +104,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn of(listed: &'a Listed) -> Self {
+    pub(crate) fn of(listed: &'a Listed) -> Self {
         let song = &listed.song;
         Line {
             id: song.id.to_string(),

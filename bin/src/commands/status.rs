@@ -96,7 +96,7 @@ fn in_place(cluster: &Cluster) -> String {
 
 /// The cluster as JSON shows it. The names are an interface.
 #[derive(Serialize)]
-struct Object {
+pub(crate) struct Object {
     nodes: Vec<Node>,
     songs: u64,
     copies_missing: u64,
@@ -134,7 +134,7 @@ struct Node {
 }
 
 impl Object {
-    fn of(cluster: &Cluster, router: Address) -> Self {
+    pub(crate) fn of(cluster: &Cluster, router: Address) -> Self {
         Object {
             nodes: cluster.nodes.iter().map(Node::of).collect(),
             songs: cluster.songs,

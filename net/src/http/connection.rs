@@ -437,7 +437,7 @@ impl Connection {
         match self.ending {
             Ending::Lingers if !self.out().is_empty() => Ending::None,
             Ending::Lingers if self.input_over => Ending::Over,
-            ending => ending,
+            Ending::None | Ending::Lingers | Ending::Over => self.ending,
         }
     }
 

@@ -1,0 +1,95 @@
+//! The web player: a site on the event loop, with a client of its own.
+//!
+//! Owns what a browser asks for until it is answered. How bytes and time move is `net`'s business,
+//! how songs are found the client's; here one is made to fit the other.
+
+mod answer;
+mod api;
+mod assets;
+mod covers;
+mod errands;
+mod events;
+mod guard;
+mod larder;
+mod player;
+mod stream;
+mod uploads;
+
+use std::env;
+use std::io;
+use std::net::SocketAddr;
+
+use net::{Listener, Reactor};
+use roles::client;
+
+use crate::args::Web;
+use crate::failure::Failure;
+use crate::front::Front;
+use crate::log_lines;
+use crate::server::{reactor, stop_on_signal};
+use crate::settings::Settings;
+
+use errands::Errands;
+use player::Player;
+
+pub(crate) use guard::Guard;
+
+/// Runs the player on a loop of its own until told to stop.
+pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
+    log_lines::to_stderr(settings.log);
+    let security = settings.security()?;
+    let listener = listen(web.listen)?;
+    let mut reactor = reactor(settings, security)?;
+    let address = listener.address();
+    let guard = Guard::new(&web.allow_host);
+    attach(
+        &mut reactor,
+        settings,
+        settings.client.clone(),
+        listener,
+        guard,
+    )?;
+    stop_on_signal(reactor.stop_handle())?;
+    tell_ready(address);
+    reactor
+        .run()
+        .map_err(|error| Failure::failed("run the web player", error))
+}
+
+/// Puts the player on a loop.
+pub(crate) fn attach(
+    reactor: &mut Reactor,
+    settings: &Settings,
+    config: client::Config,
+    listener: Listener,
+    guard: Guard,
+) -> Result<(), Failure> {
+    let failed = |error| Failure::failed("start the web player", error);
+    let (prepared, host) = Front::prepare(settings, config)?;
+    let handle = reactor.add(host).map_err(failed)?;
+    // The cache lies where there is room; a folder for passing files may lie in memory.
+    let base = settings.cache_dir.clone().unwrap_or_else(env::temp_dir);
+    let errands = Errands::start(base, &reactor.ringer())?;
+    let player = Player::new(prepared.attached(handle), errands, guard);
+    reactor.serve(listener, Box::new(player)).map_err(failed)
+}
+
+/// Binds the address the page is reached at.
+pub(crate) fn listen(address: SocketAddr) -> Result<Listener, Failure> {
+    Listener::bind(address).map_err(|error| {
+        let cure = if error.kind() == io::ErrorKind::AddrInUse {
+            " (something runs there: choose another port)"
+        } else {
+            ""
+        };
+        Failure::Failed(format!("listen on {address}: {error}{cure}"))
+    })
+}
+
+/// Says where the page is, for people and for whoever started this.
+pub(crate) fn tell_ready(address: SocketAddr) {
+    use std::io::Write;
+    let mut out = io::stdout().lock();
+    // Nobody may be listening any longer; the page is there all the same.
+    let _ = writeln!(out, "ready web http://{address}/").and_then(|()| out.flush());
+}

@@ -1,0 +1,252 @@
+//! Addresses and queries of the page, and the objects it is answered with.
+
+use net::http::percent;
+use net::http::request::{Method, Request};
+use roles::contract::id::SongId;
+use roles::contract::limits::SONG_BYTES_MAX;
+use roles::contract::message::{Cursor, Holder, Listed, Query, Sort};
+use roles::contract::song::Manifest;
+use serde::Serialize;
+
+use crate::commands::list::Line;
+
+/// Most songs in one page, and how many unless more or fewer are asked for.
+const LIMIT_MAX: u32 = 100;
+const LIMIT: u32 = 50;
+
+/// What an address means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Songs,
+    Song(SongId),
+    Status,
+    Events,
+    Stream(SongId),
+    Download(SongId),
+    Cover(SongId),
+    /// A file of the page, if there is one of this name.
+    File(String),
+}
+
+impl Route {
+    /// The meaning of a path; none: there is nothing, whatever is asked.
+    pub(super) fn of(path: &str) -> Option<Route> {
+        let path = percent::decode(path)?;
+        let song = |route: fn(SongId) -> Route, id: &str| SongId::parse(id).map(route);
+        let parts: Vec<&str> = path.split('/').skip(1).collect();
+        match parts.as_slice() {
+            ["api", "songs"] => Some(Route::Songs),
+            ["api", "songs", id] => song(Route::Song, id),
+            ["api", "status"] => Some(Route::Status),
+            ["api", "events"] => Some(Route::Events),
+            ["stream", id] => song(Route::Stream, id),
+            ["download", id] => song(Route::Download, id),
+            ["cover", id] => song(Route::Cover, id),
+            _ => Some(Route::File(path)),
+        }
+    }
+
+    /// The methods that mean something there, as `Allow` names them.
+    pub(super) fn methods(&self) -> &'static str {
+        match self {
+            Route::Songs => "GET, HEAD, POST",
+            Route::Song(_)
+            | Route::Status
+            | Route::Events
+            | Route::Stream(_)
+            | Route::Download(_)
+            | Route::Cover(_)
+            | Route::File(_) => "GET, HEAD",
+        }
+    }
+
+    pub(super) fn allows(&self, method: Method) -> bool {
+        match method {
+            Method::Get | Method::Head => true,
+            Method::Post => *self == Route::Songs,
+            Method::Delete | Method::Other => false,
+        }
+    }
+}
+
+/// The query of a list; or what is wrong with it.
+pub(super) fn query(request: &Request) -> Result<Query, String> {
+    let fields = percent::fields(&request.query).ok_or("the query cannot be decoded")?;
+    let mut query = Query {
+        words: String::new(),
+        sort: Sort::Artist,
+        descending: false,
+        after: None,
+        limit: LIMIT,
+    };
+    for (name, value) in fields {
+        match name.as_str() {
+            "q" => query.words = value,
+            "sort" => query.sort = sort(&value).ok_or(format!("sort={value}: no such order"))?,
+            "desc" => query.descending = !matches!(value.as_str(), "" | "0" | "false"),
+            "after" => query.after = Some(parse_cursor(&value).ok_or("after: no such place")?),
+            "limit" => query.limit = limit(&value).ok_or("limit: a number from 1 to 100")?,
+            _ => (), // A later page may ask for more than this server knows.
+        }
+    }
+    Ok(query)
+}
+
+fn limit(text: &str) -> Option<u32> {
+    let limit: u32 = text.parse().ok()?;
+    (limit > 0).then_some(limit.min(LIMIT_MAX))
+}
+
+fn sort(name: &str) -> Option<Sort> {
+    Some(match name {
+        "artist" => Sort::Artist,
+        "title" => Sort::Title,
+        "album" => Sort::Album,
+        "genre" => Sort::Genre,
+        "year" => Sort::Year,
+        "duration" => Sort::Duration,
+        _ => return None,
+    })
+}
+
+/// A place in a list as one word.
+fn cursor(cursor: &Cursor) -> String {
+    let key: String = cursor
+        .key
+        .bytes()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("{}{key}", cursor.id)
+}
+
+fn parse_cursor(text: &str) -> Option<Cursor> {
+    let (id, key) = text.split_at_checked(32)?;
+    if key.len() > 2 * SONG_BYTES_MAX || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let pairs = key.as_bytes().chunks(2);
+    let bytes = pairs.map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
+    Some(Cursor {
+        key: String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()?,
+        id: SongId::parse(id)?,
+    })
+}
+
+/// A page of songs. The names are an interface.
+#[derive(Serialize)]
+pub(super) struct Songs<'a> {
+    songs: Vec<Line<'a>>,
+    total: u64,
+    next: Option<String>,
+}
+
+impl<'a> Songs<'a> {
+    pub(super) fn of(songs: &'a [Listed], total: u64, next: Option<&Cursor>) -> Self {
+        Songs {
+            songs: songs.iter().map(Line::of).collect(),
+            total,
+            next: next.map(cursor),
+        }
+    }
+}
+
+/// A song and where it lies. The names are an interface.
+#[derive(Serialize)]
+pub(super) struct Details<'a> {
+    #[serde(flatten)]
+    line: Line<'a>,
+    holders: Vec<String>,
+    /// Where each fragment begins in the file, and where the last one ends.
+    offsets: Vec<u64>,
+    starts_ms: Vec<u32>,
+}
+
+/// What [`Details`] is made of.
+pub(super) struct Known {
+    listed: Listed,
+    holders: Vec<String>,
+    offsets: Vec<u64>,
+    starts_ms: Vec<u32>,
+}
+
+impl Known {
+    pub(super) fn of(manifest: &Manifest, holders: &[Holder]) -> Self {
+        let lengths = manifest.fragments.iter().map(|f| u64::from(f.length));
+        let ends = lengths.scan(0, |sum, length| {
+            *sum += length;
+            Some(*sum)
+        });
+        Known {
+            listed: Listed {
+                song: manifest.song.clone(),
+                copies: holders.len() as u8,
+            },
+            holders: holders.iter().map(|h| h.address.to_string()).collect(),
+            offsets: [0].into_iter().chain(ends).collect(),
+            starts_ms: manifest.fragments.iter().map(|f| f.start_ms).collect(),
+        }
+    }
+
+    pub(super) fn details(&self) -> Details<'_> {
+        Details {
+            line: Line::of(&self.listed),
+            holders: self.holders.clone(),
+            offsets: self.offsets.clone(),
+            starts_ms: self.starts_ms.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_never_climb() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let song = SongId::parse(id).expect("an id");
+        assert_eq!(Route::of("/api/songs"), Some(Route::Songs));
+        assert_eq!(
+            Route::of(&format!("/stream/{id}")),
+            Some(Route::Stream(song))
+        );
+        assert_eq!(
+            Route::of(&format!("/%73tream/{id}")),
+            Some(Route::Stream(song))
+        );
+        for nothing in [
+            "/stream/0123",
+            "/api/songs/xyz",
+            "/cover/",
+            "/%",
+            "/%ff",
+            "/a%2",
+        ] {
+            assert_eq!(Route::of(nothing), None, "{nothing}");
+        }
+        // What climbs is a name like any other, and there is no file of that name.
+        let climbs = Route::of("/%2e%2e/..%2fetc/passwd");
+        assert_eq!(climbs, Some(Route::File("/../../etc/passwd".into())));
+    }
+
+    #[test]
+    fn a_place_in_a_list_finds_its_way_back() {
+        let place = Cursor {
+            key: "ñandú\u{0}x".into(),
+            id: SongId(7),
+        };
+        assert_eq!(parse_cursor(&cursor(&place)), Some(place));
+        let odd = format!("{}1", SongId(7));
+        let foreign = format!("{}ff", SongId(7));
+        let huge = format!("{}{}", SongId(7), "61".repeat(SONG_BYTES_MAX + 1));
+        for wrong in ["", "x", &odd, &foreign, &huge, "é"] {
+            assert_eq!(parse_cursor(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn limits_are_bounded() {
+        assert_eq!((limit("1"), limit("1000")), (Some(1), Some(100)));
+        assert_eq!((limit("0"), limit("-1"), limit("")), (None, None, None));
+    }
+}

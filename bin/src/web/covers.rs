@@ -1,0 +1,86 @@
+//! Covers out of the first and last fragments of songs.
+//!
+//! A few at a time, the others wait in line: a page of a hundred covers takes no more memory than
+//! one of them.
+
+use std::collections::VecDeque;
+
+use net::http::site::Exchange;
+use roles::contract::id::{OperationId, SongId};
+use roles::contract::song::{Manifest, Part};
+
+use super::errands::Pieces;
+
+/// Covers being looked for at once.
+pub(super) const COVERS_AT_ONCE: usize = 2;
+
+/// Most bytes of the fragments that are looked through.
+const PIECES_BYTES_MAX: u64 = 8 << 20;
+
+/// Those that wait for their turn.
+#[derive(Debug, Default)]
+pub(super) struct Covers {
+    pub(super) line: VecDeque<(Exchange, SongId)>,
+    pub(super) at_work: usize,
+}
+
+/// A cover being looked for.
+#[derive(Debug)]
+pub(super) struct Cover {
+    pub(super) operation: OperationId,
+    pieces: Option<Pieces>,
+    /// Where each fragment begins.
+    starts: Vec<u64>,
+    /// Ranges of fragments still to be read.
+    ranges: VecDeque<(u32, u32)>,
+}
+
+impl Cover {
+    pub(super) fn new(operation: OperationId) -> Self {
+        Cover {
+            operation,
+            pieces: None,
+            starts: Vec::new(),
+            ranges: VecDeque::new(),
+        }
+    }
+
+    /// The song is known. Whether it can have a cover.
+    pub(super) fn on_opened(&mut self, exchange: Exchange, manifest: &Manifest) -> bool {
+        let sounds = |index: &usize| manifest.fragments[*index].part == Part::Audio;
+        let count = manifest.fragments.len();
+        let head = (0..count).find(sounds).unwrap_or(count);
+        let tail = (0..count).rfind(sounds).map_or(count, |last| last + 1);
+        let silent = manifest.fragments.iter().filter(|f| f.part != Part::Audio);
+        let bytes: u64 = silent.map(|f| u64::from(f.length)).sum();
+        if !manifest.picture || bytes == 0 || bytes > PIECES_BYTES_MAX {
+            return false;
+        }
+        let ranges = [(0, head as u32), (tail as u32, count as u32)];
+        self.ranges = ranges.into_iter().filter(|(a, b)| a < b).collect();
+        self.starts = (0..count as u32).map(|n| manifest.offset_of(n)).collect();
+        self.pieces = Some(Pieces {
+            exchange,
+            format: manifest.song.format,
+            length: manifest.song.bytes,
+            parts: Vec::new(),
+        });
+        true
+    }
+
+    /// The next fragments to be read.
+    pub(super) fn next_range(&mut self) -> Option<(u32, u32)> {
+        self.ranges.pop_front()
+    }
+
+    pub(super) fn on_fragment(&mut self, index: u32, bytes: Vec<u8>) {
+        if let (Some(pieces), Some(start)) = (&mut self.pieces, self.starts.get(index as usize)) {
+            pieces.parts.push((*start, bytes));
+        }
+    }
+
+    /// Everything that was read.
+    pub(super) fn take_pieces(&mut self) -> Option<Pieces> {
+        self.pieces.take()
+    }
+}

@@ -1,0 +1,307 @@
+//! What must not happen on the loop: spooling uploads to disk, reading covers out of files.
+//!
+//! One thread each, so that a slow disk keeps no cover waiting. Queues are bounded: the site hands
+//! over only as much as it has reckoned.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use net::Ringer;
+use net::http::site::Exchange;
+use roles::contract::song::Format;
+use storage::tags::{self, Picture};
+
+use super::covers::COVERS_AT_ONCE;
+use super::uploads::ERRANDS_MAX;
+use crate::failure::Failure;
+
+/// Something to be written to disk.
+#[derive(Debug)]
+pub(super) enum Spool {
+    /// A file of this name.
+    Begin { upload: u64, name: String },
+    /// Its next bytes.
+    Write { upload: u64, bytes: Vec<u8> },
+    /// It is whole.
+    Finish { upload: u64 },
+    /// It is not needed any longer.
+    Remove { upload: u64 },
+}
+
+/// The pieces of a file in which a cover may lie.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    pub(super) exchange: Exchange,
+    pub(super) format: Format,
+    pub(super) length: u64,
+    /// Where each begins, and its bytes.
+    pub(super) parts: Vec<(u64, Vec<u8>)>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// Bytes have been written, or thrown away.
+    Wrote { upload: u64, bytes: usize },
+    /// The file is whole.
+    Spooled { upload: u64, path: PathBuf },
+    /// The file cannot be kept.
+    Failed { upload: u64, error: io::Error },
+    /// A cover, if there is one.
+    Cover {
+        exchange: Exchange,
+        picture: Option<Picture>,
+    },
+}
+
+/// The threads, and what they have done.
+pub(super) struct Errands {
+    spool: Option<Sender<Spool>>,
+    covers: Option<Sender<Pieces>>,
+    pub(super) done: Receiver<Done>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Errands {
+    /// Uploads are spooled below `base`, in a folder that goes with this process.
+    pub(super) fn start(base: PathBuf, ringer: &Ringer) -> Result<Self, Failure> {
+        let (finished, done) = bounded(ERRANDS_MAX + COVERS_AT_ONCE);
+        let (spool, spools) = bounded(ERRANDS_MAX);
+        let (covers, pieces) = bounded(COVERS_AT_ONCE);
+        let tell = |ringer: Ringer, finished: Sender<Done>| {
+            move |done| {
+                // A site that is gone wants to hear nothing.
+                let _ = finished.send(done);
+                ringer.ring();
+            }
+        };
+        let tell_spool = tell(ringer.clone(), finished.clone());
+        let tell_cover = tell(ringer.clone(), finished);
+        let mut errands = Errands {
+            spool: Some(spool),
+            covers: Some(covers),
+            done,
+            threads: Vec::new(),
+        };
+        errands.thread("spool", move || Spooler::new(base).run(&spools, tell_spool))?;
+        errands.thread("covers", move || read_covers(&pieces, tell_cover))?;
+        Ok(errands)
+    }
+
+    fn thread(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+        let thread = thread::Builder::new()
+            .name(name.into())
+            .stack_size(512 * 1024)
+            .spawn(work)
+            .map_err(|error| Failure::failed("start the web player", error))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// Hands over something to be written; false if too much waits.
+    pub(super) fn spool(&self, spool: Spool) -> bool {
+        self.spool
+            .as_ref()
+            .is_some_and(|s| s.try_send(spool).is_ok())
+    }
+
+    /// Hands over pieces to look for a cover in; false if too much waits.
+    pub(super) fn cover(&self, pieces: Pieces) -> bool {
+        self.covers
+            .as_ref()
+            .is_some_and(|s| s.try_send(pieces).is_ok())
+    }
+}
+
+impl Drop for Errands {
+    /// Waits until the spooled files are gone.
+    fn drop(&mut self) {
+        (self.spool, self.covers) = (None, None);
+        // A thread may wait for room among the replies: nobody reads them any longer.
+        self.done = bounded(0).1;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a thread of the web player has panicked");
+            }
+        }
+    }
+}
+
+/// Files that are being uploaded.
+struct Spooler {
+    base: PathBuf,
+    /// The folder of this process, once it is there.
+    own: Option<PathBuf>,
+    files: BTreeMap<u64, (PathBuf, File)>,
+}
+
+impl Spooler {
+    fn new(base: PathBuf) -> Self {
+        Spooler {
+            base,
+            own: None,
+            files: BTreeMap::new(),
+        }
+    }
+
+    fn run(mut self, spools: &Receiver<Spool>, tell: impl Fn(Done)) {
+        for spool in spools {
+            match spool {
+                Spool::Begin { upload, name } => {
+                    if let Err(error) = self.begin(upload, &name) {
+                        tell(Done::Failed { upload, error });
+                    }
+                }
+                Spool::Write { upload, bytes } => {
+                    let written = match self.files.get_mut(&upload) {
+                        Some((_, file)) => file.write_all(&bytes),
+                        None => Ok(()), // It has failed, and that has been told.
+                    };
+                    if let Err(error) = written {
+                        self.remove(upload);
+                        tell(Done::Failed { upload, error });
+                    }
+                    let bytes = bytes.len();
+                    tell(Done::Wrote { upload, bytes });
+                }
+                Spool::Finish { upload } => {
+                    if let Some((path, _)) = self.files.get(&upload) {
+                        let path = path.clone();
+                        tell(Done::Spooled { upload, path });
+                    }
+                }
+                Spool::Remove { upload } => self.remove(upload),
+            }
+        }
+    }
+
+    fn begin(&mut self, upload: u64, name: &str) -> io::Result<()> {
+        let dir = self.own_dir()?.join(upload.to_string());
+        private_dir(&dir)?;
+        let path = dir.join(name);
+        let file = File::create_new(&path)?;
+        self.files.insert(upload, (path, file));
+        Ok(())
+    }
+
+    fn own_dir(&mut self) -> io::Result<PathBuf> {
+        if let Some(own) = &self.own {
+            return Ok(own.clone());
+        }
+        fs::create_dir_all(&self.base)?;
+        remove_orphans(&self.base);
+        let own = self.base.join(format!("{PREFIX}{}", std::process::id()));
+        // An earlier process of this number is gone.
+        let _ = fs::remove_dir_all(&own);
+        private_dir(&own)?;
+        self.own = Some(own.clone());
+        Ok(own)
+    }
+
+    fn remove(&mut self, upload: u64) {
+        if let Some((path, file)) = self.files.remove(&upload) {
+            drop(file);
+            // What cannot be removed goes with the folder of this process.
+            let _ = fs::remove_file(&path);
+            let _ = path.parent().map(fs::remove_dir);
+        }
+    }
+}
+
+impl Drop for Spooler {
+    fn drop(&mut self) {
+        if let Some(own) = &self.own {
+            let _ = fs::remove_dir_all(own);
+        }
+    }
+}
+
+fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Removes what processes left behind that were killed; only where it can be told who lives.
+fn remove_orphans(base: &Path) {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let dead = |pid: &str| !Path::new("/proc").join(pid).exists();
+        if process.is_some_and(dead) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+const PREFIX: &str = "upload-";
+
+fn read_covers(pieces: &Receiver<Pieces>, tell: impl Fn(Done)) {
+    for pieces in pieces {
+        let exchange = pieces.exchange;
+        let format = pieces.format;
+        let picture = tags::picture(&mut Sparse::new(pieces), format);
+        tell(Done::Cover { exchange, picture });
+    }
+}
+
+/// A file of which only some pieces are there; the rest reads as zeros.
+struct Sparse {
+    pieces: Pieces,
+    at: u64,
+}
+
+impl Sparse {
+    fn new(pieces: Pieces) -> Self {
+        Sparse { pieces, at: 0 }
+    }
+
+    /// The piece at this place, and where the next one begins.
+    fn here(&self) -> (Option<&[u8]>, u64) {
+        for (start, bytes) in &self.pieces.parts {
+            let end = start + bytes.len() as u64;
+            if self.at < *start {
+                return (None, *start);
+            }
+            if self.at < end {
+                return (Some(&bytes[(self.at - start) as usize..]), end);
+            }
+        }
+        (None, self.pieces.length)
+    }
+}
+
+impl Read for Sparse {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let (bytes, end) = self.here();
+        let most = end.saturating_sub(self.at).min(into.len() as u64) as usize;
+        match bytes {
+            Some(bytes) => into[..most].copy_from_slice(&bytes[..most]),
+            None => into[..most].fill(0),
+        }
+        self.at += most as u64;
+        Ok(most)
+    }
+}
+
+impl Seek for Sparse {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = match to {
+            SeekFrom::Start(at) => at,
+            SeekFrom::End(by) => add(self.pieces.length, by)?,
+            SeekFrom::Current(by) => add(self.at, by)?,
+        };
+        Ok(self.at)
+    }
+}
+
+fn add(at: u64, by: i64) -> io::Result<u64> {
+    at.checked_add_signed(by)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
