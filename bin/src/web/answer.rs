@@ -14,20 +14,23 @@ img-src 'self' blob: data:; media-src 'self' blob:; font-src 'self'; connect-src
 manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
 frame-ancestors 'none'";
 
-/// The head of an answer with a body of so many bytes.
+/// The head of an answer with a body of so many bytes; no media type, no body.
 pub(super) fn head(status: u16, media_type: &str, length: u64) -> Head {
-    Head {
+    let mut head = Head {
         status,
         fields: vec![
             ("Date", date(SystemTime::now())),
-            ("Content-Type", media_type.to_owned()),
             ("Content-Security-Policy", POLICY.to_owned()),
             ("X-Content-Type-Options", "nosniff".to_owned()),
             ("Referrer-Policy", "no-referrer".to_owned()),
             ("Cross-Origin-Resource-Policy", "same-origin".to_owned()),
         ],
         length: Some(length),
+    };
+    if !media_type.is_empty() {
+        head.fields.push(("Content-Type", media_type.to_owned()));
     }
+    head
 }
 
 /// An answer in JSON: never kept by the browser.
