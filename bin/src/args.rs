@@ -13,7 +13,7 @@ use roles::contract::record::Role;
     name = "dispotify",
     version,
     max_term_width = 100,
-    after_help = "Begin with `dispotify serve MUSIC-FOLDER`, then `dispotify ls` in another terminal.\n\
+    after_help = "Begin with `dispotify demo`, or with `dispotify serve MUSIC-FOLDER` to stay.\n\
 Exit codes: 0 done, 1 failed or not found, 2 usage, 3 nobody reachable."
 )]
 pub(crate) struct Args {
@@ -71,8 +71,10 @@ pub(crate) struct Common {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run DNS, data and router in one process; the library stays in the data directory
+    /// Run DNS, data, router and web player in one process; the library stays in the data directory
     Serve(Serve),
+    /// Try it: six nodes on this machine, music, and the web player; all of it gone at the end
+    Demo(Demo),
     /// Run one node of a cluster
     Node(Node),
     /// Run the web player on this machine
@@ -111,6 +113,42 @@ pub(crate) struct Serve {
     /// Share of this node among the data nodes
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) weight: u16,
+    /// Address of the web player, or off [default: 127.0.0.1:8080, if that is free]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_page)]
+    pub(crate) web: Option<Page>,
+    /// A name by which the page may be reached, beside localhost and addresses; may be repeated
+    #[arg(long, value_name = "NAME", action = ArgAction::Append)]
+    pub(crate) allow_host: Vec<String>,
+}
+
+/// Whether and where the web player is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Page {
+    Off,
+    At(SocketAddr),
+}
+
+fn parse_page(text: &str) -> Result<Page, String> {
+    if text == "off" {
+        return Ok(Page::Off);
+    }
+    let address = text.parse().map(Page::At);
+    address.map_err(|_| "write an IP address with its port, or off".to_owned())
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Demo {
+    /// Files and folders to play with [default: a few melodies made on the spot]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Address of the web player; port 0 lets the system choose
+    #[arg(long, value_name = "IP:PORT", default_value = WEB)]
+    pub(crate) web: SocketAddr,
+    /// Port of all six nodes; 0 lets the system choose
+    #[arg(long, default_value_t = 7700, hide = true)]
+    pub(crate) port: u16,
+    /// A name by which the page may be reached, beside localhost and addresses; may be repeated
+    #[arg(long, value_name = "NAME", action = ArgAction::Append)]
+    pub(crate) allow_host: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -142,6 +180,9 @@ pub(crate) struct Node {
     /// Share of this node among the data nodes, for unequal disks
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) weight: u16,
+    /// End when standard input ends: a parent holds it open, and it ends with the parent
+    #[arg(long, hide = true)]
+    pub(crate) with_parent: bool,
 }
 
 /// The roles of the command line; the numbers are the report's.

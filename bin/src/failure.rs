@@ -1,6 +1,6 @@
 //! What did not work, in one line that says what to do, and the exit code that goes with it.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -54,6 +54,15 @@ impl Failure {
         // Nothing is left to tell it to if standard error is gone as well.
         let _ = writeln!(io::stderr(), "dispotify: {line}");
         ExitCode::from(code)
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Failure::Failed(line) | Failure::Usage(line) | Failure::Unreachable(line) => line,
+            Failure::OutputClosed => "nobody reads the output",
+        })
     }
 }
 

@@ -10,6 +10,7 @@ mod settings;
 
 mod commands;
 
+mod demo;
 mod front;
 mod serve;
 mod server;
@@ -20,6 +21,7 @@ mod data;
 mod key;
 mod log_lines;
 mod memory;
+mod orphans;
 mod text;
 
 mod failure;
@@ -47,6 +49,7 @@ fn run(args: Args) -> Result<(), Failure> {
     let settings = Settings::of(&args.common)?;
     match args.command {
         Command::Node(node) => server::run(&settings, &node),
+        Command::Demo(demo) => demo::run(settings, &args.common, &demo),
         Command::Serve(serve) => serve::run(&settings, &serve),
         Command::Web(web) => web::run(&settings, &web),
         Command::Add(add) => commands::add::run(&settings, &add),

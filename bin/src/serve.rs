@@ -1,19 +1,21 @@
-//! `dispotify serve`: DNS, data and router as three nodes on one loop.
+//! `dispotify serve`: DNS, data and router as three nodes on one loop, and the web player.
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, bounded};
-use net::HostHandle;
+use net::{HostHandle, Listener};
 use roles::contract::record::{Address, Record};
 
-use crate::args::{RoleChoice, Serve};
+use crate::args::{self, Page, RoleChoice, Serve};
 use crate::commands::add;
 use crate::failure::{self, Failure};
 use crate::front::Front;
 use crate::log_lines;
 use crate::server::{Plan, prepare, reactor, stop_on_signal};
 use crate::settings::{self, Settings};
+use crate::web;
 
 /// DNS, data and router.
 const NODES: usize = 3;
@@ -26,7 +28,11 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
         Some(dir) => dir.clone(),
         None => settings::data_dir("serve")?,
     };
-    let mut reactor = reactor(settings, security)?;
+    let page = page(serve)?;
+    let mut reactor = match page {
+        Some(_) => web::reactor(settings, security)?,
+        None => reactor(security, settings.connections_max)?,
+    };
     let mut homes = Vec::new();
     let mut dns = Vec::new();
     let (ready, up) = bounded(NODES);
@@ -48,11 +54,20 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
         start(&mut reactor, prepared.host)?;
     }
     let (_, config) = settings.with_dns(dns.clone());
+    let page = match page {
+        Some(listener) => {
+            let address = listener.address();
+            let guard = web::Guard::new(&serve.allow_host);
+            web::attach(&mut reactor, settings, config.clone(), listener, guard)?;
+            Some(address)
+        }
+        None => None,
+    };
     let (front, host) = Front::prepare(settings, config)?;
     let handle = start(&mut reactor, host)?;
     let stop = reactor.stop_handle();
     stop_on_signal(stop)?;
-    welcome(settings, &dir, &dns).map_err(failure::output)?;
+    welcome(settings, &dir, &dns, page).map_err(failure::output)?;
     let adding = add_in_background(front.attached(handle), up, serve.paths.clone())?;
     reactor
         .run()
@@ -86,8 +101,34 @@ fn start(reactor: &mut net::Reactor, host: net::Host) -> Result<HostHandle, Fail
         .map_err(|error| Failure::failed("start a node", error))
 }
 
-fn welcome(settings: &Settings, dir: &Path, dns: &[Address]) -> io::Result<()> {
+/// The socket of the web player. A default that is taken is done without; an address that was
+/// asked for is not.
+fn page(serve: &Serve) -> Result<Option<Listener>, Failure> {
+    match serve.web {
+        Some(Page::Off) => Ok(None),
+        Some(Page::At(address)) => web::listen(address).map(Some),
+        None => {
+            let address = args::WEB
+                .parse()
+                .map_err(|_| Failure::Usage(args::WEB.into()))?;
+            let listener = web::listen(address);
+            Ok(listener
+                .inspect_err(|failure| log::warn!("no web player: {failure} (see --web)"))
+                .ok())
+        }
+    }
+}
+
+fn welcome(
+    settings: &Settings,
+    dir: &Path,
+    dns: &[Address],
+    page: Option<SocketAddr>,
+) -> io::Result<()> {
     let mut out = io::stdout().lock();
+    if let Some(page) = page {
+        writeln!(out, "web      http://{page}/")?;
+    }
     writeln!(out, "library  {}", dir.display())?;
     if let Some(file) = settings.key_file() {
         writeln!(out, "key      {}", file.display())?;

@@ -59,21 +59,24 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
         ready: None,
     };
     let prepared = prepare(settings, &settings.server, &plan)?;
-    let mut reactor = reactor(settings, security)?;
+    let mut reactor = reactor(security, settings.connections_max)?;
     let _home = prepared.home;
     reactor
         .add(prepared.host)
         .map_err(|error| Failure::failed("start the node", error))?;
     stop_on_signal(reactor.stop_handle())?;
+    if node.with_parent {
+        stop_with_parent(reactor.stop_handle())?;
+    }
     reactor
         .run()
         .map_err(|error| Failure::failed("run the node", error))
 }
 
-/// The loop of this process.
-pub(crate) fn reactor(settings: &Settings, security: net::Security) -> Result<Reactor, Failure> {
+/// The loop of this process, with so many connections to nodes.
+pub(crate) fn reactor(security: net::Security, connections_max: usize) -> Result<Reactor, Failure> {
     let tuning = net::Settings {
-        connections_max: settings.connections_max,
+        connections_max,
         on_quiet: Some(memory::give_back),
         ..net::Settings::default()
     };
@@ -207,3 +210,24 @@ pub(crate) fn stop_on_signal(stop: StopHandle) -> Result<(), Failure> {
         .map(drop)
         .map_err(failed)
 }
+
+/// Ends the process with its parent, however that ends: the system closes the parent's end of our
+/// standard input. A loop that does not end by itself is not waited for.
+fn stop_with_parent(stop: StopHandle) -> Result<(), Failure> {
+    let watch = move || {
+        // What comes is nothing; that it ends is all that counts, well or not.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        stop.stop();
+        std::thread::sleep(STOP_PATIENCE);
+        std::process::exit(1);
+    };
+    std::thread::Builder::new()
+        .name("parent".into())
+        .stack_size(128 * 1024)
+        .spawn(watch)
+        .map(drop)
+        .map_err(|error| Failure::failed("watch the parent", error))
+}
+
+/// Longer than a loop takes to end.
+const STOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(4);

@@ -81,6 +81,12 @@ impl Settings {
         (server, client)
     }
 
+    /// Means the cluster of these DNS nodes from here on.
+    pub(crate) fn use_dns(&mut self, dns: Vec<Address>) {
+        self.scope = scope(&self.cluster, &dns);
+        (self.server, self.client) = self.with_dns(dns);
+    }
+
     /// The key a node or a client speaks under.
     pub(crate) fn security(&self) -> Result<Security, Failure> {
         self.security_with(key::load)

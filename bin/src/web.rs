@@ -26,7 +26,7 @@ use crate::args::Web;
 use crate::failure::Failure;
 use crate::front::Front;
 use crate::log_lines;
-use crate::server::{reactor, stop_on_signal};
+use crate::server::{self, stop_on_signal};
 use crate::settings::Settings;
 
 use errands::Errands;
@@ -55,6 +55,17 @@ pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
         .run()
         .map_err(|error| Failure::failed("run the web player", error))
 }
+
+/// A loop that leaves browsers their share of the process's files.
+pub(crate) fn reactor(settings: &Settings, security: net::Security) -> Result<Reactor, Failure> {
+    let nodes = settings
+        .connections_max
+        .saturating_sub(net::WEB_CONNECTIONS_MAX);
+    server::reactor(security, nodes.max(CONNECTIONS_MIN))
+}
+
+/// Connections to nodes that a player has in any case.
+const CONNECTIONS_MIN: usize = 32;
 
 /// Puts the player on a loop.
 pub(crate) fn attach(

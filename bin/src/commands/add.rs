@@ -1,7 +1,7 @@
 //! `dispotify add`: files and folders into the library.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,9 +35,20 @@ pub(crate) fn add_all(
     json: bool,
     alone: bool,
 ) -> Result<(), Failure> {
+    let mut songs = BTreeSet::new();
+    add_and_note(front, paths, (json, alone), &mut songs)
+}
+
+/// The same; `songs` are those that stand in the library, even if others could not be added.
+pub(crate) fn add_and_note(
+    front: &Front,
+    paths: &[PathBuf],
+    (json, alone): (bool, bool),
+    songs: &mut BTreeSet<SongId>,
+) -> Result<(), Failure> {
     let (files, unreadable) = walk(paths);
     let nothing = files.is_empty() && unreadable.is_empty();
-    let mut work = Work::new(front, (json, alone), files.len());
+    let mut work = Work::new(front, (json, alone), files.len(), songs);
     if nothing && !json {
         let named: Vec<String> = paths
             .iter()
@@ -74,6 +85,8 @@ struct Work<'a> {
     mute: Cell<bool>,
     /// The cluster cannot be reached: the exit code says so.
     unreachable: Option<user::Failure>,
+    /// Those that stand in the library.
+    songs: &'a mut BTreeSet<SongId>,
 }
 
 struct Underway {
@@ -85,7 +98,12 @@ struct Underway {
 }
 
 impl<'a> Work<'a> {
-    fn new(front: &'a Front, (json, alone): (bool, bool), files: usize) -> Self {
+    fn new(
+        front: &'a Front,
+        (json, alone): (bool, bool),
+        files: usize,
+        songs: &'a mut BTreeSet<SongId>,
+    ) -> Self {
         let bar = ProgressBar::new(0);
         let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -103,6 +121,7 @@ impl<'a> Work<'a> {
             failed: 0,
             mute: Cell::new(false),
             unreachable: None,
+            songs,
         }
     }
 
@@ -182,6 +201,7 @@ impl<'a> Work<'a> {
         } else {
             &mut self.added
         }) += 1;
+        self.songs.insert(song);
         let outcome = if known { "known" } else { "added" };
         if self.json {
             return self.tell_json(&underway.path, outcome, Some(song), copies, None);

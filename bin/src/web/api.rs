@@ -121,7 +121,8 @@ fn cursor(cursor: &Cursor) -> String {
 
 fn parse_cursor(text: &str) -> Option<Cursor> {
     let (id, key) = text.split_at_checked(32)?;
-    if key.len() > 2 * SONG_BYTES_MAX || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
+    let fits = key.len() <= 2 * SONG_BYTES_MAX && key.len().is_multiple_of(2);
+    if !fits || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     let pairs = key.as_bytes().chunks(2);

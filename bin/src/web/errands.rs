@@ -19,6 +19,7 @@ use storage::tags::{self, Picture};
 use super::covers::COVERS_AT_ONCE;
 use super::uploads::ERRANDS_MAX;
 use crate::failure::Failure;
+use crate::orphans;
 
 /// Something to be written to disk.
 #[derive(Debug)]
@@ -194,7 +195,7 @@ impl Spooler {
             return Ok(own.clone());
         }
         fs::create_dir_all(&self.base)?;
-        remove_orphans(&self.base);
+        orphans::remove(&self.base, PREFIX);
         let own = self.base.join(format!("{PREFIX}{}", std::process::id()));
         // An earlier process of this number is gone.
         let _ = fs::remove_dir_all(&own);
@@ -225,21 +226,7 @@ fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Removes what processes left behind that were killed; only where it can be told who lives.
-fn remove_orphans(base: &Path) {
-    if !Path::new("/proc/self").exists() {
-        return;
-    }
-    for entry in fs::read_dir(base).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        let dead = |pid: &str| !Path::new("/proc").join(pid).exists();
-        if process.is_some_and(dead) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
+/// What the name of a process's folder begins with.
 const PREFIX: &str = "upload-";
 
 fn read_covers(pieces: &Receiver<Pieces>, tell: impl Fn(Done)) {

@@ -1,0 +1,307 @@
+//! `dispotify demo`: a whole cluster on this machine, to see it survive.
+//!
+//! Owns six child processes, a folder that goes with them, and the web player. The page answers
+//! once everything stands. The children hold an end of a pipe whose other end is here: however this
+//! process ends, they end with it.
+
+mod children;
+mod samples;
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use log::LevelFilter;
+use net::{Listener, StopHandle};
+use roles::contract::id::SongId;
+use roles::contract::message::{NodeState, Query, Sort, Status};
+use roles::contract::record::Role;
+use roles::contract::user::{Command, Notice};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::args::{Common, Demo};
+use crate::commands::add;
+use crate::failure::{Failure, output};
+use crate::front::Front;
+use crate::log_lines;
+use crate::orphans;
+use crate::settings::Settings;
+use crate::web;
+
+use children::Children;
+
+/// How long a healthy machine needs for everything, many times over.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks at whether everything stands.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// What happens while the demo runs.
+enum Moment {
+    /// A child says that it stands, and where.
+    Ready(usize, String),
+    /// A child has ended.
+    Gone(usize),
+    /// All songs stand, or what went wrong.
+    Added(Result<(), Failure>),
+    /// The player's loop has ended.
+    Over(io::Result<()>),
+    /// Enough.
+    Interrupted,
+}
+
+/// Runs the demo until told to stop.
+pub(crate) fn run(mut settings: Settings, common: &Common, demo: &Demo) -> Result<(), Failure> {
+    // What the six nodes do is in their logs; here only what is odd counts.
+    log_lines::to_stderr(settings.log.min(LevelFilter::Warn));
+    settings.security_or_make()?;
+    let listener = web::listen(demo.web)?;
+    let (sender, moments) = unbounded();
+    on_signals(sender.clone())?;
+    let folder = Folder::make()?;
+    settings.cache_dir = Some(folder.0.join("cache"));
+    say("starting 1 DNS node, 2 routers and 3 data nodes")?;
+    let mut children = Children::new(common, &settings, folder.0.clone(), demo.port)?;
+    let dns = children.start_all(&sender, &moments)?;
+    settings.use_dns(vec![dns]);
+    let paths = if demo.paths.is_empty() {
+        say("making music")?;
+        vec![samples::write(&folder.0.join("music"))?]
+    } else {
+        demo.paths.clone()
+    };
+    let front = Front::start(&settings)?;
+    add_in_background(front, paths, sender.clone())?;
+    await_added(&moments, &mut children)?;
+    let address = listener.address();
+    let stop = serve(&settings, demo, listener, sender)?;
+    guide(address, &children).map_err(output)?;
+    let ended = live(&moments, &mut children);
+    stop.stop();
+    ended
+}
+
+fn say(line: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .map_err(output)
+}
+
+/// A private folder, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make() -> Result<Self, Failure> {
+        let base = std::env::temp_dir();
+        orphans::remove(&base, PREFIX);
+        let path = base.join(format!("{PREFIX}{}", std::process::id()));
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| Failure::failed(format!("make {}", path.display()), error))?;
+        Ok(Folder(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // The children are gone by now; what cannot be removed is in the folder for passing files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What the name of a demo's folder begins with.
+const PREFIX: &str = "dispotify-demo-";
+
+fn on_signals(sender: Sender<Moment>) -> Result<(), Failure> {
+    let failed = |error| Failure::failed("listen for signals", error);
+    let signals = [SIGINT, SIGTERM, SIGHUP];
+    let mut signals = signal_hook::iterator::Signals::new(signals).map_err(failed)?;
+    let forward = move || {
+        for _ in signals.forever() {
+            // Whoever listened is ending already.
+            let _ = sender.send(Moment::Interrupted);
+        }
+    };
+    spawn("signals", forward)
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let spawned = thread::Builder::new().name(name.into()).spawn(work);
+    spawned
+        .map(drop)
+        .map_err(|error| Failure::failed(format!("start {name}"), error))
+}
+
+fn add_in_background(
+    front: Front,
+    paths: Vec<PathBuf>,
+    sender: Sender<Moment>,
+) -> Result<(), Failure> {
+    spawn("add", move || {
+        let added = add_when_up(&front, &paths);
+        let _ = sender.send(Moment::Added(added));
+    })
+}
+
+/// Adds the songs once everyone knows everyone, and waits until all of them are listed.
+fn add_when_up(front: &Front, paths: &[PathBuf]) -> Result<(), Failure> {
+    until("six nodes stand in the list", || all_stand(&status(front)?))?;
+    let mut songs = BTreeSet::new();
+    let added = add::add_and_note(front, paths, (false, false), &mut songs);
+    if songs.is_empty() {
+        added?;
+        return Err(Failure::Failed("demo: there is no music to play".into()));
+    }
+    until("every song stands in the list", || {
+        Ok(is_listed(front, &songs)? && status(front)?.copies_missing == 0)
+    })
+}
+
+fn until(wish: &str, mut holds: impl FnMut() -> Result<bool, Failure>) -> Result<(), Failure> {
+    let begun = Instant::now();
+    // Two routers answer by turns: both must say so.
+    let mut times = 0;
+    while times < 4 {
+        // A node that has just begun may not answer yet.
+        times = if holds().unwrap_or(false) {
+            times + 1
+        } else {
+            0
+        };
+        if begun.elapsed() > PATIENCE {
+            let seconds = PATIENCE.as_secs();
+            return Err(Failure::Failed(format!(
+                "demo: not after {seconds} s: {wish}"
+            )));
+        }
+        if times == 0 {
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+    Ok(())
+}
+
+fn status(front: &Front) -> Result<Status, Failure> {
+    let operation = front.operation();
+    let command = Command::Status { operation };
+    front.answer("ask for the status", command, |notice| {
+        if let Notice::Status { status, .. } = notice {
+            return Some(status);
+        }
+        None
+    })
+}
+
+fn all_stand(status: &Status) -> Result<bool, Failure> {
+    let count = |role| {
+        let alive = status.nodes.iter().filter(|n| n.state == NodeState::Alive);
+        alive.filter(|node| node.role == role).count()
+    };
+    Ok(count(Role::Data) >= 3 && count(Role::Router) >= 2 && count(Role::Dns) >= 1)
+}
+
+fn is_listed(front: &Front, songs: &BTreeSet<SongId>) -> Result<bool, Failure> {
+    let query = Query {
+        words: String::new(),
+        sort: Sort::Artist,
+        descending: false,
+        after: None,
+        limit: 1,
+    };
+    let (_, total, _) = front.page(query)?;
+    Ok(total >= songs.len() as u64)
+}
+
+/// Waits for the songs; a child that ends meanwhile ends the demo.
+fn await_added(moments: &Receiver<Moment>, children: &mut Children) -> Result<(), Failure> {
+    loop {
+        match moments.recv() {
+            Ok(Moment::Added(added)) => return added,
+            Ok(Moment::Gone(number)) => return Err(children.early_end(number)),
+            Ok(Moment::Ready(..)) => (),
+            Ok(Moment::Over(_) | Moment::Interrupted) | Err(_) => {
+                return Err(Failure::Failed("demo: interrupted".into()));
+            }
+        }
+    }
+}
+
+/// Runs the player on a thread of its own.
+fn serve(
+    settings: &Settings,
+    demo: &Demo,
+    listener: Listener,
+    sender: Sender<Moment>,
+) -> Result<StopHandle, Failure> {
+    let mut reactor = web::reactor(settings, settings.security()?)?;
+    let guard = web::Guard::new(&demo.allow_host);
+    web::attach(
+        &mut reactor,
+        settings,
+        settings.client.clone(),
+        listener,
+        guard,
+    )?;
+    let stop = reactor.stop_handle();
+    spawn("web", move || {
+        let _ = sender.send(Moment::Over(reactor.run()));
+    })?;
+    Ok(stop)
+}
+
+/// Says what there is, and what to try.
+fn guide(page: SocketAddr, children: &Children) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "\nready web http://{page}/\n")?;
+    writeln!(out, "  {:<8} {:<8} ADDRESS", "PID", "ROLE")?;
+    for child in children.iter() {
+        writeln!(
+            out,
+            "  {:<8} {:<8} {}",
+            child.pid(),
+            child.role,
+            child.address
+        )?;
+    }
+    let pid = |role| {
+        children
+            .iter()
+            .find(|c| c.role == role)
+            .map_or(0, |c| c.pid())
+    };
+    writeln!(
+        out,
+        "\nOpen the page, play a song, and pull a plug in another terminal:\n\n  \
+         kill -9 {}    a data node: every song has two more copies\n  \
+         kill -9 {}    a router: the other one knows as much\n\n\
+         The music goes on. Ctrl-C ends everything and leaves nothing behind.",
+        pid("data"),
+        pid("router"),
+    )?;
+    out.flush()
+}
+
+/// Tells of every node that dies, until somebody has seen enough.
+fn live(moments: &Receiver<Moment>, children: &mut Children) -> Result<(), Failure> {
+    loop {
+        match moments.recv() {
+            Ok(Moment::Gone(number)) => children.mourn(number)?,
+            Ok(Moment::Over(ended)) => {
+                return ended.map_err(|error| Failure::failed("run the web player", error));
+            }
+            Ok(Moment::Interrupted) | Err(_) => return Ok(()),
+            Ok(Moment::Ready(..) | Moment::Added(_)) => (),
+        }
+    }
+}
+
+/// Where a child keeps its things.
+fn child_dir(folder: &Path, host: &str) -> PathBuf {
+    folder.join(host)
+}
