@@ -17,7 +17,7 @@ fn short_connections_leave_nothing_behind() {
     limited.args(["-c", "ulimit -n 256; exec \"$@\"", "sh"]);
     limited.arg(dispotify());
     lab.dress(&mut limited);
-    limited.args(["serve", "--port", "0", "--data-dir"]);
+    limited.args(["serve", "--web", "off", "--port", "0", "--data-dir"]);
     limited.arg(lab.dir.join("serve"));
     let server = lab.spawn(limited);
     lab.use_dns(&server.address);

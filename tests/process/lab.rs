@@ -127,14 +127,19 @@ impl Lab {
     }
 
     /// Starts a server, and waits for the line that says it is ready.
-    pub(super) fn spawn(&self, mut command: Command) -> Server {
+    pub(super) fn spawn(&self, command: Command) -> Server {
+        self.spawn_when(command, "ready ")
+    }
+
+    /// The same, with the beginning of that line.
+    pub(super) fn spawn_when(&self, mut command: Command, begins: &'static str) -> Server {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(self.log())
             .spawn()
             .expect("the binary starts");
         let out = child.stdout.take().expect("it is piped");
-        let ready = within(PATIENCE, move || first_ready(out));
+        let ready = within(PATIENCE, move || first_ready(out, begins));
         let Some([role, address, id]) = ready.flatten() else {
             let _ = child.kill();
             panic!("no ready line: {}", self.read_log());
@@ -347,13 +352,17 @@ pub(super) fn write_key(path: &Path, byte: &str) {
 }
 
 /// Reads `ready ROLE ADDRESS NODE`, and lets the rest of the output flow away.
-fn first_ready(out: ChildStdout) -> Option<[String; 3]> {
+fn first_ready(out: ChildStdout, begins: &str) -> Option<[String; 3]> {
     let mut lines = BufReader::new(out).lines();
     let ready = lines.find_map(|line| {
         let line = line.ok()?;
-        let mut words = line.strip_prefix("ready ")?.split(' ');
+        let line = line
+            .strip_prefix("ready ")
+            .filter(|_| line.starts_with(begins));
+        let mut words = line?.split(' ');
         let mut word = || words.next().map(str::to_owned);
-        Some([word()?, word()?, word()?])
+        // A web player has no id.
+        Some([word()?, word()?, word().unwrap_or_default()])
     });
     thread::spawn(move || lines.for_each(drop));
     ready

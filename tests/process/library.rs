@@ -141,7 +141,7 @@ fn serve_keeps_its_library() {
     let file = lab.dir.join("tone.wav");
     sound::wav(&file, 3, 440.0);
     let serve = |lab: &Lab| {
-        let mut command = lab.command(&["serve", "--port", "0"]);
+        let mut command = lab.command(&["serve", "--port", "0", "--web", "off"]);
         command.arg(&file);
         lab.spawn(command)
     };

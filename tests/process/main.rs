@@ -11,3 +11,4 @@ mod partition;
 mod refusals;
 mod ring;
 mod verify;
+mod web;

@@ -33,7 +33,10 @@ use crate::commands::status;
 use crate::front::Front;
 
 /// A listener who takes nothing for so long gives up what is held for him when others wait.
-const STALLED: Duration = Duration::from_secs(2);
+const STALLED: Duration = Duration::from_millis(500);
+
+/// Songs being opened at once: fewer than a router or a data node answers at a time.
+const OPENING_MAX: usize = 32;
 
 /// The site of the web player.
 pub(super) struct Player {
@@ -53,6 +56,9 @@ pub(super) struct Player {
     events: Events,
     uploads: Uploads,
     covers: Covers,
+    /// Streams whose songs are to be opened, and how many are being opened.
+    opens: VecDeque<Exchange>,
+    opening: usize,
 }
 
 /// What is being done for an exchange.
@@ -61,6 +67,8 @@ enum Deed {
     Page(Cow<'static, [u8]>, usize),
     /// The client has been asked.
     Asked(OperationId),
+    /// A song is to be opened when its turn comes.
+    OpenWaits(Wish),
     /// A song is being opened.
     Opening(OperationId, Wish),
     Stream(Stream),
@@ -98,6 +106,8 @@ impl Player {
             events: Events::default(),
             uploads: Uploads::default(),
             covers: Covers::default(),
+            opens: VecDeque::new(),
+            opening: 0,
         }
     }
 
@@ -185,11 +195,32 @@ impl Player {
             head.fields.push(("ETag", tag));
             return self.give(exchange, head, vec![], acts);
         }
-        let operation = self.operation(Purpose::Exchange(exchange));
         let wish = Wish::of(song, request, download);
-        self.deeds.insert(exchange, Deed::Opening(operation, wish));
-        let song = song.into();
-        self.command(Command::Open { operation, song });
+        self.deeds.insert(exchange, Deed::OpenWaits(wish));
+        self.opens.push_back(exchange);
+        self.begin_opens();
+    }
+
+    /// Opens songs whose turn has come.
+    fn begin_opens(&mut self) {
+        while self.opening < OPENING_MAX
+            && let Some(exchange) = self.opens.pop_front()
+        {
+            let Some(Deed::OpenWaits(wish)) = self.deeds.remove(&exchange) else {
+                continue;
+            };
+            let operation = self.operation(Purpose::Exchange(exchange));
+            let song = wish.song.into();
+            self.deeds.insert(exchange, Deed::Opening(operation, wish));
+            self.opening += 1;
+            self.command(Command::Open { operation, song });
+        }
+    }
+
+    /// A song has been opened, or will not be.
+    fn end_open(&mut self) {
+        self.opening -= 1;
+        self.begin_opens();
     }
 
     fn on_cover(
@@ -318,6 +349,7 @@ impl Player {
             Some(Deed::Listener) => self.events.on_taken(exchange, bytes),
             Some(
                 Deed::Asked(_)
+                | Deed::OpenWaits(_)
                 | Deed::Opening(..)
                 | Deed::CoverWaits
                 | Deed::Cover(_)
@@ -334,7 +366,12 @@ impl Player {
         };
         match deed {
             Deed::Page(..) => (),
-            Deed::Asked(operation) | Deed::Opening(operation, _) => self.close(operation),
+            Deed::Asked(operation) => self.close(operation),
+            Deed::OpenWaits(_) => self.opens.retain(|waiting| *waiting != exchange),
+            Deed::Opening(operation, _) => {
+                self.close(operation);
+                self.end_open();
+            }
             Deed::Stream(stream) => self.end_stream(exchange, &stream),
             Deed::CoverWaits => self.covers.line.retain(|(waiting, _)| *waiting != exchange),
             Deed::Cover(cover) => self.end_cover(cover.operation),
@@ -375,8 +412,13 @@ impl Player {
         let Some(Deed::Stream(stream)) = self.deeds.get_mut(&exchange) else {
             return;
         };
-        // One question at a time: a range replaces the one before it.
-        if !stream.waits && stream.asked == 0 && stream.wants().is_some() {
+        let Some((_, length)) = stream.wants() else {
+            return;
+        };
+        // One question at a time, because a range replaces the one before it; and nobody reads
+        // ahead while others wait for what they play.
+        let due = stream.holds_nothing() || self.larder.is_easy(length);
+        if !stream.waits && stream.asked == 0 && due {
             stream.waits = true;
             self.larder.wait(exchange);
             self.hungry = true;
@@ -537,6 +579,7 @@ impl Player {
                 let (head, stream) = Stream::begin(now, operation, wish, manifest);
                 acts.push(Act::Answer { exchange, head });
                 self.begin_stream(exchange, stream, song);
+                self.end_open();
             }
             Some(Deed::Cover(cover)) => {
                 if cover.on_opened(exchange, manifest) {
@@ -554,6 +597,7 @@ impl Player {
             }
             Some(
                 Deed::Page(..)
+                | Deed::OpenWaits(_)
                 | Deed::Stream(_)
                 | Deed::CoverWaits
                 | Deed::Upload(_)
@@ -591,7 +635,7 @@ impl Player {
         };
         match self.deeds.get_mut(&exchange) {
             Some(Deed::Stream(stream)) => {
-                if !stream.on_fragment(index, bytes) {
+                if !stream.on_fragment(now, index, bytes) {
                     log::error!("web stream out of order index={index}");
                     return acts.push(Act::Cut { exchange });
                 }
@@ -609,6 +653,7 @@ impl Player {
             Some(
                 Deed::Page(..)
                 | Deed::Asked(_)
+                | Deed::OpenWaits(_)
                 | Deed::Opening(..)
                 | Deed::CoverWaits
                 | Deed::Upload(_)
@@ -713,10 +758,14 @@ impl Player {
                 self.end_cover(cover.operation);
                 self.refuse(exchange, status, why, acts);
             }
+            Some(Deed::Opening(..)) => {
+                self.end_open();
+                self.refuse(exchange, status, why, acts);
+            }
             Some(
                 Deed::Page(..)
                 | Deed::Asked(_)
-                | Deed::Opening(..)
+                | Deed::OpenWaits(_)
                 | Deed::CoverWaits
                 | Deed::Upload(_)
                 | Deed::Listener,
@@ -872,6 +921,7 @@ impl Site for Player {
             Some(Deed::Listener) => self.events.body(exchange),
             Some(
                 Deed::Asked(_)
+                | Deed::OpenWaits(_)
                 | Deed::Opening(..)
                 | Deed::CoverWaits
                 | Deed::Cover(_)

@@ -67,8 +67,8 @@ pub(super) struct Stream {
     pub(super) asked: u32,
     /// It stands in the line.
     pub(super) waits: bool,
-    /// When its listener last took something.
-    pub(super) taken_at: Time,
+    /// When its listener last took something, or something came for him.
+    moved_at: Time,
     pub(super) origin: Option<Origin>,
 }
 
@@ -129,7 +129,7 @@ impl Stream {
             first: 0,
             asked: 0,
             waits: false,
-            taken_at: now,
+            moved_at: now,
             origin: None,
         };
         stream.first = stream.index_of(at);
@@ -161,12 +161,14 @@ impl Stream {
     }
 
     /// A fragment has come. Whether it is the one that was to come.
-    pub(super) fn on_fragment(&mut self, index: u32, bytes: Vec<u8>) -> bool {
+    pub(super) fn on_fragment(&mut self, now: Time, index: u32, bytes: Vec<u8>) -> bool {
         let expected = self.first + self.held.len() as u32;
         let right = self.asked > 0 && index == expected && bytes.len() == self.length_of(index);
         if right {
             self.asked -= 1;
             self.held.push_back(bytes);
+            // However long it has waited, its listener gets his chance to take it.
+            self.moved_at = now;
         }
         right
     }
@@ -185,7 +187,7 @@ impl Stream {
     /// So many bytes have gone out; gives the bytes of memory that are free again.
     pub(super) fn on_taken(&mut self, now: Time, bytes: usize) -> usize {
         self.at += bytes as u64;
-        self.taken_at = now;
+        self.moved_at = now;
         if self.at < self.end.min(self.ends[self.first as usize]) {
             return 0;
         }
@@ -208,7 +210,7 @@ impl Stream {
 
     /// Whether it holds what its listener has not wanted for a while.
     pub(super) fn is_stalled(&self, since: Time) -> bool {
-        !self.held.is_empty() && self.asked == 0 && self.taken_at <= since
+        !self.held.is_empty() && self.asked == 0 && self.moved_at <= since
     }
 
     /// Whether a listener that reads finds nothing.
@@ -292,7 +294,7 @@ mod tests {
                 asked.push(index);
                 let start: u32 = lengths[..index as usize].iter().sum();
                 let bytes = file[start as usize..start as usize + length].to_vec();
-                assert!(stream.on_fragment(index, bytes));
+                assert!(stream.on_fragment(Time::ZERO, index, bytes));
             }
             assert!(stream.owed() <= 2 * 10, "at most two fragments");
             let Body::Bytes(bytes) = stream.body() else {
@@ -332,7 +334,7 @@ mod tests {
         let mut stream = stream.expect("the whole");
         for index in [0, 1] {
             stream.asked += 1;
-            assert!(stream.on_fragment(index, vec![0; 10]));
+            assert!(stream.on_fragment(Time::ZERO, index, vec![0; 10]));
         }
         assert_eq!(stream.on_taken(Time::ZERO, 5), 0);
         assert_eq!(stream.let_go(), 20);

@@ -34,6 +34,10 @@ const STEPS_PER_TURN: usize = 16;
 /// Bytes read or written by one call.
 const PIECE_BYTES: usize = 64 * 1024;
 
+/// What the kernel holds for one browser. Left alone it would take megabytes for each listener who
+/// has paused; this is enough for any home network, and two hundred of them are small.
+const SEND_BYTES: usize = 128 * 1024;
+
 /// How long newcomers wait when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -171,6 +175,10 @@ impl Web {
         if self.sockets.len() >= WEB_CONNECTIONS_MAX && !self.make_room(now, registry) {
             return Err(io::Error::other("all connections are in use"));
         }
+        let buffers = SocketBuffers {
+            send: buffers.send.or(Some(SEND_BYTES)),
+            ..buffers
+        };
         dial::tune(&SockRef::from(&stream), buffers)?;
         self.latest += 1;
         let token = Token(WEB | self.latest as usize);
