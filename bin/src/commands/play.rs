@@ -3,6 +3,10 @@
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use roles::contract::song::{Manifest, Part};
 
@@ -57,14 +61,17 @@ fn to_player(
 ) -> Result<(), Failure> {
     let ranges = ranges(&song.manifest, play, attempt)?;
     let mut player = Player::start(command)?;
-    let show = Show::of(&song.manifest);
+    let from_ms = ranges
+        .last()
+        .map_or(0, |(first, _)| start_ms(&song.manifest, *first));
+    let show = Show::of(&song.manifest, from_ms);
     let result = stream(front, song, ranges, attempt, |index, bytes| {
         show.buffered(index);
         player.feed(bytes)
     });
-    show.end();
     // It plays what it has, whatever became of the rest, and gives the terminal back.
     let played = player.wait();
+    show.end();
     match result {
         // The player ends when it likes: the user pressed q, or it has read enough.
         Ok(()) | Err(Failure::OutputClosed) => played,
@@ -104,6 +111,12 @@ fn stream(
         song.read(front, range, attempt, |index, bytes, _| give(index, bytes))?;
     }
     Ok(())
+}
+
+/// When a fragment's sound begins.
+fn start_ms(manifest: &Manifest, index: u32) -> u32 {
+    let fragment = manifest.fragments.get(index as usize);
+    fragment.map_or(0, |fragment| fragment.start_ms)
 }
 
 /// How many fragments stand before the sound.
@@ -180,42 +193,95 @@ impl Player {
     }
 }
 
-/// Title and progress on standard error, for a person in front of it.
+/// Title and progress on standard error, for a person in front of it: a line that is written anew
+/// as long as the player plays. Where nobody watches, nothing is said.
 struct Show {
     starts: Vec<u32>,
     length_ms: u32,
-    visible: bool,
+    /// What is written, and by whom.
+    line: Option<(Arc<Line>, JoinHandle<()>)>,
 }
 
+/// What the line shows.
+struct Line {
+    begun: Instant,
+    /// Where the player began, in milliseconds.
+    from_ms: u32,
+    length_ms: u32,
+    buffered_ms: AtomicU32,
+    over: AtomicBool,
+}
+
+/// How often the line is written.
+const LINE_EVERY: Duration = Duration::from_millis(500);
+
 impl Show {
-    fn of(manifest: &Manifest) -> Self {
+    fn of(manifest: &Manifest, from_ms: u32) -> Self {
         let song = &manifest.song;
-        let show = Show {
+        let mut show = Show {
             starts: manifest.fragments.iter().map(|f| f.start_ms).collect(),
             length_ms: song.duration_ms,
-            visible: io::stderr().is_terminal(),
+            line: None,
         };
-        let length = text::length(song.duration_ms);
-        let (title, artist) = (text::cell(&song.title), text::cell(&song.artist));
-        show.print(&format!("♪ {title} – {artist} ({length})\n"));
+        if io::stderr().is_terminal() {
+            let length = text::length(song.duration_ms);
+            let (title, artist) = (text::cell(&song.title), text::cell(&song.artist));
+            print(&format!("♪ {title} – {artist} ({length})\n"));
+            show.line = Line::start(from_ms, song.duration_ms);
+        }
         show
     }
 
     fn buffered(&self, index: u32) {
-        let next = self.starts.get(index as usize + 1).copied();
-        let until = text::length(next.unwrap_or(self.length_ms));
-        let length = text::length(self.length_ms);
-        self.print(&format!("\r  buffered {until} of {length} "));
-    }
-
-    fn end(&self) {
-        self.print("\n");
-    }
-
-    fn print(&self, text: &str) {
-        if self.visible {
-            // Progress is for whoever watches; the music goes on without.
-            let _ = io::stderr().write_all(text.as_bytes());
+        if let Some((line, _)) = &self.line {
+            let next = self.starts.get(index as usize + 1).copied();
+            let until = next.unwrap_or(self.length_ms);
+            line.buffered_ms.fetch_max(until, Ordering::Relaxed);
         }
     }
+
+    fn end(self) {
+        if let Some((line, thread)) = self.line {
+            line.over.store(true, Ordering::Relaxed);
+            thread.thread().unpark();
+            // It only writes: nothing is lost with it.
+            let _ = thread.join();
+            print("\n");
+        }
+    }
+}
+
+impl Line {
+    fn start(from_ms: u32, length_ms: u32) -> Option<(Arc<Line>, JoinHandle<()>)> {
+        let line = Arc::new(Line {
+            begun: Instant::now(),
+            from_ms,
+            length_ms,
+            buffered_ms: AtomicU32::new(0),
+            over: AtomicBool::new(false),
+        });
+        let shown = Arc::clone(&line);
+        let work = move || {
+            while !shown.over.load(Ordering::Relaxed) {
+                print(&shown.text());
+                thread::park_timeout(LINE_EVERY);
+            }
+        };
+        let thread = thread::Builder::new().name("show".into()).spawn(work);
+        thread.ok().map(|thread| (line, thread))
+    }
+
+    /// The player tells nobody where it is: a pause is not seen.
+    fn text(&self) -> String {
+        let buffered = self.buffered_ms.load(Ordering::Relaxed);
+        let elapsed = u32::try_from(self.begun.elapsed().as_millis()).unwrap_or(u32::MAX);
+        let at = self.from_ms.saturating_add(elapsed).min(buffered);
+        let [at, length, buffered] = [at, self.length_ms, buffered].map(text::length);
+        format!("\r  {at} of {length}, buffered to {buffered}   ")
+    }
+}
+
+fn print(text: &str) {
+    // Progress is for whoever watches; the music goes on without.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
