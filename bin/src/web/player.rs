@@ -4,6 +4,10 @@
 //! operations is. An exchange that is over takes its operation with it: nothing is fetched for
 //! nobody. Who may speak is `guard`'s business, how much may be in memory `larder`'s.
 
+mod covers;
+mod streams;
+mod uploads;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -181,79 +185,6 @@ impl Player {
         }
     }
 
-    fn on_stream(
-        &mut self,
-        exchange: Exchange,
-        song: SongId,
-        request: &Request,
-        download: bool,
-        acts: &mut Vec<Act>,
-    ) {
-        let tag = stream::tag(song);
-        if range::is_known(request.field("if-none-match"), &tag) {
-            let mut head = answer::head(304, "", 0);
-            head.fields.push(("ETag", tag));
-            return self.give(exchange, head, vec![], acts);
-        }
-        let wish = Wish::of(song, request, download);
-        self.deeds.insert(exchange, Deed::OpenWaits(wish));
-        self.opens.push_back(exchange);
-        self.begin_opens();
-    }
-
-    /// Opens songs whose turn has come.
-    fn begin_opens(&mut self) {
-        while self.opening < OPENING_MAX
-            && let Some(exchange) = self.opens.pop_front()
-        {
-            let Some(Deed::OpenWaits(wish)) = self.deeds.remove(&exchange) else {
-                continue;
-            };
-            let operation = self.operation(Purpose::Exchange(exchange));
-            let song = wish.song.into();
-            self.deeds.insert(exchange, Deed::Opening(operation, wish));
-            self.opening += 1;
-            self.command(Command::Open { operation, song });
-        }
-    }
-
-    /// A song has been opened, or will not be.
-    fn end_open(&mut self) {
-        self.opening -= 1;
-        self.begin_opens();
-    }
-
-    fn on_cover(
-        &mut self,
-        exchange: Exchange,
-        song: SongId,
-        request: &Request,
-        acts: &mut Vec<Act>,
-    ) {
-        let tag = stream::tag(song);
-        if range::is_known(request.field("if-none-match"), &tag) {
-            let mut head = answer::head(304, "", 0);
-            head.fields.push(("ETag", tag));
-            return self.give(exchange, head, vec![], acts);
-        }
-        self.deeds.insert(exchange, Deed::CoverWaits);
-        self.covers.line.push_back((exchange, song));
-        self.begin_covers();
-    }
-
-    fn begin_covers(&mut self) {
-        while self.covers.at_work < COVERS_AT_ONCE
-            && let Some((exchange, song)) = self.covers.line.pop_front()
-        {
-            let operation = self.operation(Purpose::Exchange(exchange));
-            let deed = Deed::Cover(Cover::new(operation));
-            self.deeds.insert(exchange, deed);
-            self.covers.at_work += 1;
-            let song = song.into();
-            self.command(Command::Open { operation, song });
-        }
-    }
-
     fn on_listener(
         &mut self,
         now: Time,
@@ -272,69 +203,6 @@ impl Player {
         }
         self.deeds.insert(exchange, Deed::Listener);
         acts.push(Act::Answer { exchange, head });
-    }
-
-    fn on_upload(&mut self, exchange: Exchange, request: &Request, acts: &mut Vec<Act>) {
-        match self.uploads.begin(exchange, request) {
-            Ok((upload, name)) => {
-                self.deeds.insert(exchange, Deed::Upload(upload));
-                if !self.errands.spool(Spool::Begin { upload, name }) {
-                    self.drop_upload(upload, BUSY, acts);
-                }
-            }
-            Err((status, why)) => self.refuse(exchange, status, why, acts),
-        }
-    }
-
-    fn on_body(&mut self, exchange: Exchange, bytes: &[u8], acts: &mut Vec<Act>) {
-        let Some(Deed::Upload(upload)) = self.deeds.get(&exchange) else {
-            return; // It has been answered already.
-        };
-        let number = *upload;
-        let Some(upload) = self.uploads.all.get_mut(&number) else {
-            return;
-        };
-        let counted = upload.on_bytes(bytes.len());
-        let write = Spool::Write {
-            upload: number,
-            bytes: bytes.to_vec(),
-        };
-        if let Err(refusal) = counted {
-            self.drop_upload(number, refusal, acts);
-        } else if !self.errands.spool(write) {
-            self.drop_upload(number, BUSY, acts);
-        }
-    }
-
-    fn on_body_end(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
-        let Some(Deed::Upload(upload)) = self.deeds.get(&exchange) else {
-            return;
-        };
-        let upload = *upload;
-        let whole = self.uploads.all.get(&upload).map(|upload| upload.on_end());
-        if let Some(Err(refusal)) = whole {
-            self.drop_upload(upload, refusal, acts);
-        } else if !self.errands.spool(Spool::Finish { upload }) {
-            self.drop_upload(upload, BUSY, acts);
-        }
-    }
-
-    /// Gives up a file, and says why to whoever waits.
-    fn drop_upload(&mut self, upload: u64, (status, why): (u16, &str), acts: &mut Vec<Act>) {
-        if let Some(exchange) = self.end_upload(upload) {
-            self.refuse(exchange, status, why, acts);
-        }
-    }
-
-    /// Forgets a file; gives who waits for its answer.
-    fn end_upload(&mut self, upload: u64) -> Option<Exchange> {
-        let ended = self.uploads.all.remove(&upload)?;
-        self.errands.spool(Spool::Remove { upload });
-        if let Some((operation, source)) = ended.adding {
-            self.operations.remove(&operation);
-            self.front.sources.forget(source);
-        }
-        ended.exchange
     }
 
     fn on_taken(&mut self, now: Time, exchange: Exchange, bytes: usize) {
@@ -379,117 +247,6 @@ impl Player {
             Deed::Upload(number) => self.leave_upload(number),
         }
     }
-
-    /// Whoever sent a file is gone. A whole file is added all the same; a part of one is not.
-    fn leave_upload(&mut self, number: u64) {
-        let Some(upload) = self.uploads.all.get_mut(&number) else {
-            return;
-        };
-        upload.exchange = None;
-        if upload.adding.is_none() {
-            self.end_upload(number);
-        }
-    }
-
-    fn end_stream(&mut self, exchange: Exchange, stream: &Stream) {
-        self.close(stream.operation);
-        self.larder.forget(exchange);
-        self.larder.give_back(stream.owed());
-        (0..stream.asked).for_each(|_| self.larder.arrived());
-        self.hungry = true;
-    }
-
-    fn end_cover(&mut self, operation: OperationId) {
-        self.close(operation);
-        self.covers.at_work -= 1;
-        self.begin_covers();
-    }
-
-    // Streams: who gets the next fragment.
-
-    /// Puts a stream into the line, if it wants something.
-    fn queue(&mut self, exchange: Exchange) {
-        let Some(Deed::Stream(stream)) = self.deeds.get_mut(&exchange) else {
-            return;
-        };
-        let Some((_, length)) = stream.wants() else {
-            return;
-        };
-        // One question at a time, because a range replaces the one before it; and nobody reads
-        // ahead while others wait for what they play.
-        let due = stream.holds_nothing() || self.larder.is_easy(length);
-        if !stream.waits && stream.asked == 0 && due {
-            stream.waits = true;
-            self.larder.wait(exchange);
-            self.hungry = true;
-        }
-    }
-
-    /// Serves the line as far as there is room.
-    fn feed(&mut self, now: Time) {
-        (self.hungry, self.stalled_at) = (false, None);
-        while let Some(exchange) = self.larder.next() {
-            if !self.larder.may_ask() {
-                return; // The next arrival makes room.
-            }
-            let Some(Deed::Stream(stream)) = self.deeds.get(&exchange) else {
-                self.larder.step();
-                continue;
-            };
-            let needed = stream.wants().map_or(0, |(_, length)| length);
-            if !self.larder.has(needed) && !self.make_room(now, needed) {
-                return;
-            }
-            self.larder.step();
-            self.fetch(exchange);
-        }
-    }
-
-    /// Asks for the fragments a stream wants: one, or two while there is plenty.
-    fn fetch(&mut self, exchange: Exchange) {
-        let Some(Deed::Stream(stream)) = self.deeds.get_mut(&exchange) else {
-            return;
-        };
-        stream.waits = false;
-        let Some((first, _)) = stream.wants() else {
-            return;
-        };
-        let mut end = first;
-        while let Some((index, length)) = stream.wants()
-            && (index == first || self.larder.is_easy(length))
-        {
-            stream.asked += 1;
-            self.larder.pay(length);
-            end = index + 1;
-        }
-        let (operation, count) = (stream.operation, stream.asked);
-        self.command(Command::Read {
-            operation,
-            first,
-            end,
-        });
-        self.command(Command::Take { operation, count });
-    }
-
-    /// Lets go of what stalled listeners do not take. It is in the cache by now.
-    fn make_room(&mut self, now: Time, needed: usize) -> bool {
-        let since =
-            Time::from_nanos((now.since(Time::ZERO).saturating_sub(STALLED)).as_nanos() as u64);
-        for deed in self.deeds.values_mut() {
-            if let Deed::Stream(stream) = deed
-                && stream.is_stalled(since)
-            {
-                self.larder.give_back(stream.let_go());
-                if self.larder.has(needed) {
-                    return true;
-                }
-            }
-        }
-        self.stalled_at = Some(now + STALLED);
-        false
-    }
-
-    // What the client tells.
 
     fn on_notice(&mut self, now: Time, notice: Notice, acts: &mut Vec<Act>) {
         match notice {
@@ -607,21 +364,6 @@ impl Player {
         }
     }
 
-    fn begin_stream(&mut self, exchange: Exchange, stream: Option<Stream>, song: SongId) {
-        let opening = match stream {
-            Some(stream) => self.deeds.insert(exchange, Deed::Stream(stream)),
-            None => self.deeds.remove(&exchange),
-        };
-        if let (None, Some(Deed::Opening(operation, _))) = (self.deeds.get(&exchange), opening) {
-            return self.close(operation);
-        }
-        self.queue(exchange);
-        if self.events.is_heard() && !self.events.knows_holders(song) {
-            let operation = self.operation(Purpose::Holders);
-            self.open_with_holders(operation, song);
-        }
-    }
-
     fn on_fragment(
         &mut self,
         now: Time,
@@ -667,67 +409,6 @@ impl Player {
     fn on_read_done(&mut self, operation: OperationId, acts: &mut Vec<Act>) {
         if let Some(Purpose::Exchange(exchange)) = self.operations.get(&operation).copied() {
             self.read_cover(exchange, acts);
-        }
-    }
-
-    fn read_cover(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
-        let Some(Deed::Cover(cover)) = self.deeds.get_mut(&exchange) else {
-            return;
-        };
-        let operation = cover.operation;
-        if let Some((first, end)) = cover.next_range() {
-            let count = end - first;
-            self.command(Command::Read {
-                operation,
-                first,
-                end,
-            });
-            return self.command(Command::Take { operation, count });
-        }
-        let pieces = cover.take_pieces();
-        if !pieces.is_some_and(|pieces| self.errands.cover(pieces)) {
-            self.end_cover(operation);
-            self.refuse(exchange, 503, "too many covers are being looked for", acts);
-        }
-    }
-
-    fn on_picture(&mut self, exchange: Exchange, picture: Option<Picture>, acts: &mut Vec<Act>) {
-        let Some(Deed::Cover(cover)) = self.deeds.get(&exchange) else {
-            return;
-        };
-        self.end_cover(cover.operation);
-        let Some(picture) = picture else {
-            return self.refuse(exchange, 404, "this song has no cover", acts);
-        };
-        let mut head = answer::head(200, picture.media_type, picture.bytes.len() as u64);
-        let for_ever = "public, max-age=31536000, immutable";
-        head.fields.push(("Cache-Control", for_ever.to_owned()));
-        self.give(exchange, head, picture.bytes, acts);
-    }
-
-    fn on_uploaded(
-        &mut self,
-        operation: OperationId,
-        song: SongId,
-        (copies, known): (u8, bool),
-        acts: &mut Vec<Act>,
-    ) {
-        let Some(Purpose::Upload(number)) = self.operations.get(&operation).copied() else {
-            return;
-        };
-        let Some(upload) = self.uploads.all.get_mut(&number) else {
-            return;
-        };
-        let title = std::mem::take(&mut upload.title);
-        let added = Added {
-            id: song.to_string(),
-            outcome: if known { "known" } else { "added" },
-            copies,
-            title: &title,
-        };
-        let (head, body) = answer::json(201, &added);
-        if let Some(exchange) = self.end_upload(number) {
-            self.give(exchange, head, body, acts);
         }
     }
 
@@ -805,20 +486,6 @@ impl Player {
             Done::Cover { exchange, picture } => self.on_picture(exchange, picture, acts),
         }
     }
-
-    /// A file lies on this machine: from here on it goes the way of `dispotify add`.
-    fn add(&mut self, number: u64, source: SourceId) {
-        if !self.uploads.all.contains_key(&number) {
-            return self.front.sources.forget(source);
-        }
-        let operation = self.operation(Purpose::Upload(number));
-        if let Some(upload) = self.uploads.all.get_mut(&number) {
-            upload.adding = Some((operation, source));
-        }
-        self.command(Command::Upload { operation, source });
-    }
-
-    // Answers and commands.
 
     fn give(
         &mut self,

@@ -1,0 +1,157 @@
+//! Streams: songs opened a few at a time, and who gets the next fragment.
+
+use super::*;
+
+impl Player {
+    pub(super) fn on_stream(
+        &mut self,
+        exchange: Exchange,
+        song: SongId,
+        request: &Request,
+        download: bool,
+        acts: &mut Vec<Act>,
+    ) {
+        let tag = stream::tag(song);
+        if range::is_known(request.field("if-none-match"), &tag) {
+            let mut head = answer::head(304, "", 0);
+            head.fields.push(("ETag", tag));
+            return self.give(exchange, head, vec![], acts);
+        }
+        let wish = Wish::of(song, request, download);
+        self.deeds.insert(exchange, Deed::OpenWaits(wish));
+        self.opens.push_back(exchange);
+        self.begin_opens();
+    }
+
+    /// Opens songs whose turn has come.
+    pub(super) fn begin_opens(&mut self) {
+        while self.opening < OPENING_MAX
+            && let Some(exchange) = self.opens.pop_front()
+        {
+            let Some(Deed::OpenWaits(wish)) = self.deeds.remove(&exchange) else {
+                continue;
+            };
+            let operation = self.operation(Purpose::Exchange(exchange));
+            let song = wish.song.into();
+            self.deeds.insert(exchange, Deed::Opening(operation, wish));
+            self.opening += 1;
+            self.command(Command::Open { operation, song });
+        }
+    }
+
+    /// A song has been opened, or will not be.
+    pub(super) fn end_open(&mut self) {
+        self.opening -= 1;
+        self.begin_opens();
+    }
+
+    pub(super) fn begin_stream(
+        &mut self,
+        exchange: Exchange,
+        stream: Option<Stream>,
+        song: SongId,
+    ) {
+        let opening = match stream {
+            Some(stream) => self.deeds.insert(exchange, Deed::Stream(stream)),
+            None => self.deeds.remove(&exchange),
+        };
+        if let (None, Some(Deed::Opening(operation, _))) = (self.deeds.get(&exchange), opening) {
+            return self.close(operation);
+        }
+        self.queue(exchange);
+        if self.events.is_heard() && !self.events.knows_holders(song) {
+            let operation = self.operation(Purpose::Holders);
+            self.open_with_holders(operation, song);
+        }
+    }
+
+    /// Puts a stream into the line, if it wants something.
+    pub(super) fn queue(&mut self, exchange: Exchange) {
+        let Some(Deed::Stream(stream)) = self.deeds.get_mut(&exchange) else {
+            return;
+        };
+        let Some((_, length)) = stream.wants() else {
+            return;
+        };
+        // One question at a time, because a range replaces the one before it; and nobody reads
+        // ahead while others wait for what they play.
+        let due = stream.holds_nothing() || self.larder.is_easy(length);
+        if !stream.waits && stream.asked == 0 && due {
+            stream.waits = true;
+            self.larder.wait(exchange);
+            self.hungry = true;
+        }
+    }
+
+    /// Serves the line as far as there is room.
+    pub(super) fn feed(&mut self, now: Time) {
+        (self.hungry, self.stalled_at) = (false, None);
+        while let Some(exchange) = self.larder.next() {
+            if !self.larder.may_ask() {
+                return; // The next arrival makes room.
+            }
+            let Some(Deed::Stream(stream)) = self.deeds.get(&exchange) else {
+                self.larder.step();
+                continue;
+            };
+            let needed = stream.wants().map_or(0, |(_, length)| length);
+            if !self.larder.has(needed) && !self.make_room(now, needed) {
+                return;
+            }
+            self.larder.step();
+            self.fetch(exchange);
+        }
+    }
+
+    /// Asks for the fragments a stream wants: one, or two while there is plenty.
+    pub(super) fn fetch(&mut self, exchange: Exchange) {
+        let Some(Deed::Stream(stream)) = self.deeds.get_mut(&exchange) else {
+            return;
+        };
+        stream.waits = false;
+        let Some((first, _)) = stream.wants() else {
+            return;
+        };
+        let mut end = first;
+        while let Some((index, length)) = stream.wants()
+            && (index == first || self.larder.is_easy(length))
+        {
+            stream.asked += 1;
+            self.larder.pay(length);
+            end = index + 1;
+        }
+        let (operation, count) = (stream.operation, stream.asked);
+        self.command(Command::Read {
+            operation,
+            first,
+            end,
+        });
+        self.command(Command::Take { operation, count });
+    }
+
+    /// Lets go of what stalled listeners do not take. It is in the cache by now.
+    pub(super) fn make_room(&mut self, now: Time, needed: usize) -> bool {
+        let since =
+            Time::from_nanos((now.since(Time::ZERO).saturating_sub(STALLED)).as_nanos() as u64);
+        for deed in self.deeds.values_mut() {
+            if let Deed::Stream(stream) = deed
+                && stream.is_stalled(since)
+            {
+                self.larder.give_back(stream.let_go());
+                if self.larder.has(needed) {
+                    return true;
+                }
+            }
+        }
+        self.stalled_at = Some(now + STALLED);
+        false
+    }
+
+    pub(super) fn end_stream(&mut self, exchange: Exchange, stream: &Stream) {
+        self.close(stream.operation);
+        self.larder.forget(exchange);
+        self.larder.give_back(stream.owed());
+        (0..stream.asked).for_each(|_| self.larder.arrived());
+        self.hungry = true;
+    }
+}

@@ -1,0 +1,122 @@
+//! Files from browsers: spooled to disk, then added the way `dispotify add` does it.
+
+use super::*;
+
+impl Player {
+    pub(super) fn on_upload(&mut self, exchange: Exchange, request: &Request, acts: &mut Vec<Act>) {
+        match self.uploads.begin(exchange, request) {
+            Ok((upload, name)) => {
+                self.deeds.insert(exchange, Deed::Upload(upload));
+                if !self.errands.spool(Spool::Begin { upload, name }) {
+                    self.drop_upload(upload, BUSY, acts);
+                }
+            }
+            Err((status, why)) => self.refuse(exchange, status, why, acts),
+        }
+    }
+
+    pub(super) fn on_body(&mut self, exchange: Exchange, bytes: &[u8], acts: &mut Vec<Act>) {
+        let Some(Deed::Upload(upload)) = self.deeds.get(&exchange) else {
+            return; // It has been answered already.
+        };
+        let number = *upload;
+        let Some(upload) = self.uploads.all.get_mut(&number) else {
+            return;
+        };
+        let counted = upload.on_bytes(bytes.len());
+        let write = Spool::Write {
+            upload: number,
+            bytes: bytes.to_vec(),
+        };
+        if let Err(refusal) = counted {
+            self.drop_upload(number, refusal, acts);
+        } else if !self.errands.spool(write) {
+            self.drop_upload(number, BUSY, acts);
+        }
+    }
+
+    pub(super) fn on_body_end(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
+        let Some(Deed::Upload(upload)) = self.deeds.get(&exchange) else {
+            return;
+        };
+        let upload = *upload;
+        let whole = self.uploads.all.get(&upload).map(|upload| upload.on_end());
+        if let Some(Err(refusal)) = whole {
+            self.drop_upload(upload, refusal, acts);
+        } else if !self.errands.spool(Spool::Finish { upload }) {
+            self.drop_upload(upload, BUSY, acts);
+        }
+    }
+
+    /// Gives up a file, and says why to whoever waits.
+    pub(super) fn drop_upload(
+        &mut self,
+        upload: u64,
+        (status, why): (u16, &str),
+        acts: &mut Vec<Act>,
+    ) {
+        if let Some(exchange) = self.end_upload(upload) {
+            self.refuse(exchange, status, why, acts);
+        }
+    }
+
+    /// Forgets a file; gives who waits for its answer.
+    pub(super) fn end_upload(&mut self, upload: u64) -> Option<Exchange> {
+        let ended = self.uploads.all.remove(&upload)?;
+        self.errands.spool(Spool::Remove { upload });
+        if let Some((operation, source)) = ended.adding {
+            self.operations.remove(&operation);
+            self.front.sources.forget(source);
+        }
+        ended.exchange
+    }
+
+    /// Whoever sent a file is gone. A whole file is added all the same; a part of one is not.
+    pub(super) fn leave_upload(&mut self, number: u64) {
+        let Some(upload) = self.uploads.all.get_mut(&number) else {
+            return;
+        };
+        upload.exchange = None;
+        if upload.adding.is_none() {
+            self.end_upload(number);
+        }
+    }
+
+    pub(super) fn on_uploaded(
+        &mut self,
+        operation: OperationId,
+        song: SongId,
+        (copies, known): (u8, bool),
+        acts: &mut Vec<Act>,
+    ) {
+        let Some(Purpose::Upload(number)) = self.operations.get(&operation).copied() else {
+            return;
+        };
+        let Some(upload) = self.uploads.all.get_mut(&number) else {
+            return;
+        };
+        let title = std::mem::take(&mut upload.title);
+        let added = Added {
+            id: song.to_string(),
+            outcome: if known { "known" } else { "added" },
+            copies,
+            title: &title,
+        };
+        let (head, body) = answer::json(201, &added);
+        if let Some(exchange) = self.end_upload(number) {
+            self.give(exchange, head, body, acts);
+        }
+    }
+
+    /// A file lies on this machine: from here on it goes the way of `dispotify add`.
+    pub(super) fn add(&mut self, number: u64, source: SourceId) {
+        if !self.uploads.all.contains_key(&number) {
+            return self.front.sources.forget(source);
+        }
+        let operation = self.operation(Purpose::Upload(number));
+        if let Some(upload) = self.uploads.all.get_mut(&number) {
+            upload.adding = Some((operation, source));
+        }
+        self.command(Command::Upload { operation, source });
+    }
+}
