@@ -219,7 +219,7 @@ impl Connection {
     }
 
     fn next_request(&mut self, now: Time) -> Option<Event<'_>> {
-        if self.answer != Answer::None || self.ending != Ending::None {
+        if self.ending != Ending::None {
             return None;
         }
         let unread = &self.input[self.read..];
