@@ -440,6 +440,22 @@ fn an_aborted_stream_stops_fetching() {
     assert!(!lab.read_log().contains("ERROR"), "{}", lab.read_log());
 }
 
+/// The client has room for a thousand operations: those of listeners who have gone are not among
+/// them.
+#[test]
+fn aborted_streams_leave_no_operation_behind() {
+    let mut lab = Lab::new("operations");
+    let _cluster = lab.cluster(1, 1);
+    let (_web, at) = web(&lab, &[]);
+    let song = wav(&lab, "x.wav", 12);
+    let id = id_of(&upload(&at, "x.wav", &song));
+    let path = format!("/stream/{id}");
+    for _ in 0..1100 {
+        drop(begin(&at, &id));
+    }
+    assert!(get(&at, &path).body == song);
+}
+
 /// Two hundred listeners who take nothing leave room for one who does.
 #[test]
 fn two_hundred_paused_streams_are_small() {
