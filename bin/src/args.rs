@@ -89,7 +89,9 @@ pub(crate) enum Command {
     Get(Get),
     /// Play a song, beginning before it has arrived
     Play(Play),
-    /// Show nodes, roles and songs
+    /// Remove songs everywhere and for good: the same file cannot be added again
+    Rm(Rm),
+    /// Show nodes, roles, ring and songs
     Status(Status),
     /// Show what the DNS answers for a name
     Resolve(Resolve),
@@ -161,6 +163,16 @@ pub(crate) struct Web {
     pub(crate) allow_host: Vec<String>,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rm {
+    /// Ids of songs, or as many digits as make each unique
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
+    /// One JSON object per song
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Where the web player is reached by default: from this machine alone.
 pub(crate) const WEB: &str = "127.0.0.1:8080";
 
@@ -180,6 +192,9 @@ pub(crate) struct Node {
     /// Share of this node among the data nodes, for unequal disks
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) weight: u16,
+    /// When told to stop, hand all songs over first; told twice, stop at once
+    #[arg(long)]
+    pub(crate) drain: bool,
     /// End when standard input ends: a parent holds it open, and it ends with the parent
     #[arg(long, hide = true)]
     pub(crate) with_parent: bool,

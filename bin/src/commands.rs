@@ -5,6 +5,7 @@ pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod play;
 pub(crate) mod resolve;
+pub(crate) mod rm;
 pub(crate) mod status;
 pub(crate) mod verify;
 

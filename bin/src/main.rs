@@ -59,6 +59,7 @@ fn run(args: Args) -> Result<(), Failure> {
         }
         Command::Get(get) => commands::get::run(&settings, &get),
         Command::Play(play) => commands::play::run(&settings, &play),
+        Command::Rm(rm) => commands::rm::run(&settings, &rm),
         Command::Status(status) => commands::status::run(&settings, &status),
         Command::Resolve(resolve) => commands::resolve::run(&settings, &resolve),
         Command::Verify(verify) => commands::verify::run(&verify),

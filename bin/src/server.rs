@@ -58,7 +58,11 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
         weight: node.weight,
         ready: None,
     };
-    let prepared = prepare(settings, &settings.server, &plan)?;
+    let config = server::Config {
+        drain: node.drain,
+        ..settings.server.clone()
+    };
+    let prepared = prepare(settings, &config, &plan)?;
     let mut reactor = reactor(security, settings.connections_max)?;
     let _home = prepared.home;
     reactor
@@ -177,6 +181,7 @@ fn tell(name: &str, notice: Notice) {
         | Notice::Scanned { .. }
         | Notice::Progress { .. }
         | Notice::Uploaded { .. }
+        | Notice::Removed { .. }
         | Notice::Failed { .. } => (), // A server has no user.
     }
 }

@@ -156,7 +156,7 @@ impl Settings {
 type Apply = fn(&mut Settings, &str) -> Result<(), String>;
 
 /// Every setting: its name, what it means and its default, how it is applied.
-const SETTINGS: [(&str, &str, Apply); 14] = [
+const SETTINGS: [(&str, &str, Apply); 18] = [
     (
         "dns.ttl",
         "longest life of a record without renewal [30s]",
@@ -186,6 +186,26 @@ const SETTINGS: [(&str, &str, Apply); 14] = [
         "data.upload",
         "when an abandoned upload is forgotten [86400s]",
         |s, v| assign(&mut s.server.data.upload_untouched, duration(v)),
+    ),
+    (
+        "repair.every",
+        "between two comparisons of data nodes [60s]",
+        |s, v| assign(&mut s.server.data.keeper.every, duration(v)),
+    ),
+    (
+        "repair.grace",
+        "how long a dead data node is waited for [300s]",
+        |s, v| assign(&mut s.server.data.keeper.grace, duration(v)),
+    ),
+    (
+        "repair.share",
+        "percent of the line for copies while clients are served [30]",
+        |s, v| assign(&mut s.server.data.keeper.share_percent, percent(v)),
+    ),
+    (
+        "scrub.within",
+        "every fragment is read and checked once in this time [1728000s]",
+        |s, v| assign(&mut s.server.data.keeper.scrub, duration(v)),
     ),
     (
         "ring.beat",
@@ -276,6 +296,11 @@ fn size(text: &str) -> Result<u64, String> {
 fn number(text: &str) -> Result<usize, String> {
     (text.parse().ok().filter(|n| (8..=100_000).contains(n)))
         .ok_or_else(|| "a number from 8 to 100000".to_owned())
+}
+
+fn percent(text: &str) -> Result<u32, String> {
+    (text.parse().ok().filter(|n| (1..=90).contains(n)))
+        .ok_or_else(|| "a number from 1 to 90".to_owned())
 }
 
 /// Names a cluster by what the user gave to find it.

@@ -7,6 +7,7 @@
 mod ask;
 mod peers;
 mod read;
+mod remove;
 mod upload;
 
 use alloc::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::resolver::{self, Resolved, Resolver};
 use ask::Ask;
 use peers::Peers;
 use read::Read;
+use remove::Remove;
 use upload::Upload;
 
 /// Operations at once: a web player with many tabs, and an end to a front that forgets.
@@ -86,6 +88,7 @@ struct Front {
 #[derive(Debug)]
 enum Operation {
     Ask(Ask),
+    Remove(Remove),
     Read(Read),
     Upload(Upload),
 }
@@ -99,6 +102,7 @@ enum Purpose {
     Names(OperationId),
     Read(OperationId, read::Step),
     Upload(OperationId, upload::Step),
+    Remove(OperationId),
     RecallPeers,
     /// Nobody waits for its end.
     Note,
@@ -179,6 +183,13 @@ impl Client {
                 });
             }
             Command::Close { operation } => self.close(operation),
+            Command::Remove { operation, song } => {
+                if self.admit(operation, out) {
+                    let (remove, progress) = Remove::begin(operation, song);
+                    self.operations.insert(operation, Operation::Remove(remove));
+                    self.go_on(now, operation, progress, out);
+                }
+            }
             Command::Upload { operation, source } => {
                 if self.admit(operation, out) {
                     let upload = Upload::begin(operation, source, &mut self.desk, out);
@@ -263,7 +274,7 @@ impl Client {
         self.desk.timers.disarm(&operation);
         match self.operations.remove(&operation) {
             Some(Operation::Read(read)) => read.close(&mut self.desk),
-            Some(Operation::Ask(_) | Operation::Upload(_)) | None => (),
+            Some(Operation::Ask(_) | Operation::Upload(_) | Operation::Remove(_)) | None => (),
         }
     }
 
@@ -343,6 +354,12 @@ impl Client {
                     upload.on_reply(now, step, reply, desk, out)
                 });
             }
+            Purpose::Remove(operation) => {
+                if let Some(Operation::Remove(remove)) = self.operations.get(&operation) {
+                    let progress = remove.on_reply(reply);
+                    self.go_on(now, operation, progress, out);
+                }
+            }
             Purpose::RecallPeers | Purpose::Note => (),
         }
     }
@@ -388,7 +405,8 @@ impl Client {
                     self.desk.resolver.remember(Role::Router, records, out);
                 }
             }
-            Some(Purpose::Router(_) | Purpose::Names(_) | Purpose::Note) | None => (),
+            Some(Purpose::Router(_) | Purpose::Names(_) | Purpose::Remove(_) | Purpose::Note)
+            | None => (),
         }
     }
 

@@ -166,6 +166,7 @@ impl<'a> Work<'a> {
             | Notice::Records { .. }
             | Notice::Opened { .. }
             | Notice::Fragment { .. }
+            | Notice::Removed { .. }
             | Notice::ReadDone { .. } => (), // Not of an upload.
         }
         Ok(())

@@ -50,8 +50,8 @@ impl Route {
     pub(super) fn methods(&self) -> &'static str {
         match self {
             Route::Songs => "GET, HEAD, POST",
-            Route::Song(_)
-            | Route::Status
+            Route::Song(_) => "GET, HEAD, DELETE",
+            Route::Status
             | Route::Events
             | Route::Stream(_)
             | Route::Download(_)
@@ -64,7 +64,8 @@ impl Route {
         match method {
             Method::Get | Method::Head => true,
             Method::Post => *self == Route::Songs,
-            Method::Delete | Method::Other => false,
+            Method::Delete => matches!(self, Route::Song(_)),
+            Method::Other => false,
         }
     }
 }

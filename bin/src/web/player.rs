@@ -138,6 +138,10 @@ impl Player {
                 self.on_upload(exchange, request, acts);
             }
             Route::Songs => self.on_list(exchange, request, acts),
+            Route::Song(song) if request.method == Method::Delete => {
+                let (operation, song) = (self.asked(exchange), song.into());
+                self.command(Command::Remove { operation, song });
+            }
             Route::Song(song) => self.on_details(exchange, song),
             Route::Status => {
                 let operation = self.asked(exchange);
@@ -304,6 +308,11 @@ impl Player {
                 copies,
                 known,
             } => self.on_uploaded(operation, song, (copies, known), acts),
+            Notice::Removed { operation, .. } => {
+                if let Some(exchange) = self.answered(operation) {
+                    self.give(exchange, answer::head(204, "", 0), Vec::new(), acts);
+                }
+            }
             Notice::Failed { operation, failure } => {
                 self.on_failed(now, operation, &failure, acts);
             }

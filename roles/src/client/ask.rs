@@ -181,6 +181,7 @@ impl Client {
             Some(Operation::Ask(ask)) => ask.on_answer(from, answer),
             Some(Operation::Read(read)) => read.on_router(now, answer, desk, out),
             Some(Operation::Upload(upload)) => upload.on_router(now, answer, desk, out),
+            Some(Operation::Remove(remove)) => remove.on_router(now, answer, desk, out),
             None => Progress::Waits,
         };
         self.go_on(now, operation, progress, out);
@@ -196,7 +197,9 @@ impl Client {
     ) {
         let desk = &mut self.desk;
         let progress = match self.operations.get_mut(&operation) {
-            Some(Operation::Ask(_)) => Progress::Ends(failed(operation, failure)),
+            Some(Operation::Ask(_) | Operation::Remove(_)) => {
+                Progress::Ends(failed(operation, failure))
+            }
             Some(Operation::Read(read)) => read.on_unrouted(now, failure, desk, out),
             Some(Operation::Upload(upload)) => upload.on_unrouted(now, failure, desk, out),
             None => Progress::Waits,
@@ -214,6 +217,7 @@ fn routing_of(operation: &mut Operation) -> &mut Routing {
         Operation::Ask(ask) => &mut ask.routing,
         Operation::Read(read) => &mut read.routing,
         Operation::Upload(upload) => &mut upload.routing,
+        Operation::Remove(remove) => &mut remove.routing,
     }
 }
 

@@ -64,6 +64,13 @@ pub enum Command {
         /// Its number.
         operation: OperationId,
     },
+    /// Removes a song everywhere and for good. Ends with [`Notice::Removed`].
+    Remove {
+        /// Its number.
+        operation: OperationId,
+        /// Its id or the beginning of it.
+        song: SongPrefix,
+    },
     /// Adds a file. Ends with [`Notice::Uploaded`].
     Upload {
         /// Its number.
@@ -166,6 +173,15 @@ pub enum Notice {
         copies: u8,
         /// Whether the cluster had it already.
         known: bool,
+    },
+    /// The song is gone, and cannot be added again.
+    Removed {
+        /// Which operation.
+        operation: OperationId,
+        /// Which song.
+        song: SongId,
+        /// Data nodes that have noted it durably.
+        copies: u8,
     },
     /// The operation ended without success.
     Failed {
@@ -295,6 +311,11 @@ impl fmt::Debug for Notice {
                 f,
                 "Uploaded({operation:?}, {song:?}, {copies}, known: {known})"
             ),
+            Notice::Removed {
+                operation,
+                song,
+                copies,
+            } => write!(f, "Removed({operation:?}, {song:?}, {copies})"),
             Notice::Failed { operation, failure } => {
                 write!(f, "Failed({operation:?}, {failure:?})")
             }

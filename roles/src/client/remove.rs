@@ -1,0 +1,100 @@
+//! A song removed for good: found by a router, removed at a holder.
+
+use alloc::vec::Vec;
+
+use super::ask::{Routing, senseless};
+use super::{Front, Progress, Purpose, Reply, failed, failure};
+use crate::contract::id::{OperationId, SongId, SongPrefix};
+use crate::contract::message::{Catalogue, Holder, Message};
+use crate::contract::node::{Outbox, Peer};
+use crate::contract::record::Role;
+use crate::contract::time::Time;
+use crate::contract::upkeep::Upkeep;
+use crate::contract::user::{Failure, Notice};
+use crate::requests::Policy;
+
+/// A removal under way.
+#[derive(Debug)]
+pub(super) struct Remove {
+    operation: OperationId,
+    /// Once a router has named it.
+    song: Option<SongId>,
+    pub(super) routing: Routing,
+}
+
+impl Remove {
+    pub(super) fn begin(operation: OperationId, prefix: SongPrefix) -> (Self, Progress) {
+        let remove = Remove {
+            operation,
+            song: None,
+            routing: Routing::default(),
+        };
+        let question = Message::Catalogue(Catalogue::Locate { prefix });
+        (remove, Progress::AskRouter(question))
+    }
+
+    /// A router has named the song and its holders, or who should hold it if none lives.
+    pub(super) fn on_router(
+        &mut self,
+        now: Time,
+        answer: Catalogue,
+        desk: &mut Front,
+        out: &mut Outbox,
+    ) -> Progress {
+        match (answer, self.song) {
+            (Catalogue::Located { song, holders }, None) => {
+                self.song = Some(song.id);
+                if holders.is_empty() {
+                    let place = Catalogue::Place { song: song.id };
+                    return Progress::AskRouter(Message::Catalogue(place));
+                }
+                self.bury(now, song.id, &holders, desk, out)
+            }
+            (Catalogue::Placed { owners }, Some(song)) => self.bury(now, song, &owners, desk, out),
+            _ => Progress::Ends(failed(self.operation, senseless())),
+        }
+    }
+
+    fn bury(
+        &mut self,
+        now: Time,
+        song: SongId,
+        holders: &[Holder],
+        desk: &mut Front,
+        out: &mut Outbox,
+    ) -> Progress {
+        let candidates: Vec<Peer> = holders.iter().map(|h| Peer::Node(h.address)).collect();
+        let songs = [song].into();
+        let question = Message::Upkeep(Upkeep::Bury { songs, copy: false });
+        let purpose = Purpose::Remove(self.operation);
+        // The first holder waits for a second one: it may take a while.
+        let policy = Policy {
+            attempt: Policy::GROUP.deadline / 2,
+            ..Policy::GROUP
+        };
+        let asked = (desk.requests).ask(now, purpose, candidates, question, policy, out);
+        match asked {
+            Some(_) => Progress::Waits,
+            None => Progress::Ends(failed(self.operation, Failure::NoData)),
+        }
+    }
+
+    pub(super) fn on_reply(&self, reply: Reply) -> Progress {
+        let operation = self.operation;
+        let notice = match (reply, self.song) {
+            (Ok((_, Message::Upkeep(Upkeep::Buried { copies }), _)), Some(song)) => {
+                Notice::Removed {
+                    operation,
+                    song,
+                    copies,
+                }
+            }
+            (Ok((_, Message::Refused(why), _)), _) => {
+                failed(operation, failure(Role::Data, Some(why), None))
+            }
+            (Ok(_), _) => failed(operation, senseless()),
+            (Err((refusal, lost)), _) => failed(operation, failure(Role::Data, refusal, lost)),
+        };
+        Progress::Ends(notice)
+    }
+}
