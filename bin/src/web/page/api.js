@@ -1,0 +1,105 @@
+// The server's questions and answers. Whatever goes wrong becomes a `Failure` with words for a
+// person; an aborted question stays an `AbortError`, which callers drop.
+
+import { t } from './words.js';
+
+export class Failure extends Error {
+  constructor(words, status = 0) {
+    super(words);
+    this.status = status;
+  }
+}
+
+async function ask(url, signal) {
+  let answer;
+  try {
+    answer = await fetch(url, { signal, headers: { Accept: 'application/json' } });
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new Failure(t('needsServer'));
+  }
+  const body = await answer.json().catch(() => null);
+  if (!answer.ok) throw new Failure(body?.error || t('failedWith', answer.status), answer.status);
+  if (!body) throw new Failure(t('failedWith', answer.status), answer.status);
+  return body;
+}
+
+/** One page of the list. */
+export function songs({ words, sort, descending, after, limit = 60 }, signal) {
+  const query = new URLSearchParams({ sort, limit });
+  if (words) query.set('q', words);
+  if (descending) query.set('desc', '1');
+  if (after) query.set('after', after);
+  return ask(`api/songs?${query}`, signal);
+}
+
+export const song = (id, signal) => ask(`api/songs/${encodeURIComponent(id)}`, signal);
+export const status = () => ask('api/status');
+
+export const streamUrl = (id) => `stream/${encodeURIComponent(id)}`;
+export const downloadUrl = (id) => `download/${encodeURIComponent(id)}`;
+export const coverUrl = (id) => `cover/${encodeURIComponent(id)}`;
+
+/** What a stream's address answers: 0 when nobody does. */
+export async function probe(id) {
+  try {
+    const answer = await fetch(streamUrl(id), { method: 'HEAD', cache: 'no-store' });
+    return answer.status;
+  } catch {
+    return 0;
+  }
+}
+
+/** Sends one file; `onProgress` hears bytes sent. Gives the promise and a way to abort it. */
+export function upload(file, onProgress) {
+  const request = new XMLHttpRequest();
+  const done = new Promise((resolve, reject) => {
+    request.upload.addEventListener('progress', (event) => onProgress(event.loaded));
+    request.addEventListener('load', () => {
+      const body = request.response;
+      if (request.status < 300 && body?.id) resolve(body);
+      else reject(new Failure(body?.error || t('failedWith', request.status), request.status));
+    });
+    request.addEventListener('error', () => reject(new Failure(t('up_lost'))));
+    request.addEventListener('abort', () => reject(new DOMException('', 'AbortError')));
+  });
+  request.open('POST', 'api/songs');
+  request.responseType = 'json';
+  request.setRequestHeader('Content-Type', 'application/octet-stream');
+  request.setRequestHeader('X-Filename', encodeURIComponent(file.name));
+  request.send(file);
+  return { done, abort: () => request.abort() };
+}
+
+/**
+ * Listens to the server's events for as long as the page lives. The browser asks again by itself
+ * after a break; where it gives up (an answer that is no stream), this begins anew.
+ */
+export function listen(heard) {
+  let wait = 1000;
+  const begin = () => {
+    const source = new EventSource('api/events');
+    source.addEventListener('open', () => {
+      wait = 1000;
+      heard('open');
+    });
+    for (const name of ['status', 'fragment']) {
+      source.addEventListener(name, (event) => heard(name, parse(event.data)));
+    }
+    source.addEventListener('error', () => {
+      heard('lost');
+      if (source.readyState !== EventSource.CLOSED) return;
+      setTimeout(begin, wait);
+      wait = Math.min(wait * 2, 15000);
+    });
+  };
+  begin();
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

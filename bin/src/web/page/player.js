@@ -1,0 +1,315 @@
+// One song at a time through a media element, and a second element that has the next one ready.
+//
+// Promise: as long as somebody wants to hear a song, this goes on trying. When the element fails
+// or stands still, it is loaded again at the last position that was heard, after growing pauses;
+// only a song that is gone, or a format that the browser does not know, ends the trying.
+//
+// Emits `song`, `state`, `time`, `trouble` (with `detail`) and `ended`.
+
+import * as api from './api.js';
+import { read, write } from './keep.js';
+
+const PAUSES_S = [0.5, 1, 2, 4, 8, 15];
+/** Standing still for longer than this is a failure, although no error came. */
+const STALL_MS_MAX = 12000;
+/** The next song is made ready when this much is left. */
+const READY_S = 20;
+
+export class Player extends EventTarget {
+  song = null;
+  details = null;
+  /** What the listener wants: `stopped`, `paused` or `playing`. */
+  wish = 'stopped';
+  trouble = null;
+
+  #spare;
+  #ready = null;
+  #position = 0;
+  #tries = 0;
+  #timer = 0;
+  #movedAt = 0;
+  #question = null;
+  #keptAt = 0;
+
+  constructor(audio, spare) {
+    super();
+    this.audio = audio;
+    this.#spare = spare;
+    const { volume, muted } = read('sound', {});
+    this.volume = Number.isFinite(volume) ? Math.min(Math.max(volume, 0), 1) : 1;
+    this.muted = muted === true;
+    for (const one of [audio, spare]) this.#attend(one);
+    this.#sound();
+    setInterval(() => this.#watch(), 1000);
+    addEventListener('pagehide', () => this.#keepPosition());
+  }
+
+  get playing() {
+    return this.wish === 'playing';
+  }
+
+  get duration() {
+    const known = this.audio.duration;
+    if (Number.isFinite(known) && known > 0) return known;
+    return (this.details?.duration_ms || this.song?.duration_ms || 0) / 1000;
+  }
+
+  get position() {
+    return this.#position;
+  }
+
+  /** Takes a song up, at a position in seconds; plays it or waits for a click. */
+  load(song, { at = 0, play = true } = {}) {
+    this.#calm();
+    this.song = song;
+    this.details = null;
+    this.#position = at;
+    this.wish = play ? 'playing' : 'paused';
+    if (this.#ready === song.id) this.#swap();
+    else this.#open();
+    this.#seekWhenKnown(at);
+    this.#emit('song');
+    this.#emit('state');
+    if (play) this.#start();
+    this.#describe(song.id);
+  }
+
+  play() {
+    if (!this.song) return;
+    this.wish = 'playing';
+    if (!this.audio.hasAttribute('src')) {
+      this.#open();
+      this.#seekWhenKnown(this.#position);
+    }
+    this.#start();
+    this.#emit('state');
+  }
+
+  pause() {
+    this.wish = 'paused';
+    this.#calm();
+    this.audio.pause();
+    this.#keepPosition();
+    this.#emit('state');
+  }
+
+  /** Ends playing and fetching; the song stays, at its beginning. */
+  stop() {
+    this.wish = 'stopped';
+    this.#calm();
+    this.#close(this.audio);
+    this.#close(this.#spare);
+    this.#ready = null;
+    this.#position = 0;
+    this.#keepPosition();
+    this.#emit('time');
+    this.#emit('state');
+  }
+
+  seek(seconds) {
+    if (!this.song) return;
+    const to = Math.min(Math.max(seconds, 0), Math.max(this.duration - 0.25, 0));
+    this.#position = to;
+    this.#movedAt = performance.now();
+    if (this.audio.readyState > 0) this.audio.currentTime = to;
+    else this.#seekWhenKnown(to);
+    this.#keepPosition();
+    this.#emit('time');
+  }
+
+  setVolume(volume, muted = false) {
+    this.volume = Math.min(Math.max(volume, 0), 1);
+    this.muted = muted;
+    this.#sound();
+    write('sound', { volume: this.volume, muted });
+    this.#emit('state');
+  }
+
+  /** Makes the next song ready, once the present one nears its end. */
+  prepare(song) {
+    if (!song || song.id === this.#ready || song.id === this.song?.id) return;
+    if (!this.playing || this.duration - this.#position > READY_S) return;
+    this.#ready = song.id;
+    this.#spare.preload = 'auto';
+    this.#spare.src = api.streamUrl(song.id);
+  }
+
+  /** The server is there again: no need to sit out the pause. */
+  retryNow() {
+    if (this.trouble?.kind !== 'away') return;
+    clearTimeout(this.#timer);
+    this.#again();
+  }
+
+  #attend(audio) {
+    const on = (name, work) =>
+      audio.addEventListener(name, (event) => event.target === this.audio && work.call(this));
+    on('timeupdate', this.#moved);
+    on('seeked', this.#moved);
+    on('progress', () => this.#emit('time'));
+    on('durationchange', () => this.#emit('time'));
+    on('playing', () => {
+      this.#movedAt = performance.now();
+      this.#emit('state');
+    });
+    on('waiting', () => this.#emit('state'));
+    on('ended', () => {
+      this.#position = 0;
+      this.#emit('ended');
+    });
+    on('error', this.#failed);
+    // A pause that nobody here asked for: the system, a headset, another tab.
+    on('pause', () => {
+      if (this.playing && !this.audio.ended && !this.audio.error && !this.trouble) this.pause();
+    });
+    audio.addEventListener('error', (event) => {
+      if (event.target !== this.audio) this.#ready = null;
+    });
+  }
+
+  #moved() {
+    const now = this.audio.currentTime;
+    if (this.audio.readyState === 0 || this.audio.seeking) return;
+    if (now !== this.#position) {
+      this.#movedAt = performance.now();
+      this.#tries = 0;
+      if (this.trouble && this.playing) this.#calm();
+    }
+    this.#position = now;
+    if (performance.now() - this.#keptAt > 5000) this.#keepPosition();
+    this.#emit('time');
+  }
+
+  #watch() {
+    if (!this.playing || this.#timer || !this.song || document.hidden) return;
+    const since = performance.now() - this.#movedAt;
+    if (since > 3000 && this.audio.readyState < 3 && !this.trouble) this.#say({ kind: 'waiting' });
+    if (since > STALL_MS_MAX && this.audio.readyState < 3) this.#failed();
+  }
+
+  async #failed() {
+    if (!this.song || this.wish === 'stopped' || this.#timer) return;
+    const { id } = this.song;
+    const code = this.audio.error?.code ?? 0;
+    // Held from here on: a second error must not begin a second row of tries.
+    this.#timer = -1;
+    const answer = await api.probe(id);
+    if (this.song?.id !== id || this.#timer !== -1) return;
+    this.#timer = 0;
+    if (answer === 404 || answer === 410) return this.#giveUp('gone');
+    const unplayable = code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED || code === MediaError.MEDIA_ERR_DECODE;
+    if (answer >= 200 && answer < 300 && unplayable && this.#tries > 0) return this.#giveUp('format');
+    const pause = PAUSES_S[Math.min(this.#tries, PAUSES_S.length - 1)];
+    this.#tries += 1;
+    // The first pause is shorter than a glance: it is not worth a word.
+    if (this.#tries > 1 || !answer) this.#say({ kind: answer ? 'waiting' : 'away', seconds: pause });
+    this.#timer = setTimeout(() => this.#again(), pause * 1000);
+  }
+
+  #again() {
+    this.#timer = 0;
+    if (!this.song || this.wish === 'stopped') return;
+    const at = this.#position;
+    this.#movedAt = performance.now();
+    this.#open();
+    this.#seekWhenKnown(at);
+    if (this.playing) this.#start();
+    if (!this.details) this.#describe(this.song.id);
+  }
+
+  #giveUp(kind) {
+    this.wish = 'stopped';
+    this.#close(this.audio);
+    this.#say({ kind });
+    this.#emit('state');
+  }
+
+  #open() {
+    this.audio.preload = 'metadata';
+    this.audio.src = api.streamUrl(this.song.id);
+    this.audio.load();
+  }
+
+  #swap() {
+    const old = this.audio;
+    [this.audio, this.#spare] = [this.#spare, old];
+    this.#ready = null;
+    this.audio.setAttribute('data-current', '');
+    old.removeAttribute('data-current');
+    this.#close(old);
+  }
+
+  #close(audio) {
+    audio.pause();
+    if (!audio.hasAttribute('src')) return;
+    audio.removeAttribute('src');
+    audio.load();
+  }
+
+  #seekWhenKnown(at) {
+    const { audio } = this;
+    if (audio.readyState > 0) {
+      if (Math.abs(audio.currentTime - at) > 0.05) audio.currentTime = at;
+      return;
+    }
+    if (!at) return;
+    const then = () => {
+      if (audio === this.audio) audio.currentTime = at;
+    };
+    audio.addEventListener('loadedmetadata', then, { once: true });
+  }
+
+  async #start() {
+    this.#movedAt = performance.now();
+    try {
+      await this.audio.play();
+    } catch (error) {
+      // Aborted is every play that a later load overtook; what fails otherwise comes as `error`.
+      if (error.name !== 'NotAllowedError') return;
+      this.wish = 'paused';
+      this.#say({ kind: 'blocked' });
+      this.#emit('state');
+    }
+  }
+
+  async #describe(id) {
+    this.#question?.abort();
+    this.#question = new AbortController();
+    try {
+      const details = await api.song(id, this.#question.signal);
+      if (this.song?.id !== id) return;
+      this.details = details;
+      this.#emit('song');
+    } catch {
+      // The strip is drawn without fragments; the element itself tells what matters.
+    }
+  }
+
+  #calm() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    this.#tries = 0;
+    if (this.trouble) this.#say(null);
+  }
+
+  #say(trouble) {
+    this.trouble = trouble;
+    this.#emit('trouble');
+  }
+
+  #sound() {
+    for (const one of [this.audio, this.#spare]) {
+      one.volume = this.volume;
+      one.muted = this.muted;
+    }
+  }
+
+  #keepPosition() {
+    this.#keptAt = performance.now();
+    write('position', this.song ? { id: this.song.id, at: this.#position } : null);
+  }
+
+  #emit(name) {
+    this.dispatchEvent(new Event(name));
+  }
+}
