@@ -38,7 +38,8 @@ export const status = () => ask('api/status');
 
 export const streamUrl = (id) => `stream/${encodeURIComponent(id)}`;
 export const downloadUrl = (id) => `download/${encodeURIComponent(id)}`;
-export const coverUrl = (id) => `cover/${encodeURIComponent(id)}`;
+/** Without a picture the answer is to be empty: a 404 would stand in the browser's log as an error. */
+export const coverUrl = (id) => `cover/${encodeURIComponent(id)}?missing=204`;
 
 /** What a stream's address answers: 0 when nobody does. */
 export async function probe(id) {

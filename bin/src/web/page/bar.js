@@ -91,7 +91,7 @@ export class Bar {
   }
 
   #trouble(trouble, song) {
-    if (trouble.kind === 'away') return trouble.seconds < 1 ? t('awayNow') : t('away', trouble.seconds);
+    if (trouble.kind === 'away') return trouble.seconds >= 1 ? t('away', trouble.seconds) : t('awayNow');
     return t(trouble.kind, song?.format || '?');
   }
 

@@ -176,13 +176,18 @@ cluster.addEventListener('change', () => {
   strip.tint();
   bar.source();
 });
+function meet(contact) {
+  cluster.setContact(contact);
+  player.contact = contact;
+}
+
 api.listen((what, body) => {
   if (what === 'status') cluster.apply(body);
   if (what === 'fragment') sources.hear(body);
-  if (what === 'lost') cluster.setContact(false);
+  if (what === 'lost') meet(false);
   if (what !== 'open') return;
   const again = cluster.contact === false;
-  cluster.setContact(true);
+  meet(true);
   player.retryNow();
   if (again && !list.songs.length) list.load();
 });
@@ -235,4 +240,4 @@ bar.song();
 bar.state();
 strip.draw();
 list.load();
-api.status().then((status) => cluster.apply(status), () => cluster.setContact(false));
+api.status().then((status) => cluster.apply(status), () => meet(false));

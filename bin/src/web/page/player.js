@@ -21,6 +21,8 @@ export class Player extends EventTarget {
   /** What the listener wants: `stopped`, `paused` or `playing`. */
   wish = 'stopped';
   trouble = null;
+  /** Whether the server's events reach the page: tells a server that is away from nodes that are. */
+  contact = true;
 
   #spare;
   #ready = null;
@@ -183,7 +185,7 @@ export class Player extends EventTarget {
   #watch() {
     if (!this.playing || this.#timer || !this.song || document.hidden) return;
     const since = performance.now() - this.#movedAt;
-    if (since > 3000 && this.audio.readyState < 3 && !this.trouble) this.#say({ kind: 'waiting' });
+    if (since > 3000 && this.audio.readyState < 3 && !this.trouble) this.#say({ kind: this.contact ? 'waiting' : 'away' });
     if (since > STALL_MS_MAX && this.audio.readyState < 3) this.#failed();
   }
 

@@ -43,6 +43,7 @@ export class Ring {
     }
     for (const [id, place] of places) this.#put(id, place);
     $('ring').classList.toggle('crowded', places.size > NAMES_MAX);
+    $('ring').classList.toggle('stale', this.#cluster.contact === false);
     this.#aim();
   }
 

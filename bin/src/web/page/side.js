@@ -78,7 +78,7 @@ export class Side {
     const suspect = names('suspect');
     const copies = missing ? t('missingCopies', missing) : songs ? t('fullCopies') : '';
     const on = this.#player.playing ? t('goesOn') : '';
-    if (dead.length) return [t('someDown', dead), [copies, on].filter(Boolean).join(' '), 'bad'];
+    if (dead.length) return [t('areDown', dead), [copies, on].filter(Boolean).join(' '), 'bad'];
     if (suspect.length) return [t('someSuspect', suspect), [copies, on].filter(Boolean).join(' '), 'warn'];
     return [t('allWell', nodes.length), copies, 'good'];
   }
