@@ -35,11 +35,11 @@ export function attendKeys(deeds) {
 }
 
 function find(event, table, deeds) {
-  if (event.key === ' ') return event.target.closest('button, a, select, summary') ? null : deeds.play;
   if (event.shiftKey && event.key === 'ArrowLeft') return deeds.back;
   if (event.shiftKey && event.key === 'ArrowRight') return deeds.on;
   // A held key must not run through the whole queue.
   if (event.repeat && !'jl'.includes(event.key)) return null;
+  if (event.key === ' ') return event.target.closest('button, a, select') ? null : deeds.play;
   return table[event.key.length === 1 ? event.key.toLowerCase() : ''];
 }
 

@@ -171,6 +171,7 @@ export class List extends EventTarget {
       $('songs').replaceChildren(...rows);
       document.querySelector('.library').scrollTop = 0;
     } else $('songs').append(...rows);
+    if (fresh && rows.length) reach(rows[0], true);
     const { words } = this.#wish;
     $('count').textContent = words ? t('found', this.total, words) : t('count', this.total);
     this.#note(this.songs.length ? null : this.#emptiness(words));
@@ -210,7 +211,7 @@ export class List extends EventTarget {
     const dots = el('span.row-copies', { role: 'img', title: t('copies', song.copies ?? 0) }, ...Array.from({ length: Math.max(copies, 3) }, (_, n) => el(n < copies ? 'i.on' : 'i')));
     label(dots, t('copies', song.copies ?? 0));
     const star = el('button.round.row-star', { type: 'button', 'data-do': 'star', tabIndex: -1 }, icon('star'));
-    const more = el('button.round.row-more', { type: 'button', 'data-do': 'menu', 'aria-haspopup': 'menu' }, icon('more'));
+    const more = el('button.round.row-more', { type: 'button', 'data-do': 'menu', 'aria-haspopup': 'menu', tabIndex: -1 }, icon('more'));
     label(more, t('more', title));
     const row = el('li.row', {}, cover, words,
       el('span.row-album', { textContent: song.album || '' }),
@@ -220,7 +221,6 @@ export class List extends EventTarget {
       more);
     row.song = song;
     this.#markRow(row);
-    if (!$('songs').querySelector('.row-title[tabindex="0"]')) name.tabIndex = 0;
     return row;
   }
 
@@ -268,16 +268,19 @@ export class List extends EventTarget {
     event.preventDefault();
   }
 
-  /** One row's title is in the tab order: the one visited last. */
   #focus(at) {
     const row = $('songs').children[at];
     if (!row) return;
-    const before = $('songs').querySelector('.row-title[tabindex="0"]');
-    if (before) before.tabIndex = -1;
-    const name = row.querySelector('.row-title');
-    name.tabIndex = 0;
-    name.focus();
+    const before = $('songs').querySelector('[tabindex="0"]')?.closest('li');
+    if (before) reach(before, false);
+    reach(row, true);
+    row.querySelector('.row-title').focus();
   }
+}
+
+/** One row is in the tab order, the one visited last: a long list is one stop, not hundreds. */
+function reach(row, on) {
+  for (const button of row.querySelectorAll('.row-title, .row-star, .row-more')) button.tabIndex = on ? 0 : -1;
 }
 
 function toggle(button) {

@@ -183,7 +183,7 @@ export class Player extends EventTarget {
   }
 
   #watch() {
-    if (!this.playing || this.#timer || !this.song || document.hidden) return;
+    if (!this.playing || this.#timer || !this.song) return;
     const since = performance.now() - this.#movedAt;
     if (since > 3000 && this.audio.readyState < 3 && !this.trouble) this.#say({ kind: this.contact ? 'waiting' : 'away' });
     if (since > STALL_MS_MAX && this.audio.readyState < 3) this.#failed();

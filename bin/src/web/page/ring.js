@@ -11,6 +11,8 @@ const OUTSIDE = 26;
 const INNER = 46;
 /** With more nodes than this their names would lie on each other. */
 const NAMES_MAX = 12;
+/** A fast server sends dozens of fragments at once; a few are picture enough. */
+const PACKETS_MAX = 8;
 
 export class Ring {
   #cluster;
@@ -57,7 +59,7 @@ export class Ring {
   packet(address) {
     const from = this.#cluster.find(address);
     const place = from && this.#shapes.get(from.id)?.place;
-    if (!place || still.matches || document.hidden) return;
+    if (!place || still.matches || document.hidden || this.#layers.packets.children.length >= PACKETS_MAX) return;
     const dot = svg('circle.packet', { r: 5, 'data-hue': this.#cluster.hue(address) });
     this.#layers.packets.append(dot);
     const move = (point) => ({ transform: `translate(${point.x}px, ${point.y}px)` });

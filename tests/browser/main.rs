@@ -1,0 +1,17 @@
+//! The web player in a real browser: the binary's own page, real clicks, real sound.
+//!
+//! Where there is no Chromium with its driver each test says so and passes.
+
+#[path = "../process/lab.rs"]
+#[expect(dead_code, reason = "the process tests use all of it")]
+mod lab;
+#[path = "../process/sound.rs"]
+#[expect(dead_code, reason = "the process tests use all of it")]
+mod sound;
+
+mod browser;
+mod driver;
+mod stage;
+
+mod page;
+mod survival;

@@ -1,0 +1,110 @@
+//! Nodes that die or freeze while somebody listens.
+//!
+//! The song is played at eight times its speed: what the browser holds is soon used up, so going
+//! on means that fragments go on coming.
+
+use serde_json::Value;
+
+use super::lab::Server;
+use super::stage::{AUDIO, Song, Stage};
+
+const SONG: [Song; 1] = [Song::new("long", 170, 262.0)];
+
+const SPEED: f64 = 8.0;
+
+/// Standing still for longer is heard. The tests share the machine with others: a beat more.
+const SILENCE_MS_MAX: f64 = 700.0;
+
+/// Plays the song, and watches from within the page for the longest time without progress.
+fn begin(stage: &Stage) {
+    stage.browser.click("#play");
+    stage.plays_past(0.5);
+    stage.browser.value(&format!(
+        "(() => {{
+           const audio = {AUDIO};
+           audio.playbackRate = {SPEED};
+           let [last, since] = [0, performance.now()];
+           window.longest = 0;
+           setInterval(() => {{
+             const now = performance.now();
+             if (audio.currentTime !== last) [last, since] = [audio.currentTime, now];
+             window.longest = Math.max(window.longest, now - since);
+           }}, 25);
+         }})()"
+    ));
+}
+
+/// Plays on to a second of the song, without a break.
+fn goes_on_to(stage: &Stage, seconds: f64) {
+    stage.plays_past(seconds);
+    let longest = stage.browser.number("window.longest");
+    assert!(
+        longest < SILENCE_MS_MAX,
+        "{longest} ms of silence before second {seconds}\n{}",
+        stage.lab.read_log()
+    );
+}
+
+/// The node that gave the fragment which is heard.
+fn heard(stage: &mut Stage) -> &mut Server {
+    stage
+        .browser
+        .until("/^from 127/.test(document.querySelector('#source').innerText)");
+    let source = stage.browser.text("#source");
+    let words = source.trim_start_matches("from ");
+    let address = words.split([',', ' ']).next().unwrap_or_default();
+    let mut data = stage.data.iter_mut();
+    let found = data.find(|server| server.address == address);
+    found.unwrap_or_else(|| panic!("nobody is at {address:?}"))
+}
+
+/// The router that the player asks.
+fn router(stage: &mut Stage) -> &mut Server {
+    let status = stage
+        .browser
+        .later("fetch('api/status').then(r => r.json()).then(done)");
+    let Value::String(address) = &status["router"] else {
+        panic!("no router in {status}");
+    };
+    let mut names = stage.names.iter_mut();
+    let found = names.find(|server| &server.address == address);
+    found.unwrap_or_else(|| panic!("nobody is at {address:?}"))
+}
+
+fn dns(stage: &mut Stage) -> &mut Server {
+    &mut stage.names[0]
+}
+
+/// Data node, router and DNS node, one after the other, while the song plays.
+fn survives(name: &str, blow: fn(&mut Server)) {
+    let Some(mut stage) = Stage::set(name, "en", (2, 3), &SONG) else {
+        return;
+    };
+    begin(&stage);
+    let lost = heard(&mut stage);
+    blow(lost);
+    let lost = lost.address.clone();
+    goes_on_to(&stage, 60.0);
+    stage.browser.until(&format!(
+        "/{lost} (is|are) down/.test(document.querySelector('#source').innerText)"
+    ));
+
+    blow(router(&mut stage));
+    goes_on_to(&stage, 105.0);
+
+    blow(dns(&mut stage));
+    goes_on_to(&stage, 160.0);
+    assert_eq!(stage.errors(), [""; 0]);
+}
+
+/// Killed: their connections break at once.
+#[test]
+fn music_goes_on_when_nodes_are_killed() {
+    survives("killed", Server::kill);
+}
+
+/// Frozen: their connections stand, and nothing comes.
+#[test]
+fn music_goes_on_when_nodes_freeze() {
+    survives("frozen", |server| server.signal("STOP"));
+}
