@@ -11,14 +11,54 @@ struct File {
     bytes: &'static [u8],
 }
 
+/// A file of the page by its name.
+macro_rules! file {
+    ($name:literal, $media_type:expr) => {
+        File {
+            path: concat!("/", $name),
+            media_type: $media_type,
+            bytes: include_bytes!(concat!("page/", $name)),
+        }
+    };
+}
+
 /// Every file of the page; the first one stands for `/`.
-const FILES: [File; 1] = [File {
-    path: "/index.html",
-    media_type: HTML,
-    bytes: include_bytes!("page/index.html"),
-}];
+const FILES: [File; 27] = [
+    file!("index.html", HTML),
+    file!("base.css", CSS),
+    file!("main.css", CSS),
+    file!("player.css", CSS),
+    file!("main.js", SCRIPT),
+    file!("api.js", SCRIPT),
+    file!("bar.js", SCRIPT),
+    file!("cluster.js", SCRIPT),
+    file!("covers.js", SCRIPT),
+    file!("dom.js", SCRIPT),
+    file!("keep.js", SCRIPT),
+    file!("keys.js", SCRIPT),
+    file!("list.js", SCRIPT),
+    file!("menu.js", SCRIPT),
+    file!("player.js", SCRIPT),
+    file!("queue.js", SCRIPT),
+    file!("queue-view.js", SCRIPT),
+    file!("ring.js", SCRIPT),
+    file!("session.js", SCRIPT),
+    file!("side.js", SCRIPT),
+    file!("sources.js", SCRIPT),
+    file!("strip.js", SCRIPT),
+    file!("upload.js", SCRIPT),
+    file!("words.js", SCRIPT),
+    file!("icon.svg", PICTURE),
+    file!("manifest.webmanifest", MANIFEST),
+    file!("face.woff2", FACE),
+];
 
 const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const PICTURE: &str = "image/svg+xml";
+const MANIFEST: &str = "application/manifest+json";
+const FACE: &str = "font/woff2";
 
 /// The files, and what identifies their contents.
 pub(super) struct Assets(Vec<(File, String)>);
