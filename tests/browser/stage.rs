@@ -37,7 +37,8 @@ impl Stage {
             status["songs"] == songs.len() && status["copies_missing"] == 0
         });
         let web = lab.spawn(lab.command(&["web", "--listen", "127.0.0.1:0"]));
-        let url = format!("http://{}/", web.address);
+        // The player names the page's address where a node names its own.
+        let url = web.address.clone();
         browser.go(&url);
         let stage = Stage {
             browser,

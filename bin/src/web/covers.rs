@@ -3,7 +3,7 @@
 //! A few at a time, the others wait in line: a page of a hundred covers takes no more memory than
 //! one of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use net::http::site::Exchange;
 use roles::contract::id::{OperationId, SongId};
@@ -22,6 +22,9 @@ const PIECES_BYTES_MAX: u64 = 8 << 20;
 pub(super) struct Covers {
     pub(super) line: VecDeque<(Exchange, SongId)>,
     pub(super) at_work: usize,
+    /// Those that asked for an empty answer rather than an error where there is no cover: a browser
+    /// logs every 404 of a picture as an error of the page.
+    pub(super) quiet: BTreeSet<Exchange>,
 }
 
 /// A cover being looked for.

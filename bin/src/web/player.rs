@@ -236,6 +236,7 @@ impl Player {
         let Some(deed) = self.deeds.remove(&exchange) else {
             return;
         };
+        self.covers.quiet.remove(&exchange);
         match deed {
             Deed::Page(..) => (),
             Deed::Asked(operation) => self.close(operation),
@@ -352,7 +353,7 @@ impl Player {
                     self.read_cover(exchange, acts);
                 } else {
                     self.end_cover(operation);
-                    self.refuse(exchange, 404, "this song has no cover", acts);
+                    self.give_no_cover(exchange, acts);
                 }
             }
             Some(Deed::Asked(_)) => {

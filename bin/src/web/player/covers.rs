@@ -16,6 +16,9 @@ impl Player {
             head.fields.push(("ETag", tag));
             return self.give(exchange, head, vec![], acts);
         }
+        if request.query == "missing=204" {
+            self.covers.quiet.insert(exchange);
+        }
         self.deeds.insert(exchange, Deed::CoverWaits);
         self.covers.line.push_back((exchange, song));
         self.begin_covers();
@@ -72,11 +75,21 @@ impl Player {
         };
         self.end_cover(cover.operation);
         let Some(picture) = picture else {
-            return self.refuse(exchange, 404, "this song has no cover", acts);
+            return self.give_no_cover(exchange, acts);
         };
         let mut head = answer::head(200, picture.media_type, picture.bytes.len() as u64);
         let for_ever = "public, max-age=31536000, immutable";
         head.fields.push(("Cache-Control", for_ever.to_owned()));
         self.give(exchange, head, picture.bytes, acts);
+    }
+
+    pub(super) fn give_no_cover(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
+        if self.covers.quiet.remove(&exchange) {
+            let mut head = answer::head(204, "", 0);
+            let a_day = "public, max-age=86400";
+            head.fields.push(("Cache-Control", a_day.to_owned()));
+            return self.give(exchange, head, vec![], acts);
+        }
+        self.refuse(exchange, 404, "this song has no cover", acts);
     }
 }
