@@ -10,7 +10,7 @@ use super::sound;
 /// In the order in which it comes down: browser, player, nodes, folder.
 pub(super) struct Stage {
     pub(super) browser: Browser,
-    _web: Server,
+    pub(super) web: Server,
     pub(super) names: Vec<Server>,
     pub(super) data: Vec<Server>,
     pub(super) lab: Lab,
@@ -42,7 +42,7 @@ impl Stage {
         browser.go(&url);
         let stage = Stage {
             browser,
-            _web: web,
+            web,
             names,
             data,
             lab,
@@ -63,6 +63,14 @@ impl Stage {
     pub(super) fn plays_past(&self, seconds: f64) {
         self.browser
             .until(&format!("{AUDIO}.currentTime > {seconds}"));
+    }
+
+    /// Starts the player again where it was.
+    pub(super) fn restart_web(&mut self) {
+        let place = self.url.trim_start_matches("http://").trim_end_matches('/');
+        self.web = self
+            .lab
+            .spawn(self.lab.command(&["web", "--listen", place]));
     }
 
     pub(super) fn url(&self, path: &str) -> String {

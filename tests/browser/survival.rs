@@ -89,6 +89,10 @@ fn survives(name: &str, blow: fn(&mut Server)) {
         "/{lost} (is|are) down/.test(document.querySelector('#source').innerText)"
     ));
 
+    stage
+        .browser
+        .until("document.querySelector('#ring .node:is([data-state=suspect], [data-state=dead])')");
+
     blow(router(&mut stage));
     goes_on_to(&stage, 105.0);
 
@@ -107,4 +111,27 @@ fn music_goes_on_when_nodes_are_killed() {
 #[test]
 fn music_goes_on_when_nodes_freeze() {
     survives("frozen", |server| server.signal("STOP"));
+}
+
+/// The player's own process dies: the page says so, and goes on where it was once there is one again.
+#[test]
+fn music_goes_on_when_the_player_is_back() {
+    let Some(mut stage) = Stage::set("away", "en", (1, 2), &SONG) else {
+        return;
+    };
+    stage.browser.click("#play");
+    stage.plays_past(0.5);
+    stage.web.kill();
+    // The middle of the song, which the browser cannot have yet.
+    stage.browser.click("#seek");
+    stage
+        .browser
+        .until("/does not answer/.test(document.querySelector('#source').innerText)");
+
+    stage.restart_web();
+    stage.plays_past(86.0);
+    stage
+        .browser
+        .until("/^from 127/.test(document.querySelector('#source').innerText)");
+    assert_eq!(stage.browser.text("#play"), "Pause");
 }
