@@ -1,16 +1,20 @@
 //! Nodes that die or freeze while somebody listens.
 //!
-//! The song is played at eight times its speed: what the browser holds is soon used up, so going
-//! on means that fragments go on coming.
+//! The song is played at eight times its speed, and after each blow until what had come before it
+//! is used up: going on means that fragments go on coming.
 
 use serde_json::Value;
 
 use super::lab::Server;
 use super::stage::{AUDIO, Song, Stage};
 
-const SONG: [Song; 1] = [Song::new("long", 170, 262.0)];
+/// A browser reads a minute of it ahead; three blows use up three of those.
+const SONG: [Song; 1] = [Song::new("long", 400, 262.0)];
 
 const SPEED: f64 = 8.0;
+
+/// Five fragments: more than are asked for at a time.
+const ON_ITS_WAY_S: f64 = 30.0;
 
 /// Standing still for longer is heard. The tests share the machine with others: a beat more.
 const SILENCE_MS_MAX: f64 = 700.0;
@@ -34,8 +38,23 @@ fn begin(stage: &Stage) {
     ));
 }
 
-/// Plays on to a second of the song, without a break.
-fn goes_on_to(stage: &Stage, seconds: f64) {
+/// Plays on without a break, through everything that has come and was on its way, and beyond.
+fn goes_on(stage: &Stage) {
+    let come = stage.browser.number(
+        "(() => {
+           let [end, come] = [0, 0];
+           for (const cell of document.querySelectorAll('#strip i')) {
+             end += Number(cell.style.flexGrow) / 1000;
+             if (cell.dataset.hue) come = end;
+           }
+           return come;
+         })()",
+    );
+    let seconds = come + ON_ITS_WAY_S;
+    assert!(
+        seconds < f64::from(SONG[0].seconds),
+        "no more to come after second {come}"
+    );
     stage.plays_past(seconds);
     let longest = stage.browser.number("window.longest");
     assert!(
@@ -84,7 +103,7 @@ fn survives(name: &str, blow: fn(&mut Server)) {
     let lost = heard(&mut stage);
     blow(lost);
     let lost = lost.address.clone();
-    goes_on_to(&stage, 60.0);
+    goes_on(&stage);
     stage.browser.until(&format!(
         "/{lost} (is|are) down/.test(document.querySelector('#source').innerText)"
     ));
@@ -94,10 +113,10 @@ fn survives(name: &str, blow: fn(&mut Server)) {
         .until("document.querySelector('#ring .node:is([data-state=suspect], [data-state=dead])')");
 
     blow(router(&mut stage));
-    goes_on_to(&stage, 105.0);
+    goes_on(&stage);
 
     blow(dns(&mut stage));
-    goes_on_to(&stage, 160.0);
+    goes_on(&stage);
     assert_eq!(stage.errors(), [""; 0]);
 }
 
