@@ -90,6 +90,8 @@ pub(super) struct Song {
     pub(super) name: &'static str,
     pub(super) seconds: u32,
     pub(super) tone: f32,
+    /// Samples per second: many make a song of many bytes.
+    pub(super) rate: u32,
     /// Title and artist in the file itself, where the name is not enough.
     pub(super) tags: Option<(&'static str, &'static str)>,
 }
@@ -100,6 +102,7 @@ impl Song {
             name,
             seconds,
             tone,
+            rate: 44_100,
             tags: None,
         }
     }
@@ -109,9 +112,14 @@ impl Song {
         self
     }
 
+    pub(super) const fn at(mut self, rate: u32) -> Self {
+        self.rate = rate;
+        self
+    }
+
     pub(super) fn make(&self, lab: &Lab) -> PathBuf {
         let path = lab.dir.join(format!("{}.wav", self.name));
-        sound::wav(&path, self.seconds, self.tone);
+        sound::wav_at(self.rate, &path, self.seconds, self.tone);
         if let Some((title, artist)) = self.tags {
             let info = info(&[(b"INAM", title), (b"IART", artist)]);
             let mut bytes = fs::read(&path).expect("just written");

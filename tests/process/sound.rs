@@ -6,9 +6,14 @@ use std::process::Command;
 
 /// A WAV of so many seconds: two tones, so that no two seconds are alike.
 pub(super) fn wav(path: &Path, seconds: u32, tone: f32) {
+    wav_at(44_100, path, seconds, tone);
+}
+
+/// The same with so many samples per second.
+pub(super) fn wav_at(sample_rate: u32, path: &Path, seconds: u32, tone: f32) {
     let spec = hound::WavSpec {
         channels: 2,
-        sample_rate: 44_100,
+        sample_rate,
         bits_per_sample: 16,
         sample_format: hound::SampleFormat::Int,
     };
