@@ -80,6 +80,8 @@ export class Side {
     const on = this.#player.playing ? t('goesOn') : '';
     if (dead.length) return [t('areDown', dead), [copies, on].filter(Boolean).join(' '), 'bad'];
     if (suspect.length) return [t('someSuspect', suspect), [copies, on].filter(Boolean).join(' '), 'warn'];
+    const [sick] = names('sick');
+    if (sick) return [t('is_sick', sick), [copies, on].filter(Boolean).join(' '), 'warn'];
     return [t('allWell', nodes.length), copies, 'good'];
   }
 
