@@ -80,10 +80,9 @@ export class Ring {
     const places = new Map();
     const angles = new Map();
     alive.forEach((node, n) => angles.set(node.id, -90 + (360 * n) / alive.length));
+    const gaps = alive.map((_, n) => -90 + (360 * (n + 0.5)) / alive.length);
     for (const node of inRing) {
-      // The dead stand outside, where they last stood in the circle.
-      const kept = this.#shapes.get(node.id)?.angle ?? -90 + 360 * (inRing.indexOf(node) / inRing.length) + 20;
-      const angle = angles.get(node.id) ?? kept;
+      const angle = angles.get(node.id) ?? this.#gap(node, inRing, gaps);
       places.set(node.id, { node, angle, ...polar(angle, node.state === 'dead' ? RADIUS + OUTSIDE : RADIUS) });
     }
     const names = nodes.filter((node) => node.role === 'dns');
@@ -92,6 +91,14 @@ export class Ring {
       places.set(node.id, { node, angle, ...polar(angle, INNER) });
     });
     return places;
+  }
+
+  /** The dead stand outside, between two of the living, near where they last stood in the circle. */
+  #gap(node, inRing, gaps) {
+    const kept = this.#shapes.get(node.id)?.angle ?? -90 + (360 * inRing.indexOf(node)) / inRing.length;
+    const away = (angle) => Math.abs(((angle - kept + 540) % 360) - 180);
+    const [nearest = kept] = gaps.sort((a, b) => away(a) - away(b)).splice(0, 1);
+    return nearest;
   }
 
   #put(id, place) {
