@@ -86,8 +86,10 @@ export class Bar {
     const recovered = (address) => cluster.find(address)?.state === 'alive';
     const lost = new Set([...heard.lost].filter((address) => !recovered(address)));
     for (const holder of player.details?.holders ?? []) if (cluster.isDown(holder)) lost.add(holder);
-    lost.delete(from);
-    return lost.size ? t('areDown', [...lost].map((address) => cluster.name(address))) : '';
+    // What is heard may have come before its node died.
+    const since = lost.delete(from) && cluster.isDown(from) ? [t('sinceDown')] : [];
+    if (lost.size) since.push(t('areDown', [...lost].map((address) => cluster.name(address))));
+    return since.join(', ');
   }
 
   #trouble(trouble, song) {

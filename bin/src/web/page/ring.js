@@ -127,7 +127,7 @@ export class Ring {
   #aim() {
     const { beam } = this.#layers;
     const node = this.#current && this.#cluster.find(this.#current);
-    const place = node && this.#shapes.get(node.id)?.place;
+    const place = node && node.state !== 'dead' && this.#shapes.get(node.id)?.place;
     beam.classList.toggle('on', Boolean(place));
     for (const shape of this.#shapes.values()) shape.classList.remove('heard');
     if (!place) return;
