@@ -39,6 +39,27 @@ pub enum Flaw {
     NeverWatches,
 }
 
+impl Flaw {
+    /// Every one.
+    pub const ALL: [Flaw; 15] = [
+        Flaw::ListOfOne,
+        Flaw::NeverConfirms,
+        Flaw::NeverRefutes,
+        Flaw::ForgetsTheDead,
+        Flaw::ForgetsEpochs,
+        Flaw::FirstWhoHearsSwitches,
+        Flaw::NeverPauses,
+        Flaw::LastMayLeave,
+        Flaw::NeverMerges,
+        Flaw::IgnoresReservations,
+        Flaw::TrustsItsClock,
+        Flaw::KeepsNewsToItself,
+        Flaw::StaysRegistered,
+        Flaw::NeverCounts,
+        Flaw::NeverWatches,
+    ];
+}
+
 /// A set of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flaws(u32);

@@ -70,6 +70,8 @@ pub enum Absorbed {
         /// What was claimed.
         version: u32,
     },
+    /// A later start of this very node is known: this process has an older disk and must end.
+    Outdated,
     /// It cannot be true.
     Absurd,
 }
@@ -259,8 +261,17 @@ impl Members {
 
     fn hear_of_myself(&self, claimed: &Member) -> Absorbed {
         let me = self.me();
+        if leaps(&me, claimed) {
+            return Absorbed::Absurd;
+        }
         match (claimed.incarnation, claimed.version).cmp(&(me.incarnation, me.version)) {
-            core::cmp::Ordering::Greater => Absorbed::Absurd,
+            core::cmp::Ordering::Greater if claimed.incarnation > me.incarnation => {
+                Absorbed::Outdated
+            }
+            // Said by an earlier process of the same number: a disk that was put back.
+            core::cmp::Ordering::Greater => Absorbed::Refute {
+                version: claimed.version,
+            },
             core::cmp::Ordering::Less => Absorbed::Stale,
             core::cmp::Ordering::Equal if claimed.state > me.state => Absorbed::Refute {
                 version: claimed.version,

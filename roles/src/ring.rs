@@ -35,6 +35,7 @@ use crate::members::Members;
 use crate::requests::{Desk, Outcome, Policy, Requests};
 
 use census::Census;
+pub use census::EPOCHS_MAX;
 use contacts::Contacts;
 use gossip::Gossip;
 use health::Health;
@@ -101,6 +102,8 @@ pub struct Ring {
     doubts: BTreeMap<NodeId, Doubt>,
     /// Suspects whose verdict this node has put off because it may be the deaf one.
     postponed: BTreeSet<NodeId>,
+    /// Suspects that were heard although they are suspected, and got more time for it.
+    spared: BTreeSet<NodeId>,
     gossip: Gossip,
     contacts: Contacts,
     census: Census,
@@ -117,7 +120,26 @@ pub struct Ring {
     own_order: Option<Order>,
     /// Claims that cannot be true, and whom they came from.
     absurd: (u64, BTreeSet<NodeId>),
+    /// When the dead who speak were last asked about it.
+    told: BTreeMap<NodeId, Time>,
+    /// A later start of this node is known.
+    outdated: bool,
     chance: Chance,
+}
+
+/// How much one node keeps for the ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Accounts in the table, of the dead, too.
+    pub members: usize,
+    /// Members it is finding out about.
+    pub doubts: usize,
+    /// Accounts waiting to be passed on.
+    pub news: usize,
+    /// Censuses remembered.
+    pub epochs: usize,
+    /// Questions it waits for.
+    pub questions: usize,
 }
 
 /// What a question of the ring is for.
@@ -182,6 +204,7 @@ impl Ring {
             heard: BTreeMap::new(),
             doubts: BTreeMap::new(),
             postponed: BTreeSet::new(),
+            spared: BTreeSet::new(),
             gossip: Gossip::default(),
             contacts: Contacts::default(),
             census: Census::default(),
@@ -194,6 +217,8 @@ impl Ring {
             words: part().bits() >> 16,
             own_order: None,
             absurd: (0, BTreeSet::new()),
+            told: BTreeMap::new(),
+            outdated: false,
             chance: part(),
             config,
         }
@@ -212,6 +237,22 @@ impl Ring {
     /// Claims that were refused because they cannot be true.
     pub fn absurd_claims(&self) -> u64 {
         self.absurd.0
+    }
+
+    /// Whether the others know a later start of this node: its disk is older than it was.
+    pub fn is_outdated(&self) -> bool {
+        self.outdated
+    }
+
+    /// How much it keeps of what is under way: each has a bound.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            members: self.members.all().count(),
+            doubts: self.doubts.len(),
+            news: self.gossip.len(),
+            epochs: self.census.len(),
+            questions: self.requests.len(),
+        }
     }
 
     /// The last alert seen.
@@ -320,7 +361,10 @@ impl Ring {
             self.watch(now);
         }
         // A dead member that speaks is told the verdict, and can refute it.
-        if !member.lives() && from.incarnation == member.incarnation {
+        let told = self.told.get(&from.node);
+        let lately = told.is_some_and(|at| now.since(*at) < self.config.beat);
+        if !member.lives() && from.incarnation == member.incarnation && !lately {
+            self.told.insert(from.node, now);
             self.verify(now, from.node, out);
         }
     }
@@ -447,6 +491,7 @@ impl Ring {
             self.members.forget_old(now);
             let members = &self.members;
             self.heard.retain(|node, _| members.get(*node).is_some());
+            self.told.retain(|node, _| members.get(*node).is_some());
         }
         self.watch(now);
     }
@@ -548,6 +593,7 @@ impl Ring {
             Absorbed::Observed => self.on_observed(now, node, from),
             Absorbed::Stale => self.correct(node, from, out),
             Absorbed::Refute { version } => self.refute(now, version, out),
+            Absorbed::Outdated => self.outdated = true,
             Absorbed::Absurd => self.note_absurd(from, out),
         }
     }
@@ -599,6 +645,7 @@ impl Ring {
     ) {
         let node = member.node;
         self.postponed.remove(&node);
+        self.spared.remove(&node);
         self.timers.disarm(&Timer::Verdict(node));
         self.timers.disarm(&Timer::CensusDue(node));
         // It gets the time of a silent member to be heard.
@@ -634,6 +681,7 @@ impl Ring {
     fn forget_doubts(&mut self, node: NodeId) {
         self.doubts.remove(&node);
         self.postponed.remove(&node);
+        self.spared.remove(&node);
         self.timers.disarm(&Timer::Doubt(node));
         self.timers.disarm(&Timer::Verdict(node));
     }
@@ -647,6 +695,9 @@ impl Ring {
     }
 
     fn say(&mut self, to: Address, words: Words, out: &mut Outbox) {
+        if to == self.members.me().address {
+            return; // Meant for an earlier start of this node, without its disk.
+        }
         self.words += 1;
         let id = RequestId(Desk::Ring.number(self.words & (u64::MAX >> 8)));
         out.say(Peer::Node(to), id, Message::Ring(words));
@@ -660,12 +711,16 @@ impl Ring {
         (words, patience): (Words, Duration),
         out: &mut Outbox,
     ) {
+        // A connection that breaks says nothing about who was at its end: that is tried again.
+        let probes = matches!(purpose, Purpose::Probe(_) | Purpose::CheckFor(..));
         let policy = Policy {
             deadline: patience,
             attempt: patience,
-            rounds: 1,
+            rounds: if probes { 2 } else { 1 },
         };
-        let to = to.into_iter().map(Peer::Node).collect();
+        let own = self.members.me().address;
+        let to = to.into_iter().filter(|at| *at != own);
+        let to = to.map(Peer::Node).collect();
         let question = Message::Ring(words);
         let asked = (self.requests).ask(now, purpose.clone(), to, question, policy, out);
         if asked.is_none() {

@@ -26,7 +26,7 @@ use crate::flaws::Flaw;
 use crate::requests::Policy;
 
 /// Epochs remembered: far more than deaths in the life of an alert.
-const EPOCHS_MAX: usize = 256;
+pub const EPOCHS_MAX: usize = 256;
 
 /// How long an alert may take per member, there and back.
 const PER_MEMBER: Duration = Duration::from_millis(400);
@@ -100,6 +100,10 @@ enum Stage {
 type Alert = (Epoch, Member, u16, Vec<Tally>);
 
 impl Census {
+    pub(super) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
     pub(super) fn last_alert(&self, now: Time) -> Option<LastAlert> {
         let (at, epoch, manager) = self.last?;
         let ago_ms = now.since(at).as_millis() as u64;
@@ -261,7 +265,10 @@ impl Ring {
             hops,
             tallies,
         };
-        let to = to.into_iter().map(Peer::Node).collect();
+        let own = self.members.me().address;
+        // The manager may have been at this very address, in a start without this disk.
+        let to = to.into_iter().filter(|at| *at != own);
+        let to = to.map(Peer::Node).collect();
         let question = Message::Ring(alert);
         // What cannot be passed on is missed by the manager, which then asks everybody itself.
         let _ = (self.requests).ask(now, Purpose::Alert, to, question, PASS_ON, out);
@@ -533,7 +540,9 @@ impl Ring {
             out.refuse(asker, Refusal::Invalid(why));
             return None;
         }
-        let left = self.members.with_role(me.role) > 1;
+        // Another that is about to change may be gone a moment later.
+        let stays = |m: &&Member| m.role == me.role && !m.traits.has(Traits::DRAINING);
+        let left = self.members.others().any(|m| stays(&m));
         let can = me.traits.has(Traits::AUTO) && !me.traits.has(Traits::DRAINING);
         let last_may = self.config.flaws.has(Flaw::LastMayLeave);
         if !right || !can || me.role == wanted || !(left || last_may) || self.is_unsure(now) {

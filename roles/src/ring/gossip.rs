@@ -32,6 +32,12 @@ pub(super) struct Gossip {
     fresh: BTreeMap<NodeId, Option<NodeId>>,
 }
 
+impl Gossip {
+    pub(super) fn len(&self) -> usize {
+        self.fresh.len()
+    }
+}
+
 impl Ring {
     /// The account of `node` has changed; `from` has told us and need not hear it again.
     pub(super) fn spread(&mut self, now: Time, node: NodeId, from: Option<NodeId>) {

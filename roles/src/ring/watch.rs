@@ -30,6 +30,11 @@ const LOOKERS: u64 = 16;
 /// How much longer those wait for the verdict who have not found out by themselves.
 const HEARSAY_WAITS: Duration = Duration::from_millis(1500);
 
+/// How much longer a member may take to answer of whom nothing bad is known. With the checks and
+/// the time to refute, no silence below four seconds ends in a verdict, whoever notices it first;
+/// a refused connection needs no patience.
+const UNTROUBLED: u32 = 4;
+
 /// A member this node is finding out about.
 #[derive(Debug)]
 pub(super) struct Doubt {
@@ -93,7 +98,10 @@ impl Ring {
         let Some(known) = self.members.get(node).map(|entry| entry.member) else {
             return;
         };
-        let question = (Words::Probe { known }, self.confirm());
+        // Whoever was well a moment ago may only stand still for a while.
+        let untroubled = known.state == MemberState::Alive && !self.doubts.contains_key(&node);
+        let patience = self.confirm() * if untroubled { UNTROUBLED } else { 1 };
+        let question = (Words::Probe { known }, patience);
         let to = vec![known.address];
         self.ask(now, Purpose::Probe(node), to, question, out);
     }
@@ -345,6 +353,16 @@ impl Ring {
             return self
                 .timers
                 .arm(Timer::Verdict(node), now + self.config.alone);
+        }
+        let heard = self
+            .heard
+            .get(&node)
+            .is_some_and(|at| *at > entry.changed_at);
+        if heard && self.spared.insert(node) {
+            // It has spoken since: its word against the suspicion is on the way, or was lost.
+            self.verify(now, node, out);
+            let later = now + self.config.agreed;
+            return self.timers.arm(Timer::Verdict(node), later);
         }
         self.members.judge(now, node, MemberState::Dead, &[]);
         let before = Some(MemberState::Suspect);
