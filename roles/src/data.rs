@@ -562,6 +562,12 @@ impl Data {
     pub fn load(&self) -> u16 {
         u16::try_from(self.jobs.len()).unwrap_or(u16::MAX)
     }
+
+    /// Whether somebody waits for a song to be taken in: the node cannot leave its role meanwhile.
+    pub fn is_taking(&self) -> bool {
+        let takes = |purpose: &Purpose| matches!(purpose, Purpose::Offer(..) | Purpose::Commit(..));
+        self.copies.is_awaited() || self.jobs.purposes().any(takes)
+    }
 }
 
 /// The other nodes that shall have the song: its owners on the circle of all data nodes known.

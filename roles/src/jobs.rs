@@ -59,6 +59,11 @@ impl<P> Jobs<P> {
         self.running.is_empty()
     }
 
+    /// What the jobs that run or wait are for.
+    pub fn purposes(&self) -> impl Iterator<Item = &P> {
+        self.running.values()
+    }
+
     fn admit(&mut self, purpose: P) -> JobId {
         self.count += 1;
         let job = JobId(self.desk.number(self.count));

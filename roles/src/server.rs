@@ -14,6 +14,7 @@ use crate::assign::{Assignment, Reservations};
 use crate::contract::chance::Chance;
 use crate::contract::id::JobId;
 use crate::contract::job::JobReply;
+use crate::contract::member::Epoch;
 use crate::contract::message::{Kind, Letter, Message, Names, Refusal};
 use crate::contract::node::{Asker, Event, Identity, Lost, Node, Outbox, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
@@ -92,6 +93,8 @@ pub struct Server {
     retiring: Option<Retiring>,
     /// A data node that hands its songs over before it changes its role, or ends.
     leaving: Option<Leaving>,
+    /// The census for which it has changed its role last.
+    changed_for: Option<Epoch>,
     /// Data nodes and routers are members.
     ring: Option<Ring>,
     known: Known,
@@ -127,6 +130,7 @@ impl Server {
             part: Part::Idle(Assignment::new(dns, part())),
             retiring: None,
             leaving: None,
+            changed_for: None,
             ring: None,
             known: Known::default(),
             memory: Memory::new(),
@@ -142,6 +146,11 @@ impl Server {
     /// The role it has at present.
     pub fn role(&self) -> Option<Role> {
         self.part.role()
+    }
+
+    /// The census for which it has changed its role last, since it was started.
+    pub fn changed_for(&self) -> Option<Epoch> {
+        self.changed_for
     }
 
     /// Its part in the ring, if it is a member.
@@ -186,12 +195,18 @@ impl Server {
             match registration {
                 Registration::Stands(_) => self.tell_ready(out),
                 Registration::Failed(_) => (),
-                Registration::Outdated => {
-                    let line = "a newer start of this node is registered: stopping";
-                    out.fact(Level::Warn, line.into());
-                    out.tell(Notice::Stopped);
-                }
+                Registration::Outdated => self.end_outdated(out),
             }
+        }
+    }
+
+    /// Its disk is older than it was: the next start bears a higher number.
+    fn end_outdated(&mut self, out: &mut Outbox) {
+        if self.stopping != Some(Time::NEVER) {
+            self.stopping = Some(Time::NEVER);
+            let line = "a newer start of this node is known: stopping";
+            out.fact(Level::Warn, line.into());
+            out.tell(Notice::Stopped);
         }
     }
 
@@ -449,6 +464,9 @@ impl Server {
 
     /// After each event: what has changed in the ring or in the names is taken up by all parts.
     fn settle(&mut self, now: Time, out: &mut Outbox) {
+        if self.ring.as_ref().is_some_and(Ring::is_outdated) {
+            self.end_outdated(out);
+        }
         if let Some(ring) = &mut self.ring {
             self.memory.look(now, ring.members());
             if let Some(order) = ring.take_own_order() {

@@ -240,6 +240,11 @@ impl Copies {
         self.throttle.on_served(now, bytes);
     }
 
+    /// Whether an upload waits for its first copy.
+    pub fn is_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     fn add(&mut self, now: Time, key: Key) {
         let task = self.tasks.entry(key).or_insert(Task {
             state: State::Waiting,

@@ -91,8 +91,9 @@ pub(super) struct Keeper {
     seen: Option<u64>,
     requests: Requests<Step>,
     jobs: Jobs<JobFor>,
-    /// Songs that the last whole round found not to be with all their owners.
-    unplaced: Option<u64>,
+    /// Songs that the last whole round found not to be with all their owners, and the library's
+    /// revision at its beginning.
+    unplaced: Option<(u64, u64)>,
     orders: Orders,
     rounds: u64,
     chance: Chance,
@@ -160,9 +161,10 @@ impl Keeper {
         }
     }
 
-    /// Whether the last whole round found every song with all its owners.
-    pub(super) fn all_placed(&self) -> bool {
-        self.unplaced == Some(0)
+    /// Whether the last whole round found every song with all its owners, and nothing has come
+    /// since.
+    pub(super) fn all_placed(&self, revision: u64) -> bool {
+        self.unplaced == Some((0, revision))
     }
 
     /// Whether a whole round has been made since the start.
@@ -214,7 +216,7 @@ impl Keeper {
         let placement = Placement::of(now, self.config.grace, others);
         self.rounds += 1;
         if placement.is_alone() {
-            self.unplaced = Some(overview.digest.count);
+            self.unplaced = Some((overview.digest.count, overview.revision));
             return self.rest(now, self.config.every);
         }
         self.due = None;

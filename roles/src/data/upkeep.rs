@@ -171,8 +171,12 @@ impl Data {
     /// Whether every song is with all those who shall have it, now that this node is none of
     /// them: it may leave its role.
     pub fn is_drained(&self) -> bool {
-        let empty = self.overview.is_some_and(|o| o.digest.count == 0);
-        empty || (self.keeper.all_placed() && self.copies.left() == 0)
+        let Some(overview) = self.overview else {
+            return false;
+        };
+        let empty = overview.digest.count == 0;
+        let placed = self.keeper.all_placed(overview.revision) && self.copies.left() == 0;
+        !self.is_taking() && (empty || placed)
     }
 
     /// Whether it has promised copies that are not made.

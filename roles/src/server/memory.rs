@@ -22,6 +22,9 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// After a change, so that a ring that is forming is written once.
 const FIRST: Duration = Duration::from_secs(3);
 
+/// A change of role is written with whatever else the same event brings.
+const AT_ONCE: Duration = Duration::from_millis(1);
+
 /// What was kept of an earlier run.
 pub(super) type Recalled = (Vec<Member>, Option<Role>);
 
@@ -37,6 +40,8 @@ pub(super) struct Memory {
     jobs: Jobs<Purpose>,
     /// What is written, or on its way to be.
     kept: Vec<(Address, Role)>,
+    /// The role that is written, or on its way to be.
+    role: Option<Role>,
     due: Option<Time>,
     written_at: Option<Time>,
     revision: u64,
@@ -47,6 +52,7 @@ impl Memory {
         Memory {
             jobs: Jobs::new(Desk::Ring),
             kept: Vec::new(),
+            role: None,
             due: None,
             written_at: None,
             revision: 0,
@@ -64,7 +70,13 @@ impl Memory {
             (Purpose::Recall, JobReply::Members { members, role }) => Some((members, role)),
             // Whatever is wrong with the memory: the node begins as one without.
             (Purpose::Recall, _) => Some((Vec::new(), None)),
-            (Purpose::Remember, _) => None,
+            (Purpose::Remember, JobReply::Done) => None,
+            (Purpose::Remember, _) => {
+                self.written_at = None;
+                (self.revision, self.role) = (0, None); // Looked at again after the next event.
+                self.kept.clear();
+                None
+            }
         }
     }
 
@@ -74,6 +86,10 @@ impl Memory {
             return;
         }
         self.revision = members.revision();
+        if self.role != Some(members.me().role) {
+            // Back as something else, it would sit on the songs it took in this role.
+            self.due = Some(now + AT_ONCE);
+        }
         if self.due.is_none() && places(members) != self.kept {
             let earliest = self.written_at.map_or(Time::ZERO, |at| at + PAUSE);
             self.due = Some((now + FIRST).max(earliest));
@@ -86,9 +102,11 @@ impl Memory {
             return;
         }
         self.due = None;
-        self.written_at = Some(now);
-        self.kept = places(members);
         let role = members.me().role;
+        if self.role.replace(role) == Some(role) {
+            self.written_at = Some(now);
+        }
+        self.kept = places(members);
         let members = members.living().copied().collect();
         let job = Job::RememberMembers { members, role };
         self.jobs.run(Purpose::Remember, job, out);

@@ -272,6 +272,7 @@ impl Server {
         let part = core::mem::replace(&mut self.part, part);
         let until = now + RETIREMENT;
         self.retiring = Some(Retiring { part, until });
+        self.changed_for = Some(order.epoch);
         let line = alloc::format!("role {role} from here on epoch={}", order.epoch);
         out.fact(Level::Info, line);
         if let Some(ring) = &mut self.ring {
@@ -342,11 +343,16 @@ impl Server {
         if deaf && let Audio::Offer { copy: false, .. } = audio {
             return out.refuse(asker, Refusal::NotReady);
         }
+        let lists = matches!(audio, Audio::Keep { .. });
+        if self.leaving.is_some() && matches!(audio, Audio::Offer { .. }) {
+            // What came in now would have to be handed over, too.
+            return out.refuse(asker, Refusal::NotReady);
+        }
         let others = self.known.others(registrar.record());
         let retiring = self.retiring.as_mut().map(|old| &mut old.part);
         match (&mut self.part, retiring) {
             (Part::Data(data), _) => data.on_question(asker, audio, body, others, out),
-            (_, Some(Part::Data(data))) if audio.is_read() => {
+            (_, Some(Part::Data(data))) if audio.is_read() && !lists => {
                 data.on_question(asker, audio, body, others, out);
             }
             (Part::Idle(_) | Part::Dns(_) | Part::Router(_), _) => {

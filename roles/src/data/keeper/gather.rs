@@ -126,7 +126,8 @@ impl Keeper {
             return;
         };
         let (copies, unfinished) = (gather.copies, gather.unfinished);
-        self.unplaced = (!unfinished).then_some(gather.unplaced);
+        let found = (gather.unplaced, gather.round.revision);
+        self.unplaced = (!unfinished).then_some(found);
         let pause = if copies > 0 {
             AGAIN
         } else if unfinished {
