@@ -141,7 +141,9 @@ impl World {
             self.check_bounds(place);
         }
         if let Event::Message { from, letter } = event {
-            if !self.is_server(place) {
+            if self.is_server(place) {
+                self.on_ring_heard(place, letter);
+            } else {
                 self.on_heard_by_client(place, letter);
                 return;
             }
@@ -179,11 +181,16 @@ impl World {
     /// Looks at what a node does before it is performed.
     pub(crate) fn observe_action(&mut self, place: Place, action: &Action) {
         match action {
-            Action::Send { to, letter } => match letter.kind {
-                Kind::Answer { more: false } => self.check_answer(place, *to, letter),
-                Kind::Answer { more: true } | Kind::Word => (),
-                Kind::Question { .. } => self.check_question(place, letter),
-            },
+            Action::Send { to, letter } => {
+                if let Message::Ring(words) = &letter.message {
+                    self.on_ring_said(place, words);
+                }
+                match letter.kind {
+                    Kind::Answer { more: false } => self.check_answer(place, *to, letter),
+                    Kind::Answer { more: true } | Kind::Word => (),
+                    Kind::Question { .. } => self.check_question(place, letter),
+                }
+            }
             Action::Run { work, .. } => {
                 if work.lane() == Lane::Write
                     && let Some(key) = self.checks.present

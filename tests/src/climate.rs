@@ -73,6 +73,28 @@ pub struct Faults {
     pub cache: Option<Duration>,
     /// A client's process dies and starts again.
     pub client_crash: Option<Duration>,
+    /// A node stands still for so long at most.
+    pub freeze_longest: Duration,
+    /// Two neighbours on the ring die at once.
+    pub neighbours: Option<Duration>,
+    /// Whoever counts next dies while it counts.
+    pub manager: Option<Duration>,
+    /// Whoever is named next dies before or after it has changed its role.
+    pub named: Option<Duration>,
+    /// The nodes fall into two or three parts.
+    pub split: Option<Duration>,
+    /// A link comes and goes.
+    pub flap_link: Option<Duration>,
+    /// A server comes and goes.
+    pub flap_node: Option<Duration>,
+    /// A server's event loop is late.
+    pub lag: Option<Duration>,
+    /// A server starts with its disk of some starts ago.
+    pub roll_back: Option<Duration>,
+    /// All DNS nodes die at once.
+    pub lose_names: Option<Duration>,
+    /// Somebody talks nonsense.
+    pub nonsense: Option<Duration>,
 }
 
 impl Climate {
@@ -123,18 +145,91 @@ impl Climate {
             act_every: Duration::from_millis(pick(30, 800)),
             ..Climate::calm()
         };
-        if chance.happens(1, 6) {
-            // Everybody asks for a role.
-            climate.auto = climate.routers + climate.data + 1;
-            (climate.routers, climate.data) = (0, 0);
+        if chance.happens(1, 3) {
+            climate.nobody_has_a_role(chance);
+        }
+        if chance.happens(1, 3) {
+            // Fewer users: the same number of events is a longer time.
+            climate.act_every *= 10;
         }
         climate.codec = chance.happens(1, 4);
         climate.real_library = seed % 50 == 49;
         climate.stutter_permille = [0, 0, 100, 400][chance.below(4) as usize];
-        if !seed.is_multiple_of(10) {
-            climate.trouble(chance);
+        match seed % 10 {
+            0 => (),
+            5 => climate.ruffle(chance),
+            _ => climate.trouble(chance),
         }
         climate
+    }
+
+    /// A small world about the ring alone: one user who does little, and much that concerns
+    /// members. Every third is without any trouble, every third only ruffled.
+    pub fn of_ring(seed: u64, chance: &mut Chance) -> Climate {
+        let mut climate = Climate {
+            dns: 1 + chance.below(2) as usize,
+            routers: 0,
+            data: 0,
+            auto: 4 + chance.below(7) as usize,
+            tunes: 8,
+            fragments_max: 2,
+            start_spread: Duration::from_millis(chance.below(3) * 1500),
+            latency: Duration::from_millis(1 + chance.below(10)),
+            act_every: Duration::from_secs(4),
+            codec: false,
+            ..Climate::calm()
+        };
+        match seed % 3 {
+            0 => climate.ruffle(chance),
+            _ => climate.stir(chance),
+        }
+        climate
+    }
+
+    /// What befalls members, and nothing else.
+    fn stir(&mut self, chance: &mut Chance) {
+        let mut some = |share: u64| {
+            let every = Duration::from_secs(10) + chance.within(Duration::from_secs(40));
+            chance.happens(share, 100).then_some(every)
+        };
+        self.faults = Faults {
+            crash: some(70),
+            freeze: some(30),
+            split: some(40),
+            neighbours: some(40),
+            manager: some(30),
+            named: some(30),
+            lose_names: some(20),
+            freeze_longest: Duration::from_secs(40),
+            ..Faults::default()
+        };
+    }
+
+    /// Every server asks for a role: mostly a few, sometimes many.
+    fn nobody_has_a_role(&mut self, chance: &mut Chance) {
+        (self.routers, self.data) = (0, 0);
+        self.auto = match chance.below(60) {
+            0 => 50,
+            1..=4 => 11 + chance.below(20) as usize,
+            _ => 2 + chance.below(9) as usize,
+        };
+        if self.auto > 10 {
+            self.act_every = Duration::from_secs(5);
+        }
+        if chance.happens(1, 3) {
+            self.start_spread = Duration::ZERO;
+        }
+    }
+
+    /// Nobody dies, but connections break, letters take long and nodes stand still for moments:
+    /// nobody may be called dead.
+    fn ruffle(&mut self, chance: &mut Chance) {
+        self.latency = Duration::from_millis(20 + chance.below(180));
+        self.faults.freeze_longest = Duration::from_millis(3_800);
+        self.faults.freeze = Some(Duration::from_secs(8 + chance.below(20)));
+        self.faults.reset = Some(Duration::from_millis(300 + chance.below(3000)));
+        self.faults.lag = chance.happens(1, 2).then_some(Duration::from_secs(10));
+        self.faults.nonsense = chance.happens(1, 2).then_some(Duration::from_secs(5));
     }
 
     fn trouble(&mut self, chance: &mut Chance) {
@@ -154,13 +249,19 @@ impl Climate {
             cache: some(40),
             client_crash: some(30),
             wipe_percent: 0,
+            freeze_longest: Duration::from_secs(120),
+            neighbours: some(20),
+            manager: some(20),
+            named: some(20),
+            split: some(15),
+            flap_link: some(15),
+            flap_node: some(15),
+            lag: some(20),
+            roll_back: some(10),
+            lose_names: some(15),
+            nonsense: some(25),
         };
         self.faults.wipe_percent = [0, 0, 15, 40][chance.below(4) as usize];
-        if self.routers == 0 {
-            // Who has lost its disk asks for a role again, and no role is ever changed: a world
-            // of such nodes may end without a router.
-            self.faults.wipe_percent = 0;
-        }
         self.busy_permille = [0, 0, 5, 40][chance.below(4) as usize];
         self.broken_permille = [0, 0, 0, 5][chance.below(4) as usize];
         // The real library runs in memory, beside a model that must not lose what it keeps.
@@ -179,6 +280,15 @@ impl Climate {
             f.stop,
             f.cache,
             f.client_crash,
+            f.neighbours,
+            f.manager,
+            f.named,
+            f.split,
+            f.flap_link,
+            f.flap_node,
+            f.lag,
+            f.roll_back,
+            f.lose_names,
         ];
         kinds.iter().all(Option::is_none) && self.busy_permille + self.broken_permille == 0
     }

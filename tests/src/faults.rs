@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use roles::contract::id::Incarnation;
 use roles::contract::job::Lane;
-use roles::contract::node::Event;
+use roles::contract::node::{Event, Identity};
+use roles::contract::time::Time;
 
 use crate::climate::Climate;
 use crate::resident::{Kind, Place, State};
@@ -23,6 +24,12 @@ pub enum Fault {
     Mend(Place, Place),
     /// A node is killed in the middle of a job.
     Strike(Place, u64),
+    /// A node is killed, if it lives.
+    Kill(Place),
+    /// A node stands still.
+    Hold(Place),
+    /// Letters travel no longer in one direction, until then.
+    Sever(Place, Place, Time),
     /// The next crash of a server.
     Crash,
     /// The next freeze.
@@ -39,6 +46,26 @@ pub enum Fault {
     Cache,
     /// The next crash of a client.
     ClientCrash,
+    /// The next death of neighbours.
+    Neighbours,
+    /// The next death of a manager.
+    Manager,
+    /// The next death of a member that is named.
+    Named,
+    /// The next split.
+    Split,
+    /// The next link that flaps.
+    FlapLink,
+    /// The next server that flaps.
+    FlapNode,
+    /// The next late event loop.
+    Lag,
+    /// The next disk from the past.
+    RollBack,
+    /// The next loss of all names.
+    LoseNames,
+    /// The next nonsense.
+    Nonsense,
 }
 
 /// How a process is ended by force.
@@ -61,6 +88,16 @@ impl World {
             Fault::Stop,
             Fault::Cache,
             Fault::ClientCrash,
+            Fault::Neighbours,
+            Fault::Manager,
+            Fault::Named,
+            Fault::Split,
+            Fault::FlapLink,
+            Fault::FlapNode,
+            Fault::Lag,
+            Fault::RollBack,
+            Fault::LoseNames,
+            Fault::Nonsense,
         ];
         for kind in kinds {
             self.plan_fault(kind);
@@ -77,9 +114,18 @@ impl World {
     pub(crate) fn on_fault(&mut self, fault: Fault) {
         let mends = matches!(
             fault,
-            Fault::Start(_) | Fault::Thaw(_) | Fault::Room(_) | Fault::Mend(..) | Fault::Strike(..)
+            Fault::Start(_) | Fault::Thaw(_) | Fault::Room(_) | Fault::Mend(..)
         );
-        if !mends && every(&self.climate, fault).is_none() {
+        let planned = matches!(
+            fault,
+            Fault::Strike(..) | Fault::Kill(_) | Fault::Hold(_) | Fault::Sever(..)
+        );
+        let over = if planned {
+            self.healed
+        } else {
+            every(&self.climate, fault).is_none()
+        };
+        if !mends && over {
             return; // Planned before everything was mended.
         }
         match fault {
@@ -88,6 +134,9 @@ impl World {
             Fault::Room(place) => return self.fill_disk(place, false),
             Fault::Mend(a, b) => return self.mend(a, b),
             Fault::Strike(place, start) => return self.strike(place, start),
+            Fault::Kill(place) => return self.crash(place, Death::Kill),
+            Fault::Hold(place) => return self.freeze(place),
+            Fault::Sever(a, b, until) => return self.sever(a, b, until),
             Fault::Crash => self.crash_somebody(),
             Fault::Freeze => self.freeze_somebody(),
             Fault::Reset => self.reset_something(),
@@ -96,11 +145,21 @@ impl World {
             Fault::Stop => self.stop_somebody(),
             Fault::Cache => self.spoil_some_cache(),
             Fault::ClientCrash => self.crash_some_client(),
+            Fault::Neighbours => self.kill_neighbours(),
+            Fault::Manager => self.snares.manager = true,
+            Fault::Named => self.snares.named = true,
+            Fault::Split => self.split(),
+            Fault::FlapLink => self.flap_link(),
+            Fault::FlapNode => self.flap_node(),
+            Fault::Lag => self.lag(),
+            Fault::RollBack => self.roll_back(),
+            Fault::LoseNames => self.lose_names(),
+            Fault::Nonsense => self.talk_nonsense(),
         }
         self.plan_fault(fault);
     }
 
-    fn some(&mut self, wanted: impl Fn(&World, Place) -> bool) -> Option<Place> {
+    pub(crate) fn some(&mut self, wanted: impl Fn(&World, Place) -> bool) -> Option<Place> {
         let all: Vec<Place> = (0..self.nodes.len())
             .filter(|place| wanted(self, *place))
             .collect();
@@ -135,7 +194,7 @@ impl World {
         }
     }
 
-    fn crash_for_a_while(&mut self, place: Place) {
+    pub(crate) fn crash_for_a_while(&mut self, place: Place) {
         let power = self.climate.power_cuts && self.chances.faults.happens(1, 2);
         let death = if power { Death::PowerCut } else { Death::Kill };
         let percent = self.climate.faults.wipe_percent;
@@ -150,7 +209,7 @@ impl World {
     }
 
     /// Times are drawn so that short ones are as likely as long ones.
-    fn some_while(&mut self, shortest: Duration, longest: Duration) -> Duration {
+    pub(crate) fn some_while(&mut self, shortest: Duration, longest: Duration) -> Duration {
         let chance = &mut self.chances.faults;
         let doublings = chance.below(12) as u32;
         (shortest * (1 << doublings)).min(longest) * 3 / 4 + chance.within(shortest)
@@ -162,6 +221,13 @@ impl World {
             return;
         }
         self.seen.crashes += 1;
+        if self.is_member(place) {
+            let Identity {
+                node, incarnation, ..
+            } = self.nodes[place].identity;
+            let heard = death == Death::Kill;
+            self.figures.on_death(self.now, (node, incarnation), heard);
+        }
         self.note(0xc4a5, place as u64);
         self.finish_unheard(place);
         if self.is_server(place) && death == Death::PowerCut {
@@ -229,7 +295,8 @@ impl World {
             return;
         };
         self.freeze(place);
-        let span = self.some_while(Duration::from_millis(50), Duration::from_secs(60));
+        let longest = self.climate.faults.freeze_longest;
+        let span = self.some_while(Duration::from_millis(50), longest);
         self.agenda
             .plan(self.now + span, What::Fault(Fault::Thaw(place)));
     }
@@ -240,6 +307,7 @@ impl World {
             self.seen.freezes += 1;
             self.note(0xf4ee, place as u64);
             self.nodes[place].state = State::Frozen;
+            self.ring.on_freeze(self.now, place);
             self.review_paths();
         }
     }
@@ -250,6 +318,8 @@ impl World {
             return;
         }
         self.nodes[place].state = State::Up;
+        let start = self.nodes[place].start;
+        self.ring.on_thaw(self.now, place, start);
         for what in self.backlogs.remove(&place).unwrap_or_default() {
             self.agenda.plan(self.now, what);
         }
@@ -286,13 +356,9 @@ impl World {
         for a in (0..count).filter(|a| side[*a]) {
             for b in (0..count).filter(|b| !side[*b] && (!lonely || *b == other)) {
                 any = true;
-                self.cut(a, b);
-                self.agenda
-                    .plan(self.now + span, What::Fault(Fault::Mend(a, b)));
+                self.cut_for(a, b, span);
                 if both {
-                    self.cut(b, a);
-                    self.agenda
-                        .plan(self.now + span, What::Fault(Fault::Mend(b, a)));
+                    self.cut_for(b, a, span);
                 }
             }
         }
@@ -303,6 +369,20 @@ impl World {
     /// From here on nothing travels from `a` to `b`; call [`World::cut_both`] for both ways.
     fn cut(&mut self, a: Place, b: Place) {
         *self.cuts.entry((a, b)).or_default() += 1;
+        let ends = [a, b].map(|place| (place, self.nodes[place].start));
+        self.ring.on_cut(self.now, ends);
+    }
+
+    pub(crate) fn cut_for(&mut self, a: Place, b: Place, span: Duration) {
+        self.cut(a, b);
+        self.agenda
+            .plan(self.now + span, What::Fault(Fault::Mend(a, b)));
+    }
+
+    fn sever(&mut self, a: Place, b: Place, until: Time) {
+        self.cut_for(a, b, until.since(self.now));
+        self.seen.cuts += 1;
+        self.review_paths();
     }
 
     /// From here on nothing travels from `a` to `b`.
@@ -318,11 +398,24 @@ impl World {
         self.cut_one_way(a, b);
     }
 
+    /// Letters travel from `a` to `b` again.
+    pub fn mend_one_way(&mut self, a: Place, b: Place) {
+        self.mend(a, b);
+    }
+
+    /// Letters travel between `a` and `b` again.
+    pub fn mend_both(&mut self, a: Place, b: Place) {
+        self.mend(a, b);
+        self.mend(b, a);
+    }
+
     fn mend(&mut self, a: Place, b: Place) {
         if let Some(count) = self.cuts.get_mut(&(a, b)) {
             *count -= 1;
             if *count == 0 {
                 self.cuts.remove(&(a, b));
+                let ends = [a, b].map(|place| (place, self.nodes[place].start));
+                self.ring.on_cut(self.now, ends);
                 self.review_paths();
             }
         }
@@ -384,6 +477,8 @@ impl World {
     pub fn heal(&mut self) {
         self.climate.faults = Default::default();
         self.ambush = false;
+        self.snares = Default::default();
+        self.healed = true;
         (self.climate.busy_permille, self.climate.broken_permille) = (0, 0);
         self.cuts.clear();
         for place in 0..self.nodes.len() {
@@ -392,9 +487,12 @@ impl World {
             if !self.nodes[place].lives() {
                 self.start(place);
             }
-            // One that was stopping when it froze ends only now.
-            let later = self.now + Duration::from_secs(3);
-            self.agenda.plan(later, What::Fault(Fault::Start(place)));
+            // One that was stopping when it froze ends only now, and one that bears the number of
+            // an earlier start ends as often as it takes to bear the next.
+            for seconds in [3, 6, 9, 12] {
+                let later = self.now + Duration::from_secs(seconds);
+                self.agenda.plan(later, What::Fault(Fault::Start(place)));
+            }
         }
         self.review_paths();
     }
@@ -407,9 +505,14 @@ impl World {
 fn every(climate: &Climate, kind: Fault) -> Option<Duration> {
     let faults = &climate.faults;
     match kind {
-        Fault::Start(_) | Fault::Thaw(_) | Fault::Room(_) | Fault::Mend(..) | Fault::Strike(..) => {
-            None
-        }
+        Fault::Start(_)
+        | Fault::Thaw(_)
+        | Fault::Room(_)
+        | Fault::Mend(..)
+        | Fault::Strike(..)
+        | Fault::Kill(_)
+        | Fault::Hold(_)
+        | Fault::Sever(..) => None,
         Fault::Crash => faults.crash,
         Fault::Freeze => faults.freeze,
         Fault::Reset => faults.reset,
@@ -418,5 +521,15 @@ fn every(climate: &Climate, kind: Fault) -> Option<Duration> {
         Fault::Stop => faults.stop,
         Fault::Cache => faults.cache,
         Fault::ClientCrash => faults.client_crash,
+        Fault::Neighbours => faults.neighbours,
+        Fault::Manager => faults.manager,
+        Fault::Named => faults.named,
+        Fault::Split => faults.split,
+        Fault::FlapLink => faults.flap_link,
+        Fault::FlapNode => faults.flap_node,
+        Fault::Lag => faults.lag,
+        Fault::RollBack => faults.roll_back,
+        Fault::LoseNames => faults.lose_names,
+        Fault::Nonsense => faults.nonsense,
     }
 }

@@ -16,11 +16,16 @@ pub mod faults;
 pub mod jobs;
 pub mod music;
 pub mod network;
+pub mod nonsense;
 pub mod resident;
+pub mod unrest;
 
 pub mod checks;
+pub mod healing;
 pub mod mutants;
+pub mod ring;
 
+pub mod figures;
 pub mod run;
 pub mod trace;
 pub mod workload;

@@ -3,6 +3,7 @@
 //! Each wraps a real node and spoils what goes in or comes out; the roles know nothing of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use roles::client::Client;
 use roles::contract::id::{JobId, RequestId, SongId};
@@ -12,10 +13,12 @@ use roles::contract::node::{Action, Event, Node, Outbox, Peer};
 use roles::contract::record::Record;
 use roles::contract::time::Time;
 use roles::contract::user::Notice;
+use roles::flaws::{Flaw as Planted, Flaws};
 use roles::requests::Desk;
 use roles::server::Server;
 
 use crate::resident::{Place, Resident};
+use crate::run::{self, Length};
 use crate::world::World;
 
 /// What is wrong with a node.
@@ -94,6 +97,22 @@ impl World {
             );
         }
     }
+}
+
+/// Enough for several deaths, and the pauses between what they lead to.
+pub const RING_LENGTH: Length = Length {
+    events: 9_000,
+    longest: Duration::from_secs(200),
+};
+
+/// The first world about the ring in which a flaw of the roles breaks a rule, and which rule.
+pub fn found_in_rings(flaw: Planted, worlds: u64) -> Option<(u64, &'static str)> {
+    (0..worlds).find_map(|seed| {
+        let mut world = World::of_ring(seed);
+        world.flaws = Flaws::only(flaw);
+        let outcome = run::run_world(seed, world, RING_LENGTH);
+        Some((seed, outcome.violation?.rule))
+    })
 }
 
 struct Flawed {

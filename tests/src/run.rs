@@ -10,6 +10,7 @@ use roles::contract::message::{Catalogue, Listed, Message, NodeState, Query};
 use roles::contract::record::{Address, Role};
 use roles::contract::time::Time;
 
+use crate::figures::Figures;
 use crate::resident::{Kind, Place, State};
 use crate::trace::Trace;
 use crate::workload::Ended;
@@ -62,6 +63,8 @@ pub struct Outcome {
     pub hash: u64,
     /// What was exercised.
     pub seen: Seen,
+    /// How long what took.
+    pub figures: Figures,
     /// The last lines, if they were kept.
     pub lines: Vec<String>,
 }
@@ -75,6 +78,13 @@ pub fn run(seed: u64, length: Length) -> Outcome {
 pub fn tell(seed: u64, length: Length) -> Outcome {
     let mut world = World::of_seed(seed);
     world.trace.lines = Some(Default::default());
+    run_world(seed, world, length)
+}
+
+/// Runs the small world about the ring, in words if `told`.
+pub fn run_ring(seed: u64, length: Length, told: bool) -> Outcome {
+    let mut world = World::of_ring(seed);
+    world.trace.lines = told.then(Default::default);
     run_world(seed, world, length)
 }
 
@@ -96,6 +106,7 @@ pub fn run_world(seed: u64, mut world: World, length: Length) -> Outcome {
         span: world.now,
         hash: world.trace.hash(),
         seen: world.seen,
+        figures: world.figures,
         lines,
         violation: world.violation,
     }
@@ -108,6 +119,8 @@ impl World {
             return;
         }
         self.heal();
+        self.await_one_ring();
+        self.await_roles();
         self.run_for(BUSY_AFTER);
         self.fronts.active = false;
         self.run_for(SETTLE);
@@ -204,8 +217,31 @@ impl World {
                 return self.violated("copies are made", text);
             }
         }
-        if self.calm {
+        self.check_left_behind();
+        // Copies are decided on when a song is committed, and a new role changes who has them.
+        if self.calm && self.seen.role_changes == 0 {
             self.check_number_of_copies();
+        }
+    }
+
+    /// No song lies on the disk of a node that serves none while nobody else has it.
+    fn check_left_behind(&mut self) {
+        if self.seen.wipes > 0 {
+            return; // Whoever had the others may be gone for good.
+        }
+        let promised: Vec<SongId> = self.checks.promised.keys().copied().collect();
+        let left = (promised.into_iter()).find(|song| self.copies(*song) == 0);
+        let Some(song) = left else {
+            return;
+        };
+        let keeps = |place: &Place| {
+            let slot = &self.nodes[*place];
+            let up = slot.state == State::Up;
+            up && slot.disk.iter().flat_map(|d| d.songs()).any(|s| s == song)
+        };
+        if let Some(place) = self.servers(Role::Router).into_iter().find(keeps) {
+            let text = format!("{} has {song:?} alone", self.nodes[place].name);
+            self.violated("S2 no song is left behind", text);
         }
     }
 
@@ -266,7 +302,7 @@ impl World {
         let alive = status
             .nodes
             .iter()
-            .filter(|node| node.state == NodeState::Alive);
+            .filter(|node| matches!(node.state, NodeState::Alive | NodeState::Suspect));
         let servers =
             (self.nodes.iter()).filter(|slot| slot.state == State::Up && slot.role().is_some());
         if alive.count() != servers.count() {
@@ -375,4 +411,20 @@ pub const COUNTED: &[(&str, Counted)] = &[
     ("resolved", |s| s.records_checked),
     ("over by then", |s| s.records_expired),
     ("songs verified", |s| s.songs_verified),
+    ("neighbours dead", |s| s.neighbours_killed),
+    ("managers dead", |s| s.managers_killed),
+    ("named dead", |s| s.named_killed),
+    ("splits", |s| s.splits),
+    ("links flapping", |s| s.links_flapping),
+    ("nodes flapping", |s| s.nodes_flapping),
+    ("loops late", |s| s.lags),
+    ("disks of old", |s| s.rollbacks),
+    ("names lost", |s| s.names_lost),
+    ("nonsense", |s| s.nonsense),
+    ("tables checked", |s| s.tables_checked),
+    ("roles checked", |s| s.roles_checked),
+    ("rings checked", |s| s.rings_checked),
+    ("censuses", |s| s.censuses),
+    ("role changes", |s| s.role_changes),
+    ("living mourned", |s| s.verdicts_on_the_living),
 ];

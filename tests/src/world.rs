@@ -12,6 +12,7 @@ use roles::contract::node::{Action, Event, Identity, Lost, Outbox, Peer};
 use roles::contract::record::{Address, Features, Role};
 use roles::contract::time::Time;
 use roles::contract::user::{Command, Notice};
+use roles::flaws::Flaws;
 use roles::server::{self, Server};
 
 use crate::agenda::Agenda;
@@ -19,10 +20,13 @@ use crate::checks::Checks;
 use crate::climate::Climate;
 use crate::disk::{Disk, DiskId};
 use crate::faults::Fault;
+use crate::figures::Figures;
 use crate::music::Music;
 use crate::network::{Conn, ConnId};
 use crate::resident::{Kind, Place, Probe, Resident, Slot, State, Stutter};
+use crate::ring::RingBook;
 use crate::trace::Trace;
+use crate::unrest::Snares;
 use crate::workload::Fronts;
 
 /// One stream of chance per component: a change in one does not disturb the others.
@@ -166,6 +170,12 @@ pub struct World {
     pub seen: Seen,
     /// What must be true.
     pub checks: Checks,
+    /// What must be true of the ring.
+    pub ring: RingBook,
+    /// How long what took.
+    pub figures: Figures,
+    /// Planted in every server.
+    pub flaws: Flaws,
     /// What users are doing.
     pub fronts: Fronts,
     /// Answers that came to probes.
@@ -186,6 +196,10 @@ pub struct World {
     pub(crate) wraps: BTreeMap<Place, Wrap>,
     /// The next commit does not end well.
     pub(crate) ambush: bool,
+    /// Moments of the ring that are waited for.
+    pub snares: Snares,
+    /// Nothing breaks any longer.
+    pub(crate) healed: bool,
     outbox: Outbox,
     stopped: Vec<Place>,
 }
@@ -224,6 +238,23 @@ pub struct Seen {
     pub records_expired: u64,
     pub songs_verified: u64,
     pub copies_made: u64,
+    pub tables_checked: u64,
+    pub roles_checked: u64,
+    pub rings_checked: u64,
+    pub verdicts_on_the_living: u64,
+    pub role_changes: u64,
+    pub censuses: u64,
+    pub ring_words: u64,
+    pub neighbours_killed: u64,
+    pub managers_killed: u64,
+    pub named_killed: u64,
+    pub splits: u64,
+    pub links_flapping: u64,
+    pub nodes_flapping: u64,
+    pub lags: u64,
+    pub rollbacks: u64,
+    pub names_lost: u64,
+    pub nonsense: u64,
 }
 
 impl World {
@@ -231,6 +262,13 @@ impl World {
     pub fn of_seed(seed: u64) -> World {
         let mut chance = Chance::from_seed(seed);
         let climate = Climate::of(seed, &mut chance);
+        World::new(chance.bits(), climate)
+    }
+
+    /// The small world of a seed that is about the ring alone.
+    pub fn of_ring(seed: u64) -> World {
+        let mut chance = Chance::from_seed(seed);
+        let climate = Climate::of_ring(seed, &mut chance);
         World::new(chance.bits(), climate)
     }
 
@@ -247,6 +285,9 @@ impl World {
             music,
             seen: Seen::default(),
             checks: Checks::default(),
+            ring: RingBook::default(),
+            figures: Figures::default(),
+            flaws: Flaws::default(),
             fronts: Fronts::default(),
             answers: BTreeMap::new(),
             log: Vec::new(),
@@ -268,11 +309,14 @@ impl World {
             },
             wraps: BTreeMap::new(),
             ambush: false,
+            snares: Snares::default(),
+            healed: false,
             outbox: Outbox::new(),
             stopped: Vec::new(),
             calm: climate.is_calm(),
             climate,
         };
+        world.ring.late = world.climate.latency_tail > 0;
         world.populate();
         world
     }
@@ -378,6 +422,12 @@ impl World {
         slot.writer_free = self.now;
         slot.backoffs.clear();
         self.checks.forget(place);
+        let who = self.nodes[place].identity;
+        let start = self.nodes[place].start;
+        (self.ring).on_start(self.now, place, start, (who.node, who.incarnation));
+        if self.cuts.keys().any(|(a, b)| *a == place || *b == place) {
+            self.ring.on_cut(self.now, [(place, start), (place, start)]);
+        }
         self.hand(place, Event::Start);
         self.review_paths();
     }
@@ -392,11 +442,13 @@ impl World {
         let slot = &self.nodes[place];
         let resident: Box<dyn Resident> = match slot.kind {
             Kind::Server(role) => {
-                let config = server::Config {
+                let mut config = server::Config {
                     role,
                     dns_nodes,
                     ..server::Config::default()
                 };
+                config.ring.flaws = self.flaws;
+                config.dns.flaws = self.flaws;
                 let address = slot.address.expect("servers listen");
                 Box::new(Server::new(config, slot.identity, address, chance))
             }
@@ -525,6 +577,7 @@ impl World {
             self.perform(place, action);
         }
         self.checks.handled();
+        self.check_ring(place);
         self.outbox = out;
         self.rearm(place);
         self.retire_stopped();
@@ -578,6 +631,7 @@ impl World {
         slot.state = state;
         slot.armed = None;
         slot.jobs.clear();
+        self.ring.on_end(self.now);
         self.backlogs.remove(&place);
         self.fronts.forget(place);
         self.cut_off(place, heard);

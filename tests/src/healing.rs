@@ -1,0 +1,146 @@
+//! What must come right once everything is mended: one ring, its roles, its names.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use roles::balance::target;
+use roles::contract::id::{Incarnation, NodeId};
+use roles::contract::record::{Address, Role};
+
+use crate::resident::{Kind, Place, State};
+use crate::world::World;
+
+/// A server that was just stopping is started again after three seconds.
+const LAST_STARTS: Duration = Duration::from_secs(3);
+
+/// L1, L2: one ring in so long where nobody was cut off.
+const IDEAL_WITHIN: Duration = Duration::from_secs(15);
+
+/// L7: and where somebody was.
+const MERGED_WITHIN: Duration = Duration::from_secs(45);
+
+/// L5: from one ring to its right roles.
+const ROLES_WITHIN: Duration = Duration::from_secs(120);
+
+/// For each further change that is needed: the pause between two.
+const PER_CHANGE: Duration = Duration::from_secs(65);
+
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+type Seat = (NodeId, Incarnation, Role, Address);
+
+impl World {
+    /// L1, L2, L7: all servers form one ring, and all see the same.
+    pub fn await_one_ring(&mut self) {
+        let clean = self.ring.is_clean() && self.seen.rollbacks == 0;
+        let begun = self.now;
+        self.run_for(LAST_STARTS);
+        let (rule, within) = if clean {
+            ("L1 ideal ring", IDEAL_WITHIN)
+        } else {
+            ("L7 one ring", MERGED_WITHIN)
+        };
+        let started = self.now;
+        if let Some(text) = self.await_none(within, World::ring_fault) {
+            return self.violated(rule, text);
+        }
+        let took = self.now.since(if clean { started } else { begun });
+        let figures = &mut self.figures;
+        if clean {
+            &mut figures.ideal
+        } else {
+            &mut figures.merged
+        }
+        .push(took);
+        self.seen.rings_checked += 1;
+    }
+
+    /// L5: every role has about as many servers as at a start.
+    pub fn await_roles(&mut self) {
+        let off = self.roles_off();
+        let within = ROLES_WITHIN + PER_CHANGE * off.saturating_sub(2) as u32;
+        if let Some(text) = self.await_none(within, World::role_fault) {
+            self.violated("L5 roles in balance", text);
+        }
+    }
+
+    /// Runs until there is no such fault; what it was, if there still is.
+    fn await_none(
+        &mut self,
+        within: Duration,
+        fault: fn(&World) -> Option<String>,
+    ) -> Option<String> {
+        let until = self.now + within;
+        loop {
+            let found = fault(self);
+            if found.is_none() || self.now >= until || self.violation.is_some() {
+                return found;
+            }
+            self.run_for(LOOK_EVERY);
+        }
+    }
+
+    fn seats(&self) -> BTreeSet<Seat> {
+        let seat = |place: Place| {
+            let slot = &self.nodes[place];
+            let Some(role @ (Role::Data | Role::Router)) = slot.role() else {
+                return None;
+            };
+            let (node, incarnation) = (slot.identity.node, slot.identity.incarnation);
+            Some((node, incarnation, role, slot.address?))
+        };
+        let up = (0..self.nodes.len()).filter(|p| self.nodes[*p].state == State::Up);
+        up.filter_map(seat).collect()
+    }
+
+    /// Who does not see the ring that is there.
+    pub fn ring_fault(&self) -> Option<String> {
+        let seats = self.seats();
+        for slot in self.nodes.iter().filter(|slot| slot.state == State::Up) {
+            let Some(server) = slot.resident.as_ref().and_then(|node| node.server()) else {
+                continue;
+            };
+            let Some(ring) = server.ring() else {
+                if slot.kind == Kind::Server(None) {
+                    return Some(format!("{} has no role", slot.name));
+                }
+                continue;
+            };
+            let living = ring.members().living();
+            let seen: BTreeSet<Seat> = living
+                .map(|m| (m.node, m.incarnation, m.role, m.address))
+                .collect();
+            if seen != seats {
+                let missing: Vec<_> = seats.difference(&seen).collect();
+                let wrong: Vec<_> = seen.difference(&seats).collect();
+                return Some(format!(
+                    "{} misses {missing:?}, believes {wrong:?}",
+                    slot.name
+                ));
+            }
+        }
+        None
+    }
+
+    /// By how many the data nodes differ from the target.
+    fn roles_off(&self) -> usize {
+        let (data, routers) = (
+            self.servers(Role::Data).len(),
+            self.servers(Role::Router).len(),
+        );
+        target(data + routers).0.abs_diff(data)
+    }
+
+    fn role_fault(&self) -> Option<String> {
+        let (data, routers) = (self.servers(Role::Data), self.servers(Role::Router));
+        let wanted = target(data.len() + routers.len());
+        let auto = |p: &&Place| self.nodes[**p].kind == Kind::Server(None);
+        let short_of_data = data.len() + 1 < wanted.0 && routers.iter().filter(auto).count() > 0;
+        let able = || data.iter().filter(auto).any(|p| self.can_leave(*p));
+        let short_of_routers = routers.len() + 1 < wanted.1 && able();
+        (short_of_data || short_of_routers).then(|| {
+            let (data, routers) = (data.len(), routers.len());
+            format!("{data} data nodes and {routers} routers where {wanted:?} are wanted")
+        })
+    }
+}

@@ -1,0 +1,450 @@
+//! What must be true of the ring after every event. Each rule is one function that can fail.
+//!
+//! S1 the ring read off a table is a ring, S4 a role changes once for an order, S6 roles are kept
+//! and changed with restraint, S8 what is under way is bounded, S10 accounts only grow older; and
+//! whoever lives and runs is called dead by nobody.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use roles::contract::id::{Incarnation, NodeId, SongId};
+use roles::contract::limits::MEMBERS_MAX;
+use roles::contract::member::{Epoch, Member, MemberState, Traits};
+use roles::contract::message::{Letter, Message};
+use roles::contract::record::Role;
+use roles::contract::ring::Ring as Words;
+use roles::contract::time::Time;
+use roles::members::Members;
+use roles::ring::{EPOCHS_MAX, SUCCESSORS};
+
+use crate::resident::{Kind, Place, State};
+use crate::world::World;
+
+/// A node that stands still for less than this is never called dead.
+const STILL_MAX: Duration = Duration::from_secs(4);
+
+/// The same where letters may be late as well.
+const STILL_AND_LATE_MAX: Duration = Duration::from_secs(2);
+
+/// Standing still again within this time counts together.
+const STILL_AGAIN: Duration = Duration::from_secs(20);
+
+/// After a death, a start or a cut the roles may be out of order for so long.
+const ROLES_AFTER: Duration = Duration::from_secs(20);
+
+/// How often the roles of the whole world are looked at.
+const ROLES_EVERY: Duration = Duration::from_millis(500);
+
+/// No role changes so soon after another (the roles' default), but for a role nobody has.
+const SWITCH_PAUSE: Duration = Duration::from_secs(60);
+
+/// What has changed so lately may not be known everywhere.
+const HEARSAY: Duration = Duration::from_secs(30);
+
+/// One node hears the alert of one epoch at most so often: from several managers, each time from
+/// several members that could not tell whether it had arrived.
+const ALERTS_HEARD_MAX: u32 = 24;
+
+/// One node begins at most so many censuses in a minute.
+const ALERTS_BEGUN_MAX: usize = 24;
+
+/// What the world knows of its ring.
+#[derive(Debug, Default)]
+pub struct RingBook {
+    tables: BTreeMap<Place, Table>,
+    /// Processes that were cut off or stood still: others may have called them dead.
+    stained: BTreeMap<Place, u64>,
+    /// Since when a node stands still, and for how long it did lately.
+    still: BTreeMap<Place, Still>,
+    /// Changes of roles: when, where, for which census.
+    switches: VecDeque<Switch>,
+    heard: BTreeMap<(Place, u64, Epoch), u32>,
+    begun: BTreeMap<Place, Begun>,
+    /// The highest start of each node so far: one with its disk of old may repeat another.
+    starts: BTreeMap<NodeId, Incarnation>,
+    /// When anything last came or went.
+    disturbed_at: Time,
+    /// When it was last something that keeps news from spreading, or a start.
+    confused_at: Time,
+    looked_at: Time,
+    /// Letters are late at times, without anything being broken.
+    pub late: bool,
+}
+
+/// What one process has said of the ring.
+#[derive(Debug, Default)]
+struct Table {
+    revision: u64,
+    role: Option<Role>,
+    known: BTreeMap<NodeId, (Incarnation, u32, MemberState)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Still {
+    since: Option<Time>,
+    lately: Duration,
+    ended_at: Time,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Switch {
+    at: Time,
+    place: Place,
+    start: u64,
+    epoch: Option<Epoch>,
+}
+
+#[derive(Debug, Default)]
+struct Begun {
+    lately: VecDeque<Time>,
+    attempts: BTreeMap<(NodeId, Incarnation), u32>,
+}
+
+impl RingBook {
+    /// A process has started.
+    pub fn on_start(&mut self, now: Time, place: Place, start: u64, who: (NodeId, Incarnation)) {
+        self.tables.remove(&place);
+        self.stained.remove(&place);
+        let last = self.starts.entry(who.0).or_default();
+        if *last >= who.1 {
+            self.stained.insert(place, start);
+        }
+        *last = who.1.max(*last);
+        self.still.remove(&place);
+        self.begun.remove(&place);
+        (self.disturbed_at, self.confused_at) = (now, now);
+    }
+
+    /// A process has ended.
+    pub fn on_end(&mut self, now: Time) {
+        self.disturbed_at = now;
+    }
+
+    /// Something has been cut, or mended.
+    pub fn on_cut(&mut self, now: Time, ends: [(Place, u64); 2]) {
+        self.stained.extend(ends);
+        (self.disturbed_at, self.confused_at) = (now, now);
+    }
+
+    /// A node stands still.
+    pub fn on_freeze(&mut self, now: Time, place: Place) {
+        self.still.entry(place).or_default().since = Some(now);
+        (self.disturbed_at, self.confused_at) = (now, now);
+    }
+
+    /// It goes on.
+    pub fn on_thaw(&mut self, now: Time, place: Place, start: u64) {
+        if self.stood_still(now, place) >= self.still_max() {
+            self.stained.insert(place, start);
+        }
+        let lately = self.stood_still(now, place);
+        let still = self.still.entry(place).or_default();
+        *still = Still {
+            since: None,
+            lately,
+            ended_at: now,
+        };
+        (self.disturbed_at, self.confused_at) = (now, now);
+    }
+
+    fn still_max(&self) -> Duration {
+        if self.late {
+            STILL_AND_LATE_MAX
+        } else {
+            STILL_MAX
+        }
+    }
+
+    fn stood_still(&self, now: Time, place: Place) -> Duration {
+        let Some(still) = self.still.get(&place) else {
+            return Duration::ZERO;
+        };
+        let since = still.since.unwrap_or(now);
+        let again = since.since(still.ended_at) < STILL_AGAIN;
+        let before = if again { still.lately } else { Duration::ZERO };
+        before + now.since(since)
+    }
+
+    /// Whether this process was always there for others to hear.
+    fn was_there(&self, now: Time, place: Place, start: u64) -> bool {
+        self.stained.get(&place) != Some(&start) && self.stood_still(now, place) < self.still_max()
+    }
+
+    /// Whether no process of the world was ever cut off or stood still for long.
+    pub fn is_clean(&self) -> bool {
+        self.stained.is_empty()
+    }
+}
+
+impl World {
+    /// Looks at one node's table after an event.
+    pub(crate) fn check_ring(&mut self, place: Place) {
+        if self.ring.looked_at + ROLES_EVERY <= self.now {
+            self.ring.looked_at = self.now;
+            self.check_roles_filled();
+        }
+        let Some(server) = self.nodes[place].resident.as_ref().and_then(|n| n.server()) else {
+            return;
+        };
+        let Some(ring) = server.ring() else {
+            return;
+        };
+        let (members, sizes) = (ring.members(), ring.sizes());
+        let table = self.ring.tables.entry(place).or_default();
+        if table.revision == members.revision() {
+            return;
+        }
+        table.revision = members.revision();
+        let switched = (table.role.is_some() && table.role != server.role())
+            .then(|| (server.changed_for(), last_of_its_role(members, table.role)));
+        table.role = server.role();
+        let fault = (is_a_ring(members).map(|text| ("S1 ring", text)))
+            .or_else(|| table.grows(members).map(|text| ("S10 accounts grow", text)))
+            .or_else(|| is_bounded(sizes).map(|text| ("S8 bounds", text)));
+        self.seen.tables_checked += 1;
+        let dead: Vec<Member> = members.all().filter(|m| !m.lives()).copied().collect();
+        if let Some((rule, text)) = fault {
+            let text = format!("{}: {text}", self.nodes[place].name);
+            self.violated(rule, text);
+        }
+        if let Some((epoch, last)) = switched {
+            self.on_switched(place, epoch, last);
+        }
+        for member in dead {
+            self.check_verdict(place, &member);
+        }
+    }
+
+    /// Who lives, runs and could always be heard is called dead by nobody.
+    fn check_verdict(&mut self, place: Place, dead: &Member) {
+        if dead.state != MemberState::Dead {
+            return;
+        }
+        let Some(about) = self.places.get(&dead.address).copied() else {
+            return;
+        };
+        self.figures
+            .on_verdict(self.now, dead.node, dead.incarnation);
+        let slot = &self.nodes[about];
+        let same = slot.identity.node == dead.node && slot.identity.incarnation == dead.incarnation;
+        if !same || !slot.lives() {
+            return;
+        }
+        self.seen.verdicts_on_the_living += 1;
+        if self.ring.was_there(self.now, about, slot.start) {
+            let text = format!("{} calls {} dead", self.nodes[place].name, slot.name);
+            self.violated("no false verdict", text);
+        }
+    }
+
+    /// S4 and S6: a role has changed.
+    fn on_switched(&mut self, place: Place, epoch: Option<Epoch>, last: bool) {
+        let now = self.now;
+        let (name, start) = (self.nodes[place].name.clone(), self.nodes[place].start);
+        let role = self.nodes[place].role();
+        self.seen.role_changes += 1;
+        let others = self.servers_with(role, place);
+        if last && role == Some(Role::Router) {
+            let text = format!("{name} was the last data node");
+            self.violated("S6 the last data node stays", text);
+        }
+        let twice = (self.ring.switches.iter())
+            .any(|s| (s.place, s.start) == (place, start) && s.epoch == epoch);
+        if twice || epoch.is_none() {
+            let text = format!("{name} changes its role twice for {epoch:?}");
+            self.violated("S4 at most once", text);
+        }
+        let clear = self.ring.confused_at + HEARSAY < now;
+        let same = self.ring.switches.iter().rev().find(|s| s.epoch == epoch);
+        if let (Some(same), true) = (same, clear) {
+            let text = format!(
+                "{name} and {} change for {epoch:?}",
+                self.nodes[same.place].name
+            );
+            self.violated("S6 one change per census", text);
+        }
+        let before = self.ring.switches.back().map_or(Time::ZERO, |s| s.at);
+        let confused = self.ring.confused_at + HEARSAY >= before.min(now);
+        if before > Time::ZERO && now.since(before) < SWITCH_PAUSE && others > 0 && !confused {
+            let text = format!(
+                "{name} becomes {role:?} {:?} after another",
+                now.since(before)
+            );
+            self.violated("S6 pause between changes", text);
+        }
+        self.ring.switches.push_back(Switch {
+            at: now,
+            place,
+            start,
+            epoch,
+        });
+        if self.ring.switches.len() > 64 {
+            self.ring.switches.pop_front();
+        }
+        self.strike_switcher(place);
+    }
+
+    fn servers_with(&self, role: Option<Role>, but: Place) -> usize {
+        let all = (0..self.nodes.len()).filter(|p| *p != but);
+        all.filter(|p| self.nodes[*p].lives() && self.nodes[*p].role() == role)
+            .count()
+    }
+
+    /// S6: where somebody could take it, no role is without anybody for long.
+    fn check_roles_filled(&mut self) {
+        let quiet = self.ring.disturbed_at + ROLES_AFTER < self.now && self.cuts.is_empty();
+        if !quiet {
+            return;
+        }
+        let up = |role| self.servers(role);
+        let (data, routers) = (up(Role::Data), up(Role::Router));
+        let still = self.nodes.iter().any(|slot| slot.state == State::Frozen);
+        if data.len() + routers.len() < 2 || still {
+            return;
+        }
+        self.seen.roles_checked += 1;
+        let can_take = |p: &Place| self.nodes[*p].kind == Kind::Server(None);
+        let text = if data.is_empty() && routers.len() > 1 && routers.iter().any(can_take) {
+            "no data node"
+        } else if routers.is_empty() && data.iter().any(|p| can_take(p) && self.can_leave(*p)) {
+            "no router"
+        } else {
+            return;
+        };
+        self.violated("S6 no role is without anybody", text.into());
+    }
+
+    /// Whether a data node has nothing that is not elsewhere.
+    pub fn can_leave(&self, place: Place) -> bool {
+        let kept = |p: Place| self.nodes[p].disk.iter().flat_map(|disk| disk.songs());
+        let others: Vec<Place> = (self.servers(Role::Data).into_iter())
+            .filter(|p| *p != place)
+            .collect();
+        let elsewhere = |song: SongId| others.iter().any(|p| kept(*p).any(|s| s == song));
+        !others.is_empty() && kept(place).all(elsewhere)
+    }
+
+    /// S8 and S10: an alert has arrived.
+    pub(crate) fn on_ring_heard(&mut self, place: Place, letter: &Letter) {
+        let Message::Ring(words) = &letter.message else {
+            return;
+        };
+        match words {
+            Words::Alert { epoch, .. } => self.count_alert(place, *epoch),
+            Words::Unbalance { .. } => self.strike_named(place),
+            _ => (),
+        }
+    }
+
+    fn count_alert(&mut self, place: Place, epoch: Epoch) {
+        if self.ring.heard.len() > 4096 {
+            self.ring.heard.clear();
+        }
+        let key = (place, self.nodes[place].start, epoch);
+        let heard = self.ring.heard.entry(key).or_default();
+        *heard += 1;
+        if *heard > ALERTS_HEARD_MAX {
+            let text = format!("{} hears {epoch} {heard} times", self.nodes[place].name);
+            self.violated("S8 alerts end", text);
+        }
+    }
+
+    /// S8 and S10: a node sends something of the ring.
+    pub(crate) fn on_ring_said(&mut self, place: Place, words: &Words) {
+        self.seen.ring_words += 1;
+        let Words::Alert {
+            epoch,
+            manager,
+            tallies,
+            ..
+        } = words
+        else {
+            return;
+        };
+        let own = manager.node == self.nodes[place].identity.node;
+        if own && tallies.len() == 1 {
+            self.on_census_begun(place, *epoch);
+            self.strike_manager(place);
+        }
+    }
+
+    fn on_census_begun(&mut self, place: Place, epoch: Epoch) {
+        let now = self.now;
+        let begun = self.ring.begun.entry(place).or_default();
+        let about = (epoch.about, epoch.incarnation);
+        let before = begun.attempts.insert(about, epoch.attempt);
+        if before == Some(epoch.attempt) {
+            return; // The same alert, to another member.
+        }
+        self.seen.censuses += 1;
+        begun.lately.push_back(now);
+        while begun
+            .lately
+            .front()
+            .is_some_and(|at| *at + SWITCH_PAUSE < now)
+        {
+            begun.lately.pop_front();
+        }
+        let storm = begun.lately.len() > ALERTS_BEGUN_MAX;
+        if before.is_some_and(|before| before > epoch.attempt) {
+            let text = format!("{} counts {epoch} after {before:?}", self.nodes[place].name);
+            self.violated("S10 epochs grow", text);
+        }
+        if storm {
+            let text = format!("{} begins a census again and again", self.nodes[place].name);
+            self.violated("S8 alerts end", text);
+        }
+    }
+}
+
+impl Table {
+    /// S10: no account is followed by an earlier one.
+    fn grows(&mut self, members: &Members) -> Option<String> {
+        for member in members.all() {
+            let age = member.age();
+            let known = self.known.insert(member.node, age);
+            if let Some(known) = known.filter(|known| *known > age) {
+                return Some(format!("{:?} was {known:?} and is {age:?}", member.node));
+            }
+        }
+        None
+    }
+}
+
+/// S1: in order, without doubles, this node among them, and its successors are the next ones.
+fn is_a_ring(members: &Members) -> Option<String> {
+    let me = members.me();
+    let living: Vec<NodeId> = members.living().map(|m| m.node).collect();
+    if living.windows(2).any(|pair| pair[0] >= pair[1]) {
+        return Some(format!("{living:?} is out of order"));
+    }
+    let here = living.iter().position(|node| *node == me.node);
+    let Some(here) = here else {
+        let left = me.state == MemberState::Left;
+        return (!left).then(|| format!("{living:?} is without {:?}", me.node));
+    };
+    let count = SUCCESSORS.min(living.len() - 1);
+    let next = (1..=count).map(|step| living[(here + step) % living.len()]);
+    let before = (1..=count).map(|step| living[(here + living.len() - step) % living.len()]);
+    let successors = members.successors(SUCCESSORS);
+    let predecessors = members.predecessors(SUCCESSORS);
+    let same = next.eq(successors.iter().map(|m| m.node))
+        && before.eq(predecessors.iter().map(|m| m.node));
+    (!same).then(|| format!("{living:?} is followed as {successors:?}"))
+}
+
+/// S8: nothing grows past its bound.
+fn is_bounded(sizes: roles::ring::Sizes) -> Option<String> {
+    let small = sizes.members <= MEMBERS_MAX
+        && sizes.doubts <= sizes.members
+        && sizes.news <= sizes.members
+        && sizes.epochs <= EPOCHS_MAX
+        && sizes.questions <= 64 + 16 * sizes.members;
+    (!small).then(|| format!("{sizes:?}"))
+}
+
+/// Whether nobody else has this role.
+fn last_of_its_role(members: &Members, role: Option<Role>) -> bool {
+    let with = |m: &&Member| Some(m.role) == role && !m.traits.has(Traits::DRAINING);
+    members.others().filter(with).count() == 0
+}

@@ -1,0 +1,204 @@
+//! Trouble that is meant for the ring: whoever counts, changes, flaps or comes back as before.
+
+use std::time::Duration;
+
+use roles::contract::id::Incarnation;
+use roles::contract::record::Role;
+
+use crate::faults::{Death, Fault};
+use crate::resident::{Kind, Place, State};
+use crate::world::{What, World};
+
+/// Which of the ring's own moments is waited for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Snares {
+    /// The next manager dies while its alert is on its way.
+    pub manager: bool,
+    /// The next member that is named dies before or after it has changed.
+    pub named: bool,
+}
+
+impl World {
+    /// Two or three neighbours on the ring die at once.
+    pub(crate) fn kill_neighbours(&mut self) {
+        let mut ring: Vec<Place> = (0..self.nodes.len())
+            .filter(|p| self.nodes[*p].lives() && self.is_member(*p))
+            .collect();
+        ring.sort_unstable_by_key(|p| self.nodes[*p].identity.node);
+        if ring.len() < 4 {
+            return;
+        }
+        let first = self.chances.faults.below(ring.len() as u64) as usize;
+        for step in 0..2 {
+            self.crash_for_a_while(ring[(first + step) % ring.len()]);
+        }
+        self.seen.neighbours_killed += 1;
+    }
+
+    pub(crate) fn is_member(&self, place: Place) -> bool {
+        let server = self.nodes[place].resident.as_ref().and_then(|n| n.server());
+        server.is_some_and(|server| server.ring().is_some())
+    }
+
+    fn strike_soon(&mut self, place: Place, longest: Duration) {
+        let at = self.now + self.chances.faults.within(longest);
+        let start = self.nodes[place].start;
+        self.agenda
+            .plan(at, What::Fault(Fault::Strike(place, start)));
+    }
+
+    /// A node has begun a census.
+    pub(crate) fn strike_manager(&mut self, place: Place) {
+        if std::mem::take(&mut self.snares.manager) {
+            self.seen.managers_killed += 1;
+            let longest = 6 * self.climate.latency;
+            self.strike_soon(place, longest);
+        }
+    }
+
+    /// A node has been named.
+    pub(crate) fn strike_named(&mut self, place: Place) {
+        if self.snares.named && self.chances.faults.happens(1, 2) {
+            self.snares.named = false;
+            self.seen.named_killed += 1;
+            let longest = 4 * self.climate.job;
+            self.strike_soon(place, longest);
+        }
+    }
+
+    /// A node has changed its role.
+    pub(crate) fn strike_switcher(&mut self, place: Place) {
+        if std::mem::take(&mut self.snares.named) {
+            self.seen.named_killed += 1;
+            self.strike_soon(place, Duration::from_millis(100));
+        }
+    }
+
+    /// Two or three parts that do not hear each other; now and then one node hears them all.
+    pub(crate) fn split(&mut self) {
+        let span = self.some_while(Duration::from_secs(2), Duration::from_secs(100));
+        let parts = 2 + self.chances.faults.below(2);
+        let count = self.nodes.len();
+        let side: Vec<u64> = (0..count)
+            .map(|_| self.chances.faults.below(parts))
+            .collect();
+        let bridge = self.chances.faults.happens(1, 3);
+        let bridge = bridge.then(|| self.chances.faults.below(count as u64) as usize);
+        for a in 0..count {
+            for b in (0..count).filter(|b| side[a] != side[*b]) {
+                if Some(a) != bridge && Some(b) != bridge {
+                    self.cut_for(a, b, span);
+                }
+            }
+        }
+        self.seen.splits += 1;
+        self.review_paths();
+    }
+
+    /// A link between two servers comes and goes.
+    pub(crate) fn flap_link(&mut self) {
+        let count = self.nodes.len() as u64;
+        let (a, b) = (
+            self.chances.faults.below(count),
+            self.chances.faults.below(count),
+        );
+        let (a, b) = (a as usize, b as usize);
+        if a == b {
+            return;
+        }
+        let both = self.chances.faults.happens(2, 3);
+        let mut at = Duration::ZERO;
+        for _ in 0..2 + self.chances.faults.below(6) {
+            let span = Duration::from_secs(1) + self.chances.faults.within(Duration::from_secs(9));
+            let until = self.now + at + span;
+            self.agenda
+                .plan(self.now + at, What::Fault(Fault::Sever(a, b, until)));
+            if both {
+                self.agenda
+                    .plan(self.now + at, What::Fault(Fault::Sever(b, a, until)));
+            }
+            let pause = Duration::from_secs(1) + self.chances.faults.within(Duration::from_secs(9));
+            at += span + pause;
+        }
+        self.seen.links_flapping += 1;
+    }
+
+    /// A server is killed and started again, and again.
+    pub(crate) fn flap_node(&mut self) {
+        let Some(place) = self.some(|w, p| w.is_server(p) && w.nodes[p].lives()) else {
+            return;
+        };
+        let mut at = Duration::ZERO;
+        for _ in 0..2 + self.chances.faults.below(4) {
+            let down =
+                Duration::from_millis(50) + self.chances.faults.within(Duration::from_secs(9));
+            let up = Duration::from_secs(1) + self.chances.faults.within(Duration::from_secs(9));
+            self.agenda
+                .plan(self.now + at, What::Fault(Fault::Kill(place)));
+            self.agenda
+                .plan(self.now + at + down, What::Fault(Fault::Start(place)));
+            at += down + up;
+        }
+        self.seen.nodes_flapping += 1;
+    }
+
+    /// A server's event loop is late, again and again.
+    pub(crate) fn lag(&mut self) {
+        let Some(place) = self.some(|w, p| w.is_server(p) && w.nodes[p].state == State::Up) else {
+            return;
+        };
+        let mut at = Duration::ZERO;
+        for _ in 0..4 {
+            let still = self.chances.faults.within(Duration::from_millis(900));
+            self.agenda
+                .plan(self.now + at, What::Fault(Fault::Hold(place)));
+            self.agenda
+                .plan(self.now + at + still, What::Fault(Fault::Thaw(place)));
+            at += still + self.chances.faults.within(Duration::from_secs(2));
+        }
+        self.seen.lags += 1;
+    }
+
+    /// A server comes back with its disk as it was some starts ago.
+    pub(crate) fn roll_back(&mut self) {
+        let Some(place) = self.some(|w, p| w.is_member(p) && w.nodes[p].lives()) else {
+            return;
+        };
+        self.crash(place, Death::Kill);
+        let starts = 1 + self.chances.faults.below(2);
+        self.rewind(place, starts);
+        let down = self.some_while(Duration::from_millis(100), Duration::from_secs(30));
+        self.agenda
+            .plan(self.now + down, What::Fault(Fault::Start(place)));
+    }
+
+    /// The next start of a dead node bears a number that was given before.
+    pub fn rewind(&mut self, place: Place, starts: u64) {
+        let Incarnation(last) = self.nodes[place].identity.incarnation;
+        self.nodes[place].identity.incarnation = Incarnation(last.saturating_sub(starts));
+        self.seen.rollbacks += 1;
+    }
+
+    /// Every DNS node is lost; meanwhile a server is started again.
+    pub(crate) fn lose_names(&mut self) {
+        let back = self.some_while(Duration::from_secs(1), Duration::from_secs(90));
+        for place in self.servers(Role::Dns) {
+            self.crash(place, Death::Kill);
+            self.agenda
+                .plan(self.now + back, What::Fault(Fault::Start(place)));
+        }
+        if let Some(place) = self.some(|w, p| w.is_member(p) && w.nodes[p].lives()) {
+            self.crash(place, Death::Kill);
+            let down = self.chances.faults.within(Duration::from_secs(10));
+            self.agenda
+                .plan(self.now + down, What::Fault(Fault::Start(place)));
+        }
+        self.seen.names_lost += 1;
+    }
+
+    /// Servers without a role of their own.
+    pub fn autos(&self) -> Vec<Place> {
+        let auto = |p: &Place| self.nodes[*p].kind == Kind::Server(None);
+        (0..self.nodes.len()).filter(auto).collect()
+    }
+}
