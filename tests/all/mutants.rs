@@ -1,11 +1,15 @@
 //! Planted faults are found: each rule can fail.
 
-use tests::mutants::Flaw;
+use roles::flaws::Flaw as Planted;
+use tests::mutants::{self, Flaw};
 use tests::run::{self, Length};
 use tests::world::World;
 
 /// Worlds tried for each flaw.
 const SEEDS: u64 = 12;
+
+/// Worlds about the ring that are tried for each flaw of the roles themselves.
+const RINGS: u64 = 60;
 
 /// The rule that the first of a few worlds breaks.
 fn found(flaw: Flaw) -> Option<&'static str> {
@@ -40,5 +44,23 @@ fn every_planted_flaw_is_found() {
             rule.is_some_and(|rule| rules.contains(&rule)),
             "{flaw:?}: {rule:?}"
         );
+    }
+}
+
+/// So are those that are planted in the roles themselves, in worlds about the ring.
+#[test]
+fn every_flaw_of_the_roles_is_found() {
+    let missed: Vec<Planted> = (Planted::ALL.into_iter())
+        .filter(|flaw| mutants::found_in_rings(*flaw, RINGS).is_none())
+        .collect();
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
+/// Without a flaw the same worlds keep every rule.
+#[test]
+fn worlds_about_the_ring_keep_every_rule() {
+    for seed in 0..RINGS {
+        let outcome = run::run_world(seed, World::of_ring(seed), mutants::RING_LENGTH);
+        assert_eq!(outcome.violation, None, "ring seed {seed:#x}");
     }
 }

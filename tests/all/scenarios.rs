@@ -1,9 +1,13 @@
 //! The failures of the original, one by one: the name is the claim, the numbers are those of the
 //! reference.
 
+mod balance;
 mod death;
 mod names;
+mod partition;
 mod playback;
+mod ring;
+
 mod startup;
 mod storage;
 

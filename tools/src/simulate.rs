@@ -1,8 +1,11 @@
 //! Runs many seeds of the simulated world, and tells what broke and how fast it went.
 //!
 //! `simulate --seeds 2000` takes a few minutes on two cores; `--from` lets a long run be made in
-//! pieces. Exits with 1 if any seed breaks a rule.
+//! pieces. Exits with 1 if any seed breaks a rule, or with `--mutants` if any flaw is missed.
 #![forbid(unsafe_code)]
+
+#[path = "simulate/report.rs"]
+mod report;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,8 +15,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use roles::flaws::Flaw;
+use tests::mutants;
 use tests::run::{self, Length, Outcome};
-use tests::world::Seen;
+
+use report::Total;
 
 /// Runs many seeds of the simulated world.
 #[derive(Parser)]
@@ -21,8 +27,8 @@ struct Args {
     /// How many seeds.
     #[arg(long, default_value_t = 200)]
     seeds: u64,
-    /// The first of them.
-    #[arg(long, default_value_t = 0)]
+    /// The first of them, decimal or 0x...
+    #[arg(long, default_value = "0", value_parser = number)]
     from: u64,
     /// Threads; by default one per core.
     #[arg(long)]
@@ -33,62 +39,83 @@ struct Args {
     /// Tells the last lines of every seed that breaks a rule.
     #[arg(long)]
     trace: bool,
+    /// Runs small worlds about the ring alone.
+    #[arg(long)]
+    rings: bool,
+    /// Plants each flaw of the roles, and tells which world about the ring finds it.
+    #[arg(long)]
+    mutants: bool,
 }
 
-/// Sums over all seeds so far.
-#[derive(Default)]
-struct Total {
-    seeds: u64,
-    events: u64,
-    simulated: Duration,
-    broken: Vec<Outcome>,
-    seen: Vec<Seen>,
+fn number(text: &str) -> Result<u64, std::num::ParseIntError> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    }
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let length = Length {
-        events: args.events,
-        ..Length::STANDARD
+    let fine = if args.mutants {
+        find_mutants(args.seeds)
+    } else {
+        run_seeds(&args)
     };
+    match fine {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn run_seeds(args: &Args) -> io::Result<bool> {
     let threads = args.threads.unwrap_or_else(cores);
     let begun = Instant::now();
-    let total = run_all(&args, length, threads);
-    let took = begun.elapsed();
-    let told = report(&args, &total, took, threads);
-    if told.is_err() || !total.broken.is_empty() {
-        return ExitCode::FAILURE;
+    let total = run_all(args, threads);
+    writeln!(io::stderr())?;
+    total.tell(args.from, begun.elapsed(), &mut io::stdout().lock())?;
+    Ok(total.is_fine())
+}
+
+fn find_mutants(worlds: u64) -> io::Result<bool> {
+    let mut missed = 0;
+    for flaw in Flaw::ALL {
+        let found = mutants::found_in_rings(flaw, worlds);
+        missed += usize::from(found.is_none());
+        let name = format!("{flaw:?}");
+        writeln!(io::stdout(), "{name:<24} {found:?}")?;
     }
-    ExitCode::SUCCESS
+    Ok(missed == 0)
 }
 
 fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
 
-fn run_all(args: &Args, length: Length, threads: usize) -> Total {
+fn run_all(args: &Args, threads: usize) -> Total {
     let next = AtomicU64::new(args.from);
     let end = args.from + args.seeds;
     let total = Mutex::new(Total::default());
+    let one = || {
+        let mut busy = Duration::ZERO;
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return;
+            }
+            let outcome = run_one(args, seed);
+            if let Ok(mut total) = total.lock() {
+                total.add(outcome);
+                let spent = report::processor_time();
+                total.busy += spent.saturating_sub(busy);
+                busy = spent;
+                // Progress is a courtesy: that it cannot be shown is no failure.
+                let _ = total.progress(args.seeds);
+            }
+        }
+    };
     thread::scope(|scope| {
         for _ in 0..threads.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        return;
-                    }
-                    let mut outcome = run::run(seed, length);
-                    if outcome.violation.is_some() && args.trace {
-                        outcome = run::tell(seed, length);
-                    }
-                    if let Ok(mut total) = total.lock() {
-                        total.add(outcome);
-                        // Progress is a courtesy: that it cannot be shown is no failure.
-                        let _ = progress(&total, args.seeds);
-                    }
-                }
-            });
+            scope.spawn(one);
         }
     });
     total
@@ -96,60 +123,17 @@ fn run_all(args: &Args, length: Length, threads: usize) -> Total {
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-impl Total {
-    fn add(&mut self, outcome: Outcome) {
-        self.seeds += 1;
-        self.events += outcome.events;
-        self.simulated += Duration::from_nanos(outcome.span.as_nanos());
-        self.seen.push(outcome.seen);
-        if outcome.violation.is_some() {
-            self.broken.push(outcome);
-        }
+fn run_one(args: &Args, seed: u64) -> Outcome {
+    let length = Length {
+        events: args.events,
+        ..Length::STANDARD
+    };
+    if args.rings {
+        return run::run_ring(seed, mutants::RING_LENGTH, args.trace);
     }
-}
-
-fn progress(total: &Total, seeds: u64) -> io::Result<()> {
-    if !total.seeds.is_multiple_of(20) && total.seeds != seeds {
-        return Ok(());
+    let outcome = run::run(seed, length);
+    if outcome.violation.is_some() && args.trace {
+        return run::tell(seed, length);
     }
-    let mut err = io::stderr().lock();
-    let broken = total.broken.len();
-    write!(err, "\r{}/{seeds} seeds, {broken} violations", total.seeds)?;
-    err.flush()
-}
-
-fn report(args: &Args, total: &Total, took: Duration, threads: usize) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(io::stderr())?;
-    for outcome in &total.broken {
-        let Some(violation) = &outcome.violation else {
-            continue;
-        };
-        for line in &outcome.lines {
-            writeln!(out, "{line}")?;
-        }
-        writeln!(out, "seed {:#x}: {violation}", outcome.seed)?;
-    }
-    let seconds = took.as_secs_f64().max(1e-9);
-    let per_core = total.events as f64 / seconds / threads as f64;
-    let days = total.simulated.as_secs_f64() / 86_400.0;
-    writeln!(out, "seeds           {} from {}", total.seeds, args.from)?;
-    writeln!(out, "simulated       {days:.2} days in {seconds:.1} s")?;
-    writeln!(
-        out,
-        "events          {}, {per_core:.0} per second and core",
-        total.events
-    )?;
-    for (name, count) in faults(&total.seen) {
-        writeln!(out, "{name:<15} {count}")?;
-    }
-    writeln!(out, "violations      {}", total.broken.len())
-}
-
-fn faults(seen: &[Seen]) -> Vec<(&'static str, u64)> {
-    let sum = |of: fn(&Seen) -> u64| seen.iter().map(of).sum();
-    tests::run::COUNTED
-        .iter()
-        .map(|(name, of)| (*name, sum(*of)))
-        .collect()
+    outcome
 }
