@@ -128,7 +128,7 @@ impl Keeper {
         let (copies, unfinished) = (gather.copies, gather.unfinished);
         let found = (gather.unplaced, gather.round.revision);
         self.unplaced = (!unfinished).then_some(found);
-        let pause = if copies > 0 {
+        let pause = if copies > 0 || gather.round.draining {
             AGAIN
         } else if unfinished {
             UNFINISHED
