@@ -158,7 +158,15 @@ impl ModelStore {
         let added = self.present.songs.values();
         let added = added.map(|kept| (kept.revision, Change::Added(kept.manifest.song.clone())));
         let removed = self.present.removals.iter();
-        let removed = removed.map(|(song, revision)| (*revision, Change::Removed(*song)));
+        let removed = removed.map(|(song, revision)| {
+            let buried = self.present.tombstones.contains(song);
+            let change = if buried {
+                Change::Buried(*song)
+            } else {
+                Change::Removed(*song)
+            };
+            (*revision, change)
+        });
         let mut later: Vec<(u64, Change)> = added
             .chain(removed)
             .filter(|(revision, _)| *revision > since)
@@ -166,7 +174,7 @@ impl ModelStore {
         later.sort_by_key(|(revision, _)| *revision);
         let sizes = later.iter().map(|(_, change)| match change {
             Change::Added(song) => song.page_bytes(),
-            Change::Removed(_) => REMOVAL_BYTES,
+            Change::Removed(_) | Change::Buried(_) => REMOVAL_BYTES,
         });
         later.truncate(how_many_fit(sizes, limit));
         let last = later.last().map(|(revision, _)| *revision);

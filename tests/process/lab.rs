@@ -47,6 +47,8 @@ pub(super) const BINARY_VARIABLE: &str = "DISPOTIFY_TEST_BINARY";
 pub(super) struct Lab {
     pub(super) dir: PathBuf,
     dns: Vec<String>,
+    /// What every node is started with beside its role: `--set` and the like.
+    pub(super) settings: Vec<&'static str>,
     /// The network namespace that commands run in, if they are not to run here.
     pub(super) host: Option<String>,
 }
@@ -74,6 +76,7 @@ impl Lab {
         Lab {
             dir,
             dns: vec![],
+            settings: vec![],
             host: None,
         }
     }
@@ -123,6 +126,7 @@ impl Lab {
         command.arg("--data-dir").arg(self.dir.join(name));
         // Nodes that start one after the other are to know each other soon.
         command.args(["--set", "resolve.refresh=500ms", "--log", "debug"]);
+        command.args(&self.settings);
         command
     }
 

@@ -4,6 +4,7 @@ mod lab;
 mod netlab;
 mod sound;
 
+mod copies;
 mod failures;
 mod hostile;
 mod library;

@@ -55,8 +55,26 @@ fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
         more => format!("{more} copies missing"),
     };
     let sum = format!("{songs}, {copies}, as seen by {router}\n");
+    let upkeep = upkeep_lines(cluster);
     let ring = ring_lines(cluster);
-    write_all(format!("{table}\n{sum}{ring}").as_bytes())
+    write_all(format!("{table}\n{sum}{upkeep}{ring}").as_bytes())
+}
+
+/// What data nodes have still to put right.
+fn upkeep_lines(cluster: &Cluster) -> String {
+    let sum = |of: fn(&NodeStatus) -> u32| cluster.nodes.iter().map(|n| u64::from(of(n))).sum();
+    let (repairing, damaged): (u64, u64) = (sum(|n| n.repairing), sum(|n| n.damaged));
+    let mut lines = String::new();
+    if repairing > 0 {
+        lines += &format!("{} on the way\n", text::count(repairing, "copy"));
+    }
+    if damaged > 0 {
+        lines += &format!(
+            "{} set aside, being fetched again\n",
+            text::count(damaged, "damaged fragment")
+        );
+    }
+    lines
 }
 
 /// The ring in its order, and what happened in it last.
@@ -131,6 +149,8 @@ struct Node {
     songs: u64,
     bytes: u64,
     heard_ms: u64,
+    repairing: u32,
+    damaged: u32,
 }
 
 impl Object {
@@ -179,6 +199,8 @@ impl Node {
             songs: node.songs,
             bytes: node.bytes,
             heard_ms: node.heard_ms,
+            repairing: node.repairing,
+            damaged: node.damaged,
         }
     }
 }

@@ -399,8 +399,10 @@ pub struct Announcement {
 pub enum Change {
     /// A song is there.
     Added(Song),
-    /// A song is not there any longer.
+    /// A song is not there any longer; others may have it.
     Removed(SongId),
+    /// A song has been removed for good, wherever it is.
+    Buried(SongId),
 }
 
 /// A set of songs in 24 bytes. Two stores with equal digests hold the same songs.

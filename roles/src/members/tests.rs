@@ -139,10 +139,15 @@ fn what_is_said_of_oneself_is_refuted_or_absurd() {
     members.restate(at(1), 3, |_| ());
     assert_eq!(members.me().version, 4);
     assert_eq!(members.absorb(at(2), &suspected), Absorbed::Stale);
-    let from_the_future = say(|m| m.version = 9);
-    assert_eq!(members.absorb(at(2), &from_the_future), Absorbed::Absurd);
-    let from_another_life = say(|m| m.incarnation = Incarnation(6));
-    assert_eq!(members.absorb(at(2), &from_another_life), Absorbed::Absurd);
+    // Said by this node before its disk was put back.
+    let forgotten = say(|m| m.version = 9);
+    let refute = Absorbed::Refute { version: 9 };
+    assert_eq!(members.absorb(at(2), &forgotten), refute);
+    let from_a_later_start = say(|m| m.incarnation = Incarnation(6));
+    let outdated = Absorbed::Outdated;
+    assert_eq!(members.absorb(at(2), &from_a_later_start), outdated);
+    let leaps = say(|m| m.version = 1 << 30);
+    assert_eq!(members.absorb(at(2), &leaps), Absorbed::Absurd);
 }
 
 /// What no honest member says changes nothing.

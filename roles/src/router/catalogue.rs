@@ -1,6 +1,6 @@
 //! The songs and their holders, searchable, in pages.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -13,12 +13,19 @@ use crate::contract::song::Song;
 /// Most words of a search: each is looked for in every song, on the loop.
 const WORDS_MAX: usize = 16;
 
+/// Songs removed for good that are remembered here: their data nodes remember all.
+const BURIED_MAX: usize = 100_000;
+
 /// Every song any known data node has announced.
 #[derive(Debug, Default)]
 pub struct Catalogue {
     entries: BTreeMap<SongId, Entry>,
     /// Orders that have been asked for, kept up to date by every change.
     orders: BTreeMap<Sort, Order>,
+    /// Songs removed for good.
+    buried: BTreeSet<SongId>,
+    /// Those of them that somebody still has who has not heard of it. Nobody is told of these.
+    hidden: BTreeMap<SongId, Entry>,
 }
 
 #[derive(Debug)]
@@ -64,21 +71,29 @@ impl Catalogue {
     pub fn add(&mut self, node: NodeId, mut song: Song) -> bool {
         song.bound_tags();
         let id = song.id;
-        if let Some(entry) = self.entries.get_mut(&id) {
+        let known = match self.entries.get_mut(&id) {
+            Some(entry) => Some(entry),
+            None => self.hidden.get_mut(&id),
+        };
+        if let Some(entry) = known {
             let fresh = !entry.holders.contains(&node);
             if fresh {
                 entry.holders.push(node);
             }
             return fresh;
         }
-        for (sort, order) in &mut self.orders {
-            order.insert(sort_key(&song, *sort), id);
-        }
         let entry = Entry {
             text: search_text(&song),
             song,
             holders: alloc::vec![node],
         };
+        if self.buried.contains(&id) {
+            self.hidden.insert(id, entry);
+            return true;
+        }
+        for (sort, order) in &mut self.orders {
+            order.insert(sort_key(&entry.song, *sort), id);
+        }
         self.entries.insert(id, entry);
         true
     }
@@ -87,7 +102,7 @@ impl Catalogue {
     /// it did not have it before.
     pub fn remove(&mut self, node: NodeId, id: SongId) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else {
-            return false;
+            return self.remove_hidden(node, id);
         };
         let held = entry.holders.contains(&node);
         entry.holders.retain(|holder| *holder != node);
@@ -100,12 +115,36 @@ impl Catalogue {
         held
     }
 
+    fn remove_hidden(&mut self, node: NodeId, id: SongId) -> bool {
+        let Some(entry) = self.hidden.get_mut(&id) else {
+            return false;
+        };
+        let held = entry.holders.contains(&node);
+        entry.holders.retain(|holder| *holder != node);
+        if entry.holders.is_empty() {
+            self.hidden.remove(&id);
+        }
+        held
+    }
+
+    /// The song is removed for good: nobody hears of it any longer, whoever still has it.
+    pub fn bury(&mut self, id: SongId) {
+        if self.buried.len() >= BURIED_MAX || !self.buried.insert(id) {
+            return;
+        }
+        if let Some(entry) = self.entries.remove(&id) {
+            for (sort, order) in &mut self.orders {
+                order.remove(&sort_key(&entry.song, *sort), id);
+            }
+            self.hidden.insert(id, entry);
+        }
+    }
+
     /// `node` has none of its songs any longer.
     pub fn forget(&mut self, node: NodeId) {
         let held = |(_, entry): &(&SongId, &Entry)| entry.holders.contains(&node);
-        let songs: Vec<SongId> = self
-            .entries
-            .iter()
+        let songs: Vec<SongId> = (self.entries.iter())
+            .chain(&self.hidden)
             .filter(held)
             .map(|(id, _)| *id)
             .collect();

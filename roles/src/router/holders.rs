@@ -248,6 +248,12 @@ impl DataNode {
                         self.digest.remove(song);
                     }
                 }
+                Change::Buried(song) => {
+                    if catalogue.remove(id, song) {
+                        self.digest.remove(song);
+                    }
+                    catalogue.bury(song);
+                }
             }
         }
     }

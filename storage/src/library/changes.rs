@@ -28,8 +28,8 @@ pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, 
     let mut rows = statement.query((sql_number(since), page.rows()))?;
     while let Some(row) = rows.next()? {
         let revision = row::number(row, SONG_COLUMNS)?;
-        while let Some((earlier, song)) = removed.next_if(|(earlier, _)| *earlier < revision) {
-            push_removal(&mut page, earlier, song);
+        while let Some((earlier, change)) = removed.next_if(|(earlier, _)| *earlier < revision) {
+            push_removal(&mut page, earlier, change);
         }
         let song = row::song(row)?;
         let bytes = song.page_bytes();
@@ -38,26 +38,32 @@ pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, 
             break;
         }
     }
-    for (revision, song) in removed {
-        push_removal(&mut page, revision, song);
+    for (revision, change) in removed {
+        push_removal(&mut page, revision, change);
     }
     answer(db, since, page)
 }
 
-fn removed(db: &Connection, since: u64, rows: i64) -> rusqlite::Result<Vec<(u64, SongId)>> {
-    let sql = "SELECT revision, song FROM removals
+fn removed(db: &Connection, since: u64, rows: i64) -> rusqlite::Result<Vec<(u64, Change)>> {
+    let sql = "SELECT revision, song, song IN (SELECT song FROM tombstones) FROM removals
                WHERE revision > ?1 ORDER BY revision LIMIT ?2";
     db.prepare_cached(sql)?
         .query_map((sql_number(since), rows), |row| {
-            Ok((row::number(row, 0)?, row::song_id(row, 1)?))
+            let (song, buried) = (row::song_id(row, 1)?, row.get(2)?);
+            let change = if buried {
+                Change::Buried(song)
+            } else {
+                Change::Removed(song)
+            };
+            Ok((row::number(row, 0)?, change))
         })?
         .collect()
 }
 
-fn push_removal(page: &mut Page<(u64, Change)>, revision: u64, song: SongId) {
+fn push_removal(page: &mut Page<(u64, Change)>, revision: u64, change: Change) {
     // Once something did not fit, nothing later may: the feed has no gaps.
     if !page.more {
-        page.push((revision, Change::Removed(song)), REMOVAL_BYTES);
+        page.push((revision, change), REMOVAL_BYTES);
     }
 }
 
