@@ -7,7 +7,7 @@
 #[repr(u32)]
 #[allow(missing_docs)]
 pub enum Flaw {
-    /// An alert is handed to one successor only, dead or alive.
+    /// An alert is handed to one successor only, dead or alive, and not missed when it is lost.
     ListOfOne,
     /// Whoever is silent is dead: nobody asks.
     NeverConfirms,
@@ -15,21 +15,21 @@ pub enum Flaw {
     NeverRefutes,
     /// The dead are forgotten at once.
     ForgetsTheDead,
-    /// An alert that was seen before is passed on again, without end.
+    /// An alert is passed on by those it has visited, without end.
     ForgetsEpochs,
     /// Whoever first hears of an imbalance changes its role.
     FirstWhoHearsSwitches,
     /// Roles change as soon as they can.
     NeverPauses,
-    /// The last data node may leave its role.
-    LastMayLeave,
+    /// A census counts the dead as if they lived.
+    CountsTheDead,
     /// Rings that were split stay split.
     NeverMerges,
     /// Reserved roles are not counted.
     IgnoresReservations,
     /// After standing still, a node believes that the others did.
     TrustsItsClock,
-    /// Verdicts stay with whoever came to them.
+    /// Verdicts stay with whoever came to them, and nobody compares tables.
     KeepsNewsToItself,
     /// A change of role is not told to the DNS.
     StaysRegistered,
@@ -49,7 +49,7 @@ impl Flaw {
         Flaw::ForgetsEpochs,
         Flaw::FirstWhoHearsSwitches,
         Flaw::NeverPauses,
-        Flaw::LastMayLeave,
+        Flaw::CountsTheDead,
         Flaw::NeverMerges,
         Flaw::IgnoresReservations,
         Flaw::TrustsItsClock,

@@ -515,7 +515,8 @@ impl Ring {
         self.take(now, from.node, account(me), out);
         self.on_heard(now, from, out);
         self.settle(now, me);
-        if self.contacts.differs(view == self.members.view()) {
+        let alike = view == self.members.view();
+        if self.contacts.differs(alike) && !self.config.flaws.has(Flaw::KeepsNewsToItself) {
             self.join(now, [me.address].into(), out);
         }
     }

@@ -381,7 +381,7 @@ impl Server {
     fn on_done(&mut self, now: Time, job: JobId, reply: JobReply, out: &mut Outbox) {
         match Desk::of(job.0) {
             Some(Desk::Ring) => {
-                if let Some(recalled) = self.memory.on_done(job, reply) {
+                if let Some(recalled) = self.memory.on_done(job, reply, out) {
                     self.on_recalled(now, recalled, out);
                 }
             }

@@ -51,6 +51,12 @@ const NOBODY_LEFT: Duration = Duration::from_secs(3);
 /// has found the roles out of balance.
 const NOT_A_DEATH: u32 = 1 << 30;
 
+/// How long after another's alert no census is begun: both would count the same shortage.
+const ANOTHER_COUNTS: Duration = Duration::from_secs(1);
+
+/// After so many fruitless censuses the pause before the next does not double any longer.
+const FRUITLESS_MAX: u32 = 2;
+
 /// Between the turns of those who may all begin the same census.
 const TURN: Duration = Duration::from_millis(500);
 
@@ -61,6 +67,8 @@ pub(super) struct Census {
     order: VecDeque<Epoch>,
     running: Option<Running>,
     last: Option<(Time, Epoch, NodeId)>,
+    /// Censuses in a row that have found nobody able to change.
+    fruitless: u32,
     /// Censuses this node has begun for another reason than a death.
     own: u32,
     /// The shortage this node has seen on its own, and since when.
@@ -130,6 +138,12 @@ impl Census {
         self.seen.insert(epoch, Seen { manager, spent });
     }
 
+    /// Whether another member is likely to be counting at this moment.
+    fn hears_another(&self, now: Time, me: NodeId) -> bool {
+        let lately = |at: Time| now.since(at) < ANOTHER_COUNTS;
+        (self.last).is_some_and(|(at, _, manager)| manager != me && lately(at))
+    }
+
     fn is_spent(&self, epoch: Epoch) -> bool {
         self.seen.get(&epoch).is_some_and(|seen| seen.spent)
     }
@@ -191,6 +205,7 @@ impl Ring {
     }
 
     fn begin_census(&mut self, now: Time, about: Member, attempt: u32, out: &mut Outbox) {
+        let me = self.members.me();
         let epoch = Epoch {
             about: about.node,
             incarnation: about.incarnation,
@@ -199,7 +214,7 @@ impl Ring {
         if self.census.seen.contains_key(&epoch) {
             return;
         }
-        if self.census.running.is_some() {
+        if self.census.running.is_some() || self.census.hears_another(now, me.node) {
             // One after the other: the second count knows of the first one's change.
             let again = now + Duration::from_secs(1);
             if about.state == MemberState::Dead {
@@ -207,7 +222,6 @@ impl Ring {
             }
             return;
         }
-        let me = self.members.me();
         self.census.note(now, epoch, me.node);
         let tallies = vec![self.tally(epoch)];
         self.census.running = Some(Running {
@@ -245,11 +259,12 @@ impl Ring {
         for next in self.members.successors(MEMBERS_MAX) {
             let home = next.node == manager.node;
             let visited = tallies.iter().any(|tally| tally.node == next.node);
-            if !home && visited {
+            let again = self.config.flaws.has(Flaw::ForgetsEpochs);
+            if !home && visited && !again {
                 continue;
             }
             to.push(next.address);
-            if home || to.len() == SUCCESSORS {
+            if (home && !again) || to.len() == SUCCESSORS {
                 break;
             }
         }
@@ -300,6 +315,8 @@ impl Ring {
         let running = self.census.running.as_ref().map(|r| r.epoch);
         if running == Some(epoch) {
             self.census.running = None; // The smaller manager goes on.
+        } else if manager.node < me {
+            self.give_way(now);
         }
         if hops == 0 && !forgets {
             return;
@@ -310,6 +327,28 @@ impl Ring {
         self.switch_by_oneself(epoch);
         let hops = hops.saturating_sub(1);
         self.pass_on(now, (epoch, manager, hops, tallies), out);
+    }
+
+    /// Two count at once, each for another death: the smaller goes on, this one counts again when
+    /// it knows what the other has changed.
+    fn give_way(&mut self, now: Time) {
+        let touring = |r: &&Running| matches!(r.stage, Stage::Touring | Stage::Recounting);
+        let Some(epoch) = self
+            .census
+            .running
+            .as_ref()
+            .filter(touring)
+            .map(|r| r.epoch)
+        else {
+            return;
+        };
+        self.census.running = None;
+        self.timers.disarm(&Timer::Return);
+        self.timers.disarm(&Timer::Recount);
+        if epoch.attempt < NOT_A_DEATH {
+            let again = now + 2 * ANOTHER_COUNTS;
+            self.timers.arm(Timer::CensusDue(epoch.about), again);
+        }
     }
 
     /// The way of the original system, as a planted flaw.
@@ -346,6 +385,9 @@ impl Ring {
         let Some(running) = &mut self.census.running else {
             return;
         };
+        if self.config.flaws.has(Flaw::ListOfOne) {
+            return;
+        }
         let epoch = running.epoch;
         running.stage = Stage::Recounting;
         let tallied: Vec<NodeId> = running.tallies.iter().map(|t| t.node).collect();
@@ -405,7 +447,8 @@ impl Ring {
         let mut tallies = running.tallies.clone();
         let spent = tallies.iter().any(|tally| tally.spent);
         // Who was not reached counts with the role it is known by, and cannot be named.
-        let unreached = (self.members.living())
+        let counts = |m: &&Member| m.lives() || self.config.flaws.has(Flaw::CountsTheDead);
+        let unreached = (self.members.all().filter(counts))
             .filter(|m| tallies.iter().all(|tally| tally.node != m.node))
             .map(unreached);
         let unreached: Vec<Tally> = unreached.collect();
@@ -448,6 +491,7 @@ impl Ring {
         };
         let (wanted, missing) = (shortage.wanted, shortage.missing);
         let Some(named) = next.pop_front() else {
+            self.census.fruitless += 1;
             let line = alloc::format!("ring epoch={epoch}: nobody can become {wanted}");
             out.fact(Level::Info, line);
             self.census.running = None;
@@ -511,6 +555,7 @@ impl Ring {
             return;
         };
         self.census.spend(running.epoch);
+        self.census.fruitless = 0;
         let line = alloc::format!("ring epoch={} node={node} changes its role", running.epoch);
         out.fact(Level::Info, line);
         debug_assert!(now < Time::NEVER);
@@ -544,8 +589,7 @@ impl Ring {
         let stays = |m: &&Member| m.role == me.role && !m.traits.has(Traits::DRAINING);
         let left = self.members.others().any(|m| stays(&m));
         let can = me.traits.has(Traits::AUTO) && !me.traits.has(Traits::DRAINING);
-        let last_may = self.config.flaws.has(Flaw::LastMayLeave);
-        if !right || !can || me.role == wanted || !(left || last_may) || self.is_unsure(now) {
+        if !right || !can || me.role == wanted || !left || self.is_unsure(now) {
             let why = "this node does not change its role for that".into();
             out.refuse(asker, Refusal::Invalid(why));
             return None;
@@ -581,6 +625,8 @@ impl Ring {
         } else {
             self.config.unease
         };
+        // Who could not leave its role a moment ago will hardly be able to now.
+        let wait = wait * (1 << self.census.fruitless.min(FRUITLESS_MAX));
         let counts = !self.config.flaws.has(Flaw::NeverCounts);
         if now.since(since) >= wait && self.may_switch(now, shortage) && counts {
             self.census.uneasy = Some((shortage, now));

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contract::id::JobId;
-use crate::contract::job::{Job, JobReply};
+use crate::contract::job::{Job, JobFault, JobReply};
 use crate::contract::member::Member;
 use crate::contract::node::Outbox;
 use crate::contract::record::{Address, Role};
@@ -65,10 +65,20 @@ impl Memory {
     }
 
     /// What was kept, if the job was to find out.
-    pub(super) fn on_done(&mut self, job: JobId, reply: JobReply) -> Option<Recalled> {
+    pub(super) fn on_done(
+        &mut self,
+        job: JobId,
+        reply: JobReply,
+        out: &mut Outbox,
+    ) -> Option<Recalled> {
         match (self.jobs.done(job)?, reply) {
             (Purpose::Recall, JobReply::Members { members, role }) => Some((members, role)),
-            // Whatever is wrong with the memory: the node begins as one without.
+            // A role forgotten for a busy moment would leave the songs of that role unserved.
+            (Purpose::Recall, JobReply::Failed(JobFault::Busy)) => {
+                self.recall(out);
+                None
+            }
+            // Whatever else is wrong with the memory: the node begins as one without.
             (Purpose::Recall, _) => Some((Vec::new(), None)),
             (Purpose::Remember, JobReply::Done) => None,
             (Purpose::Remember, _) => {

@@ -1,6 +1,5 @@
 //! The change feed: what came and went after a revision, in that order.
 
-use roles::contract::id::SongId;
 use roles::contract::job::JobReply;
 use roles::contract::message::Change;
 use rusqlite::Connection;
