@@ -47,10 +47,14 @@ fn every_planted_flaw_is_found() {
     }
 }
 
-/// So are those that are planted in the roles themselves, in worlds about the ring.
+/// So are those that are planted in the roles themselves, in worlds about the ring; but for two
+/// that the other members make good: who is not watched is probed by somebody a little later, and
+/// a suspicion raised after standing still is refuted in time.
 #[test]
 fn every_flaw_of_the_roles_is_found() {
+    let made_good = [Planted::NeverWatches, Planted::TrustsItsClock];
     let missed: Vec<Planted> = (Planted::ALL.into_iter())
+        .filter(|flaw| !made_good.contains(flaw))
         .filter(|flaw| mutants::found_in_rings(*flaw, RINGS).is_none())
         .collect();
     assert!(missed.is_empty(), "{missed:?}");

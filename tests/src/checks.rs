@@ -143,6 +143,9 @@ impl World {
         if let Event::Message { from, letter } = event {
             if self.is_server(place) {
                 self.on_ring_heard(place, letter);
+                if self.places.contains_key(&address_of(from.peer)) {
+                    self.ring.on_awake(self.now, place, true);
+                }
             } else {
                 self.on_heard_by_client(place, letter);
                 return;
@@ -184,6 +187,14 @@ impl World {
             Action::Send { to, letter } => {
                 if let Message::Ring(words) = &letter.message {
                     self.on_ring_said(place, words);
+                }
+                if let Message::Catalogue(_) = &letter.message
+                    && letter.kind == (Kind::Answer { more: false })
+                    && self.has_neighbours(place)
+                    && self.ring.on_awake(self.now, place, false)
+                {
+                    let text = format!("{} answers in its sleep", self.nodes[place].name);
+                    self.violated("who stood still asks first", text);
                 }
                 match letter.kind {
                     Kind::Answer { more: false } => self.check_answer(place, *to, letter),
@@ -343,6 +354,14 @@ impl World {
             (None, None) => return,
         };
         self.violated("S9 names", text);
+    }
+}
+
+/// Where a peer listens; nowhere, if it is a guest.
+fn address_of(peer: Peer) -> Address {
+    match peer {
+        Peer::Node(address) => address,
+        Peer::Guest(_) => Address(([0, 0, 0, 0], 0).into()),
     }
 }
 

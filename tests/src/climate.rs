@@ -57,6 +57,8 @@ pub struct Climate {
 pub struct Faults {
     /// A server's process dies; it may come back without its disk.
     pub crash: Option<Duration>,
+    /// A dead server stays dead for so long at least.
+    pub down_shortest: Duration,
     /// Of a hundred crashes, so many take the disk along.
     pub wipe_percent: u64,
     /// A node stands still for a while.
@@ -164,7 +166,7 @@ impl Climate {
     }
 
     /// A small world about the ring alone: one user who does little, and much that concerns
-    /// members. Every third is without any trouble, every third only ruffled.
+    /// members. Every sixth is without any trouble, every sixth only ruffled.
     pub fn of_ring(seed: u64, chance: &mut Chance) -> Climate {
         let mut climate = Climate {
             dns: 1 + chance.below(2) as usize,
@@ -179,11 +181,31 @@ impl Climate {
             codec: false,
             ..Climate::calm()
         };
-        match seed % 3 {
-            0 => climate.ruffle(chance),
+        match seed % 6 {
+            0 => climate.crowd(chance),
+            1 => {
+                climate.ruffle(chance);
+                climate.faults.freeze = Some(Duration::from_secs(3 + chance.below(6)));
+            }
+            2 | 3 => climate.wear_out(chance),
             _ => climate.stir(chance),
         }
         climate
+    }
+
+    /// Everybody comes at the same moment, over a slow network.
+    fn crowd(&mut self, chance: &mut Chance) {
+        (self.dns, self.auto) = (1, 6 + chance.below(5) as usize);
+        self.start_spread = Duration::ZERO;
+        self.latency = Duration::from_millis(50 + chance.below(100));
+    }
+
+    /// One after the other dies for good.
+    fn wear_out(&mut self, chance: &mut Chance) {
+        self.auto += 3;
+        self.faults.crash = Some(Duration::from_secs(12 + chance.below(25)));
+        self.faults.down_shortest = Duration::from_secs(100);
+        self.power_cuts = chance.happens(2, 3);
     }
 
     /// What befalls members, and nothing else.
@@ -203,6 +225,7 @@ impl Climate {
             freeze_longest: Duration::from_secs(40),
             ..Faults::default()
         };
+        self.power_cuts = chance.happens(1, 2);
     }
 
     /// Every server asks for a role: mostly a few, sometimes many.
@@ -225,6 +248,7 @@ impl Climate {
     /// nobody may be called dead.
     fn ruffle(&mut self, chance: &mut Chance) {
         self.latency = Duration::from_millis(20 + chance.below(180));
+        self.latency_tail = 0;
         self.faults.freeze_longest = Duration::from_millis(3_800);
         self.faults.freeze = Some(Duration::from_secs(8 + chance.below(20)));
         self.faults.reset = Some(Duration::from_millis(300 + chance.below(3000)));
@@ -248,6 +272,7 @@ impl Climate {
             stop: some(30),
             cache: some(40),
             client_crash: some(30),
+            down_shortest: Duration::ZERO,
             wipe_percent: 0,
             freeze_longest: Duration::from_secs(120),
             neighbours: some(20),

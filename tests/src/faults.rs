@@ -204,6 +204,7 @@ impl World {
             self.wipe(place);
         }
         let down = self.some_while(Duration::from_millis(100), Duration::from_secs(90));
+        let down = down + self.climate.faults.down_shortest;
         self.agenda
             .plan(self.now + down, What::Fault(Fault::Start(place)));
     }
@@ -319,6 +320,7 @@ impl World {
         }
         self.nodes[place].state = State::Up;
         let start = self.nodes[place].start;
+        self.seen.thaws += 1;
         self.ring.on_thaw(self.now, place, start);
         for what in self.backlogs.remove(&place).unwrap_or_default() {
             self.agenda.plan(self.now, what);
@@ -479,6 +481,7 @@ impl World {
         self.ambush = false;
         self.snares = Default::default();
         self.healed = true;
+        self.ring.on_healed(self.now);
         (self.climate.busy_permille, self.climate.broken_permille) = (0, 0);
         self.cuts.clear();
         for place in 0..self.nodes.len() {

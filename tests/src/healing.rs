@@ -34,17 +34,15 @@ impl World {
     pub fn await_one_ring(&mut self) {
         let clean = self.ring.is_clean() && self.seen.rollbacks == 0;
         let begun = self.now;
-        self.run_for(LAST_STARTS);
         let (rule, within) = if clean {
-            ("L1 ideal ring", IDEAL_WITHIN)
+            ("L1 ideal ring", LAST_STARTS + IDEAL_WITHIN)
         } else {
             ("L7 one ring", MERGED_WITHIN)
         };
-        let started = self.now;
         if let Some(text) = self.await_none(within, World::ring_fault) {
             return self.violated(rule, text);
         }
-        let took = self.now.since(if clean { started } else { begun });
+        let took = self.now.since(begun);
         let figures = &mut self.figures;
         if clean {
             &mut figures.ideal

@@ -36,6 +36,11 @@ impl World {
         let Some((words, absurd)) = self.nonsense(place, kind) else {
             return;
         };
+        let left =
+            |m: &Member| m.node == self.nodes[place].identity.node && m.state == MemberState::Left;
+        if before.iter().any(left) {
+            return; // It is saying goodbye and answers nothing any longer.
+        }
         let counted = self.absurd_at(place);
         let probe = self.place("probe");
         let identity = self.nodes[probe].identity;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use roles::contract::id::{Incarnation, NodeId, SongId};
 use roles::contract::limits::MEMBERS_MAX;
-use roles::contract::member::{Epoch, Member, MemberState, Traits};
+use roles::contract::member::{Epoch, Member, MemberState};
 use roles::contract::message::{Letter, Message};
 use roles::contract::record::Role;
 use roles::contract::ring::Ring as Words;
@@ -31,6 +31,12 @@ const STILL_AGAIN: Duration = Duration::from_secs(20);
 
 /// After a death, a start or a cut the roles may be out of order for so long.
 const ROLES_AFTER: Duration = Duration::from_secs(20);
+
+/// A single death is known to all within so long, however silent it was.
+const MISSED_AFTER: Duration = Duration::from_secs(11);
+
+/// After a start or a cut all see one ring within so long.
+const MERGED_AFTER: Duration = Duration::from_secs(45);
 
 /// How often the roles of the whole world are looked at.
 const ROLES_EVERY: Duration = Duration::from_millis(500);
@@ -67,6 +73,12 @@ pub struct RingBook {
     /// When it was last something that keeps news from spreading, or a start.
     confused_at: Time,
     looked_at: Time,
+    /// The disturbance after which all were found to see one ring.
+    agreed_at: Time,
+    /// The last disturbance was a death, and nothing else for a while before.
+    single: bool,
+    /// Nodes that have just stood still for long, and since when they do not.
+    asleep: BTreeMap<Place, Time>,
     /// Letters are late at times, without anything being broken.
     pub late: bool,
 }
@@ -115,9 +127,28 @@ impl RingBook {
         (self.disturbed_at, self.confused_at) = (now, now);
     }
 
+    /// Everything has been mended.
+    pub fn on_healed(&mut self, now: Time) {
+        (self.disturbed_at, self.confused_at) = (now, now);
+        self.single = false;
+    }
+
     /// A process has ended.
     pub fn on_end(&mut self, now: Time) {
+        self.single = self.disturbed_at + HEARSAY < now;
         self.disturbed_at = now;
+    }
+
+    /// It hears or says something after it stood still; true if it answers without having heard
+    /// anybody.
+    pub fn on_awake(&mut self, now: Time, place: Place, heard: bool) -> bool {
+        let Some(thawed) = self.asleep.get(&place).copied() else {
+            return false;
+        };
+        if heard || now > thawed {
+            self.asleep.remove(&place);
+        }
+        !heard && now == thawed
     }
 
     /// Something has been cut, or mended.
@@ -138,6 +169,10 @@ impl RingBook {
             self.stained.insert(place, start);
         }
         let lately = self.stood_still(now, place);
+        let since = self.still.get(&place).and_then(|still| still.since);
+        if since.is_some_and(|since| now.since(since) >= STILL_MAX) {
+            self.asleep.insert(place, now);
+        }
         let still = self.still.entry(place).or_default();
         *still = Still {
             since: None,
@@ -263,7 +298,12 @@ impl World {
             );
             self.violated("S6 one change per census", text);
         }
-        let before = self.ring.switches.back().map_or(Time::ZERO, |s| s.at);
+        let before = self.ring.switches.back().filter(|s| {
+            // Who died after it had changed has changed nothing.
+            let slot = &self.nodes[s.place];
+            slot.lives() && slot.start == s.start
+        });
+        let before = before.map_or(Time::ZERO, |s| s.at);
         let confused = self.ring.confused_at + HEARSAY >= before.min(now);
         if before > Time::ZERO && now.since(before) < SWITCH_PAUSE && others > 0 && !confused {
             let text = format!(
@@ -292,6 +332,9 @@ impl World {
 
     /// S6: where somebody could take it, no role is without anybody for long.
     fn check_roles_filled(&mut self) {
+        if self.ring.single && self.ring.disturbed_at + MISSED_AFTER < self.now {
+            self.check_agreement();
+        }
         let quiet = self.ring.disturbed_at + ROLES_AFTER < self.now && self.cuts.is_empty();
         if !quiet {
             return;
@@ -303,6 +346,7 @@ impl World {
             return;
         }
         self.seen.roles_checked += 1;
+        self.check_agreement();
         let can_take = |p: &Place| self.nodes[*p].kind == Kind::Server(None);
         let text = if data.is_empty() && routers.len() > 1 && routers.iter().any(can_take) {
             "no data node"
@@ -312,6 +356,24 @@ impl World {
             return;
         };
         self.violated("S6 no role is without anybody", text.into());
+    }
+
+    /// L2, in the midst of it: when nothing has happened for a while, all see one ring.
+    fn check_agreement(&mut self) {
+        let still = self.nodes.iter().any(|slot| slot.state == State::Frozen);
+        let merged = self.ring.confused_at + MERGED_AFTER < self.now;
+        let merged = merged && self.cuts.is_empty() && !still;
+        let known = self.ring.agreed_at == self.ring.disturbed_at;
+        let dns = |slot: &crate::resident::Slot| slot.kind == Kind::Server(Some(Role::Dns));
+        let named = (self.nodes.iter()).all(|slot| !dns(slot) || slot.state == State::Up);
+        if known || !merged || !named {
+            return;
+        }
+        self.ring.agreed_at = self.ring.disturbed_at;
+        self.seen.agreements_checked += 1;
+        if let Some(text) = self.ring_fault() {
+            self.violated("L2 one view", text);
+        }
     }
 
     /// Whether a data node has nothing that is not elsewhere.
@@ -332,7 +394,18 @@ impl World {
         match words {
             Words::Alert { epoch, .. } => self.count_alert(place, *epoch),
             Words::Unbalance { .. } => self.strike_named(place),
-            _ => (),
+            Words::Join { .. }
+            | Words::Joined { .. }
+            | Words::Report { .. }
+            | Words::News { .. }
+            | Words::Probe { .. }
+            | Words::Probed { .. }
+            | Words::Check { .. }
+            | Words::Checked { .. }
+            | Words::Heard
+            | Words::Count { .. }
+            | Words::Counted { .. }
+            | Words::Accepted => (),
         }
     }
 
@@ -445,6 +518,5 @@ fn is_bounded(sizes: roles::ring::Sizes) -> Option<String> {
 
 /// Whether nobody else has this role.
 fn last_of_its_role(members: &Members, role: Option<Role>) -> bool {
-    let with = |m: &&Member| Some(m.role) == role && !m.traits.has(Traits::DRAINING);
-    members.others().filter(with).count() == 0
+    !members.others().any(|m| Some(m.role) == role)
 }

@@ -194,6 +194,10 @@ impl World {
                 Role::Router | Role::Dns => routers += 1,
             }
         }
+        if self.climate.dns == 1 && self.seen.role_changes > 0 {
+            let text = format!("{} changes among newcomers", self.seen.role_changes);
+            return self.violated("roles are right at once", text);
+        }
         let there = self.servers(Role::Data).len();
         if there.abs_diff(data) > 1 {
             let text = format!("{there} data nodes where {data} are wanted");
@@ -299,10 +303,12 @@ impl World {
         else {
             return self.violated("routers know every node", "no status".into());
         };
-        let alive = status
-            .nodes
-            .iter()
-            .filter(|node| matches!(node.state, NodeState::Alive | NodeState::Suspect));
+        let alive = status.nodes.iter().filter(|node| {
+            matches!(
+                node.state,
+                NodeState::Alive | NodeState::Suspect | NodeState::Draining
+            )
+        });
         let servers =
             (self.nodes.iter()).filter(|slot| slot.state == State::Up && slot.role().is_some());
         if alive.count() != servers.count() {
@@ -424,6 +430,7 @@ pub const COUNTED: &[(&str, Counted)] = &[
     ("tables checked", |s| s.tables_checked),
     ("roles checked", |s| s.roles_checked),
     ("rings checked", |s| s.rings_checked),
+    ("agreements", |s| s.agreements_checked),
     ("censuses", |s| s.censuses),
     ("role changes", |s| s.role_changes),
     ("living mourned", |s| s.verdicts_on_the_living),

@@ -40,6 +40,13 @@ impl World {
         server.is_some_and(|server| server.ring().is_some())
     }
 
+    /// Whether a member knows of others.
+    pub(crate) fn has_neighbours(&self, place: Place) -> bool {
+        let server = self.nodes[place].resident.as_ref().and_then(|n| n.server());
+        let ring = server.and_then(|server| server.ring());
+        ring.is_some_and(|ring| ring.members().count() > 1)
+    }
+
     fn strike_soon(&mut self, place: Place, longest: Duration) {
         let at = self.now + self.chances.faults.within(longest);
         let start = self.nodes[place].start;
