@@ -19,8 +19,9 @@ const IDEAL_WITHIN: Duration = Duration::from_secs(15);
 /// L7: and where somebody was.
 const MERGED_WITHIN: Duration = Duration::from_secs(45);
 
-/// L5: from one ring to its right roles.
-const ROLES_WITHIN: Duration = Duration::from_secs(120);
+/// L5: from one ring to its right roles; beside two minutes, a data node that leaves its role may
+/// need one to hand its songs over, perhaps in vain.
+const ROLES_WITHIN: Duration = Duration::from_secs(180);
 
 /// For each further change that is needed: the pause between two.
 const PER_CHANGE: Duration = Duration::from_secs(65);

@@ -478,7 +478,10 @@ impl Ring {
     fn may_switch(&self, now: Time, shortage: Shortage) -> bool {
         let pause = self.config.switch_pause;
         let lately = (self.members.switched()).is_some_and(|(at, ..)| now.since(at) < pause);
-        shortage.total || !lately || self.config.flaws.has(Flaw::NeverPauses)
+        // Handing songs over takes its time: that change has begun and is not told of yet.
+        let begun = |m: &Member| m.traits.has(Traits::AUTO) && m.traits.has(Traits::DRAINING);
+        let changing = self.members.living().any(begun);
+        shortage.total || !(lately || changing) || self.config.flaws.has(Flaw::NeverPauses)
     }
 
     fn name_next(&mut self, now: Time, out: &mut Outbox) {
