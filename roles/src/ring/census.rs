@@ -479,7 +479,15 @@ impl Ring {
         let pause = self.config.switch_pause;
         let lately = (self.members.switched()).is_some_and(|(at, ..)| now.since(at) < pause);
         // Handing songs over takes its time: that change has begun and is not told of yet.
-        let begun = |m: &Member| m.traits.has(Traits::AUTO) && m.traits.has(Traits::DRAINING);
+        // One that does not come to an end must not keep all others from theirs.
+        let begun = |m: &Member| {
+            let since = self
+                .members
+                .get(m.node)
+                .map_or(Time::ZERO, |e| e.changed_at);
+            let changes = m.traits.has(Traits::AUTO) && m.traits.has(Traits::DRAINING);
+            changes && now.since(since) < pause
+        };
         let changing = self.members.living().any(begun);
         shortage.total || !(lately || changing) || self.config.flaws.has(Flaw::NeverPauses)
     }
