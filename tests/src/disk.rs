@@ -53,13 +53,12 @@ impl Disk {
         if self.full && needs_room(&job) {
             return Ok(JobReply::Failed(JobFault::DiskFull));
         }
-        match job {
-            Job::RecallMembers => return Ok(self.recall()),
-            Job::RememberMembers { members, role } => {
-                self.memory = Some((members, role));
-                return Ok(JobReply::Done);
-            }
-            _ => (),
+        if job == Job::RecallMembers {
+            return Ok(self.recall());
+        }
+        if let Job::RememberMembers { members, role } = job {
+            self.memory = Some((members, role));
+            return Ok(JobReply::Done);
         }
         match &mut self.real {
             Some(real) => agreed(&mut self.model, real, job).map_err(|why| why.to_string()),

@@ -669,7 +669,7 @@ fn tally_of(member: &Member) -> Tally {
     let role = match member.role {
         Role::Data if changes => Role::Router,
         Role::Router if changes => Role::Data,
-        role => role,
+        role @ (Role::Data | Role::Router | Role::Dns) => role,
     };
     Tally {
         node: member.node,

@@ -25,10 +25,14 @@ fn member(n: u8) -> Member {
         incarnation: Incarnation(1),
         version: 0,
         state: MemberState::Alive,
-        role: if n % 2 == 0 { Role::Data } else { Role::Router },
+        role: if n.is_multiple_of(2) {
+            Role::Data
+        } else {
+            Role::Router
+        },
         address: addr(n),
         features: Features::default(),
-        weight: u16::from(n % 2 == 0),
+        weight: u16::from(n.is_multiple_of(2)),
         traits: Traits::AUTO,
     }
 }

@@ -188,10 +188,11 @@ impl Holders {
         }
         let heard_at = sight.ring.and_then(|ring| ring.heard_at(id));
         let broken = node.and_then(|node| node.broken_at) > heard_at;
-        match state_of(member) {
-            NodeState::Alive if broken => NodeState::Suspect,
-            state => state,
+        let state = state_of(member);
+        if broken && state == NodeState::Alive {
+            return NodeState::Suspect;
         }
+        state
     }
 }
 

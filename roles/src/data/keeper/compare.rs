@@ -135,11 +135,15 @@ impl Keeper {
     }
 
     fn gather_if_compared(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
-        match core::mem::replace(&mut self.stage, Stage::Resting) {
-            Stage::Comparing(compare) if compare.asked.is_empty() => {
-                self.gather(now, compare, others, out);
-            }
-            stage => self.stage = stage,
+        let over = |stage: &Stage| match stage {
+            Stage::Comparing(compare) => compare.asked.is_empty(),
+            Stage::Resting | Stage::Loading(_) | Stage::Gathering(_) => false,
+        };
+        if !over(&self.stage) {
+            return;
+        }
+        if let Stage::Comparing(compare) = core::mem::replace(&mut self.stage, Stage::Resting) {
+            self.gather(now, compare, others, out);
         }
     }
 }
