@@ -2,7 +2,7 @@
 //!
 //! Owns the member table, the reports to the successor, suspicion and verdict, the spreading of
 //! news, and the merging of rings that were split. Counting the roles after a death is
-//! [`census`]'s business, changing one's own role the server's.
+//! `census`'s business, changing one's own role the server's.
 //!
 //! Each member reports to its successor every second and is watched by it; a random member is
 //! probed every few seconds, so that a dead arc is seen from outside. Who falls silent is probed,
