@@ -1,6 +1,6 @@
 //! HTTP/1.1 without sockets or clock: bytes to requests, answers to bytes.
 //!
-//! [`connection`] is one connection's state machine; [`request`] reads heads, [`chunks`] chunked
+//! [`connection`] is one connection's state machine; [`request`] reads heads, `chunks` chunked
 //! bodies, [`range`] the parts of a file that are asked for, [`percent`] what stands in addresses;
 //! [`site`] is the interface to whoever answers. What could be read in two ways is refused: a
 //! request that a proxy before us might have cut elsewhere ends its connection.

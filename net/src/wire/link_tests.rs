@@ -75,7 +75,7 @@ fn a_replayed_stream_ends_the_connection() {
 #[test]
 fn a_frame_of_another_version_is_named() {
     let (mut pair, mut stream) = stream_of_two(Suite::Plain);
-    stream[2 + 8] = 2;
+    stream[2 + 8] += 1;
     pair.give_b(at(0), &stream);
     assert_eq!(pair.b.over(), Some(Lost::Version));
 }
