@@ -82,7 +82,7 @@ fn a_library_of_the_first_version_is_brought_up_to_date() {
         assert_eq!(library.run(Job::Overview), JobReply::Overview(expected));
         assert_eq!(read(&mut library, HELLO, 0), fragment(0, b"hello"));
         let (feed, _) = changes(&mut library, 1, 9);
-        assert_eq!(feed, [Change::Removed(SongId(3))]);
+        assert_eq!(feed, [Change::Buried(SongId(3))]);
         let of = |song, songs: &[SongId], tombstones: &[SongId]| PartitionDigest {
             partition: Partition::of(song),
             songs: digest(songs),

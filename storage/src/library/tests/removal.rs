@@ -64,7 +64,7 @@ fn a_removed_song_leaves_nothing_but_its_tombstone() {
     let gone = library.run(Job::Describe { song: id });
     assert_eq!(gone, failed(JobFault::NotFound));
     assert_eq!(read(&mut library, id, 0), failed(JobFault::NotFound));
-    let feed = vec![Change::Added(stays.song), Change::Removed(id)];
+    let feed = vec![Change::Added(stays.song), Change::Buried(id)];
     assert_eq!(changes(&mut library, 0, 9), (feed, 3));
     let left = ["songs", "fragments", "slices", "copies_due"].map(|table| rows(&library, table));
     assert_eq!(left, [1, 1, 1, 0]);
