@@ -381,7 +381,7 @@ impl Server {
     fn on_done(&mut self, now: Time, job: JobId, reply: JobReply, out: &mut Outbox) {
         match Desk::of(job.0) {
             Some(Desk::Ring) => {
-                if let Some(recalled) = self.memory.on_done(job, reply, out) {
+                if let Some(recalled) = self.memory.on_done(now, job, reply) {
                     self.on_recalled(now, recalled, out);
                 }
             }
@@ -390,6 +390,7 @@ impl Server {
     }
 
     fn on_tick(&mut self, now: Time, out: &mut Outbox) {
+        self.memory.recall_again(now, out);
         let resolved = self.resolver.on_tick(now, out);
         if let Some(registrar) = &mut self.registrar {
             let ended = registrar.on_tick(now, out);
@@ -518,7 +519,7 @@ impl Node for Server {
         let stopping = self.stopping.filter(|until| *until < Time::NEVER);
         let own = earlier(stopping, earlier(names, part));
         if self.ring.is_none() {
-            return own;
+            return earlier(own, self.memory.deadline());
         }
         let ring = self.ring.as_ref().and_then(Ring::deadline);
         let change = self.leaving.as_ref().map(Leaving::until);

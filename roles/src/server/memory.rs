@@ -12,6 +12,7 @@ use crate::contract::member::Member;
 use crate::contract::node::Outbox;
 use crate::contract::record::{Address, Role};
 use crate::contract::time::Time;
+use crate::contract::timers::earlier;
 use crate::jobs::Jobs;
 use crate::members::Members;
 use crate::requests::Desk;
@@ -24,6 +25,9 @@ const FIRST: Duration = Duration::from_secs(3);
 
 /// A change of role is written with whatever else the same event brings.
 const AT_ONCE: Duration = Duration::from_millis(1);
+
+/// Until a job is tried again that found the pool busy.
+const BUSY: Duration = Duration::from_millis(200);
 
 /// What was kept of an earlier run.
 pub(super) type Recalled = (Vec<Member>, Option<Role>);
@@ -43,6 +47,8 @@ pub(super) struct Memory {
     /// The role that is written, or on its way to be.
     role: Option<Role>,
     due: Option<Time>,
+    /// When what was kept is asked for again, the pool having been busy.
+    recall_at: Option<Time>,
     written_at: Option<Time>,
     revision: u64,
 }
@@ -54,6 +60,7 @@ impl Memory {
             kept: Vec::new(),
             role: None,
             due: None,
+            recall_at: None,
             written_at: None,
             revision: 0,
         }
@@ -67,24 +74,24 @@ impl Memory {
     /// What was kept, if the job was to find out.
     pub(super) fn on_done(
         &mut self,
+        now: Time,
         job: JobId,
         reply: JobReply,
-        out: &mut Outbox,
     ) -> Option<Recalled> {
         match (self.jobs.done(job)?, reply) {
             (Purpose::Recall, JobReply::Members { members, role }) => Some((members, role)),
             // A role forgotten for a busy moment would leave the songs of that role unserved.
             (Purpose::Recall, JobReply::Failed(JobFault::Busy)) => {
-                self.recall(out);
+                self.recall_at = Some(now + BUSY);
                 None
             }
             // Whatever else is wrong with the memory: the node begins as one without.
             (Purpose::Recall, _) => Some((Vec::new(), None)),
             (Purpose::Remember, JobReply::Done) => None,
             (Purpose::Remember, _) => {
-                self.written_at = None;
-                (self.revision, self.role) = (0, None); // Looked at again after the next event.
+                (self.written_at, self.role) = (None, None);
                 self.kept.clear();
+                self.due = Some(now + BUSY);
                 None
             }
         }
@@ -106,6 +113,13 @@ impl Memory {
         }
     }
 
+    /// Asks again what was kept, if it is time.
+    pub(super) fn recall_again(&mut self, now: Time, out: &mut Outbox) {
+        if self.recall_at.take_if(|at| *at <= now).is_some() {
+            self.recall(out);
+        }
+    }
+
     /// Writes if it is time.
     pub(super) fn on_tick(&mut self, now: Time, members: &Members, out: &mut Outbox) {
         if self.due.is_none_or(|due| now < due) {
@@ -123,7 +137,7 @@ impl Memory {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.due
+        earlier(self.due, self.recall_at)
     }
 }
 
