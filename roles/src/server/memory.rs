@@ -72,12 +72,7 @@ impl Memory {
     }
 
     /// What was kept, if the job was to find out.
-    pub(super) fn on_done(
-        &mut self,
-        now: Time,
-        job: JobId,
-        reply: JobReply,
-    ) -> Option<Recalled> {
+    pub(super) fn on_done(&mut self, now: Time, job: JobId, reply: JobReply) -> Option<Recalled> {
         match (self.jobs.done(job)?, reply) {
             (Purpose::Recall, JobReply::Members { members, role }) => Some((members, role)),
             // A role forgotten for a busy moment would leave the songs of that role unserved.
