@@ -151,5 +151,5 @@ fn assert_stands(library: &mut LibraryWorker, song: SongId, what: Told) {
 
 fn is_in_feed_as_removed(library: &mut LibraryWorker, song: SongId) -> bool {
     let (feed, _) = changes(library, 0, 500);
-    feed.contains(&Change::Buried(song))
+    feed.contains(&Change::Removed(song)) || feed.contains(&Change::Buried(song))
 }
