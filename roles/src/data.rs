@@ -6,6 +6,7 @@
 
 pub mod announcer;
 pub mod copies;
+mod disk;
 pub mod keeper;
 mod placement;
 mod removal;
@@ -35,6 +36,7 @@ use crate::requests::Desk;
 
 use announcer::Announcer;
 use copies::{Copies, Made};
+use disk::Disk;
 use keeper::Keeper;
 use removal::Removal;
 use scrub::Scrub;
@@ -96,6 +98,7 @@ pub struct Data {
     keeper: Keeper,
     scrub: Scrub,
     removal: Removal,
+    disk: Disk,
     overview: Option<Overview>,
     /// Until then nothing is announced that might have been removed meanwhile.
     silence: Option<Silence>,
@@ -119,6 +122,8 @@ enum Purpose {
     /// A removal, or the copy of one.
     Bury(Asker, Vec<SongId>, bool),
     Reclaim,
+    /// To see whether the disk answers.
+    Probe,
     Fetch(Stream),
     Offer(Asker, SongId, bool),
     /// With the nodes that shall get a copy, as they were written to disk with the song.
@@ -149,6 +154,7 @@ impl Data {
             keeper: Keeper::new(config.keeper.clone(), part()),
             scrub: Scrub::new(config.keeper.scrub, part()),
             removal: Removal::new(part()),
+            disk: Disk::default(),
             overview: None,
             silence: None,
             look_at: None,
@@ -283,7 +289,7 @@ impl Data {
         }
         match purpose {
             Purpose::Overview => self.on_overview(now, reply, out),
-            Purpose::Sweep => (),
+            Purpose::Sweep | Purpose::Probe => (),
             Purpose::Reclaim => self.on_reclaimed(&reply, out),
             Purpose::Sums(asker, chosen, each) => on_sums(asker, &chosen, each, reply, out),
             Purpose::Bury(asker, songs, copy) => {
@@ -459,6 +465,7 @@ impl Data {
         others: Others<'_>,
         out: &mut Outbox,
     ) {
+        self.disk.on_reply(now, &reply);
         match Desk::of(job.0) {
             Some(Desk::Data) => self.on_own_done(now, job, reply, others, out),
             Some(Desk::Announcer) => {
@@ -561,6 +568,14 @@ impl Data {
     /// Jobs that wait here: what a client weighs when it chooses among holders.
     pub fn load(&self) -> u16 {
         u16::try_from(self.jobs.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Whether its disk has not answered for a while; looked at about once a second.
+    pub fn is_sick(&mut self, now: Time, out: &mut Outbox) -> bool {
+        if self.disk.wants_probe(now, !self.jobs.is_empty()) {
+            self.jobs.run(Purpose::Probe, Job::Overview, out);
+        }
+        self.disk.is_sick(now)
     }
 
     /// Whether somebody waits for a song to be taken in: the node cannot leave its role meanwhile.

@@ -15,6 +15,7 @@ use crate::contract::chance::Chance;
 use crate::contract::id::JobId;
 use crate::contract::job::JobReply;
 use crate::contract::member::Epoch;
+use crate::contract::member::Traits;
 use crate::contract::message::{Kind, Letter, Message, Names, Refusal};
 use crate::contract::node::{Asker, Event, Identity, Lost, Node, Outbox, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
@@ -422,8 +423,9 @@ impl Server {
         let Some(ring) = &mut self.ring else {
             return;
         };
-        if let Part::Data(data) = &self.part {
+        if let Part::Data(data) = &mut self.part {
             ring.set_load(data.load());
+            ring.set_trait(now, Traits::SICK, data.is_sick(now, out));
         }
         let named = [Role::Data, Role::Router].map(|role| self.resolver.records(role));
         ring.on_tick(now, &named.concat(), out);

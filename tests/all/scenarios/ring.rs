@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use roles::contract::member::Epoch;
-use roles::contract::message::Message;
+use roles::contract::member::{Epoch, Traits};
+use roles::contract::message::{Audio, Message};
+use roles::contract::record::Role;
 use roles::contract::ring::Ring as Words;
 use tests::faults::Death;
 use tests::resident::Place;
@@ -270,4 +271,32 @@ fn a_ring_at_rest_is_quiet() {
     assert!(per_second <= 3, "{per_second} words per node and second");
     let nodes: BTreeSet<Place> = in_order(&world).into_iter().collect();
     assert_eq!(nodes.len(), 5);
+}
+
+/// A disk that hangs makes its node sick for everybody, and well again with its first answer.
+#[test]
+fn a_hanging_disk_is_seen_by_all() {
+    let mut world = ring_of(5);
+    let data = world.servers(Role::Data)[0];
+    let node = world.nodes[data].identity.node;
+    let sick = |world: &World| {
+        let seen = |place: &Place| {
+            let server = world.nodes[*place].resident.as_ref()?.server()?;
+            let entry = server.ring()?.members().get(node)?;
+            Some(entry.member.traits.has(Traits::SICK))
+        };
+        world
+            .autos()
+            .iter()
+            .filter(|place| seen(place) == Some(true))
+            .count()
+    };
+    assert_eq!(sick(&world), 0);
+    world.climate.job = secs(40);
+    let after = None;
+    world.ask(data, Message::Audio(Audio::Keep { after, limit: 1 }));
+    assert!(world.run_till(secs(25), |world| sick(world) == 5));
+    world.climate.job = millis(1);
+    assert!(world.run_till(secs(120), |world| sick(world) == 0));
+    assert_one_ring(&world);
 }
