@@ -443,7 +443,20 @@ impl Ring {
             && let Some(member) = self.members.at(address)
             && !self.doubts.contains_key(&member.node)
         {
+            self.on_broken(now, member.node, why);
             self.verify(now, member.node, out);
+        }
+    }
+
+    /// A connection that breaks takes the last words with it, and says itself that somebody was
+    /// there a moment ago: the silence begins here. Who was killed is told from it by the refused
+    /// connection that follows.
+    fn on_broken(&mut self, now: Time, node: NodeId, why: Lost) {
+        if matches!(why, Lost::Reset | Lost::Closed) {
+            self.heard.insert(node, now);
+            if self.is_predecessor(node) {
+                self.watch(now);
+            }
         }
     }
 

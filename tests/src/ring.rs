@@ -35,6 +35,9 @@ const ROLES_AFTER: Duration = Duration::from_secs(20);
 /// A single death is known to all within so long, however silent it was.
 const MISSED_AFTER: Duration = Duration::from_secs(11);
 
+/// What has just changed is known to all within so long.
+const NEWS: Duration = Duration::from_secs(3);
+
 /// After a start or a cut all see one ring within so long.
 const MERGED_AFTER: Duration = Duration::from_secs(45);
 
@@ -75,6 +78,8 @@ pub struct RingBook {
     looked_at: Time,
     /// The disturbance after which all were found to see one ring.
     agreed_at: Time,
+    /// Since when not all see one ring, although they should.
+    disagreed_at: Option<Time>,
     /// The last disturbance was a death, and nothing else for a while before.
     single: bool,
     /// Nodes that have just stood still for long, and since when they do not.
@@ -369,9 +374,15 @@ impl World {
         if known || !merged || !named {
             return;
         }
-        self.ring.agreed_at = self.ring.disturbed_at;
-        self.seen.agreements_checked += 1;
-        if let Some(text) = self.ring_fault() {
+        // News of a change that nobody has made happen takes a moment to go round.
+        let Some(text) = self.ring_fault() else {
+            self.ring.disagreed_at = None;
+            self.ring.agreed_at = self.ring.disturbed_at;
+            self.seen.agreements_checked += 1;
+            return;
+        };
+        let since = *self.ring.disagreed_at.get_or_insert(self.now);
+        if self.now.since(since) > NEWS {
             self.violated("L2 one view", text);
         }
     }
