@@ -403,6 +403,7 @@ fn a_cached_song_plays_with_every_server_dead() {
     let song = wav(&lab, "x.wav", 12);
     let id = id_of(&upload(&at, "x.wav", &song));
     let path = format!("/stream/{id}");
+    lab.await_status("the router has heard of it", |status| status["songs"] == 1);
     assert!(get(&at, &path).body == song);
     names.iter_mut().chain(&mut data).for_each(Server::kill);
     assert!(get(&at, &path).body == song);

@@ -175,7 +175,8 @@ impl Data {
             return false;
         };
         let empty = overview.digest.count == 0;
-        let placed = self.keeper.all_placed(overview.revision) && self.copies.left() == 0;
+        // What is owed to a node that is away is no reason to stay: its owners have every song.
+        let placed = self.keeper.all_placed(overview.revision) && self.copies.repairs() == 0;
         !self.is_taking() && (empty || placed)
     }
 
