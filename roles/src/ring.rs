@@ -99,6 +99,8 @@ pub struct Ring {
     health: Health,
     /// When each member was last heard by this node itself.
     heard: BTreeMap<NodeId, Time>,
+    /// Whose silence is being measured: the predecessor.
+    watched: Option<NodeId>,
     doubts: BTreeMap<NodeId, Doubt>,
     /// Suspects whose verdict this node has put off because it may be the deaf one.
     postponed: BTreeSet<NodeId>,
@@ -146,7 +148,8 @@ pub struct Sizes {
 #[derive(Clone, Debug)]
 enum Purpose {
     Join,
-    Probe(NodeId),
+    /// Whether a member lives, asked at this time.
+    Probe(NodeId, Time),
     Check {
         of: NodeId,
         by: NodeId,
@@ -202,6 +205,7 @@ impl Ring {
             members: Members::new(now, me),
             health: Health::default(),
             heard: BTreeMap::new(),
+            watched: None,
             doubts: BTreeMap::new(),
             postponed: BTreeSet::new(),
             spared: BTreeSet::new(),
@@ -565,7 +569,7 @@ impl Ring {
     fn on_answered(&mut self, now: Time, purpose: Purpose, words: Words, out: &mut Outbox) {
         match (purpose, words) {
             (Purpose::Join, Words::Joined { members }) => self.on_joined(now, members, out),
-            (Purpose::Probe(node), Words::Probed { me }) => self.on_probed(now, node, me, out),
+            (Purpose::Probe(node, _), Words::Probed { me }) => self.on_probed(now, node, me, out),
             (Purpose::CheckFor(asker, node), Words::Probed { me }) => {
                 self.on_probed(now, node, me, out);
                 let reached = me.node == node;
@@ -584,7 +588,7 @@ impl Ring {
     fn on_unanswered(&mut self, now: Time, purpose: Purpose, out: &mut Outbox) {
         match purpose {
             Purpose::Join | Purpose::Alert | Purpose::Count => (),
-            Purpose::Probe(node) => self.on_probe_failed(now, node, out),
+            Purpose::Probe(node, asked_at) => self.on_probe_failed(now, (node, asked_at), out),
             Purpose::Check { of, by } => self.on_check_failed(now, of, by, out),
             Purpose::CheckFor(asker, _) => {
                 let reached = false;
@@ -726,7 +730,7 @@ impl Ring {
         out: &mut Outbox,
     ) {
         // A connection that breaks says nothing about who was at its end: that is tried again.
-        let probes = matches!(purpose, Purpose::Probe(_) | Purpose::CheckFor(..));
+        let probes = matches!(purpose, Purpose::Probe(..) | Purpose::CheckFor(..));
         let policy = Policy {
             deadline: patience,
             attempt: patience,

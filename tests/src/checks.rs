@@ -59,6 +59,8 @@ struct Heard {
 struct Book {
     /// Until when each node's record may be served at the very most.
     bound: BTreeMap<NodeId, Time>,
+    /// The latest start of each node that was told of.
+    latest: BTreeMap<NodeId, Incarnation>,
     /// Until when each registered node must be served.
     stands: BTreeMap<NodeId, (Record, Time)>,
     /// Registrations on their way to being confirmed.
@@ -296,6 +298,8 @@ impl World {
                     book.overhear(now, record);
                 }
             }
+            // One that was under way for long speaks of an earlier start.
+            Names::Withdraw { record } if book.knows_later(record) => (),
             Names::Withdraw { .. } => {
                 book.stands.remove(&from.node);
                 book.bound.remove(&from.node);
@@ -371,6 +375,13 @@ impl Book {
         let until = now + record.ttl().min(RECORD_TTL);
         let bound = self.bound.entry(record.node).or_default();
         *bound = until.max(*bound);
+        let latest = self.latest.entry(record.node).or_default();
+        *latest = record.incarnation.max(*latest);
+    }
+
+    fn knows_later(&self, record: &Record) -> bool {
+        let latest = self.latest.get(&record.node);
+        latest.is_some_and(|latest| *latest > record.incarnation)
     }
 
     /// A server has registered: whoever had its address is gone.

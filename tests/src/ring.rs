@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use roles::contract::id::{Incarnation, NodeId, SongId};
 use roles::contract::limits::MEMBERS_MAX;
-use roles::contract::member::{Epoch, Member, MemberState};
+use roles::contract::member::{Epoch, Member, MemberState, Traits};
 use roles::contract::message::{Letter, Message};
 use roles::contract::record::Role;
 use roles::contract::ring::Ring as Words;
@@ -93,6 +93,8 @@ pub struct RingBook {
 struct Table {
     revision: u64,
     role: Option<Role>,
+    /// Since when it hands its songs over, to change its role.
+    ordered_at: Option<Time>,
     known: BTreeMap<NodeId, (Incarnation, u32, MemberState)>,
 }
 
@@ -105,7 +107,8 @@ struct Still {
 
 #[derive(Clone, Copy, Debug)]
 struct Switch {
-    at: Time,
+    /// When it was decided on: handing songs over takes its time.
+    ordered_at: Time,
     place: Place,
     start: u64,
     epoch: Option<Epoch>,
@@ -235,9 +238,14 @@ impl World {
             return;
         }
         table.revision = members.revision();
-        let switched = (table.role.is_some() && table.role != server.role())
-            .then(|| (server.changed_for(), last_of_its_role(members, table.role)));
+        let ordered_at = table.ordered_at.unwrap_or(self.now);
+        let switched = (table.role.is_some() && table.role != server.role()).then(|| {
+            let last = last_of_its_role(members, table.role);
+            (server.changed_for(), last, ordered_at)
+        });
         table.role = server.role();
+        let changing = members.me().traits.has(Traits::DRAINING);
+        table.ordered_at = changing.then_some(ordered_at);
         let fault = (is_a_ring(members).map(|text| ("S1 ring", text)))
             .or_else(|| table.grows(members).map(|text| ("S10 accounts grow", text)))
             .or_else(|| is_bounded(sizes).map(|text| ("S8 bounds", text)));
@@ -247,8 +255,8 @@ impl World {
             let text = format!("{}: {text}", self.nodes[place].name);
             self.violated(rule, text);
         }
-        if let Some((epoch, last)) = switched {
-            self.on_switched(place, epoch, last);
+        if let Some((epoch, last, ordered_at)) = switched {
+            self.on_switched(place, epoch, last, ordered_at);
         }
         for member in dead {
             self.check_verdict(place, &member);
@@ -278,7 +286,7 @@ impl World {
     }
 
     /// S4 and S6: a role has changed.
-    fn on_switched(&mut self, place: Place, epoch: Option<Epoch>, last: bool) {
+    fn on_switched(&mut self, place: Place, epoch: Option<Epoch>, last: bool, ordered_at: Time) {
         let now = self.now;
         let (name, start) = (self.nodes[place].name.clone(), self.nodes[place].start);
         let role = self.nodes[place].role();
@@ -294,7 +302,9 @@ impl World {
             let text = format!("{name} changes its role twice for {epoch:?}");
             self.violated("S4 at most once", text);
         }
-        let clear = self.ring.confused_at + HEARSAY < now;
+        // A manager with its disk of old may give out the epochs of its other start again.
+        let repeated = epoch.is_some_and(|epoch| self.is_stained(epoch.about));
+        let clear = self.ring.confused_at + HEARSAY < now && !repeated;
         let same = self.ring.switches.iter().rev().find(|s| s.epoch == epoch);
         if let (Some(same), true) = (same, clear) {
             let text = format!(
@@ -303,22 +313,14 @@ impl World {
             );
             self.violated("S6 one change per census", text);
         }
-        let before = self.ring.switches.back().filter(|s| {
-            // Who died after it had changed has changed nothing.
-            let slot = &self.nodes[s.place];
-            slot.lives() && slot.start == s.start
-        });
-        let before = before.map_or(Time::ZERO, |s| s.at);
-        let confused = self.ring.confused_at + HEARSAY >= before.min(now);
-        if before > Time::ZERO && now.since(before) < SWITCH_PAUSE && others > 0 && !confused {
-            let text = format!(
-                "{name} becomes {role:?} {:?} after another",
-                now.since(before)
-            );
+        if let Some(apart) = self.apart_from_another(ordered_at)
+            && others > 0
+        {
+            let text = format!("{name} becomes {role:?} {apart:?} after another");
             self.violated("S6 pause between changes", text);
         }
         self.ring.switches.push_back(Switch {
-            at: now,
+            ordered_at,
             place,
             start,
             epoch,
@@ -327,6 +329,25 @@ impl World {
             self.ring.switches.pop_front();
         }
         self.strike_switcher(place);
+    }
+
+    fn is_stained(&self, node: NodeId) -> bool {
+        let place = self.nodes.iter().position(|s| s.identity.node == node);
+        place.is_some_and(|place| self.ring.stained.get(&place) == Some(&self.nodes[place].start))
+    }
+
+    /// How close to another change one was decided on, if that is too close and those who decided
+    /// had to know.
+    fn apart_from_another(&self, ordered_at: Time) -> Option<Duration> {
+        let apart = |s: &&Switch| s.ordered_at.since(ordered_at) + ordered_at.since(s.ordered_at);
+        let before = self.ring.switches.iter().filter(|s| {
+            // Who died after it had changed has changed nothing.
+            let slot = &self.nodes[s.place];
+            slot.lives() && slot.start == s.start
+        });
+        let closest = before.min_by_key(apart)?;
+        let known = self.ring.confused_at + HEARSAY < closest.ordered_at.min(ordered_at);
+        Some(apart(&closest)).filter(|apart| known && *apart < SWITCH_PAUSE)
     }
 
     fn servers_with(&self, role: Option<Role>, but: Place) -> usize {

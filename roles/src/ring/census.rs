@@ -515,6 +515,10 @@ impl Ring {
         };
         let me = self.members.me().node;
         if named == me {
+            // Those it counted on may have been called dead since.
+            if !self.others_stay() {
+                return self.name_next(now, out);
+            }
             return self.name_oneself(epoch, wanted);
         }
         let order = Words::Unbalance {
@@ -596,9 +600,7 @@ impl Ring {
             out.refuse(asker, Refusal::Invalid(why));
             return None;
         }
-        // Another that is about to change may be gone a moment later.
-        let stays = |m: &&Member| m.role == me.role && !m.traits.has(Traits::DRAINING);
-        let left = self.members.others().any(|m| stays(&m));
+        let left = self.others_stay();
         let can = me.traits.has(Traits::AUTO) && !me.traits.has(Traits::DRAINING);
         if !right || !can || me.role == wanted || !left || self.is_unsure(now) {
             let why = "this node does not change its role for that".into();
@@ -611,6 +613,16 @@ impl Ring {
             role: wanted,
             epoch,
         })
+    }
+
+    /// Whether somebody else keeps this node's role. Another that is about to change it, or that
+    /// is suspected, may be gone a moment later.
+    pub fn others_stay(&self) -> bool {
+        let role = self.members.me().role;
+        let stays = |m: &Member| {
+            m.role == role && m.state == MemberState::Alive && !m.traits.has(Traits::DRAINING)
+        };
+        self.members.others().any(stays)
     }
 
     /// Out of balance without a death: after a merge, a goodbye, a change that came to nothing.

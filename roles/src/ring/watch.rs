@@ -50,10 +50,15 @@ impl Ring {
     /// Keeps an eye on whoever stands before this node.
     pub(super) fn watch(&mut self, now: Time) {
         let Some(predecessor) = self.members.predecessors(1).first().map(|m| m.node) else {
+            self.watched = None;
             return self.timers.disarm(&Timer::Silence);
         };
         if self.config.flaws.has(Flaw::NeverWatches) {
             return;
+        }
+        // It reported to another until now: when it was last heard by chance says nothing.
+        if self.watched.replace(predecessor) != Some(predecessor) {
+            self.heard.insert(predecessor, now);
         }
         let heard = *self.heard.entry(predecessor).or_insert(now);
         self.timers
@@ -103,7 +108,7 @@ impl Ring {
         let patience = self.confirm() * if untroubled { UNTROUBLED } else { 1 };
         let question = (Words::Probe { known }, patience);
         let to = vec![known.address];
-        self.ask(now, Purpose::Probe(node), to, question, out);
+        self.ask(now, Purpose::Probe(node, now), to, question, out);
     }
 
     /// One random member each few seconds: a dead arc is seen from outside.
@@ -138,10 +143,21 @@ impl Ring {
         }
     }
 
-    pub(super) fn on_probe_failed(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+    pub(super) fn on_probe_failed(
+        &mut self,
+        now: Time,
+        (node, asked_at): (NodeId, Time),
+        out: &mut Outbox,
+    ) {
         let Some(entry) = self.members.get(node) else {
             return;
         };
+        // Who has spoken since was only hard to reach for a while: starting, or behind a
+        // connection that broke.
+        let heard = self.heard.get(&node).is_some_and(|at| *at > asked_at);
+        if heard && entry.member.state == MemberState::Alive && !self.doubts.contains_key(&node) {
+            return;
+        }
         match entry.member.state {
             MemberState::Alive if self.doubts.contains_key(&node) => {
                 if let Some(doubt) = self.doubts.get_mut(&node) {

@@ -236,7 +236,18 @@ impl Server {
             return;
         };
         let (order, over) = (leaving.order, leaving.until <= now);
-        if data.is_drained() {
+        // Whoever would have kept the role is gone: this node stays in it.
+        let last = self.ring.as_ref().is_some_and(|ring| !ring.others_stay());
+        if order.is_some() && last {
+            self.leaving = None;
+            out.fact(
+                Level::Info,
+                "stays what it is: nobody else keeps songs".into(),
+            );
+            if let Some(ring) = &mut self.ring {
+                ring.set_trait(now, Traits::DRAINING, false);
+            }
+        } else if data.is_drained() {
             self.leaving = None;
             match order {
                 Some(order) => self.switch(now, order, out),
