@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::fault::Stop;
 use super::partitions;
 use super::row::{number, song_id, song_key, sql_number};
-use super::songs::{Found, count_out, find, totals};
+use super::songs::{Found, advance, count_out, find, totals};
 use super::uploads::clock_s;
 
 /// Most fragments freed in one transaction: their pages come to a few megabytes of log at most.
@@ -27,13 +27,17 @@ pub(super) fn remove(db: &Connection, songs: &[SongId]) -> Result<JobReply, Stop
     check_length(songs)?;
     let mut count = 0;
     for song in songs {
-        if let Some(found) = find(db, *song)? {
-            count += u32::from(!found.staged);
+        let found = find(db, *song)?;
+        let stood = found.as_ref().is_some_and(|found| !found.staged);
+        if let Some(found) = found {
+            count += u32::from(stood);
             take_out(db, *song, found)?;
         }
         db.prepare_cached("DELETE FROM copies_due WHERE song = ?1")?
             .execute((song_key(*song),))?;
-        bury(db, *song)?;
+        if bury(db, *song)? && !stood {
+            note_removal(db, *song, advance(db, &totals(db)?)?)?;
+        }
     }
     removed(db, count)
 }
@@ -78,11 +82,17 @@ fn take_out(db: &Connection, song: SongId, found: Found) -> rusqlite::Result<()>
         let bytes = db
             .prepare_cached(sql)?
             .query_row((found.row,), |row| number(row, 0))?;
-        let revision = count_out(db, song, bytes)?;
-        db.prepare_cached("INSERT OR REPLACE INTO removals (song, revision) VALUES (?1, ?2)")?
-            .execute((song_key(song), sql_number(revision)))?;
+        note_removal(db, song, count_out(db, song, bytes)?)?;
     }
     unlink(db, found.row)
+}
+
+/// Whoever follows the changes hears of it: of a song that was never here, too, for it may be
+/// known from somebody who is gone.
+fn note_removal(db: &Connection, song: SongId, revision: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR REPLACE INTO removals (song, revision) VALUES (?1, ?2)")?
+        .execute((song_key(song), sql_number(revision)))?;
+    Ok(())
 }
 
 /// Gives up a song's row. Its key becomes one that no song can have, eight bytes long, and its
@@ -95,20 +105,21 @@ pub(super) fn unlink(db: &Connection, row: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Sets up a song's tombstone; one that stands already keeps its date.
-fn bury(db: &Connection, song: SongId) -> rusqlite::Result<()> {
+/// Sets up a song's tombstone; one that stands already keeps its date. False: it stood.
+fn bury(db: &Connection, song: SongId) -> rusqlite::Result<bool> {
     let sql = "INSERT OR IGNORE INTO tombstones (song, noted_at) VALUES (?1, ?2)";
     let fresh = db
         .prepare_cached(sql)?
         .execute((song_key(song), clock_s()))?;
     if fresh == 0 {
-        return Ok(());
+        return Ok(false);
     }
     let mut removed = totals(db)?.tombstones;
     removed.insert(song);
     db.prepare_cached("UPDATE meta SET removed = ?1, removed_xor = ?2")?
         .execute((sql_number(removed.count), removed.xor.to_be_bytes()))?;
-    partitions::change(db, song, |digest| digest.tombstones.insert(song))
+    partitions::change(db, song, |digest| digest.tombstones.insert(song))?;
+    Ok(true)
 }
 
 fn removed(db: &Connection, count: u32) -> Result<JobReply, Stop> {

@@ -58,7 +58,7 @@ pub(super) fn count_out(db: &Connection, song: SongId, bytes: u64) -> rusqlite::
 }
 
 /// Writes the totals of the next revision, and gives it.
-fn advance(db: &Connection, totals: &Overview) -> rusqlite::Result<u64> {
+pub(super) fn advance(db: &Connection, totals: &Overview) -> rusqlite::Result<u64> {
     let revision = totals.revision.saturating_add(1);
     let sql = "UPDATE meta SET revision = ?1, songs = ?2, xor = ?3, bytes = ?4";
     db.prepare_cached(sql)?.execute((

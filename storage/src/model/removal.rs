@@ -19,8 +19,11 @@ impl ModelStore {
             if let Some(staged) = self.present.staged.remove(song) {
                 self.present.leftover += staged.count();
             }
-            count += u32::from(self.take_out(*song));
-            self.present.tombstones.insert(*song);
+            let stood = self.take_out(*song);
+            count += u32::from(stood);
+            if self.present.tombstones.insert(*song) && !stood {
+                self.note_removal(*song);
+            }
             self.present.copies_due.retain(|(due, _)| due != song);
         }
         Ok(self.removed(count))
@@ -45,9 +48,13 @@ impl ModelStore {
             return false;
         };
         self.present.leftover += kept.count();
+        self.note_removal(song);
+        true
+    }
+
+    fn note_removal(&mut self, song: SongId) {
         self.present.revision += 1;
         self.present.removals.insert(song, self.present.revision);
-        true
     }
 
     /// Room is freed in the same transaction, and what was kept before is on the disk with it.

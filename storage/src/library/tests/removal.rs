@@ -79,9 +79,10 @@ fn a_tombstone_wins_for_ever() {
     let id = manifest.song.id;
     begin(&mut library, &manifest);
     keep(&mut library, id, 0, &pieces[0]);
-    // Nothing that anybody has heard of leaves: the feed does not move.
+    // Nothing leaves, but somebody may know the song from a node that is gone: the feed tells it.
     let (count, overview) = remove(&mut library, &[id, id]);
-    assert_eq!((count, overview.revision), (0, 0));
+    assert_eq!((count, overview.revision), (0, 1));
+    assert_eq!(changes(&mut library, 0, 9), (vec![Change::Buried(id)], 1));
     for _ in 0..2 {
         let refused = failed(JobFault::Removed);
         assert_eq!(begin(&mut library, &manifest), refused);
