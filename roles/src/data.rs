@@ -41,6 +41,7 @@ use keeper::Keeper;
 use removal::Removal;
 use scrub::Scrub;
 use sums::Chosen;
+pub use upkeep::Queue;
 use upkeep::{Silence, on_sums};
 
 /// How a data node behaves.
@@ -78,6 +79,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 pub struct Others<'a> {
     /// Every other data node that lives and takes songs.
     pub data: &'a [Record],
+    /// Data nodes that live and take no songs: they hand over, or their disk does not answer.
+    pub leaving: &'a [Record],
     /// Data nodes that have died, and when.
     pub dead: &'a [(Record, Time)],
     /// Every router the DNS names.
@@ -150,10 +153,10 @@ impl Data {
         Data {
             jobs: Jobs::new(Desk::Data),
             announcer: Announcer::new(config.announce_every, part()),
-            copies: Copies::new(config.keeper.share_percent, part()),
+            copies: Copies::new(&config.keeper, part()),
             keeper: Keeper::new(config.keeper.clone(), part()),
-            scrub: Scrub::new(config.keeper.scrub, part()),
-            removal: Removal::new(part()),
+            scrub: Scrub::new(&config.keeper, part()),
+            removal: Removal::new(config.keeper.lapse, part()),
             disk: Disk::default(),
             overview: None,
             silence: None,
@@ -475,6 +478,9 @@ impl Data {
             Some(Desk::Copies) => {
                 let made = self.copies.on_done(now, job, reply, others.data, out);
                 self.answer_uploads(made, out);
+                for fragment in self.copies.take_rotten() {
+                    self.scrub.on_rot(fragment, out);
+                }
             }
             Some(Desk::Upkeep) => self.keeper.on_done(now, job, reply, others, out),
             Some(Desk::Scrub) => self.scrub.on_done(now, job, reply, others, out),
@@ -549,7 +555,9 @@ impl Data {
         let silent = self.silence.map(|silence| silence.until());
         let announcer = self.announcer.deadline().max(silent);
         let parts = earlier(announcer, self.copies.deadline());
-        let keeper = self.keeper.deadline(self.copies.repairs() > 0);
+        // Before the library is known nothing can be compared.
+        let waits = self.overview.is_none() || self.copies.repairs() > 0;
+        let keeper = self.keeper.deadline(waits);
         let upkeep = earlier(
             keeper,
             earlier(self.scrub.deadline(), self.removal.deadline()),
@@ -687,6 +695,7 @@ mod tests {
     fn others(data: &[Record]) -> Others<'_> {
         Others {
             data,
+            leaving: &[],
             dead: &[],
             routers: &[],
             own: record(1),

@@ -38,3 +38,4 @@ pub mod window;
 pub mod circle;
 
 pub mod flaws;
+pub mod lapses;

@@ -30,7 +30,7 @@ use crate::requests::Desk;
 use crate::resolver::{self, Resolver};
 use crate::ring::{self, Ring};
 use crate::router;
-use crate::window::{Admission, Window};
+use crate::window::{self, Admission, Window};
 
 use known::Known;
 use memory::Memory;
@@ -157,6 +157,24 @@ impl Server {
     /// Its part in the ring, if it is a member.
     pub fn ring(&self) -> Option<&Ring> {
         self.ring.as_ref()
+    }
+
+    /// How long its queues are, if it is a data node; questions it remembers come last.
+    pub fn queues(&self) -> Vec<data::Queue> {
+        let window = data::Queue {
+            name: "questions",
+            length: self.window.len(),
+            most: window::LENGTH_MAX,
+        };
+        match &self.part {
+            Part::Data(data) => data.queues().into_iter().chain([window]).collect(),
+            Part::Idle(_) | Part::Dns(_) | Part::Router(_) => [window].into(),
+        }
+    }
+
+    /// Whether it is handing its songs over.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
     }
 
     /// The records it would answer with, if it is a DNS node.

@@ -21,6 +21,9 @@ use crate::contract::time::Time;
 /// Most answers remembered over all peers: a bound on memory, whoever asks.
 const ANSWERS_MAX: usize = WINDOW_PEERS_MAX * WINDOW_ANSWERS_MAX / 32;
 
+/// Answers remembered at most, with those given since the last question.
+pub const LENGTH_MAX: usize = ANSWERS_MAX + QUESTIONS_PER_PEER_MAX;
+
 /// The memory of one node for what it has been asked.
 #[derive(Debug, Default)]
 pub struct Window {

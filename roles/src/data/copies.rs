@@ -9,14 +9,15 @@
 
 mod throttle;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::address_of;
+use super::{address_of, keeper};
 use crate::contract::chance::Chance;
 use crate::contract::id::{JobId, NodeId, SongId};
-use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::job::{FragmentId, Job, JobFault, JobReply};
+use crate::contract::limits::COPIES;
 use crate::contract::message::{Audio, Letter, Message, Position, Refusal};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record};
@@ -24,17 +25,21 @@ use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::jobs::Jobs;
+use crate::lapses::Lapse;
 use crate::requests::{Desk, GIVE_PATIENCE, Outcome, Policy, Requests};
 use throttle::Throttle;
 
 /// Copies under way at once: each holds a few fragments in memory.
-const ACTIVE_MAX: usize = 4;
+pub(super) const ACTIVE_MAX: usize = 4;
 
 /// Fragments of one copy in memory at once: one being read while one is being sent.
 const GIVES_MAX: usize = 2;
 
 /// Copies waiting in memory; the rest wait on disk.
 const TASKS_MAX: usize = 1024;
+
+/// In memory at most: those on the list on disk, with one upload beyond, and as many repairs.
+pub(super) const LEFT_MAX: usize = 2 * TASKS_MAX + COPIES;
 
 /// Copies read from the list on disk at once.
 const DUE_PAGE: u32 = 512;
@@ -82,6 +87,9 @@ pub struct Copies {
     list_at: Option<Time>,
     chance: Chance,
     rounds: u32,
+    lapse: Option<Lapse>,
+    /// Fragments that were not what they should be when they were read.
+    rotten: BTreeSet<FragmentId>,
 }
 
 type Key = (SongId, NodeId);
@@ -128,13 +136,13 @@ type Ticket = (Key, u32);
 enum Purpose {
     Due,
     Describe(Ticket),
-    Read(Ticket),
+    Read(Ticket, u32),
     Note(Key),
 }
 
 impl Copies {
     /// Nothing under way.
-    pub fn new(share_percent: u32, mut chance: Chance) -> Self {
+    pub fn new(config: &keeper::Config, mut chance: Chance) -> Self {
         let requests = Requests::new(Desk::Copies, Chance::from_seed(chance.bits()));
         Copies {
             tasks: BTreeMap::new(),
@@ -144,10 +152,12 @@ impl Copies {
             retry: Timers::new(),
             active: 0,
             repairs: 0,
-            throttle: Throttle::new(share_percent),
+            throttle: Throttle::new(config.share_percent),
             list_at: None,
             chance,
             rounds: 0,
+            lapse: config.lapse,
+            rotten: BTreeSet::new(),
         }
     }
 
@@ -196,6 +206,11 @@ impl Copies {
         data: &[Record],
         out: &mut Outbox,
     ) -> Vec<Made> {
+        if self.tasks.len() >= TASKS_MAX {
+            // They are on the list on disk, from which they are taken up when there is room.
+            self.list_at = earlier(self.list_at, Some(now + LIST_AGAIN));
+            return [Made { asker, copies: 1 }].into();
+        }
         let nodes = nodes.to_vec();
         for node in &nodes {
             self.add(now, (song, *node));
@@ -214,20 +229,36 @@ impl Copies {
         out: &mut Outbox,
     ) -> Vec<Made> {
         for key in copies {
-            if !self.tasks.contains_key(&key) && self.repairs < TASKS_MAX {
-                self.add(now, key);
-                self.repairs += 1;
-                if let Some(task) = self.tasks.get_mut(&key) {
-                    task.repair = true;
+            match self.tasks.get(&key).map(|task| &task.state) {
+                // Whoever lacks it has just said so: it is there, and worth another attempt.
+                Some(State::Waiting) => self.retry.arm(key, now),
+                Some(State::Active(_)) => (),
+                None if self.repairs >= TASKS_MAX => (),
+                None => {
+                    self.add(now, key);
+                    self.repairs += 1;
+                    if let Some(task) = self.tasks.get_mut(&key) {
+                        task.repair = true;
+                    }
                 }
             }
         }
         self.begin_due(now, data, out)
     }
 
+    /// Fragments that were found to be bad since this was asked.
+    pub(super) fn take_rotten(&mut self) -> BTreeSet<FragmentId> {
+        core::mem::take(&mut self.rotten)
+    }
+
     /// Copies still to be made, of both kinds.
     pub fn left(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// Copies under way.
+    pub(super) fn under_way(&self) -> usize {
+        self.active
     }
 
     /// Repairs under way or waiting.
@@ -251,6 +282,8 @@ impl Copies {
             failures: 0,
             repair: false,
         });
+        // What is on the list on disk has to be struck off it, whoever makes the copy in the end.
+        self.repairs -= usize::from(core::mem::take(&mut task.repair));
         if matches!(task.state, State::Waiting) {
             self.retry.arm(key, now);
         }
@@ -339,18 +372,24 @@ impl Copies {
                 self.forget(key, out);
                 self.stop_waiting(key)
             }
-            (Purpose::Read(ticket), JobReply::Fragment { index, bytes }) => {
+            (Purpose::Read(ticket, _), JobReply::Fragment { index, bytes }) => {
                 self.give(now, ticket, index, bytes, out)
             }
             // Too much to do here is no reason to answer an upload with one copy.
             (
-                Purpose::Describe((key, _)) | Purpose::Read((key, _)),
+                Purpose::Describe((key, _)) | Purpose::Read((key, _), _),
                 JobReply::Failed(JobFault::Busy),
             ) => {
                 self.put_off(now, key);
                 Vec::new()
             }
-            (Purpose::Describe(ticket) | Purpose::Read(ticket), _) => self.fail(now, ticket),
+            // This node may be the only one that sends this song: it must not stay as it is.
+            (Purpose::Read(ticket, index), JobReply::Failed(JobFault::Damaged)) => {
+                let song = ticket.0.0;
+                self.rotten.insert(FragmentId { song, index });
+                self.fail(now, ticket)
+            }
+            (Purpose::Describe(ticket) | Purpose::Read(ticket, _), _) => self.fail(now, ticket),
         };
         made.extend(self.begin_due(now, data, out));
         made
@@ -453,6 +492,9 @@ impl Copies {
                 return Vec::new();
             }
             Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
+                if self.lapse == Some(Lapse::CountsRefusedCopies) {
+                    return self.finish(purpose.0, out);
+                }
                 return self.fail(now, purpose);
             }
         };
@@ -525,7 +567,7 @@ impl Copies {
                 song,
                 at: Position::Index(index),
             };
-            let purpose = Purpose::Read(ticket);
+            let purpose = Purpose::Read(ticket, index);
             self.jobs.run_toward(purpose, job, Peer::Node(to), out);
         }
         if !done {

@@ -23,14 +23,17 @@ use crate::contract::id::{JobId, NodeId, SongId};
 use crate::contract::job::{Job, JobReply, Overview};
 use crate::contract::message::{Letter, Message};
 use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::record::Record;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::upkeep::Upkeep;
 use crate::jobs::Jobs;
+use crate::lapses::Lapse;
 use crate::requests::{Desk, Outcome, Policy, Requests};
 
 use compare::Compare;
 use gather::Gather;
+pub(super) use gather::PARTITIONS_AT_ONCE;
 
 /// After a change among the data nodes, until it is acted on: they seldom come alone.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -59,6 +62,8 @@ pub struct Config {
     pub share_percent: u32,
     /// Every fragment is read and checked once in this time.
     pub scrub: Duration,
+    /// Planted by the simulated world.
+    pub lapse: Option<Lapse>,
 }
 
 impl Default for Config {
@@ -68,6 +73,7 @@ impl Default for Config {
             grace: Duration::from_secs(300),
             share_percent: 30,
             scrub: Duration::from_secs(20 * 24 * 3600),
+            lapse: None,
         }
     }
 }
@@ -172,6 +178,14 @@ impl Keeper {
         self.unplaced.is_some()
     }
 
+    /// Partitions being looked into.
+    pub(super) fn looked_into(&self) -> usize {
+        match &self.stage {
+            Stage::Gathering(gather) => gather.open(),
+            Stage::Resting | Stage::Loading(_) | Stage::Comparing(_) => 0,
+        }
+    }
+
     /// What is to be done.
     pub(super) fn take_orders(&mut self) -> Orders {
         core::mem::take(&mut self.orders)
@@ -198,6 +212,9 @@ impl Keeper {
             };
             self.due = earlier(self.due, Some(now + soon)).or(Some(now + soon));
         }
+        if self.config.lapse == Some(Lapse::NeverCompares) {
+            self.due = None;
+        }
         if busy || self.due.is_none_or(|due| now < due) {
             return;
         }
@@ -213,7 +230,7 @@ impl Keeper {
     }
 
     fn begin(&mut self, now: Time, others: Others<'_>, overview: Overview, out: &mut Outbox) {
-        let placement = Placement::of(now, self.config.grace, others);
+        let placement = self.placement(now, others);
         self.rounds += 1;
         if placement.is_alone() {
             self.unplaced = Some((overview.digest.count, overview.revision));
@@ -230,6 +247,21 @@ impl Keeper {
         self.stage = Stage::Loading(round);
         let purpose = JobFor::Digests(self.rounds);
         self.jobs.run(purpose, Job::PartitionDigests, out);
+    }
+
+    fn placement(&self, now: Time, others: Others<'_>) -> Placement {
+        let stale: Vec<Record>;
+        let (grace, others) = match self.config.lapse {
+            Some(Lapse::RepairNeverStarts) => (Duration::MAX, others),
+            Some(Lapse::TrustsAStaleTable) => {
+                let dead = others.dead.iter().map(|(record, _)| *record);
+                stale = others.data.iter().copied().chain(dead).collect();
+                let data = &stale[..];
+                (self.config.grace, Others { data, ..others })
+            }
+            Some(_) | None => (self.config.grace, others),
+        };
+        Placement::of(now, grace, others)
     }
 
     fn rest(&mut self, now: Time, pause: Duration) {

@@ -62,6 +62,13 @@ impl Placement {
             .is_some_and(|me| self.owners(partition).contains(&me))
     }
 
+    /// Whether this node would have to keep a partition if nobody were waited for: another one may
+    /// wait for nobody, having heard of a death earlier, and count on what is here.
+    pub(super) fn may_be_mine(&self, partition: Partition) -> bool {
+        let owners = || self.now.owners(partition, COPIES);
+        self.is_mine(partition) || self.me.is_some_and(|me| owners().contains(&me))
+    }
+
     /// Whether anybody but this node could keep anything.
     pub(super) fn is_alone(&self) -> bool {
         self.living.iter().all(|node| Some(*node) == self.me)
@@ -115,6 +122,7 @@ mod tests {
         let dead: Vec<_> = dead.iter().map(|(n, s)| (record(*n), at(*s))).collect();
         let others = Others {
             data: &data,
+            leaving: &[],
             dead: &dead,
             routers: &[],
             own: record(1),

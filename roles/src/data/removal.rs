@@ -13,10 +13,11 @@ use crate::contract::message::{Letter, Message};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
+use crate::lapses::Lapse;
 use crate::requests::{Desk, Outcome, Policy, Requests};
 
 /// Removals waiting for a second node; more are answered with one.
-const WAITING_MAX: usize = 256;
+pub(super) const WAITING_MAX: usize = 256;
 
 /// Nodes told of one removal at once: the rest hear of it when they compare.
 const TOLD_MAX: usize = 8;
@@ -27,6 +28,7 @@ pub(super) struct Removal {
     waiting: BTreeMap<u64, Waiting>,
     requests: Requests<u64>,
     count: u64,
+    lapse: Option<Lapse>,
 }
 
 #[derive(Debug)]
@@ -37,12 +39,18 @@ struct Waiting {
 }
 
 impl Removal {
-    pub(super) fn new(chance: Chance) -> Self {
+    pub(super) fn new(lapse: Option<Lapse>, chance: Chance) -> Self {
         Removal {
             waiting: BTreeMap::new(),
             requests: Requests::new(Desk::Removal, chance),
             count: 0,
+            lapse,
         }
+    }
+
+    /// Removals that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// The tombstones are durable here: the others are told.
@@ -54,6 +62,9 @@ impl Removal {
         others: Others<'_>,
         out: &mut Outbox,
     ) {
+        if self.lapse == Some(Lapse::BuriesAlone) {
+            return out.answer(asker, buried(2));
+        }
         self.count += 1;
         let number = self.count;
         let mut open = 0;

@@ -8,11 +8,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::Others;
 use super::placement::Placement;
+use super::{Others, keeper};
 use crate::circle::Partition;
 use crate::contract::chance::Chance;
-use crate::contract::id::JobId;
+use crate::contract::id::{JobId, NodeId};
 use crate::contract::job::{FragmentId, Job, JobReply, Overview, Scrubbed};
 use crate::contract::limits::SCRUB_BYTES_MAX;
 use crate::contract::message::{Audio, Letter, Message, Position};
@@ -21,10 +21,13 @@ use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
 use crate::jobs::Jobs;
+use crate::lapses::Lapse;
 use crate::requests::{Desk, Outcome, Policy, Requests};
 
-/// Between two steps.
+/// Longest and shortest time between two steps, and how many a round has at least.
 const STEP: Duration = Duration::from_secs(600);
+const STEP_MIN: Duration = Duration::from_secs(1);
+const STEPS_MIN: u32 = 8;
 
 /// Between two notes of how far it has come: an idle node hardly writes.
 const NOTE: Duration = Duration::from_secs(6 * 3600);
@@ -33,7 +36,10 @@ const NOTE: Duration = Duration::from_secs(6 * 3600);
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// Bad fragments looked after at once.
-const BAD_MAX: usize = 256;
+pub(super) const BAD_MAX: usize = 256;
+
+/// Nodes asked for one fragment, one after the other.
+const ASKED_MAX: usize = 16;
 
 /// How long another holder may take for one fragment.
 const FETCH: Policy = Policy {
@@ -47,6 +53,8 @@ const FETCH: Policy = Policy {
 pub(super) struct Scrub {
     /// The whole library in this time.
     within: Duration,
+    /// Between two steps.
+    step: Duration,
     due: Time,
     noted_at: Time,
     /// Where the next step begins; none: not read from the library yet, or a round's beginning.
@@ -59,6 +67,7 @@ pub(super) struct Scrub {
     jobs: Jobs<Purpose>,
     requests: Requests<FragmentId>,
     chance: Chance,
+    looks_away: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +88,11 @@ enum Purpose {
 }
 
 impl Scrub {
-    pub(super) fn new(within: Duration, mut chance: Chance) -> Self {
+    pub(super) fn new(config: &keeper::Config, mut chance: Chance) -> Self {
         let requests = Requests::new(Desk::Scrub, Chance::from_seed(chance.bits()));
         Scrub {
-            within: within.max(STEP),
+            within: config.scrub,
+            step: (config.scrub / STEPS_MIN).clamp(STEP_MIN, STEP),
             due: Time::NEVER,
             noted_at: Time::ZERO,
             after: None,
@@ -93,12 +103,13 @@ impl Scrub {
             jobs: Jobs::new(Desk::Scrub),
             requests,
             chance,
+            looks_away: config.lapse == Some(Lapse::ScrubLooksAway),
         }
     }
 
     /// The clock begins to run.
     pub(super) fn arm(&mut self, now: Time) {
-        self.due = now + self.chance.within(STEP);
+        self.due = now + self.chance.within(self.step);
         self.noted_at = now;
     }
 
@@ -122,7 +133,7 @@ impl Scrub {
     /// A reader stumbled over a fragment.
     pub(super) fn on_rot(&mut self, fragment: FragmentId, out: &mut Outbox) {
         let known = self.bad.contains_key(&fragment);
-        if !known && self.bad.len() < BAD_MAX {
+        if !known && self.bad.len() < BAD_MAX && !self.looks_away {
             self.bad.insert(fragment, Care::Waiting);
             let job = Job::Quarantine { fragment };
             self.jobs.run(Purpose::SetAside(fragment), job, out);
@@ -198,12 +209,7 @@ impl Scrub {
         let waiting: Vec<FragmentId> = waiting.map(|(fragment, _)| *fragment).collect();
         let placement = Placement::of(now, Duration::ZERO, others);
         for fragment in waiting {
-            let owners = placement.others(Partition::of(fragment.song));
-            let mut to: Vec<Peer> = (others.data.iter())
-                .filter(|r| owners.contains(&r.node))
-                .map(|r| Peer::Node(r.address))
-                .collect();
-            self.chance.shuffle(&mut to);
+            let to = self.whom_to_ask(&placement.others(Partition::of(fragment.song)), others);
             let question = Message::Audio(Audio::Fetch {
                 song: fragment.song,
                 from: Position::Index(fragment.index),
@@ -215,6 +221,16 @@ impl Scrub {
                 None => self.put_off(now, fragment),
             }
         }
+    }
+
+    /// Owners first. Then everybody: who owns a song no longer keeps it until all owners have it,
+    /// and may be the only one who has it whole; so may one that hands over.
+    fn whom_to_ask(&mut self, owners: &[NodeId], others: Others<'_>) -> Vec<Peer> {
+        let mut all = [others.data, others.leaving].concat();
+        self.chance.shuffle(&mut all);
+        all.sort_by_key(|record| !owners.contains(&record.node));
+        all.truncate(ASKED_MAX);
+        all.iter().map(|r| Peer::Node(r.address)).collect()
     }
 
     fn put_off(&mut self, now: Time, fragment: FragmentId) {
@@ -272,8 +288,12 @@ impl Scrub {
         if self.due > now {
             return;
         }
-        self.due = now + self.chance.around(STEP);
-        let steps = (self.within.as_secs() / STEP.as_secs()).max(1);
+        self.due = now + self.chance.around(self.step);
+        // The list could not be read, or was longer than what is looked after at once.
+        if self.begun && overview.quarantined > self.bad.len() as u64 {
+            self.list(out);
+        }
+        let steps = (self.within.as_secs() / self.step.as_secs().max(1)).max(1);
         if self.begun && overview.bytes > 0 {
             self.left = (overview.bytes / steps).max(1);
             self.step(out);

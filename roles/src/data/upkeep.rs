@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::announcer::News;
 use super::sums::{Chosen, Sums};
-use super::{Data, Others, Purpose, Stream, answer_to, placement, removal};
+use super::{Data, Others, Purpose, Stream, answer_to, copies, keeper, placement, removal, scrub};
 use crate::circle::Partition;
 use crate::contract::id::SongId;
 use crate::contract::job::{FragmentId, Job, JobReply, Overview};
@@ -15,6 +15,7 @@ use crate::contract::node::{Asker, Outbox};
 use crate::contract::record::Record;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
+use crate::lapses::Lapse;
 
 /// How long a data node that comes back with songs keeps them to itself until it has heard what
 /// was removed while it was away.
@@ -22,6 +23,17 @@ const SILENT: Duration = Duration::from_secs(5);
 
 /// The same while it knows no other data node: it may be alone.
 const ALONE: Duration = Duration::from_millis(300);
+
+/// Something that waits in a data node's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    /// What.
+    pub name: &'static str,
+    /// How much of it.
+    pub length: usize,
+    /// How much there may be.
+    pub most: usize,
+}
 
 /// A data node that has come back says nothing of its songs yet.
 #[derive(Clone, Copy, Debug)]
@@ -174,6 +186,9 @@ impl Data {
         let Some(overview) = self.overview else {
             return false;
         };
+        if self.config.keeper.lapse == Some(Lapse::DrainsAtOnce) {
+            return true;
+        }
         let empty = overview.digest.count == 0;
         // What is owed to a node that is away is no reason to stay: its owners have every song.
         let placed = self.keeper.all_placed(overview.revision) && self.copies.repairs() == 0;
@@ -183,6 +198,26 @@ impl Data {
     /// Whether it has promised copies that are not made.
     pub fn owes_copies(&self) -> bool {
         self.copies.left() > self.copies.repairs()
+    }
+
+    /// How long its queues are.
+    pub fn queues(&self) -> [Queue; 5] {
+        let queue = |name, length, most| Queue { name, length, most };
+        [
+            queue("copies", self.copies.left(), copies::LEFT_MAX),
+            queue(
+                "copies under way",
+                self.copies.under_way(),
+                copies::ACTIVE_MAX,
+            ),
+            queue(
+                "partitions",
+                self.keeper.looked_into(),
+                keeper::PARTITIONS_AT_ONCE,
+            ),
+            queue("bad fragments", self.scrub.bad(), scrub::BAD_MAX),
+            queue("removals", self.removal.waiting(), removal::WAITING_MAX),
+        ]
     }
 
     /// Begins to hand everything over at once.

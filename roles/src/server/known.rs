@@ -15,6 +15,8 @@ use crate::resolver::Resolver;
 pub(super) struct Known {
     /// Data nodes but for this one: those that may get songs.
     pub(super) data: Vec<Record>,
+    /// Data nodes that live and take no songs.
+    pub(super) leaving: Vec<Record>,
     /// Data nodes that have died, and when.
     pub(super) dead: Vec<(Record, Time)>,
     /// Routers but for this one.
@@ -39,6 +41,7 @@ impl Known {
         self.made_of = made_of;
         self.data = together(me, Role::Data, members, resolver);
         self.routers = together(me, Role::Router, members, resolver);
+        self.leaving = members.map_or(Vec::new(), leaving);
         self.dead = members.map_or(Vec::new(), dead);
         self.draining = members.is_some_and(|m| m.me().traits.has(Traits::DRAINING));
         true
@@ -48,12 +51,19 @@ impl Known {
     pub(super) fn others(&self, own: Record) -> Others<'_> {
         Others {
             data: &self.data,
+            leaving: &self.leaving,
             dead: &self.dead,
             routers: &self.routers,
             own,
             draining: self.draining,
         }
     }
+}
+
+fn leaving(members: &Members) -> Vec<Record> {
+    let others = members.others();
+    let leaving = others.filter(|m| m.role == Role::Data && !takes_songs(m));
+    leaving.map(|member| member.record()).collect()
 }
 
 fn dead(members: &Members) -> Vec<(Record, Time)> {

@@ -391,6 +391,7 @@ impl Server {
                 // It announces nothing and copies nothing any longer.
                 let quiet = Others {
                     data: &[],
+                    leaving: &[],
                     dead: &[],
                     routers: &[],
                     ..others

@@ -14,9 +14,10 @@ use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::data::Others;
 use crate::data::placement::{self, sender};
+use crate::lapses::Lapse;
 
 /// Partitions looked into at once.
-const PARTITIONS_AT_ONCE: usize = 8;
+pub(in crate::data) const PARTITIONS_AT_ONCE: usize = 8;
 
 /// Copies ordered in one round: the next round looks for the rest.
 const COPIES_MAX: usize = 1024;
@@ -278,7 +279,8 @@ impl Keeper {
         let Some(partition) = Partition::from_number(number) else {
             return;
         };
-        let decided = gather.decide(partition, &lists, others.own.node);
+        let lapse = self.config.lapse;
+        let decided = gather.decide(partition, &lists, others.own.node, lapse);
         gather.copies += decided.copies.len();
         let (round, revision) = (gather.round.number, gather.round.revision);
         self.orders.copies.extend(decided.copies);
@@ -326,6 +328,10 @@ struct Decided {
 }
 
 impl Gather {
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
+
     fn next(&mut self) -> Option<Partition> {
         if self.copies >= COPIES_MAX {
             self.unfinished |= !self.queue.is_empty();
@@ -334,7 +340,13 @@ impl Gather {
         self.queue.pop_front()
     }
 
-    fn decide(&mut self, partition: Partition, lists: &Lists, me: NodeId) -> Decided {
+    fn decide(
+        &mut self,
+        partition: Partition,
+        lists: &Lists,
+        me: NodeId,
+        lapse: Option<Lapse>,
+    ) -> Decided {
         let placement = &self.round.placement;
         let owners = placement.others(partition);
         // An owner that has not been compared with has nothing, as far as anybody may rely on it,
@@ -354,7 +366,7 @@ impl Gather {
         }
         let here = |song: &&SongId| !lists.mine.gone.contains(song);
         decided.gone_here = gone.iter().filter(here).copied().collect();
-        let mine = placement.is_mine(partition);
+        let mine = placement.may_be_mine(partition);
         for song in lists.mine.songs.difference(&gone) {
             let has = |node: &&NodeId| theirs(node).songs.contains(song);
             let mut holders: Vec<NodeId> = owners.iter().filter(has).copied().collect();
@@ -365,13 +377,19 @@ impl Gather {
                 self.unplaced += 1;
             }
             let send = certain && sender(song.0, &holders) == Some(me);
+            let new = |node: &&NodeId| theirs(node).songs.is_empty();
+            let passed_over =
+                |node: &&NodeId| lapse == Some(Lapse::GivesNewcomersNothing) && new(node);
             if send {
-                decided
-                    .copies
-                    .extend(lacking.iter().map(|node| (*song, *node)));
+                let to = lacking.iter().filter(|node| !passed_over(node));
+                decided.copies.extend(to.map(|node| (*song, *node)));
             }
-            let kept = lacking.is_empty() && !owners.is_empty();
-            if certain && kept && !mine && !self.round.draining {
+            let kept = match lapse {
+                Some(Lapse::LetsGoUnconfirmed) => true,
+                Some(Lapse::NeverLetsGo) => false,
+                Some(_) | None => certain && lacking.is_empty() && !owners.is_empty(),
+            };
+            if kept && !mine && !self.round.draining {
                 decided.let_go.push(*song);
             }
         }
