@@ -1,5 +1,6 @@
 //! Everything that is tested from outside a crate, in one binary.
 
+mod copies;
 mod mutants;
 mod replay;
 mod scenarios;

@@ -2,6 +2,7 @@
 //! reference.
 
 mod balance;
+mod copies;
 mod death;
 mod names;
 mod partition;

@@ -2,7 +2,8 @@
 //!
 //! The rules are those of the reference on simulation, by their numbers: S2 acknowledged songs
 //! stand, S4 nothing is done twice, S8 everything has a bound, S9 no expired record is served.
-//! S3, byte exactness, is checked where users hear: in [`crate::workload`].
+//! S3, byte exactness, is checked where users hear: in [`crate::workload`]. What must be true of
+//! the copies is in [`crate::keeping`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -90,20 +91,9 @@ impl Checks {
             .then(|| format!("{song:?} is said to have {copies} copies and has {made}"))
     }
 
-    /// S2: a song of two promised copies survives the loss of one disk.
-    pub fn on_wiped(&mut self, disk: DiskId) -> Option<String> {
+    /// A disk is lost for good.
+    pub fn on_wiped(&mut self, disk: DiskId) {
         self.wiped.insert(disk);
-        for (song, (_, copies)) in &self.promised {
-            let Some(held) = self.held.get(song) else {
-                continue;
-            };
-            let lost = held.intersection(&self.wiped).count();
-            let lives = held.len() - lost;
-            if lives == 0 && lost < usize::from(*copies) {
-                return Some(format!("{song:?} is gone after {lost} of {copies} copies"));
-            }
-        }
-        None
     }
 
     /// Whether a song still stands on some disk.
@@ -141,9 +131,11 @@ impl World {
         self.checks.steps += 1;
         if self.checks.steps.is_multiple_of(64) {
             self.check_bounds(place);
+            self.check_upkeep(place);
         }
         if let Event::Message { from, letter } = event {
             if self.is_server(place) {
+                self.on_upkeep_heard(place, *from, letter);
                 self.on_ring_heard(place, letter);
                 if self.places.contains_key(&address_of(from.peer)) {
                     self.ring.on_awake(self.now, place, true);
@@ -198,6 +190,7 @@ impl World {
                     let text = format!("{} answers in its sleep", self.nodes[place].name);
                     self.violated("who stood still asks first", text);
                 }
+                self.on_upkeep_said(place, *to, letter);
                 match letter.kind {
                     Kind::Answer { more: false } => self.check_answer(place, *to, letter),
                     Kind::Answer { more: true } | Kind::Word => (),
@@ -205,6 +198,7 @@ impl World {
                 }
             }
             Action::Run { work, .. } => {
+                self.on_ordered(place, work);
                 if work.lane() == Lane::Write
                     && let Some(key) = self.checks.present
                     && let Some(heard) = self.checks.asked.get_mut(&key)

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use roles::contract::chance::Chance;
 
+use crate::decay::{Decay, Upkeep};
+
 /// The options of a world.
 #[derive(Clone, Debug)]
 pub struct Climate {
@@ -50,6 +52,8 @@ pub struct Climate {
     pub real_library: bool,
     /// When a data node's library is opened anew its staged uploads may be gone.
     pub power_cuts: bool,
+    /// How copies are kept.
+    pub upkeep: Upkeep,
 }
 
 /// Mean time between two faults of each kind, over the whole world; none: they do not happen.
@@ -97,6 +101,8 @@ pub struct Faults {
     pub lose_names: Option<Duration>,
     /// Somebody talks nonsense.
     pub nonsense: Option<Duration>,
+    /// What befalls disks.
+    pub decay: Decay,
 }
 
 impl Climate {
@@ -123,6 +129,7 @@ impl Climate {
             stutter_permille: 0,
             real_library: false,
             power_cuts: false,
+            upkeep: Upkeep::default(),
         }
     }
 
@@ -157,10 +164,14 @@ impl Climate {
         climate.codec = chance.happens(1, 4);
         climate.real_library = seed % 50 == 49;
         climate.stutter_permille = [0, 0, 100, 400][chance.below(4) as usize];
+        climate.upkeep = Upkeep::hasty(chance);
         match seed % 10 {
             0 => (),
             5 => climate.ruffle(chance),
-            _ => climate.trouble(chance),
+            _ => {
+                climate.trouble(chance);
+                climate.decay(chance);
+            }
         }
         climate
     }
@@ -285,6 +296,7 @@ impl Climate {
             roll_back: some(10),
             lose_names: some(15),
             nonsense: some(25),
+            decay: Decay::default(),
         };
         self.faults.wipe_percent = [0, 0, 15, 40][chance.below(4) as usize];
         self.busy_permille = [0, 0, 5, 40][chance.below(4) as usize];
@@ -315,7 +327,8 @@ impl Climate {
             f.roll_back,
             f.lose_names,
         ];
-        kinds.iter().all(Option::is_none) && self.busy_permille + self.broken_permille == 0
+        let sound = f.decay.is_none();
+        sound && kinds.iter().all(Option::is_none) && self.busy_permille + self.broken_permille == 0
     }
 
     /// How many servers there are.

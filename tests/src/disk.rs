@@ -12,6 +12,7 @@ use roles::contract::song::Manifest;
 use storage::library::{Library, LibraryWorker};
 use storage::model::{ModelStore, agreed, spoiled};
 
+use crate::careless::Slip;
 use crate::music::{Music, hash_of};
 
 /// Which disk: a wiped node gets another one.
@@ -30,6 +31,12 @@ pub struct Disk {
     pub full: bool,
     /// The ring as it was, and the node's role in it.
     memory: Option<(Vec<Member>, Role)>,
+    /// As it was at the last start and at the one before.
+    past: [Option<ModelStore>; 2],
+    /// What was planted in it.
+    slip: Option<Slip>,
+    /// As it was before its last removal, if that is not synced.
+    unsynced: Option<ModelStore>,
 }
 
 impl Disk {
@@ -45,7 +52,52 @@ impl Disk {
             real,
             full: false,
             memory: None,
+            past: [None, None],
+            slip: None,
+            unsynced: None,
         }
+    }
+
+    /// A process starts on it.
+    pub fn mark_start(&mut self) {
+        if self.real.is_none() {
+            self.past.swap(0, 1);
+            self.past[1] = Some(self.model.clone());
+        }
+    }
+
+    /// It is as it was two starts ago, or one. False: nothing is known of that.
+    pub fn go_back(&mut self) -> bool {
+        let past = self.past.iter_mut().find_map(Option::take);
+        past.map(|past| self.model = past).is_some()
+    }
+
+    /// It makes this mistake from here on.
+    pub fn slip(&mut self, slip: Slip) {
+        if slip == Slip::CommitsUnchecked {
+            self.model.trust();
+        }
+        self.slip = Some(slip);
+    }
+
+    /// Songs removed for good.
+    pub fn buried(&self) -> impl Iterator<Item = SongId> {
+        self.model.buried()
+    }
+
+    /// Whether a song has been removed for good.
+    pub fn is_buried(&self, song: SongId) -> bool {
+        self.model.is_buried(song)
+    }
+
+    /// Whether a song stands.
+    pub fn has(&self, song: SongId) -> bool {
+        self.model.is_committed(song)
+    }
+
+    /// Fragments of a song that are not as they should be. None: it does not stand here.
+    pub fn unsound(&self, song: SongId) -> Option<Vec<u32>> {
+        self.model.unsound(song)
     }
 
     /// Does a job; an error tells how model and library differ.
@@ -59,6 +111,13 @@ impl Disk {
         if let Job::RememberMembers { members, role } = job {
             self.memory = Some((members, role));
             return Ok(JobReply::Done);
+        }
+        if self.slip == Some(Slip::ForgetsRemovals) {
+            if let Job::RemoveSongs { .. } = job {
+                self.unsynced = Some(self.model.clone());
+            } else if let Job::CommitUpload { .. } = job {
+                self.unsynced = None;
+            }
         }
         match &mut self.real {
             Some(real) => agreed(&mut self.model, real, job).map_err(|why| why.to_string()),
@@ -77,6 +136,9 @@ impl Disk {
     /// The power fails: what is not durable is gone.
     pub fn lose_power(&mut self) {
         debug_assert!(self.real.is_none(), "the library would remember");
+        if let Some(before) = self.unsynced.take() {
+            self.model = before;
+        }
         self.model.crash();
     }
 
@@ -109,19 +171,8 @@ impl Disk {
     }
 
     /// The copies this disk still owes.
-    pub fn copies_due(&mut self) -> Vec<(SongId, NodeId)> {
-        let (mut all, mut after) = (Vec::new(), None);
-        let limit = u32::MAX;
-        while let JobReply::CopiesDue { due, more } =
-            self.model.run(Job::CopiesDue { after, limit })
-        {
-            after = due.last().copied();
-            all.extend(due);
-            if !more {
-                break;
-            }
-        }
-        all
+    pub fn copies_due(&self) -> impl Iterator<Item = (SongId, NodeId)> {
+        self.model.due()
     }
 }
 

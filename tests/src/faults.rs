@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use roles::contract::id::Incarnation;
+use roles::contract::id::{Incarnation, SongId};
 use roles::contract::job::Lane;
 use roles::contract::node::{Event, Identity};
 use roles::contract::time::Time;
 
 use crate::climate::Climate;
+use crate::decay::{Ailing, Ill};
 use crate::resident::{Kind, Place, State};
 use crate::world::{What, World};
 
@@ -66,6 +67,10 @@ pub enum Fault {
     LoseNames,
     /// The next nonsense.
     Nonsense,
+    /// The next trouble of this kind with a disk.
+    Decay(Ill),
+    /// A disk is well again.
+    Recover(Place),
 }
 
 /// How a process is ended by force.
@@ -99,7 +104,8 @@ impl World {
             Fault::LoseNames,
             Fault::Nonsense,
         ];
-        for kind in kinds {
+        let ills = Ill::ALL.map(Fault::Decay);
+        for kind in kinds.into_iter().chain(ills) {
             self.plan_fault(kind);
         }
     }
@@ -114,7 +120,7 @@ impl World {
     pub(crate) fn on_fault(&mut self, fault: Fault) {
         let mends = matches!(
             fault,
-            Fault::Start(_) | Fault::Thaw(_) | Fault::Room(_) | Fault::Mend(..)
+            Fault::Start(_) | Fault::Thaw(_) | Fault::Room(_) | Fault::Mend(..) | Fault::Recover(_)
         );
         let planned = matches!(
             fault,
@@ -155,6 +161,11 @@ impl World {
             Fault::RollBack => self.roll_back(),
             Fault::LoseNames => self.lose_names(),
             Fault::Nonsense => self.talk_nonsense(),
+            Fault::Decay(ill) => self.on_ill(ill),
+            Fault::Recover(place) => {
+                self.nodes[place].ailing = Ailing::default();
+                return;
+            }
         }
         self.plan_fault(fault);
     }
@@ -263,7 +274,13 @@ impl World {
             return;
         };
         let before: Vec<_> = disk.songs().collect();
+        let buried: Vec<_> = disk.buried().collect();
         disk.lose_power();
+        let risen = buried.iter().find(|song| !disk.is_buried(**song));
+        if let Some(song) = risen {
+            let text = format!("{song:?} was removed for good and may come back");
+            return self.violated("S5 a removal lasts", text);
+        }
         let lost = before
             .iter()
             .find(|song| !disk.songs().any(|s| s == **song));
@@ -284,10 +301,11 @@ impl World {
         slot.identity.incarnation = Incarnation(0);
         let old = slot.disk.replace(disk);
         if let Some(old) = old {
-            let lost = self.checks.on_wiped(old.id);
-            if let Some(text) = lost {
-                self.violated("S2 acknowledged songs stand", text);
-            }
+            self.checks.on_wiped(old.id);
+            let songs: Vec<SongId> = old.songs().collect();
+            let buried: Vec<SongId> = old.buried().collect();
+            self.keeping.on_forgotten(old.id, &buried);
+            self.on_loss(&songs, true);
         }
     }
 
@@ -453,6 +471,7 @@ impl World {
     /// A server is asked to end well.
     pub fn stop(&mut self, place: Place) {
         self.seen.stops += 1;
+        self.note_stop(place);
         self.hand(place, Event::Stop);
     }
 
@@ -486,7 +505,9 @@ impl World {
         self.cuts.clear();
         for place in 0..self.nodes.len() {
             self.fill_disk(place, false);
+            self.nodes[place].ailing = Ailing::default();
             self.thaw(place);
+            self.hurry_out(place);
             if !self.nodes[place].lives() {
                 self.start(place);
             }
@@ -515,7 +536,8 @@ fn every(climate: &Climate, kind: Fault) -> Option<Duration> {
         | Fault::Strike(..)
         | Fault::Kill(_)
         | Fault::Hold(_)
-        | Fault::Sever(..) => None,
+        | Fault::Sever(..)
+        | Fault::Recover(_) => None,
         Fault::Crash => faults.crash,
         Fault::Freeze => faults.freeze,
         Fault::Reset => faults.reset,
@@ -534,5 +556,6 @@ fn every(climate: &Climate, kind: Fault) -> Option<Duration> {
         Fault::RollBack => faults.roll_back,
         Fault::LoseNames => faults.lose_names,
         Fault::Nonsense => faults.nonsense,
+        Fault::Decay(ill) => faults.decay.every(ill),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use roles::balance::target;
 use roles::contract::id::{Incarnation, NodeId};
+use roles::contract::member::MemberState;
 use roles::contract::record::{Address, Role};
 
 use crate::resident::{Kind, Place, State};
@@ -64,7 +65,7 @@ impl World {
     }
 
     /// Runs until there is no such fault; what it was, if there still is.
-    fn await_none(
+    pub(crate) fn await_none(
         &mut self,
         within: Duration,
         fault: fn(&World) -> Option<String>,
@@ -80,8 +81,15 @@ impl World {
     }
 
     fn seats(&self) -> BTreeSet<Seat> {
+        let has_left = |place: Place| {
+            let ring = self.nodes[place].resident.as_ref()?.server()?.ring()?;
+            Some(ring.members().me().state == MemberState::Left)
+        };
         let seat = |place: Place| {
             let slot = &self.nodes[place];
+            if has_left(place) == Some(true) {
+                return None; // It has said goodbye and waits for its last copies.
+            }
             let Some(role @ (Role::Data | Role::Router)) = slot.role() else {
                 return None;
             };

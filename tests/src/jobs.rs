@@ -13,6 +13,9 @@ use crate::world::{What, World};
 /// Jobs that may wait per lane, as in the real pool.
 pub const JOBS_QUEUED_MAX: usize = 256;
 
+/// What an ailing disk takes longer for a job.
+const SLOW_DISK: Duration = Duration::from_secs(1);
+
 impl World {
     /// Performs a job's order.
     pub(crate) fn run_job(&mut self, place: Place, job: JobId, work: Job, toward: Option<Peer>) {
@@ -73,6 +76,7 @@ impl World {
         if let Job::CommitUpload { .. } = work {
             self.spring(place, takes);
         }
+        let takes = takes + self.ailing_for(place);
         let slot = &mut self.nodes[place];
         let ends = match lane {
             Lane::Read => self.now + takes,
@@ -89,6 +93,16 @@ impl World {
         slot.jobs.insert(job, running);
         let start = slot.start;
         self.agenda.plan(ends, What::JobEnds { place, start, job });
+    }
+
+    /// What an ailing disk adds to a job; a long queue is short again when it has recovered.
+    fn ailing_for(&self, place: Place) -> Duration {
+        let slot = &self.nodes[place];
+        if slot.ailing.slow && slot.writer_free < self.now + 3 * SLOW_DISK {
+            SLOW_DISK
+        } else {
+            Duration::ZERO
+        }
     }
 
     fn fail_job(&mut self, place: Place, job: JobId, fault: JobFault) {
@@ -115,7 +129,7 @@ impl World {
 
     /// Does a job on the disk of its node.
     pub(crate) fn do_job(&mut self, place: Place, work: Job) -> JobReply {
-        if let Some(fault) = self.mishap(&work) {
+        if let Some(fault) = self.mishap(place, &work) {
             return JobReply::Failed(fault);
         }
         if self.nodes[place].kind == Kind::Client {
@@ -127,6 +141,7 @@ impl World {
             None
         };
         let copied = matches!(work, Job::CopyDone { .. });
+        let touched = self.touched(&work);
         let Some(disk) = &mut self.nodes[place].disk else {
             return JobReply::Failed(JobFault::Invalid("no disk".into()));
         };
@@ -138,6 +153,7 @@ impl World {
                     self.checks.on_committed(song, disk);
                 }
                 self.seen.copies_made += u64::from(copied);
+                self.check_done(place, &touched, &reply);
                 reply
             }
             Err(why) => {
@@ -148,7 +164,7 @@ impl World {
     }
 
     /// A disk that cannot read or write, now and then.
-    fn mishap(&mut self, work: &Job) -> Option<JobFault> {
+    fn mishap(&mut self, place: Place, work: &Job) -> Option<JobFault> {
         let permille = self.climate.broken_permille;
         let touches = matches!(
             work,
@@ -162,7 +178,8 @@ impl World {
                 | Job::ReplaceFragment { .. }
                 | Job::CachedFragment { .. }
         );
-        let strikes = permille > 0 && touches && self.chances.disks.happens(permille, 1000);
+        let ails = touches && self.nodes[place].ailing.fails;
+        let strikes = ails || permille > 0 && touches && self.chances.disks.happens(permille, 1000);
         self.seen.jobs_broken += u64::from(strikes);
         strikes.then(|| JobFault::Broken("input/output error".into()))
     }

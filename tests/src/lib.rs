@@ -11,6 +11,7 @@ pub mod world;
 
 pub mod agenda;
 pub mod climate;
+pub mod decay;
 pub mod disk;
 pub mod faults;
 pub mod jobs;
@@ -20,8 +21,10 @@ pub mod nonsense;
 pub mod resident;
 pub mod unrest;
 
+pub mod careless;
 pub mod checks;
 pub mod healing;
+pub mod keeping;
 pub mod mutants;
 pub mod ring;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use roles::contract::chance::Chance;
 use roles::contract::id::{ContentHash, SongId};
+use roles::contract::message::{Audio, Message};
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
 
 /// A file on somebody's disk, and what a scan of it finds.
@@ -83,6 +84,28 @@ impl Tune {
         let length = self.manifest.fragments.get(index as usize)?.length as usize;
         let from = self.manifest.offset_of(index) as usize;
         self.bytes.get(from..from + length)
+    }
+
+    /// What somebody says who gives these fragments for another whole.
+    pub fn forged(&self, lie: u64) -> Vec<(Message, Vec<u8>)> {
+        let mut manifest = self.manifest.clone();
+        manifest.hash = hash_of(&lie.to_le_bytes());
+        let song = SongId::of(&manifest.hash);
+        manifest.song.id = song;
+        let gives = (0..manifest.song.fragments).map(|index| {
+            let bytes = self.fragment(index).unwrap_or_default().to_vec();
+            (Audio::Give { song, index }, bytes)
+        });
+        let gives: Vec<_> = gives.collect();
+        let offer = Audio::Offer {
+            manifest,
+            copy: false,
+        };
+        let commit = Audio::Commit { song, copy: false };
+        let all = [(offer, Vec::new())].into_iter().chain(gives);
+        let all = all.chain([(commit, Vec::new())]);
+        all.map(|(words, body)| (Message::Audio(words), body))
+            .collect()
     }
 
     /// Its id.

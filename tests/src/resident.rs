@@ -11,6 +11,7 @@ use roles::contract::record::{Address, Role};
 use roles::contract::time::Time;
 use roles::server::Server;
 
+use crate::decay::Ailing;
 use crate::disk::{Disk, Machine};
 use crate::network::ConnId;
 
@@ -173,6 +174,8 @@ pub struct Slot {
     pub writer_free: Time,
     /// A server's disk.
     pub disk: Option<Disk>,
+    /// What ails it.
+    pub ailing: Ailing,
     /// A client's machine.
     pub machine: Machine,
     /// Events that wait for a frozen node to go on.
@@ -200,6 +203,7 @@ impl Slot {
             jobs: BTreeMap::new(),
             writer_free: Time::ZERO,
             disk: None,
+            ailing: Ailing::default(),
             machine: Machine::default(),
             backlog: Vec::new(),
             operation: 0,

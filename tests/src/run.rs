@@ -10,6 +10,7 @@ use roles::contract::message::{Catalogue, Listed, Message, NodeState, Query};
 use roles::contract::record::{Address, Role};
 use roles::contract::time::Time;
 
+use crate::decay::REPAIR_WITHIN;
 use crate::figures::Figures;
 use crate::resident::{Kind, Place, State};
 use crate::trace::Trace;
@@ -88,6 +89,13 @@ pub fn run_ring(seed: u64, length: Length, told: bool) -> Outcome {
     run_world(seed, world, length)
 }
 
+/// Runs the small world about copies, in words if `told`.
+pub fn run_copies(seed: u64, length: Length, told: bool) -> Outcome {
+    let mut world = World::of_copies(seed);
+    world.trace.lines = told.then(Default::default);
+    run_world(seed, world, length)
+}
+
 /// Runs a world that may have been tampered with.
 pub fn run_world(seed: u64, mut world: World, length: Length) -> Outcome {
     world.start_all();
@@ -131,8 +139,11 @@ impl World {
         self.check_names();
         self.check_roles();
         self.check_copies();
+        self.check_placement();
         self.check_routers();
         self.check_songs();
+        self.check_removed();
+        self.check_upload();
     }
 
     /// Every operation has ended.
@@ -207,19 +218,8 @@ impl World {
 
     /// Every copy that was promised to a node that lives has been made.
     fn check_copies(&mut self) {
-        let living: BTreeSet<NodeId> = (self.servers(Role::Data).iter())
-            .map(|place| self.nodes[*place].identity.node)
-            .collect();
-        for place in self.servers(Role::Data) {
-            let slot = &mut self.nodes[place];
-            let due = slot
-                .disk
-                .as_mut()
-                .map_or(Vec::new(), |disk| disk.copies_due());
-            if let Some((song, to)) = due.iter().find(|(_, to)| living.contains(to)) {
-                let text = format!("{} still owes {song:?} to {to:?}", slot.name);
-                return self.violated("copies are made", text);
-            }
+        if let Some(text) = self.await_none(REPAIR_WITHIN, World::copies_fault) {
+            return self.violated("copies are made", text);
         }
         self.check_left_behind();
         // Copies are decided on when a song is committed, and a new role changes who has them.
@@ -228,12 +228,25 @@ impl World {
         }
     }
 
+    /// A copy that a data node still owes to one that lives, of a song that is whole somewhere.
+    fn copies_fault(&self) -> Option<String> {
+        let data = self.servers(Role::Data);
+        let lives = |node: &NodeId| data.iter().any(|p| self.nodes[*p].identity.node == *node);
+        let whole = |song| self.is_whole_among(data.iter().copied(), song);
+        data.iter().find_map(|place| {
+            let slot = &self.nodes[*place];
+            let mut due = slot.disk.as_ref()?.copies_due();
+            let (song, to) = due.find(|(song, to)| lives(to) && whole(*song))?;
+            Some(format!("{} still owes {song:?} to {to:?}", slot.name))
+        })
+    }
+
     /// No song lies on the disk of a node that serves none while nobody else has it.
     fn check_left_behind(&mut self) {
-        if self.seen.wipes > 0 {
+        if self.seen.wipes + self.seen.disks_of_old > 0 {
             return; // Whoever had the others may be gone for good.
         }
-        let promised: Vec<SongId> = self.checks.promised.keys().copied().collect();
+        let promised: Vec<SongId> = self.promised().collect();
         let left = (promised.into_iter()).find(|song| self.copies(*song) == 0);
         let Some(song) = left else {
             return;
@@ -253,8 +266,8 @@ impl World {
     fn check_number_of_copies(&mut self) {
         let data = self.servers(Role::Data);
         let wanted = data.len().min(COPIES);
-        let songs: Vec<(SongId, Time)> = (self.checks.promised.iter())
-            .map(|(song, (at, _))| (*song, *at))
+        let songs: Vec<(SongId, Time)> = (self.promised())
+            .map(|song| (song, self.checks.promised[&song].0))
             .collect();
         let all_known_at = Time::ZERO + self.climate.start_spread + Duration::from_secs(15);
         for (song, at) in songs {
@@ -341,8 +354,11 @@ impl World {
     /// Acknowledged songs of which a data node that runs has a copy. One that has become a router
     /// left its songs to others, and keeps them on its disk without serving them.
     pub fn promised_and_standing(&self) -> Vec<SongId> {
-        let songs = self.checks.promised.keys().copied();
-        let stands = |song: &SongId| self.checks.stands(*song) && self.copies(*song) > 0;
+        let songs = self.promised();
+        let data = self.servers(Role::Data);
+        let stands = |song: &SongId| {
+            self.checks.stands(*song) && self.is_whole_among(data.iter().copied(), *song)
+        };
         songs.filter(stands).collect()
     }
 
@@ -368,9 +384,11 @@ impl World {
         }
     }
 
-    /// Whatever disk says that it has a song has it whole.
+    /// Whatever data node says that it has a song has it whole. (A router may have kept one that
+    /// has rotted since; it serves none.)
     fn check_disks(&mut self, song: SongId) {
-        for slot in &mut self.nodes {
+        for place in self.servers(Role::Data) {
+            let slot = &mut self.nodes[place];
             let Some(disk) = &mut slot.disk else {
                 continue;
             };
@@ -427,6 +445,17 @@ pub const COUNTED: &[(&str, Counted)] = &[
     ("disks of old", |s| s.rollbacks),
     ("names lost", |s| s.names_lost),
     ("nonsense", |s| s.nonsense),
+    ("removals", |s| s.removals),
+    ("in vain", |s| s.removals_in_vain),
+    ("drains", |s| s.drains),
+    ("let go", |s| s.let_go),
+    ("rotten", |s| s.rots),
+    ("healed", |s| s.rots_healed),
+    ("disks gone back", |s| s.disks_of_old),
+    ("disks failing", |s| s.disks_failing),
+    ("disks slow", |s| s.disks_slow),
+    ("forged songs", |s| s.forged),
+    ("all placed", |s| s.placements_checked),
     ("tables checked", |s| s.tables_checked),
     ("roles checked", |s| s.roles_checked),
     ("rings checked", |s| s.rings_checked),

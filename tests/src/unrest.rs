@@ -75,6 +75,9 @@ impl World {
 
     /// A node has changed its role.
     pub(crate) fn strike_switcher(&mut self, place: Place) {
+        if self.nodes[place].role() == Some(Role::Router) {
+            self.check_farewell(place, true);
+        }
         if std::mem::take(&mut self.snares.named) {
             self.seen.named_killed += 1;
             self.strike_soon(place, Duration::from_millis(100));

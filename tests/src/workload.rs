@@ -55,6 +55,8 @@ pub enum Ended {
     Status(Box<roles::contract::message::Status>),
     /// Records of a group.
     Records(usize),
+    /// The song is gone; so many data nodes have noted it.
+    Removed(u8),
     /// It did not work.
     Failed(Failure),
 }
@@ -72,6 +74,7 @@ enum Doing {
     Ask,
     Read(Reading),
     Upload { song: Option<SongId>, bytes: u64 },
+    Remove,
 }
 
 #[derive(Debug)]
@@ -90,6 +93,13 @@ struct Reading {
     longest_wait: Duration,
     /// The user takes one fragment at a time.
     slow: bool,
+}
+
+impl Operation {
+    /// Whether it is one question to the cluster, not a long conversation.
+    pub fn is_short(&self) -> bool {
+        matches!(self.doing, Doing::Ask | Doing::Remove)
+    }
 }
 
 impl Fronts {
@@ -121,6 +131,13 @@ impl World {
         self.agenda.plan(self.now + wait, What::Act { place });
         if self.nodes[place].state != State::Up || self.fronts.open.len() > 200 {
             return;
+        }
+        if self
+            .chances
+            .workload
+            .happens(self.climate.upkeep.removals, 100)
+        {
+            return self.remove_something(place);
         }
         match self.chances.workload.below(100) {
             0..30 => {
@@ -218,6 +235,23 @@ impl World {
         self.begin(place, doing, |operation| Command::Upload {
             operation,
             source,
+        })
+    }
+
+    fn remove_something(&mut self, place: Place) {
+        let promised: Vec<SongId> = self.promised().collect();
+        if let Some(song) = self.chances.workload.pick(&promised).copied() {
+            self.remove(place, song);
+        }
+    }
+
+    /// Begins to remove a song for good.
+    pub fn remove(&mut self, place: Place, song: SongId) -> OperationId {
+        self.keeping.on_removal_asked(song);
+        let song = SongPrefix::from(song);
+        self.begin(place, Doing::Remove, |operation| Command::Remove {
+            operation,
+            song,
         })
     }
 
@@ -336,8 +370,14 @@ impl World {
                 operation, status, ..
             } => (operation, Ended::Status(Box::new(status))),
             Notice::Records { operation, records } => (operation, Ended::Records(records.len())),
-            // Nobody removes songs in the random workload; scenarios look at the nodes.
-            Notice::Removed { .. } => return,
+            Notice::Removed {
+                operation,
+                song,
+                copies,
+            } => {
+                self.on_removed(song, copies);
+                (operation, Ended::Removed(copies))
+            }
             Notice::Uploaded {
                 operation,
                 song,
@@ -386,6 +426,7 @@ impl World {
             Doing::Ask => self.seen.asks_failed += 1,
             Doing::Read(_) => self.seen.reads_failed += 1,
             Doing::Upload { .. } => self.seen.uploads_failed += 1,
+            Doing::Remove => self.seen.removals_in_vain += 1,
         }
     }
 

@@ -16,11 +16,13 @@ use roles::flaws::Flaws;
 use roles::server::{self, Server};
 
 use crate::agenda::Agenda;
+use crate::careless::Slip;
 use crate::checks::Checks;
 use crate::climate::Climate;
 use crate::disk::{Disk, DiskId};
 use crate::faults::Fault;
 use crate::figures::Figures;
+use crate::keeping::Keeping;
 use crate::music::Music;
 use crate::network::{Conn, ConnId};
 use crate::resident::{Kind, Place, Probe, Resident, Slot, State, Stutter};
@@ -172,10 +174,14 @@ pub struct World {
     pub checks: Checks,
     /// What must be true of the ring.
     pub ring: RingBook,
+    /// What must be true of the copies.
+    pub keeping: Keeping,
     /// How long what took.
     pub figures: Figures,
     /// Planted in every server.
     pub flaws: Flaws,
+    /// Planted in everything that keeps copies.
+    pub slip: Option<Slip>,
     /// What users are doing.
     pub fronts: Fronts,
     /// Answers that came to probes.
@@ -257,6 +263,18 @@ pub struct Seen {
     pub rollbacks: u64,
     pub names_lost: u64,
     pub nonsense: u64,
+    pub removals: u64,
+    pub removals_in_vain: u64,
+    pub drains: u64,
+    pub let_go: u64,
+    pub disks_lost: u64,
+    pub rots: u64,
+    pub rots_healed: u64,
+    pub disks_of_old: u64,
+    pub disks_failing: u64,
+    pub disks_slow: u64,
+    pub forged: u64,
+    pub placements_checked: u64,
 }
 
 impl World {
@@ -288,8 +306,10 @@ impl World {
             seen: Seen::default(),
             checks: Checks::default(),
             ring: RingBook::default(),
+            keeping: Keeping::default(),
             figures: Figures::default(),
             flaws: Flaws::default(),
+            slip: None,
             fronts: Fronts::default(),
             answers: BTreeMap::new(),
             log: Vec::new(),
@@ -381,7 +401,11 @@ impl World {
     pub(crate) fn fresh_disk(&mut self, node: NodeId) -> Disk {
         self.disks += 1;
         let store = StoreId(self.chances.nodes.bits());
-        Disk::new(DiskId(self.disks), node, store, self.climate.real_library)
+        let mut disk = Disk::new(DiskId(self.disks), node, store, self.climate.real_library);
+        if let Some(slip) = self.slip {
+            disk.slip(slip);
+        }
+        disk
     }
 
     /// The place of a node by its name.
@@ -423,6 +447,9 @@ impl World {
         slot.armed = None;
         slot.writer_free = self.now;
         slot.backoffs.clear();
+        if let Some(disk) = &mut slot.disk {
+            disk.mark_start();
+        }
         self.checks.forget(place);
         let who = self.nodes[place].identity;
         let start = self.nodes[place].start;
@@ -451,6 +478,8 @@ impl World {
                 };
                 config.ring.flaws = self.flaws;
                 config.dns.flaws = self.flaws;
+                config.drain = self.climate.upkeep.drain;
+                config.data.keeper = self.climate.upkeep.keeper.clone();
                 let address = slot.address.expect("servers listen");
                 Box::new(Server::new(config, slot.identity, address, chance))
             }
@@ -622,6 +651,7 @@ impl World {
     /// A node that has said its goodbyes is dropped by its host.
     fn retire_stopped(&mut self) {
         while let Some(place) = self.stopped.pop() {
+            self.check_farewell(place, false);
             self.end_process(place, State::Down, true);
         }
     }

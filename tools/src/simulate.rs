@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use roles::flaws::Flaw;
+use tests::careless::{self, Slip};
 use tests::mutants;
 use tests::run::{self, Length, Outcome};
 
@@ -42,7 +43,11 @@ struct Args {
     /// Runs small worlds about the ring alone.
     #[arg(long)]
     rings: bool,
-    /// Plants each flaw of the roles, and tells which world about the ring finds it.
+    /// Runs small worlds about copies and disks.
+    #[arg(long)]
+    copies: bool,
+    /// Plants each flaw, and tells which world about the ring, or with `--copies` about copies,
+    /// finds it.
     #[arg(long)]
     mutants: bool,
 }
@@ -56,7 +61,9 @@ fn number(text: &str) -> Result<u64, std::num::ParseIntError> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let fine = if args.mutants {
+    let fine = if args.mutants && args.copies {
+        find_slips(args.seeds)
+    } else if args.mutants {
         find_mutants(args.seeds)
     } else {
         run_seeds(&args)
@@ -83,6 +90,17 @@ fn find_mutants(worlds: u64) -> io::Result<bool> {
         missed += usize::from(found.is_none());
         let name = format!("{flaw:?}");
         writeln!(io::stdout(), "{name:<24} {found:?}")?;
+    }
+    Ok(missed == 0)
+}
+
+fn find_slips(worlds: u64) -> io::Result<bool> {
+    let mut missed = 0;
+    for slip in Slip::all() {
+        let found = careless::found_in_copies(slip, worlds);
+        missed += usize::from(found.is_none());
+        let name = format!("{slip:?}");
+        writeln!(io::stdout(), "{name:<32} {found:?}")?;
     }
     Ok(missed == 0)
 }
@@ -128,6 +146,9 @@ fn run_one(args: &Args, seed: u64) -> Outcome {
         events: args.events,
         ..Length::STANDARD
     };
+    if args.copies {
+        return run::run_copies(seed, careless::LENGTH, args.trace);
+    }
     if args.rings {
         return run::run_ring(seed, mutants::RING_LENGTH, args.trace);
     }

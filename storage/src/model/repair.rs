@@ -20,6 +20,19 @@ impl ModelStore {
         self.present.songs.get_mut(&song).is_some_and(spoil)
     }
 
+    /// Fragments of a committed song that are not as they should be. None: it is not here.
+    pub fn unsound(&self, song: SongId) -> Option<Vec<u32>> {
+        let kept = self.present.songs.get(&song)?;
+        let fit = |(index, slice): &(u32, &Fragment)| {
+            let bytes = kept.fragments.get(index);
+            let altered = kept.rotten.contains(index) || kept.quarantined.contains(index);
+            !altered && bytes.is_some_and(|bytes| bytes.len() == slice.length as usize)
+        };
+        let all = (0..).zip(&kept.manifest.fragments);
+        let unsound = all.filter(|fragment| !fit(fragment));
+        Some(unsound.map(|(index, _)| index).collect())
+    }
+
     pub(super) fn scrub(&self, after: Option<FragmentId>, bytes: u64) -> JobReply {
         let budget = bytes.min(SCRUB_BYTES_MAX);
         let mut done = Scrubbed {

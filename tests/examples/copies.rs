@@ -1,0 +1,196 @@
+//! What keeping copies costs and how fast it goes, with real processes on this machine's loopback
+//! and disk: `cargo run --release -p tests --example copies`. Takes some minutes.
+// Figures are for standard output, and what is not as expected ends the run.
+#![allow(clippy::print_stdout, clippy::wildcard_enum_match_arm)]
+
+#[allow(dead_code)]
+#[path = "../process/lab.rs"]
+mod lab;
+#[allow(dead_code)]
+#[path = "../process/sound.rs"]
+mod sound;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lab::{Lab, Server};
+use roles::contract::id::NodeId;
+use roles::contract::job::{Job, JobReply};
+use roles::contract::message::StoreId;
+use serde_json::Value;
+use storage::import::{read_source, scan};
+use storage::library::Library;
+
+/// Songs kept by each of three data nodes, one of which is lost.
+const SONGS: usize = 10_000;
+const SONG_BYTES: usize = 100_000;
+
+/// Songs in the other measurements.
+const FEW: usize = 2_000;
+
+/// Data nodes of an idle cluster, and how long it is watched.
+const IDLE_NODES: usize = 4;
+const IDLE_FOR: Duration = Duration::from_secs(120);
+
+fn main() {
+    digests();
+    newcomer();
+    repair();
+}
+
+/// So many songs in one folder.
+fn songs(lab: &Lab, count: usize) -> std::path::PathBuf {
+    let folder = lab.dir.join("songs");
+    fs::create_dir(&folder).expect("a folder");
+    for n in 0..count {
+        sound::noise(&folder.join(format!("{n}.mp3")), SONG_BYTES, n as u64);
+    }
+    folder
+}
+
+fn fill(lab: &Lab, count: usize) {
+    let folder = songs(lab, count);
+    lab.ok(&["add", folder.to_str().expect("a plain path")]);
+    lab.await_status("three copies of each", |status| {
+        status["copies_missing"] == 0 && status["songs"] == count as u64
+    });
+}
+
+/// Songs at a node, or at all data nodes.
+fn held(status: &Value, id: Option<&str>) -> u64 {
+    let nodes = status["nodes"].as_array().expect("a list");
+    let data = nodes
+        .iter()
+        .filter(|node| node["role"] == "data" && node["state"] == "alive");
+    let wanted = data.filter(|node| id.is_none_or(|id| node["id"] == id));
+    wanted.filter_map(|node| node["songs"].as_u64()).sum()
+}
+
+fn loopback() -> u64 {
+    let text = fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let mut lines = text.lines();
+    let line = lines.find(|line| line.trim_start().starts_with("lo:"));
+    let word = line.and_then(|line| line.split_whitespace().nth(1));
+    word.and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+/// What a cluster in which nothing changes sends with comparisons, and without.
+fn digests() {
+    let with = idle("repair.every=60s");
+    let without = idle("repair.every=3600s");
+    println!(
+        "digests of {FEW} songs: {:.0} bytes per node and second ({with:.0} with, {without:.0} without comparisons)",
+        with - without
+    );
+}
+
+fn idle(every: &'static str) -> f64 {
+    let mut lab = Lab::new("idle");
+    lab.settings = vec!["--set", every];
+    let (_names, _data) = lab.cluster(1, IDLE_NODES);
+    fill(&lab, FEW);
+    thread::sleep(Duration::from_secs(75)); // Until nothing has changed for a while.
+    let before = loopback();
+    thread::sleep(IDLE_FOR);
+    (loopback() - before) as f64 / IDLE_NODES as f64 / IDLE_FOR.as_secs_f64()
+}
+
+/// What comes into motion when a fifth data node joins four.
+fn newcomer() {
+    let mut lab = Lab::new("newcomer");
+    let (_names, _data) = lab.cluster(1, 4);
+    fill(&lab, FEW);
+    let before = loopback();
+    let late = lab.start("data", "late", &[]);
+    let all = 3 * FEW as u64;
+    let status = lab.await_status("balanced again", |status| {
+        let late = held(status, Some(&late.id));
+        late > all / 8 && held(status, None) == all && status["copies_missing"] == 0
+    });
+    let share = all as f64 / 5.0;
+    let got = held(&status, Some(&late.id)) as f64;
+    let bytes = (loopback() - before) as f64;
+    println!(
+        "a fifth data node: {got:.0} songs, its share is {share:.0} ({:.2} times); bytes on the wire {:.2} times those of its share",
+        got / share,
+        bytes / (share * SONG_BYTES as f64)
+    );
+}
+
+/// One of three data nodes is lost; an empty one takes its place, and no client is served.
+fn repair() {
+    let mut lab = Lab::new("repair");
+    lab.settings = vec!["--set", "repair.grace=1s"];
+    let (_names, mut data) = lab.cluster(1, 3);
+    fill(&lab, SONGS);
+    data[0].kill();
+    lab.await_status("it is dead", |status| status["copies_missing"] != 0);
+    let fresh: Server = lab.start("data", "fresh", &[]);
+    let begun = Instant::now();
+    lab.await_status("three copies of each", |status| {
+        status["copies_missing"] == 0 && held(status, Some(&fresh.id)) == SONGS as u64
+    });
+    let rate = rate(begun.elapsed());
+    let files = plain_files(&lab);
+    let library = through_a_library(&lab);
+    println!(
+        "repair of {SONGS} songs of 100 kB: {rate:.0} MB/s; the same written and synced one by one to the same disk: \
+         {files:.0} MB/s ({:.0} %); committed one by one by a library without a network: {library:.0} MB/s ({:.0} %)",
+        100.0 * rate / files,
+        100.0 * rate / library
+    );
+}
+
+fn rate(took: Duration) -> f64 {
+    (SONGS * SONG_BYTES) as f64 / took.as_secs_f64() / 1e6
+}
+
+/// As many files, each synced before the next: what a disk gives to whoever wants them durable.
+fn plain_files(lab: &Lab) -> f64 {
+    let folder = lab.dir.join("plain");
+    fs::create_dir(&folder).expect("a folder");
+    let bytes = vec![7; SONG_BYTES];
+    let begun = Instant::now();
+    for n in 0..SONGS {
+        let mut file = fs::File::create(folder.join(n.to_string())).expect("room");
+        let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+        written.expect("room");
+    }
+    rate(begun.elapsed())
+}
+
+/// The same songs into a library of this process: what SQLite and the disk give.
+fn through_a_library(lab: &Lab) -> f64 {
+    let folder = lab.dir.join("library");
+    fs::create_dir(&folder).expect("a folder");
+    let library = Library::open(&folder, NodeId(1), StoreId(1)).expect("an empty folder");
+    let mut writer = library.writer().expect("it is open");
+    let begun = Instant::now();
+    for n in 0..SONGS {
+        let path = lab.dir.join("songs").join(format!("{n}.mp3"));
+        let commit = keep(&mut |job| writer.run(job), &path);
+        assert!(matches!(commit, JobReply::Stored { .. }), "{commit:?}");
+    }
+    rate(begun.elapsed())
+}
+
+fn keep(run: &mut impl FnMut(Job) -> JobReply, path: &Path) -> JobReply {
+    let manifest = scan(path).expect("it was written a moment ago");
+    let song = manifest.song.id;
+    run(Job::BeginUpload {
+        manifest: manifest.clone(),
+    });
+    let mut offset = 0;
+    for (index, fragment) in (0..).zip(&manifest.fragments) {
+        let bytes = read_source(path, offset, fragment.length, fragment.hash).expect("as scanned");
+        offset += u64::from(fragment.length);
+        run(Job::KeepFragment { song, index, bytes });
+    }
+    run(Job::CommitUpload {
+        song,
+        copies_due: Vec::new(),
+    })
+}

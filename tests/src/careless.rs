@@ -1,0 +1,211 @@
+//! Planted slips in keeping copies: each is found by worlds that are about copies.
+//!
+//! Some are in the roles ([`Lapse`]); the others wrap a data node and spoil what it orders, hears
+//! or says, or sit in its disk.
+
+use std::collections::BTreeMap;
+
+use roles::client::Client;
+use roles::contract::id::JobId;
+use roles::contract::job::{Job, JobFault, JobReply};
+use roles::contract::message::{Audio, Kind, Letter, Message, Position};
+use roles::contract::node::{Action, Event, Node, Outbox, Peer};
+use roles::contract::time::Time;
+use roles::contract::upkeep::Upkeep;
+use roles::lapses::Lapse;
+use roles::server::Server;
+
+use crate::resident::{Kind as Nature, Place, Resident};
+use crate::run::{self, Length};
+use crate::world::World;
+
+/// What is wrong with every node that keeps copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slip {
+    /// In the roles themselves.
+    Planted(Lapse),
+    /// A song that is removed leaves no tombstone.
+    BuriesNothing,
+    /// A removal is answered before it is durable.
+    AnswersRemovalEarly,
+    /// A removal that is not synced: a loss of power takes it back.
+    ForgetsRemovals,
+    /// The third copy is owed in memory only.
+    OwesInMemoryOnly,
+    /// What is damaged or set aside is served all the same.
+    ServesRotten,
+    /// A commit does not look at the whole.
+    CommitsUnchecked,
+    /// Who goes on with an upload is told to begin one fragment too late.
+    ResumesTooLate,
+}
+
+impl Slip {
+    /// Every one.
+    pub fn all() -> Vec<Slip> {
+        let planted = Lapse::ALL.into_iter().map(Slip::Planted);
+        let others = [
+            Slip::BuriesNothing,
+            Slip::AnswersRemovalEarly,
+            Slip::ForgetsRemovals,
+            Slip::OwesInMemoryOnly,
+            Slip::ServesRotten,
+            Slip::CommitsUnchecked,
+            Slip::ResumesTooLate,
+        ];
+        planted.chain(others).collect()
+    }
+}
+
+/// Enough for several losses, and repair between them.
+pub const LENGTH: Length = Length {
+    events: 12_000,
+    longest: std::time::Duration::from_secs(500),
+};
+
+/// The first world about copies in which a slip breaks a rule, and which rule.
+pub fn found_in_copies(slip: Slip, worlds: u64) -> Option<(u64, &'static str)> {
+    (0..worlds).find_map(|seed| {
+        let mut world = World::of_copies(seed);
+        world.let_slip(slip);
+        let outcome = run::run_world(seed, world, LENGTH);
+        Some((seed, outcome.violation?.rule))
+    })
+}
+
+impl World {
+    /// Everybody who keeps copies makes this mistake.
+    pub fn let_slip(&mut self, slip: Slip) {
+        self.slip = Some(slip);
+        let places: Vec<Place> = (0..self.nodes.len())
+            .filter(|place| matches!(self.nodes[*place].kind, Nature::Server(_)))
+            .collect();
+        if let Slip::Planted(lapse) = slip {
+            self.climate.upkeep.keeper.lapse = Some(lapse);
+            return;
+        }
+        for place in places {
+            if let Some(disk) = &mut self.nodes[place].disk {
+                disk.slip(slip);
+            }
+            let wrap = move |inner| Box::new(Careless::new(inner, slip)) as Box<dyn Resident>;
+            self.wrap(place, Box::new(wrap));
+        }
+    }
+}
+
+struct Careless {
+    inner: Box<dyn Resident>,
+    slip: Slip,
+    /// Fragments being read.
+    reads: BTreeMap<JobId, u32>,
+}
+
+impl Careless {
+    fn new(inner: Box<dyn Resident>, slip: Slip) -> Self {
+        Careless {
+            inner,
+            slip,
+            reads: BTreeMap::new(),
+        }
+    }
+
+    /// Spoils what comes in.
+    fn hear(&mut self, event: &mut Event, out: &mut Outbox) {
+        match (self.slip, event) {
+            (Slip::AnswersRemovalEarly, Event::Message { from, letter }) => {
+                if let Message::Upkeep(Upkeep::Bury { .. }) = letter.message {
+                    out.push(buried(from.peer, letter));
+                }
+            }
+            (Slip::ServesRotten, Event::Done { job, reply }) => {
+                let index = self.reads.remove(job);
+                let bad = JobReply::Failed(JobFault::Damaged);
+                let aside = JobReply::Failed(JobFault::Quarantined);
+                if let Some(index) = index.filter(|_| *reply == bad || *reply == aside) {
+                    let bytes = vec![0; 8];
+                    *reply = JobReply::Fragment { index, bytes };
+                }
+            }
+            _ => (),
+        }
+    }
+
+    /// Spoils what goes out.
+    fn act(&mut self, action: &mut Action) {
+        match action {
+            Action::Run { job, work, .. } => self.order(*job, work),
+            Action::Send { letter, .. } => {
+                if let (Slip::ResumesTooLate, Message::Audio(Audio::Wanted { missing })) =
+                    (self.slip, &mut letter.message)
+                    && let Some(first) = missing.first_mut()
+                {
+                    first.0 += 1;
+                    missing.retain(|(from, to)| from < to);
+                }
+            }
+            Action::Hang { .. } | Action::Meet { .. } | Action::Tell(_) => (),
+        }
+    }
+
+    fn order(&mut self, job: JobId, work: &mut Job) {
+        match (self.slip, work) {
+            (Slip::BuriesNothing, work @ Job::RemoveSongs { .. }) => {
+                if let Job::RemoveSongs { songs } = work {
+                    let songs = std::mem::take(songs);
+                    let until = u64::MAX;
+                    *work = Job::DropSongs { songs, until };
+                }
+            }
+            (Slip::OwesInMemoryOnly, Job::CommitUpload { copies_due, .. }) => copies_due.clear(),
+            (
+                Slip::ServesRotten,
+                Job::ReadFragment {
+                    at: Position::Index(index),
+                    ..
+                },
+            ) => {
+                self.reads.insert(job, *index);
+            }
+            _ => (),
+        }
+    }
+}
+
+impl Node for Careless {
+    fn handle(&mut self, now: Time, mut event: Event, out: &mut Outbox) {
+        self.hear(&mut event, out);
+        let mut own = Outbox::new();
+        self.inner.handle(now, event, &mut own);
+        while let Some(mut action) = own.pop() {
+            self.act(&mut action);
+            out.push(action);
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.inner.deadline()
+    }
+}
+
+impl Resident for Careless {
+    fn server(&self) -> Option<&Server> {
+        self.inner.server()
+    }
+
+    fn client(&self) -> Option<&Client> {
+        self.inner.client()
+    }
+}
+
+fn buried(to: Peer, letter: &Letter) -> Action {
+    Action::Send {
+        to,
+        letter: Letter {
+            id: letter.id,
+            kind: Kind::Answer { more: false },
+            message: Message::Upkeep(Upkeep::Buried { copies: 1 }),
+            body: Vec::new(),
+        },
+    }
+}
