@@ -750,4 +750,36 @@ mod tests {
         let describes = |(_, work)| work == Job::Describe { song };
         assert!(ordered(&mut out).is_some_and(describes), "the copy begins");
     }
+
+    /// A second node accepts whatever it is offered and stores nothing. What is owed to it stays
+    /// on the list on disk; in memory there is only so much of it, and uploads are answered.
+    #[test]
+    fn a_peer_that_never_stores_costs_no_memory() {
+        let mut data = Data::new(Config::default(), Chance::from_seed(1));
+        let mut out = Outbox::new();
+        data.sweep_at = Time::NEVER;
+        let other = [record(2)];
+        let mut answered = 0;
+        for n in 0..3000u128 {
+            let commit = Audio::Commit {
+                song: SongId(n),
+                copy: false,
+            };
+            data.on_question(asker(), commit, Vec::new(), others(&other), &mut out);
+            let job = ordered(&mut out).expect("a commit").0;
+            let reply = JobReply::Stored {
+                overview: Overview::default(),
+            };
+            data.on_done(Time::from_secs(1), job, reply, others(&other), &mut out);
+            let alone = stored(1);
+            let actions = core::iter::from_fn(|| out.pop());
+            answered += actions
+                .filter(|a| matches!(a, Action::Send { letter, .. } if letter.message == alone))
+                .count();
+        }
+        assert!(answered > 1900, "{answered} are answered at once");
+        for queue in data.queues() {
+            assert!(queue.length <= queue.most, "{queue:?}");
+        }
+    }
 }

@@ -744,6 +744,11 @@ impl World {
 
     /// Sends a question from the probe; the answer will stand in [`World::answers`].
     pub fn ask(&mut self, to: Place, message: Message) -> RequestId {
+        self.ask_with(to, message, Vec::new())
+    }
+
+    /// The same with bytes behind the question.
+    pub fn ask_with(&mut self, to: Place, message: Message, body: Vec<u8>) -> RequestId {
         let place = self.place("probe");
         let id = RequestId(self.nodes[place].question);
         self.nodes[place].question += 1;
@@ -753,7 +758,7 @@ impl World {
             id,
             kind: LetterKind::Question { patience },
             message,
-            body: Vec::new(),
+            body,
         };
         self.send(place, to, letter);
         id

@@ -2,8 +2,10 @@
 
 use roles::contract::id::SongId;
 use roles::contract::job::FragmentId;
+use roles::contract::message::{Audio, Message};
 use roles::contract::node::Event;
 use roles::contract::record::Role;
+use roles::contract::upkeep::Upkeep;
 use tests::faults::Death;
 use tests::resident::{Place, State};
 use tests::workload::Ended;
@@ -216,4 +218,67 @@ fn a_lost_song_can_be_removed() {
     assert!(matches!(end(&mut world, operation), Ended::Removed(_)));
     world.run_for(secs(5));
     assert!(!list(&mut world).contains(&late));
+}
+
+/// Words of somebody with the key that cannot be true: each is refused, and no copy changes.
+#[test]
+fn no_lie_changes_a_copy() {
+    let (mut world, songs) = library(3, 3, false);
+    let place = world.place("data-0");
+    let (view, each, after) = (0, false, None);
+    let (song, unknown) = (songs[0], SongId(7));
+    let lies = [
+        Message::Audio(Audio::Give { song, index: 0 }),
+        Message::Audio(Audio::Give { song, index: 999 }),
+        Message::Audio(Audio::Give {
+            song: unknown,
+            index: 0,
+        }),
+        Message::Audio(Audio::Commit {
+            song: unknown,
+            copy: true,
+        }),
+        Message::Upkeep(Upkeep::Sums {
+            view,
+            chosen: vec![u64::MAX; 63],
+            each,
+        }),
+        Message::Upkeep(Upkeep::Holdings {
+            view,
+            partition: 5000,
+            after,
+        }),
+        Message::Upkeep(Upkeep::Bury {
+            songs: Vec::new(),
+            copy: false,
+        }),
+        Message::Upkeep(Upkeep::Bury {
+            songs: vec![unknown; 501],
+            copy: false,
+        }),
+    ];
+    for lie in lies {
+        let text = format!("{lie:?}");
+        let id = world.ask_with(place, lie, vec![1; 99]);
+        assert!(
+            world.run_till(secs(5), |w| w.answers.contains_key(&id)),
+            "{text}"
+        );
+        let answer = world.answers.remove(&id).expect("it is there").message;
+        assert!(matches!(answer, Message::Refused(_)), "{text}: {answer:?}");
+    }
+    // The removal of a song that nobody knows is noted, and touches nothing else.
+    let bury = Upkeep::Bury {
+        songs: vec![unknown],
+        copy: false,
+    };
+    let answer = world.answer(place, Message::Upkeep(bury));
+    assert!(
+        matches!(answer, Some(Message::Upkeep(Upkeep::Buried { .. }))),
+        "{answer:?}"
+    );
+    world.run_for(secs(70));
+    assert_copies(&world, &songs, 3);
+    let data = world.servers(Role::Data);
+    assert!(data.iter().all(|place| is_sound(&world, *place, song)));
 }
