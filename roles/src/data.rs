@@ -2,7 +2,7 @@
 //!
 //! Owns the jobs behind each question to this data node. Nothing of an upload is visible before
 //! its commit, and the commit is answered only when a second data node has the song too, if
-//! there is one. Telling the routers is [`announcer`]'s business, making copies [`copies`]'.
+//! there is one, and the routers have heard of it. Telling the routers is [`announcer`]'s business, making copies [`copies`]'.
 
 pub mod announcer;
 pub mod copies;
@@ -12,6 +12,7 @@ mod placement;
 mod removal;
 mod scrub;
 mod sums;
+mod untold;
 mod upkeep;
 
 use alloc::string::ToString;
@@ -41,6 +42,7 @@ use keeper::Keeper;
 use removal::Removal;
 use scrub::Scrub;
 use sums::Chosen;
+use untold::Untold;
 pub use upkeep::Queue;
 use upkeep::{Silence, on_sums};
 
@@ -98,6 +100,7 @@ pub struct Data {
     jobs: Jobs<Purpose>,
     announcer: Announcer,
     copies: Copies,
+    untold: Untold,
     keeper: Keeper,
     scrub: Scrub,
     removal: Removal,
@@ -129,8 +132,9 @@ enum Purpose {
     Probe,
     Fetch(Stream),
     Offer(Asker, SongId, bool),
-    /// With the nodes that shall get a copy, as they were written to disk with the song.
-    Commit(Asker, SongId, Vec<NodeId>),
+    /// With the nodes that shall get a copy, as they were written to disk with the song; `None` if
+    /// it is a copy itself.
+    Commit(Asker, SongId, Option<Vec<NodeId>>),
 }
 
 /// A `Fetch` under way: fragments are read one at a time, each when the asker has room.
@@ -154,6 +158,7 @@ impl Data {
             jobs: Jobs::new(Desk::Data),
             announcer: Announcer::new(config.announce_every, part()),
             copies: Copies::new(&config.keeper, part()),
+            untold: Untold::default(),
             keeper: Keeper::new(config.keeper.clone(), part()),
             scrub: Scrub::new(&config.keeper, part()),
             removal: Removal::new(config.keeper.lapse, part()),
@@ -194,12 +199,9 @@ impl Data {
             Audio::Offer { manifest, copy } => self.on_offer(asker, manifest, copy, out),
             Audio::Give { song, index } => self.on_give(asker, song, index, body, out),
             Audio::Commit { song, copy } => {
-                let copies_due = if copy {
-                    Vec::new()
-                } else {
-                    owners(song, others)
-                };
-                let purpose = Purpose::Commit(asker, song, copies_due.clone());
+                let owners = (!copy).then(|| owners(song, others));
+                let copies_due = owners.clone().unwrap_or_default();
+                let purpose = Purpose::Commit(asker, song, owners);
                 let job = Job::CommitUpload { song, copies_due };
                 self.jobs.run(purpose, job, out);
             }
@@ -383,11 +385,7 @@ impl Data {
     ) {
         if let JobReply::Stored { .. } = reply {
             // Known already: as good as committed once its copies are.
-            let owners = if copy {
-                Vec::new()
-            } else {
-                owners(song, others)
-            };
+            let owners = (!copy).then(|| owners(song, others));
             return self.stored(now, (asker, song, owners), others, out);
         }
         out.answer(asker, answer_to(reply));
@@ -396,7 +394,7 @@ impl Data {
     fn on_committed(
         &mut self,
         now: Time,
-        (asker, song, owners): (Asker, SongId, Vec<NodeId>),
+        (asker, song, owners): (Asker, SongId, Option<Vec<NodeId>>),
         reply: JobReply,
         others: Others<'_>,
         out: &mut Outbox,
@@ -412,17 +410,20 @@ impl Data {
     fn stored(
         &mut self,
         now: Time,
-        (asker, song, owners): (Asker, SongId, Vec<NodeId>),
+        (asker, song, owners): (Asker, SongId, Option<Vec<NodeId>>),
         others: Others<'_>,
         out: &mut Outbox,
     ) {
-        if owners.is_empty() {
+        let Some(owners) = owners else {
             return out.answer(asker, stored(1));
-        }
-        let made = self
-            .copies
-            .upload(now, song, &owners, asker, others.data, out);
-        self.answer_uploads(made, out);
+        };
+        let made = if owners.is_empty() {
+            [Made { asker, copies: 1 }].into()
+        } else {
+            self.copies
+                .upload(now, song, &owners, asker, others.data, out)
+        };
+        self.answer_uploads(now, made);
     }
 
     /// Takes an answer to a question of this data node.
@@ -440,7 +441,7 @@ impl Data {
             }
             Some(Desk::Copies) => {
                 let made = self.copies.on_answer(now, from, letter, others.data, out);
-                self.answer_uploads(made, out);
+                self.answer_uploads(now, made);
             }
             Some(Desk::Upkeep) => self.keeper.on_answer(now, from, letter, others, out),
             Some(Desk::Scrub) => self.scrub.on_answer(now, from, letter, out),
@@ -477,7 +478,7 @@ impl Data {
             }
             Some(Desk::Copies) => {
                 let made = self.copies.on_done(now, job, reply, others.data, out);
-                self.answer_uploads(made, out);
+                self.answer_uploads(now, made);
                 for fragment in self.copies.take_rotten() {
                     self.scrub.on_rot(fragment, out);
                 }
@@ -498,7 +499,21 @@ impl Data {
         self.announce(now, others, out);
     }
 
-    fn answer_uploads(&self, made: Vec<Made>, out: &mut Outbox) {
+    /// These songs are safe: they are answered when the routers know them, too.
+    fn answer_uploads(&mut self, now: Time, made: Vec<Made>) {
+        let revision = self.overview.map_or(0, |overview| overview.revision);
+        for made in made {
+            self.untold.hold(now, made, revision);
+        }
+    }
+
+    /// Answers the uploads the routers have heard of, and those that have waited long enough.
+    fn answer_told(&mut self, now: Time, out: &mut Outbox) {
+        let mut made = self.untold.told(self.announcer.heard());
+        if let Some((revision, overdue)) = self.untold.overdue(now) {
+            self.announcer.leave_behind(revision);
+            made.extend(overdue);
+        }
         for Made { asker, copies } in made {
             out.answer(asker, stored(copies));
         }
@@ -515,11 +530,12 @@ impl Data {
     ) {
         self.announcer.on_lost(now, peer, why, out);
         let made = self.copies.on_lost(now, peer, why, others.data, out);
-        self.answer_uploads(made, out);
+        self.answer_uploads(now, made);
         self.keeper.on_lost(now, peer, why, others, out);
         self.scrub.on_lost(now, peer, why, out);
         self.removal.on_lost(now, peer, why, out);
         self.keep_up(now, others, out);
+        self.answer_told(now, out);
     }
 
     /// Announces, copies, sweeps what is due.
@@ -533,7 +549,7 @@ impl Data {
         }
         self.announcer.on_tick(now, out);
         let made = self.copies.on_tick(now, others.data, out);
-        self.answer_uploads(made, out);
+        self.answer_uploads(now, made);
         self.keeper.on_tick(now, others, out);
         let overview = self.overview.unwrap_or_default();
         self.scrub.on_tick(now, overview, others, out);
@@ -548,13 +564,15 @@ impl Data {
             let news = self.news(others.own);
             self.announcer.announce(now, others.routers, news, out);
         }
+        self.answer_told(now, out);
     }
 
     /// When [`Data::on_tick`] wants to run.
     pub fn deadline(&self) -> Option<Time> {
         let silent = self.silence.map(|silence| silence.until());
         let announcer = self.announcer.deadline().max(silent);
-        let parts = earlier(announcer, self.copies.deadline());
+        let uploads = earlier(self.copies.deadline(), self.untold.deadline());
+        let parts = earlier(announcer, uploads);
         // Before the library is known nothing can be compared.
         let waits = self.overview.is_none() || self.copies.repairs() > 0;
         let keeper = self.keeper.deadline(waits);
@@ -589,7 +607,7 @@ impl Data {
     /// Whether somebody waits for a song to be taken in: the node cannot leave its role meanwhile.
     pub fn is_taking(&self) -> bool {
         let takes = |purpose: &Purpose| matches!(purpose, Purpose::Offer(..) | Purpose::Commit(..));
-        self.copies.is_awaited() || self.jobs.purposes().any(takes)
+        self.copies.is_awaited() || !self.untold.is_empty() || self.jobs.purposes().any(takes)
     }
 }
 

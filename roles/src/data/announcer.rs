@@ -54,6 +54,10 @@ struct Router {
     busy: bool,
     /// Something has changed since that was begun.
     behind: bool,
+    /// The latest revision there was when it was last told anything.
+    told: u64,
+    /// It had everything when it last answered, and answers in time.
+    prompt: bool,
     /// When it last began again from the beginning.
     restarted_at: Time,
 }
@@ -118,6 +122,20 @@ impl Announcer {
         }
     }
 
+    /// The revision that every router knows which keeps up; `None` if there is no such router.
+    pub fn heard(&self) -> Option<u64> {
+        let prompt = self.routers.values().filter(|router| router.prompt);
+        prompt.map(|router| router.known).min()
+    }
+
+    /// Routers that do not know this revision do not keep up: until they do again, nobody waits
+    /// for them.
+    pub fn leave_behind(&mut self, revision: u64) {
+        for router in self.routers.values_mut() {
+            router.prompt &= router.known >= revision;
+        }
+    }
+
     fn tell(
         &mut self,
         now: Time,
@@ -127,6 +145,9 @@ impl Announcer {
         out: &mut Outbox,
     ) {
         let overview = news.overview;
+        if let Some(router) = self.routers.get_mut(&at) {
+            router.told = overview.revision;
+        }
         let announcement = Announcement {
             record: news.record,
             store: overview.store,
@@ -201,12 +222,16 @@ impl Announcer {
                 ..
             } => self.on_announced(now, at, revision),
             Outcome::Answered { purpose: at, .. } | Outcome::GaveUp { purpose: at, .. } => {
+                if let Some(router) = self.routers.get_mut(&at) {
+                    router.prompt = false;
+                }
                 self.rest(now, at);
             }
         }
     }
 
-    /// A router that has moved gets the next page at once; the period bounds everything else.
+    /// A router that has moved gets the next page at once, if there is one; the period bounds
+    /// everything else.
     fn on_announced(&mut self, now: Time, at: Address, revision: u64) {
         self.rest(now, at);
         let Some(router) = self.routers.get_mut(&at) else {
@@ -218,7 +243,8 @@ impl Announcer {
         if restarts {
             router.restarted_at = now;
         }
-        let moves = router.behind || restarts || revision > router.known;
+        router.prompt = revision >= router.told;
+        let moves = router.behind || restarts || (revision > router.known && !router.prompt);
         router.known = revision;
         if moves {
             self.due.arm(at, now);

@@ -155,7 +155,7 @@ impl Data {
         }
         if !orders.copies.is_empty() {
             let made = (self.copies).repair(now, orders.copies, others.data, out);
-            self.answer_uploads(made, out);
+            self.answer_uploads(now, made);
         }
         if let Some(overview) = self.overview {
             let busy = self.copies.repairs() > 0;
