@@ -5,6 +5,7 @@
 //! fragment to the next holder, an upload to the next owner, each resuming at what is missing.
 
 mod ask;
+mod manifests;
 mod peers;
 mod read;
 mod remove;
@@ -28,6 +29,7 @@ use crate::requests::{Desk, Outcome, Policy, Requests};
 use crate::resolver::{self, Resolved, Resolver};
 
 use ask::Ask;
+use manifests::Manifests;
 use peers::Peers;
 use read::Read;
 use remove::Remove;
@@ -76,6 +78,7 @@ struct Front {
     jobs: Jobs<Purpose>,
     timers: Timers<OperationId>,
     peers: Peers,
+    manifests: Manifests,
     chance: Chance,
     /// A look-up of the routers has ended since the start, well or not.
     looked_up: bool,
@@ -135,6 +138,7 @@ impl Client {
             jobs: Jobs::new(Desk::Client),
             timers: Timers::new(),
             peers: Peers::default(),
+            manifests: Manifests::default(),
             chance: part(),
             looked_up: false,
             dns_lost: None,

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use net::http::site::Exchange;
 
 /// Most bytes of fragments held or on their way: with everything else the process stays small.
-const BYTES_MAX: usize = 16 << 20;
+const BYTES_MAX: usize = 12 << 20;
 
 /// Fragments on their way at once: fewer than one data node answers at a time.
 const ON_WAY_MAX: u32 = 48;

@@ -36,8 +36,9 @@ use super::uploads::{Added, Uploads};
 use crate::commands::status;
 use crate::front::Front;
 
-/// A listener who takes nothing for so long gives up what is held for him when others wait.
-const STALLED: Duration = Duration::from_millis(500);
+/// A listener who takes nothing for so long gives up what is held for him when others wait. His
+/// socket is full: that is seconds of music, and it takes a millisecond to read him the rest again.
+const STALLED: Duration = Duration::from_millis(50);
 
 /// Songs being opened at once: fewer than a router or a data node answers at a time.
 const OPENING_MAX: usize = 32;

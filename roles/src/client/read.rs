@@ -6,6 +6,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -68,7 +69,7 @@ enum Stage {
     Recalling(Option<Failure>),
     Locating,
     Describing,
-    Open(Manifest),
+    Open(Arc<Manifest>),
 }
 
 /// A fragment on its way.
@@ -224,14 +225,14 @@ impl Read {
         }
     }
 
-    fn opened(&mut self, manifest: Manifest, out: &mut Outbox) -> Progress {
+    fn opened(&mut self, manifest: Manifest, desk: &mut Front, out: &mut Outbox) -> Progress {
         out.tell(Notice::Opened {
             operation: self.operation,
             manifest: manifest.clone(),
             holders: self.holders.clone(),
         });
         self.prefix = manifest.song.id.into();
-        self.stage = Stage::Open(manifest);
+        self.stage = Stage::Open(desk.manifests.share(manifest));
         Progress::Waits
     }
 
@@ -445,7 +446,7 @@ impl Read {
             };
             desk.jobs.run(Purpose::Note, job, out);
         }
-        self.opened(manifest, out)
+        self.opened(manifest, desk, out)
     }
 
     fn on_chunk(
@@ -560,7 +561,7 @@ impl Read {
         match (reply, before) {
             (JobReply::Described { manifest }, _) if self.prefix.matches(manifest.song.id) => {
                 self.cached = true;
-                self.opened(manifest, out)
+                self.opened(manifest, desk, out)
             }
             (JobReply::Failed(fault @ JobFault::Ambiguous(_)), Some(_)) => self.fail(local(fault)),
             (_, Some(failure)) => self.fail(failure),
