@@ -32,6 +32,8 @@ const NOTICES_MAX: usize = 4096;
 pub(crate) struct Prepared {
     notices: Receiver<Notice>,
     sources: Sources,
+    /// Where its fragments are kept, if they are.
+    pub(crate) cache: Option<Cache>,
 }
 
 /// A client, and what it tells.
@@ -91,7 +93,13 @@ impl Front {
             writer: Some(worker()),
             tell: Box::new(move |notice| tell(&sender, notice)),
         };
-        Ok((Prepared { notices, sources }, host))
+        let cache = store.cache.clone();
+        let prepared = Prepared {
+            notices,
+            sources,
+            cache,
+        };
+        Ok((prepared, host))
     }
 
     /// A client on a loop of its own.

@@ -80,7 +80,7 @@ pub(crate) fn attach(
     let handle = reactor.add(host).map_err(failed)?;
     // The cache lies where there is room; a folder for passing files may lie in memory.
     let base = settings.cache_dir.clone().unwrap_or_else(env::temp_dir);
-    let errands = Errands::start(base, &reactor.ringer())?;
+    let errands = Errands::start(base, prepared.cache.clone(), &reactor.ringer())?;
     let player = Player::new(prepared.attached(handle), errands, guard);
     reactor.serve(listener, Box::new(player)).map_err(failed)
 }

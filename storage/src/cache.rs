@@ -12,6 +12,7 @@ mod room;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,6 +95,17 @@ impl Cache {
     /// Keeps a fragment, if the disk lets it: the reader has its bytes either way.
     pub fn keep_fragment(&self, song: SongId, index: u32, bytes: &[u8]) {
         self.keep(song, &index.to_string(), bytes);
+    }
+
+    /// The fragments of a song that are here, in order: runs of indices, the last one exclusive.
+    /// Whether they are sound shows when they are read.
+    pub fn kept(&self, song: SongId) -> Vec<Range<u32>> {
+        let names = names(&self.song_dir(song));
+        let mut indices: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        indices.sort_unstable();
+        let runs = indices.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+        let run = |run: &[u32]| Some(*run.first()?..run.last()?.checked_add(1)?);
+        runs.filter_map(run).collect()
     }
 
     /// The manifest of the one song that begins with these digits.

@@ -63,6 +63,27 @@ fn play_is_heard_and_stop_ends_it() {
     assert_eq!(stage.errors(), [""; 0]);
 }
 
+/// The bar shows what the player's cache has, long before the browser asks for it.
+#[test]
+fn the_bar_shows_what_is_cached() {
+    let long = Song::new("long", 170, 220.0).tagged("Long shore", "Marea");
+    let Some(stage) = Stage::set("cached", "en", (1, 1), &[long]) else {
+        return;
+    };
+    let id = stage.lab.id_of("Long shore");
+    let out = stage.lab.dir.join("got.wav");
+    let got = ["get", &id, "-o", out.to_str().expect("a plain path")];
+    stage.lab.ok(&got);
+    let browser = &stage.browser;
+    browser.click("#play");
+    // A browser takes no more than it needs soon: the end of the song is told by the cache alone.
+    browser.until(
+        "(cells => cells.length > 20 && cells.every(cell => cell.dataset.hue === 'cache'))
+         ([...document.querySelectorAll('#strip i')])",
+    );
+    assert_eq!(stage.errors(), [""; 0]);
+}
+
 /// Words find songs as they are typed; the arrow keys and Enter play what was found.
 #[test]
 fn search_finds_and_enter_plays() {

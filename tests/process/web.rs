@@ -220,6 +220,7 @@ fn the_library_is_told_as_json() {
     );
     assert_eq!(details["offsets"], serde_json::json!([0, 10_001]));
     assert_eq!(details["starts_ms"], serde_json::json!([0]));
+    assert_eq!(details["cached"], serde_json::json!([]));
     // What was heard is in the cache: its holders are told all the same.
     assert_eq!(get(&at, &format!("/stream/{id}")).body.len(), 10_001);
     let again = get(&at, &format!("/api/songs/{id}")).json();
@@ -228,6 +229,7 @@ fn the_library_is_told_as_json() {
         Some(2),
         "{again}"
     );
+    assert_eq!(again["cached"], serde_json::json!([[0, 1]]));
     let status = get(&at, "/api/status").json();
     let told = &lab.json(&["status"])[0];
     let names = |value: &serde_json::Value| -> Vec<String> {

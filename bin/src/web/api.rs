@@ -1,5 +1,7 @@
 //! Addresses and queries of the page, and the objects it is answered with.
 
+use std::ops::Range;
+
 use net::http::percent;
 use net::http::request::{Method, Request};
 use roles::contract::id::SongId;
@@ -161,6 +163,8 @@ pub(super) struct Details<'a> {
     /// Where each fragment begins in the file, and where the last one ends.
     offsets: Vec<u64>,
     starts_ms: Vec<u32>,
+    /// Runs of fragments that the player's cache has: the first, and the one behind the last.
+    cached: Vec<[u32; 2]>,
 }
 
 /// What [`Details`] is made of.
@@ -189,12 +193,14 @@ impl Known {
         }
     }
 
-    pub(super) fn details(&self) -> Details<'_> {
+    /// All of it, with the fragments that are in the cache.
+    pub(super) fn details(&self, cached: &[Range<u32>]) -> Details<'_> {
         Details {
             line: Line::of(&self.listed),
             holders: self.holders.clone(),
             offsets: self.offsets.clone(),
             starts_ms: self.starts_ms.clone(),
+            cached: cached.iter().map(|run| [run.start, run.end]).collect(),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! What must not happen on the loop: spooling uploads to disk, reading covers out of files.
+//! What must not happen on the loop: spooling uploads to disk, looking into files and the cache.
 //!
-//! One thread each, so that a slow disk keeps no cover waiting. Queues are bounded: the site hands
+//! One thread to write and one to look, so that a slow disk keeps no cover waiting. Queues are bounded: the site hands
 //! over only as much as it has reckoned.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
@@ -13,7 +14,9 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use net::Ringer;
 use net::http::site::Exchange;
+use roles::contract::id::SongId;
 use roles::contract::song::Format;
+use storage::cache::Cache;
 use storage::tags::{self, Picture};
 
 use super::covers::COVERS_AT_ONCE;
@@ -32,6 +35,15 @@ pub(super) enum Spool {
     Finish { upload: u64 },
     /// It is not needed any longer.
     Remove { upload: u64 },
+}
+
+/// Something to be looked for.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// A cover in these pieces.
+    Cover(Pieces),
+    /// What the cache has of a song.
+    Kept { exchange: Exchange, song: SongId },
 }
 
 /// The pieces of a file in which a cover may lie.
@@ -58,22 +70,31 @@ pub(super) enum Done {
         exchange: Exchange,
         picture: Option<Picture>,
     },
+    /// The runs of fragments that the cache has.
+    Kept {
+        exchange: Exchange,
+        runs: Vec<Range<u32>>,
+    },
 }
 
 /// The threads, and what they have done.
 pub(super) struct Errands {
     spool: Option<Sender<Spool>>,
-    covers: Option<Sender<Pieces>>,
+    looks: Option<Sender<Look>>,
     pub(super) done: Receiver<Done>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Errands {
     /// Uploads are spooled below `base`, in a folder that goes with this process.
-    pub(super) fn start(base: PathBuf, ringer: &Ringer) -> Result<Self, Failure> {
-        let (finished, done) = bounded(ERRANDS_MAX + COVERS_AT_ONCE);
+    pub(super) fn start(
+        base: PathBuf,
+        cache: Option<Cache>,
+        ringer: &Ringer,
+    ) -> Result<Self, Failure> {
+        let (finished, done) = bounded(ERRANDS_MAX + LOOKS_MAX);
         let (spool, spools) = bounded(ERRANDS_MAX);
-        let (covers, pieces) = bounded(COVERS_AT_ONCE);
+        let (looks, looked) = bounded(LOOKS_MAX);
         let tell = |ringer: Ringer, finished: Sender<Done>| {
             move |done| {
                 // A site that is gone wants to hear nothing.
@@ -82,15 +103,15 @@ impl Errands {
             }
         };
         let tell_spool = tell(ringer.clone(), finished.clone());
-        let tell_cover = tell(ringer.clone(), finished);
+        let tell_look = tell(ringer.clone(), finished);
         let mut errands = Errands {
             spool: Some(spool),
-            covers: Some(covers),
+            looks: Some(looks),
             done,
             threads: Vec::new(),
         };
         errands.thread("spool", move || Spooler::new(base).run(&spools, tell_spool))?;
-        errands.thread("covers", move || read_covers(&pieces, tell_cover))?;
+        errands.thread("looks", move || look(&looked, cache.as_ref(), tell_look))?;
         Ok(errands)
     }
 
@@ -111,18 +132,18 @@ impl Errands {
             .is_some_and(|s| s.try_send(spool).is_ok())
     }
 
-    /// Hands over pieces to look for a cover in; false if too much waits.
-    pub(super) fn cover(&self, pieces: Pieces) -> bool {
-        self.covers
+    /// Hands over something to be looked for; false if too much waits.
+    pub(super) fn look(&self, look: Look) -> bool {
+        self.looks
             .as_ref()
-            .is_some_and(|s| s.try_send(pieces).is_ok())
+            .is_some_and(|s| s.try_send(look).is_ok())
     }
 }
 
 impl Drop for Errands {
     /// Waits until the spooled files are gone.
     fn drop(&mut self) {
-        (self.spool, self.covers) = (None, None);
+        (self.spool, self.looks) = (None, None);
         // A thread may wait for room among the replies: nobody reads them any longer.
         self.done = bounded(0).1;
         for thread in self.threads.drain(..) {
@@ -229,12 +250,22 @@ fn private_dir(path: &Path) -> io::Result<()> {
 /// What the name of a process's folder begins with.
 const PREFIX: &str = "upload-";
 
-fn read_covers(pieces: &Receiver<Pieces>, tell: impl Fn(Done)) {
-    for pieces in pieces {
-        let exchange = pieces.exchange;
-        let format = pieces.format;
-        let picture = tags::picture(&mut Sparse::new(pieces), format);
-        tell(Done::Cover { exchange, picture });
+/// Things to be looked for that wait: the covers at work, and pages that open a song.
+const LOOKS_MAX: usize = COVERS_AT_ONCE + 32;
+
+fn look(looks: &Receiver<Look>, cache: Option<&Cache>, tell: impl Fn(Done)) {
+    for look in looks {
+        tell(match look {
+            Look::Cover(pieces) => {
+                let (exchange, format) = (pieces.exchange, pieces.format);
+                let picture = tags::picture(&mut Sparse::new(pieces), format);
+                Done::Cover { exchange, picture }
+            }
+            Look::Kept { exchange, song } => {
+                let runs = cache.map(|cache| cache.kept(song)).unwrap_or_default();
+                Done::Kept { exchange, runs }
+            }
+        });
     }
 }
 

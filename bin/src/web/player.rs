@@ -10,6 +10,7 @@ mod uploads;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use net::http::range;
@@ -27,7 +28,7 @@ use super::answer;
 use super::api::{self, Known, Route, Songs};
 use super::assets::Assets;
 use super::covers::{COVERS_AT_ONCE, Cover, Covers};
-use super::errands::{Done, Errands, Spool};
+use super::errands::{Done, Errands, Look, Spool};
 use super::events::{Events, Lagging};
 use super::guard::Guard;
 use super::larder::Larder;
@@ -72,6 +73,8 @@ enum Deed {
     Page(Cow<'static, [u8]>, usize),
     /// The client has been asked.
     Asked(OperationId),
+    /// A song is known; what the cache has of it is being looked up.
+    Details(Known),
     /// A song is to be opened when its turn comes.
     OpenWaits(Wish),
     /// A song is being opened.
@@ -222,6 +225,7 @@ impl Player {
             Some(Deed::Listener) => self.events.on_taken(exchange, bytes),
             Some(
                 Deed::Asked(_)
+                | Deed::Details(_)
                 | Deed::OpenWaits(_)
                 | Deed::Opening(..)
                 | Deed::CoverWaits
@@ -239,7 +243,7 @@ impl Player {
         };
         self.covers.quiet.remove(&exchange);
         match deed {
-            Deed::Page(..) => (),
+            Deed::Page(..) | Deed::Details(_) => (),
             Deed::Asked(operation) => self.close(operation),
             Deed::OpenWaits(_) => self.opens.retain(|waiting| *waiting != exchange),
             Deed::Opening(operation, _) => {
@@ -359,12 +363,16 @@ impl Player {
             }
             Some(Deed::Asked(_)) => {
                 let known = Known::of(manifest, holders);
-                let (head, body) = answer::json(200, &known.details());
                 self.close(operation);
-                self.give(exchange, head, body, acts);
+                self.deeds.insert(exchange, Deed::Details(known));
+                if !self.errands.look(Look::Kept { exchange, song }) {
+                    // It is a hint for the eye: better a page without it than one that waits.
+                    self.on_kept(exchange, &[], acts);
+                }
             }
             Some(
                 Deed::Page(..)
+                | Deed::Details(_)
                 | Deed::OpenWaits(_)
                 | Deed::Stream(_)
                 | Deed::CoverWaits
@@ -372,6 +380,14 @@ impl Player {
                 | Deed::Listener,
             )
             | None => (),
+        }
+    }
+
+    /// All that a page wants to know of a song is there.
+    fn on_kept(&mut self, exchange: Exchange, runs: &[Range<u32>], acts: &mut Vec<Act>) {
+        if let Some(Deed::Details(known)) = self.deeds.get(&exchange) {
+            let (head, body) = answer::json(200, &known.details(runs));
+            self.give(exchange, head, body, acts);
         }
     }
 
@@ -406,6 +422,7 @@ impl Player {
             Some(
                 Deed::Page(..)
                 | Deed::Asked(_)
+                | Deed::Details(_)
                 | Deed::OpenWaits(_)
                 | Deed::Opening(..)
                 | Deed::CoverWaits
@@ -457,6 +474,7 @@ impl Player {
             Some(
                 Deed::Page(..)
                 | Deed::Asked(_)
+                | Deed::Details(_)
                 | Deed::OpenWaits(_)
                 | Deed::CoverWaits
                 | Deed::Upload(_)
@@ -495,6 +513,7 @@ impl Player {
                 self.drop_upload(upload, (status, &why), acts);
             }
             Done::Cover { exchange, picture } => self.on_picture(exchange, picture, acts),
+            Done::Kept { exchange, runs } => self.on_kept(exchange, &runs, acts),
         }
     }
 
@@ -599,6 +618,7 @@ impl Site for Player {
             Some(Deed::Listener) => self.events.body(exchange),
             Some(
                 Deed::Asked(_)
+                | Deed::Details(_)
                 | Deed::OpenWaits(_)
                 | Deed::Opening(..)
                 | Deed::CoverWaits

@@ -57,6 +57,20 @@ fn a_fragment_comes_back() {
     assert!(!has(&cache, 1, 1, 100));
 }
 
+/// What is here of a song is told in runs, without reading it.
+#[test]
+fn kept_fragments_are_told_in_runs() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 1 << 20);
+    assert_eq!(cache.kept(id(1)), []);
+    for index in [11, 2, 0, 10, 1, 7] {
+        keep(&cache, 1, index, 10);
+    }
+    keep(&cache, 2, 3, 10);
+    fs::write(cache.song_dir(id(1)).join(MANIFEST), "").expect("writable");
+    assert_eq!(cache.kept(id(1)), [0..3, 7..8, 10..12]);
+}
+
 /// A fragment that is shorter, longer or other than it was is not there, and is removed.
 #[test]
 fn a_damaged_fragment_counts_as_missing() {

@@ -58,7 +58,7 @@ impl Player {
             return self.command(Command::Take { operation, count });
         }
         let pieces = cover.take_pieces();
-        if !pieces.is_some_and(|pieces| self.errands.cover(pieces)) {
+        if !pieces.is_some_and(|pieces| self.errands.look(Look::Cover(pieces))) {
             self.end_cover(operation);
             self.refuse(exchange, 503, "too many covers are being looked for", acts);
         }
