@@ -3,10 +3,16 @@
 //!
 //! The static server is this program in a process of its own: a thread per connection, and the
 //! kernel's own copy from file to socket. Files are in the page cache on either side; the web
-//! player's own cache is empty, so what it gives comes from data nodes.
+//! player's own cache is empty, so what it gives comes from data nodes. Where there is Chromium, it
+//! listens, too.
 // Figures are for standard output, and what is not as expected ends the run.
 #![allow(clippy::print_stdout)]
 
+#[path = "../browser/browser.rs"]
+#[allow(dead_code)]
+mod browser;
+#[path = "../browser/driver.rs"]
+mod driver;
 #[path = "../process/web/http.rs"]
 #[allow(dead_code)]
 mod http;
@@ -22,6 +28,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use browser::Browser;
 use lab::{Lab, Server};
 
 /// Songs whose first sound is waited for, each once, and their length.
@@ -67,6 +74,11 @@ fn main() {
     drop(web);
     let (web, at) = fresh_web(&lab);
     jumps(&at, &plain.at, &long);
+    drop(web);
+    let (web, at) = fresh_web(&lab);
+    if let Some(browser) = Browser::open(&lab.dir, "en") {
+        in_browser(&browser, (&at, &plain.at), &songs, &long);
+    }
     drop(web);
     let (web, at) = fresh_web(&lab);
     let idle = Memory::of(web.pid());
@@ -180,21 +192,30 @@ fn ask(at: &str, path: &str, first: u64) -> TcpStream {
 }
 
 fn compare(what: &str, waits: Vec<(Wait, Wait)>) {
-    let show = |when: &str, of: fn(&Wait) -> Duration| {
-        let ours = sorted(waits.iter().map(|(ours, _)| of(ours)));
-        let plain = sorted(waits.iter().map(|(_, plain)| of(plain)));
-        let later = sorted((waits.iter()).map(|(ours, plain)| of(ours).saturating_sub(of(plain))));
-        println!(
-            "{what:20}{when}: {:.1?}, static server {:.1?}; later by {:.1?}, at most {:.1?} of {}",
-            middle(&ours),
-            middle(&plain),
-            middle(&later),
-            later[later.len() - 1],
-            later.len(),
-        );
+    let times = |of: fn(&Wait) -> Duration| {
+        let of = |(ours, plain): &(Wait, Wait)| (of(ours), of(plain));
+        waits.iter().map(of).collect()
     };
-    show("first byte   ", |wait| wait.byte);
-    show("first 10 s   ", |wait| wait.fragment);
+    show(what, "first byte", times(|wait| wait.byte));
+    show(what, "first 10 s", times(|wait| wait.fragment));
+}
+
+fn show(what: &str, when: &str, times: Vec<(Duration, Duration)>) {
+    let ours = sorted(times.iter().map(|(ours, _)| *ours));
+    let plain = sorted(times.iter().map(|(_, plain)| *plain));
+    let later = sorted(
+        times
+            .iter()
+            .map(|(ours, plain)| ours.saturating_sub(*plain)),
+    );
+    println!(
+        "{what:20}{when:11} {:.1?}, static server {:.1?}; later by {:.1?}, at most {:.1?} of {}",
+        middle(&ours),
+        middle(&plain),
+        middle(&later),
+        later[later.len() - 1],
+        later.len(),
+    );
 }
 
 fn sorted(times: impl Iterator<Item = Duration>) -> Vec<Duration> {
@@ -205,6 +226,35 @@ fn sorted(times: impl Iterator<Item = Duration>) -> Vec<Duration> {
 
 fn middle(sorted: &[Duration]) -> Duration {
     sorted[sorted.len() / 2]
+}
+
+/// From a press on play, and from a jump, until the time of the music moves in Chromium.
+fn in_browser(browser: &Browser, (web, plain): (&str, &str), songs: &[Pair], long: &Pair) {
+    let at = |host: &str, path: fn(&Pair) -> &String| -> [Vec<Duration>; 2] {
+        browser.go(&format!("http://{host}/"));
+        browser.click("body"); // Whoever has clicked may be played to.
+        let time = |script: &str| {
+            let ms = browser.later(&format!("{MOVES} {script}"));
+            Duration::from_secs_f64(ms.as_f64().expect("a time") / 1000.0)
+        };
+        let play = |song| time(&format!("play({:?}).then(done)", path(song)));
+        play(long); // The first sound of all also waits for the machine's loudspeakers.
+        let first = songs.iter().take(PRESSES).map(play).collect();
+        play(long);
+        let jump = |n: usize| {
+            time(&format!(
+                "jump({}).then(done)",
+                (n * 7 + 3) % PRESSES * 500 + 300
+            ))
+        };
+        [first, (0..PRESSES).map(jump).collect()]
+    };
+    let ours = at(web, |song| &song.streamed);
+    let plain = at(plain, |song| &song.file);
+    let whats = ["press on play", "jump in three hours"];
+    for ((what, ours), plain) in whats.iter().zip(ours).zip(plain) {
+        show(what, "in Chromium", ours.into_iter().zip(plain).collect());
+    }
 }
 
 /// Everyone at the pace of the music, each somewhere else; no fragment is in the cache.
@@ -369,22 +419,55 @@ fn serve_files(folder: &str) {
 fn serve(mut stream: TcpStream, folder: &Path) {
     let head = http::read_head(&mut stream);
     let path = head.split([' ', '?']).nth(1).expect("a path");
+    if path == "/" {
+        let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: 16\r\n\r\n";
+        let _ = stream.write_all(format!("{page}<p>static server").as_bytes());
+        return;
+    }
     let path = folder.join(path.trim_start_matches('/').replace("%20", " "));
     let first = head
         .split_once("bytes=")
         .and_then(|(_, rest)| rest.split_once('-')?.0.parse().ok());
-    let first: u64 = first.expect("a range");
-    let mut file = File::open(path).expect("a file");
+    let first: u64 = first.unwrap_or(0);
+    let Ok(mut file) = File::open(path) else {
+        return; // A browser asks for an icon.
+    };
     let length = file.metadata().expect("a file").len();
     file.seek(SeekFrom::Start(first)).expect("a file");
     let (last, rest) = (length - 1, length - first);
     let head = format!(
-        "HTTP/1.1 206 Partial Content\r\nContent-Type: audio/mpeg\r\nContent-Length: {rest}\r\n\
+        "HTTP/1.1 206 Partial Content\r\nContent-Type: audio/mpeg\r\nConnection: close\r\nContent-Length: {rest}\r\n\
          Content-Range: bytes {first}-{last}/{length}\r\n\r\n"
     );
     let _ = stream.write_all(head.as_bytes());
     let _ = std::io::copy(&mut file, &mut stream);
 }
+
+/// Presses on play, and jumps, in the browser.
+const PRESSES: usize = 20;
+
+/// One media element, and how long until its time moves on from a place.
+const MOVES: &str = "
+    const audio = window.heard ??= new Audio();
+    const moves = (begun, from) => new Promise((moved) => {
+        const look = () => {
+            if (!audio.seeking && audio.currentTime > from) moved(performance.now() - begun);
+            else setTimeout(look, 1);
+        };
+        look();
+    });
+    const play = (path) => {
+        audio.pause();
+        const begun = performance.now();
+        audio.src = path;
+        audio.play();
+        return moves(begun, 0);
+    };
+    const jump = (to) => {
+        const begun = performance.now();
+        audio.currentTime = to;
+        return moves(begun, to);
+    };";
 
 /// The word that makes this program the static server.
 const STATIC: &str = "static-server";
