@@ -1,0 +1,231 @@
+//! What the client tells, and for whom it is.
+
+use super::*;
+
+impl Player {
+    pub(super) fn on_notice(&mut self, now: Time, notice: Notice, acts: &mut Vec<Act>) {
+        match notice {
+            Notice::Songs {
+                operation,
+                songs,
+                total,
+                next,
+            } => {
+                if let Some(exchange) = self.answered(operation) {
+                    let page = Songs::of(&songs, total, next.as_ref());
+                    let (head, body) = answer::json(200, &page);
+                    self.give(exchange, head, body, acts);
+                }
+            }
+            Notice::Status {
+                operation,
+                status,
+                router,
+            } => match self.operations.remove(&operation) {
+                Some(Purpose::Exchange(exchange)) => {
+                    let (head, body) = answer::json(200, &status::Object::of(&status, router));
+                    self.give(exchange, head, body, acts);
+                }
+                Some(Purpose::Status) => {
+                    wake(self.events.on_status(now, Some((status, router))), acts);
+                }
+                Some(Purpose::Upload(_) | Purpose::Holders) | None => (),
+            },
+            Notice::Opened {
+                operation,
+                manifest,
+                holders,
+            } => self.on_opened(now, operation, &manifest, &holders, acts),
+            Notice::Fragment {
+                operation,
+                index,
+                bytes,
+                origin,
+            } => self.on_fragment(now, operation, (index, origin), bytes, acts),
+            Notice::ReadDone { operation } => self.on_read_done(operation, acts),
+            Notice::Scanned {
+                operation,
+                manifest,
+            } => {
+                if let Some(Purpose::Upload(upload)) = self.operations.get(&operation)
+                    && let Some(upload) = self.uploads.all.get_mut(upload)
+                {
+                    upload.title = manifest.song.title;
+                }
+            }
+            Notice::Uploaded {
+                operation,
+                song,
+                copies,
+                known,
+            } => self.on_uploaded(operation, song, (copies, known), acts),
+            Notice::Removed { operation, .. } => {
+                if let Some(exchange) = self.answered(operation) {
+                    self.give(exchange, answer::head(204, "", 0), Vec::new(), acts);
+                }
+            }
+            Notice::Failed { operation, failure } => {
+                self.on_failed(now, operation, &failure, acts);
+            }
+            Notice::Fact { .. }
+            | Notice::Ready { .. }
+            | Notice::Stopped
+            | Notice::Records { .. }
+            | Notice::Progress { .. } => (), // Nothing the page asks for.
+        }
+    }
+
+    fn on_opened(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        manifest: &Manifest,
+        holders: &[Holder],
+        acts: &mut Vec<Act>,
+    ) {
+        let song = manifest.song.id;
+        self.events
+            .on_holders(song, holders.iter().map(|h| h.address));
+        let exchange = match self.operations.get(&operation) {
+            Some(Purpose::Exchange(exchange)) => *exchange,
+            Some(Purpose::Holders) => return self.close(operation),
+            Some(Purpose::Status | Purpose::Upload(_)) | None => return,
+        };
+        match self.deeds.get_mut(&exchange) {
+            Some(Deed::Opening(_, wish)) => {
+                let (head, stream) = Stream::begin(now, operation, wish, manifest);
+                acts.push(Act::Answer { exchange, head });
+                self.begin_stream(exchange, stream, song);
+                self.end_open();
+            }
+            Some(Deed::Cover(cover)) => {
+                if cover.on_opened(exchange, manifest) {
+                    self.read_cover(exchange, acts);
+                } else {
+                    self.end_cover(operation);
+                    self.give_no_cover(exchange, acts);
+                }
+            }
+            Some(Deed::Asked(_)) => {
+                let known = Known::of(manifest, holders);
+                self.close(operation);
+                self.deeds.insert(exchange, Deed::Details(known));
+                if !self.errands.look(Look::Kept { exchange, song }) {
+                    // It is a hint for the eye: better a page without it than one that waits.
+                    self.on_kept(exchange, &[], acts);
+                }
+            }
+            Some(
+                Deed::Page(..)
+                | Deed::Details(_)
+                | Deed::OpenWaits(_)
+                | Deed::Stream(_)
+                | Deed::CoverWaits
+                | Deed::Upload(_)
+                | Deed::Listener,
+            )
+            | None => (),
+        }
+    }
+
+    /// All that a page wants to know of a song is there.
+    pub(super) fn on_kept(&mut self, exchange: Exchange, runs: &[Range<u32>], acts: &mut Vec<Act>) {
+        if let Some(Deed::Details(known)) = self.deeds.get(&exchange) {
+            let (head, body) = answer::json(200, &known.details(runs));
+            self.give(exchange, head, body, acts);
+        }
+    }
+
+    fn on_fragment(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        (index, origin): (u32, Origin),
+        bytes: Vec<u8>,
+        acts: &mut Vec<Act>,
+    ) {
+        let Some(Purpose::Exchange(exchange)) = self.operations.get(&operation).copied() else {
+            return; // Nobody waits for it any longer.
+        };
+        match self.deeds.get_mut(&exchange) {
+            Some(Deed::Stream(stream)) => {
+                if !stream.on_fragment(now, index, bytes) {
+                    log::error!("web stream out of order index={index}");
+                    return acts.push(Act::Cut { exchange });
+                }
+                let (song, before) = (stream.song, stream.origin.replace(origin));
+                self.larder.arrived();
+                self.hungry = true;
+                self.queue(exchange);
+                acts.push(Act::Wake { exchange });
+                wake(
+                    self.events.on_fragment(now, (song, index), origin, before),
+                    acts,
+                );
+            }
+            Some(Deed::Cover(cover)) => cover.on_fragment(index, bytes),
+            Some(
+                Deed::Page(..)
+                | Deed::Asked(_)
+                | Deed::Details(_)
+                | Deed::OpenWaits(_)
+                | Deed::Opening(..)
+                | Deed::CoverWaits
+                | Deed::Upload(_)
+                | Deed::Listener,
+            )
+            | None => (),
+        }
+    }
+
+    /// Streams know when they are done; a cover goes on with its next fragments.
+    fn on_read_done(&mut self, operation: OperationId, acts: &mut Vec<Act>) {
+        if let Some(Purpose::Exchange(exchange)) = self.operations.get(&operation).copied() {
+            self.read_cover(exchange, acts);
+        }
+    }
+
+    fn on_failed(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        failure: &Failure,
+        acts: &mut Vec<Act>,
+    ) {
+        let (status, why) = (answer::status(failure), failure.to_string());
+        match self.operations.remove(&operation) {
+            Some(Purpose::Exchange(exchange)) => self.fail(exchange, status, &why, acts),
+            Some(Purpose::Upload(upload)) => self.drop_upload(upload, (status, &why), acts),
+            Some(Purpose::Status) => wake(self.events.on_status(now, None), acts),
+            Some(Purpose::Holders) | None => (),
+        }
+    }
+
+    fn fail(&mut self, exchange: Exchange, status: u16, why: &str, acts: &mut Vec<Act>) {
+        match self.deeds.remove(&exchange) {
+            Some(Deed::Stream(stream)) => {
+                log::warn!("web stream given up song={}: {why}", stream.song);
+                self.end_stream(exchange, &stream);
+                acts.push(Act::Cut { exchange });
+            }
+            Some(Deed::Cover(cover)) => {
+                self.end_cover(cover.operation);
+                self.refuse(exchange, status, why, acts);
+            }
+            Some(Deed::Opening(..)) => {
+                self.end_open();
+                self.refuse(exchange, status, why, acts);
+            }
+            Some(
+                Deed::Page(..)
+                | Deed::Asked(_)
+                | Deed::Details(_)
+                | Deed::OpenWaits(_)
+                | Deed::CoverWaits
+                | Deed::Upload(_)
+                | Deed::Listener,
+            )
+            | None => self.refuse(exchange, status, why, acts),
+        }
+    }
+}

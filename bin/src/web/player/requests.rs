@@ -1,0 +1,99 @@
+//! Requests: what each asks for, and who is to do it.
+
+use super::*;
+
+impl Player {
+    pub(super) fn on_request(
+        &mut self,
+        now: Time,
+        exchange: Exchange,
+        request: &Request,
+        acts: &mut Vec<Act>,
+    ) {
+        if let Err((status, why)) = self.guard.check(request) {
+            return self.refuse(exchange, status, &why, acts);
+        }
+        let Some(route) = Route::of(&request.path) else {
+            return self.refuse(exchange, 404, "there is nothing at this address", acts);
+        };
+        if !route.allows(request.method) {
+            let (mut head, body) = answer::error(405, "this cannot be done here");
+            head.fields.push(("Allow", route.methods().to_owned()));
+            return self.give(exchange, head, body, acts);
+        }
+        match route {
+            Route::Songs if request.method == Method::Post => {
+                self.on_upload(exchange, request, acts);
+            }
+            Route::Songs => self.on_list(exchange, request, acts),
+            Route::Song(song) if request.method == Method::Delete => {
+                let (operation, song) = (self.asked(exchange), song.into());
+                self.command(Command::Remove { operation, song });
+            }
+            Route::Song(song) => self.on_details(exchange, song),
+            Route::Status => {
+                let operation = self.asked(exchange);
+                self.command(Command::Status { operation });
+            }
+            Route::Events => self.on_listener(now, exchange, request, acts),
+            Route::Stream(song) => self.on_stream(exchange, song, request, false, acts),
+            Route::Download(song) => self.on_stream(exchange, song, request, true, acts),
+            Route::Cover(song) => self.on_cover(exchange, song, request, acts),
+            Route::File(path) => self.on_file(exchange, &path, request, acts),
+        }
+    }
+
+    fn on_file(&mut self, exchange: Exchange, path: &str, request: &Request, acts: &mut Vec<Act>) {
+        let Some(mut asset) = self.assets.find(path) else {
+            return self.refuse(exchange, 404, "there is nothing at this address", acts);
+        };
+        if range::is_known(request.field("if-none-match"), &asset.tag) {
+            asset.head.status = 304;
+        }
+        self.give(exchange, asset.head, asset.bytes, acts);
+    }
+
+    fn on_list(&mut self, exchange: Exchange, request: &Request, acts: &mut Vec<Act>) {
+        match api::query(request) {
+            Ok(query) => {
+                let operation = self.asked(exchange);
+                self.command(Command::List { operation, query });
+            }
+            Err(why) => self.refuse(exchange, 400, &why, acts),
+        }
+    }
+
+    fn on_details(&mut self, exchange: Exchange, song: SongId) {
+        let operation = self.asked(exchange);
+        self.open_with_holders(operation, song);
+    }
+
+    /// Opens a song by all digits but the last: such a song is always looked for at a router, so
+    /// that its holders are known even where the cache has all of it.
+    pub(super) fn open_with_holders(&mut self, operation: OperationId, song: SongId) {
+        let digits = song.to_string();
+        if let Some(song) = SongPrefix::parse(&digits[..31]) {
+            self.command(Command::Open { operation, song });
+        }
+    }
+
+    fn on_listener(
+        &mut self,
+        now: Time,
+        exchange: Exchange,
+        request: &Request,
+        acts: &mut Vec<Act>,
+    ) {
+        let mut head = answer::head(200, "text/event-stream", 0);
+        head.fields.push(("Cache-Control", "no-store".to_owned()));
+        head.length = None;
+        if request.method == Method::Head {
+            return acts.push(Act::Answer { exchange, head });
+        }
+        if !self.events.listen(now, exchange) {
+            return self.refuse(exchange, 503, "too many pages listen already", acts);
+        }
+        self.deeds.insert(exchange, Deed::Listener);
+        acts.push(Act::Answer { exchange, head });
+    }
+}
