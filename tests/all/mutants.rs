@@ -28,14 +28,18 @@ fn every_planted_flaw_is_found() {
         let rules: &[&str] = match flaw {
             Flaw::AnswersBeforeCommit => &["S2 an acknowledgement is true"],
             Flaw::ForgetsCopies => &["S2 what is owed is written down"],
-            Flaw::GivesAnotherFragment => &["acknowledged songs can be read", "copies are made"],
+            Flaw::GivesAnotherFragment => &[
+                "acknowledged songs can be read",
+                "copies are made",
+                "uploads are taken",
+            ],
             Flaw::ServesTheDead | Flaw::ServesTooFew => &["S9 names"],
             Flaw::DoesTwice => &["S4 at most once"],
             Flaw::OffersOneHolder => &["acknowledged songs can be read"],
             Flaw::ListsNothing => &["routers list every song"],
             Flaw::DeliversOutOfOrder => &["S3 byte exactness"],
             Flaw::EndsTwice => &["one final notice"],
-            Flaw::NeverEnds => &["every operation ends"],
+            Flaw::NeverEnds => &["every operation ends", "uploads are taken"],
             Flaw::LeavesDeadlinesBehind => &["deadlines advance"],
             Flaw::AsksWithoutEnd => &["S8 bounds"],
         };
