@@ -324,7 +324,9 @@ impl Client {
                 | Desk::Ring
                 | Desk::Upkeep
                 | Desk::Scrub
-                | Desk::Removal,
+                | Desk::Removal
+                | Desk::Chord
+                | Desk::Search,
             )
             | None => (),
         }

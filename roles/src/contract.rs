@@ -1,6 +1,7 @@
 //! The words that nodes, their host and the disk have in common.
 
 pub mod chance;
+pub mod chord;
 pub mod id;
 pub mod job;
 pub mod limits;

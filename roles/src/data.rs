@@ -453,7 +453,9 @@ impl Data {
                 | Desk::Data
                 | Desk::Assignment
                 | Desk::Client
-                | Desk::Ring,
+                | Desk::Ring
+                | Desk::Chord
+                | Desk::Search,
             )
             | None => (),
         }
@@ -492,7 +494,9 @@ impl Data {
                 | Desk::Assignment
                 | Desk::Client
                 | Desk::Ring
-                | Desk::Removal,
+                | Desk::Removal
+                | Desk::Chord
+                | Desk::Search,
             )
             | None => (),
         }

@@ -35,6 +35,7 @@ pub mod requests;
 pub mod jobs;
 pub mod window;
 
+pub mod chord;
 pub mod circle;
 
 pub mod flaws;

@@ -186,7 +186,8 @@ impl Registrar {
                 | Message::Catalogue(_)
                 | Message::Audio(_)
                 | Message::Ring(_)
-                | Message::Upkeep(_) => (at, Registration::Failed(at)),
+                | Message::Upkeep(_)
+                | Message::Chord(_) => (at, Registration::Failed(at)),
             },
             Outcome::GaveUp { purpose: at, .. } => (at, Registration::Failed(at)),
         };

@@ -46,6 +46,10 @@ pub enum Desk {
     Scrub = 11,
     /// A data node telling the others what is gone.
     Removal = 12,
+    /// A data node keeping its place on the circle.
+    Chord = 13,
+    /// A router looking songs up.
+    Search = 14,
 }
 
 impl Desk {
@@ -64,6 +68,8 @@ impl Desk {
             Desk::Upkeep,
             Desk::Scrub,
             Desk::Removal,
+            Desk::Chord,
+            Desk::Search,
         ]
         .into_iter()
         .find(|desk| *desk as u64 == number >> 56)

@@ -292,6 +292,7 @@ impl Server {
             Message::Catalogue(words) => self.on_catalogue(now, asker, words, out),
             Message::Audio(audio) => self.on_audio(asker, audio, letter.body, out),
             Message::Upkeep(words) => self.on_upkeep(asker, words, out),
+            Message::Chord(_) => out.refuse(asker, Refusal::WrongRole),
         }
     }
 

@@ -4,4 +4,5 @@ mod copies;
 mod mutants;
 mod replay;
 mod scenarios;
+mod schedules;
 mod seeds;

@@ -250,6 +250,7 @@ impl World {
             | Message::Names(_)
             | Message::Catalogue(_)
             | Message::Ring(_)
+            | Message::Chord(_)
             | Message::Refused(_) => return,
         };
         let all = &mut self.keeping.asked;

@@ -27,6 +27,7 @@ pub mod healing;
 pub mod keeping;
 pub mod mutants;
 pub mod ring;
+pub mod schedules;
 
 pub mod figures;
 pub mod run;

@@ -87,6 +87,7 @@ impl Trace {
             Message::Audio(audio) => discriminant(audio).hash(&mut self.hash),
             Message::Ring(ring) => discriminant(ring).hash(&mut self.hash),
             Message::Upkeep(words) => discriminant(words).hash(&mut self.hash),
+            Message::Chord(words) => discriminant(words).hash(&mut self.hash),
         }
     }
 

@@ -18,7 +18,7 @@ use std::fmt;
 use roles::contract::limits::FRAME_BODY_BYTES_MAX;
 
 /// The protocol this build speaks.
-pub const PROTOCOL_VERSION: u8 = 2;
+pub const PROTOCOL_VERSION: u8 = 3;
 
 /// Length of a frame's header.
 pub const FRAME_HEAD_BYTES: usize = 32;

@@ -172,7 +172,11 @@ impl Client {
                 let failure = failure(Role::Router, Some(why), None);
                 return self.on_unrouted(now, operation, failure, out);
             }
-            Message::Names(_) | Message::Audio(_) | Message::Ring(_) | Message::Upkeep(_) => {
+            Message::Names(_)
+            | Message::Audio(_)
+            | Message::Ring(_)
+            | Message::Upkeep(_)
+            | Message::Chord(_) => {
                 return self.on_unrouted(now, operation, senseless(), out);
             }
         };

@@ -123,3 +123,6 @@ pub const CLAIMS_MAX: usize = 64;
 
 /// Most observers named with a suspicion: two decide.
 pub const OBSERVERS_MAX: usize = 8;
+
+/// Most nodes named in one answer about the circle: a list of successors.
+pub const NEIGHBOURS_MAX: usize = 4;

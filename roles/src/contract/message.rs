@@ -12,6 +12,7 @@ use core::{fmt, mem};
 
 use bincode::{Decode, Encode};
 
+use super::chord::Chord;
 use super::id::{ContentHash, Incarnation, NodeId, RequestId, SongId, SongPrefix};
 use super::member::Epoch;
 use super::record::{Address, Features, Record, Role};
@@ -64,6 +65,8 @@ pub enum Message {
     Ring(Ring),
     /// Whether every song is where it belongs.
     Upkeep(Upkeep),
+    /// Who stands beside whom, who keeps which song.
+    Chord(Chord),
 }
 
 /// Why a question is not answered. Callers match on it: it decides whether to ask elsewhere.
@@ -608,6 +611,13 @@ impl Message {
                 | Upkeep::Summed { .. }
                 | Upkeep::Held { .. }
                 | Upkeep::Buried { .. } => false,
+            },
+            Message::Chord(chord) => match chord {
+                Chord::Neighbours { .. } | Chord::Notify | Chord::Find { .. } => true,
+                Chord::Neighbourhood { .. }
+                | Chord::Noted
+                | Chord::Found { .. }
+                | Chord::Closer { .. } => false,
             },
         }
     }

@@ -1,0 +1,164 @@
+//! Looking a song up: who answers for it, and how the asker gets there.
+//!
+//! Among as many nodes as are all known, the node asked reads the owners off the points: it
+//! confirms if it is the first of them, or names who is. Past that, a node is responsible for the
+//! keys between its predecessor and itself, and others name the closest nodes they know before
+//! the key; who is responsible answers with the owners by points, as it sees them. Either way the
+//! last word is that of a node which was asked itself and says "mine".
+//!
+//! The asker goes from node to node by itself, asks nobody twice, and gives up after
+//! [`HOPS_MAX`]: nodes that name each other lead it nowhere, not round for ever.
+
+use alloc::vec::Vec;
+
+use super::arc::{belongs, between};
+use super::flaws::{Flaw, Flaws};
+use super::{Chord, Standing, Table, Words, message};
+use crate::circle::{Circle, Partition};
+use crate::contract::id::{NodeId, SongId};
+use crate::contract::limits::{COPIES, NEIGHBOURS_MAX};
+use crate::contract::message::Refusal;
+use crate::contract::node::{Asker, Outbox};
+
+/// Most nodes asked in one look-up: twice what half of log2 N + 0.9 is for 2048 nodes, and twice
+/// again.
+pub const HOPS_MAX: usize = 28;
+
+/// What a node says when it is asked for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It is responsible.
+    Mine,
+    /// These are closer, the most promising first.
+    Closer(Vec<NodeId>),
+}
+
+impl Chord {
+    pub(super) fn on_find(
+        &mut self,
+        asker: Asker,
+        song: SongId,
+        table: &dyn Table,
+        out: &mut Outbox,
+    ) {
+        if self.standing == Standing::Apart {
+            return out.refuse(asker, Refusal::NotReady);
+        }
+        let way = if self.fingers.is_whole() {
+            self.way_by_points(song)
+        } else {
+            self.way(NodeId(song.0), table)
+        };
+        let speaks = self.config.flaws.has(Flaw::TrustsFingers);
+        match way {
+            Way::Closer(nodes) if nodes.is_empty() => out.refuse(asker, Refusal::NotReady),
+            Way::Closer(nodes) if !speaks => out.answer(asker, message(Words::Closer { nodes })),
+            Way::Mine | Way::Closer(_) => {
+                let owners = self.owners(song);
+                out.answer(asker, message(Words::Found { owners }));
+            }
+        }
+    }
+
+    /// Who keeps a song, nearest first, by the points of those that take songs.
+    pub fn owners(&mut self, song: SongId) -> Vec<NodeId> {
+        let takers = &self.takers;
+        let points = (self.points).get_or_insert_with(|| Circle::of(takers.iter().copied()));
+        points.owners(Partition::of(song), COPIES)
+    }
+
+    fn way_by_points(&mut self, song: SongId) -> Way {
+        match self.owners(song).first() {
+            Some(first) if *first == self.me => Way::Mine,
+            first => Way::Closer(first.copied().into_iter().collect()),
+        }
+    }
+
+    /// Where a look-up goes from here: nowhere, to the successor that is responsible, or to the
+    /// closest nodes known before the key.
+    pub fn way(&self, key: NodeId, table: &dyn Table) -> Way {
+        let lives = |node: &NodeId| !table.is_dead(*node);
+        if self.is_mine(key, table) {
+            return Way::Mine;
+        }
+        let next = self.beside.successors.iter().copied().find(lives);
+        let Some(next) = next else {
+            return Way::Closer(Vec::new());
+        };
+        if belongs(self.me, key, next) {
+            return Way::Closer([next].into());
+        }
+        let fingers = self.fingers.preceding(self.me, key).filter(lives);
+        let listed = (self.beside.successors.iter().copied())
+            .filter(|node| between(self.me, *node, key) && lives(node));
+        let mut nodes: Vec<NodeId> = fingers.take(NEIGHBOURS_MAX).chain(listed).collect();
+        nodes.sort_unstable_by_key(|node| super::arc::distance(*node, key));
+        nodes.dedup();
+        nodes.truncate(NEIGHBOURS_MAX);
+        Way::Closer(nodes)
+    }
+
+    /// Whether this node is responsible for a key. While its predecessor is dead or unknown it
+    /// answers for what lies before it as far as it knows of nobody.
+    fn is_mine(&self, key: NodeId, table: &dyn Table) -> bool {
+        match self.beside.predecessor.filter(|node| !table.is_dead(*node)) {
+            Some(before) => belongs(before, key, self.me),
+            None => {
+                let dead = self.beside.predecessor;
+                let far = dead.is_none_or(|dead| !belongs(dead, key, self.me));
+                !far || !self
+                    .fingers
+                    .any_from(key, self.me, |node| !table.is_dead(node))
+            }
+        }
+    }
+}
+
+/// A look-up on its way, at the node that makes it.
+#[derive(Clone, Debug)]
+pub struct Search {
+    asked: Vec<NodeId>,
+    /// Whom to ask, the next one last.
+    ahead: Vec<NodeId>,
+    flaws: Flaws,
+}
+
+impl Search {
+    /// Begins at these nodes, the first of them first.
+    pub fn new(first: impl IntoIterator<Item = NodeId>, flaws: Flaws) -> Self {
+        let mut search = Search {
+            asked: Vec::new(),
+            ahead: Vec::new(),
+            flaws,
+        };
+        search.go_on(first);
+        search
+    }
+
+    /// Whom to ask next; none: the look-up has failed.
+    pub fn next_asked(&mut self) -> Option<NodeId> {
+        let endless = self.flaws.has(Flaw::NoHopLimit);
+        while self.asked.len() < HOPS_MAX || endless {
+            let node = self.ahead.pop()?;
+            if endless || !self.asked.contains(&node) {
+                self.asked.push(node);
+                return Some(node);
+            }
+        }
+        None
+    }
+
+    /// Somebody has named nodes that are closer: they come before everybody named earlier.
+    pub fn go_on(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
+        let at = self.ahead.len();
+        self.ahead.extend(nodes.into_iter().take(NEIGHBOURS_MAX));
+        self.ahead[at..].reverse();
+        let surplus = self.ahead.len().saturating_sub(HOPS_MAX * NEIGHBOURS_MAX);
+        self.ahead.drain(..surplus);
+    }
+
+    /// Nodes asked so far.
+    pub fn hops(&self) -> usize {
+        self.asked.len()
+    }
+}

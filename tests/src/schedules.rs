@@ -1,0 +1,578 @@
+//! Random schedules for the Chord circle: newcomers, deaths, slow letters, half-done operations.
+//!
+//! The real machine of up to twelve data nodes in a small space of ids, message by message, with
+//! what must be true of it (Zave 2017) looked at after every one. Detection is perfect and nobody
+//! dies who is needed for the proof's assumption, as the lists stand and as they are under way:
+//! a member that dies while a list naming it travels is what no rule of a single node can mend.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use roles::chord::arc::{around, between};
+use roles::chord::flaws::{Flaw, Flaws};
+use roles::chord::{Chord, Config, HOPS_MAX, Search, Standing, Table, Way};
+use roles::contract::chance::Chance;
+use roles::contract::chord::Chord as Words;
+use roles::contract::id::{Incarnation, NodeId, RequestId, SongId};
+use roles::contract::message::{Kind, Letter, Message};
+use roles::contract::node::{Action, Asker, Outbox, Peer, Sender};
+use roles::contract::record::Address;
+use roles::contract::time::Time;
+
+/// Most nodes at a time, and ids in all: each is used once.
+const NODES_MAX: usize = 12;
+const IDS: u128 = 64;
+
+/// Beats of one run, between which letters arrive.
+const BEATS: u64 = 400;
+
+const BEAT: Duration = Duration::from_millis(5);
+const ROUND: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(40);
+
+/// Rounds after the last change in which the circle becomes ideal, each with its questions.
+const ROUNDS_TO_IDEAL: u32 = 12;
+
+/// What a run came to.
+#[derive(Clone, Debug, Default)]
+pub struct Ran {
+    /// The first broken rule.
+    pub broken: Option<(&'static str, String)>,
+    /// Look-ups made, and steps after which everything was looked at.
+    pub lookups: u64,
+    /// Looked at so often.
+    pub steps: u64,
+}
+
+/// The living, as everybody's ring sees them.
+#[derive(Clone, Debug, Default)]
+pub struct Living(pub BTreeSet<NodeId>);
+
+impl Table for Living {
+    fn address(&self, node: NodeId) -> Option<Address> {
+        self.0.contains(&node).then(|| address_of(node))
+    }
+}
+
+/// Ids stand in the upper bytes, so that they and songs lie in one space.
+const SHIFT: u32 = 112;
+
+fn address_of(node: NodeId) -> Address {
+    let number = (node.0 >> SHIFT) as u16;
+    let [high, low] = number.to_be_bytes();
+    Address(([10, 0, high, low], 7700).into())
+}
+
+struct Flight {
+    at: Time,
+    from: NodeId,
+    to: NodeId,
+    letter: Letter,
+}
+
+/// A circle and its network.
+pub struct Circle {
+    now: Time,
+    nodes: BTreeMap<NodeId, Chord>,
+    living: Living,
+    flights: Vec<Flight>,
+    used: BTreeSet<NodeId>,
+    /// Which operation of its asker a question belongs to.
+    operations: BTreeMap<(NodeId, RequestId), u64>,
+    config: Config,
+    /// Every message arrives before the next begins.
+    atomic: bool,
+    chance: Chance,
+    ran: Ran,
+}
+
+/// Runs one schedule.
+pub fn run(seed: u64, flaws: Flaws) -> Ran {
+    let mut circle = Circle::of_seed(seed, flaws);
+    for beat in 0..BEATS {
+        circle.beat();
+        if beat % 4 == 0 {
+            circle.churn();
+        }
+        if beat % 8 == 0 {
+            circle.look_up(false);
+        }
+        if circle.ran.broken.is_some() {
+            return circle.ran;
+        }
+    }
+    circle.settle();
+    circle.ran
+}
+
+/// The first of these schedules in which a flaw breaks a rule, and which.
+pub fn found(flaw: Flaw, schedules: u64) -> Option<(u64, &'static str)> {
+    (0..schedules).find_map(|seed| Some((seed, run(seed, Flaws::only(flaw)).broken?.0)))
+}
+
+impl Circle {
+    fn of_seed(seed: u64, flaws: Flaws) -> Circle {
+        let mut chance = Chance::from_seed(seed);
+        let successors = 2 + chance.below(2) as usize;
+        let config = Config {
+            successors,
+            fingers: [0, 512][chance.below(2) as usize],
+            round: ROUND,
+            every: ROUND * 3,
+            patience: PATIENCE,
+            silences: u32::MAX, // Detection is perfect: silence is never a death.
+            flaws,
+        };
+        let mut circle = Circle::new(config, chance.happens(1, 4), chance);
+        let alone = flaws.has(Flaw::FoundsAlone);
+        let count = if alone { 1 } else { successors + 1 };
+        while circle.used.len() < count {
+            let id = circle.fresh_id();
+            circle.used.insert(id);
+        }
+        circle.found();
+        circle
+    }
+
+    /// Nobody there yet.
+    pub fn new(config: Config, atomic: bool, chance: Chance) -> Circle {
+        Circle {
+            now: Time::from_secs(1),
+            nodes: BTreeMap::new(),
+            living: Living::default(),
+            flights: Vec::new(),
+            used: BTreeSet::new(),
+            operations: BTreeMap::new(),
+            config,
+            atomic,
+            chance,
+            ran: Ran::default(),
+        }
+    }
+
+    fn fresh_id(&mut self) -> NodeId {
+        NodeId(u128::from(self.chance.below(IDS as u64)) << SHIFT)
+    }
+
+    /// All of `used` hold the lists of one member table.
+    fn found(&mut self) {
+        let ids: Vec<NodeId> = self.used.iter().copied().collect();
+        self.living.0 = ids.iter().copied().collect();
+        for id in &ids {
+            let seed = self.chance.bits();
+            let chord = Chord::new(self.config.clone(), *id, Chance::from_seed(seed));
+            self.nodes.insert(*id, chord);
+            // One that was there while they were few is placed by the table.
+            let other = ids.iter().copied().find(|node| node != id);
+            self.show(*id, &other.into_iter().collect::<Vec<_>>());
+        }
+        self.show_all();
+    }
+
+    fn show(&mut self, id: NodeId, nodes: &[NodeId]) {
+        let others: Vec<NodeId> = nodes.iter().copied().filter(|n| *n != id).collect();
+        let mut out = Outbox::new();
+        let takers = self.takers(id);
+        if let Some(chord) = self.nodes.get_mut(&id) {
+            chord.see(self.now, &others, takers, &self.living, &mut out);
+        }
+        self.perform(id, out);
+    }
+
+    /// Every third node hands its songs over, and not all have heard of it.
+    fn takers(&mut self, of: NodeId) -> Vec<(NodeId, u16)> {
+        let leaves = |node: NodeId| (node.0 >> SHIFT).is_multiple_of(3);
+        let mut known = |node: &NodeId| *node == of || self.chance.happens(1, 2);
+        let living = self.living.0.iter().copied();
+        living
+            .filter(|node| !(leaves(*node) && known(node)))
+            .map(|node| (node, 1))
+            .collect()
+    }
+
+    fn show_all(&mut self) {
+        let living: Vec<NodeId> = self.living.0.iter().copied().collect();
+        for id in &living {
+            self.show(*id, &living);
+        }
+    }
+
+    fn beat(&mut self) {
+        self.now = self.now + BEAT;
+        self.deliver();
+        let mut ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+        self.chance.shuffle(&mut ids);
+        for id in ids {
+            self.tick(id);
+        }
+    }
+
+    fn tick(&mut self, id: NodeId) {
+        let mut out = Outbox::new();
+        let mut forgotten = false;
+        if let Some(chord) = self.nodes.get_mut(&id) {
+            let knew = chord.beside().predecessor.is_some();
+            chord.on_tick(self.now, &self.living, &mut out);
+            let placed = chord.standing() == Standing::Joined;
+            forgotten = knew && placed && chord.beside().predecessor.is_none();
+        }
+        if forgotten {
+            self.broken("no predecessor is forgotten", format!("{id:?}"));
+        }
+        self.perform(id, out);
+        self.check();
+    }
+
+    fn deliver(&mut self) {
+        loop {
+            let due = (self.flights.iter().enumerate())
+                .filter(|(_, flight)| flight.at <= self.now)
+                .min_by_key(|(place, flight)| (flight.at, *place));
+            let Some((place, _)) = due else {
+                return;
+            };
+            let flight = self.flights.remove(place);
+            self.arrive(flight);
+            self.check();
+        }
+    }
+
+    fn arrive(&mut self, flight: Flight) {
+        let Flight {
+            from, to, letter, ..
+        } = flight;
+        let mut out = Outbox::new();
+        let Some(chord) = self.nodes.get_mut(&to) else {
+            return;
+        };
+        let peer = Peer::Node(address_of(from));
+        let mut fault = None;
+        match (letter.kind, letter.message) {
+            (Kind::Question { patience }, Message::Chord(words)) => {
+                let waits = chord.operation().is_some() && chord.standing() == Standing::Joined;
+                let asker = asker(from, letter.id, self.now + patience);
+                chord.on_question(self.now, asker, words, &self.living, &mut out);
+                if waits && !out.is_empty() {
+                    fault = Some("who waits tells nothing");
+                }
+            }
+            (kind, message) => {
+                let letter = Letter {
+                    kind,
+                    message,
+                    ..letter
+                };
+                let asked = self.operations.get(&(to, letter.id)).copied();
+                let late = asked.is_some() && asked != chord.operation();
+                let before = chord.beside().clone();
+                chord.on_answer(self.now, peer, letter, &self.living, &mut out);
+                if late && before != *chord.beside() {
+                    fault = Some("late answers change nothing");
+                }
+            }
+        }
+        if let Some(rule) = fault {
+            self.broken(rule, format!("{to:?}, {from:?}"));
+        }
+        self.perform(to, out);
+    }
+
+    fn perform(&mut self, from: NodeId, mut out: Outbox) {
+        while let Some(action) = out.pop() {
+            let Action::Send { to, letter } = action else {
+                continue;
+            };
+            let to = self
+                .used
+                .iter()
+                .copied()
+                .find(|n| Peer::Node(address_of(*n)) == to);
+            let Some(to) = to else {
+                continue;
+            };
+            let number = self.nodes.get(&from).and_then(Chord::operation);
+            if let (Message::Chord(Words::Neighbours { .. }), Some(number)) =
+                (&letter.message, number)
+            {
+                self.operations.insert((from, letter.id), number);
+            }
+            let at = self.now + self.latency();
+            let flight = Flight {
+                at,
+                from,
+                to,
+                letter,
+            };
+            if self.atomic {
+                self.arrive(flight);
+            } else {
+                self.flights.push(flight);
+            }
+        }
+    }
+
+    fn latency(&mut self) -> Duration {
+        let base = Duration::from_micros(500 + self.chance.below(2_000));
+        if self.chance.happens(1, 20) {
+            return base * (5 + self.chance.below(16) as u32);
+        }
+        base
+    }
+
+    fn churn(&mut self) {
+        match self.chance.below(5) {
+            0 | 1 if self.nodes.len() < NODES_MAX => {
+                let id = self.fresh_id();
+                if self.used.insert(id) {
+                    self.join(id);
+                }
+            }
+            2 | 3 => {
+                let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
+                if let Some(id) = self.chance.pick(&ids).copied()
+                    && self.may_die(id)
+                {
+                    self.kill(id);
+                }
+            }
+            _ => (),
+        }
+        self.check();
+    }
+
+    fn join(&mut self, id: NodeId) {
+        let seed = self.chance.bits();
+        let chord = Chord::new(self.config.clone(), id, Chance::from_seed(seed));
+        self.nodes.insert(id, chord);
+        self.living.0.insert(id);
+        self.show_all();
+    }
+
+    fn kill(&mut self, id: NodeId) {
+        self.nodes.remove(&id);
+        self.living.0.remove(&id);
+        self.show_all();
+    }
+
+    /// The operating assumption: both parts of the invariant hold without this node, whichever of
+    /// the lists under way arrive.
+    fn may_die(&self, id: NodeId) -> bool {
+        let left: BTreeSet<NodeId> = self.living.0.iter().copied().filter(|n| *n != id).collect();
+        let mut lists = self.lists();
+        lists.extend(self.lists_under_way());
+        lists.retain(|list| list[0] != id);
+        if self.config.flaws.has(Flaw::FoundsAlone) {
+            return left.len() > 1 && has_living(&lists, &left);
+        }
+        let members = self.members();
+        let members: Vec<NodeId> = members.into_iter().filter(|n| *n != id).collect();
+        has_living(&lists, &left) && principals(&members, &lists) > self.config.successors
+    }
+
+    fn members(&self) -> Vec<NodeId> {
+        let joined = self
+            .nodes
+            .iter()
+            .filter(|(_, chord)| chord.standing() == Standing::Joined);
+        joined.map(|(id, _)| *id).collect()
+    }
+
+    /// Each member, followed by its successors.
+    fn lists(&self) -> Vec<Vec<NodeId>> {
+        let members = self.members().into_iter();
+        members
+            .map(|id| [&[id], self.nodes[&id].beside().successors.as_slice()].concat())
+            .collect()
+    }
+
+    /// What members will hold once the answers under way have arrived.
+    fn lists_under_way(&self) -> Vec<Vec<NodeId>> {
+        let list = |flight: &Flight| {
+            let Message::Chord(Words::Neighbourhood { successors, .. }) = &flight.letter.message
+            else {
+                return None;
+            };
+            let number = self.operations.get(&(flight.to, flight.letter.id))?;
+            let waits = self.nodes.get(&flight.to)?.operation() == Some(*number);
+            let mut list = [&[flight.to, flight.from], successors.as_slice()].concat();
+            list.truncate(self.config.successors + 1);
+            waits.then_some(list)
+        };
+        self.flights.iter().filter_map(list).collect()
+    }
+
+    fn broken(&mut self, rule: &'static str, text: String) {
+        self.ran.broken.get_or_insert((rule, text));
+    }
+
+    /// Everything that is true of members in every state.
+    fn check(&mut self) {
+        self.ran.steps += 1;
+        let lists = self.lists();
+        let members = self.members();
+        let alone = self.config.flaws.has(Flaw::FoundsAlone) && members.len() < 2;
+        if alone || self.ran.broken.is_some() {
+            return;
+        }
+        let fault = fault(&lists, &self.living.0);
+        let few = principals(&members, &lists) <= self.config.successors;
+        if let Some((rule, text)) = fault {
+            self.broken(rule, text);
+        } else if few && !self.config.flaws.has(Flaw::FoundsAlone) {
+            self.broken("I2 principals", format!("{lists:?}"));
+        }
+    }
+
+    /// Nothing changes any longer: everybody is on the circle and knows exactly its neighbours.
+    fn settle(&mut self) {
+        let span = (ROUND + PATIENCE) * ROUNDS_TO_IDEAL;
+        let until = self.now + span;
+        while self.now < until {
+            self.beat();
+        }
+        let living: Vec<NodeId> = self.living.0.iter().copied().collect();
+        for (id, chord) in &self.nodes {
+            let others: Vec<NodeId> = living.iter().copied().filter(|n| n != id).collect();
+            let ideal = around(*id, &others, self.config.successors);
+            if chord.standing() != Standing::Joined || *chord.beside() != ideal {
+                let text = format!("{id} has {:?} where {ideal:?} are", chord.beside());
+                return self.broken("L1 ideal", text);
+            }
+        }
+        for _ in 0..4 {
+            self.look_up(true);
+        }
+    }
+
+    /// Looks a random song up from a random node.
+    fn look_up(&mut self, ideal: bool) {
+        let ids = self.members();
+        let Some(first) = self.chance.pick(&ids).copied() else {
+            return;
+        };
+        // Past the id in whose number it lies: no song falls on a node.
+        let song = SongId(self.fresh_id().0 + (1 << (SHIFT - 1)));
+        let mut search = Search::new([first], self.config.flaws);
+        self.ran.lookups += 1;
+        while let Some(node) = search.next_asked() {
+            if search.hops() > HOPS_MAX {
+                return self.broken("look-ups end", format!("{song:?} from {first:?}"));
+            }
+            match self.find(node, song) {
+                Some(Words::Found { owners }) => {
+                    return self.check_found(node, song, &owners, ideal);
+                }
+                Some(Words::Closer { nodes }) => search.go_on(nodes),
+                Some(_) | None => (),
+            }
+        }
+        if ideal && self.config.fingers == 0 {
+            self.broken("L3 look-ups find", format!("{song:?} from {first:?}"));
+        }
+    }
+
+    fn find(&mut self, node: NodeId, song: SongId) -> Option<Words> {
+        let asker = asker(NodeId(u128::MAX), RequestId(1), Time::NEVER);
+        let mut out = Outbox::new();
+        let words = Words::Find { song };
+        let chord = self.nodes.get_mut(&node)?;
+        chord.on_question(self.now, asker, words, &self.living, &mut out);
+        if let Action::Send { letter, .. } = out.pop()?
+            && let Message::Chord(words) = letter.message
+        {
+            return Some(words);
+        }
+        None
+    }
+
+    /// Whoever confirms is responsible; once all is quiet, it is the true owner.
+    fn check_found(&mut self, node: NodeId, song: SongId, owners: &[NodeId], ideal: bool) {
+        let key = NodeId(song.0);
+        let by_points = self.config.fingers > 0;
+        let mine = self.nodes[&node].way(key, &self.living) == Way::Mine;
+        if by_points && owners.first() != Some(&node) || !by_points && !mine {
+            let text = format!("{node:?} answers for {song:?}");
+            return self.broken("the owner confirms", text);
+        }
+        let after = self.living.0.range(key..).next().or(self.living.0.first());
+        if ideal && !by_points && after != Some(&node) {
+            self.broken("L3 look-ups find", format!("{song:?} at {node:?}"));
+        }
+    }
+}
+
+fn asker(node: NodeId, id: RequestId, until: Time) -> Asker {
+    let sender = Sender {
+        peer: Peer::Node(address_of(node)),
+        node,
+        incarnation: Incarnation(1),
+    };
+    Asker { sender, id, until }
+}
+
+/// I1: every list leads to somebody who lives.
+fn has_living(lists: &[Vec<NodeId>], living: &BTreeSet<NodeId>) -> bool {
+    lists
+        .iter()
+        .all(|list| list[1..].iter().any(|node| living.contains(node)))
+}
+
+/// Members that no list skips.
+fn principals(members: &[NodeId], lists: &[Vec<NodeId>]) -> usize {
+    let skips = |list: &Vec<NodeId>, node: NodeId| {
+        list.windows(2).any(|pair| between(pair[0], node, pair[1]))
+    };
+    let skipped = |node: &&NodeId| lists.iter().any(|list| skips(list, **node));
+    members.iter().filter(|node| !skipped(node)).count()
+}
+
+/// The rule that these lists break, if any.
+pub fn fault(lists: &[Vec<NodeId>], living: &BTreeSet<NodeId>) -> Option<(&'static str, String)> {
+    let text = |list: &Vec<NodeId>| format!("{list:?} in {lists:?}");
+    for list in lists {
+        if !list[1..].iter().any(|node| living.contains(node)) {
+            return Some(("I1 a living successor", text(list)));
+        }
+        let distinct: BTreeSet<&NodeId> = list.iter().collect();
+        if distinct.len() < list.len() {
+            return Some(("no duplicates", text(list)));
+        }
+        if !list
+            .windows(3)
+            .all(|three| between(three[0], three[1], three[2]))
+        {
+            return Some(("lists in order", text(list)));
+        }
+    }
+    let best: BTreeMap<NodeId, NodeId> = (lists.iter())
+        .filter_map(|list| Some((list[0], *list[1..].iter().find(|n| living.contains(n))?)))
+        .collect();
+    ring_fault(&best).map(|rule| (rule, format!("{best:?}")))
+}
+
+/// One ring, in order, to which everybody leads.
+fn ring_fault(best: &BTreeMap<NodeId, NodeId>) -> Option<&'static str> {
+    let mut rings: BTreeSet<VecDeque<NodeId>> = BTreeSet::new();
+    for start in best.keys() {
+        let mut at = *start;
+        for _ in 0..best.len() {
+            at = *best.get(&at)?;
+        }
+        let mut ring = VecDeque::from([at]);
+        let mut next = *best.get(&at)?;
+        while next != at {
+            ring.push_back(next);
+            next = *best.get(&next)?;
+        }
+        let least = ring.iter().enumerate().min_by_key(|(_, node)| **node);
+        let least = least.map_or(0, |(place, _)| place);
+        ring.rotate_left(least);
+        rings.insert(ring);
+    }
+    if rings.len() > 1 {
+        return Some("one ring");
+    }
+    let ring = rings.first()?;
+    let ordered = ring.iter().zip(ring.iter().skip(1)).all(|(a, b)| a < b);
+    (!ordered).then_some("the ring in order")
+}
