@@ -2,18 +2,18 @@
 //!
 //! | rule | where it is looked at |
 //! |---|---|
-//! | S2 acknowledged songs stand | [`World::on_loss`], after each loss of a disk or a fragment |
+//! | S2 acknowledged songs stand | `World::on_loss`, after each loss of a disk or a fragment |
 //! | S2 nothing is let go that others lack | `check_let_go`, when it is ordered |
 //! | S2 what is owed is written down | `check_commit`, when a commit is ordered |
 //! | S3 no wrong byte leaves a data node | `check_chunk`, with each fragment that is sent |
-//! | S3 the whole is what its id says | [`World::check_done`], after each commit |
+//! | S3 the whole is what its id says | `World::check_done`, after each commit |
 //! | S5 a removal's answer is true | `check_buried`, when it is given |
-//! | S5 what is removed is not read | [`World::check_done`], with each fragment that is read |
-//! | S5 what is removed does not return | [`World::check_removed`], at the end |
-//! | S7 who hands over leaves with nothing | [`World::check_farewell`] |
-//! | S8 queues have bounds | [`World::check_upkeep`] |
-//! | L4 every song is where it belongs | [`World::check_placement`], a minute after the rest |
-//! | L6 questions end in time | [`World::check_upkeep`] |
+//! | S5 what is removed is not read | `World::check_done`, with each fragment that is read |
+//! | S5 what is removed does not return | `World::check_removed`, at the end |
+//! | S7 who hands over leaves with nothing | `World::check_farewell` |
+//! | S8 queues have bounds | `World::check_upkeep` |
+//! | L4 every song is where it belongs | `World::check_placement`, a minute after the rest |
+//! | L6 questions end in time | `World::check_upkeep` |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
