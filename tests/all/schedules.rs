@@ -3,8 +3,7 @@
 use roles::chord::flaws::{Flaw, Flaws};
 use tests::schedules;
 
-/// Schedules that are run, and tried for each flaw. Hundreds of thousands: `simulate chord
-/// --schedules N`.
+/// Schedules that are run, and tried for each flaw.
 const SCHEDULES: u64 = 40;
 
 /// The corrected operations keep every rule after every message, and the circle becomes ideal.
