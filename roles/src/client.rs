@@ -325,8 +325,7 @@ impl Client {
                 | Desk::Upkeep
                 | Desk::Scrub
                 | Desk::Removal
-                | Desk::Chord
-                | Desk::Search,
+                | Desk::Chord,
             )
             | None => (),
         }

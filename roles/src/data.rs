@@ -2,7 +2,8 @@
 //!
 //! Owns the jobs behind each question to this data node. Nothing of an upload is visible before
 //! its commit, and the commit is answered only when a second data node has the song too, if
-//! there is one, and the routers have heard of it. Telling the routers is [`announcer`]'s business, making copies [`copies`]'.
+//! there is one, and the routers have heard of it. Telling the routers is [`announcer`]'s
+//! business, making copies [`copies`]'.
 
 pub mod announcer;
 pub mod copies;
@@ -454,8 +455,7 @@ impl Data {
                 | Desk::Assignment
                 | Desk::Client
                 | Desk::Ring
-                | Desk::Chord
-                | Desk::Search,
+                | Desk::Chord,
             )
             | None => (),
         }
@@ -495,8 +495,7 @@ impl Data {
                 | Desk::Client
                 | Desk::Ring
                 | Desk::Removal
-                | Desk::Chord
-                | Desk::Search,
+                | Desk::Chord,
             )
             | None => (),
         }

@@ -48,8 +48,6 @@ pub enum Desk {
     Removal = 12,
     /// A data node keeping its place on the circle.
     Chord = 13,
-    /// A router looking songs up.
-    Search = 14,
 }
 
 impl Desk {
@@ -69,7 +67,6 @@ impl Desk {
             Desk::Scrub,
             Desk::Removal,
             Desk::Chord,
-            Desk::Search,
         ]
         .into_iter()
         .find(|desk| *desk as u64 == number >> 56)

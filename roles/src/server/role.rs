@@ -236,17 +236,12 @@ impl Server {
             return;
         };
         let (order, over) = (leaving.order, leaving.until <= now);
-        // Whoever would have kept the role is gone: this node stays in it.
+        // Whoever would have kept the role is gone.
         let last = self.ring.as_ref().is_some_and(|ring| !ring.others_stay());
         if order.is_some() && last {
-            self.leaving = None;
-            out.fact(
-                Level::Info,
-                "stays what it is: nobody else keeps songs".into(),
-            );
-            if let Some(ring) = &mut self.ring {
-                ring.set_trait(now, Traits::DRAINING, false);
-            }
+            let line = "stays what it is: nobody else keeps songs";
+            out.fact(Level::Info, line.into());
+            self.stay(now);
         } else if data.is_drained() {
             self.leaving = None;
             match order {
@@ -254,13 +249,22 @@ impl Server {
                 None => self.stop(now, out),
             }
         } else if over {
-            self.leaving = None;
             out.fact(Level::Warn, "could not hand all its songs over".into());
-            match (order, &mut self.ring) {
-                (Some(_), Some(ring)) => ring.set_trait(now, Traits::DRAINING, false),
-                (None, _) => self.stop(now, out),
-                (Some(_), None) => (),
+            self.stay(now);
+            if order.is_none() {
+                self.stop(now, out);
             }
+        }
+    }
+
+    /// Hands nothing over any longer.
+    fn stay(&mut self, now: Time) {
+        let leaving = self.leaving.take();
+        // Who ends is not said to stay a moment before.
+        if leaving.is_some_and(|leaving| leaving.order.is_some())
+            && let Some(ring) = &mut self.ring
+        {
+            ring.set_trait(now, Traits::DRAINING, false);
         }
     }
 
