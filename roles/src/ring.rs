@@ -189,6 +189,9 @@ pub struct Order {
     pub epoch: Epoch,
 }
 
+/// Times that a probe is sent; between them it waits longer and longer.
+const PROBE_ROUNDS: u32 = 8;
+
 /// Most senders of absurd claims that are remembered by name.
 const ABSURD_SENDERS_MAX: usize = 64;
 
@@ -310,6 +313,13 @@ impl Ring {
         self.spread(now, me, None);
         self.tell_news(now, out);
         self.timers = Timers::new();
+        self.doubts.clear();
+    }
+
+    /// Whether it has said goodbye. Nobody reports to it any longer: what it does not hear says
+    /// nothing about anybody.
+    fn has_left(&self) -> bool {
+        self.members.me().state == MemberState::Left
     }
 
     /// Before anything else at each event: how late this node is. A little makes it careful, much
@@ -666,10 +676,12 @@ impl Ring {
         self.spared.remove(&node);
         self.timers.disarm(&Timer::Verdict(node));
         self.timers.disarm(&Timer::CensusDue(node));
-        // It gets the time of a silent member to be heard.
-        self.heard.entry(node).or_insert(now);
+        // What it says anew of itself it has said since it was doubted, perhaps as a later start;
+        // and it gets the time of a silent member to be heard.
+        self.doubts.remove(&node);
+        self.timers.disarm(&Timer::Doubt(node));
+        self.heard.insert(node, now);
         if before != Some(MemberState::Alive) && before != Some(MemberState::Suspect) {
-            self.heard.insert(node, now);
             let line = alloc::format!(
                 "ring joined node={node} {} {} members={}",
                 member.role,
@@ -729,12 +741,13 @@ impl Ring {
         (words, patience): (Words, Duration),
         out: &mut Outbox,
     ) {
-        // A connection that breaks says nothing about who was at its end: that is tried again.
+        // A connection that breaks, or was dialled in vain some time ago, says nothing about who is
+        // at its end: that is tried again as long as there is time.
         let probes = matches!(purpose, Purpose::Probe(..) | Purpose::CheckFor(..));
         let policy = Policy {
             deadline: patience,
             attempt: patience,
-            rounds: if probes { 2 } else { 1 },
+            rounds: if probes { PROBE_ROUNDS } else { 1 },
         };
         let own = self.members.me().address;
         let to = to.into_iter().filter(|at| *at != own);

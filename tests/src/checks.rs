@@ -383,6 +383,8 @@ impl Book {
         let until = now + record.ttl().min(RECORD_TTL);
         let node = record.node;
         self.displace(record.address, node, Time::NEVER);
+        // One with its disk of old is taken where its later starts are forgotten.
+        self.latest.insert(node, record.incarnation);
         self.stands.insert(node, (record, until));
     }
 

@@ -22,6 +22,7 @@ use roles::circle::{Circle, Partition};
 use roles::contract::id::{NodeId, RequestId, SongId};
 use roles::contract::job::{Job, JobReply};
 use roles::contract::limits::COPIES;
+use roles::contract::member::MemberState;
 use roles::contract::message::{Audio, Kind, Letter, Message};
 use roles::contract::node::{Event, Peer, Sender};
 use roles::contract::record::Role;
@@ -405,6 +406,9 @@ impl World {
 
     /// A server is told to stop: a data node may hand over first. Told twice, it stops at once.
     pub(crate) fn note_stop(&mut self, place: Place) {
+        if self.has_left(place) {
+            return;
+        }
         let key = (place, self.nodes[place].start);
         let twice = self.keeping.draining.remove(&key);
         let hands_over = self.climate.upkeep.drain && self.is_member(place);
@@ -412,6 +416,17 @@ impl World {
             self.seen.drains += 1;
             self.keeping.draining.insert(key);
         }
+    }
+
+    fn has_left(&self, place: Place) -> bool {
+        let ring = self.server_at(place).and_then(Server::ring);
+        ring.is_some_and(|ring| ring.members().me().state == MemberState::Left)
+    }
+
+    /// Whether it was told to stop and has not ended.
+    pub(crate) fn is_ending(&self, place: Place) -> bool {
+        let key = (place, self.nodes[place].start);
+        self.keeping.draining.contains(&key) || self.has_left(place)
     }
 
     /// Everything is mended: nobody is waited for who hands over to nobody.
@@ -422,8 +437,8 @@ impl World {
         }
     }
 
-    /// S7: a data node that has stopped having handed over, or has changed its role, leaves with
-    /// nothing that is not elsewhere as often as can be.
+    /// S7: a data node that says goodbye having handed over, or has changed its role, leaves with
+    /// nothing that is not elsewhere as often as can be. Who comes later finds it gone.
     pub(crate) fn check_farewell(&mut self, place: Place, changed: bool) {
         let key = (place, self.nodes[place].start);
         let drained = self.keeping.draining.remove(&key);

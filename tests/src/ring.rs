@@ -251,6 +251,7 @@ impl World {
             .or_else(|| is_bounded(sizes).map(|text| ("S8 bounds", text)));
         self.seen.tables_checked += 1;
         let dead: Vec<Member> = members.all().filter(|m| !m.lives()).copied().collect();
+        let left = members.me().state == MemberState::Left;
         if let Some((rule, text)) = fault {
             let text = format!("{}: {text}", self.nodes[place].name);
             self.violated(rule, text);
@@ -260,6 +261,9 @@ impl World {
         }
         for member in dead {
             self.check_verdict(place, &member);
+        }
+        if left {
+            self.check_farewell(place, false);
         }
     }
 
@@ -373,7 +377,7 @@ impl World {
         }
         self.seen.roles_checked += 1;
         self.check_agreement();
-        let can_take = |p: &Place| self.nodes[*p].kind == Kind::Server(None);
+        let can_take = |p: &Place| self.nodes[*p].kind == Kind::Server(None) && !self.is_ending(*p);
         let text = if data.is_empty() && routers.len() > 1 && routers.iter().any(can_take) {
             "no data node"
         } else if routers.is_empty() && data.iter().any(|p| can_take(p) && self.can_leave(*p)) {

@@ -4,6 +4,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::watch::UNTROUBLED;
 use super::*;
 use crate::contract::id::Incarnation;
 use crate::contract::member::Tally;
@@ -353,4 +354,67 @@ fn reports_are_words() {
         _ => None,
     });
     assert_eq!(kinds.next(), Some(Kind::Word));
+}
+
+/// To whom nobody reports any longer, after its goodbye, whoever is silent is not suspect.
+#[test]
+fn who_has_left_suspects_nobody() {
+    let mut world = World::of(7);
+    world.run_to(500);
+    world.ring.leave(world.now, &mut world.out);
+    world.ring.on_heard(world.now, sender(4), &mut world.out);
+    let lost = Peer::Node(addr(3));
+    (world.ring).on_lost(world.now, lost, Lost::Silent, &mut world.out);
+    let claims = vec![suspected(7, &[1, 2])];
+    world.tell(1, Words::News { claims });
+    world.said();
+    world.run_to(20_000);
+    let told = |(_, m): &(Peer, Message)| matches!(m, Message::Ring(Words::News { .. }));
+    assert!(world.said().iter().all(told), "it only passes news on");
+    assert_eq!(world.state(4), Some(MemberState::Alive));
+    assert_eq!(world.state(7), Some(MemberState::Suspect));
+}
+
+/// What is found out about a member was found out about the start it had then.
+#[test]
+fn a_later_start_is_not_doubted_for_the_earlier_one() {
+    let mut world = World::of(7);
+    world.run_to(500);
+    world.report(4);
+    world.run_to(3_501);
+    let later = Member {
+        incarnation: Incarnation(2),
+        ..member(4)
+    };
+    let claims = vec![account(later)];
+    world.tell(1, Words::News { claims });
+    world.run_to(6_000);
+    assert_eq!(world.state(4), Some(MemberState::Alive));
+    world.run_to(8_000);
+    assert_eq!(world.state(4), Some(MemberState::Suspect), "silent, too");
+}
+
+/// That a member was dialled in vain before says little: it is tried for as long as a member may
+/// stand still without a verdict.
+#[test]
+fn a_dial_in_vain_is_tried_again() {
+    let mut world = World::of(7);
+    world.run_to(500);
+    let lost = Peer::Node(addr(3));
+    (world.ring).on_lost(world.now, lost, Lost::Silent, &mut world.out);
+    let until = world.now + world.ring.config.confirm * UNTROUBLED;
+    while world.now < until {
+        let probes = |(to, m): &(Peer, Message)| {
+            *to == lost && matches!(m, Message::Ring(Words::Probe { .. }))
+        };
+        let said = world.said();
+        assert!(!said.iter().any(|(_, m)| checks(m)), "at {:?}", world.now);
+        if said.iter().any(probes) {
+            (world.ring).on_lost(world.now, lost, Lost::Backoff, &mut world.out);
+        }
+        let due = world.ring.deadline().unwrap_or(until);
+        world.run_to(due.since(Time::ZERO).as_millis() as u64 + 1);
+    }
+    world.run_to(3_000);
+    assert!(world.said().iter().any(|(_, m)| checks(m)));
 }

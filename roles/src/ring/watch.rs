@@ -33,7 +33,7 @@ const HEARSAY_WAITS: Duration = Duration::from_millis(1500);
 /// How much longer a member may take to answer of whom nothing bad is known. With the checks and
 /// the time to refute, no silence below four seconds ends in a verdict, whoever notices it first;
 /// a refused connection needs no patience.
-const UNTROUBLED: u32 = 4;
+pub(super) const UNTROUBLED: u32 = 4;
 
 /// A member this node is finding out about.
 #[derive(Debug)]
@@ -49,6 +49,9 @@ pub(super) struct Doubt {
 impl Ring {
     /// Keeps an eye on whoever stands before this node.
     pub(super) fn watch(&mut self, now: Time) {
+        if self.has_left() {
+            return self.timers.disarm(&Timer::Silence);
+        }
         let Some(predecessor) = self.members.predecessors(1).first().map(|m| m.node) else {
             self.watched = None;
             return self.timers.disarm(&Timer::Silence);
@@ -100,6 +103,9 @@ impl Ring {
 
     /// Asks a member whether it lives.
     pub(super) fn verify(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        if self.has_left() {
+            return;
+        }
         let Some(known) = self.members.get(node).map(|entry| entry.member) else {
             return;
         };
@@ -149,13 +155,13 @@ impl Ring {
         (node, asked_at): (NodeId, Time),
         out: &mut Outbox,
     ) {
-        let Some(entry) = self.members.get(node) else {
+        let Some(entry) = self.members.get(node).filter(|_| !self.has_left()) else {
             return;
         };
         // Who has spoken since was only hard to reach for a while: starting, or behind a
         // connection that broke.
         let heard = self.heard.get(&node).is_some_and(|at| *at > asked_at);
-        if heard && entry.member.state == MemberState::Alive && !self.doubts.contains_key(&node) {
+        if heard && !self.doubts.contains_key(&node) {
             return;
         }
         match entry.member.state {
@@ -325,6 +331,9 @@ impl Ring {
         let Some(entry) = self.members.get(node) else {
             return;
         };
+        if self.has_left() {
+            return;
+        }
         let me = self.members.me().node;
         let mut wait = if entry.observers.len() >= 2 {
             self.config.agreed
