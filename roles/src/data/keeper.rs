@@ -304,12 +304,11 @@ impl Keeper {
             (Some(JobFor::Change), JobReply::Removed { overview, .. }) => {
                 self.orders.changed = Some(overview);
             }
-            (Some(JobFor::Digests(number) | JobFor::Songs(number, _)), _) => {
-                if self.is_present(number) {
-                    self.give_up(now);
-                }
+            (Some(JobFor::Digests(number)), _) if self.is_present(number) => self.give_up(now),
+            (Some(JobFor::Songs(number, partition)), _) if self.is_present(number) => {
+                self.on_unread(now, partition, others, out);
             }
-            (Some(JobFor::Change) | None, _) => (),
+            (Some(JobFor::Digests(_) | JobFor::Songs(..) | JobFor::Change) | None, _) => (),
         }
     }
 

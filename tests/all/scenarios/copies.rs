@@ -130,6 +130,19 @@ fn the_last_holder_hands_over_first() {
         .for_each(|song| assert_read(&read(&mut world, *song)));
 }
 
+/// A disk that now and then has no time for a job puts off what it was asked, not the whole
+/// comparison. Found by a world about the ring.
+#[test]
+fn a_busy_disk_does_not_keep_a_leaver() {
+    let (mut world, songs) = library(2, 12, true);
+    assert_copies(&world, &songs, 2);
+    world.climate.busy_permille = 200;
+    let leaver = world.place("data-0");
+    world.stop(leaver);
+    let gone = |w: &World| w.nodes[leaver].state == State::Down;
+    assert!(world.run_till(secs(10), gone), "it does not end");
+}
+
 /// An owner that restarts hears of an old death as if it had just happened. It waits for the dead
 /// node then, as owners do, but does not believe that its own copy is superfluous: the others,
 /// who wait for nobody, count on it. Found by a world about copies.

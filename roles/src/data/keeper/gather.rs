@@ -19,6 +19,10 @@ use crate::lapses::Lapse;
 /// Partitions looked into at once.
 pub(in crate::data) const PARTITIONS_AT_ONCE: usize = 8;
 
+/// Times that partitions are looked into again in one round: a disk that is busy or has failed once
+/// does not put off all the others.
+const AGAIN_MAX: u32 = 16;
+
 /// Copies ordered in one round: the next round looks for the rest.
 const COPIES_MAX: usize = 1024;
 
@@ -35,6 +39,8 @@ pub(super) struct Gather {
     answered: BTreeSet<NodeId>,
     open: BTreeMap<u16, Lists>,
     copies: usize,
+    /// Partitions looked into again.
+    again: u32,
     /// Songs that are not with all their owners.
     unplaced: u64,
     /// Somebody did not answer, or there was too much for one round.
@@ -94,6 +100,7 @@ impl Keeper {
             answered,
             open: BTreeMap::new(),
             copies: 0,
+            again: 0,
             unplaced: 0,
             unfinished: !all_answered,
         });
@@ -225,6 +232,28 @@ impl Keeper {
             return self.read_own(number, partition, Some(after), out);
         }
         self.decide_if_known(now, partition, others, out);
+    }
+
+    /// What this node has could not be read: that partition is looked into again after the others.
+    pub(super) fn on_unread(
+        &mut self,
+        now: Time,
+        partition: u16,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Stage::Gathering(gather) = &mut self.stage else {
+            return;
+        };
+        if gather.open.remove(&partition).is_none() {
+            return;
+        }
+        gather.again += 1;
+        match Partition::from_number(partition) {
+            Some(partition) if gather.again <= AGAIN_MAX => gather.queue.push_back(partition),
+            Some(_) | None => gather.unfinished = true,
+        }
+        self.go_on(now, others, out);
     }
 
     /// A page of what an owner has; none: it did not say.
