@@ -179,6 +179,7 @@ impl World {
     pub(crate) fn observe_action(&mut self, place: Place, action: &Action) {
         match action {
             Action::Send { to, letter } => {
+                self.seen.messages += 1;
                 if let Message::Ring(words) = &letter.message {
                     self.on_ring_said(place, words);
                 }

@@ -204,6 +204,15 @@ impl Climate {
         climate
     }
 
+    /// Servers that all live and run, where connections break, letters take long and nodes stand
+    /// still for moments: nobody may be called dead.
+    pub fn ruffled(seed: u64, chance: &mut Chance) -> Climate {
+        let mut climate = Climate::of_ring(seed - seed % 6 + 1, chance);
+        climate.auto = 4 + chance.below(4) as usize;
+        climate.ruffle(chance);
+        climate
+    }
+
     /// Everybody comes at the same moment, over a slow network.
     fn crowd(&mut self, chance: &mut Chance) {
         (self.dns, self.auto) = (1, 6 + chance.below(5) as usize);

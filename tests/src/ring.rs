@@ -67,7 +67,7 @@ pub struct RingBook {
     still: BTreeMap<Place, Still>,
     /// Changes of roles: when, where, for which census.
     switches: VecDeque<Switch>,
-    heard: BTreeMap<(Place, u64, Epoch), u32>,
+    heard: BTreeMap<(Place, u64, Epoch), (u32, Time)>,
     begun: BTreeMap<Place, Begun>,
     /// The highest start of each node so far: one with its disk of old may repeat another.
     starts: BTreeMap<NodeId, Incarnation>,
@@ -450,8 +450,13 @@ impl World {
             self.ring.heard.clear();
         }
         let key = (place, self.nodes[place].start, epoch);
-        let heard = self.ring.heard.entry(key).or_default();
-        *heard += 1;
+        let now = self.now;
+        let (heard, last) = self.ring.heard.entry(key).or_default();
+        // Who talks nonsense says the same again after a while.
+        if *last + HEARSAY < now {
+            *heard = 0;
+        }
+        (*heard, *last) = (*heard + 1, now);
         if *heard > ALERTS_HEARD_MAX {
             let text = format!("{} hears {epoch} {heard} times", self.nodes[place].name);
             self.violated("S8 alerts end", text);

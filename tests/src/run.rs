@@ -33,6 +33,12 @@ impl Length {
         longest: Duration::from_secs(600),
     };
 
+    /// An hour, whatever happens in it.
+    pub const HOUR: Length = Length {
+        events: u64::MAX,
+        longest: Duration::from_secs(3600),
+    };
+
     /// For a test that runs many in little time.
     pub const SHORT: Length = Length {
         events: 5_000,
@@ -60,6 +66,8 @@ pub struct Outcome {
     pub events: u64,
     /// Virtual time.
     pub span: Time,
+    /// Nodes of all kinds that the world has.
+    pub nodes: u64,
     /// The same for two runs of one seed.
     pub hash: u64,
     /// What was exercised.
@@ -89,6 +97,13 @@ pub fn run_ring(seed: u64, length: Length, told: bool) -> Outcome {
     run_world(seed, world, length)
 }
 
+/// Runs the world in which nobody may be called dead, in words if `told`.
+pub fn run_ruffled(seed: u64, length: Length, told: bool) -> Outcome {
+    let mut world = World::ruffled(seed);
+    world.trace.lines = told.then(Default::default);
+    run_world(seed, world, length)
+}
+
 /// Runs the small world about copies, in words if `told`.
 pub fn run_copies(seed: u64, length: Length, told: bool) -> Outcome {
     let mut world = World::of_copies(seed);
@@ -112,6 +127,7 @@ pub fn run_world(seed: u64, mut world: World, length: Length) -> Outcome {
         seed,
         events,
         span: world.now,
+        nodes: world.nodes.len() as u64,
         hash: world.trace.hash(),
         seen: world.seen,
         figures: world.figures,
@@ -456,6 +472,8 @@ pub const COUNTED: &[(&str, Counted)] = &[
     ("disks slow", |s| s.disks_slow),
     ("forged songs", |s| s.forged),
     ("all placed", |s| s.placements_checked),
+    ("messages", |s| s.messages),
+    ("of the ring", |s| s.ring_words),
     ("tables checked", |s| s.tables_checked),
     ("roles checked", |s| s.roles_checked),
     ("rings checked", |s| s.rings_checked),

@@ -252,6 +252,7 @@ pub struct Seen {
     pub verdicts_on_the_living: u64,
     pub role_changes: u64,
     pub censuses: u64,
+    pub messages: u64,
     pub ring_words: u64,
     pub neighbours_killed: u64,
     pub managers_killed: u64,
@@ -289,6 +290,13 @@ impl World {
     pub fn of_ring(seed: u64) -> World {
         let mut chance = Chance::from_seed(seed);
         let climate = Climate::of_ring(seed, &mut chance);
+        World::new(chance.bits(), climate)
+    }
+
+    /// A world in which nobody dies, and much is late.
+    pub fn ruffled(seed: u64) -> World {
+        let mut chance = Chance::from_seed(seed);
+        let climate = Climate::ruffled(seed, &mut chance);
         World::new(chance.bits(), climate)
     }
 

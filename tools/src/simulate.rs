@@ -46,6 +46,10 @@ struct Args {
     /// Runs small worlds about copies and disks.
     #[arg(long)]
     copies: bool,
+    /// Runs worlds of an hour in which connections break, letters are late and nodes stand still
+    /// for less than four seconds: nobody may be called dead.
+    #[arg(long)]
+    ruffled: bool,
     /// Plants each flaw, and tells which world about the ring, or with `--copies` about copies,
     /// finds it.
     #[arg(long)]
@@ -148,6 +152,9 @@ fn run_one(args: &Args, seed: u64) -> Outcome {
     };
     if args.copies {
         return run::run_copies(seed, careless::LENGTH, args.trace);
+    }
+    if args.ruffled {
+        return run::run_ruffled(seed, Length::HOUR, args.trace);
     }
     if args.rings {
         return run::run_ring(seed, mutants::RING_LENGTH, args.trace);

@@ -14,6 +14,8 @@ pub(crate) struct Total {
     seeds: u64,
     events: u64,
     simulated: Duration,
+    /// Seconds of all nodes together.
+    lived: f64,
     broken: Vec<Outcome>,
     seen: Vec<Seen>,
     figures: Figures,
@@ -27,6 +29,7 @@ impl Total {
         self.seeds += 1;
         self.events += outcome.events;
         self.simulated += Duration::from_nanos(outcome.span.as_nanos());
+        self.lived += outcome.nodes as f64 * outcome.span.as_nanos() as f64 / 1e9;
         self.seen.push(outcome.seen);
         self.figures.add(std::mem::take(&mut outcome.figures));
         if outcome.violation.is_some() {
@@ -68,6 +71,9 @@ impl Total {
             let count: u64 = self.seen.iter().map(of).sum();
             writeln!(out, "{name:<15} {count}")?;
         }
+        let messages: u64 = self.seen.iter().map(|seen| seen.messages).sum();
+        let rate = messages as f64 / self.lived.max(1e-9);
+        writeln!(out, "per node        {rate:.2} messages a second")?;
         let Figures {
             killed,
             silent,
@@ -78,6 +84,7 @@ impl Total {
         let rows = [
             ("killed, missed", killed),
             ("silent, missed", silent),
+            // A round is the second between two reports.
             ("ideal ring", ideal),
             ("after a cut", merged),
         ];
