@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{Client, Operation, Progress, Purpose, Reply, failed, failure, unreachable};
 use crate::contract::id::OperationId;
-use crate::contract::message::{Catalogue, Message};
+use crate::contract::message::{Catalogue, Message, Refusal};
 use crate::contract::node::{Outbox, Peer};
 use crate::contract::record::{Address, Role};
 use crate::contract::time::Time;
@@ -145,7 +145,8 @@ impl Client {
             Ok((from, message, _)) => self.on_router_answer(now, operation, from, message, out),
             Err((refusal, lost)) => {
                 // The addresses may be old: once more, with what the DNS says at present.
-                let again = refusal.is_none()
+                let old = matches!(refusal, None | Some(Refusal::WrongRole));
+                let again = old
                     && self.routing(operation).is_some_and(|r| !r.asked)
                     && self.desk.resolver.resolve(now, Role::Router, out);
                 if again && let Some(routing) = self.routing(operation) {
@@ -235,4 +236,124 @@ fn address(peer: Peer) -> Address {
 /// A peer under our own key said what it may not say.
 pub(super) fn senseless() -> Failure {
     unreachable(Role::Router, Some(crate::contract::node::Lost::Misbehaved))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Config;
+    use crate::contract::chance::Chance;
+    use crate::contract::id::{Incarnation, NodeId, RequestId};
+    use crate::contract::message::{Kind, Letter, Names};
+    use crate::contract::node::{Action, Event, Node, Sender};
+    use crate::contract::record::{Features, Record};
+    use crate::contract::user::Command;
+    use core::time::Duration;
+
+    const DNS: u8 = 1;
+
+    fn addr(n: u8) -> Address {
+        Address(([127, 0, 0, n], 7700).into())
+    }
+
+    fn router(n: u8) -> Record {
+        Record {
+            role: Role::Router,
+            node: NodeId(u128::from(n)),
+            incarnation: Incarnation(1),
+            renewals: 1,
+            address: addr(n),
+            features: Features::default(),
+            weight: 0,
+            ttl_ms: 30_000,
+        }
+    }
+
+    struct Desk {
+        client: Client,
+        out: Outbox,
+        now: Time,
+    }
+
+    impl Desk {
+        fn handle(&mut self, event: Event) {
+            self.client.handle(self.now, event, &mut self.out);
+        }
+
+        /// The next question, and whom it goes to.
+        fn asked(&mut self) -> Option<(u8, RequestId)> {
+            loop {
+                let due = self.client.deadline();
+                match self.out.pop() {
+                    Some(Action::Send { to, letter }) => {
+                        let number = |n: &u8| to == Peer::Node(addr(*n));
+                        return Some(((1..9).find(number)?, letter.id));
+                    }
+                    Some(_) => (),
+                    None => {
+                        self.now = due?;
+                        self.handle(Event::Tick);
+                    }
+                }
+            }
+        }
+
+        fn answer(&mut self, from: u8, id: RequestId, message: Message) {
+            let from = Sender {
+                peer: Peer::Node(addr(from)),
+                node: NodeId(u128::from(from)),
+                incarnation: Incarnation(1),
+            };
+            let letter = Letter {
+                id,
+                kind: Kind::Answer { more: false },
+                message,
+                body: Vec::new(),
+            };
+            self.handle(Event::Message { from, letter });
+        }
+
+        fn name(&mut self, id: RequestId, routers: &[u8]) {
+            let records = routers.iter().map(|n| router(*n)).collect();
+            let settled = true;
+            let names = Names::Records { records, settled };
+            self.answer(DNS, id, Message::Names(names));
+        }
+    }
+
+    /// The only router known has become a data node: whoever the names tell of by now is asked.
+    #[test]
+    fn who_is_a_router_no_longer_is_looked_up_again() {
+        let config = Config {
+            dns_nodes: [addr(DNS)].into(),
+            ..Config::default()
+        };
+        let mut desk = Desk {
+            client: Client::new(config, Chance::from_seed(1)),
+            out: Outbox::new(),
+            now: Time::ZERO,
+        };
+        let status = |n| {
+            Event::User(Command::Status {
+                operation: OperationId(n),
+            })
+        };
+        desk.handle(status(1));
+        let (to, id) = desk.asked().expect("a look-up");
+        assert_eq!(to, DNS);
+        desk.name(id, &[2]);
+        let (to, id) = desk.asked().expect("a question");
+        assert_eq!(to, 2);
+        desk.answer(2, id, Message::Refused(Refusal::NotFound));
+
+        desk.now = desk.now + Duration::from_secs(60);
+        desk.handle(status(2));
+        let (to, names) = desk.asked().expect("a look-up");
+        assert_eq!(to, DNS);
+        let (to, id) = desk.asked().expect("a question meanwhile");
+        assert_eq!(to, 2);
+        desk.answer(2, id, Message::Refused(Refusal::WrongRole));
+        desk.name(names, &[3]);
+        assert_eq!(desk.asked().map(|(to, _)| to), Some(3));
+    }
 }
