@@ -9,10 +9,12 @@
 //! then checked by others, then suspected aloud, and dead only when it has not refuted in time
 //! (SWIM with Lifeguard's extensions; see each part).
 
+mod accounts;
 mod census;
 mod contacts;
 mod gossip;
 mod health;
+mod questions;
 mod watch;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contract::chance::Chance;
-use crate::contract::id::{NodeId, RequestId};
+use crate::contract::id::NodeId;
 use crate::contract::limits::{CLAIMS_MAX, MEMBERS_MAX};
 use crate::contract::member::{Epoch, Member, MemberState, Traits};
 use crate::contract::message::{LastAlert, LastSwitch, Letter, Message, Refusal};
@@ -32,7 +34,7 @@ use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::Level;
 use crate::flaws::{Flaw, Flaws};
 use crate::members::Members;
-use crate::requests::{Desk, Outcome, Policy, Requests};
+use crate::requests::{Desk, Requests};
 
 use census::Census;
 pub use census::EPOCHS_MAX;
@@ -548,215 +550,12 @@ impl Ring {
         }
     }
 
-    /// Heard at its address by this node itself: whoever was there before is gone.
-    fn settle(&mut self, now: Time, member: Member) {
-        for ended in self.members.settle(now, member.node, member.address) {
-            self.spread(now, ended, None);
-        }
-    }
-
     fn on_probe(&mut self, now: Time, asker: Asker, known: Member, out: &mut Outbox) {
         if known.node == self.members.me().node {
             self.take(now, asker.sender.node, account(known), out);
         }
         let me = self.members.me();
         out.answer(asker, Message::Ring(Words::Probed { me }));
-    }
-
-    fn conclude(&mut self, now: Time, outcome: Outcome<Purpose>, out: &mut Outbox) {
-        match outcome {
-            Outcome::Answered {
-                purpose,
-                message: Message::Ring(words),
-                ..
-            } => self.on_answered(now, purpose, words, out),
-            Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
-                self.on_unanswered(now, purpose, out);
-            }
-        }
-    }
-
-    fn on_answered(&mut self, now: Time, purpose: Purpose, words: Words, out: &mut Outbox) {
-        match (purpose, words) {
-            (Purpose::Join, Words::Joined { members }) => self.on_joined(now, members, out),
-            (Purpose::Probe(node, _), Words::Probed { me }) => self.on_probed(now, node, me, out),
-            (Purpose::CheckFor(asker, node), Words::Probed { me }) => {
-                self.on_probed(now, node, me, out);
-                let reached = me.node == node;
-                out.answer(asker, Message::Ring(Words::Checked { reached }));
-            }
-            (Purpose::Check { of, by }, Words::Checked { reached }) => {
-                self.on_checked(now, of, by, reached, out);
-            }
-            (Purpose::Alert, Words::Heard) => (),
-            (Purpose::Count, Words::Counted { tally }) => self.on_counted(now, tally, out),
-            (Purpose::Unbalance(node), Words::Accepted) => self.on_accepted(now, node, out),
-            (purpose, _) => self.on_unanswered(now, purpose, out),
-        }
-    }
-
-    fn on_unanswered(&mut self, now: Time, purpose: Purpose, out: &mut Outbox) {
-        match purpose {
-            Purpose::Join | Purpose::Alert | Purpose::Count => (),
-            Purpose::Probe(node, asked_at) => self.on_probe_failed(now, (node, asked_at), out),
-            Purpose::Check { of, by } => self.on_check_failed(now, of, by, out),
-            Purpose::CheckFor(asker, _) => {
-                let reached = false;
-                out.answer(asker, Message::Ring(Words::Checked { reached }));
-            }
-            Purpose::Unbalance(node) => self.on_declined(now, node, out),
-        }
-    }
-
-    /// Takes one account over, with all that follows from it.
-    fn take(&mut self, now: Time, from: NodeId, claim: Claim, out: &mut Outbox) {
-        use crate::members::Absorbed;
-        let node = claim.member.node;
-        if self.config.flaws.has(Flaw::ForgetsTheDead) && !claim.member.lives() {
-            return self.members.forget(node);
-        }
-        match self.members.absorb(now, &claim) {
-            Absorbed::Nothing => (),
-            Absorbed::Changed { before } => self.on_changed(now, node, before, Some(from), out),
-            Absorbed::Observed => self.on_observed(now, node, from),
-            Absorbed::Stale => self.correct(node, from, out),
-            Absorbed::Refute { version } => self.refute(now, version, out),
-            Absorbed::Outdated => self.outdated = true,
-            Absorbed::Absurd => self.note_absurd(from, out),
-        }
-    }
-
-    fn refute(&mut self, now: Time, version: u32, out: &mut Outbox) {
-        if self.config.flaws.has(Flaw::NeverRefutes) {
-            return;
-        }
-        self.health.worse();
-        self.members.restate(now, version, |_| ());
-        let me = self.members.me();
-        let line = alloc::format!("refutes a suspicion version={}", me.version);
-        out.fact(Level::Debug, line);
-        self.spread(now, me.node, None);
-    }
-
-    /// A member's account has changed.
-    fn on_changed(
-        &mut self,
-        now: Time,
-        node: NodeId,
-        before: Option<MemberState>,
-        from: Option<NodeId>,
-        out: &mut Outbox,
-    ) {
-        let Some(entry) = self.members.get(node) else {
-            return;
-        };
-        let member = entry.member;
-        match member.state {
-            MemberState::Alive => self.on_alive(now, member, before, out),
-            MemberState::Suspect => {
-                self.await_verdict(now, node);
-                self.look_for_oneself(now, node, out);
-            }
-            MemberState::Dead => self.on_death(now, member, before, out),
-            MemberState::Left => self.on_left(now, member, before, out),
-        }
-        self.spread(now, node, from);
-        self.watch(now);
-    }
-
-    fn on_alive(
-        &mut self,
-        now: Time,
-        member: Member,
-        before: Option<MemberState>,
-        out: &mut Outbox,
-    ) {
-        let node = member.node;
-        self.postponed.remove(&node);
-        self.spared.remove(&node);
-        self.timers.disarm(&Timer::Verdict(node));
-        self.timers.disarm(&Timer::CensusDue(node));
-        // What it says anew of itself it has said since it was doubted, perhaps as a later start;
-        // and it gets the time of a silent member to be heard.
-        self.doubts.remove(&node);
-        self.timers.disarm(&Timer::Doubt(node));
-        self.heard.insert(node, now);
-        if before != Some(MemberState::Alive) && before != Some(MemberState::Suspect) {
-            let line = alloc::format!(
-                "ring joined node={node} {} {} members={}",
-                member.role,
-                member.address,
-                self.members.count()
-            );
-            out.fact(Level::Info, line);
-        }
-        out.meet(member.address, member.features);
-    }
-
-    fn on_left(
-        &mut self,
-        now: Time,
-        member: Member,
-        before: Option<MemberState>,
-        out: &mut Outbox,
-    ) {
-        self.forget_doubts(member.node);
-        if before.is_some_and(|state| state < MemberState::Dead) {
-            let line = alloc::format!("ring left node={} {}", member.node, member.address);
-            out.fact(Level::Info, line);
-        }
-        debug_assert!(now < Time::NEVER);
-    }
-
-    fn forget_doubts(&mut self, node: NodeId) {
-        self.doubts.remove(&node);
-        self.postponed.remove(&node);
-        self.spared.remove(&node);
-        self.timers.disarm(&Timer::Doubt(node));
-        self.timers.disarm(&Timer::Verdict(node));
-    }
-
-    fn note_absurd(&mut self, from: NodeId, out: &mut Outbox) {
-        self.absurd.0 += 1;
-        if self.absurd.1.len() < ABSURD_SENDERS_MAX && self.absurd.1.insert(from) {
-            let line = alloc::format!("ring refused what cannot be true, from={from}");
-            out.fact(Level::Warn, line);
-        }
-    }
-
-    fn say(&mut self, to: Address, words: Words, out: &mut Outbox) {
-        if to == self.members.me().address {
-            return; // Meant for an earlier start of this node, without its disk.
-        }
-        self.words += 1;
-        let id = RequestId(Desk::Ring.number(self.words & (u64::MAX >> 8)));
-        out.say(Peer::Node(to), id, Message::Ring(words));
-    }
-
-    fn ask(
-        &mut self,
-        now: Time,
-        purpose: Purpose,
-        to: Vec<Address>,
-        (words, patience): (Words, Duration),
-        out: &mut Outbox,
-    ) {
-        // A connection that breaks, or was dialled in vain some time ago, says nothing about who is
-        // at its end: that is tried again as long as there is time.
-        let probes = matches!(purpose, Purpose::Probe(..) | Purpose::CheckFor(..));
-        let policy = Policy {
-            deadline: patience,
-            attempt: patience,
-            rounds: if probes { PROBE_ROUNDS } else { 1 },
-        };
-        let own = self.members.me().address;
-        let to = to.into_iter().filter(|at| *at != own);
-        let to = to.map(Peer::Node).collect();
-        let question = Message::Ring(words);
-        let asked = (self.requests).ask(now, purpose.clone(), to, question, policy, out);
-        if asked.is_none() {
-            self.on_unanswered(now, purpose, out);
-        }
     }
 }
 

@@ -6,12 +6,15 @@
 //! the death and the attempt: a member passes each epoch on once, and at most one role changes
 //! for it. Of two managers of one epoch the smaller wins, everywhere alike.
 
+mod naming;
+mod unease;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Order, Purpose, Ring, SUCCESSORS, Timer};
+use super::{Purpose, Ring, SUCCESSORS, Timer};
 use crate::balance::{self, Shortage};
 use crate::contract::id::NodeId;
 use crate::contract::limits::MEMBERS_MAX;
@@ -351,25 +354,6 @@ impl Ring {
         }
     }
 
-    /// The way of the original system, as a planted flaw.
-    fn switch_by_oneself(&mut self, epoch: Epoch) {
-        if !self.config.flaws.has(Flaw::FirstWhoHearsSwitches) {
-            return;
-        }
-        let with = |role| self.members.with_role(role);
-        let short = balance::shortage(with(Role::Data), with(Role::Router));
-        if let Some(short) = short
-            && self.members.me().role != short.wanted
-            && self.members.me().traits.has(Traits::AUTO)
-        {
-            self.own_order = Some(Order {
-                asker: None,
-                role: short.wanted,
-                epoch,
-            });
-        }
-    }
-
     fn on_returned(&mut self, now: Time, epoch: Epoch, tallies: Vec<Tally>, out: &mut Outbox) {
         let Some(running) = &mut self.census.running else {
             return;
@@ -472,196 +456,6 @@ impl Ring {
             }
             (None | Some(_), _) => self.census.running = None,
         }
-    }
-
-    /// No role is changed soon after another, unless nobody is left in it.
-    fn may_switch(&self, now: Time, shortage: Shortage) -> bool {
-        let pause = self.config.switch_pause;
-        let lately = (self.members.switched()).is_some_and(|(at, ..)| now.since(at) < pause);
-        // Handing songs over takes its time: that change has begun and is not told of yet.
-        // One that does not come to an end must not keep all others from theirs.
-        let begun = |m: &Member| {
-            let since = self
-                .members
-                .get(m.node)
-                .map_or(Time::ZERO, |e| e.changed_at);
-            let changes = m.traits.has(Traits::AUTO) && m.traits.has(Traits::DRAINING);
-            changes && now.since(since) < pause
-        };
-        let changing = self.members.living().any(begun);
-        shortage.total || !(lately || changing) || self.config.flaws.has(Flaw::NeverPauses)
-    }
-
-    fn name_next(&mut self, now: Time, out: &mut Outbox) {
-        let Some(running) = &mut self.census.running else {
-            return;
-        };
-        let epoch = running.epoch;
-        let Stage::Naming { shortage, next } = &mut running.stage else {
-            return;
-        };
-        let (wanted, missing) = (shortage.wanted, shortage.missing);
-        let Some(named) = next.pop_front() else {
-            self.census.fruitless += 1;
-            let line = alloc::format!("ring epoch={epoch}: nobody can become {wanted}");
-            out.fact(Level::Info, line);
-            self.census.running = None;
-            return;
-        };
-        let line = alloc::format!("ring unbalance epoch={epoch} wanted={wanted} named={named}");
-        out.fact(Level::Info, line);
-        let Some(member) = self.members.get(named).map(|entry| entry.member) else {
-            return self.name_next(now, out);
-        };
-        let me = self.members.me().node;
-        if named == me {
-            // Those it counted on may have been called dead since.
-            if !self.others_stay() {
-                return self.name_next(now, out);
-            }
-            return self.name_oneself(epoch, wanted);
-        }
-        let order = Words::Unbalance {
-            epoch,
-            manager: me,
-            wanted,
-            missing: u16::try_from(missing).unwrap_or(u16::MAX),
-            named,
-        };
-        self.ask(
-            now,
-            Purpose::Unbalance(named),
-            vec![member.address],
-            (order, NAMED),
-            out,
-        );
-    }
-
-    fn name_oneself(&mut self, epoch: Epoch, role: Role) {
-        self.census.spend(epoch);
-        self.own_order = Some(Order {
-            asker: None,
-            role,
-            epoch,
-        });
-    }
-
-    /// An order has been carried out.
-    pub fn accept(&mut self, now: Time, order: Order, out: &mut Outbox) {
-        match order.asker {
-            Some(asker) => out.answer(asker, Message::Ring(Words::Accepted)),
-            None => self.on_accepted(now, self.members.me().node, out),
-        }
-    }
-
-    /// An order cannot be carried out: another may be named for the same epoch.
-    pub fn decline(&mut self, now: Time, order: Order, why: &str, out: &mut Outbox) {
-        if let Some(seen) = self.census.seen.get_mut(&order.epoch) {
-            seen.spent = false;
-        }
-        match order.asker {
-            Some(asker) => out.refuse(asker, Refusal::Invalid(why.into())),
-            None => self.on_declined(now, self.members.me().node, out),
-        }
-    }
-
-    pub(super) fn on_accepted(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
-        let Some(running) = self.census.running.take() else {
-            return;
-        };
-        self.census.spend(running.epoch);
-        self.census.fruitless = 0;
-        let line = alloc::format!("ring epoch={} node={node} changes its role", running.epoch);
-        out.fact(Level::Info, line);
-        debug_assert!(now < Time::NEVER);
-    }
-
-    pub(super) fn on_declined(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
-        let line = alloc::format!("ring node={node} does not change its role");
-        out.fact(Level::Debug, line);
-        self.name_next(now, out);
-    }
-
-    /// A manager names this node. Refused unless it is the manager this node knows for the epoch,
-    /// nothing has changed in it yet, and the role can be left.
-    pub(super) fn on_unbalance(
-        &mut self,
-        now: Time,
-        asker: Asker,
-        (epoch, manager, wanted, named): (Epoch, NodeId, Role, NodeId),
-        out: &mut Outbox,
-    ) -> Option<Order> {
-        let me = self.members.me();
-        let known = self.census.seen.get(&epoch);
-        let right = known.is_some_and(|seen| seen.manager == manager && !seen.spent);
-        if named != me.node || manager != asker.sender.node || wanted == Role::Dns {
-            self.note_absurd(asker.sender.node, out);
-            let why = "an order comes from its manager to whom it names".into();
-            out.refuse(asker, Refusal::Invalid(why));
-            return None;
-        }
-        let left = self.others_stay();
-        let can = me.traits.has(Traits::AUTO) && !me.traits.has(Traits::DRAINING);
-        if !right || !can || me.role == wanted || !left || self.is_unsure(now) {
-            let why = "this node does not change its role for that".into();
-            out.refuse(asker, Refusal::Invalid(why));
-            return None;
-        }
-        self.census.spend(epoch);
-        Some(Order {
-            asker: Some(asker),
-            role: wanted,
-            epoch,
-        })
-    }
-
-    /// Whether somebody else keeps this node's role. Another that is about to change it, or that
-    /// is suspected, may be gone a moment later.
-    pub fn others_stay(&self) -> bool {
-        let role = self.members.me().role;
-        let stays = |m: &Member| {
-            m.role == role && m.state == MemberState::Alive && !m.traits.has(Traits::DRAINING)
-        };
-        self.members.others().any(stays)
-    }
-
-    /// Out of balance without a death: after a merge, a goodbye, a change that came to nothing.
-    /// The lowest member of the ring begins a census when that does not pass.
-    pub(super) fn feel_unease(&mut self, now: Time, out: &mut Outbox) {
-        let me = self.members.me();
-        let lowest = self.members.living().next().map(|m| m.node) == Some(me.node);
-        let living: Vec<Tally> = self.members.living().map(tally_of).collect();
-        let with = |role| living.iter().filter(|tally| tally.role == role).count();
-        let shortage = balance::shortage(with(Role::Data), with(Role::Router));
-        let shortage = shortage.filter(|s| lowest && self.somebody_can(*s));
-        let Some(shortage) = shortage.filter(|_| self.census.running.is_none()) else {
-            self.census.uneasy = None;
-            return;
-        };
-        let (known, since) = *self.census.uneasy.get_or_insert((shortage, now));
-        if known != shortage {
-            self.census.uneasy = Some((shortage, now));
-            return;
-        }
-        let wait = if shortage.total {
-            NOBODY_LEFT
-        } else {
-            self.config.unease
-        };
-        // Who could not leave its role a moment ago will hardly be able to now.
-        let wait = wait * (1 << self.census.fruitless.min(FRUITLESS_MAX));
-        let counts = !self.config.flaws.has(Flaw::NeverCounts);
-        if now.since(since) >= wait && self.may_switch(now, shortage) && counts {
-            self.census.uneasy = Some((shortage, now));
-            let attempt = NOT_A_DEATH + self.census.own;
-            self.census.own = (self.census.own + 1) % NOT_A_DEATH;
-            self.begin_census(now, me, attempt, out);
-        }
-    }
-
-    fn somebody_can(&self, shortage: Shortage) -> bool {
-        let tallies: Vec<Tally> = self.members.living().map(tally_of).collect();
-        !balance::candidates(shortage, &tallies).is_empty()
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::watch::UNTROUBLED;
 use super::*;
-use crate::contract::id::Incarnation;
+use crate::contract::id::{Incarnation, RequestId};
 use crate::contract::member::Tally;
 use crate::contract::message::Kind;
 use crate::contract::node::Action;

@@ -1,0 +1,53 @@
+//! A shortage that no death explains: after a while the lowest member that sees it counts.
+
+use alloc::vec::Vec;
+
+use super::{FRUITLESS_MAX, NOBODY_LEFT, NOT_A_DEATH, tally_of};
+use crate::balance::{self, Shortage};
+use crate::contract::member::Tally;
+use crate::contract::node::Outbox;
+use crate::contract::record::Role;
+use crate::contract::time::Time;
+use crate::flaws::Flaw;
+use crate::ring::Ring;
+
+impl Ring {
+    /// Out of balance without a death: after a merge, a goodbye, a change that came to nothing.
+    /// The lowest member of the ring begins a census when that does not pass.
+    pub(in crate::ring) fn feel_unease(&mut self, now: Time, out: &mut Outbox) {
+        let me = self.members.me();
+        let lowest = self.members.living().next().map(|m| m.node) == Some(me.node);
+        let living: Vec<Tally> = self.members.living().map(tally_of).collect();
+        let with = |role| living.iter().filter(|tally| tally.role == role).count();
+        let shortage = balance::shortage(with(Role::Data), with(Role::Router));
+        let shortage = shortage.filter(|s| lowest && self.somebody_can(*s));
+        let Some(shortage) = shortage.filter(|_| self.census.running.is_none()) else {
+            self.census.uneasy = None;
+            return;
+        };
+        let (known, since) = *self.census.uneasy.get_or_insert((shortage, now));
+        if known != shortage {
+            self.census.uneasy = Some((shortage, now));
+            return;
+        }
+        let wait = if shortage.total {
+            NOBODY_LEFT
+        } else {
+            self.config.unease
+        };
+        // Who could not leave its role a moment ago will hardly be able to now.
+        let wait = wait * (1 << self.census.fruitless.min(FRUITLESS_MAX));
+        let counts = !self.config.flaws.has(Flaw::NeverCounts);
+        if now.since(since) >= wait && self.may_switch(now, shortage) && counts {
+            self.census.uneasy = Some((shortage, now));
+            let attempt = NOT_A_DEATH + self.census.own;
+            self.census.own = (self.census.own + 1) % NOT_A_DEATH;
+            self.begin_census(now, me, attempt, out);
+        }
+    }
+
+    fn somebody_can(&self, shortage: Shortage) -> bool {
+        let tallies: Vec<Tally> = self.members.living().map(tally_of).collect();
+        !balance::candidates(shortage, &tallies).is_empty()
+    }
+}

@@ -1,0 +1,101 @@
+//! What a member asks and tells others, and where the answers go.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{PROBE_ROUNDS, Purpose, Ring};
+use crate::contract::id::RequestId;
+use crate::contract::message::Message;
+use crate::contract::node::{Outbox, Peer};
+use crate::contract::record::Address;
+use crate::contract::ring::Ring as Words;
+use crate::contract::time::Time;
+use crate::requests::{Desk, Outcome, Policy};
+
+impl Ring {
+    pub(super) fn conclude(&mut self, now: Time, outcome: Outcome<Purpose>, out: &mut Outbox) {
+        match outcome {
+            Outcome::Answered {
+                purpose,
+                message: Message::Ring(words),
+                ..
+            } => self.on_answered(now, purpose, words, out),
+            Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
+                self.on_unanswered(now, purpose, out);
+            }
+        }
+    }
+
+    pub(super) fn on_answered(
+        &mut self,
+        now: Time,
+        purpose: Purpose,
+        words: Words,
+        out: &mut Outbox,
+    ) {
+        match (purpose, words) {
+            (Purpose::Join, Words::Joined { members }) => self.on_joined(now, members, out),
+            (Purpose::Probe(node, _), Words::Probed { me }) => self.on_probed(now, node, me, out),
+            (Purpose::CheckFor(asker, node), Words::Probed { me }) => {
+                self.on_probed(now, node, me, out);
+                let reached = me.node == node;
+                out.answer(asker, Message::Ring(Words::Checked { reached }));
+            }
+            (Purpose::Check { of, by }, Words::Checked { reached }) => {
+                self.on_checked(now, of, by, reached, out);
+            }
+            (Purpose::Alert, Words::Heard) => (),
+            (Purpose::Count, Words::Counted { tally }) => self.on_counted(now, tally, out),
+            (Purpose::Unbalance(node), Words::Accepted) => self.on_accepted(now, node, out),
+            (purpose, _) => self.on_unanswered(now, purpose, out),
+        }
+    }
+
+    pub(super) fn on_unanswered(&mut self, now: Time, purpose: Purpose, out: &mut Outbox) {
+        match purpose {
+            Purpose::Join | Purpose::Alert | Purpose::Count => (),
+            Purpose::Probe(node, asked_at) => self.on_probe_failed(now, (node, asked_at), out),
+            Purpose::Check { of, by } => self.on_check_failed(now, of, by, out),
+            Purpose::CheckFor(asker, _) => {
+                let reached = false;
+                out.answer(asker, Message::Ring(Words::Checked { reached }));
+            }
+            Purpose::Unbalance(node) => self.on_declined(now, node, out),
+        }
+    }
+
+    pub(super) fn say(&mut self, to: Address, words: Words, out: &mut Outbox) {
+        if to == self.members.me().address {
+            return; // Meant for an earlier start of this node, without its disk.
+        }
+        self.words += 1;
+        let id = RequestId(Desk::Ring.number(self.words & (u64::MAX >> 8)));
+        out.say(Peer::Node(to), id, Message::Ring(words));
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        now: Time,
+        purpose: Purpose,
+        to: Vec<Address>,
+        (words, patience): (Words, Duration),
+        out: &mut Outbox,
+    ) {
+        // A connection that breaks, or was dialled in vain some time ago, says nothing about who is
+        // at its end: that is tried again as long as there is time.
+        let probes = matches!(purpose, Purpose::Probe(..) | Purpose::CheckFor(..));
+        let policy = Policy {
+            deadline: patience,
+            attempt: patience,
+            rounds: if probes { PROBE_ROUNDS } else { 1 },
+        };
+        let own = self.members.me().address;
+        let to = to.into_iter().filter(|at| *at != own);
+        let to = to.map(Peer::Node).collect();
+        let question = Message::Ring(words);
+        let asked = (self.requests).ask(now, purpose.clone(), to, question, policy, out);
+        if asked.is_none() {
+            self.on_unanswered(now, purpose, out);
+        }
+    }
+}
