@@ -31,7 +31,7 @@ impl Ring {
         }
     }
 
-    pub(super) fn refute(&mut self, now: Time, version: u32, out: &mut Outbox) {
+    fn refute(&mut self, now: Time, version: u32, out: &mut Outbox) {
         if self.config.flaws.has(Flaw::NeverRefutes) {
             return;
         }
@@ -69,7 +69,7 @@ impl Ring {
         self.watch(now);
     }
 
-    pub(super) fn on_alive(
+    fn on_alive(
         &mut self,
         now: Time,
         member: Member,
@@ -98,7 +98,7 @@ impl Ring {
         out.meet(member.address, member.features);
     }
 
-    pub(super) fn on_left(
+    fn on_left(
         &mut self,
         now: Time,
         member: Member,

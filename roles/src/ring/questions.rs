@@ -26,7 +26,7 @@ impl Ring {
         }
     }
 
-    pub(super) fn on_answered(
+    fn on_answered(
         &mut self,
         now: Time,
         purpose: Purpose,
@@ -51,7 +51,7 @@ impl Ring {
         }
     }
 
-    pub(super) fn on_unanswered(&mut self, now: Time, purpose: Purpose, out: &mut Outbox) {
+    fn on_unanswered(&mut self, now: Time, purpose: Purpose, out: &mut Outbox) {
         match purpose {
             Purpose::Join | Purpose::Alert | Purpose::Count => (),
             Purpose::Probe(node, asked_at) => self.on_probe_failed(now, (node, asked_at), out),

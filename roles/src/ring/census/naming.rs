@@ -98,7 +98,7 @@ impl Ring {
         );
     }
 
-    pub(super) fn name_oneself(&mut self, epoch: Epoch, role: Role) {
+    fn name_oneself(&mut self, epoch: Epoch, role: Role) {
         self.census.spend(epoch);
         self.own_order = Some(Order {
             asker: None,
