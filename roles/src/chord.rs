@@ -43,7 +43,7 @@ use crate::requests::{Desk, Requests};
 use arc::around;
 pub use fingers::Fingers;
 use flaws::{Flaw, Flaws};
-pub use lookup::{HOPS_MAX, Search, Way};
+pub use lookup::{Ask, HOPS_MAX, Search, Way};
 use operations::{Pending, Purpose};
 
 /// How a data node keeps its place on the circle.
@@ -255,7 +255,7 @@ impl Chord {
             }
             Words::Neighbours { of } => self.on_neighbours(asker, of, out),
             Words::Notify => self.on_notify(now, asker, table, out),
-            Words::Find { song } => self.on_find(asker, song, table, out),
+            Words::Find { song, before } => self.on_find(asker, song, before, table, out),
             Words::Neighbourhood { .. }
             | Words::Noted
             | Words::Found { .. }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use roles::chord::arc::{around, between};
 use roles::chord::flaws::{Flaw, Flaws};
-use roles::chord::{Chord, Config, HOPS_MAX, Search, Standing, Table, Way};
+use roles::chord::{Ask, Chord, Config, HOPS_MAX, Search, Standing, Table, Way};
 use roles::contract::chance::Chance;
 use roles::contract::chord::Chord as Words;
 use roles::contract::id::{Incarnation, NodeId, RequestId, SongId};
@@ -401,6 +401,14 @@ impl Circle {
         self.flights.iter().filter_map(list).collect()
     }
 
+    /// A member between a key and a node that no list skips: the key is its own, and known to be.
+    fn passed_by(&self, key: NodeId, node: NodeId) -> Option<NodeId> {
+        let lists = self.lists();
+        let before = |member: &NodeId| *member == key || between(key, *member, node);
+        let mut members = self.members().into_iter().filter(|m| *m != node);
+        members.find(|member| before(member) && principals(&[*member], &lists) > 0)
+    }
+
     fn broken(&mut self, rule: &'static str, text: String) {
         self.ran.broken.get_or_insert((rule, text));
     }
@@ -452,15 +460,15 @@ impl Circle {
         };
         // Past the id in whose number it lies: no song falls on a node.
         let song = SongId(self.fresh_id().0 + (1 << (SHIFT - 1)));
-        let mut search = Search::new([first], self.config.flaws);
+        let mut search = Search::new(song, [first], self.config.flaws);
         self.ran.lookups += 1;
-        while let Some(node) = search.next_asked() {
+        while let Some(ask) = search.next_asked() {
             if search.hops() > HOPS_MAX {
                 return self.broken("look-ups end", format!("{song:?} from {first:?}"));
             }
-            match self.find(node, song) {
+            match self.find(ask, song) {
                 Some(Words::Found { owners }) => {
-                    return self.check_found(node, song, &owners, ideal);
+                    return self.check_found(ask, song, &owners, ideal);
                 }
                 Some(Words::Closer { nodes }) => search.go_on(nodes),
                 Some(_) | None => (),
@@ -471,10 +479,10 @@ impl Circle {
         }
     }
 
-    fn find(&mut self, node: NodeId, song: SongId) -> Option<Words> {
+    fn find(&mut self, Ask { node, before }: Ask, song: SongId) -> Option<Words> {
         let asker = asker(NodeId(u128::MAX), RequestId(1), Time::NEVER);
         let mut out = Outbox::new();
-        let words = Words::Find { song };
+        let words = Words::Find { song, before };
         let chord = self.nodes.get_mut(&node)?;
         chord.on_question(self.now, asker, words, &self.living, &mut out);
         if let Action::Send { letter, .. } = out.pop()?
@@ -486,13 +494,18 @@ impl Circle {
     }
 
     /// Whoever confirms is responsible; once all is quiet, it is the true owner.
-    fn check_found(&mut self, node: NodeId, song: SongId, owners: &[NodeId], ideal: bool) {
+    fn check_found(&mut self, ask: Ask, song: SongId, owners: &[NodeId], ideal: bool) {
+        let Ask { node, before } = ask;
         let key = NodeId(song.0);
         let by_points = self.config.fingers > 0;
-        let mine = self.nodes[&node].way(key, &self.living) == Way::Mine;
+        let mine = self.nodes[&node].way(key, before, &self.living) == Way::Mine;
         if by_points && owners.first() != Some(&node) || !by_points && !mine {
             let text = format!("{node:?} answers for {song:?}");
             return self.broken("the owner confirms", text);
+        }
+        if !by_points && let Some(passed) = self.passed_by(key, node) {
+            let text = format!("{node:?} answers for {song:?}, which is {passed:?}'s");
+            return self.broken("nobody is passed by", text);
         }
         let after = self.living.0.range(key..).next().or(self.living.0.first());
         if ideal && !by_points && after != Some(&node) {

@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use super::arc::{between, distance};
+use super::arc::between;
 use crate::contract::id::NodeId;
 
 /// The nodes a look-up can be sent to, sorted by id.
@@ -52,15 +52,6 @@ impl Fingers {
         let (before, after) = self.known.split_at(first);
         let round = before.iter().rev().chain(after.iter().rev()).copied();
         round.take_while(move |node| between(me, *node, key))
-    }
-
-    /// Whether a living one stands at `key` or between it and `me`.
-    pub fn any_from(&self, key: NodeId, me: NodeId, lives: impl Fn(NodeId) -> bool) -> bool {
-        let reach = distance(key, me);
-        let known = self.known.iter();
-        known
-            .filter(|node| distance(key, **node) < reach)
-            .any(|node| lives(*node))
     }
 }
 

@@ -27,13 +27,15 @@ pub enum Flaw {
     ListOfTwo,
     /// Whoever is asked for a song speaks for its owner.
     TrustsFingers,
+    /// A node whose predecessor is dead answers for whatever it is asked for.
+    ClaimsFromTheDead,
     /// A look-up goes on as long as somebody names somebody.
     NoHopLimit,
 }
 
 impl Flaw {
     /// Every one.
-    pub const ALL: [Flaw; 11] = [
+    pub const ALL: [Flaw; 12] = [
         Flaw::JoinsWithOnePointer,
         Flaw::AdoptsTheSilent,
         Flaw::ClearsPredecessor,
@@ -44,6 +46,7 @@ impl Flaw {
         Flaw::NeverReplacesPredecessor,
         Flaw::ListOfTwo,
         Flaw::TrustsFingers,
+        Flaw::ClaimsFromTheDead,
         Flaw::NoHopLimit,
     ];
 }

@@ -6,8 +6,12 @@
 //! the key; who is responsible answers with the owners by points, as it sees them. Either way the
 //! last word is that of a node which was asked itself and says "mine".
 //!
-//! The asker goes from node to node by itself, asks nobody twice, and gives up after
-//! [`HOPS_MAX`]: nodes that name each other lead it nowhere, not round for ever.
+//! A node whose predecessor is dead cannot know how far back its share reaches: those before the
+//! dead one may live without it knowing of any. The asker knows more. It tells which living node
+//! before the key has led it here, and from there on the share is the node's own.
+//!
+//! The asker goes from node to node by itself, asks nobody again who could say nothing more, and
+//! gives up after [`HOPS_MAX`]: nodes that name each other lead it nowhere, not round for ever.
 
 use alloc::vec::Vec;
 
@@ -38,6 +42,7 @@ impl Chord {
         &mut self,
         asker: Asker,
         song: SongId,
+        before: Option<NodeId>,
         table: &dyn Table,
         out: &mut Outbox,
     ) {
@@ -47,7 +52,7 @@ impl Chord {
         let way = if self.fingers.is_whole() {
             self.way_by_points(song)
         } else {
-            self.way(NodeId(song.0), table)
+            self.way(NodeId(song.0), before, table)
         };
         let speaks = self.config.flaws.has(Flaw::TrustsFingers);
         match way {
@@ -74,12 +79,18 @@ impl Chord {
         }
     }
 
-    /// Where a look-up goes from here: nowhere, to the successor that is responsible, or to the
-    /// closest nodes known before the key.
-    pub fn way(&self, key: NodeId, table: &dyn Table) -> Way {
+    /// Where a look-up goes from here: nowhere, back to a newcomer that the asker has passed by, to
+    /// the successor that is responsible, or to the closest nodes known before the key. `before`
+    /// is the living node that led here ([`Words::Find`]).
+    pub fn way(&self, key: NodeId, before: Option<NodeId>, table: &dyn Table) -> Way {
         let lives = |node: &NodeId| !table.is_dead(*node);
-        if self.is_mine(key, table) {
+        let led = before.is_some_and(|node| node != self.me && belongs(node, key, self.me));
+        let predecessor = self.beside.predecessor.filter(lives);
+        if self.is_mine(key, led, predecessor) {
             return Way::Mine;
+        }
+        if let Some(nearer) = predecessor.filter(|_| led) {
+            return Way::Closer([nearer].into());
         }
         let next = self.beside.successors.iter().copied().find(lives);
         let Some(next) = next else {
@@ -98,37 +109,50 @@ impl Chord {
         Way::Closer(nodes)
     }
 
-    /// Whether this node is responsible for a key. While its predecessor is dead or unknown it
-    /// answers for what lies before it as far as it knows of nobody.
-    fn is_mine(&self, key: NodeId, table: &dyn Table) -> bool {
-        match self.beside.predecessor.filter(|node| !table.is_dead(*node)) {
-            Some(before) => belongs(before, key, self.me),
-            None => {
-                let dead = self.beside.predecessor;
-                let far = dead.is_none_or(|dead| !belongs(dead, key, self.me));
-                !far || !self
-                    .fingers
-                    .any_from(key, self.me, |node| !table.is_dead(node))
-            }
+    /// Whether this node is responsible for a key, with this living predecessor. Without one, it is
+    /// for what lies after the dead one, and for what the asker was led here for.
+    fn is_mine(&self, key: NodeId, led: bool, predecessor: Option<NodeId>) -> bool {
+        if let Some(before) = predecessor {
+            return belongs(before, key, self.me);
         }
+        if self.config.flaws.has(Flaw::ClaimsFromTheDead) {
+            return true;
+        }
+        let dead = self.beside.predecessor;
+        let alone = self.standing == Standing::Listed && self.beside.successors.is_empty();
+        alone || led || dead.is_some_and(|dead| belongs(dead, key, self.me))
     }
+}
+
+/// One question of a look-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Whom to ask.
+    pub node: NodeId,
+    /// What to tell it, see [`Words::Find`].
+    pub before: Option<NodeId>,
 }
 
 /// A look-up on its way, at the node that makes it.
 #[derive(Clone, Debug)]
 pub struct Search {
-    asked: Vec<NodeId>,
+    key: NodeId,
+    asked: Vec<Ask>,
     /// Whom to ask, the next one last.
     ahead: Vec<NodeId>,
+    /// Of those that have answered, the one closest before the key.
+    before: Option<NodeId>,
     flaws: Flaws,
 }
 
 impl Search {
     /// Begins at these nodes, the first of them first.
-    pub fn new(first: impl IntoIterator<Item = NodeId>, flaws: Flaws) -> Self {
+    pub fn new(song: SongId, first: impl IntoIterator<Item = NodeId>, flaws: Flaws) -> Self {
         let mut search = Search {
+            key: NodeId(song.0),
             asked: Vec::new(),
             ahead: Vec::new(),
+            before: None,
             flaws,
         };
         search.go_on(first);
@@ -136,20 +160,36 @@ impl Search {
     }
 
     /// Whom to ask next; none: the look-up has failed.
-    pub fn next_asked(&mut self) -> Option<NodeId> {
+    pub fn next_asked(&mut self) -> Option<Ask> {
         let endless = self.flaws.has(Flaw::NoHopLimit);
         while self.asked.len() < HOPS_MAX || endless {
             let node = self.ahead.pop()?;
-            if endless || !self.asked.contains(&node) {
-                self.asked.push(node);
-                return Some(node);
+            let leads = |b: &NodeId| *b != node && belongs(*b, self.key, node);
+            let before = self.before.filter(leads);
+            let ask = Ask { node, before };
+            if endless || !self.has_asked(ask) {
+                self.asked.push(ask);
+                return Some(ask);
             }
         }
         None
     }
 
-    /// Somebody has named nodes that are closer: they come before everybody named earlier.
+    /// Whether that node has been asked, and told no less: nobody is asked more than twice.
+    fn has_asked(&self, ask: Ask) -> bool {
+        let as_much = |asked: &Ask| asked.before.is_some() || ask.before.is_none();
+        (self.asked.iter()).any(|asked| asked.node == ask.node && as_much(asked))
+    }
+
+    /// Whoever was asked last names nodes that are closer: they come before everybody named
+    /// earlier.
     pub fn go_on(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
+        if let Some(Ask { node, .. }) = self.asked.last().copied()
+            && node != self.key
+            && self.before.is_none_or(|b| between(b, node, self.key))
+        {
+            self.before = Some(node);
+        }
         let at = self.ahead.len();
         self.ahead.extend(nodes.into_iter().take(NEIGHBOURS_MAX));
         self.ahead[at..].reverse();
@@ -157,7 +197,7 @@ impl Search {
         self.ahead.drain(..surplus);
     }
 
-    /// Nodes asked so far.
+    /// Questions asked so far.
     pub fn hops(&self) -> usize {
         self.asked.len()
     }

@@ -1,7 +1,7 @@
 //! One operation after the other: what is asked, and what an answer changes.
 
 use super::*;
-use crate::contract::id::{Incarnation, RequestId};
+use crate::contract::id::{Incarnation, RequestId, SongId};
 use crate::contract::message::Kind;
 use crate::contract::node::{Action, Sender};
 use alloc::vec;
@@ -194,16 +194,78 @@ fn questions_wait_for_the_operation() {
     );
 }
 
+/// A node that knows one at every distance, and has 30 for its predecessor.
+fn thinned(living: &Living) -> Chord {
+    let config = Config {
+        fingers: 0,
+        ..Config::default()
+    };
+    let mut chord = Chord::new(config, NodeId(40), Chance::from_seed(1));
+    let mut out = Outbox::new();
+    show(&mut chord, &Living(vec![30, 40]), &mut out);
+    show(&mut chord, living, &mut out);
+    chord
+}
+
+/// Node 40 knows nobody between 10 and itself but the dead 30; what lies before that is 20's.
+#[test]
+fn who_has_lost_its_predecessor_answers_for_no_one_elses_share() {
+    let chord = thinned(&seven());
+    let living = Living(vec![10, 20, 40, 50, 60, 70]);
+    let way = |key: u128, before: Option<u128>| chord.way(NodeId(key), before.map(NodeId), &living);
+    assert_eq!(way(35, None), Way::Mine);
+    assert!(matches!(way(15, None), Way::Closer(_)));
+    assert!(
+        matches!(way(25, None), Way::Closer(_)),
+        "as far as it knows"
+    );
+    assert_eq!(way(25, Some(20)), Way::Mine, "20 lives, and has named it");
+    assert!(matches!(way(15, Some(20)), Way::Closer(_)));
+}
+
+/// A newcomer before this one, that the asker's guide has not heard of, comes first.
+#[test]
+fn a_newcomer_that_was_passed_by_is_named() {
+    let chord = thinned(&seven());
+    let way = chord.way(NodeId(25), Some(NodeId(20)), &seven());
+    assert_eq!(way, Way::Closer(ids(&[30])));
+}
+
+/// Node 40 is asked first and does not know that the key is its own; led back there, it does.
+#[test]
+fn who_could_not_tell_is_asked_again_by_a_better_guide() {
+    let ask = |node: u128, before: Option<u128>| {
+        let before = before.map(NodeId);
+        let node = NodeId(node);
+        Some(Ask { node, before })
+    };
+    let mut search = Search::new(SongId(25), ids(&[40]), Flaws::default());
+    assert_eq!(search.next_asked(), ask(40, None));
+    search.go_on(ids(&[10]));
+    assert_eq!(search.next_asked(), ask(10, None));
+    search.go_on(ids(&[20]));
+    assert_eq!(search.next_asked(), ask(20, None));
+    search.go_on(ids(&[40]));
+    assert_eq!(search.next_asked(), ask(40, Some(20)));
+    search.go_on(ids(&[20, 40]));
+    assert_eq!(search.next_asked(), None);
+}
+
 /// Two nodes that name each other lead a look-up nowhere.
 #[test]
 fn a_search_ends() {
-    let mut search = Search::new([NodeId(1)], Flaws::default());
-    while let Some(node) = search.next_asked() {
+    let song = SongId(9);
+    let mut search = Search::new(song, [NodeId(1)], Flaws::default());
+    while let Some(Ask { node, .. }) = search.next_asked() {
         search.go_on([NodeId(3 - node.0)]);
     }
-    assert_eq!(search.hops(), 2);
-    let mut search = Search::new([NodeId(1)], Flaws::default());
-    while let Some(node) = search.next_asked() {
+    assert_eq!(
+        search.hops(),
+        3,
+        "the first again, now that 2 has led there"
+    );
+    let mut search = Search::new(song, [NodeId(1)], Flaws::default());
+    while let Some(Ask { node, .. }) = search.next_asked() {
         search.go_on([NodeId(node.0 + 1)]);
     }
     assert_eq!(search.hops(), HOPS_MAX);

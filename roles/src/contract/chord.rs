@@ -33,6 +33,10 @@ pub enum Chord {
     Find {
         /// The song, known or not.
         song: SongId,
+        /// A living node that does not keep it, if one that lies before the receiver has just
+        /// answered with no other between itself and the song: what a receiver whose
+        /// predecessor is dead goes by.
+        before: Option<NodeId>,
     },
     /// The sender is responsible for it, and these shall keep it: as it sees the data nodes.
     Found {
