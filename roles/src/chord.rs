@@ -10,7 +10,8 @@
 //! It stands beside the ring and repeats nothing of it. Who lives, and where, is read off the
 //! member table ([`Table`]); below five data nodes the lists themselves are read off it, because
 //! so small a circle is where even corrected rules go wrong, and a node without any living
-//! successor begins anew from it. Which songs a node keeps is decided by points
+//! successor begins anew from it. Whom the table has next is asked where a list passes it by, and
+//! adopted once it has answered: a split leaves two circles that know nothing of each other. Which songs a node keeps is decided by points
 //! ([`crate::circle`]); a look-up ends at a node that is responsible and says so.
 //!
 //! The proof takes questions to be answered at once. They are not: a node that waits for an answer
@@ -44,7 +45,7 @@ use arc::around;
 pub use fingers::Fingers;
 use flaws::{Flaw, Flaws};
 pub use lookup::{Ask, HOPS_MAX, Search, Way};
-use operations::{Pending, Purpose};
+use operations::{HOSTS_MAX, Pending, Purpose};
 
 /// How a data node keeps its place on the circle.
 #[derive(Clone, Debug)]
@@ -135,8 +136,10 @@ pub struct Chord {
     me: NodeId,
     standing: Standing,
     beside: Neighbours,
-    /// The neighbours that the member table suggests: whom to join by, and how to begin.
+    /// The neighbours that the member table suggests.
     suggested: Neighbours,
+    /// The next ones in the member table, nearest first: whom a newcomer asks.
+    hosts: Vec<NodeId>,
     /// Stands for the living data nodes of which all this was made.
     made_of: u64,
     fingers: Fingers,
@@ -168,6 +171,7 @@ impl Chord {
             standing: Standing::Listed,
             beside: Neighbours::default(),
             suggested: Neighbours::default(),
+            hosts: Vec::new(),
             made_of: 0,
             fingers: Fingers::default(),
             takers: Vec::new(),
@@ -235,6 +239,7 @@ impl Chord {
         self.made_of = made_of;
         self.fingers = Fingers::of(self.me, others, self.config.fingers);
         self.suggested = around(self.me, others, self.successors_max());
+        self.hosts = around(self.me, others, HOSTS_MAX).successors;
         self.rounds = ROUNDS;
         self.take_stand(now, others.len());
         self.release(now, table, out);

@@ -16,6 +16,14 @@ fn schedules_keep_every_rule() {
     }
 }
 
+/// Each node of either asks the one that its member table has next.
+#[test]
+fn two_circles_become_one() {
+    for seed in 0..SCHEDULES {
+        assert_eq!(schedules::mend(seed).broken, None, "schedule {seed}");
+    }
+}
+
 /// Each planted flaw breaks one of them, those of the published Chord among them.
 #[test]
 fn every_flaw_of_the_circle_is_found() {

@@ -82,6 +82,10 @@ pub struct Circle {
     config: Config,
     /// Every message arrives before the next begins.
     atomic: bool,
+    /// There are two circles: nothing is demanded before they are one.
+    split: bool,
+    /// Member tables learn of most newcomers only with the next death.
+    slow_news: bool,
     chance: Chance,
     ran: Ran,
 }
@@ -105,6 +109,26 @@ pub fn run(seed: u64, flaws: Flaws) -> Ran {
     circle.ran
 }
 
+/// Two circles, each whole and in order, as a split leaves them; then everybody's member table has
+/// everybody again.
+pub fn mend(seed: u64) -> Ran {
+    let mut circle = Circle::of_seed(seed, Flaws::default());
+    let one = std::mem::take(&mut circle.used);
+    while circle.used.len() < one.len() {
+        let id = circle.fresh_id();
+        if !one.contains(&id) {
+            circle.used.insert(id);
+        }
+    }
+    circle.found();
+    circle.used.extend(&one);
+    circle.living.0.extend(&one);
+    circle.split = true;
+    circle.show_all();
+    circle.settle();
+    circle.ran
+}
+
 /// The first of these schedules in which a flaw breaks a rule, and which.
 pub fn found(flaw: Flaw, schedules: u64) -> Option<(u64, &'static str)> {
     (0..schedules).find_map(|seed| Some((seed, run(seed, Flaws::only(flaw)).broken?.0)))
@@ -124,6 +148,7 @@ impl Circle {
             flaws,
         };
         let mut circle = Circle::new(config, chance.happens(1, 4), chance);
+        circle.slow_news = circle.chance.happens(1, 2);
         let alone = flaws.has(Flaw::FoundsAlone);
         let count = if alone { 1 } else { successors + 1 };
         while circle.used.len() < count {
@@ -145,6 +170,8 @@ impl Circle {
             operations: BTreeMap::new(),
             config,
             atomic,
+            split: false,
+            slow_news: false,
             chance,
             ran: Ran::default(),
         }
@@ -345,7 +372,13 @@ impl Circle {
         let chord = Chord::new(self.config.clone(), id, Chance::from_seed(seed));
         self.nodes.insert(id, chord);
         self.living.0.insert(id);
-        self.show_all();
+        let living: Vec<NodeId> = self.living.0.iter().copied().collect();
+        for node in &living {
+            // Of a newcomer not everybody hears at once: the circle does not need it.
+            if *node == id || !self.slow_news || self.chance.happens(1, 4) {
+                self.show(*node, &living);
+            }
+        }
     }
 
     fn kill(&mut self, id: NodeId) {
@@ -401,10 +434,14 @@ impl Circle {
         self.flights.iter().filter_map(list).collect()
     }
 
-    /// A member between a key and a node that no list skips: the key is its own, and known to be.
+    /// A member between a key and a node that no list skips, so that the key is known to be its own.
+    /// A node need not have heard of it yet where its predecessor, dead or not, lies before it.
     fn passed_by(&self, key: NodeId, node: NodeId) -> Option<NodeId> {
         let lists = self.lists();
-        let before = |member: &NodeId| *member == key || between(key, *member, node);
+        let known = self.nodes[&node].beside().predecessor;
+        let unheard = |member: NodeId| known.is_some_and(|known| between(known, member, node));
+        let passed = |member: NodeId| member == key || between(key, member, node);
+        let before = |member: &NodeId| passed(*member) && !unheard(*member);
         let mut members = self.members().into_iter().filter(|m| *m != node);
         members.find(|member| before(member) && principals(&[*member], &lists) > 0)
     }
@@ -416,8 +453,15 @@ impl Circle {
     /// Everything that is true of members in every state.
     fn check(&mut self) {
         self.ran.steps += 1;
+        if self.split {
+            return;
+        }
         let lists = self.lists();
         let members = self.members();
+        let apart = |node: &&NodeId| self.living.0.contains(node) && !members.contains(node);
+        if let Some(node) = lists.iter().flatten().find(apart) {
+            self.broken("lists name members", format!("{node:?} in {lists:?}"));
+        }
         let alone = self.config.flaws.has(Flaw::FoundsAlone) && members.len() < 2;
         if alone || self.ran.broken.is_some() {
             return;

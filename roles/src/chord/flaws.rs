@@ -17,6 +17,8 @@ pub enum Flaw {
     RepairsPiecemeal,
     /// The circle begins with whoever is there, and shrinks without the member table.
     FoundsAlone,
+    /// The node that the member table has next is adopted without having answered.
+    AdoptsTheSuggested,
     /// Neighbours are told while they are being changed.
     AnswersWhilePending,
     /// An answer counts after its question was given up.
@@ -35,12 +37,13 @@ pub enum Flaw {
 
 impl Flaw {
     /// Every one.
-    pub const ALL: [Flaw; 12] = [
+    pub const ALL: [Flaw; 13] = [
         Flaw::JoinsWithOnePointer,
         Flaw::AdoptsTheSilent,
         Flaw::ClearsPredecessor,
         Flaw::RepairsPiecemeal,
         Flaw::FoundsAlone,
+        Flaw::AdoptsTheSuggested,
         Flaw::AnswersWhilePending,
         Flaw::AcceptsLateAnswers,
         Flaw::NeverReplacesPredecessor,

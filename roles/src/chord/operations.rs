@@ -25,12 +25,17 @@ pub(super) struct Pending {
 /// What the answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Of the node that will be the first successor.
-    Join,
+    /// Of the node that will be the first successor, or of one behind it.
+    Join {
+        /// How many are nearer, and have refused.
+        place: usize,
+    },
     /// Of the first successor: part A of a stabilisation.
     Successor,
     /// Of the node between it and this one: part B.
     Candidate,
+    /// Of the node that the member table has next, where the list passes it by.
+    Suggested,
     /// Of the predecessor, which another believes itself to be.
     Predecessor {
         /// Who does.
@@ -44,8 +49,13 @@ pub(super) enum Purpose {
     Notify,
 }
 
-/// Refusals after which a newcomer believes that nobody else is on the circle either.
+/// Times that everybody has refused a newcomer, one after the other, before it believes that nobody
+/// else is on the circle either.
 const REFUSALS: u32 = 3;
+
+/// Most nodes a newcomer turns to, the nearest first: where there is a circle, one of so many
+/// adjacent nodes is on it.
+pub(super) const HOSTS_MAX: usize = 16;
 
 impl Chord {
     /// Whether a question must wait until the operation under way is over.
@@ -116,18 +126,30 @@ impl Chord {
                     self.ask(now, Step::Predecessor { notifier }, known, table, out);
                 }
             }
-            Some(_) | None => self.precede(notifier),
+            Some(_) | None => self.precede(now, notifier),
         }
     }
 
-    fn precede(&mut self, node: NodeId) {
+    fn precede(&mut self, now: Time, node: NodeId) {
         self.beside.predecessor = Some(node);
-        self.rounds = self.rounds.max(ROUNDS_MORE);
+        self.stir(now, ROUNDS_MORE);
+    }
+
+    /// Something is going on: the next round comes soon, and so many at least.
+    fn stir(&mut self, now: Time, rounds: u32) {
+        self.rounds = self.rounds.max(rounds);
+        let soon = now + self.config.round;
+        if self.due_at > soon {
+            self.due_at = soon;
+        }
     }
 
     /// Joins, or stabilises.
     pub(super) fn begin(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
         self.rounds = self.rounds.saturating_sub(1);
+        if self.beside != self.suggested {
+            self.rounds = self.rounds.max(1); // It is not where it should be yet.
+        }
         let pause = if self.rounds > 0 {
             self.config.round
         } else {
@@ -143,8 +165,20 @@ impl Chord {
 
     fn join(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
         self.rounds = self.rounds.max(1); // Until it is on the circle, it is restless.
-        if let Some(next) = self.suggested.successors.first().copied() {
-            self.ask(now, Step::Join, next, table, out);
+        self.join_by(now, 0, table, out);
+    }
+
+    /// Asks the node that comes so many places after this one, where those in between have refused.
+    /// The nearest is joined by; that another answers tells only that there is a circle, and that
+    /// the nearest is still on its way there: a list that begins behind it might skip it once it
+    /// has arrived.
+    fn join_by(&mut self, now: Time, place: usize, table: &dyn Table, out: &mut Outbox) {
+        if let Some(next) = self.hosts.get(place).copied() {
+            return self.ask(now, Step::Join { place }, next, table, out);
+        }
+        self.refused += 1;
+        if self.refused >= REFUSALS {
+            self.found();
         }
     }
 
@@ -234,11 +268,13 @@ impl Chord {
         table: &dyn Table,
         out: &mut Outbox,
     ) {
-        let (purpose, answer) = match outcome {
+        let (purpose, answer, refused) = match outcome {
             Outcome::Answered {
                 purpose, message, ..
-            } => (purpose, Some(message)),
-            Outcome::GaveUp { purpose, .. } => (purpose, None),
+            } => (purpose, Some(message), false),
+            Outcome::GaveUp {
+                purpose, refusal, ..
+            } => (purpose, None, refusal.is_some()),
         };
         let Purpose::Ask { number, step, of } = purpose else {
             return; // A notice that is not heard is given again in the next round.
@@ -251,8 +287,14 @@ impl Chord {
         }
         match self.neighbours_in(answer) {
             Some(theirs) => self.on_neighbourhood(now, step, of, theirs, table, out),
-            None if current => self.on_silence(now, step, of, table, out),
-            None => (),
+            None if !current => (),
+            None => {
+                if let (Step::Join { place }, true) = (step, refused) {
+                    self.join_by(now, place + 1, table, out);
+                } else {
+                    self.on_silence(now, step, of, table, out);
+                }
+            }
         }
         self.release(now, table, out);
     }
@@ -287,10 +329,11 @@ impl Chord {
     ) {
         self.silent = None;
         match step {
-            Step::Join => self.on_led(of, &theirs.successors),
+            Step::Join { place: 0 } => self.on_led(now, of, &theirs.successors),
+            Step::Join { .. } => self.refused = 0,
             Step::Successor => self.on_successor(now, of, theirs, table, out),
-            Step::Candidate => {
-                self.adopt(of, &theirs.successors);
+            Step::Candidate | Step::Suggested => {
+                self.adopt(now, of, &theirs.successors);
                 self.notify(now, of, table, out);
             }
             Step::Predecessor { .. } => (), // It lives, and stays.
@@ -298,11 +341,11 @@ impl Chord {
     }
 
     /// Only from here on is this node on the circle; nobody has it in a list yet.
-    fn on_led(&mut self, next: NodeId, theirs: &[NodeId]) {
+    fn on_led(&mut self, now: Time, next: NodeId, theirs: &[NodeId]) {
         self.refused = 0;
         self.standing = Standing::Joined;
         let pointer = self.config.flaws.has(Flaw::JoinsWithOnePointer);
-        self.adopt(next, if pointer { &[] } else { theirs });
+        self.adopt(now, next, if pointer { &[] } else { theirs });
         self.beside.predecessor = None;
     }
 
@@ -314,29 +357,57 @@ impl Chord {
         table: &dyn Table,
         out: &mut Outbox,
     ) {
-        self.adopt(of, &theirs.successors);
+        self.adopt(now, of, &theirs.successors);
         // What is held back may be told now: part B is a question of its own.
         self.release(now, table, out);
         let between = |node: &NodeId| between(self.me, *node, of);
         match theirs.predecessor.filter(between) {
             Some(candidate) if self.config.flaws.has(Flaw::AdoptsTheSilent) => {
                 let list = self.beside.successors.clone();
-                self.adopt(candidate, &list);
+                self.adopt(now, candidate, &list);
                 self.notify(now, candidate, table, out);
             }
             // The notice that has just been answered may be worked on: that goes before.
-            Some(candidate) if self.pending.is_none() => {
-                self.ask(now, Step::Candidate, candidate, table, out);
+            Some(_) | None if self.pending.is_some() => self.stir(now, 1),
+            Some(candidate) => self.ask(now, Step::Candidate, candidate, table, out),
+            None => {
+                let known = theirs.predecessor == Some(self.me);
+                self.suggest(now, known, table, out);
             }
-            Some(_) => (),
+        }
+    }
+
+    /// Nobody closer is known on the circle. Where a split has left two circles, each of them is
+    /// whole and knows nothing of the other; the member table does. What it has next is treated
+    /// as a candidate of part B: it is adopted when it has answered itself.
+    fn suggest(&mut self, now: Time, known: bool, table: &dyn Table, out: &mut Outbox) {
+        let Some(first) = self.beside.successors.first().copied() else {
+            return;
+        };
+        let next = self.suggested.successors.first().copied();
+        match next.filter(|next| between(self.me, *next, first) && !table.is_dead(*next)) {
+            Some(next) if self.config.flaws.has(Flaw::AdoptsTheSuggested) => {
+                let list = self.beside.successors.clone();
+                self.adopt(now, next, &list);
+                self.notify(now, next, table, out);
+            }
+            Some(next) => self.ask(now, Step::Suggested, next, table, out),
             // Told by the very node that it stands before: it would change nothing.
-            None if theirs.predecessor == Some(self.me) => (),
-            None => self.notify(now, of, table, out),
+            None if known => (),
+            None => self.notify_first(now, table, out),
+        }
+    }
+
+    /// Tells the successor; whether it has taken that in is asked in another round.
+    fn notify_first(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
+        if let Some(first) = self.beside.successors.first().copied() {
+            self.notify(now, first, table, out);
+            self.stir(now, 1);
         }
     }
 
     /// Replaces the whole list by a node that has just answered, and its list.
-    fn adopt(&mut self, first: NodeId, theirs: &[NodeId]) {
+    fn adopt(&mut self, now: Time, first: NodeId, theirs: &[NodeId]) {
         let mut list: Vec<NodeId> = Vec::with_capacity(self.successors_max());
         list.push(first);
         if self.config.flaws.has(Flaw::RepairsPiecemeal) {
@@ -351,7 +422,7 @@ impl Chord {
         list.truncate(self.successors_max());
         if self.beside.successors != list {
             self.beside.successors = list;
-            self.rounds = self.rounds.max(ROUNDS_MORE);
+            self.stir(now, ROUNDS_MORE);
         }
     }
 
@@ -364,16 +435,16 @@ impl Chord {
         table: &dyn Table,
         out: &mut Outbox,
     ) {
+        self.stir(now, 1);
+        if step == Step::Suggested {
+            // Most likely it is on its way to the circle itself.
+            self.notify_first(now, table, out);
+            return self.release(now, table, out);
+        }
         let before = self.silent.filter(|(node, _)| *node == of);
         let count = before.map_or(1, |(_, count)| count + 1);
         self.silent = Some((of, count));
-        self.rounds = self.rounds.max(1);
-        if step == Step::Join {
-            self.refused += 1;
-            if self.refused >= REFUSALS {
-                self.found();
-            }
-        } else if count >= self.config.silences {
+        if count >= self.config.silences {
             self.silent = None;
             self.on_dead(now, step, of, table, out);
         }
@@ -382,17 +453,13 @@ impl Chord {
 
     fn on_dead(&mut self, now: Time, step: Step, of: NodeId, table: &dyn Table, out: &mut Outbox) {
         match step {
-            Step::Join => (),
+            Step::Join { place } => self.join_by(now, place + 1, table, out),
             Step::Successor => {
                 self.beside.successors.retain(|node| *node != of);
                 self.stabilise(now, table, out);
             }
-            Step::Candidate => {
-                if let Some(first) = self.beside.successors.first().copied() {
-                    self.notify(now, first, table, out);
-                }
-            }
-            Step::Predecessor { notifier } => self.precede(notifier),
+            Step::Candidate | Step::Suggested => self.notify_first(now, table, out),
+            Step::Predecessor { notifier } => self.precede(now, notifier),
         }
     }
 }
