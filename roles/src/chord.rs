@@ -31,7 +31,7 @@ use core::time::Duration;
 use crate::circle::Circle;
 use crate::contract::chance::Chance;
 use crate::contract::chord::Chord as Words;
-use crate::contract::id::NodeId;
+use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::NEIGHBOURS_MAX;
 use crate::contract::message::{Letter, Message, Refusal};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
@@ -218,12 +218,12 @@ impl Chord {
         (self.held.len(), self.requests.len())
     }
 
-    /// Takes over who lives (the others, in the order of their ids) and who takes songs, with
-    /// weights and this node among them if it does.
+    /// Takes over who lives (the others, in the order of their ids, each with its start) and who
+    /// takes songs, with weights and this node among them if it does.
     pub fn see(
         &mut self,
         now: Time,
-        others: &[NodeId],
+        others: &[(NodeId, Incarnation)],
         takers: Vec<(NodeId, u16)>,
         table: &dyn Table,
         out: &mut Outbox,
@@ -237,9 +237,10 @@ impl Chord {
             return;
         }
         self.made_of = made_of;
-        self.fingers = Fingers::of(self.me, others, self.config.fingers);
-        self.suggested = around(self.me, others, self.successors_max());
-        self.hosts = around(self.me, others, HOSTS_MAX).successors;
+        let others: Vec<NodeId> = others.iter().map(|(node, _)| *node).collect();
+        self.fingers = Fingers::of(self.me, &others, self.config.fingers);
+        self.suggested = around(self.me, &others, self.successors_max());
+        self.hosts = around(self.me, &others, HOSTS_MAX).successors;
         self.rounds = ROUNDS;
         self.take_stand(now, others.len());
         self.release(now, table, out);
@@ -355,11 +356,12 @@ impl Chord {
     }
 }
 
-/// A short stand-in for a set of nodes; never 0.
-fn digest(nodes: &[NodeId]) -> u64 {
-    nodes.iter().fold(1, |sum: u64, node| {
+/// A short stand-in for a set of nodes; never 0. Their starts count: one that comes back before
+/// anybody has missed it has forgotten its neighbours.
+fn digest(nodes: &[(NodeId, Incarnation)]) -> u64 {
+    nodes.iter().fold(1, |sum: u64, (node, start)| {
         let id = crate::circle::mix(node.0 as u64 ^ (node.0 >> 64) as u64);
-        crate::circle::mix(sum ^ id)
+        crate::circle::mix(sum ^ id ^ crate::circle::mix(start.0))
     }) | 1
 }
 

@@ -3,6 +3,7 @@
 //! Sorts events by family and merges deadlines; decides nothing itself. Every question passes
 //! the window before its role sees it, every answer on its way out.
 
+mod circle;
 mod known;
 mod memory;
 mod role;
@@ -11,6 +12,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::assign::{Assignment, Reservations};
+use crate::chord::Chord;
 use crate::contract::chance::Chance;
 use crate::contract::id::JobId;
 use crate::contract::job::JobReply;
@@ -98,6 +100,8 @@ pub struct Server {
     changed_for: Option<Epoch>,
     /// Data nodes and routers are members.
     ring: Option<Ring>,
+    /// Data nodes have a place on the circle.
+    chord: Option<Chord>,
     known: Known,
     memory: Memory,
     /// Roles promised to newcomers that have found no DNS node.
@@ -133,6 +137,7 @@ impl Server {
             leaving: None,
             changed_for: None,
             ring: None,
+            chord: None,
             known: Known::default(),
             memory: Memory::new(),
             reservations: Reservations::default(),
@@ -284,7 +289,7 @@ impl Server {
             Message::Ring(words) => self.on_ring(now, asker, words, out),
             Message::Names(names) => self.on_names(now, asker, names, out),
             // Having stood still for long, this node does not know what has become of its role.
-            Message::Catalogue(_) | Message::Audio(_) | Message::Upkeep(_)
+            Message::Catalogue(_) | Message::Audio(_) | Message::Upkeep(_) | Message::Chord(_)
                 if self.ring.as_ref().is_some_and(|ring| ring.is_unsure(now)) =>
             {
                 out.refuse(asker, Refusal::NotReady);
@@ -292,7 +297,7 @@ impl Server {
             Message::Catalogue(words) => self.on_catalogue(now, asker, words, out),
             Message::Audio(audio) => self.on_audio(asker, audio, letter.body, out),
             Message::Upkeep(words) => self.on_upkeep(asker, words, out),
-            Message::Chord(_) => out.refuse(asker, Refusal::WrongRole),
+            Message::Chord(words) => self.on_chord(now, asker, words, out),
         }
     }
 
@@ -354,6 +359,7 @@ impl Server {
                     ring.on_answer(now, from, letter, out);
                 }
             }
+            (Some(Desk::Chord), _) => self.on_chord_answer(now, from, letter, out),
             (Some(Desk::Assignment), Part::Idle(assignment)) => {
                 if let Some(role) = assignment.on_answer(now, from, letter, out) {
                     self.take(now, role, out);
@@ -382,6 +388,7 @@ impl Server {
         if let Some(ring) = &mut self.ring {
             ring.on_lost(now, peer, why, out);
         }
+        self.on_chord_lost(now, peer, why, out);
         match &mut self.part {
             Part::Idle(assignment) => assignment.on_lost(now, peer, why, out),
             Part::Dns(dns) => dns.on_lost(now, peer, why, out),
@@ -420,6 +427,7 @@ impl Server {
             self.register(now, out);
         }
         self.on_ring_tick(now, out);
+        self.on_chord_tick(now, out);
         self.retiring.take_if(|old| old.is_over(now));
         match &mut self.part {
             Part::Idle(assignment) => assignment.on_tick(now, out),
@@ -497,6 +505,9 @@ impl Server {
         }
         let members = self.ring.as_ref().map(Ring::members);
         let changed = self.known.refresh(self.me.node, members, &self.resolver);
+        if changed {
+            self.see_circle(now, out);
+        }
         if let (true, Part::Data(data), Some(registrar)) =
             (changed, &mut self.part, &self.registrar)
         {
@@ -543,6 +554,7 @@ impl Node for Server {
             return earlier(own, self.memory.deadline());
         }
         let ring = self.ring.as_ref().and_then(Ring::deadline);
+        let ring = earlier(ring, self.chord.as_ref().and_then(Chord::deadline));
         let change = self.leaving.as_ref().map(Leaving::until);
         let retiring = self.retiring.as_ref().map(Retiring::until);
         let role = earlier(change, earlier(retiring, self.memory.deadline()));

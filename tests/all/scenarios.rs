@@ -2,6 +2,7 @@
 //! reference.
 
 mod balance;
+mod circle;
 mod copies;
 mod death;
 mod names;

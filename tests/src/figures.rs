@@ -17,6 +17,8 @@ pub struct Figures {
     pub ideal: Vec<Duration>,
     /// The same where somebody was.
     pub merged: Vec<Duration>,
+    /// From one ring to the ideal circle of data nodes.
+    pub circle: Vec<Duration>,
     /// Deaths without a verdict yet: when, and whether anybody could hear of it.
     deaths: BTreeMap<(NodeId, Incarnation), (Time, bool)>,
 }
@@ -42,5 +44,6 @@ impl Figures {
         self.silent.extend(other.silent);
         self.ideal.extend(other.ideal);
         self.merged.extend(other.merged);
+        self.circle.extend(other.circle);
     }
 }

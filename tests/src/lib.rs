@@ -23,6 +23,7 @@ pub mod unrest;
 
 pub mod careless;
 pub mod checks;
+pub mod circle;
 pub mod healing;
 pub mod keeping;
 pub mod mutants;

@@ -265,6 +265,7 @@ impl World {
         if left {
             self.check_farewell(place, false);
         }
+        self.check_circle(place);
     }
 
     /// Who lives, runs and could always be heard is called dead by nobody.

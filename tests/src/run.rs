@@ -144,6 +144,7 @@ impl World {
         }
         self.heal();
         self.await_one_ring();
+        self.await_circle();
         self.await_roles();
         self.run_for(BUSY_AFTER);
         self.fronts.active = false;
@@ -152,6 +153,7 @@ impl World {
         if self.violation.is_some() {
             return;
         }
+        self.check_circle_at_rest();
         self.check_names();
         self.check_roles();
         self.check_copies();
@@ -481,4 +483,7 @@ pub const COUNTED: &[(&str, Counted)] = &[
     ("censuses", |s| s.censuses),
     ("role changes", |s| s.role_changes),
     ("living mourned", |s| s.verdicts_on_the_living),
+    ("look-ups", |s| s.look_ups),
+    ("circles seen", |s| s.circles_checked),
+    ("of them whole", |s| s.circles_checked - s.circles_broken),
 ];

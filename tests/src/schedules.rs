@@ -197,7 +197,8 @@ impl Circle {
     }
 
     fn show(&mut self, id: NodeId, nodes: &[NodeId]) {
-        let others: Vec<NodeId> = nodes.iter().copied().filter(|n| *n != id).collect();
+        let others = nodes.iter().filter(|node| **node != id);
+        let others: Vec<_> = others.map(|node| (*node, Incarnation(1))).collect();
         let mut out = Outbox::new();
         let takers = self.takers(id);
         if let Some(chord) = self.nodes.get_mut(&id) {

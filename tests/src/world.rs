@@ -276,6 +276,9 @@ pub struct Seen {
     pub disks_slow: u64,
     pub forged: u64,
     pub placements_checked: u64,
+    pub look_ups: u64,
+    pub circles_checked: u64,
+    pub circles_broken: u64,
 }
 
 impl World {

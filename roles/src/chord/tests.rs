@@ -27,7 +27,10 @@ fn show(chord: &mut Chord, living: &Living, out: &mut Outbox) {
     let mut others = living.0.clone();
     others.retain(|id| NodeId(*id) != chord.me);
     let takers = others.iter().map(|id| (NodeId(*id), 1)).collect();
-    chord.see(at(0), &ids(&others), takers, living, out);
+    let others: Vec<_> = (others.iter())
+        .map(|id| (NodeId(*id), Incarnation(1)))
+        .collect();
+    chord.see(at(0), &others, takers, living, out);
 }
 
 /// Node 10 of seven, placed while there were two.

@@ -79,6 +79,7 @@ impl Total {
             silent,
             ideal,
             merged,
+            circle,
             ..
         } = &self.figures;
         let rows = [
@@ -87,6 +88,7 @@ impl Total {
             // A round is the second between two reports.
             ("ideal ring", ideal),
             ("after a cut", merged),
+            ("ideal circle", circle),
         ];
         for (name, durations) in rows {
             writeln!(out, "{name:<15} {}", spread(durations))?;

@@ -1,0 +1,153 @@
+//! The Chord circle: who keeps what, wherever one asks.
+
+use roles::chord::HOPS_MAX;
+use roles::chord::flaws::Flaws;
+use roles::circle::{Circle, Partition};
+use roles::contract::chord::Chord as Words;
+use roles::contract::id::{NodeId, SongId};
+use roles::contract::limits::COPIES;
+use roles::contract::message::Message;
+use roles::contract::node::{Action, Event, Node, Outbox};
+use roles::contract::record::Role;
+use roles::contract::time::Time;
+use roles::server::Server;
+use tests::faults::Death;
+use tests::resident::Resident;
+use tests::world::World;
+
+use super::{assert_fine, secs, unstarted};
+
+/// Songs all over the circle.
+fn songs() -> impl Iterator<Item = SongId> {
+    (0..16).map(|number| SongId(number << 124 | u128::MAX >> 5))
+}
+
+/// Every data node finds the owners of every song.
+fn assert_found(world: &mut World) {
+    let data = world.servers(Role::Data);
+    let ids: Vec<NodeId> = data.iter().map(|p| world.nodes[*p].identity.node).collect();
+    let points = Circle::of(ids.iter().map(|node| (*node, 1)));
+    for place in data {
+        for song in songs() {
+            let owners = points.owners(Partition::of(song), COPIES);
+            assert_eq!(world.look_up(place, song), Some(owners), "{song:?}");
+        }
+    }
+    assert_fine(world);
+}
+
+/// S33: data nodes that come at once, or up to ten seconds apart, find every song three rounds
+/// after the last of them is there; the original found 62 % after four minutes.
+#[test]
+fn look_ups_are_right_soon_after_the_last_has_joined() {
+    for (count, gap) in [(4, 0), (4, 1), (4, 3), (4, 10), (8, 0), (8, 2)] {
+        let mut world = unstarted(|c| c.data = count);
+        for name in ["dns-0", "router-0", "probe"] {
+            let place = world.place(name);
+            world.start(place);
+        }
+        world.run_for(secs(5));
+        for number in 0..count {
+            let place = world.place(&format!("data-{number}"));
+            world.start(place);
+            world.run_for(secs(gap));
+        }
+        world.run_till(secs(10), |world| world.fronts.ready.len() >= count + 2);
+        world.run_for(secs(3));
+        assert_eq!(world.servers(Role::Data).len(), count);
+        assert_found(&mut world);
+        world.run_till(secs(12), |world| world.circle_fault().is_none());
+        assert_eq!(world.circle_fault(), None, "{count} nodes, {gap} s apart");
+    }
+}
+
+/// Names whoever comes next when it is asked for a song, and never says "mine".
+struct Liar {
+    inner: Box<dyn Resident>,
+    names: Vec<NodeId>,
+}
+
+impl Node for Liar {
+    fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
+        let mut own = Outbox::new();
+        self.inner.handle(now, event, &mut own);
+        while let Some(mut action) = own.pop() {
+            if let Action::Send { letter, .. } = &mut action
+                && let Message::Chord(Words::Found { .. } | Words::Closer { .. }) = letter.message
+            {
+                self.names.rotate_left(4);
+                let nodes = self.names[..4].to_vec();
+                letter.message = Message::Chord(Words::Closer { nodes });
+            }
+            out.push(action);
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.inner.deadline()
+    }
+}
+
+impl Resident for Liar {
+    fn server(&self) -> Option<&Server> {
+        self.inner.server()
+    }
+}
+
+/// S44: in a circle of forty where everybody names others, a look-up ends without a result.
+#[test]
+fn a_look_up_that_is_led_round_ends() {
+    let mut world = unstarted(|c| c.data = 40);
+    let data: Vec<usize> = (0..40).map(|n| world.place(&format!("data-{n}"))).collect();
+    let names: Vec<NodeId> = data.iter().map(|p| world.nodes[*p].identity.node).collect();
+    for (number, place) in data.into_iter().enumerate() {
+        let mut names = names.clone();
+        names.rotate_left(number * 7 % 40);
+        let lie = move |inner| -> Box<dyn Resident> {
+            let names = names.clone();
+            Box::new(Liar { inner, names })
+        };
+        world.wrap(place, Box::new(lie));
+    }
+    world.start_all();
+    world.run_for(secs(20));
+    let searched = world.search(world.place("data-0"), SongId(7), Flaws::default());
+    assert_eq!((searched.owners, searched.asked), (None, HOPS_MAX));
+}
+
+/// S44: half of eight die at once, and nobody knows yet: look-ups fail or find, but they end, and
+/// find again when the ring has passed its verdicts.
+#[test]
+fn look_ups_among_the_dead_end() {
+    let mut world = unstarted(|c| c.data = 8);
+    world.start_all();
+    world.run_for(secs(20));
+    assert_eq!(world.circle_fault(), None);
+    for number in 0..4 {
+        let place = world.place(&format!("data-{number}"));
+        world.crash(place, Death::Kill);
+    }
+    for place in world.servers(Role::Data) {
+        for song in songs().take(4) {
+            let searched = world.search(place, song, Flaws::default());
+            assert!(searched.asked <= 8, "{searched:?}");
+        }
+    }
+    world.run_for(secs(10));
+    assert_found(&mut world);
+}
+
+/// A data node that is back before anybody has missed it has forgotten who stands beside it, and
+/// those who do have no other reason to tell it.
+#[test]
+fn who_comes_back_at_once_has_its_place_again() {
+    let mut world = unstarted(|c| c.data = 6);
+    world.start_all();
+    world.run_for(secs(20));
+    let place = world.place("data-3");
+    world.crash(place, Death::Kill);
+    world.start(place);
+    world.run_for(secs(12));
+    assert_eq!(world.circle_fault(), None);
+    assert_fine(&world);
+}

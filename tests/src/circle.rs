@@ -1,0 +1,167 @@
+//! What must be true of the Chord circle in a world of real servers: bounds at any time; the ideal
+//! state, and look-ups that every data node leads to a living owner, once everything is mended.
+//!
+//! While things break the invariant is counted and not demanded: a member may die, and tables may
+//! differ, while a list that names it is under way. The schedules demand it where it is sound.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use roles::chord::arc::around;
+use roles::chord::flaws::Flaws;
+use roles::chord::{Ask, Chord, Config, Neighbours, Search, Standing};
+use roles::contract::chord::Chord as Words;
+use roles::contract::id::{NodeId, SongId};
+use roles::contract::limits::NEIGHBOURS_MAX;
+use roles::contract::message::Message;
+use roles::contract::record::Role;
+
+use crate::resident::Place;
+use crate::schedules::fault;
+use crate::world::World;
+
+/// A round, and what it waits for at the longest: so long is the circle given for each of twelve.
+const ROUND: Duration = Duration::from_secs(3);
+
+/// L3: a look-up that begins anywhere asks at most so many nodes, the first included.
+const HOPS: usize = 2;
+
+/// Questions one node holds back, or waits for.
+const OPEN_MAX: usize = 64;
+
+/// How a look-up ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Searched {
+    /// Who keeps the song, if anybody said that it does.
+    pub owners: Option<Vec<NodeId>>,
+    /// Questions it took.
+    pub asked: usize,
+    /// Who was asked last.
+    pub last: Option<NodeId>,
+}
+
+impl World {
+    fn chord_of(&self, place: Place) -> Option<&Chord> {
+        let server = self.nodes[place].resident.as_ref()?.server()?;
+        server.chord()
+    }
+
+    /// S8 for one node; and whether the circle is whole, as a figure, from five data nodes on.
+    pub(crate) fn check_circle(&mut self, place: Place) {
+        let Some(chord) = self.chord_of(place) else {
+            return;
+        };
+        let (held, asked) = chord.sizes();
+        let Neighbours { successors, .. } = chord.beside();
+        if held > OPEN_MAX || asked > OPEN_MAX || successors.len() > NEIGHBOURS_MAX {
+            let name = &self.nodes[place].name;
+            let text = format!("{name}: {held} held, {asked} asked, {successors:?}");
+            self.violated("S8 bounds", text);
+        }
+        self.sample_circle();
+    }
+
+    fn sample_circle(&mut self) {
+        let data = self.servers(Role::Data);
+        if data.len() <= NEIGHBOURS_MAX {
+            return;
+        }
+        let living: BTreeSet<NodeId> = data.iter().map(|p| self.nodes[*p].identity.node).collect();
+        let list = |place: &Place| {
+            let chord = self.chord_of(*place)?;
+            let me = self.nodes[*place].identity.node;
+            let joined = chord.standing() == Standing::Joined;
+            joined.then(|| [&[me], chord.beside().successors.as_slice()].concat())
+        };
+        let lists: Vec<Vec<NodeId>> = data.iter().filter_map(list).collect();
+        self.seen.circles_checked += 1;
+        self.seen.circles_broken += u64::from(fault(&lists, &living).is_some());
+    }
+
+    /// L1: twelve rounds after the ring is one, every data node has its place.
+    pub(crate) fn await_circle(&mut self) {
+        let begun = self.now;
+        match self.await_none(ROUND * 12, World::circle_fault) {
+            Some(text) => self.violated("L1 ideal circle", text),
+            None => self.figures.circle.push(self.now.since(begun)),
+        }
+    }
+
+    /// L1 and L3 when nothing has changed for a while.
+    pub(crate) fn check_circle_at_rest(&mut self) {
+        if let Some(text) = self.circle_fault() {
+            return self.violated("L1 ideal circle", text);
+        }
+        let data = self.servers(Role::Data);
+        let Some(first) = data.first() else {
+            return;
+        };
+        // Spread by a node's own id: no chance is drawn, so that nothing else moves.
+        let id = self.nodes[*first].identity.node;
+        let song = SongId(id.0.rotate_left(61) ^ (u128::MAX / 3));
+        let mut found = None;
+        for place in data {
+            let owners = self.look_up(place, song);
+            if let (Some(one), Some(other)) = (&found, &owners)
+                && one != other
+            {
+                let text = format!("{song:?} is kept by {one:?} and by {other:?}");
+                self.violated("L3 look-ups", text);
+            }
+            found = found.or(owners);
+        }
+    }
+
+    /// Every data node has exactly the neighbours it should have.
+    pub fn circle_fault(&self) -> Option<String> {
+        let data = self.servers(Role::Data);
+        let mut all: Vec<NodeId> = data.iter().map(|p| self.nodes[*p].identity.node).collect();
+        all.sort_unstable();
+        data.into_iter().find_map(|place| {
+            let me = self.nodes[place].identity.node;
+            let others: Vec<NodeId> = all.iter().copied().filter(|n| *n != me).collect();
+            let ideal = around(me, &others, Config::default().successors);
+            let chord = self.chord_of(place);
+            let placed = chord.filter(|chord| chord.standing() != Standing::Apart);
+            let beside = placed.map(Chord::beside);
+            let name = &self.nodes[place].name;
+            (beside != Some(&ideal)).then(|| format!("{name} has {beside:?}, not {ideal:?}"))
+        })
+    }
+
+    /// Whom a look-up that begins at this node names: it ends at the first of them, who says so.
+    pub fn look_up(&mut self, place: Place, song: SongId) -> Option<Vec<NodeId>> {
+        let searched = self.search(place, song, Flaws::default());
+        self.seen.look_ups += 1;
+        let first = searched.owners.as_ref().and_then(|owners| owners.first());
+        if searched.asked > HOPS || first.is_none() || first != searched.last.as_ref() {
+            let text = format!("{}: {song:?}: {searched:?}", self.nodes[place].name);
+            self.violated("L3 look-ups", text);
+        }
+        searched.owners
+    }
+
+    /// Looks a song up, beginning at this node.
+    pub fn search(&mut self, place: Place, song: SongId, flaws: Flaws) -> Searched {
+        let first = self.nodes[place].identity.node;
+        let mut search = Search::new(song, [first], flaws);
+        let mut searched = Searched::default();
+        while let Some(Ask { node, before }) = search.next_asked() {
+            let at = (self.servers(Role::Data).into_iter())
+                .find(|place| self.nodes[*place].identity.node == node);
+            let question = Message::Chord(Words::Find { song, before });
+            let answer = at.and_then(|at| self.answer(at, question));
+            searched.asked = search.hops();
+            searched.last = Some(node);
+            match answer {
+                Some(Message::Chord(Words::Closer { nodes })) => search.go_on(nodes),
+                Some(Message::Chord(Words::Found { owners })) => {
+                    searched.owners = Some(owners);
+                    return searched;
+                }
+                Some(_) | None => (),
+            }
+        }
+        searched
+    }
+}
