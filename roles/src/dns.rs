@@ -214,6 +214,12 @@ impl Dns {
         }
         match self.entries.get(&record.node) {
             Some(entry) if entry.record.incarnation > record.incarnation => Err(Refusal::Outdated),
+            // Two machines with a copy of one disk: whoever came first goes on.
+            Some(Entry { record: known, .. })
+                if known.incarnation == record.incarnation && known.address != record.address =>
+            {
+                Err(Refusal::Outdated)
+            }
             None if self.entries.len() >= RECORDS_MAX => Err(Refusal::Busy {
                 retry_after_ms: millis(self.config.record_ttl),
             }),
@@ -696,6 +702,12 @@ mod tests {
         assert_eq!(world.register(at(0), later), REGISTERED);
         let outdated = world.register(at(1), record);
         assert_eq!(outdated, Message::Refused(Refusal::Outdated));
+        let elsewhere = Record {
+            address: addr(9),
+            ..later
+        };
+        let copied = world.register(at(1), elsewhere);
+        assert_eq!(copied, Message::Refused(Refusal::Outdated));
     }
 
     /// A node that lost its disk comes back under another id at the same address.

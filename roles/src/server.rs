@@ -224,11 +224,11 @@ impl Server {
         }
     }
 
-    /// Its disk is older than it was: the next start bears a higher number.
+    /// Its disk is older than it was, or runs on two machines: the next start bears a higher number.
     fn end_outdated(&mut self, out: &mut Outbox) {
         if self.stopping != Some(Time::NEVER) {
             self.stopping = Some(Time::NEVER);
-            let line = "a newer start of this node is known: stopping";
+            let line = "a newer start of this node is known, or one elsewhere: stopping";
             out.fact(Level::Warn, line.into());
             out.tell(Notice::Stopped);
         }

@@ -309,6 +309,14 @@ impl World {
         }
     }
 
+    /// A node that has not started takes the id of another, as a copied disk makes it.
+    pub fn impersonate(&mut self, place: Place, whose: Place) {
+        debug_assert!(!self.nodes[place].lives());
+        let node = self.nodes[whose].identity.node;
+        self.nodes[place].identity.node = node;
+        self.nodes[place].disk = Some(self.fresh_disk(node));
+    }
+
     fn freeze_somebody(&mut self) {
         let Some(place) = self.some(|w, p| w.nodes[p].state == State::Up && w.is_server(p)) else {
             return;

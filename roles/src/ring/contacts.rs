@@ -115,9 +115,16 @@ impl Ring {
     }
 
     pub(super) fn on_joined(&mut self, now: Time, members: Vec<Member>, out: &mut Outbox) {
-        let me = self.members.me().node;
+        let me = self.members.me();
+        // Two machines with a copy of one disk: whoever came first goes on.
+        let double = |member: &Member| {
+            (member.node, member.incarnation) == (me.node, me.incarnation)
+                && member.address != me.address
+                && member.lives()
+        };
+        self.outdated |= members.iter().take(MEMBERS_MAX).any(double);
         for member in members.into_iter().take(MEMBERS_MAX) {
-            self.take(now, me, account(member), out);
+            self.take(now, me.node, account(member), out);
         }
     }
 }

@@ -12,7 +12,7 @@ use roles::contract::record::Role;
 use roles::contract::time::Time;
 use roles::server::Server;
 use tests::faults::Death;
-use tests::resident::Resident;
+use tests::resident::{Resident, State};
 use tests::world::World;
 
 use super::{assert_fine, secs, unstarted};
@@ -58,6 +58,40 @@ fn look_ups_are_right_soon_after_the_last_has_joined() {
         assert_found(&mut world);
         world.run_till(secs(12), |world| world.circle_fault().is_none());
         assert_eq!(world.circle_fault(), None, "{count} nodes, {gap} s apart");
+    }
+}
+
+/// S35: two machines with a copy of one disk: the second says so and ends, whether the DNS tells it,
+/// or the ring because the DNS has just started and knows nobody; the original kept both, silently.
+#[test]
+fn one_id_is_one_node() {
+    for dns_knows in [true, false] {
+        let mut world = unstarted(|c| c.data = 5);
+        let (one, other) = (world.place("data-0"), world.place("data-1"));
+        world.impersonate(other, one);
+        for name in [
+            "dns-0", "router-0", "probe", "data-2", "data-3", "data-4", "data-0",
+        ] {
+            let place = world.place(name);
+            world.start(place);
+        }
+        world.run_for(secs(10));
+        if !dns_knows {
+            let dns = world.place("dns-0");
+            world.crash(dns, Death::Kill);
+            world.start(dns);
+        }
+        world.start(other);
+        let ended = |world: &World| world.nodes[other].state == State::Down;
+        assert!(
+            world.run_till(secs(10), ended),
+            "a DNS node knows: {dns_knows}"
+        );
+        world.run_for(secs(10));
+        // A DNS that knows the second only tells the first the same: nobody goes on unheard.
+        assert!(!dns_knows || world.nodes[one].state == State::Up);
+        assert_eq!(world.circle_fault(), None);
+        assert_fine(&world);
     }
 }
 
