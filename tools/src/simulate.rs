@@ -4,6 +4,8 @@
 //! pieces. Exits with 1 if any seed breaks a rule, or with `--mutants` if any flaw is missed.
 #![forbid(unsafe_code)]
 
+#[path = "simulate/chord.rs"]
+mod chord;
 #[path = "simulate/report.rs"]
 mod report;
 
@@ -14,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use roles::flaws::Flaw;
 use tests::careless::{self, Slip};
 use tests::mutants;
@@ -25,6 +27,8 @@ use report::Total;
 /// Runs many seeds of the simulated world.
 #[derive(Parser)]
 struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// How many seeds.
     #[arg(long, default_value_t = 200)]
     seeds: u64,
@@ -56,6 +60,16 @@ struct Args {
     mutants: bool,
 }
 
+#[derive(Subcommand)]
+enum What {
+    /// Prints the figures of the Chord circle beside the papers'; exits with 1 if a target is missed.
+    Chord {
+        /// Schedules of messages, and tried for each flaw of the circle.
+        #[arg(long, default_value_t = 500)]
+        schedules: u64,
+    },
+}
+
 fn number(text: &str) -> Result<u64, std::num::ParseIntError> {
     match text.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16),
@@ -65,7 +79,9 @@ fn number(text: &str) -> Result<u64, std::num::ParseIntError> {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let fine = if args.mutants && args.copies {
+    let fine = if let Some(What::Chord { schedules }) = args.what {
+        chord::tell(schedules)
+    } else if args.mutants && args.copies {
         find_slips(args.seeds)
     } else if args.mutants {
         find_mutants(args.seeds)

@@ -1,0 +1,221 @@
+//! Rounds to the ideal circle: in each, every node stabilises once, in any order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Write};
+use std::time::Duration;
+
+use roles::chord::arc::around;
+use roles::chord::{Chord, Config, Standing};
+use roles::contract::chance::Chance;
+use roles::contract::id::NodeId;
+use roles::contract::message::{Kind, Letter, Message};
+use roles::contract::node::{Action, Outbox, Peer};
+use roles::contract::time::Time;
+
+use super::{Living, asker, ids, placed, seen, verdict};
+
+const CIRCLES: u64 = 50;
+
+const ROUND: Duration = Duration::from_secs(1);
+
+/// More than this have never been seen.
+const ROUNDS_MAX: usize = 12;
+
+/// What happens to an ideal circle.
+#[derive(Clone, Copy)]
+enum Change {
+    /// So many neighbours die.
+    Adjacent(usize),
+    /// So many per cent die, anywhere.
+    Deaths(usize),
+    /// So many per cent join.
+    Joins(usize),
+}
+
+pub(super) fn tell(out: &mut impl Write) -> io::Result<bool> {
+    writeln!(
+        out,
+        "\nrounds to the ideal circle, of {CIRCLES} circles; target: {ROUNDS_MAX} at most\n"
+    )?;
+    writeln!(
+        out,
+        "    N   r  what happens            mean  longest  reference"
+    )?;
+    let rows = [
+        (10, 2, "one dies", Change::Adjacent(1), "2.0"),
+        (200, 4, "one dies", Change::Adjacent(1), "2.8"),
+        (50, 3, "two adjacent die", Change::Adjacent(2), "3.7"),
+        (50, 4, "10 % die", Change::Deaths(10), "3.1"),
+        (50, 4, "30 % join", Change::Joins(30), "4.5, longest 9"),
+        (500, 4, "30 % join", Change::Joins(30), ""),
+    ];
+    let mut all = true;
+    for (count, successors, what, change, reference) in rows {
+        let rounds: Vec<usize> = (0..CIRCLES)
+            .map(|seed| Rounds::of(count, successors, seed).until_ideal(change))
+            .collect();
+        let longest = rounds.iter().max().copied().unwrap_or(0);
+        let fine = longest <= ROUNDS_MAX;
+        all &= fine;
+        let mean = super::mean(&rounds);
+        writeln!(
+            out,
+            "{count:5} {successors:3}  {what:<22} {mean:5.1} {longest:8}  {reference}{}",
+            verdict(fine)
+        )?;
+    }
+    Ok(all)
+}
+
+/// A circle whose letters arrive at once.
+struct Rounds {
+    now: Time,
+    config: Config,
+    nodes: BTreeMap<NodeId, Chord>,
+    living: Living,
+    letters: VecDeque<(NodeId, NodeId, Letter)>,
+    chance: Chance,
+}
+
+impl Rounds {
+    fn of(count: usize, successors: usize, seed: u64) -> Rounds {
+        let mut chance = Chance::from_seed(seed);
+        let all = ids(count, &mut chance);
+        let config = Config {
+            successors,
+            round: ROUND,
+            every: ROUND,
+            ..Config::default()
+        };
+        let living = Living::of(&all);
+        let nodes = (all.iter())
+            .map(|id| (*id, placed(*id, &all, &config, &living, &mut chance)))
+            .collect();
+        Rounds {
+            now: Time::ZERO,
+            config,
+            nodes,
+            living,
+            letters: VecDeque::new(),
+            chance,
+        }
+    }
+
+    fn until_ideal(&mut self, change: Change) -> usize {
+        self.happen(change);
+        let mut rounds = 0;
+        while rounds <= ROUNDS_MAX && !self.is_ideal() {
+            self.round();
+            rounds += 1;
+        }
+        rounds
+    }
+
+    fn happen(&mut self, change: Change) {
+        let mut all: Vec<NodeId> = self.nodes.keys().copied().collect();
+        let share = |percent: usize| all.len() * percent / 100;
+        match change {
+            Change::Adjacent(count) => all.truncate(count),
+            Change::Deaths(percent) => {
+                let count = share(percent);
+                self.chance.shuffle(&mut all);
+                all.truncate(count);
+            }
+            Change::Joins(percent) => {
+                let count = share(percent);
+                all.clear();
+                self.join(count);
+            }
+        }
+        for dead in all {
+            self.nodes.remove(&dead);
+            self.living.0.remove(&dead);
+        }
+        self.show();
+    }
+
+    fn join(&mut self, count: usize) {
+        for id in ids(count, &mut self.chance) {
+            let seed = Chance::from_seed(self.chance.bits());
+            self.nodes
+                .insert(id, Chord::new(self.config.clone(), id, seed));
+        }
+        let all: Vec<NodeId> = self.nodes.keys().copied().collect();
+        self.living = Living::of(&all);
+    }
+
+    /// Everybody hears who lives.
+    fn show(&mut self) {
+        let all: Vec<NodeId> = self.nodes.keys().copied().collect();
+        let mut out = Outbox::new();
+        for (id, chord) in &mut self.nodes {
+            chord.see(
+                self.now,
+                &seen(&all, *id),
+                Vec::new(),
+                &self.living,
+                &mut out,
+            );
+        }
+    }
+
+    fn round(&mut self) {
+        self.now = self.now + ROUND;
+        let mut all: Vec<NodeId> = self.nodes.keys().copied().collect();
+        self.chance.shuffle(&mut all);
+        for id in all {
+            let mut out = Outbox::new();
+            if let Some(chord) = self.nodes.get_mut(&id) {
+                chord.on_tick(self.now, &self.living, &mut out);
+            }
+            self.post(id, &mut out);
+            while let Some((from, to, letter)) = self.letters.pop_front() {
+                self.deliver(from, to, letter);
+            }
+        }
+    }
+
+    fn post(&mut self, from: NodeId, out: &mut Outbox) {
+        while let Some(action) = out.pop() {
+            let Action::Send { to, letter } = action else {
+                continue;
+            };
+            let mut living = self.living.0.iter();
+            if let Some((to, _)) = living.find(|(_, at)| Peer::Node(**at) == to) {
+                self.letters.push_back((from, *to, letter));
+            }
+        }
+    }
+
+    fn deliver(&mut self, from: NodeId, to: NodeId, letter: Letter) {
+        let mut out = Outbox::new();
+        let Some(chord) = self.nodes.get_mut(&to) else {
+            return;
+        };
+        let asker = asker(from, &self.living, letter.id);
+        match (letter.kind, letter.message) {
+            (Kind::Question { .. }, Message::Chord(words)) => {
+                chord.on_question(self.now, asker, words, &self.living, &mut out);
+            }
+            (kind, message) => {
+                let peer = asker.sender.peer;
+                let letter = Letter {
+                    kind,
+                    message,
+                    ..letter
+                };
+                chord.on_answer(self.now, peer, letter, &self.living, &mut out);
+            }
+        }
+        self.post(to, &mut out);
+    }
+
+    fn is_ideal(&self) -> bool {
+        let all: Vec<NodeId> = self.nodes.keys().copied().collect();
+        self.nodes.iter().all(|(id, chord)| {
+            let others: Vec<NodeId> = all.iter().copied().filter(|n| n != id).collect();
+            let ideal = around(*id, &others, self.config.successors);
+            chord.standing() == Standing::Joined && *chord.beside() == ideal
+        })
+    }
+}
