@@ -9,6 +9,7 @@ mod failures;
 mod hostile;
 mod library;
 mod partition;
+mod powercut;
 mod refusals;
 mod ring;
 mod verify;

@@ -1,0 +1,135 @@
+//! A disk that loses power: a file system in a file, shut down under a running node.
+//!
+//! What was not synced is gone afterwards, as after a power cut, and whoever goes on gets an
+//! input/output error. What was synced while the cut was under way may be gone as well: the kernel
+//! itself loses the last record of a plain loop of write and fsync then. Owed is therefore what
+//! was acknowledged before the cut began, while other songs were on their way.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::lab::Lab;
+use super::{netlab, sound};
+
+/// How often the power fails.
+const CUTS: u64 = 8;
+
+/// Songs of one round; a cut comes when one, two or three of them are acknowledged.
+const SONGS: u64 = 8;
+
+/// A file system of its own; unmounted when dropped.
+struct Disk {
+    image: PathBuf,
+    mount: PathBuf,
+}
+
+impl Disk {
+    /// Why not, where this machine does not let us have one.
+    fn new(lab: &Lab) -> Result<Disk, String> {
+        let (image, mount) = (lab.dir.join("image"), lab.dir.join("disk"));
+        fs::create_dir(&mount).expect("a folder");
+        let file = File::create(&image).expect("a file");
+        file.set_len(128 << 20).expect("room for it");
+        let disk = Disk { image, mount };
+        run(Command::new("perl").args(["-e", "1"]))?;
+        run(Command::new("mkfs.ext4").arg("-q").arg(&disk.image))?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    fn mount(&self) -> Result<(), String> {
+        let mut mount = Command::new("mount");
+        run(mount.args(["-o", "loop"]).arg(&self.image).arg(&self.mount))
+    }
+
+    fn unmount(&self) -> Result<(), String> {
+        run(Command::new("umount").arg(&self.mount))
+    }
+
+    /// The power fails: the journal is not written out, and nothing reaches the disk any longer
+    /// (`EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`).
+    fn cut(&self) -> Result<(), String> {
+        let ioctl = "sysopen(my $dir, $ARGV[0], 0) or die; my $how = pack('L', 2); \
+                     ioctl($dir, 0x8004587D, $how) or die";
+        run(Command::new("perl").args(["-e", ioctl]).arg(&self.mount))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = self.unmount();
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let failed = || format!("{command:?}: {}", said.trim());
+    output.status.success().then_some(()).ok_or_else(failed)
+}
+
+/// S40: the power fails while songs are being committed, again and again: what was acknowledged
+/// is there, byte for byte, and the library is in order.
+#[test]
+fn nothing_acknowledged_is_lost_by_power_cuts() {
+    // Mounts of a namespace go with it, however the test ends.
+    if !netlab::inside("powercut::nothing_acknowledged_is_lost_by_power_cuts", 1) {
+        return;
+    }
+    let mut lab = Lab::new("power");
+    let disk = match Disk::new(&lab) {
+        Ok(disk) => disk,
+        Err(why) => return sound::skipped(&format!("power cuts, {why}")),
+    };
+    let (_names, _) = lab.cluster(1, 0);
+    let mut data = lab.start("data", "disk/data0", &[]);
+    let mut owed: BTreeMap<String, String> = BTreeMap::new();
+    for round in 0..CUTS {
+        let folder = songs(&lab.dir, round);
+        let mut add = lab.command(&["add", "--json", folder.to_str().expect("a plain path")]);
+        let mut adding = add.stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut lines = BufReader::new(adding.stdout.take().expect("it is piped")).lines();
+        let acknowledged = lines.by_ref().take(1 + (round % 3) as usize);
+        owed.extend(acknowledged.map(|line| added(&line.expect("text"))));
+        disk.cut().expect("the file system is shut down");
+        data.kill();
+        disk.unmount().expect("nobody uses it");
+        disk.mount().expect("its journal is replayed");
+        data = lab.restart(&data, "disk/data0");
+        // The others are added to the node that came back, or fail: nothing is owed for them.
+        lines.for_each(drop);
+        adding.wait().expect("our child");
+    }
+    lab.await_status("every acknowledged song is listed", |status| {
+        status["songs"].as_u64() >= Some(owed.len() as u64)
+    });
+    for (id, file) in &owed {
+        let got = lab.ok(&["get", id, "-o", "-"]);
+        assert!(got == fs::read(file).expect("added"), "{file}");
+    }
+    data.kill();
+    let dir = lab.dir.join("disk/data0");
+    lab.ok(&["verify", "--data-dir", dir.to_str().expect("a plain path")]);
+}
+
+/// The songs of one round.
+fn songs(dir: &Path, round: u64) -> PathBuf {
+    let folder = dir.join(format!("songs{round}"));
+    fs::create_dir(&folder).expect("a folder");
+    for n in 0..SONGS {
+        let seed = round * SONGS + n + 1;
+        sound::noise(&folder.join(format!("{n}.mp3")), 150_000, seed);
+    }
+    folder
+}
+
+/// Id and file of a song that was added.
+fn added(line: &str) -> (String, String) {
+    let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    assert_eq!(line["outcome"], "added", "{line}");
+    let text = |name: &str| line[name].as_str().expect("text").to_owned();
+    (text("id"), text("file"))
+}
