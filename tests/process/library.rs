@@ -1,9 +1,11 @@
 //! The main job: what is added comes back, byte for byte.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::lab::Lab;
 use super::sound;
+use super::web::http::{get, web};
 
 /// Every format through DNS, router and data, each its own process; then once more from the cache.
 #[test]
@@ -155,4 +157,117 @@ fn serve_keeps_its_library() {
         server.signal("TERM");
         assert!(server.wait().success());
     }
+}
+
+/// S34: two nodes that have kept songs of their own become one library: all songs of both are
+/// there, each as it was.
+#[test]
+fn two_libraries_become_one() {
+    let (mut lab, mut other) = (Lab::new("union"), Lab::new("other"));
+    let all: Vec<PathBuf> = (0..12).map(|n| lab.dir.join(format!("{n}.mp3"))).collect();
+    for (n, file) in (0..).zip(&all) {
+        sound::noise(file, 150_000, n);
+    }
+    let alone = |lab: &mut Lab, songs: &[PathBuf]| {
+        let cluster = lab.cluster(1, 1);
+        for file in songs {
+            lab.ok(&["add", file.to_str().expect("a plain path")]);
+        }
+        lab.await_copies(songs.len() as u64);
+        cluster
+    };
+    // Two songs are in both.
+    let (_names, mut first) = alone(&mut lab, &all[..7]);
+    let (names, mut second) = alone(&mut other, &all[5..]);
+    second[0].kill();
+    drop(names);
+
+    let place = other.dir.join("data0");
+    let place = place.to_str().expect("a plain path");
+    second[0] = lab.restart(&second[0], place);
+    lab.await_status("both have all songs", |status| {
+        let nodes = status["nodes"].as_array().into_iter().flatten();
+        let full = nodes.filter(|node| node["role"] == "data" && node["songs"] == 12);
+        status["songs"] == 12 && status["copies_missing"] == 0 && full.count() == 2
+    });
+    for file in &all {
+        let title = file.file_stem().expect("a name").to_string_lossy();
+        let id = lab.id_of(&title);
+        assert!(lab.ok(&["get", &id, "-o", "-"]) == fs::read(file).expect("added"));
+    }
+    for (node, lab) in [(&mut first[0], &lab), (&mut second[0], &other)] {
+        node.kill();
+        let dir = lab.dir.join("data0");
+        let dir = dir.to_str().expect("a plain path");
+        let report = lab.json(&["verify", "--data-dir", dir]).remove(0);
+        assert_eq!(report["songs"], 12, "{report}");
+    }
+}
+
+/// S43: titles are text, whatever they look like: each is listed on one line, found by its words
+/// and played, and none means anything to the library or to a program that reads the output.
+#[test]
+fn odd_titles_are_text() {
+    let mut lab = Lab::new("odd");
+    let (_names, mut data) = lab.cluster(1, 1);
+    let music = lab.dir.join("music");
+    fs::create_dir(&music).expect("a folder");
+    let long = "longest, ".repeat(1_200);
+    // As it is in the file, and as it is told.
+    let titles = [
+        ("it's \"quoted\", twice", None),
+        ("'); DROP TABLE songs; --", None),
+        ("two\nlines\r\nand\ta tab", Some("two lines  and a tab")),
+        ("100 %, %s %n %00 %2e _ * ?", None),
+        ("<script>alert(1)</script> &amp; \\", None),
+        ("\u{1f3b5} \u{97f3}\u{697d} e\u{301}", None),
+        (
+            "esc \u{1b}[31m red \u{202e}turned",
+            Some("esc [31m red turned"),
+        ),
+        (&*long, Some(long[..1024].trim_end())),
+    ];
+    let told = titles.map(|(title, told)| told.unwrap_or(title));
+    for (n, (title, _)) in (0..).zip(titles) {
+        sound::mp3_titled(&music.join(format!("{n}.mp3")), title, n);
+    }
+    lab.ok(&["add", music.to_str().expect("a plain path")]);
+
+    let listed = lab.json(&["ls"]);
+    let mut names: Vec<&str> = listed.iter().filter_map(|s| s["title"].as_str()).collect();
+    names.sort_unstable();
+    let mut wanted = told;
+    wanted.sort_unstable();
+    assert_eq!(names, wanted);
+    let table = String::from_utf8(lab.ok(&["ls"])).expect("text");
+    let is_plain = |c: char| c == '\n' || !c.is_control();
+    assert!(table.chars().all(is_plain), "{table:?}");
+    assert!(table.contains("8 songs"), "{table}");
+    let (_web, at) = web(&lab, &[]);
+    for (n, title) in told.into_iter().enumerate() {
+        let original = fs::read(music.join(format!("{n}.mp3"))).expect("added");
+        let words: Vec<&str> = title.split(' ').take(16).collect();
+        let words = words.join(" ");
+        let found = lab.json(&["search", &words]);
+        assert_eq!(found.len(), 1, "{title}");
+        let id = found[0]["id"].as_str().expect("an id");
+        assert!(lab.ok(&["play", id, "--stdout"]) == original, "{title}");
+        let page = get(&at, &format!("/api/songs?q={}", percent(&words)));
+        let json = Some("application/json");
+        assert_eq!(page.field("Content-Type"), json, "{title}");
+        assert_eq!(page.field("X-Content-Type-Options"), Some("nosniff"));
+        assert_eq!(page.json()["songs"], serde_json::json!([found[0]]));
+        let file = get(&at, &format!("/download/{id}"));
+        assert!(file.status == 200 && file.body == original, "{title}");
+        let named = file.field("Content-Disposition").expect("a name");
+        assert!(named.starts_with("attachment; filename"), "{named}");
+    }
+    data[0].kill();
+    let dir = lab.dir.join("data0");
+    lab.ok(&["verify", "--data-dir", dir.to_str().expect("a plain path")]);
+}
+
+/// Every byte as `%XX`.
+fn percent(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }

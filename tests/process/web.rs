@@ -1,6 +1,6 @@
 //! The web player as browsers and programs see it, with real nodes behind it.
 
-mod http;
+pub(crate) mod http;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -6,27 +6,27 @@ use std::net::TcpStream;
 use crate::lab::{Lab, PATIENCE, Server};
 
 /// An answer, read whole.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Reply {
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let prefix = format!("{name}: ");
         self.head
             .lines()
             .find_map(|line| line.strip_prefix(&*prefix))
     }
 
-    pub(super) fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 }
 
 /// Starts a web player; its address as browsers dial it.
-pub(super) fn web(lab: &Lab, more: &[&str]) -> (Server, String) {
+pub(crate) fn web(lab: &Lab, more: &[&str]) -> (Server, String) {
     let mut command = lab.command(&["web", "--listen", "127.0.0.1:0", "--log", "debug"]);
     command.args(more);
     let server = lab.spawn(command);
@@ -35,12 +35,12 @@ pub(super) fn web(lab: &Lab, more: &[&str]) -> (Server, String) {
 }
 
 /// The socket address out of `http://ADDRESS/`.
-pub(super) fn dialled(server: &Server) -> String {
+pub(crate) fn dialled(server: &Server) -> String {
     let address = server.address.strip_prefix("http://").expect("a page");
     address.trim_end_matches('/').to_owned()
 }
 
-pub(super) fn connect(at: &str) -> TcpStream {
+pub(crate) fn connect(at: &str) -> TcpStream {
     let stream = TcpStream::connect(at).expect("the player listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
     stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
@@ -48,7 +48,7 @@ pub(super) fn connect(at: &str) -> TcpStream {
 }
 
 /// Asks with these header lines, on a connection of its own.
-pub(super) fn ask(at: &str, line: &str, fields: &[&str], body: &[u8]) -> Reply {
+pub(crate) fn ask(at: &str, line: &str, fields: &[&str], body: &[u8]) -> Reply {
     let mut stream = connect(at);
     let mut text = format!("{line} HTTP/1.1\r\nConnection: close\r\n");
     if !fields.iter().any(|field| field.starts_with("Host:")) {
@@ -64,19 +64,19 @@ pub(super) fn ask(at: &str, line: &str, fields: &[&str], body: &[u8]) -> Reply {
     read(&mut stream)
 }
 
-pub(super) fn get(at: &str, path: &str) -> Reply {
+pub(crate) fn get(at: &str, path: &str) -> Reply {
     ask(at, &format!("GET {path}"), &[], b"")
 }
 
 /// Uploads a file under a name; gives the answer's object.
-pub(super) fn upload(at: &str, name: &str, bytes: &[u8]) -> Reply {
+pub(crate) fn upload(at: &str, name: &str, bytes: &[u8]) -> Reply {
     let length = format!("Content-Length: {}", bytes.len());
     let name = format!("X-Filename: {name}");
     ask(at, "POST /api/songs", &[&length, &name], bytes)
 }
 
 /// Reads an answer until its connection ends.
-pub(super) fn read(stream: &mut TcpStream) -> Reply {
+pub(crate) fn read(stream: &mut TcpStream) -> Reply {
     let head = read_head(stream);
     let mut body = Vec::new();
     stream.read_to_end(&mut body).expect("an end");
@@ -84,7 +84,7 @@ pub(super) fn read(stream: &mut TcpStream) -> Reply {
 }
 
 /// Reads an answer of known length; the connection stays.
-pub(super) fn read_one(stream: &mut TcpStream) -> Reply {
+pub(crate) fn read_one(stream: &mut TcpStream) -> Reply {
     let reply = parse(read_head(stream), vec![]);
     let length = reply.field("Content-Length").expect("a length");
     let mut body = vec![0; length.parse().expect("a number")];
@@ -92,7 +92,7 @@ pub(super) fn read_one(stream: &mut TcpStream) -> Reply {
     Reply { body, ..reply }
 }
 
-pub(super) fn read_head(stream: &mut TcpStream) -> String {
+pub(crate) fn read_head(stream: &mut TcpStream) -> String {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         stream.read_exact(&mut byte).expect("a whole head");
