@@ -148,8 +148,8 @@ fn a_foreign_or_newer_library_is_left_alone() {
     assert_eq!(fs::read(place("data0")).expect("it"), b"this is no library");
 }
 
-/// A data node whose disk is full refuses, goes on serving, and the song goes elsewhere or not
-/// at all.
+/// S41: a data node whose disk is full refuses, goes on serving, and the song goes elsewhere or
+/// not at all.
 #[test]
 fn a_full_disk_is_told_and_survived() {
     let mut lab = Lab::new("full");
@@ -171,7 +171,7 @@ fn a_full_disk_is_told_and_survived() {
     lab.dress(&mut limited);
     limited.args(["node", "data", "--host", "127.0.0.1", "--port", "0"]);
     limited.arg("--data-dir").arg(&dir);
-    let _data = lab.spawn(limited);
+    let _full = lab.spawn(limited);
     let (small, big) = (lab.dir.join("small.wav"), lab.dir.join("big.wav"));
     sound::wav(&small, 2, 440.0);
     sound::wav(&big, 60, 440.0);
@@ -183,6 +183,24 @@ fn a_full_disk_is_told_and_survived() {
     let id = lab.id_of("small");
     assert!(lab.ok(&["get", &id, "-o", "-"]) == fs::read(&small).expect("added"));
     assert_eq!(lab.json(&["ls"]).len(), 1);
+
+    let roomy = lab.start("data", "roomy", &[]);
+    lab.await_status("there is room again", |status| {
+        let nodes = status["nodes"].as_array().into_iter().flatten();
+        nodes.filter(|node| node["role"] == "data").count() == 2
+    });
+    // Whichever of the two is asked first.
+    for n in 0..5 {
+        let file = lab.dir.join(format!("{n}.mp3"));
+        sound::noise(&file, 5_000_000, n);
+        let added = lab.json(&["add", file.to_str().expect("a path")]).remove(0);
+        assert_eq!(added["copies"], 1, "{added}");
+        let id = added["id"].as_str().expect("an id");
+        assert!(lab.ok(&["get", id, "-o", "-"]) == fs::read(&file).expect("added"));
+    }
+    drop(roomy);
+    fs::remove_dir_all(lab.dir.join("cache")).expect("a cache");
+    assert!(lab.ok(&["get", &id, "-o", "-"]) == fs::read(&small).expect("added"));
 }
 
 /// Runs what follows with a disk of four megabytes at this place, in namespaces of its own.
