@@ -24,6 +24,7 @@ use crate::contract::record::{Address, Record, Role};
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::{Command, Failure, Notice};
+use crate::doubts::{Doubt, Doubts};
 use crate::jobs::Jobs;
 use crate::requests::{Desk, Outcome, Policy, Requests};
 use crate::resolver::{self, Resolved, Resolver};
@@ -79,6 +80,7 @@ struct Front {
     timers: Timers<OperationId>,
     peers: Peers,
     manifests: Manifests,
+    doubts: Doubts,
     chance: Chance,
     /// A look-up of the routers has ended since the start, well or not.
     looked_up: bool,
@@ -139,6 +141,7 @@ impl Client {
             timers: Timers::new(),
             peers: Peers::default(),
             manifests: Manifests::default(),
+            doubts: Doubts::default(),
             chance: part(),
             looked_up: false,
             dns_lost: None,
@@ -149,6 +152,11 @@ impl Client {
             desk,
             operations: BTreeMap::new(),
         }
+    }
+
+    /// What data nodes have said of songs that it could not believe.
+    pub fn doubts(&self) -> &Doubts {
+        &self.desk.doubts
     }
 
     /// How many operations are under way.
@@ -310,6 +318,7 @@ impl Client {
                 self.on_resolved(now, resolved.into_iter().collect(), out);
             }
             Some(Desk::Client) => {
+                self.doubt_holder(from, &letter, out);
                 if let Some(outcome) = self.desk.requests.on_answer(now, from, letter, out) {
                     self.on_outcome(now, outcome, out);
                 }
@@ -328,6 +337,20 @@ impl Client {
                 | Desk::Chord,
             )
             | None => (),
+        }
+    }
+
+    /// Whom the router has named for a song, and who does not have it. Another is asked.
+    fn doubt_holder(&mut self, from: Peer, letter: &Letter, out: &mut Outbox) {
+        let of_holder = |purpose: &Purpose| {
+            let Purpose::Read(_, step) = purpose else {
+                return false;
+            };
+            matches!(step, read::Step::Describe | read::Step::Fetch(..))
+        };
+        let lacks = letter.message == Message::Refused(Refusal::NotFound);
+        if lacks && self.desk.requests.purpose(letter.id).is_some_and(of_holder) {
+            self.desk.doubts.note(Doubt::Holder, from, out);
         }
     }
 

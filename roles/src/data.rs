@@ -33,6 +33,7 @@ use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::upkeep::Upkeep;
 use crate::contract::user::Level;
+use crate::doubts::{Doubt, Doubts};
 use crate::jobs::Jobs;
 use crate::requests::Desk;
 
@@ -114,6 +115,7 @@ pub struct Data {
     sweep_at: Time,
     /// A full disk has been told of until then.
     full_told_until: Time,
+    doubts: Doubts,
 }
 
 /// What a job was ordered for.
@@ -133,6 +135,7 @@ enum Purpose {
     Probe,
     Fetch(Stream),
     Offer(Asker, SongId, bool),
+    Give(Asker),
     /// With the nodes that shall get a copy, as they were written to disk with the song; `None` if
     /// it is a copy itself.
     Commit(Asker, SongId, Option<Vec<NodeId>>),
@@ -169,6 +172,7 @@ impl Data {
             look_at: None,
             sweep_at: Time::ZERO,
             full_told_until: Time::ZERO,
+            doubts: Doubts::default(),
             config,
         }
     }
@@ -255,6 +259,7 @@ impl Data {
 
     fn on_offer(&mut self, asker: Asker, manifest: Manifest, copy: bool, out: &mut Outbox) {
         if let Err(fault) = manifest.check() {
+            self.doubts.note(Doubt::Bytes, asker.sender.node, out);
             let why = alloc::format!("the manifest cannot be true: {fault}");
             return out.refuse(asker, Refusal::Invalid(why));
         }
@@ -271,11 +276,12 @@ impl Data {
         out: &mut Outbox,
     ) {
         if bytes.is_empty() || bytes.len() > FRAGMENT_BYTES_MAX {
+            self.doubts.note(Doubt::Bytes, asker.sender.node, out);
             let why = alloc::format!("a fragment is 1 to {FRAGMENT_BYTES_MAX} bytes");
             return out.refuse(asker, Refusal::Invalid(why));
         }
         let job = Job::KeepFragment { song, index, bytes };
-        self.jobs.run(Purpose::Answer(asker), job, out);
+        self.jobs.run(Purpose::Give(asker), job, out);
     }
 
     /// Takes the reply of a job that a question was waiting for.
@@ -302,6 +308,10 @@ impl Data {
                 self.on_buried(now, (asker, songs, copy), reply, others, out);
             }
             Purpose::Answer(asker) => out.answer(asker, answer_to(reply)),
+            Purpose::Give(asker) => {
+                self.doubt_bytes(asker, &reply, out);
+                out.answer(asker, answer_to(reply));
+            }
             Purpose::Fetch(stream) => self.on_fragment(now, stream, reply, out),
             Purpose::Offer(asker, song, copy) => {
                 self.on_begun(now, (asker, song, copy), reply, others, out);
@@ -309,6 +319,13 @@ impl Data {
             Purpose::Commit(asker, song, owners) => {
                 self.on_committed(now, (asker, song, owners), reply, others, out);
             }
+        }
+    }
+
+    /// What was given is not what it was said to be, or belongs nowhere.
+    fn doubt_bytes(&mut self, asker: Asker, reply: &JobReply, out: &mut Outbox) {
+        if let JobReply::Failed(JobFault::Damaged | JobFault::Invalid(_)) = reply {
+            self.doubts.note(Doubt::Bytes, asker.sender.node, out);
         }
     }
 
@@ -404,6 +421,7 @@ impl Data {
             self.change(now, overview);
             return self.stored(now, (asker, song, owners), others, out);
         }
+        self.doubt_bytes(asker, &reply, out);
         out.answer(asker, answer_to(reply));
     }
 
@@ -592,6 +610,11 @@ impl Data {
         let untouched_s = self.config.upload_untouched.as_secs();
         let job = Job::SweepUploads { untouched_s };
         self.jobs.run(Purpose::Sweep, job, out);
+    }
+
+    /// What others have said of copies that it could not believe.
+    pub fn doubts(&self) -> &Doubts {
+        &self.doubts
     }
 
     /// Jobs that wait here: what a client weighs when it chooses among holders.

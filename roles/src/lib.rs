@@ -32,6 +32,7 @@ pub mod resolver;
 
 pub mod requests;
 
+pub mod doubts;
 pub mod jobs;
 pub mod window;
 

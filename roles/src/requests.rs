@@ -287,6 +287,11 @@ impl<P: Clone> Requests<P> {
         self.timers.disarm(&(id, Due::Deadline));
     }
 
+    /// What a question in flight is for.
+    pub fn purpose(&self, id: RequestId) -> Option<&P> {
+        self.asked.get(&id).map(|asked| &asked.purpose)
+    }
+
     /// How many questions are in flight.
     pub fn len(&self) -> usize {
         self.asked.len()

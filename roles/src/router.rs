@@ -22,6 +22,7 @@ use crate::contract::message::{
 use crate::contract::node::{Asker, Outbox, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::time::Time;
+use crate::doubts::{Doubt, Doubts};
 use crate::ring::Ring;
 
 use catalogue::Catalogue;
@@ -62,6 +63,7 @@ pub struct Router {
     holders: Holders,
     /// Until then, songs that no data node has told of yet may be missing.
     listening_until: Time,
+    doubts: Doubts,
     chance: Chance,
 }
 
@@ -76,6 +78,7 @@ impl Router {
             listening_until: now + LISTENING,
             catalogue: Catalogue::default(),
             holders: Holders::new(config),
+            doubts: Doubts::default(),
             chance,
         }
     }
@@ -125,6 +128,11 @@ impl Router {
     /// A data node whose connection broke is not offered until it speaks again.
     pub fn on_lost(&mut self, now: Time, peer: Peer) {
         self.holders.on_lost(now, peer);
+    }
+
+    /// What data nodes have announced that it could not believe.
+    pub fn doubts(&self) -> &Doubts {
+        &self.doubts
     }
 
     /// Songs in the catalogue.
@@ -190,11 +198,17 @@ impl Router {
 
     fn on_announce(&mut self, now: Time, asker: Asker, news: Announcement, out: &mut Outbox) {
         if news.record.node != asker.sender.node || news.record.role != Role::Data {
+            self.doubts
+                .note(Doubt::Announcement, asker.sender.node, out);
             let why = "a data node announces only itself".into();
             return out.refuse(asker, Refusal::Invalid(why));
         }
         let store = news.store;
-        let revision = self.holders.on_announce(now, news, &mut self.catalogue);
+        let (revision, adds_up) = self.holders.on_announce(now, news, &mut self.catalogue);
+        if !adds_up {
+            self.doubts
+                .note(Doubt::Announcement, asker.sender.node, out);
+        }
         let announced = Words::Announced { store, revision };
         out.answer(asker, Message::Catalogue(announced));
     }

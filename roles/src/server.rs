@@ -27,6 +27,7 @@ use crate::contract::timers::earlier;
 use crate::contract::user::{Level, Notice};
 use crate::data;
 use crate::dns;
+use crate::doubts::Doubts;
 use crate::registrar::{Registrar, Registration};
 use crate::requests::Desk;
 use crate::resolver::{self, Resolver};
@@ -174,6 +175,16 @@ impl Server {
         match &self.part {
             Part::Data(data) => data.queues().into_iter().chain([window]).collect(),
             Part::Idle(_) | Part::Dns(_) | Part::Router(_) => [window].into(),
+        }
+    }
+
+    /// What others have said of songs and copies that it could not believe, if it has to do with
+    /// them.
+    pub fn doubts(&self) -> Option<&Doubts> {
+        match &self.part {
+            Part::Data(data) => Some(data.doubts()),
+            Part::Router(router) => Some(router.doubts()),
+            Part::Idle(_) | Part::Dns(_) => None,
         }
     }
 

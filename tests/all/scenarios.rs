@@ -5,6 +5,7 @@ mod balance;
 mod circle;
 mod copies;
 mod death;
+mod doubts;
 mod names;
 mod partition;
 mod playback;

@@ -24,6 +24,8 @@ pub struct Fronts {
     pub keep: bool,
     /// Whether users begin anything by themselves.
     pub active: bool,
+    /// What was logged above debug, if ends are kept.
+    pub facts: Vec<(Place, String)>,
     /// Servers that have told that they are registered.
     pub ready: Vec<(Time, Place)>,
 }
@@ -336,6 +338,9 @@ impl World {
                 if level == Level::Error {
                     let name = self.nodes[place].name.clone();
                     self.violated("no error is logged", format!("{name}: {text}"));
+                }
+                if self.fronts.keep && level != Level::Debug {
+                    self.fronts.facts.push((place, text));
                 }
                 return;
             }

@@ -20,6 +20,7 @@ use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice, Origin};
+use crate::doubts::Doubt;
 use crate::requests::Policy;
 
 /// Fragments asked for ahead of the one to be delivered next.
@@ -609,6 +610,7 @@ impl Read {
             return self.miss(now, index, senseless(), desk);
         };
         if fault == JobFault::Damaged {
+            desk.doubts.note(Doubt::Bytes, from, out);
             // That holder is asked last from here on; another has the song whole.
             desk.peers.on_lost(now, from);
         }

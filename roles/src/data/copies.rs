@@ -90,6 +90,10 @@ pub struct Copies {
     lapse: Option<Lapse>,
     /// Fragments that were not what they should be when they were read.
     rotten: BTreeSet<FragmentId>,
+    /// Who has accepted copies and not kept them, a case each.
+    doubted: Vec<NodeId>,
+    /// Repairs that have come to their end, as far as they are remembered.
+    repaired: BTreeSet<Key>,
 }
 
 type Key = (SongId, NodeId);
@@ -158,6 +162,8 @@ impl Copies {
             rounds: 0,
             lapse: config.lapse,
             rotten: BTreeSet::new(),
+            doubted: Vec::new(),
+            repaired: BTreeSet::new(),
         }
     }
 
@@ -229,6 +235,9 @@ impl Copies {
         out: &mut Outbox,
     ) -> Vec<Made> {
         for key in copies {
+            if self.repaired.remove(&key) {
+                self.doubted.push(key.1); // It has said that it has it, and lacks it again.
+            }
             match self.tasks.get(&key).map(|task| &task.state) {
                 // Whoever lacks it has just said so: it is there, and worth another attempt.
                 Some(State::Waiting) => self.retry.arm(key, now),
@@ -249,6 +258,11 @@ impl Copies {
     /// Fragments that were found to be bad since this was asked.
     pub(super) fn take_rotten(&mut self) -> BTreeSet<FragmentId> {
         core::mem::take(&mut self.rotten)
+    }
+
+    /// Who has accepted copies and not kept them since this was asked.
+    pub(super) fn take_doubted(&mut self) -> Vec<NodeId> {
+        core::mem::take(&mut self.doubted)
     }
 
     /// Copies still to be made, of both kinds.
@@ -491,10 +505,21 @@ impl Copies {
                 self.put_off(now, key);
                 return Vec::new();
             }
+            Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. }
+                if self.lapse == Some(Lapse::CountsRefusedCopies) =>
+            {
+                return self.finish(purpose.0, out);
+            }
+            // It has begun to take it, is there, and does not come to an end.
+            Outcome::GaveUp {
+                purpose,
+                refusal: None | Some(Refusal::Broken(_)),
+                lost: None,
+            } => {
+                self.doubt_taker(purpose);
+                return self.fail(now, purpose);
+            }
             Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
-                if self.lapse == Some(Lapse::CountsRefusedCopies) {
-                    return self.finish(purpose.0, out);
-                }
                 return self.fail(now, purpose);
             }
         };
@@ -502,12 +527,31 @@ impl Copies {
             return Vec::new();
         }
         if let Audio::Stored { .. } = answer {
+            self.note_repaired(ticket.0);
             return self.finish(ticket.0, out);
         }
         if self.on_progress(ticket, answer).is_none() {
+            self.doubted.push(ticket.0.1);
             return self.fail(now, ticket);
         }
         self.pump(now, ticket, out)
+    }
+
+    fn doubt_taker(&mut self, ticket: Ticket) {
+        if self.active(ticket).is_some_and(|active| active.wanted > 0) {
+            self.doubted.push(ticket.0.1);
+        }
+    }
+
+    /// If the same copy is found missing once more, its holder has not kept it.
+    fn note_repaired(&mut self, key: Key) {
+        if !self.is_repair(key) {
+            return; // Found missing while it was under way, it may be ordered again with reason.
+        }
+        if self.repaired.len() >= TASKS_MAX {
+            self.repaired.clear();
+        }
+        self.repaired.insert(key);
     }
 
     /// Whether an upload can still wait for this copy: half of its asker's patience is left for

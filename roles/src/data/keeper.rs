@@ -85,6 +85,8 @@ pub(super) struct Orders {
     pub(super) copies: Vec<(SongId, NodeId)>,
     /// The library has changed.
     pub(super) changed: Option<Overview>,
+    /// Who has answered what cannot be true.
+    pub(super) doubted: Vec<NodeId>,
 }
 
 /// The rounds of one data node.
@@ -374,7 +376,11 @@ impl Keeper {
                 message: Message::Upkeep(words),
                 ..
             } => (purpose, Some(words)),
-            Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => (purpose, None),
+            Outcome::Answered { purpose, .. } => {
+                self.orders.doubted.push(purpose.with);
+                (purpose, None)
+            }
+            Outcome::GaveUp { purpose, .. } => (purpose, None),
         };
         if !self.is_present(step.round) {
             return;

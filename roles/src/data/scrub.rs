@@ -13,7 +13,7 @@ use super::{Others, keeper};
 use crate::circle::Partition;
 use crate::contract::chance::Chance;
 use crate::contract::id::{JobId, NodeId};
-use crate::contract::job::{FragmentId, Job, JobReply, Overview, Scrubbed};
+use crate::contract::job::{FragmentId, Job, JobFault, JobReply, Overview, Scrubbed};
 use crate::contract::limits::SCRUB_BYTES_MAX;
 use crate::contract::message::{Audio, Letter, Message, Position};
 use crate::contract::node::{Lost, Outbox, Peer};
@@ -68,6 +68,8 @@ pub(super) struct Scrub {
     requests: Requests<FragmentId>,
     chance: Chance,
     looks_away: bool,
+    /// Who has given bytes that were no better, a case each.
+    doubted: Vec<Peer>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +86,8 @@ enum Purpose {
     Note,
     SetAside(FragmentId),
     List,
-    Replace(FragmentId),
+    /// With what this peer has given.
+    Replace(FragmentId, Peer),
 }
 
 impl Scrub {
@@ -104,6 +107,7 @@ impl Scrub {
             requests,
             chance,
             looks_away: config.lapse == Some(Lapse::ScrubLooksAway),
+            doubted: Vec::new(),
         }
     }
 
@@ -140,6 +144,11 @@ impl Scrub {
         }
     }
 
+    /// Who has given bad bytes since this was asked.
+    pub(super) fn take_doubted(&mut self) -> Vec<Peer> {
+        core::mem::take(&mut self.doubted)
+    }
+
     /// Fragments set aside that wait for good bytes.
     pub(super) fn bad(&self) -> usize {
         self.bad.len()
@@ -166,14 +175,18 @@ impl Scrub {
                 }
                 self.fetch(now, others, out);
             }
-            (Some(Purpose::Replace(fragment)), JobReply::Kept) => {
+            (Some(Purpose::Replace(fragment, _)), JobReply::Kept) => {
                 self.bad.remove(&fragment);
                 let line =
                     alloc::format!("healed song={} fragment={}", fragment.song, fragment.index);
                 out.fact(Level::Info, line);
             }
-            // The song is gone, or the bytes were no better.
-            (Some(Purpose::Replace(fragment)), _) => self.put_off(now, fragment),
+            (Some(Purpose::Replace(fragment, from)), reply) => {
+                if reply == JobReply::Failed(JobFault::Damaged) {
+                    self.doubted.push(from);
+                }
+                self.put_off(now, fragment); // The bytes were no better, or the song is gone.
+            }
             (Some(Purpose::Step | Purpose::List | Purpose::Note) | None, _) => (),
         }
     }
@@ -256,13 +269,14 @@ impl Scrub {
         match outcome {
             Outcome::Answered {
                 purpose: fragment,
+                from,
                 message: Message::Audio(Audio::Chunk { index, .. }),
                 body,
                 ..
             } if index == fragment.index => {
                 let bytes = body;
                 let job = Job::ReplaceFragment { fragment, bytes };
-                self.jobs.run(Purpose::Replace(fragment), job, out);
+                self.jobs.run(Purpose::Replace(fragment, from), job, out);
             }
             Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
                 self.put_off(now, purpose);

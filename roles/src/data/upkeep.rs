@@ -1,5 +1,6 @@
 //! A data node's part in keeping copies in order: what it answers, and what it does by itself.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::contract::node::{Asker, Outbox};
 use crate::contract::record::Record;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
+use crate::doubts::Doubt;
 use crate::lapses::Lapse;
 
 /// How long a data node that comes back with songs keeps them to itself until it has heard what
@@ -74,7 +76,7 @@ impl Data {
                     let purpose = Purpose::Sums(asker, chosen, each);
                     self.jobs.run(purpose, Job::PartitionDigests, out);
                 }
-                None => out.refuse(asker, Refusal::Invalid("another circle".into())),
+                None => self.refuse_doubted(asker, "another circle".into(), out),
             },
             Upkeep::Holdings {
                 partition, after, ..
@@ -84,12 +86,17 @@ impl Data {
                     let purpose = Purpose::Bury(asker, songs.clone(), copy);
                     self.jobs.run(purpose, Job::RemoveSongs { songs }, out);
                 }
-                Err(why) => out.refuse(asker, Refusal::Invalid(why)),
+                Err(why) => self.refuse_doubted(asker, why, out),
             },
             Upkeep::Summed { .. } | Upkeep::Held { .. } | Upkeep::Buried { .. } => {
                 out.refuse(asker, Refusal::WrongRole);
             }
         }
+    }
+
+    fn refuse_doubted(&mut self, asker: Asker, why: String, out: &mut Outbox) {
+        self.doubts.note(Doubt::Upkeep, asker.sender.node, out);
+        out.refuse(asker, Refusal::Invalid(why));
     }
 
     fn on_holdings(
@@ -100,7 +107,7 @@ impl Data {
         out: &mut Outbox,
     ) {
         let Some(partition) = Partition::from_number(partition) else {
-            return out.refuse(asker, Refusal::Invalid("another circle".into()));
+            return self.refuse_doubted(asker, "another circle".into(), out);
         };
         let job = Job::PartitionSongs {
             partition,
@@ -119,9 +126,12 @@ impl Data {
         others: Others<'_>,
         out: &mut Outbox,
     ) {
-        let JobReply::Removed { overview, .. } = reply else {
+        let JobReply::Removed { count, overview } = reply else {
             return out.answer(asker, answer_to(reply));
         };
+        if (count as usize) < songs.len() {
+            self.doubts.note(Doubt::Removal, asker.sender.node, out);
+        }
         self.change(now, overview);
         self.jobs.run(Purpose::Reclaim, Job::Reclaim, out);
         if copy {
@@ -149,6 +159,15 @@ impl Data {
     /// Takes up what the comparison has found, and begins the next when it is time.
     pub(super) fn keep_up(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
         let orders = self.keeper.take_orders();
+        for node in self.copies.take_doubted() {
+            self.doubts.note(Doubt::Copy, node, out);
+        }
+        for from in self.scrub.take_doubted() {
+            self.doubts.note(Doubt::Bytes, from, out);
+        }
+        for node in orders.doubted {
+            self.doubts.note(Doubt::Upkeep, node, out);
+        }
         if let Some(overview) = orders.changed {
             self.change(now, overview);
             self.jobs.run(Purpose::Reclaim, Job::Reclaim, out);

@@ -49,23 +49,24 @@ impl Holders {
         }
     }
 
-    /// Takes over what a data node tells; says up to which revision it is known.
+    /// Takes over what a data node tells; says up to which revision it is known, and whether all
+    /// of it came to what the node says it comes to.
     pub(super) fn on_announce(
         &mut self,
         now: Time,
         news: Announcement,
         catalogue: &mut Catalogue,
-    ) -> u64 {
+    ) -> (u64, bool) {
         let id = news.record.node;
         if self.nodes.len() >= RECORDS_MAX && !self.nodes.contains_key(&id) {
-            return 0;
+            return (0, true);
         }
         let node = self
             .nodes
             .entry(id)
             .or_insert_with(|| DataNode::unknown(news.record, now));
         if node.record.incarnation > news.record.incarnation {
-            return node.revision; // A late word of an earlier start.
+            return (node.revision, true); // A late word of an earlier start.
         }
         // A store whose revisions have gone back was restored from an older state.
         if node.store != news.store || news.latest < node.revision {
@@ -77,12 +78,13 @@ impl Holders {
             node.follow(id, news.changes, catalogue);
             node.revision = news.revision.max(node.revision);
         }
-        if node.revision == news.latest && node.digest != news.digest {
+        let adds_up = node.revision != news.latest || node.digest == news.digest;
+        if !adds_up {
             // Something was missed on the way: everything again.
             node.reset(news.store);
             catalogue.forget(id);
         }
-        node.revision
+        (node.revision, adds_up)
     }
 
     pub(super) fn on_lost(&mut self, now: Time, peer: Peer) {

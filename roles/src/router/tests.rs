@@ -81,10 +81,13 @@ impl World {
         };
         self.router
             .on_question(now, asker, words, sight, &mut self.out);
-        match self.out.pop() {
-            Some(Action::Send { letter, .. }) => letter.message,
+        let mut actions = core::iter::from_fn(|| self.out.pop());
+        let answer = actions.find_map(|action| match action {
+            Action::Send { letter, .. } => Some(letter.message),
+            Action::Tell(_) => None,
             other => panic!("no answer but {other:?}"),
-        }
+        });
+        answer.expect("an answer")
     }
 
     /// A data node announces that it has had these songs, in this order, since `since`.
@@ -309,4 +312,5 @@ fn nobody_announces_for_another() {
     };
     let answer = world.ask(at(0), 8, Words::Announce(news));
     assert!(matches!(answer, Message::Refused(Refusal::Invalid(_))));
+    assert_eq!(world.router.doubts().count(Doubt::Announcement), 1);
 }

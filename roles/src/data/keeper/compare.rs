@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::{Keeper, Round, Stage, Step, What};
+use crate::circle::Partition;
 use crate::contract::id::NodeId;
 use crate::contract::node::Outbox;
 use crate::contract::time::Time;
@@ -85,21 +86,27 @@ impl Keeper {
         let Some(chosen) = compare.asked.remove(&step.with) else {
             return;
         };
-        if let Some(Upkeep::Summed { sums }) = words {
-            match step.what {
-                What::Groups => {
-                    let groups = compare.sums.differing_groups(&chosen, &sums);
-                    if let Some(groups) = groups.filter(|groups| !groups.is_empty()) {
+        match (&step.what, words) {
+            (What::Groups, Some(Upkeep::Summed { sums })) => {
+                match compare.sums.differing_groups(&chosen, &sums) {
+                    Some(groups) if !groups.is_empty() => {
                         return self.ask_each(now, step, groups, others, out);
                     }
-                    // Either all is the same, or it was no answer: then nothing is concluded.
-                    if sums == compare.sums.by_group(&chosen) {
+                    Some(_) if sums == compare.sums.by_group(&chosen) => {
                         compare.answered.insert(step.with);
                     }
+                    Some(_) | None => self.orders.doubted.push(step.with),
                 }
-                What::Each => compare.note(step.with, &chosen, &sums),
-                What::Holdings(_) | What::Bury => (),
             }
+            (What::Each, Some(Upkeep::Summed { sums })) => {
+                match compare.sums.differing(&chosen, &sums) {
+                    Some(differing) => compare.note(step.with, differing),
+                    None => self.orders.doubted.push(step.with),
+                }
+            }
+            // No answer, or one to another question: nothing is concluded.
+            (_, None) => (),
+            (_, Some(_)) => self.orders.doubted.push(step.with),
         }
         self.gather_if_compared(now, others, out);
     }
@@ -157,10 +164,7 @@ impl Compare {
         })
     }
 
-    fn note(&mut self, with: NodeId, chosen: &Chosen, sums: &[u64]) {
-        let Some(differing) = self.sums.differing(chosen, sums) else {
-            return;
-        };
+    fn note(&mut self, with: NodeId, differing: Vec<Partition>) {
         self.answered.insert(with);
         for partition in differing {
             let who = self.differing.entry(partition.number()).or_default();

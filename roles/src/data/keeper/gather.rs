@@ -285,7 +285,12 @@ impl Keeper {
                     return self.ask_holdings(now, node, partition, Some(after), others, out);
                 }
             }
-            _ => lists.failed = true,
+            (words, _) => {
+                lists.failed = true;
+                if words.is_some() {
+                    self.orders.doubted.push(node);
+                }
+            }
         }
         lists.asked.remove(&node);
         self.decide_if_known(now, number, others, out);

@@ -1,0 +1,387 @@
+//! Bad input about copies, from nodes that have the key: no good copy changes, each case is
+//! counted, and the log has one line for it.
+
+use roles::client::Client;
+use roles::contract::id::SongId;
+use roles::contract::message::{Audio, Catalogue, Kind, Letter, Message, Refusal};
+use roles::contract::node::{Action, Event, Node, Outbox};
+use roles::contract::record::Role;
+use roles::contract::time::Time;
+use roles::contract::upkeep::Upkeep;
+use roles::doubts::Doubt;
+use roles::server::Server;
+use tests::faults::Death;
+use tests::resident::{Place, Resident};
+use tests::world::World;
+
+use super::{assert_fine, assert_read, list, read, secs, upload, world};
+
+/// How a node lies: what it says instead of what it hears in silence, and what it makes of what
+/// it would say.
+#[derive(Clone, Copy)]
+struct Lie {
+    hear: fn(&Letter) -> Heard,
+    say: fn(&mut Letter),
+}
+
+/// What a liar does with a letter.
+enum Heard {
+    /// What an honest node would do.
+    Honestly,
+    /// It answers this, and nothing else comes of the question.
+    Answer(Message),
+}
+
+const HONEST: Lie = Lie {
+    hear: |_| Heard::Honestly,
+    say: |_| (),
+};
+
+struct Liar {
+    inner: Box<dyn Resident>,
+    lie: Lie,
+}
+
+impl Node for Liar {
+    fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
+        if let Event::Message { from, letter } = &event
+            && let Heard::Answer(message) = (self.lie.hear)(letter)
+        {
+            let letter = Letter {
+                id: letter.id,
+                kind: Kind::Answer { more: false },
+                message,
+                body: Vec::new(),
+            };
+            let to = from.peer;
+            return out.push(Action::Send { to, letter });
+        }
+        let mut own = Outbox::new();
+        self.inner.handle(now, event, &mut own);
+        while let Some(mut action) = own.pop() {
+            if let Action::Send { letter, .. } = &mut action {
+                (self.lie.say)(letter);
+            }
+            out.push(action);
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.inner.deadline()
+    }
+}
+
+impl Resident for Liar {
+    fn server(&self) -> Option<&Server> {
+        self.inner.server()
+    }
+
+    fn client(&self) -> Option<&Client> {
+        self.inner.client()
+    }
+}
+
+/// Three data nodes that have twelve songs each, and the songs.
+fn library() -> (World, Vec<SongId>) {
+    let mut world = world(|climate| {
+        climate.data = 3;
+        climate.upkeep.keeper.every = secs(10);
+    });
+    let songs = (0..12).map(|source| upload(&mut world, source)).collect();
+    world.run_for(secs(10));
+    (world, songs)
+}
+
+/// The third data node begins to lie.
+fn corrupt(world: &mut World, lie: Lie) -> Place {
+    let liar = world.place("data-2");
+    world.crash(liar, Death::Kill);
+    let wrap = move |inner| Box::new(Liar { inner, lie }) as Box<dyn Resident>;
+    world.wrap(liar, Box::new(wrap));
+    world.start(liar);
+    liar
+}
+
+/// So many of this doubt at a node.
+fn doubts(world: &World, place: Place, doubt: Doubt) -> u64 {
+    let node = world.nodes[place].resident.as_ref();
+    let server = node.and_then(|node| node.server()?.doubts());
+    let client = node.and_then(|node| Some(node.client()?.doubts()));
+    server.or(client).map_or(0, |doubts| doubts.count(doubt))
+}
+
+fn lines(world: &World, place: Place, doubt: Doubt) -> usize {
+    let begins = format!("doubt: {doubt}, from=");
+    let facts = world.fronts.facts.iter();
+    let found = facts.filter(|(at, text)| *at == place && text.starts_with(&begins));
+    found.count()
+}
+
+/// The two honest data nodes have every song, as it was.
+fn assert_good(world: &World, songs: &[SongId]) {
+    assert_fine(world);
+    for name in ["data-0", "data-1"] {
+        let disk = world.nodes[world.place(name)].disk.as_ref();
+        let disk = disk.expect("servers have one");
+        for song in songs {
+            assert_eq!(disk.unsound(*song), Some(vec![]), "{name} {song:?}");
+        }
+    }
+}
+
+/// Asks the first data node the same three times, who must refuse it each time, or may not.
+fn say_thrice(world: &mut World, lie: &Message, body: &[u8], refused: bool) {
+    for _ in 0..3 {
+        let place = world.place("data-0");
+        let id = world.ask_with(place, lie.clone(), body.to_vec());
+        assert!(world.run_till(secs(5), |w| w.answers.contains_key(&id)));
+        let answer = world.answers.remove(&id).expect("it is there").message;
+        let is_refused = matches!(answer, Message::Refused(_));
+        assert_eq!(is_refused, refused, "{lie:?}: {answer:?}");
+    }
+}
+
+/// Fragments without their hash, of a song that stands; fragments that no song has.
+#[test]
+fn false_bytes_are_counted_and_told_once() {
+    let (mut world, songs) = library();
+    let place = world.place("data-0");
+    let song = songs[0];
+    for (index, body) in [(0, &[7; 99][..]), (999, &[7]), (0, &[])] {
+        let give = Message::Audio(Audio::Give { song, index });
+        say_thrice(&mut world, &give, body, true);
+    }
+    assert_eq!(doubts(&world, place, Doubt::Bytes), 9);
+    assert_eq!(lines(&world, place, Doubt::Bytes), 1);
+    assert_good(&world, &songs);
+}
+
+/// A holder sends copies with one byte altered: they are refused, and what it is asked for as a
+/// copy of its own stays as it is.
+#[test]
+fn a_holder_that_alters_copies_spoils_none() {
+    let (mut world, songs) = library();
+    let alters = |letter: &mut Letter| {
+        if let Message::Audio(Audio::Give { .. }) = letter.message {
+            letter.body[0] ^= 1;
+        }
+    };
+    corrupt(
+        &mut world,
+        Lie {
+            say: alters,
+            ..HONEST
+        },
+    );
+    let late = world.add("data-9", tests::resident::Kind::Server(Some(Role::Data)));
+    world.start(late);
+    world.run_for(secs(60));
+    assert!(doubts(&world, late, Doubt::Bytes) > 1);
+    assert_eq!(lines(&world, late, Doubt::Bytes), 1);
+    let disk = world.nodes[late].disk.as_ref().expect("servers have one");
+    assert!(disk.songs().all(|song| disk.unsound(song) == Some(vec![])));
+    songs
+        .iter()
+        .for_each(|song| assert_read(&read(&mut world, *song)));
+}
+
+/// A data node announces songs and does not have them: whoever asks it goes on to the next.
+#[test]
+fn a_holder_that_lacks_its_songs_is_passed_over() {
+    let (mut world, songs) = library();
+    let lacks = |letter: &Letter| {
+        if !matches!(
+            letter.message,
+            Message::Audio(Audio::Describe { .. } | Audio::Fetch { .. })
+        ) {
+            return Heard::Honestly;
+        }
+        Heard::Answer(Message::Refused(Refusal::NotFound))
+    };
+    corrupt(
+        &mut world,
+        Lie {
+            hear: lacks,
+            ..HONEST
+        },
+    );
+    world.run_for(secs(20));
+    let client = world.place("client-0");
+    for song in &songs {
+        assert_read(&read(&mut world, *song));
+    }
+    assert!(doubts(&world, client, Doubt::Holder) > 1);
+    assert_eq!(lines(&world, client, Doubt::Holder), 1);
+    assert_good(&world, &songs);
+}
+
+/// A data node announces other songs than it says: the router begins again with it, and with
+/// nobody else.
+#[test]
+fn announcements_that_do_not_add_up_cost_only_their_sender() {
+    let (mut world, songs) = library();
+    let adds = |letter: &mut Letter| {
+        if let Message::Catalogue(Catalogue::Announce(news)) = &mut letter.message {
+            news.digest.insert(SongId(7));
+        }
+    };
+    corrupt(
+        &mut world,
+        Lie {
+            say: adds,
+            ..HONEST
+        },
+    );
+    world.run_for(secs(90));
+    let router = world.place("router-0");
+    assert!(doubts(&world, router, Doubt::Announcement) > 1);
+    assert_eq!(lines(&world, router, Doubt::Announcement), 1);
+    assert_eq!(list(&mut world).len(), songs.len());
+    assert_good(&world, &songs);
+    songs
+        .iter()
+        .for_each(|song| assert_read(&read(&mut world, *song)));
+}
+
+/// Removals of songs that nobody knows are noted, and touch nothing else.
+#[test]
+fn tombstones_of_unknown_songs_bury_nothing() {
+    let (mut world, songs) = library();
+    let place = world.place("data-0");
+    for unknown in [SongId(7), SongId(8)] {
+        let bury = Upkeep::Bury {
+            songs: vec![unknown],
+            copy: true,
+        };
+        say_thrice(&mut world, &Message::Upkeep(bury), &[], false);
+    }
+    let too_many = Upkeep::Bury {
+        songs: vec![SongId(9); 501],
+        copy: true,
+    };
+    say_thrice(&mut world, &Message::Upkeep(too_many), &[], true);
+    assert_eq!(doubts(&world, place, Doubt::Removal), 6);
+    assert_eq!(lines(&world, place, Doubt::Removal), 1);
+    assert_eq!(doubts(&world, place, Doubt::Upkeep), 3);
+    world.run_for(secs(40));
+    assert_good(&world, &songs);
+    assert_eq!(list(&mut world).len(), songs.len());
+}
+
+/// Questions about another number of partitions are refused.
+#[test]
+fn questions_of_another_circle_are_counted_and_told_once() {
+    let (mut world, songs) = library();
+    let place = world.place("data-0");
+    let view = view(&mut world);
+    let (each, after, chosen) = (false, None, vec![u64::MAX; 63]);
+    let sums = Upkeep::Sums { view, chosen, each };
+    let partition = 4096;
+    let holdings = Upkeep::Holdings {
+        view,
+        partition,
+        after,
+    };
+    for words in [sums, holdings] {
+        say_thrice(&mut world, &Message::Upkeep(words), &[], true);
+    }
+    assert_eq!(doubts(&world, place, Doubt::Upkeep), 6);
+    assert_eq!(lines(&world, place, Doubt::Upkeep), 1);
+    assert_good(&world, &songs);
+}
+
+/// The view that data nodes have of each other, as they say it.
+fn view(world: &mut World) -> u64 {
+    world.logging = true;
+    world.run_for(secs(30));
+    let view = world.log.iter().rev().find_map(|(_, _, _, letter)| {
+        if let Message::Upkeep(Upkeep::Sums { view, .. }) = letter.message {
+            return Some(view);
+        }
+        None
+    });
+    view.expect("they compare")
+}
+
+/// Sums for another number of partitions are no answer: nobody concludes that anything is there
+/// or is not.
+#[test]
+fn sums_of_another_circle_change_nothing() {
+    let (mut world, songs) = library();
+    let sums = |letter: &Letter| {
+        if !matches!(letter.message, Message::Upkeep(Upkeep::Sums { .. })) {
+            return Heard::Honestly;
+        }
+        let sums = vec![0; 65];
+        Heard::Answer(Message::Upkeep(Upkeep::Summed { sums }))
+    };
+    let liar = corrupt(
+        &mut world,
+        Lie {
+            hear: sums,
+            ..HONEST
+        },
+    );
+    world.run_for(secs(90));
+    for name in ["data-0", "data-1"] {
+        let place = world.place(name);
+        assert!(doubts(&world, place, Doubt::Upkeep) > 1, "{name}");
+        assert_eq!(lines(&world, place, Doubt::Upkeep), 1, "{name}");
+    }
+    let disk = world.nodes[liar].disk.as_ref().expect("servers have one");
+    assert!(songs.iter().all(|song| disk.unsound(*song) == Some(vec![])));
+    assert_good(&world, &songs);
+}
+
+/// A data node without a disk worth the name accepts every copy at once and keeps none; another
+/// takes all fragments and wants them again; a third never says that a song stands.
+#[test]
+fn who_accepts_and_never_stores_is_found_out() {
+    let stored = |letter: &Letter| {
+        if !matches!(
+            letter.message,
+            Message::Audio(Audio::Offer { copy: true, .. })
+        ) {
+            return Heard::Honestly;
+        }
+        Heard::Answer(Message::Audio(Audio::Stored { copies: 1 }))
+    };
+    let again = |letter: &Letter| {
+        if !matches!(
+            letter.message,
+            Message::Audio(Audio::Commit { copy: true, .. })
+        ) {
+            return Heard::Honestly;
+        }
+        let missing = vec![(0, 1)];
+        Heard::Answer(Message::Audio(Audio::Wanted { missing }))
+    };
+    let broken = |letter: &Letter| {
+        if !matches!(
+            letter.message,
+            Message::Audio(Audio::Commit { copy: true, .. })
+        ) {
+            return Heard::Honestly;
+        }
+        Heard::Answer(Message::Refused(Refusal::Broken("no".into())))
+    };
+    for hear in [stored, again, broken] {
+        let (mut world, songs) = library();
+        let liar = world.place("data-2");
+        world.crash(liar, Death::PowerCut);
+        world.wipe(liar);
+        corrupt(&mut world, Lie { hear, ..HONEST });
+        world.run_for(secs(120));
+        let honest = [world.place("data-0"), world.place("data-1")];
+        let count = |doubt| honest.map(|place| doubts(&world, place, doubt));
+        assert!(count(Doubt::Copy).iter().sum::<u64>() > 1);
+        for place in honest {
+            let told = usize::from(doubts(&world, place, Doubt::Copy) > 0);
+            assert_eq!(lines(&world, place, Doubt::Copy), told);
+        }
+        assert_good(&world, &songs);
+        songs
+            .iter()
+            .for_each(|song| assert_read(&read(&mut world, *song)));
+    }
+}
