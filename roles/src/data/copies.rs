@@ -82,6 +82,8 @@ pub struct Copies {
     active: usize,
     /// How many tasks are repairs.
     repairs: usize,
+    /// A repair has failed since this was asked.
+    has_failed: bool,
     throttle: Throttle,
     /// When the list on disk is read again, its readers having been busy.
     list_at: Option<Time>,
@@ -156,6 +158,7 @@ impl Copies {
             retry: Timers::new(),
             active: 0,
             repairs: 0,
+            has_failed: false,
             throttle: Throttle::new(config.share_percent),
             list_at: None,
             chance,
@@ -265,6 +268,11 @@ impl Copies {
         core::mem::take(&mut self.doubted)
     }
 
+    /// Whether a repair has failed since this was asked.
+    pub(super) fn take_failed(&mut self) -> bool {
+        core::mem::take(&mut self.has_failed)
+    }
+
     /// Copies still to be made, of both kinds.
     pub fn left(&self) -> usize {
         self.tasks.len()
@@ -312,7 +320,10 @@ impl Copies {
             };
             match address_of(key.1, data) {
                 Some(to) => self.begin(key, to, out),
-                None if self.is_repair(key) => self.take_off(key),
+                None if self.is_repair(key) => {
+                    self.has_failed = true;
+                    self.take_off(key);
+                }
                 None => {
                     self.put_off(now, key);
                     made.extend(self.stop_waiting(key));
@@ -711,6 +722,7 @@ impl Copies {
             return Vec::new();
         }
         if self.is_repair(ticket.0) {
+            self.has_failed = true;
             self.take_off(ticket.0);
         } else {
             self.put_off(now, ticket.0);

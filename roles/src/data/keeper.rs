@@ -225,6 +225,11 @@ impl Keeper {
         }
     }
 
+    /// Copies that were ordered have failed: their holders are left alone for a moment.
+    pub(super) fn hold_on(&mut self, now: Time) {
+        self.due = self.due.map(|due| due.max(now + AGAIN));
+    }
+
     /// Begins a round as soon as possible.
     pub(super) fn hurry(&mut self, now: Time) {
         self.due = Some(now);

@@ -176,6 +176,9 @@ impl Data {
             let made = (self.copies).repair(now, orders.copies, others.data, out);
             self.answer_uploads(now, made);
         }
+        if self.copies.take_failed() {
+            self.keeper.hold_on(now);
+        }
         if let Some(overview) = self.overview {
             let busy = self.copies.repairs() > 0;
             self.keeper.look(now, others, overview, busy, out);

@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::compare::Compare;
 use super::{AGAIN, JobFor, Keeper, Round, Stage, Step, UNFINISHED, What};
@@ -45,6 +46,8 @@ pub(super) struct Gather {
     unplaced: u64,
     /// Somebody did not answer, or there was too much for one round.
     unfinished: bool,
+    /// There was too much for one round.
+    cut_short: bool,
 }
 
 /// What everybody has of one partition.
@@ -103,6 +106,7 @@ impl Keeper {
             again: 0,
             unplaced: 0,
             unfinished: !all_answered,
+            cut_short: false,
         });
         self.go_on(now, others, out);
     }
@@ -133,10 +137,14 @@ impl Keeper {
         let Stage::Gathering(gather) = &self.stage else {
             return;
         };
-        let (copies, unfinished) = (gather.copies, gather.unfinished);
+        let (copies, cut_short) = (gather.copies, gather.cut_short);
+        let unfinished = gather.unfinished || cut_short;
         let found = (gather.unplaced, gather.round.revision);
         self.unplaced = (!unfinished).then_some(found);
-        let pause = if copies > 0 || gather.round.draining {
+        let pause = if cut_short {
+            // It is known that there is more: what was ordered is all there is to wait for.
+            Duration::ZERO
+        } else if copies > 0 || gather.round.draining {
             AGAIN
         } else if unfinished {
             UNFINISHED
@@ -368,7 +376,7 @@ impl Gather {
 
     fn next(&mut self) -> Option<Partition> {
         if self.copies >= COPIES_MAX {
-            self.unfinished |= !self.queue.is_empty();
+            self.cut_short |= !self.queue.is_empty();
             self.queue.clear();
         }
         self.queue.pop_front()
@@ -453,4 +461,67 @@ fn is_page_of(
     songs.len() + gone.len() <= PAGE_IDS_MAX
         && songs.iter().chain(gone).chain(&next).all(inside)
         && (next.is_none() || !songs.is_empty() || !gone.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::chance::Chance;
+    use crate::data::keeper::Config;
+    use crate::data::placement::Placement;
+
+    fn gathering(copies: usize, left: u16) -> Keeper {
+        let mut keeper = Keeper::new(Config::default(), Chance::from_seed(1));
+        let round = Round {
+            view: 0,
+            placement: Placement::default(),
+            revision: 1,
+            draining: false,
+            number: 1,
+        };
+        keeper.stage = Stage::Gathering(Gather {
+            round,
+            queue: (0..left).filter_map(Partition::from_number).collect(),
+            differing: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            open: BTreeMap::new(),
+            copies,
+            unplaced: 0,
+            unfinished: false,
+            cut_short: false,
+        });
+        keeper
+    }
+
+    /// Ends a round in which so many copies were ordered, and says when the next one begins.
+    fn next_after(copies: usize, left: u16) -> (Keeper, Time) {
+        let (mut keeper, now) = (gathering(copies, left), Time::from_secs(100));
+        if let Stage::Gathering(gather) = &mut keeper.stage {
+            assert_eq!(gather.next(), None);
+        }
+        keeper.end_round(now);
+        let due = keeper.due.expect("a round is planned");
+        (keeper, due)
+    }
+
+    /// A round that had too much to order is followed at once by the next; one that had not waits
+    /// to see what comes of its copies. Neither has seen every song in its place.
+    #[test]
+    fn a_round_cut_short_is_gone_on_with_at_once() {
+        let now = Time::from_secs(100);
+        let (keeper, due) = next_after(COPIES_MAX, 9);
+        assert_eq!(due, now);
+        assert!(!keeper.has_compared());
+        assert!(next_after(COPIES_MAX, 0).1 > now);
+        assert!(next_after(5, 0).1 > now);
+    }
+
+    /// Where copies fail, nobody is asked again and again.
+    #[test]
+    fn failed_copies_put_the_next_round_off() {
+        let (mut keeper, due) = next_after(COPIES_MAX, 9);
+        keeper.hold_on(due + Duration::from_millis(300));
+        let later = keeper.due.expect("it is still planned");
+        assert_eq!(later, due + Duration::from_millis(300) + AGAIN);
+    }
 }
