@@ -2,7 +2,8 @@
 //!
 //! Again and again, and after every change among the data nodes, this node compares what it holds
 //! with every owner of it: first sums of groups of partitions, then of partitions, then the ids of
-//! those that differ. A song an owner lacks is sent to it by exactly one of its holders. A song
+//! those that differ. A song an owner lacks is sent to it by one of its holders, and by the
+//! others only if that one does not manage. A song
 //! this node need not keep is let go once every owner has said that it has it. A song removed for
 //! good anywhere is removed here, too. Sending is [`super::copies`]' business.
 //!
@@ -43,6 +44,10 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// After a round in which somebody did not answer, or saw other nodes.
 const UNFINISHED: Duration = Duration::from_secs(5);
+
+/// After so many whole rounds that all found something missing, whoever should have sent it is not
+/// waited for any longer: it may be unable to.
+const STUCK_ROUNDS: u32 = 3;
 
 /// How long an answer about holdings may take.
 const ASK: Policy = Policy {
@@ -102,6 +107,8 @@ pub(super) struct Keeper {
     /// Songs that the last whole round found not to be with all their owners, and the library's
     /// revision at its beginning.
     unplaced: Option<(u64, u64)>,
+    /// Whole rounds, one after the other, that found something missing.
+    stuck: u32,
     orders: Orders,
     rounds: u64,
     chance: Chance,
@@ -123,6 +130,8 @@ struct Round {
     placement: Placement,
     /// The library's revision at the beginning: what has come since is let alone.
     revision: u64,
+    /// What falls to another holder is sent, too: it has had its time.
+    sends_all: bool,
     /// This node is handing everything over, and lets nothing go before it is told to.
     draining: bool,
     number: u64,
@@ -163,6 +172,7 @@ impl Keeper {
             requests,
             jobs: Jobs::new(Desk::Upkeep),
             unplaced: None,
+            stuck: 0,
             orders: Orders::default(),
             rounds: 0,
             chance,
@@ -248,6 +258,7 @@ impl Keeper {
             view: placement::view(others),
             placement,
             revision: overview.revision,
+            sends_all: self.stuck >= STUCK_ROUNDS,
             draining: others.draining,
             number: self.rounds,
         };

@@ -141,6 +141,11 @@ impl Keeper {
         let unfinished = gather.unfinished || cut_short;
         let found = (gather.unplaced, gather.round.revision);
         self.unplaced = (!unfinished).then_some(found);
+        match self.unplaced {
+            Some((0, _)) => self.stuck = 0,
+            Some(_) => self.stuck += 1,
+            None => (), // It has not seen everything.
+        }
         let pause = if cut_short {
             // It is known that there is more: what was ordered is all there is to wait for.
             Duration::ZERO
@@ -418,7 +423,8 @@ impl Gather {
             if !lacking.is_empty() || !certain {
                 self.unplaced += 1;
             }
-            let send = certain && sender(song.0, &holders) == Some(me);
+            let mine_to_send = self.round.sends_all || sender(song.0, &holders) == Some(me);
+            let send = certain && mine_to_send;
             let new = |node: &&NodeId| theirs(node).songs.is_empty();
             let passed_over =
                 |node: &&NodeId| lapse == Some(Lapse::GivesNewcomersNothing) && new(node);
@@ -476,6 +482,7 @@ mod tests {
             view: 0,
             placement: Placement::default(),
             revision: 1,
+            sends_all: false,
             draining: false,
             number: 1,
         };
