@@ -26,13 +26,7 @@ impl Ring {
         }
     }
 
-    fn on_answered(
-        &mut self,
-        now: Time,
-        purpose: Purpose,
-        words: Words,
-        out: &mut Outbox,
-    ) {
+    fn on_answered(&mut self, now: Time, purpose: Purpose, words: Words, out: &mut Outbox) {
         match (purpose, words) {
             (Purpose::Join, Words::Joined { members }) => self.on_joined(now, members, out),
             (Purpose::Probe(node, _), Words::Probed { me }) => self.on_probed(now, node, me, out),

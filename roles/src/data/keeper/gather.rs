@@ -493,6 +493,7 @@ mod tests {
             answered: BTreeSet::new(),
             open: BTreeMap::new(),
             copies,
+            again: 0,
             unplaced: 0,
             unfinished: false,
             cut_short: false,
