@@ -36,6 +36,8 @@ pub(super) enum Step {
     Candidate,
     /// Of the node that the member table has next, where the list passes it by.
     Suggested,
+    /// Of the node that the member table has before, where another or none is known.
+    Behind,
     /// Of the predecessor, which another believes itself to be.
     Predecessor {
         /// Who does.
@@ -336,6 +338,7 @@ impl Chord {
                 self.adopt(now, of, &theirs.successors);
                 self.notify(now, of, table, out);
             }
+            Step::Behind => self.rectify(now, of, table, out),
             Step::Predecessor { .. } => (), // It lives, and stays.
         }
     }
@@ -393,8 +396,25 @@ impl Chord {
             }
             Some(next) => self.ask(now, Step::Suggested, next, table, out),
             // Told by the very node that it stands before: it would change nothing.
-            None if known => (),
-            None => self.notify_first(now, table, out),
+            None if known => self.look_back(now, table, out),
+            None => {
+                self.notify_first(now, table, out);
+                self.look_back(now, table, out);
+            }
+        }
+    }
+
+    /// A node that has lost its place and found it again is told by nobody who stands before it:
+    /// there, nothing has changed. Whom the member table has there is taken, once it has answered,
+    /// as if it had told so itself.
+    fn look_back(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
+        let nearer = |node: &NodeId| match self.beside.predecessor {
+            Some(known) => table.is_dead(known) || between(known, *node, self.me),
+            None => true,
+        };
+        let before = self.suggested.predecessor.filter(nearer);
+        if let Some(before) = before.filter(|node| !table.is_dead(*node)) {
+            self.ask(now, Step::Behind, before, table, out);
         }
     }
 
@@ -441,6 +461,9 @@ impl Chord {
             self.notify_first(now, table, out);
             return self.release(now, table, out);
         }
+        if step == Step::Behind {
+            return self.release(now, table, out);
+        }
         let before = self.silent.filter(|(node, _)| *node == of);
         let count = before.map_or(1, |(_, count)| count + 1);
         self.silent = Some((of, count));
@@ -459,6 +482,7 @@ impl Chord {
                 self.stabilise(now, table, out);
             }
             Step::Candidate | Step::Suggested => self.notify_first(now, table, out),
+            Step::Behind => (),
             Step::Predecessor { notifier } => self.precede(now, notifier),
         }
     }

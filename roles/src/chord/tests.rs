@@ -177,6 +177,20 @@ fn a_predecessor_is_replaced_when_it_is_dead() {
     assert_eq!(chord.beside().predecessor, Some(NodeId(60)));
 }
 
+/// Who has joined, and has for its predecessor nobody or a dead one, asks whom the table has there.
+#[test]
+fn a_node_that_nobody_told_looks_back() {
+    let living = Living(vec![10, 20, 30, 40, 50, 60]);
+    let mut chord = placed(&seven());
+    let mut out = Outbox::new();
+    show(&mut chord, &living, &mut out);
+    chord.on_tick(at(1), &living, &mut out);
+    let theirs: (_, &[u128]) = (Some(10), &[30, 40, 50, 60]);
+    let next = told(&mut chord, &living, at(1), theirs, &mut out);
+    assert_eq!(next, Some(Words::Neighbours { of: NodeId(60) }));
+    assert_eq!(chord.beside().predecessor, Some(NodeId(70)));
+}
+
 /// While it waits for an answer, a node tells nothing of its neighbours; then it does.
 #[test]
 fn questions_wait_for_the_operation() {
