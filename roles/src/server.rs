@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::assign::{Assignment, Reservations};
-use crate::chord::Chord;
+use crate::chord::{self, Chord};
 use crate::contract::chance::Chance;
 use crate::contract::id::JobId;
 use crate::contract::job::JobReply;
@@ -66,6 +66,8 @@ pub struct Config {
     pub router: router::Config,
     /// As a data node.
     pub data: data::Config,
+    /// As a data node on the circle.
+    pub chord: chord::Config,
 }
 
 impl Default for Config {
@@ -80,6 +82,7 @@ impl Default for Config {
             dns: dns::Config::default(),
             router: router::Config::default(),
             data: data::Config::default(),
+            chord: chord::Config::default(),
         }
     }
 }

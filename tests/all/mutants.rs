@@ -1,5 +1,6 @@
 //! Planted faults are found: each rule can fail.
 
+use roles::chord::flaws::Flaw as Circular;
 use roles::flaws::Flaw as Planted;
 use tests::mutants::{self, Flaw};
 use tests::run::{self, Length};
@@ -10,6 +11,9 @@ const SEEDS: u64 = 12;
 
 /// Worlds about the ring that are tried for each flaw of the roles themselves.
 const RINGS: u64 = 60;
+
+/// Worlds about the circle.
+const CIRCLES: u64 = 24;
 
 /// The rule that the first of a few worlds breaks.
 fn found(flaw: Flaw) -> Option<&'static str> {
@@ -62,6 +66,31 @@ fn every_flaw_of_the_roles_is_found() {
         .filter(|flaw| mutants::found_in_rings(*flaw, RINGS).is_none())
         .collect();
     assert!(missed.is_empty(), "{missed:?}");
+}
+
+/// Whoever takes the word of the wrong node, or mends its list piece by piece, is found in worlds
+/// about the circle. What only goes wrong on the way, and is right when all is mended, is for the
+/// schedules to find: there every flaw of the circle is planted.
+#[test]
+fn flaws_of_the_circle_that_last_are_found() {
+    let lasting = [
+        Circular::RepairsPiecemeal,
+        Circular::FoundsAlone,
+        Circular::ListOfTwo,
+        Circular::TrustsFingers,
+    ];
+    for flaw in lasting {
+        assert!(mutants::found_in_circles(flaw, 6).is_some(), "{flaw:?}");
+    }
+}
+
+/// Without a flaw the same worlds keep every rule.
+#[test]
+fn worlds_about_the_circle_keep_every_rule() {
+    for seed in 0..CIRCLES {
+        let outcome = run::run_world(seed, World::of_circle(seed), mutants::RING_LENGTH);
+        assert_eq!(outcome.violation, None, "circle seed {seed:#x}");
+    }
 }
 
 /// Without a flaw the same worlds keep every rule.

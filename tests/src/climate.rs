@@ -213,6 +213,20 @@ impl Climate {
         climate
     }
 
+    /// A small world about the circle of data nodes: enough of them that it stands by itself, though
+    /// it may shrink until it does not. Every sixth is without any trouble.
+    pub fn of_circle(seed: u64, chance: &mut Chance) -> Climate {
+        let mut climate = Climate::of_ring(seed, chance);
+        climate.auto = 0;
+        climate.routers = 1;
+        climate.data = 5 + chance.below(7) as usize;
+        if !seed.is_multiple_of(6) {
+            climate.faults.split = Some(Duration::from_secs(15 + chance.below(30)));
+            climate.faults.neighbours = Some(Duration::from_secs(15 + chance.below(30)));
+        }
+        climate
+    }
+
     /// Everybody comes at the same moment, over a slow network.
     fn crowd(&mut self, chance: &mut Chance) {
         (self.dns, self.auto) = (1, 6 + chance.below(5) as usize);

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use roles::chord;
 use roles::client::Client;
 use roles::contract::id::{JobId, RequestId, SongId};
 use roles::contract::job::Job;
@@ -110,6 +111,16 @@ pub fn found_in_rings(flaw: Planted, worlds: u64) -> Option<(u64, &'static str)>
     (0..worlds).find_map(|seed| {
         let mut world = World::of_ring(seed);
         world.flaws = Flaws::only(flaw);
+        let outcome = run::run_world(seed, world, RING_LENGTH);
+        Some((seed, outcome.violation?.rule))
+    })
+}
+
+/// The first world about the circle in which a flaw of the circle breaks a rule, and which rule.
+pub fn found_in_circles(flaw: chord::flaws::Flaw, worlds: u64) -> Option<(u64, &'static str)> {
+    (0..worlds).find_map(|seed| {
+        let mut world = World::of_circle(seed);
+        world.circle_flaws = chord::flaws::Flaws::only(flaw);
         let outcome = run::run_world(seed, world, RING_LENGTH);
         Some((seed, outcome.violation?.rule))
     })

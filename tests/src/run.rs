@@ -104,6 +104,13 @@ pub fn run_ruffled(seed: u64, length: Length, told: bool) -> Outcome {
     run_world(seed, world, length)
 }
 
+/// Runs the small world about the circle, in words if `told`.
+pub fn run_circle(seed: u64, length: Length, told: bool) -> Outcome {
+    let mut world = World::of_circle(seed);
+    world.trace.lines = told.then(Default::default);
+    run_world(seed, world, length)
+}
+
 /// Runs the small world about copies, in words if `told`.
 pub fn run_copies(seed: u64, length: Length, told: bool) -> Outcome {
     let mut world = World::of_copies(seed);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use roles::chord;
 use roles::client::{self, Client};
 use roles::contract::chance::Chance;
 use roles::contract::id::{Incarnation, JobId, NodeId, RequestId};
@@ -180,6 +181,8 @@ pub struct World {
     pub figures: Figures,
     /// Planted in every server.
     pub flaws: Flaws,
+    /// Planted in every data node's place on the circle.
+    pub circle_flaws: chord::flaws::Flaws,
     /// Planted in everything that keeps copies.
     pub slip: Option<Slip>,
     /// What users are doing.
@@ -303,6 +306,13 @@ impl World {
         World::new(chance.bits(), climate)
     }
 
+    /// The small world of a seed that is about the circle of data nodes.
+    pub fn of_circle(seed: u64) -> World {
+        let mut chance = Chance::from_seed(seed);
+        let climate = Climate::of_circle(seed, &mut chance);
+        World::new(chance.bits(), climate)
+    }
+
     /// A world of this climate, nobody started yet.
     pub fn new(seed: u64, climate: Climate) -> World {
         let mut chance = Chance::from_seed(seed);
@@ -320,6 +330,7 @@ impl World {
             keeping: Keeping::default(),
             figures: Figures::default(),
             flaws: Flaws::default(),
+            circle_flaws: chord::flaws::Flaws::default(),
             slip: None,
             fronts: Fronts::default(),
             answers: BTreeMap::new(),
@@ -489,6 +500,7 @@ impl World {
                 };
                 config.ring.flaws = self.flaws;
                 config.dns.flaws = self.flaws;
+                config.chord.flaws = self.circle_flaws;
                 config.drain = self.climate.upkeep.drain;
                 config.data.keeper = self.climate.upkeep.keeper.clone();
                 let address = slot.address.expect("servers listen");

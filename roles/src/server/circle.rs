@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::Server;
 use super::role::Part;
-use crate::chord::{self, Chord};
+use crate::chord::Chord;
 use crate::contract::chance::Chance;
 use crate::contract::chord::Chord as Words;
 use crate::contract::id::{Incarnation, NodeId};
@@ -29,7 +29,7 @@ impl Server {
         };
         let chord = self.chord.get_or_insert_with(|| {
             let chance = Chance::from_seed(self.chance.bits());
-            Chord::new(chord::Config::default(), self.me.node, chance)
+            Chord::new(self.config.chord.clone(), self.me.node, chance)
         });
         let members = ring.members();
         let data = members.others().filter(|m| m.role == Role::Data);

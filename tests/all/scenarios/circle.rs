@@ -185,3 +185,33 @@ fn who_comes_back_at_once_has_its_place_again() {
     assert_eq!(world.circle_fault(), None);
     assert_fine(&world);
 }
+
+/// Half a minute after the last change nobody wakes for the circle, and each asks its successor
+/// once a minute, with a tick that comes anyway.
+#[test]
+fn a_circle_at_rest_wakes_nobody() {
+    let mut world = unstarted(|c| c.data = 6);
+    world.start_all();
+    world.run_for(secs(40));
+    world.logging = true;
+    for _ in 0..60 {
+        world.run_for(secs(1));
+        for place in world.servers(Role::Data) {
+            let server = world.nodes[place].resident.as_ref();
+            let chord = server.and_then(|resident| resident.server()?.chord());
+            let deadline = chord.and_then(|chord| chord.deadline());
+            assert!(
+                deadline.is_none_or(|at| at > world.now + secs(1)),
+                "{deadline:?}"
+            );
+        }
+    }
+    let asked = (world.log.iter()).filter(|(_, _, _, letter)| {
+        matches!(
+            letter.message,
+            Message::Chord(Words::Neighbours { .. } | Words::Notify)
+        )
+    });
+    let asked = asked.count();
+    assert!((6..=12).contains(&asked), "{asked} questions of six nodes");
+}
