@@ -87,17 +87,25 @@ impl World {
         }
     }
 
-    /// L1 and L3 when nothing has changed for a while.
+    /// L1 and L3 when nothing has changed for a while; a role may change even then.
     pub(crate) fn check_circle_at_rest(&mut self) {
-        if let Some(text) = self.circle_fault() {
+        if let Some(text) = self.await_none(ROUND * 12, World::circle_fault) {
             return self.violated("L1 ideal circle", text);
         }
+        let until = self.now + ROUND * 2;
+        while let Some(text) = self.look_up_everywhere() {
+            if self.now >= until || self.violation.is_some() {
+                return self.violated("L3 look-ups", text);
+            }
+            self.run_for(ROUND / 2);
+        }
+    }
+
+    /// From every data node a look-up ends at the same owners.
+    fn look_up_everywhere(&mut self) -> Option<String> {
         let data = self.servers(Role::Data);
-        let Some(first) = data.first() else {
-            return;
-        };
         // Spread by a node's own id: no chance is drawn, so that nothing else moves.
-        let id = self.nodes[*first].identity.node;
+        let id = self.nodes[*data.first()?].identity.node;
         let song = SongId(id.0.rotate_left(61) ^ (u128::MAX / 3));
         let mut found = None;
         for place in data {
@@ -105,11 +113,11 @@ impl World {
             if let (Some(one), Some(other)) = (&found, &owners)
                 && one != other
             {
-                let text = format!("{song:?} is kept by {one:?} and by {other:?}");
-                self.violated("L3 look-ups", text);
+                return Some(format!("{song:?} is kept by {one:?} and by {other:?}"));
             }
             found = found.or(owners);
         }
+        None
     }
 
     /// Every data node has exactly the neighbours it should have.
