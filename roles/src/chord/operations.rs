@@ -35,7 +35,10 @@ pub(super) enum Step {
     /// Of the node between it and this one: part B.
     Candidate,
     /// Of the node that the member table has next, where the list passes it by.
-    Suggested,
+    Suggested {
+        /// Whom part B is about if it does not answer.
+        candidate: Option<NodeId>,
+    },
     /// Of the node that the member table has before, where another or none is known.
     Behind,
     /// Of the predecessor, which another believes itself to be.
@@ -334,7 +337,7 @@ impl Chord {
             Step::Join { place: 0 } => self.on_led(now, of, &theirs.successors),
             Step::Join { .. } => self.refused = 0,
             Step::Successor => self.on_successor(now, of, theirs, table, out),
-            Step::Candidate | Step::Suggested => {
+            Step::Candidate | Step::Suggested { .. } => {
                 self.adopt(now, of, &theirs.successors);
                 self.notify(now, of, table, out);
             }
@@ -363,8 +366,8 @@ impl Chord {
         self.adopt(now, of, &theirs.successors);
         // What is held back may be told now: part B is a question of its own.
         self.release(now, table, out);
-        let between = |node: &NodeId| between(self.me, *node, of);
-        match theirs.predecessor.filter(between) {
+        let nearer = |node: &NodeId| between(self.me, *node, of);
+        match theirs.predecessor.filter(nearer) {
             Some(candidate) if self.config.flaws.has(Flaw::AdoptsTheSilent) => {
                 let list = self.beside.successors.clone();
                 self.adopt(now, candidate, &list);
@@ -372,35 +375,60 @@ impl Chord {
             }
             // The notice that has just been answered may be worked on: that goes before.
             Some(_) | None if self.pending.is_some() => self.stir(now, 1),
-            Some(candidate) => self.ask(now, Step::Candidate, candidate, table, out),
-            None => {
+            candidate => {
                 let known = theirs.predecessor == Some(self.me);
-                self.suggest(now, known, table, out);
+                self.close_up(now, candidate, known, table, out);
             }
         }
     }
 
-    /// Nobody closer is known on the circle. Where a split has left two circles, each of them is
-    /// whole and knows nothing of the other; the member table does. What it has next is treated
-    /// as a candidate of part B: it is adopted when it has answered itself.
-    fn suggest(&mut self, now: Time, known: bool, table: &dyn Table, out: &mut Outbox) {
-        let Some(first) = self.beside.successors.first().copied() else {
+    /// Part B: asks the nearest node that is said to stand before the successor. That may be the
+    /// successor's predecessor. It may be one that the member table has next: where a split has
+    /// left two circles, each of them is whole and knows nothing of the other. Whoever it is, it
+    /// is adopted when it has answered itself.
+    fn close_up(
+        &mut self,
+        now: Time,
+        candidate: Option<NodeId>,
+        known: bool,
+        table: &dyn Table,
+        out: &mut Outbox,
+    ) {
+        let Some(nearest) = candidate.or(self.beside.successors.first().copied()) else {
             return;
         };
-        let next = self.suggested.successors.first().copied();
-        match next.filter(|next| between(self.me, *next, first) && !table.is_dead(*next)) {
-            Some(next) if self.config.flaws.has(Flaw::AdoptsTheSuggested) => {
+        let nearer = |node: &NodeId| between(self.me, *node, nearest) && !table.is_dead(*node);
+        let suggested = self.suggested.successors.first().copied().filter(nearer);
+        match (suggested, candidate) {
+            (Some(next), _) if self.config.flaws.has(Flaw::AdoptsTheSuggested) => {
                 let list = self.beside.successors.clone();
                 self.adopt(now, next, &list);
                 self.notify(now, next, table, out);
             }
-            Some(next) => self.ask(now, Step::Suggested, next, table, out),
+            (Some(next), candidate) => {
+                self.ask(now, Step::Suggested { candidate }, next, table, out);
+            }
+            (None, Some(candidate)) => self.ask(now, Step::Candidate, candidate, table, out),
             // Told by the very node that it stands before: it would change nothing.
-            None if known => self.look_back(now, table, out),
-            None => {
+            (None, None) if known => self.look_back(now, table, out),
+            (None, None) => {
                 self.notify_first(now, table, out);
                 self.look_back(now, table, out);
             }
+        }
+    }
+
+    /// Whom the member table has next does not answer; most likely it is on its way to the circle.
+    fn do_without(
+        &mut self,
+        now: Time,
+        candidate: Option<NodeId>,
+        table: &dyn Table,
+        out: &mut Outbox,
+    ) {
+        match candidate {
+            Some(candidate) => self.ask(now, Step::Candidate, candidate, table, out),
+            None => self.notify_first(now, table, out),
         }
     }
 
@@ -456,14 +484,24 @@ impl Chord {
         out: &mut Outbox,
     ) {
         self.stir(now, 1);
-        if step == Step::Suggested {
-            // Most likely it is on its way to the circle itself.
-            self.notify_first(now, table, out);
-            return self.release(now, table, out);
+        match step {
+            Step::Suggested { candidate } => self.do_without(now, candidate, table, out),
+            Step::Behind => (),
+            Step::Join { .. } | Step::Successor | Step::Candidate | Step::Predecessor { .. } => {
+                self.count_silence(now, step, of, table, out);
+            }
         }
-        if step == Step::Behind {
-            return self.release(now, table, out);
-        }
+        self.release(now, table, out);
+    }
+
+    fn count_silence(
+        &mut self,
+        now: Time,
+        step: Step,
+        of: NodeId,
+        table: &dyn Table,
+        out: &mut Outbox,
+    ) {
         let before = self.silent.filter(|(node, _)| *node == of);
         let count = before.map_or(1, |(_, count)| count + 1);
         self.silent = Some((of, count));
@@ -471,7 +509,6 @@ impl Chord {
             self.silent = None;
             self.on_dead(now, step, of, table, out);
         }
-        self.release(now, table, out);
     }
 
     fn on_dead(&mut self, now: Time, step: Step, of: NodeId, table: &dyn Table, out: &mut Outbox) {
@@ -481,7 +518,8 @@ impl Chord {
                 self.beside.successors.retain(|node| *node != of);
                 self.stabilise(now, table, out);
             }
-            Step::Candidate | Step::Suggested => self.notify_first(now, table, out),
+            Step::Candidate => self.notify_first(now, table, out),
+            Step::Suggested { candidate } => self.do_without(now, candidate, table, out),
             Step::Behind => (),
             Step::Predecessor { notifier } => self.precede(now, notifier),
         }
