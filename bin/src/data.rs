@@ -74,6 +74,10 @@ impl Worker for Writer {
             }
         }
     }
+
+    fn run_together(&mut self, jobs: &[Job]) -> Option<Vec<JobReply>> {
+        self.library.as_mut()?.run_together(jobs)
+    }
 }
 
 /// Where a library lies and whose it is.
@@ -127,5 +131,9 @@ impl Worker for OnDemand {
             Ok(worker) => worker.run(job),
             Err(error) => JobReply::Failed(JobFault::Broken(error.to_string())),
         }
+    }
+
+    fn run_together(&mut self, jobs: &[Job]) -> Option<Vec<JobReply>> {
+        self.worker().ok()?.run_together(jobs)
     }
 }

@@ -1,7 +1,7 @@
 //! The handler pool: everything that may block runs here, never on the loop.
 //!
-//! Each host has one writer thread, which takes its jobs in order, and any number of readers, which
-//! share a queue. Queues are bounded: a job that finds its queue full fails as busy at once. A job
+//! Each host has one writer thread, which takes its jobs in order and those that wait together, and
+//! any number of readers, which share a queue. Queues are bounded: a job that finds its queue full fails as busy at once. A job
 //! that panics fails as broken; its thread goes on.
 
 use std::io;
@@ -21,6 +21,12 @@ pub const JOBS_QUEUED_MAX: usize = 256;
 /// Room for replies the loop has not fetched yet; a worker waits when it is full.
 const REPLIES_QUEUED_MAX: usize = 1024;
 
+/// Jobs taken together at most: what all of them wait for is to stay short.
+const TOGETHER_MAX: usize = 32;
+
+/// No further job is taken with others that bring so many bytes.
+const TOGETHER_BYTES: usize = 2 << 20;
+
 /// Plenty for SQLite and our own code, a quarter of the default.
 const STACK_BYTES: usize = 512 * 1024;
 
@@ -28,6 +34,12 @@ const STACK_BYTES: usize = 512 * 1024;
 pub trait Worker: Send {
     /// Does one job. A panic is caught and reported as [`JobFault::Broken`].
     fn run(&mut self, job: Job) -> JobReply;
+
+    /// Does several jobs that waited, in their order, at the cost of one. None, and nothing has
+    /// been done: they must be done one by one, as they must be after a panic.
+    fn run_together(&mut self, _jobs: &[Job]) -> Option<Vec<JobReply>> {
+        None
+    }
 }
 
 // Queues have all their room from the start: boxes keep an idle host at some kilobytes.
@@ -59,14 +71,15 @@ impl Pool {
             threads: Vec::new(),
         };
         let writers = writer.into_iter().collect();
-        pool.write = pool.start_lane("writer", writers, &done, bell)?;
-        pool.read = pool.start_lane("reader", readers, &done, bell)?;
+        pool.write = pool.start_lane("writer", TOGETHER_MAX, writers, &done, bell)?;
+        pool.read = pool.start_lane("reader", 1, readers, &done, bell)?;
         Ok(pool)
     }
 
     fn start_lane(
         &mut self,
         name: &str,
+        most: usize,
         workers: Vec<Box<dyn Worker>>,
         done: &Sender<Replied>,
         bell: &Arc<Bell>,
@@ -80,7 +93,7 @@ impl Pool {
             let thread = thread::Builder::new()
                 .name(format!("{name}-{number}"))
                 .stack_size(STACK_BYTES)
-                .spawn(move || work(worker, &queue, &done, &bell))?;
+                .spawn(move || work(worker, most, &queue, &done, &bell))?;
             self.threads.push(thread);
         }
         Ok(Some(jobs))
@@ -128,16 +141,53 @@ impl Drop for Pool {
 
 fn work(
     mut worker: Box<dyn Worker>,
+    most: usize,
     queue: &Receiver<Waiting>,
     done: &Sender<Replied>,
     bell: &Bell,
 ) {
-    for (id, job) in queue {
-        let reply = Box::new(run_caught(worker.as_mut(), *job));
-        if done.send((id, reply)).is_err() {
-            return;
+    while let Ok(first) = queue.recv() {
+        let (ids, jobs) = take_waiting(first, most, queue);
+        let replies = run_all(worker.as_mut(), jobs);
+        for (id, reply) in ids.into_iter().zip(replies) {
+            if done.send((id, Box::new(reply))).is_err() {
+                return;
+            }
         }
         bell.ring();
+    }
+}
+
+/// The job and those that wait behind it, as far as they fit together.
+fn take_waiting(
+    (id, job): Waiting,
+    most: usize,
+    queue: &Receiver<Waiting>,
+) -> (Vec<JobId>, Vec<Job>) {
+    let mut bytes = job.body_bytes();
+    let (mut ids, mut jobs) = (vec![id], vec![*job]);
+    while jobs.len() < most
+        && bytes < TOGETHER_BYTES
+        && let Ok((id, job)) = queue.try_recv()
+    {
+        bytes += job.body_bytes();
+        ids.push(id);
+        jobs.push(*job);
+    }
+    (ids, jobs)
+}
+
+fn run_all(worker: &mut dyn Worker, jobs: Vec<Job>) -> Vec<JobReply> {
+    let together = (jobs.len() > 1)
+        .then(|| catch_unwind(AssertUnwindSafe(|| worker.run_together(&jobs))))
+        .and_then(Result::ok)
+        .flatten()
+        .filter(|replies| replies.len() == jobs.len());
+    match together {
+        Some(replies) => replies,
+        None => (jobs.into_iter())
+            .map(|job| run_caught(worker, job))
+            .collect(),
     }
 }
 
@@ -151,6 +201,7 @@ fn run_caught(worker: &mut dyn Worker, job: Job) -> JobReply {
 mod tests {
     use super::*;
     use mio::{Events, Poll, Token};
+    use roles::contract::job::Overview;
     use std::time::Duration;
 
     #[test]
@@ -185,6 +236,76 @@ mod tests {
         assert_eq!(results.last(), Some(&Err(JobFault::Busy)));
         drop(let_go);
         assert_eq!(next(&mut poll, &pool), (JobId(0), JobReply::Done));
+    }
+
+    fn revision(revision: u64) -> JobReply {
+        let overview = Overview {
+            revision,
+            ..Overview::default()
+        };
+        JobReply::Stored { overview }
+    }
+
+    /// Tells how many jobs it did at once; has no way to do a removal with others.
+    struct Counts {
+        hold: Receiver<()>,
+    }
+
+    impl Worker for Counts {
+        fn run(&mut self, job: Job) -> JobReply {
+            let _ = self.hold.recv();
+            match job {
+                Job::RemoveSongs { .. } => panic!("planted"),
+                _ => revision(1),
+            }
+        }
+
+        fn run_together(&mut self, jobs: &[Job]) -> Option<Vec<JobReply>> {
+            let odd = |job: &Job| matches!(job, Job::RemoveSongs { .. });
+            assert!(!jobs.iter().any(odd), "planted");
+            Some(jobs.iter().map(|_| revision(jobs.len() as u64)).collect())
+        }
+    }
+
+    /// What waits behind a job is done at once; if that fails, each by itself.
+    #[test]
+    fn the_writer_takes_together_what_waits() {
+        let (let_go, hold) = bounded::<()>(0);
+        let poll = Poll::new().unwrap();
+        let bell = Arc::new(Bell::new(poll.registry(), Token(0)).unwrap());
+        let pool = Pool::start(Some(Box::new(Counts { hold })), Vec::new(), &bell).unwrap();
+        let mut poll = poll;
+        let sweep = || Job::SweepUploads { untouched_s: 1 };
+        let stored = |id, count| (JobId(id), revision(count));
+        pool.submit(JobId(0), sweep()).unwrap();
+        let_go.send(()).unwrap();
+        assert_eq!(next(&mut poll, &pool), stored(0, 1));
+
+        pool.submit(JobId(1), sweep()).unwrap();
+        while pool.write.as_ref().is_some_and(|jobs| !jobs.is_empty()) {
+            thread::yield_now();
+        }
+        for id in 2..5 {
+            pool.submit(JobId(id), sweep()).unwrap();
+        }
+        let_go.send(()).unwrap();
+        assert_eq!(next(&mut poll, &pool), stored(1, 1));
+        for id in 2..5 {
+            assert_eq!(next(&mut poll, &pool), stored(id, 3));
+        }
+
+        pool.submit(JobId(5), sweep()).unwrap();
+        while pool.write.as_ref().is_some_and(|jobs| !jobs.is_empty()) {
+            thread::yield_now();
+        }
+        pool.submit(JobId(6), sweep()).unwrap();
+        pool.submit(JobId(7), Job::RemoveSongs { songs: vec![] })
+            .unwrap();
+        drop(let_go);
+        assert_eq!(next(&mut poll, &pool), stored(5, 1));
+        assert_eq!(next(&mut poll, &pool), stored(6, 1), "not its fault");
+        let broken = next(&mut poll, &pool);
+        assert!(matches!(broken.1, JobReply::Failed(JobFault::Broken(_))));
     }
 
     struct Does<F>(F);

@@ -29,7 +29,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use roles::contract::id::NodeId;
 use roles::contract::job::{FragmentId, Job, JobFault, JobReply};
 use roles::contract::message::StoreId;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use fault::Stop;
 pub use open::{OpenError, OpenFault};
@@ -108,96 +108,22 @@ impl LibraryWorker {
     pub fn run(&mut self, job: Job) -> JobReply {
         // Every change is a transaction: what a panic interrupts is rolled back, not half done.
         let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        match job {
-            Job::Overview => read(db, "read the library's totals", songs::overview),
-            Job::Songs { after, limit } => {
-                read(db, "list songs", |db| songs::page(db, after, limit))
-            }
-            Job::Changes { since, limit } => {
-                read(db, "list changes", |db| changes::page(db, since, limit))
-            }
-            Job::Describe { song } => read(db, "describe a song", |db| songs::describe(db, song)),
-            Job::ReadFragment { song, at } => {
-                read(db, "read a fragment", |db| fragments::answer(db, song, at))
-            }
-            Job::CopiesDue { after, limit } => {
-                read(db, "list copies due", |db| copies::due(db, after, limit))
-            }
-            Job::BeginUpload { manifest } => write(db, Durable::Later, "begin an upload", |db| {
-                uploads::begin(db, &manifest)
-            }),
-            Job::KeepFragment { song, index, bytes } => {
-                write(db, Durable::Later, "keep a fragment", |db| {
-                    uploads::keep(db, song, index, &bytes)
-                })
-            }
-            Job::CommitUpload { song, copies_due } => {
-                write(db, Durable::Now, "commit an upload", |db| {
-                    uploads::commit(db, song, &copies_due)
-                })
-            }
-            Job::SweepUploads { untouched_s } => {
-                write(db, Durable::Later, "forget old uploads", |db| {
-                    uploads::sweep(db, untouched_s)
-                })
-            }
-            Job::CopyDone { song, node } => {
-                write(db, Durable::Later, "note a copy as done", |db| {
-                    copies::done(db, song, node)
-                })
-            }
-            Job::ForgetCopiesDue { node } => write(db, Durable::Later, "forget copies due", |db| {
-                copies::forget(db, node)
-            }),
-            // A revision that a router has heard of must not be given twice: the disk first.
-            Job::RemoveSongs { songs } => write(db, Durable::Now, "remove songs", |db| {
-                removal::remove(db, &songs)
-            }),
-            Job::DropSongs { songs, until } => write(db, Durable::Now, "let go of songs", |db| {
-                removal::drop(db, &songs, until)
-            }),
-            Job::Reclaim => write(db, Durable::Later, "reclaim room", removal::reclaim),
-            Job::Tombstones { after, limit } => read(db, "list tombstones", |db| {
-                removal::tombstones(db, after, limit)
-            }),
-            Job::PartitionDigests => read(db, "read the digests", partitions::digests),
-            Job::PartitionSongs {
-                partition,
-                after,
-                limit,
-            } => read(db, "list a partition", |db| {
-                partitions::songs(db, partition, after, limit)
-            }),
-            Job::Scrub { after, bytes } => {
-                read(db, "check fragments", |db| scrub::step(db, after, bytes))
-            }
-            Job::NoteScrub { after } => write(db, Durable::Later, "note the scrub", |db| {
-                scrub::note(db, after)
-            }),
-            Job::Quarantine { fragment } => {
-                write(db, Durable::Later, "set a fragment aside", |db| {
-                    quarantine::set_aside(db, fragment)
-                })
-            }
-            Job::Quarantined { after, limit } => read(db, "list fragments set aside", |db| {
-                quarantine::page(db, after, limit)
-            }),
-            Job::ReplaceFragment { fragment, bytes } => {
-                write(db, Durable::Later, "replace a fragment", |db| {
-                    quarantine::replace(db, fragment, &bytes)
-                })
-            }
-            Job::CachedManifest { .. }
-            | Job::CacheManifest { .. }
-            | Job::CachedFragment { .. }
-            | Job::CacheFragment { .. }
-            | Job::RecallPeers
-            | Job::RecallMembers
-            | Job::RememberMembers { .. }
-            | Job::RememberPeers { .. }
-            | Job::Scan { .. }
-            | Job::ReadSource { .. } => JobReply::Failed(not_ours()),
+        match nature(&job) {
+            (Some(durable), attempt) => write(db, durable, attempt, |db| apply(db, &job)),
+            (None, attempt) => read(db, attempt, |db| apply(db, &job)),
         }
+    }
+
+    /// Does several changes in their order with one write to the disk, after which all of them are
+    /// as durable as the most durable of them must be. A job that cannot be done changes nothing
+    /// and keeps none of the others. None, and nothing has changed: one of them is no change, or
+    /// the database failed, and each has to be done by itself to know which fails.
+    pub fn run_together(&mut self, jobs: &[Job]) -> Option<Vec<JobReply>> {
+        let durable: Option<Vec<Durable>> = jobs.iter().map(|job| nature(job).0).collect();
+        let durable = durable?.into_iter().max()?;
+        let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        // What the failure was is told by the job that meets it alone.
+        together(db, durable, jobs).ok()
     }
 }
 
@@ -211,12 +137,97 @@ impl LibraryWorker {
 }
 
 /// When a change must have reached the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Durable {
-    /// Before the answer is given.
-    Now,
     /// At the latest with the next change that is durable at once: the log is synced as a whole.
     Later,
+    /// Before the answer is given.
+    Now,
+}
+
+/// How durable a change must be before it is answered, none for what only reads; and what the job
+/// is about to do, for the report of its failure.
+fn nature(job: &Job) -> (Option<Durable>, &'static str) {
+    let (later, now) = (Some(Durable::Later), Some(Durable::Now));
+    match job {
+        Job::Overview => (None, "read the library's totals"),
+        Job::Songs { .. } => (None, "list songs"),
+        Job::Changes { .. } => (None, "list changes"),
+        Job::Describe { .. } => (None, "describe a song"),
+        Job::ReadFragment { .. } => (None, "read a fragment"),
+        Job::CopiesDue { .. } => (None, "list copies due"),
+        Job::BeginUpload { .. } => (later, "begin an upload"),
+        Job::KeepFragment { .. } => (later, "keep a fragment"),
+        Job::CommitUpload { .. } => (now, "commit an upload"),
+        Job::SweepUploads { .. } => (later, "forget old uploads"),
+        Job::CopyDone { .. } => (later, "note a copy as done"),
+        Job::ForgetCopiesDue { .. } => (later, "forget copies due"),
+        // A revision that a router has heard of must not be given twice: the disk first.
+        Job::RemoveSongs { .. } => (now, "remove songs"),
+        Job::DropSongs { .. } => (now, "let go of songs"),
+        Job::Reclaim => (later, "reclaim room"),
+        Job::Tombstones { .. } => (None, "list tombstones"),
+        Job::PartitionDigests => (None, "read the digests"),
+        Job::PartitionSongs { .. } => (None, "list a partition"),
+        Job::Scrub { .. } => (None, "check fragments"),
+        Job::NoteScrub { .. } => (later, "note the scrub"),
+        Job::Quarantine { .. } => (later, "set a fragment aside"),
+        Job::Quarantined { .. } => (None, "list fragments set aside"),
+        Job::ReplaceFragment { .. } => (later, "replace a fragment"),
+        Job::CachedManifest { .. }
+        | Job::CacheManifest { .. }
+        | Job::CachedFragment { .. }
+        | Job::CacheFragment { .. }
+        | Job::RecallPeers
+        | Job::RecallMembers
+        | Job::RememberMembers { .. }
+        | Job::RememberPeers { .. }
+        | Job::Scan { .. }
+        | Job::ReadSource { .. } => (None, "do a client's job"),
+    }
+}
+
+/// Does a job in the transaction that is open.
+fn apply(db: &Connection, job: &Job) -> Result<JobReply, Stop> {
+    match job {
+        Job::Overview => songs::overview(db),
+        Job::Songs { after, limit } => songs::page(db, *after, *limit),
+        Job::Changes { since, limit } => changes::page(db, *since, *limit),
+        Job::Describe { song } => songs::describe(db, *song),
+        Job::ReadFragment { song, at } => fragments::answer(db, *song, *at),
+        Job::CopiesDue { after, limit } => copies::due(db, *after, *limit),
+        Job::BeginUpload { manifest } => uploads::begin(db, manifest),
+        Job::KeepFragment { song, index, bytes } => uploads::keep(db, *song, *index, bytes),
+        Job::CommitUpload { song, copies_due } => uploads::commit(db, *song, copies_due),
+        Job::SweepUploads { untouched_s } => uploads::sweep(db, *untouched_s),
+        Job::CopyDone { song, node } => copies::done(db, *song, *node),
+        Job::ForgetCopiesDue { node } => copies::forget(db, *node),
+        Job::RemoveSongs { songs } => removal::remove(db, songs),
+        Job::DropSongs { songs, until } => removal::drop(db, songs, *until),
+        Job::Reclaim => removal::reclaim(db),
+        Job::Tombstones { after, limit } => removal::tombstones(db, *after, *limit),
+        Job::PartitionDigests => partitions::digests(db),
+        Job::PartitionSongs {
+            partition,
+            after,
+            limit,
+        } => partitions::songs(db, *partition, *after, *limit),
+        Job::Scrub { after, bytes } => scrub::step(db, *after, *bytes),
+        Job::NoteScrub { after } => scrub::note(db, *after),
+        Job::Quarantine { fragment } => quarantine::set_aside(db, *fragment),
+        Job::Quarantined { after, limit } => quarantine::page(db, *after, *limit),
+        Job::ReplaceFragment { fragment, bytes } => quarantine::replace(db, *fragment, bytes),
+        Job::CachedManifest { .. }
+        | Job::CacheManifest { .. }
+        | Job::CachedFragment { .. }
+        | Job::CacheFragment { .. }
+        | Job::RecallPeers
+        | Job::RecallMembers
+        | Job::RememberMembers { .. }
+        | Job::RememberPeers { .. }
+        | Job::Scan { .. }
+        | Job::ReadSource { .. } => Err(not_ours().into()),
+    }
 }
 
 /// Answers from one moment of the library, whatever is written meanwhile.
@@ -247,6 +258,39 @@ fn changed(
     durable: Durable,
     work: impl FnOnce(&Connection) -> Result<JobReply, Stop>,
 ) -> Result<JobReply, Stop> {
+    let change = begin_change(db, durable)?;
+    let reply = work(&change)?;
+    change.commit()?;
+    Ok(reply)
+}
+
+/// Several changes, each as a whole or not at all, in one transaction.
+fn together(
+    db: &mut Connection,
+    durable: Durable,
+    jobs: &[Job],
+) -> rusqlite::Result<Vec<JobReply>> {
+    let mut change = begin_change(db, durable)?;
+    let mut replies = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let one = change.savepoint()?;
+        match apply(&one, job) {
+            Ok(reply) => {
+                one.commit()?;
+                replies.push(reply);
+            }
+            Err(Stop::Fault(fault)) => {
+                one.finish()?; // Rolled back: it was not committed.
+                replies.push(JobReply::Failed(fault));
+            }
+            Err(Stop::Sql(reason)) => return Err(reason),
+        }
+    }
+    change.commit()?;
+    Ok(replies)
+}
+
+fn begin_change(db: &mut Connection, durable: Durable) -> rusqlite::Result<Transaction<'_>> {
     // Set before every change, not only where it differs: a promise of durability must not
     // depend on an earlier job having put the setting back.
     let level = match durable {
@@ -254,10 +298,7 @@ fn changed(
         Durable::Later => "NORMAL",
     };
     db.pragma_update(None, "synchronous", level)?;
-    let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let reply = work(&change)?;
-    change.commit()?;
-    Ok(reply)
+    db.transaction_with_behavior(TransactionBehavior::Immediate)
 }
 
 /// The answer to the jobs of a client.

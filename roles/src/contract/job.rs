@@ -446,6 +446,15 @@ pub enum Lane {
 }
 
 impl Job {
+    /// Bytes of sound that it brings.
+    pub fn body_bytes(&self) -> usize {
+        if let Job::KeepFragment { bytes, .. } | Job::ReplaceFragment { bytes, .. } = self {
+            bytes.len()
+        } else {
+            0
+        }
+    }
+
     /// Where the job waits.
     pub fn lane(&self) -> Lane {
         match self {

@@ -311,3 +311,77 @@ fn a_commit_is_synced_and_a_fragment_is_not() {
         assert_eq!(pragma(&library, "synchronous"), full);
     }
 }
+
+/// Several songs with one write to the disk: each job has the answer it would have had alone, and
+/// one that cannot be done keeps none of the others.
+#[test]
+fn jobs_done_together_are_answered_as_alone() {
+    let (mut alone, mut together) = (in_memory(), in_memory());
+    let (one, one_pieces) = song(1, &[10, 20]);
+    let (two, two_pieces) = song(2, &[30]);
+    let (id, other) = (one.song.id, two.song.id);
+    let keep = |song, index, bytes: &[u8]| Job::KeepFragment {
+        song,
+        index,
+        bytes: bytes.to_vec(),
+    };
+    let begin = |manifest: &Manifest| Job::BeginUpload {
+        manifest: manifest.clone(),
+    };
+    let commit = |song| Job::CommitUpload {
+        song,
+        copies_due: vec![],
+    };
+    let jobs = vec![
+        begin(&one),
+        keep(id, 0, &one_pieces[0]),
+        keep(id, 1, b"not what its hash says"),
+        begin(&two),
+        commit(id),
+        keep(other, 0, &two_pieces[0]),
+        commit(other),
+        keep(id, 1, &one_pieces[1]),
+        commit(id),
+    ];
+    let expected: Vec<JobReply> = jobs.iter().map(|job| alone.run(job.clone())).collect();
+    assert!(matches!(expected[2], JobReply::Failed(_)));
+    assert!(matches!(expected[8], JobReply::Stored { .. }));
+    assert_eq!(together.run_together(&jobs), Some(expected));
+    assert_eq!(read(&mut together, id, 1), read(&mut alone, id, 1));
+    assert_eq!(together.run(Job::Overview), alone.run(Job::Overview));
+}
+
+/// What only reads is not done together with changes; and where the database fails, nothing has
+/// changed.
+#[test]
+fn jobs_that_cannot_be_done_together_change_nothing() {
+    let mut library = in_memory();
+    let (manifest, pieces) = song(1, &[10]);
+    let song = manifest.song.id;
+    let begin = Job::BeginUpload { manifest };
+    assert_eq!(library.run_together(&[begin.clone(), Job::Overview]), None);
+    assert_eq!(library.run_together(&[]), None);
+    let bytes = pieces[0].clone();
+    let keep = Job::KeepFragment {
+        song,
+        index: 0,
+        bytes,
+    };
+    let limit = "PRAGMA max_page_count = 1"; // Clamped to what there is: no room for a page more.
+    let db = library.db.lock().expect("no worker has panicked");
+    db.execute_batch(limit).expect("a setting");
+    drop(db);
+    let (large, _) = crate::testing::song(2, &[1000; 400]);
+    let large = Job::BeginUpload { manifest: large };
+    assert_eq!(
+        library.run_together(&[begin.clone(), keep.clone(), large.clone()]),
+        None
+    );
+    assert!(
+        matches!(library.run(keep), JobReply::Failed(_)),
+        "no upload has begun"
+    );
+    let full = library.run(large);
+    assert_eq!(full, JobReply::Failed(JobFault::DiskFull));
+    assert!(matches!(library.run(begin), JobReply::Missing { .. }));
+}
