@@ -191,6 +191,29 @@ fn a_node_that_nobody_told_looks_back() {
     assert_eq!(chord.beside().predecessor, Some(NodeId(70)));
 }
 
+/// Whom the ring does not count among the living data nodes stands before nobody, and a list longer
+/// than any is no answer.
+#[test]
+fn strangers_and_absurd_lists_change_nothing() {
+    let living = seven();
+    let mut chord = placed(&living);
+    let before = chord.beside().clone();
+    let mut out = Outbox::new();
+    chord.on_question(at(1), asker(5), Words::Notify, &living, &mut out);
+    chord.on_question(at(1), asker(10), Words::Notify, &living, &mut out);
+    while let Some(action) = out.pop() {
+        let Action::Send { letter, .. } = action else {
+            continue;
+        };
+        assert!(matches!(letter.message, Message::Refused(_)), "{letter:?}");
+    }
+    chord.on_tick(at(1), &living, &mut out);
+    let long: Vec<u128> = (21..60).collect();
+    told(&mut chord, &living, at(1), (None, &long), &mut out);
+    assert_eq!(*chord.beside(), before);
+    assert_eq!(chord.strange_answers(), 1);
+}
+
 /// While it waits for an answer, a node tells nothing of its neighbours; then it does.
 #[test]
 fn questions_wait_for_the_operation() {

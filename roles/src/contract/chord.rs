@@ -33,9 +33,8 @@ pub enum Chord {
     Find {
         /// The song, known or not.
         song: SongId,
-        /// A living node that does not keep it, if one that lies before the receiver has just
-        /// answered with no other between itself and the song: what a receiver whose
-        /// predecessor is dead goes by.
+        /// Of the nodes that have answered, the one closest before the song, if the song lies
+        /// between it and the receiver: a receiver whose predecessor is dead goes by it.
         before: Option<NodeId>,
     },
     /// The sender is responsible for it, and these shall keep it: as it sees the data nodes.
