@@ -322,7 +322,7 @@ impl World {
             // The last copy may have been made a moment ago.
             let until = self.now + HEARD_WITHIN;
             while let Some(text) = self.listing_fault(place) {
-                if self.now >= until {
+                if self.now >= until || self.violation.is_some() {
                     return self.violated("routers list every song", text);
                 }
                 self.run_for(HEARD_WITHIN / 10);
