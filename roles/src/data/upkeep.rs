@@ -181,6 +181,9 @@ impl Data {
         }
         if let Some(overview) = self.overview {
             let busy = self.copies.repairs() > 0;
+            if self.keeper.sees_change(others) {
+                self.copies.forget_repaired();
+            }
             self.keeper.look(now, others, overview, busy, out);
         }
         if self.keeper.has_compared() {

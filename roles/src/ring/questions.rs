@@ -29,7 +29,9 @@ impl Ring {
     fn on_answered(&mut self, now: Time, purpose: Purpose, words: Words, out: &mut Outbox) {
         match (purpose, words) {
             (Purpose::Join, Words::Joined { members }) => self.on_joined(now, members, out),
-            (Purpose::Probe(node, _), Words::Probed { me }) => self.on_probed(now, node, me, out),
+            (Purpose::Probe(probe), Words::Probed { me }) => {
+                self.on_probed(now, probe.node, me, out);
+            }
             (Purpose::CheckFor(asker, node), Words::Probed { me }) => {
                 self.on_probed(now, node, me, out);
                 let reached = me.node == node;
@@ -48,7 +50,7 @@ impl Ring {
     fn on_unanswered(&mut self, now: Time, purpose: Purpose, out: &mut Outbox) {
         match purpose {
             Purpose::Join | Purpose::Alert | Purpose::Count => (),
-            Purpose::Probe(node, asked_at) => self.on_probe_failed(now, (node, asked_at), out),
+            Purpose::Probe(probe) => self.on_probe_failed(now, probe, out),
             Purpose::Check { of, by } => self.on_check_failed(now, of, by, out),
             Purpose::CheckFor(asker, _) => {
                 let reached = false;

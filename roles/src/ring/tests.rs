@@ -361,18 +361,39 @@ fn reports_are_words() {
 fn who_has_left_suspects_nobody() {
     let mut world = World::of(7);
     world.run_to(500);
+    world.said();
     world.ring.leave(world.now, &mut world.out);
     world.ring.on_heard(world.now, sender(4), &mut world.out);
     let lost = Peer::Node(addr(3));
     (world.ring).on_lost(world.now, lost, Lost::Silent, &mut world.out);
     let claims = vec![suspected(7, &[1, 2])];
     world.tell(1, Words::News { claims });
-    world.said();
     world.run_to(20_000);
     let told = |(_, m): &(Peer, Message)| matches!(m, Message::Ring(Words::News { .. }));
     assert!(world.said().iter().all(told), "it only passes news on");
+    assert_eq!(world.state(3), Some(MemberState::Alive));
     assert_eq!(world.state(4), Some(MemberState::Alive));
     assert_eq!(world.state(7), Some(MemberState::Suspect));
+}
+
+/// A suspicion of its earlier start is heard a moment before the later start is: looking for that
+/// one in vain says nothing of this one.
+#[test]
+fn a_later_start_is_not_blamed_for_a_probe_of_the_earlier_one() {
+    let mut world = World::of(7);
+    world.run_to(500);
+    let claims = vec![suspected(7, &[1])];
+    world.tell(1, Words::News { claims });
+    let later = Member {
+        incarnation: Incarnation(2),
+        ..member(7)
+    };
+    let claims = vec![account(later)];
+    world.tell(1, Words::News { claims });
+    world.said();
+    world.run_to(1_600);
+    assert!(world.said().iter().all(|(_, m)| !checks(m)), "no doubt");
+    assert_eq!(world.state(7), Some(MemberState::Alive));
 }
 
 /// What is found out about a member was found out about the start it had then.

@@ -10,7 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::{Purpose, Ring, SUCCESSORS, Timer, account};
+use super::{Probe, Purpose, Ring, SUCCESSORS, Timer, account};
 use crate::contract::id::NodeId;
 use crate::contract::member::{Member, MemberState};
 use crate::contract::message::Message;
@@ -114,7 +114,12 @@ impl Ring {
         let patience = self.confirm() * if untroubled { UNTROUBLED } else { 1 };
         let question = (Words::Probe { known }, patience);
         let to = vec![known.address];
-        self.ask(now, Purpose::Probe(node, now), to, question, out);
+        let probe = Probe {
+            node,
+            asked_at: now,
+            known: (known.incarnation, known.version),
+        };
+        self.ask(now, Purpose::Probe(probe), to, question, out);
     }
 
     /// One random member each few seconds: a dead arc is seen from outside.
@@ -149,19 +154,16 @@ impl Ring {
         }
     }
 
-    pub(super) fn on_probe_failed(
-        &mut self,
-        now: Time,
-        (node, asked_at): (NodeId, Time),
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_probe_failed(&mut self, now: Time, probe: Probe, out: &mut Outbox) {
+        let node = probe.node;
         let Some(entry) = self.members.get(node).filter(|_| !self.has_left()) else {
             return;
         };
         // Who has spoken since was only hard to reach for a while: starting, or behind a
         // connection that broke.
-        let heard = self.heard.get(&node).is_some_and(|at| *at > asked_at);
-        if heard && !self.doubts.contains_key(&node) {
+        let heard = self.heard.get(&node).is_some_and(|at| *at > probe.asked_at);
+        let anew = (entry.member.incarnation, entry.member.version) > probe.known;
+        if (heard || anew) && !self.doubts.contains_key(&node) {
             return;
         }
         match entry.member.state {

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::compare::Compare;
-use super::{AGAIN, JobFor, Keeper, Round, Stage, Step, UNFINISHED, What};
-use crate::circle::Partition;
+use super::{AGAIN, JobFor, Keeper, Round, Stage, Step, Stuck, UNFINISHED, What};
+use crate::circle::{Partition, mix};
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::job::Job;
 use crate::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
@@ -20,8 +20,8 @@ use crate::lapses::Lapse;
 /// Partitions looked into at once.
 pub(in crate::data) const PARTITIONS_AT_ONCE: usize = 8;
 
-/// Times that partitions are looked into again in one round: a disk that is busy or has failed once
-/// does not put off all the others.
+/// Times that this node's own lists are read again in one round: a disk that is busy or has failed
+/// once does not put off all the others.
 const AGAIN_MAX: u32 = 16;
 
 /// Copies ordered in one round: the next round looks for the rest.
@@ -40,10 +40,12 @@ pub(super) struct Gather {
     answered: BTreeSet<NodeId>,
     open: BTreeMap<u16, Lists>,
     copies: usize,
-    /// Partitions looked into again.
+    /// Times that a list of this node was read again.
     again: u32,
     /// Songs that are not with all their owners.
     unplaced: u64,
+    /// Stands for them, and for who lacks them.
+    missing: u64,
     /// Somebody did not answer, or there was too much for one round.
     unfinished: bool,
     /// There was too much for one round.
@@ -105,6 +107,7 @@ impl Keeper {
             copies: 0,
             again: 0,
             unplaced: 0,
+            missing: 0,
             unfinished: !all_answered,
             cut_short: false,
         });
@@ -142,8 +145,14 @@ impl Keeper {
         let found = (gather.unplaced, gather.round.revision);
         self.unplaced = (!unfinished).then_some(found);
         match self.unplaced {
-            Some((0, _)) => self.stuck = 0,
-            Some(_) => self.stuck += 1,
+            Some((0, _)) => self.stuck = Stuck::default(),
+            Some(_) if self.stuck.missing == gather.missing => self.stuck.rounds += 1,
+            Some(_) => {
+                self.stuck = Stuck {
+                    missing: gather.missing,
+                    rounds: 1,
+                };
+            }
             None => (), // It has not seen everything.
         }
         let pause = if cut_short {
@@ -247,26 +256,32 @@ impl Keeper {
         self.decide_if_known(now, partition, others, out);
     }
 
-    /// What this node has could not be read: that partition is looked into again after the others.
+    /// A page of what this node has could not be read: it is tried again, or nothing is concluded
+    /// from that partition.
     pub(super) fn on_unread(
         &mut self,
         now: Time,
-        partition: u16,
+        number: u16,
         others: Others<'_>,
         out: &mut Outbox,
     ) {
         let Stage::Gathering(gather) = &mut self.stage else {
             return;
         };
-        if gather.open.remove(&partition).is_none() {
+        let Some(lists) = gather.open.get_mut(&number) else {
             return;
-        }
+        };
         gather.again += 1;
-        match Partition::from_number(partition) {
-            Some(partition) if gather.again <= AGAIN_MAX => gather.queue.push_back(partition),
-            Some(_) | None => gather.unfinished = true,
+        match Partition::from_number(number) {
+            Some(partition) if gather.again <= AGAIN_MAX => {
+                let (round, after) = (gather.round.number, lists.mine.last);
+                self.read_own(round, partition, after, out);
+            }
+            Some(_) | None => {
+                (lists.mine_read, lists.failed) = (true, true);
+                self.decide_if_known(now, number, others, out);
+            }
         }
-        self.go_on(now, others, out);
     }
 
     /// A page of what an owner has; none: it did not say.
@@ -423,6 +438,8 @@ impl Gather {
             if !lacking.is_empty() || !certain {
                 self.unplaced += 1;
             }
+            let stands_for = |node: &NodeId| mix((song.0 ^ node.0) as u64);
+            self.missing ^= lacking.iter().map(stands_for).fold(0, |all, one| all ^ one);
             let mine_to_send = self.round.sends_all || sender(song.0, &holders) == Some(me);
             let send = certain && mine_to_send;
             let new = |node: &&NodeId| theirs(node).songs.is_empty();
@@ -495,6 +512,7 @@ mod tests {
             copies,
             again: 0,
             unplaced: 0,
+            missing: 0,
             unfinished: false,
             cut_short: false,
         });
