@@ -1,8 +1,8 @@
 //! The handler pool: everything that may block runs here, never on the loop.
 //!
 //! Each host has one writer thread, which takes its jobs in order and those that wait together, and
-//! any number of readers, which share a queue. Queues are bounded: a job that finds its queue full fails as busy at once. A job
-//! that panics fails as broken; its thread goes on.
+//! any number of readers, which share a queue. Queues are bounded: a job that finds its queue full
+//! fails as busy at once. A job that panics fails as broken; its thread goes on.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

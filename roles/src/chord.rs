@@ -11,8 +11,8 @@
 //! member table ([`Table`]); below five data nodes the lists themselves are read off it, because
 //! so small a circle is where even corrected rules go wrong, and a node without any living
 //! successor begins anew from it. Whom the table has next is asked where a list passes it by, and
-//! adopted once it has answered: a split leaves two circles that know nothing of each other. Which songs a node keeps is decided by points
-//! ([`crate::circle`]); a look-up ends at a node that is responsible and says so.
+//! adopted once it has answered: a split leaves two circles that know nothing of each other. Which
+//! songs a node keeps is decided by points ([`crate::circle`]); a look-up ends at a node that is responsible and says so.
 //!
 //! The proof takes questions to be answered at once. They are not: a node that waits for an answer
 //! holds questions about its neighbours back, gives its own operation up after a while drawn at

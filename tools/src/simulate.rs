@@ -1,7 +1,8 @@
 //! Runs many seeds of the simulated world, and tells what broke and how fast it went.
 //!
 //! `simulate --seeds 2000` takes a few minutes on two cores; `--from` lets a long run be made in
-//! pieces. Exits with 1 if any seed breaks a rule, or with `--mutants` if any flaw is missed.
+//! pieces. Exits with 1 if any seed breaks a rule, or with `--mutants` if any flaw is missed;
+//! with `--circles --mutants` it only tells, for most flaws of the circle show in schedules alone.
 #![forbid(unsafe_code)]
 
 #[path = "simulate/chord.rs"]
@@ -58,8 +59,8 @@ struct Args {
     /// for less than four seconds: nobody may be called dead.
     #[arg(long)]
     ruffled: bool,
-    /// Plants each flaw, and tells which world about the ring, or with `--copies` about copies,
-    /// finds it.
+    /// Plants each flaw, and tells which world about the ring, or with `--copies` or `--circles`
+    /// about those, finds it.
     #[arg(long)]
     mutants: bool,
 }

@@ -1,4 +1,4 @@
-//! Faults of the circle that the schedules plant to see whether their checks find them.
+//! Faults of the circle that tests plant to see whether their checks find them.
 //!
 //! The first four are those of the published Chord (Zave 2012); no real node has any.
 

@@ -452,39 +452,22 @@ impl Job {
     /// About how many bytes it writes or hashes, for whoever does several jobs in one go. What may
     /// free much room at once is too heavy for any company.
     pub fn weight(&self) -> usize {
-        match self {
-            Job::KeepFragment { bytes, .. } | Job::ReplaceFragment { bytes, .. } => bytes.len(),
-            Job::CommitUpload { .. } => COMMIT_WEIGHT,
+        if let Job::KeepFragment { bytes, .. } | Job::ReplaceFragment { bytes, .. } = self {
+            return bytes.len();
+        }
+        let frees_room = matches!(
+            self,
             Job::Reclaim
-            | Job::SweepUploads { .. }
-            | Job::RemoveSongs { .. }
-            | Job::DropSongs { .. } => usize::MAX,
-            Job::Overview
-            | Job::Songs { .. }
-            | Job::Changes { .. }
-            | Job::Describe { .. }
-            | Job::ReadFragment { .. }
-            | Job::CopiesDue { .. }
-            | Job::Tombstones { .. }
-            | Job::PartitionDigests
-            | Job::PartitionSongs { .. }
-            | Job::Scrub { .. }
-            | Job::Quarantined { .. }
-            | Job::CachedManifest { .. }
-            | Job::CachedFragment { .. }
-            | Job::RecallPeers
-            | Job::Scan { .. }
-            | Job::ReadSource { .. }
-            | Job::BeginUpload { .. }
-            | Job::CopyDone { .. }
-            | Job::ForgetCopiesDue { .. }
-            | Job::NoteScrub { .. }
-            | Job::Quarantine { .. }
-            | Job::CacheManifest { .. }
-            | Job::CacheFragment { .. }
-            | Job::RememberPeers { .. }
-            | Job::RecallMembers
-            | Job::RememberMembers { .. } => 0,
+                | Job::SweepUploads { .. }
+                | Job::RemoveSongs { .. }
+                | Job::DropSongs { .. }
+        );
+        if frees_room {
+            usize::MAX
+        } else if matches!(self, Job::CommitUpload { .. }) {
+            COMMIT_WEIGHT
+        } else {
+            0
         }
     }
 

@@ -63,7 +63,7 @@ impl Ring {
                 self.look_for_oneself(now, node, out);
             }
             MemberState::Dead => self.on_death(now, member, before, out),
-            MemberState::Left => self.on_left(now, member, before, out),
+            MemberState::Left => self.on_left(member, before, out),
         }
         self.spread(now, node, from);
         self.watch(now);
@@ -98,19 +98,12 @@ impl Ring {
         out.meet(member.address, member.features);
     }
 
-    fn on_left(
-        &mut self,
-        now: Time,
-        member: Member,
-        before: Option<MemberState>,
-        out: &mut Outbox,
-    ) {
+    fn on_left(&mut self, member: Member, before: Option<MemberState>, out: &mut Outbox) {
         self.forget_doubts(member.node);
         if before.is_some_and(|state| state < MemberState::Dead) {
             let line = alloc::format!("ring left node={} {}", member.node, member.address);
             out.fact(Level::Info, line);
         }
-        debug_assert!(now < Time::NEVER);
     }
 
     pub(super) fn forget_doubts(&mut self, node: NodeId) {

@@ -42,7 +42,7 @@ impl Ring {
             }
             (Purpose::Alert, Words::Heard) => (),
             (Purpose::Count, Words::Counted { tally }) => self.on_counted(now, tally, out),
-            (Purpose::Unbalance(node), Words::Accepted) => self.on_accepted(now, node, out),
+            (Purpose::Unbalance(node), Words::Accepted) => self.on_accepted(node, out),
             (purpose, _) => self.on_unanswered(now, purpose, out),
         }
     }

@@ -200,7 +200,7 @@ impl Server {
             Part::Router(_) => self.switch(now, order, out),
             Part::Data(data) => {
                 // Whoever counts meanwhile counts it as what it will be.
-                ring.accept(now, order, out);
+                ring.accept(order, out);
                 data.drain(now);
                 self.leaving = Some(Leaving {
                     order: Some(order),
@@ -297,7 +297,7 @@ impl Server {
                 me.traits = me.traits.with(Traits::DRAINING, false);
             });
             if role == Role::Data {
-                ring.accept(now, order, out); // A data node has said so before it handed over.
+                ring.accept(order, out); // A data node has said so before it handed over.
             }
         }
         if let Some(registrar) = &mut self.registrar

@@ -108,10 +108,10 @@ impl Ring {
     }
 
     /// An order has been carried out.
-    pub fn accept(&mut self, now: Time, order: Order, out: &mut Outbox) {
+    pub fn accept(&mut self, order: Order, out: &mut Outbox) {
         match order.asker {
             Some(asker) => out.answer(asker, Message::Ring(Words::Accepted)),
-            None => self.on_accepted(now, self.members.me().node, out),
+            None => self.on_accepted(self.members.me().node, out),
         }
     }
 
@@ -126,7 +126,7 @@ impl Ring {
         }
     }
 
-    pub(in crate::ring) fn on_accepted(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+    pub(in crate::ring) fn on_accepted(&mut self, node: NodeId, out: &mut Outbox) {
         let Some(running) = self.census.running.take() else {
             return;
         };
@@ -134,7 +134,6 @@ impl Ring {
         self.census.fruitless = 0;
         let line = alloc::format!("ring epoch={} node={node} changes its role", running.epoch);
         out.fact(Level::Info, line);
-        debug_assert!(now < Time::NEVER);
     }
 
     pub(in crate::ring) fn on_declined(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
