@@ -460,17 +460,21 @@ impl World {
         }
     }
 
+    /// Whether it hands its songs over: it takes none meanwhile.
+    pub(crate) fn is_leaving(&self, place: Place) -> bool {
+        self.server_at(place).is_some_and(Server::is_leaving)
+    }
+
     fn placement_fault(&self) -> Option<String> {
         let data = self.servers(Role::Data);
         // Who keeps something that is good nowhere cannot hand it over.
         let whole = |song| self.is_whole_among(data.iter().copied(), song);
-        let leaves = |place: Place| self.server_at(place).is_some_and(Server::is_leaving);
         let kept = |place: &Place| self.nodes[*place].disk.iter().flat_map(|d| d.songs());
-        let leaving = |place: &&Place| leaves(**place) && kept(place).all(whole);
+        let leaving = |place: &&Place| self.is_leaving(**place) && kept(place).all(whole);
         if let Some(place) = data.iter().find(leaving) {
             return Some(format!("{} is leaving", self.nodes[*place].name));
         }
-        if data.iter().any(|place| leaves(*place)) {
+        if data.iter().any(|place| self.is_leaving(*place)) {
             return None;
         }
         let circle = Circle::of(data.iter().map(|p| (self.nodes[*p].identity.node, 1)));
@@ -582,8 +586,7 @@ impl World {
         }
         let operation = self.upload(client, source);
         let ended = self.end_of(client, operation, Duration::from_secs(60));
-        // Who hands its songs over takes none.
-        let takes = |place: &&Place| !self.server_at(**place).is_some_and(Server::is_leaving);
+        let takes = |place: &&Place| !self.is_leaving(**place);
         let needed = self.servers(Role::Data).iter().filter(takes).count().min(2);
         let taken =
             matches!(ended, Some(Ended::Uploaded { copies, .. }) if usize::from(copies) >= needed);

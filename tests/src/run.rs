@@ -249,7 +249,7 @@ impl World {
         }
     }
 
-    /// Every copy that was promised to a node that lives has been made.
+    /// Every copy that was promised to a node that lives and takes songs has been made.
     fn check_copies(&mut self) {
         if let Some(text) = self.await_none(REPAIR_WITHIN, World::copies_fault) {
             return self.violated("copies are made", text);
@@ -261,15 +261,17 @@ impl World {
         }
     }
 
-    /// A copy that a data node still owes to one that lives, of a song that is whole somewhere.
+    /// A copy that a data node still owes to one that takes songs, of a song that is whole
+    /// somewhere.
     fn copies_fault(&self) -> Option<String> {
         let data = self.servers(Role::Data);
-        let lives = |node: &NodeId| data.iter().any(|p| self.nodes[*p].identity.node == *node);
+        let takers = || data.iter().filter(|place| !self.is_leaving(**place));
+        let takes = |node: &NodeId| takers().any(|p| self.nodes[*p].identity.node == *node);
         let whole = |song| self.is_whole_among(data.iter().copied(), song);
         data.iter().find_map(|place| {
             let slot = &self.nodes[*place];
             let mut due = slot.disk.as_ref()?.copies_due();
-            let (song, to) = due.find(|(song, to)| lives(to) && whole(*song))?;
+            let (song, to) = due.find(|(song, to)| takes(to) && whole(*song))?;
             Some(format!("{} still owes {song:?} to {to:?}", slot.name))
         })
     }
