@@ -147,6 +147,12 @@ impl ModelStore {
         self.present.songs.contains_key(&song)
     }
 
+    /// Whether a song is committed, and was so at that revision.
+    pub fn is_committed_by(&self, song: SongId, revision: u64) -> bool {
+        let old = |kept: &Kept| kept.revision <= revision;
+        self.present.songs.get(&song).is_some_and(old)
+    }
+
     /// The ids of the committed songs, in order.
     pub fn committed(&self) -> impl Iterator<Item = SongId> {
         self.present.songs.keys().copied()

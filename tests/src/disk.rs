@@ -95,6 +95,11 @@ impl Disk {
         self.model.is_committed(song)
     }
 
+    /// Whether a song stands, and stood at that revision of the library.
+    pub fn has_since(&self, song: SongId, revision: u64) -> bool {
+        self.model.is_committed_by(song, revision)
+    }
+
     /// Fragments of a song that are not as they should be. None: it does not stand here.
     pub fn unsound(&self, song: SongId) -> Option<Vec<u32>> {
         self.model.unsound(song)

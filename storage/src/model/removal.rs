@@ -8,7 +8,7 @@ use roles::contract::job::{JobFault, JobReply, PartitionDigest};
 use roles::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
 use roles::contract::message::Digest;
 
-use super::{Kept, ModelStore, page_of};
+use super::{ModelStore, page_of};
 use crate::library::RECLAIM_FRAGMENTS;
 
 impl ModelStore {
@@ -33,8 +33,7 @@ impl ModelStore {
         check_length(songs)?;
         let mut count = 0;
         for song in songs {
-            let old = |kept: &Kept| kept.revision <= until;
-            if self.present.songs.get(song).is_some_and(old) {
+            if self.is_committed_by(*song, until) {
                 count += u32::from(self.take_out(*song));
                 self.present.copies_due.retain(|(due, _)| due != song);
             }
