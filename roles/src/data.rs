@@ -1,48 +1,48 @@
 //! Keeps songs and gives them, fragment by fragment.
 //!
-//! Owns the jobs behind each question to this data node. Nothing of an upload is visible before
-//! its commit, and the commit is answered only when a second data node has the song too, if
-//! there is one, and the routers have heard of it. Telling the routers is [`announcer`]'s
-//! business, making copies [`copies`]'.
+//! Owns the jobs behind each question to this data node, and sorts replies and answers to the
+//! parts that wait for them. Telling the routers is [`announcer`]'s business, making copies
+//! [`copies`]', comparing with the others [`keeper`]'s.
 
 pub mod announcer;
+mod answers;
 pub mod copies;
 mod disk;
 pub mod keeper;
 mod placement;
 mod removal;
 mod scrub;
+mod stream;
 mod sums;
+mod taking;
 mod untold;
 mod upkeep;
 
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::circle::{Circle, Partition};
 use crate::contract::chance::Chance;
 use crate::contract::id::{JobId, NodeId, SongId};
 use crate::contract::job::{Job, JobFault, JobReply, Overview};
-use crate::contract::limits::{COPIES, FETCH_FRAGMENTS_MAX, FRAGMENT_BYTES_MAX, PAGE_SONGS_MAX};
-use crate::contract::message::{Audio, Letter, Message, Position, Refusal};
+use crate::contract::limits::PAGE_SONGS_MAX;
+use crate::contract::message::{Audio, Letter, Refusal};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record};
-use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
-use crate::contract::upkeep::Upkeep;
 use crate::contract::user::Level;
-use crate::doubts::{Doubt, Doubts};
+use crate::doubts::Doubts;
 use crate::jobs::Jobs;
 use crate::requests::Desk;
 
 use announcer::Announcer;
-use copies::{Copies, Made};
+use answers::answer_to;
+use copies::Copies;
 use disk::Disk;
 use keeper::Keeper;
 use removal::Removal;
 use scrub::Scrub;
+use stream::Stream;
 use sums::Chosen;
 use untold::Untold;
 pub use upkeep::Queue;
@@ -141,19 +141,6 @@ enum Purpose {
     Commit(Asker, SongId, Option<Vec<NodeId>>),
 }
 
-/// A `Fetch` under way: fragments are read one at a time, each when the asker has room.
-#[derive(Debug)]
-struct Stream {
-    asker: Asker,
-    song: SongId,
-    /// The fragment in the pool.
-    at: Position,
-    /// Fragments still to be read after it.
-    left: u32,
-    /// Read and held back until it is known whether it is the last.
-    held: Option<(u32, Vec<u8>)>,
-}
-
 impl Data {
     /// A data node that has not looked into its library yet.
     pub fn new(config: Config, mut chance: Chance) -> Self {
@@ -203,13 +190,7 @@ impl Data {
             Audio::Fetch { song, from, count } => self.on_fetch(asker, song, from, count, out),
             Audio::Offer { manifest, copy } => self.on_offer(asker, manifest, copy, out),
             Audio::Give { song, index } => self.on_give(asker, song, index, body, out),
-            Audio::Commit { song, copy } => {
-                let owners = (!copy).then(|| owners(song, others));
-                let copies_due = owners.clone().unwrap_or_default();
-                let purpose = Purpose::Commit(asker, song, owners);
-                let job = Job::CommitUpload { song, copies_due };
-                self.jobs.run(purpose, job, out);
-            }
+            Audio::Commit { song, copy } => self.on_commit(asker, (song, copy), others, out),
             Audio::Kept { .. }
             | Audio::Described { .. }
             | Audio::Chunk { .. }
@@ -223,65 +204,6 @@ impl Data {
         let limit = limit.clamp(1, PAGE_SONGS_MAX as u32);
         let job = Job::Songs { after, limit };
         self.jobs.run(Purpose::Answer(asker), job, out);
-    }
-
-    fn on_fetch(
-        &mut self,
-        asker: Asker,
-        song: SongId,
-        from: Position,
-        count: u32,
-        out: &mut Outbox,
-    ) {
-        if count == 0 || count > FETCH_FRAGMENTS_MAX {
-            let why = alloc::format!("a fetch is 1 to {FETCH_FRAGMENTS_MAX} fragments");
-            return out.refuse(asker, Refusal::Invalid(why));
-        }
-        let stream = Stream {
-            asker,
-            song,
-            at: from,
-            left: count - 1,
-            held: None,
-        };
-        self.read(stream, from, out);
-    }
-
-    fn read(&mut self, mut stream: Stream, at: Position, out: &mut Outbox) {
-        stream.at = at;
-        let job = Job::ReadFragment {
-            song: stream.song,
-            at,
-        };
-        let peer = stream.asker.sender.peer;
-        self.jobs.run_toward(Purpose::Fetch(stream), job, peer, out);
-    }
-
-    fn on_offer(&mut self, asker: Asker, manifest: Manifest, copy: bool, out: &mut Outbox) {
-        if let Err(fault) = manifest.check() {
-            self.doubts.note(Doubt::Bytes, asker.sender.node, out);
-            let why = alloc::format!("the manifest cannot be true: {fault}");
-            return out.refuse(asker, Refusal::Invalid(why));
-        }
-        let purpose = Purpose::Offer(asker, manifest.song.id, copy);
-        self.jobs.run(purpose, Job::BeginUpload { manifest }, out);
-    }
-
-    fn on_give(
-        &mut self,
-        asker: Asker,
-        song: SongId,
-        index: u32,
-        bytes: Vec<u8>,
-        out: &mut Outbox,
-    ) {
-        if bytes.is_empty() || bytes.len() > FRAGMENT_BYTES_MAX {
-            self.doubts.note(Doubt::Bytes, asker.sender.node, out);
-            let why = alloc::format!("a fragment is 1 to {FRAGMENT_BYTES_MAX} bytes");
-            return out.refuse(asker, Refusal::Invalid(why));
-        }
-        let job = Job::KeepFragment { song, index, bytes };
-        self.jobs.run(Purpose::Give(asker), job, out);
     }
 
     /// Takes the reply of a job that a question was waiting for.
@@ -322,13 +244,6 @@ impl Data {
         }
     }
 
-    /// What was given is not what it was said to be, or belongs nowhere.
-    fn doubt_bytes(&mut self, asker: Asker, reply: &JobReply, out: &mut Outbox) {
-        if let JobReply::Failed(JobFault::Damaged | JobFault::Invalid(_)) = reply {
-            self.doubts.note(Doubt::Bytes, asker.sender.node, out);
-        }
-    }
-
     /// Uploads are refused: whoever looks after this machine is told now and then.
     fn warn_of_full_disk(&mut self, now: Time, out: &mut Outbox) {
         if self.full_told_until <= now {
@@ -358,91 +273,6 @@ impl Data {
             self.overview = Some(overview);
             self.announcer.on_change(now);
         }
-    }
-
-    /// A fragment has been read: it goes out when it is known whether another follows it.
-    fn on_fragment(&mut self, now: Time, mut stream: Stream, reply: JobReply, out: &mut Outbox) {
-        if now > stream.asker.until {
-            return; // Nobody waits for it any longer.
-        }
-        if let JobReply::Fragment { index, bytes } = reply {
-            self.send_held(now, &mut stream, true, out);
-            stream.held = Some((index, bytes));
-            if stream.left == 0 {
-                return self.send_held(now, &mut stream, false, out);
-            }
-            stream.left -= 1;
-            self.read(stream, Position::Index(index + 1), out);
-        } else if reply == JobReply::Failed(JobFault::NotFound) && stream.held.is_some() {
-            self.send_held(now, &mut stream, false, out); // The song ends before the stream does.
-        } else {
-            if reply == JobReply::Failed(JobFault::Damaged) {
-                self.on_rot(&stream, out);
-            }
-            out.answer(stream.asker, answer_to(reply));
-        }
-    }
-
-    fn send_held(&mut self, now: Time, stream: &mut Stream, more: bool, out: &mut Outbox) {
-        let Some((index, bytes)) = stream.held.take() else {
-            return;
-        };
-        let load = self.load();
-        self.copies.on_served(now, bytes.len());
-        let chunk = Message::Audio(Audio::Chunk { index, load });
-        out.answer_with(stream.asker, chunk, bytes, more);
-    }
-
-    fn on_begun(
-        &mut self,
-        now: Time,
-        (asker, song, copy): (Asker, SongId, bool),
-        reply: JobReply,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
-        if let JobReply::Stored { .. } = reply {
-            // Known already: as good as committed once its copies are.
-            let owners = (!copy).then(|| owners(song, others));
-            return self.stored(now, (asker, song, owners), others, out);
-        }
-        out.answer(asker, answer_to(reply));
-    }
-
-    fn on_committed(
-        &mut self,
-        now: Time,
-        (asker, song, owners): (Asker, SongId, Option<Vec<NodeId>>),
-        reply: JobReply,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
-        if let JobReply::Stored { overview } = reply {
-            self.change(now, overview);
-            return self.stored(now, (asker, song, owners), others, out);
-        }
-        self.doubt_bytes(asker, &reply, out);
-        out.answer(asker, answer_to(reply));
-    }
-
-    /// The song is durable here. A copy is answered at once, an upload when a second node has it.
-    fn stored(
-        &mut self,
-        now: Time,
-        (asker, song, owners): (Asker, SongId, Option<Vec<NodeId>>),
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
-        let Some(owners) = owners else {
-            return out.answer(asker, stored(1));
-        };
-        let made = if owners.is_empty() {
-            [Made { asker, copies: 1 }].into()
-        } else {
-            self.copies
-                .upload(now, song, &owners, asker, others.data, out)
-        };
-        self.answer_uploads(now, made);
     }
 
     /// Takes an answer to a question of this data node.
@@ -518,26 +348,6 @@ impl Data {
             | None => (),
         }
         self.announce(now, others, out);
-    }
-
-    /// These songs are safe: they are answered when the routers know them, too.
-    fn answer_uploads(&mut self, now: Time, made: Vec<Made>) {
-        let revision = self.overview.map_or(0, |overview| overview.revision);
-        for made in made {
-            self.untold.hold(now, made, revision);
-        }
-    }
-
-    /// Answers the uploads the routers have heard of, and those that have waited long enough.
-    fn answer_told(&mut self, now: Time, out: &mut Outbox) {
-        let mut made = self.untold.told(self.announcer.heard());
-        if let Some((revision, overdue)) = self.untold.overdue(now) {
-            self.announcer.leave_behind(revision);
-            made.extend(overdue);
-        }
-        for Made { asker, copies } in made {
-            out.answer(asker, stored(copies));
-        }
     }
 
     /// A peer is lost.
@@ -637,193 +447,10 @@ impl Data {
     }
 }
 
-/// The other nodes that shall have the song: its owners on the circle of all data nodes known.
-fn owners(song: SongId, others: Others<'_>) -> Vec<NodeId> {
-    let own = others.own;
-    let known = others.data.iter().map(|r| (r.node, r.weight));
-    let circle = Circle::of(known.chain([(own.node, own.weight)]));
-    let mut owners = circle.owners(Partition::of(song), COPIES + 1);
-    owners.retain(|node| *node != own.node);
-    // Where this node took the upload although it is not an owner, all owners get their copy.
-    let elsewhere = if circle
-        .owners(Partition::of(song), COPIES)
-        .contains(&own.node)
-    {
-        COPIES - 1
-    } else {
-        COPIES
-    };
-    owners.truncate(elsewhere);
-    owners
-}
-
 /// Where a node listens, if the DNS names it.
 fn address_of(node: NodeId, data: &[Record]) -> Option<Address> {
     (data.iter().find(|r| r.node == node)).map(|r| r.address)
 }
 
-fn stored(copies: u8) -> Message {
-    Message::Audio(Audio::Stored { copies })
-}
-
-/// The answer that a job's reply amounts to.
-fn answer_to(reply: JobReply) -> Message {
-    Message::Audio(match reply {
-        JobReply::Songs { songs, more } => Audio::Kept { songs, more },
-        JobReply::Described { manifest } => Audio::Described { manifest },
-        JobReply::Missing { ranges } => Audio::Wanted { missing: ranges },
-        JobReply::Kept => Audio::Taken,
-        JobReply::Stored { .. } => Audio::Stored { copies: 1 },
-        JobReply::PartitionSongs {
-            songs,
-            tombstones,
-            next,
-        } => {
-            let gone = tombstones;
-            return Message::Upkeep(Upkeep::Held { songs, gone, next });
-        }
-        JobReply::Failed(fault) => return Message::Refused(refusal(fault)),
-        JobReply::Done
-        | JobReply::Overview(_)
-        | JobReply::Changes { .. }
-        | JobReply::Fragment { .. }
-        | JobReply::CopiesDue { .. }
-        | JobReply::Members { .. }
-        | JobReply::Removed { .. }
-        | JobReply::Reclaimed { .. }
-        | JobReply::Tombstones { .. }
-        | JobReply::PartitionDigests { .. }
-        | JobReply::Scrubbed(_)
-        | JobReply::Quarantined { .. }
-        | JobReply::Peers { .. } => {
-            return Message::Refused(Refusal::Broken("the pool gave another reply".into()));
-        }
-    })
-}
-
-fn refusal(fault: JobFault) -> Refusal {
-    match fault {
-        JobFault::Busy | JobFault::Abandoned => Refusal::Busy {
-            retry_after_ms: 100,
-        },
-        JobFault::NotFound => Refusal::NotFound,
-        JobFault::Ambiguous(songs) => Refusal::Ambiguous(songs),
-        JobFault::Damaged | JobFault::Quarantined => Refusal::Broken(fault.to_string()),
-        JobFault::Removed => Refusal::Invalid(fault.to_string()),
-        JobFault::Invalid(why) => Refusal::Invalid(why),
-        JobFault::DiskFull => Refusal::DiskFull,
-        JobFault::Broken(how) => Refusal::Broken(how),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::contract::id::{Incarnation, RequestId};
-    use crate::contract::node::{Action, Sender};
-    use crate::contract::record::{Features, Role};
-
-    fn record(n: u8) -> Record {
-        Record {
-            role: Role::Data,
-            node: NodeId(u128::from(n)),
-            incarnation: Incarnation(1),
-            renewals: 1,
-            address: Address(([127, 0, 0, n], 7700).into()),
-            features: Features::default(),
-            weight: 1,
-            ttl_ms: 30_000,
-        }
-    }
-
-    fn others(data: &[Record]) -> Others<'_> {
-        Others {
-            data,
-            leaving: &[],
-            dead: &[],
-            routers: &[],
-            own: record(1),
-            draining: false,
-        }
-    }
-
-    fn asker() -> Asker {
-        let sender = Sender {
-            peer: Peer::Guest(1),
-            node: NodeId(99),
-            incarnation: Incarnation(1),
-        };
-        Asker {
-            sender,
-            id: RequestId(1),
-            until: Time::from_secs(600),
-        }
-    }
-
-    fn ordered(out: &mut Outbox) -> Option<(JobId, Job)> {
-        let actions = core::iter::from_fn(|| out.pop());
-        let mut jobs = actions.filter_map(|action| {
-            if let Action::Run { job, work, .. } = action {
-                return Some((job, work));
-            }
-            None
-        });
-        jobs.next()
-    }
-
-    /// While a song is being committed, the node that shall get its copy drops out of the names.
-    /// What was written to disk with the song is what is done, as soon as that node is back.
-    #[test]
-    fn the_copies_written_down_are_the_copies_made() {
-        let mut data = Data::new(Config::default(), Chance::from_seed(1));
-        let mut out = Outbox::new();
-        data.sweep_at = Time::NEVER;
-        let (song, other) = (SongId(7), [record(2)]);
-        let commit = Audio::Commit { song, copy: false };
-        data.on_question(asker(), commit, Vec::new(), others(&other), &mut out);
-        let Some((job, Job::CommitUpload { copies_due, .. })) = ordered(&mut out) else {
-            panic!("no commit");
-        };
-        assert_eq!(copies_due, [other[0].node]);
-
-        let overview = Overview::default();
-        let reply = JobReply::Stored { overview };
-        data.on_done(Time::from_secs(1), job, reply, others(&[]), &mut out);
-        while out.pop().is_some() {}
-        data.on_tick(Time::from_secs(9), others(&other), &mut out);
-        let describes = |(_, work)| work == Job::Describe { song };
-        assert!(ordered(&mut out).is_some_and(describes), "the copy begins");
-    }
-
-    /// A second node accepts whatever it is offered and stores nothing. What is owed to it stays
-    /// on the list on disk; in memory there is only so much of it, and uploads are answered.
-    #[test]
-    fn a_peer_that_never_stores_costs_no_memory() {
-        let mut data = Data::new(Config::default(), Chance::from_seed(1));
-        let mut out = Outbox::new();
-        data.sweep_at = Time::NEVER;
-        let other = [record(2)];
-        let mut answered = 0;
-        for n in 0..3000u128 {
-            let commit = Audio::Commit {
-                song: SongId(n),
-                copy: false,
-            };
-            data.on_question(asker(), commit, Vec::new(), others(&other), &mut out);
-            let job = ordered(&mut out).expect("a commit").0;
-            let reply = JobReply::Stored {
-                overview: Overview::default(),
-            };
-            data.on_done(Time::from_secs(1), job, reply, others(&other), &mut out);
-            let alone = stored(1);
-            let actions = core::iter::from_fn(|| out.pop());
-            answered += actions
-                .filter(|a| matches!(a, Action::Send { letter, .. } if letter.message == alone))
-                .count();
-        }
-        assert!(answered > 1900, "{answered} are answered at once");
-        for queue in data.queues() {
-            assert!(queue.length <= queue.most, "{queue:?}");
-        }
-    }
-}
+mod tests;

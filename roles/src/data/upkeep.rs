@@ -5,8 +5,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::announcer::News;
+use super::answers::answer_to;
+use super::stream::Stream;
 use super::sums::{Chosen, Sums};
-use super::{Data, Others, Purpose, Stream, answer_to, copies, keeper, placement, removal, scrub};
+use super::{Data, Others, Purpose, copies, keeper, placement, removal, scrub};
 use crate::circle::Partition;
 use crate::contract::id::SongId;
 use crate::contract::job::{FragmentId, Job, JobReply, Overview};

@@ -1,0 +1,61 @@
+//! The answers of a data node that follow from a job's reply alone.
+
+use alloc::string::ToString;
+
+use crate::contract::job::{JobFault, JobReply};
+use crate::contract::message::{Audio, Message, Refusal};
+use crate::contract::upkeep::Upkeep;
+
+pub(super) fn stored(copies: u8) -> Message {
+    Message::Audio(Audio::Stored { copies })
+}
+
+/// The answer that a job's reply amounts to.
+pub(super) fn answer_to(reply: JobReply) -> Message {
+    Message::Audio(match reply {
+        JobReply::Songs { songs, more } => Audio::Kept { songs, more },
+        JobReply::Described { manifest } => Audio::Described { manifest },
+        JobReply::Missing { ranges } => Audio::Wanted { missing: ranges },
+        JobReply::Kept => Audio::Taken,
+        JobReply::Stored { .. } => Audio::Stored { copies: 1 },
+        JobReply::PartitionSongs {
+            songs,
+            tombstones,
+            next,
+        } => {
+            let gone = tombstones;
+            return Message::Upkeep(Upkeep::Held { songs, gone, next });
+        }
+        JobReply::Failed(fault) => return Message::Refused(refusal(fault)),
+        JobReply::Done
+        | JobReply::Overview(_)
+        | JobReply::Changes { .. }
+        | JobReply::Fragment { .. }
+        | JobReply::CopiesDue { .. }
+        | JobReply::Members { .. }
+        | JobReply::Removed { .. }
+        | JobReply::Reclaimed { .. }
+        | JobReply::Tombstones { .. }
+        | JobReply::PartitionDigests { .. }
+        | JobReply::Scrubbed(_)
+        | JobReply::Quarantined { .. }
+        | JobReply::Peers { .. } => {
+            return Message::Refused(Refusal::Broken("the pool gave another reply".into()));
+        }
+    })
+}
+
+fn refusal(fault: JobFault) -> Refusal {
+    match fault {
+        JobFault::Busy | JobFault::Abandoned => Refusal::Busy {
+            retry_after_ms: 100,
+        },
+        JobFault::NotFound => Refusal::NotFound,
+        JobFault::Ambiguous(songs) => Refusal::Ambiguous(songs),
+        JobFault::Damaged | JobFault::Quarantined => Refusal::Broken(fault.to_string()),
+        JobFault::Removed => Refusal::Invalid(fault.to_string()),
+        JobFault::Invalid(why) => Refusal::Invalid(why),
+        JobFault::DiskFull => Refusal::DiskFull,
+        JobFault::Broken(how) => Refusal::Broken(how),
+    }
+}

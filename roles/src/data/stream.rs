@@ -1,0 +1,101 @@
+//! A `Fetch` under way: fragments are read one at a time, each when the asker has room.
+//!
+//! A fragment that has been read is held back until it is known whether it is the last. What turns
+//! out to be rotten on the way is refused, and the scrub is told.
+
+use alloc::vec::Vec;
+
+use super::answers::answer_to;
+use super::{Data, Purpose};
+use crate::contract::id::SongId;
+use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::limits::FETCH_FRAGMENTS_MAX;
+use crate::contract::message::{Audio, Message, Position, Refusal};
+use crate::contract::node::{Asker, Outbox};
+use crate::contract::time::Time;
+
+/// Who fetches, and how far it is.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) asker: Asker,
+    pub(super) song: SongId,
+    /// The fragment in the pool.
+    pub(super) at: Position,
+    /// Fragments still to be read after it.
+    left: u32,
+    /// Read and held back until it is known whether it is the last.
+    held: Option<(u32, Vec<u8>)>,
+}
+
+impl Data {
+    pub(super) fn on_fetch(
+        &mut self,
+        asker: Asker,
+        song: SongId,
+        from: Position,
+        count: u32,
+        out: &mut Outbox,
+    ) {
+        if count == 0 || count > FETCH_FRAGMENTS_MAX {
+            let why = alloc::format!("a fetch is 1 to {FETCH_FRAGMENTS_MAX} fragments");
+            return out.refuse(asker, Refusal::Invalid(why));
+        }
+        let stream = Stream {
+            asker,
+            song,
+            at: from,
+            left: count - 1,
+            held: None,
+        };
+        self.read(stream, from, out);
+    }
+
+    fn read(&mut self, mut stream: Stream, at: Position, out: &mut Outbox) {
+        stream.at = at;
+        let job = Job::ReadFragment {
+            song: stream.song,
+            at,
+        };
+        let peer = stream.asker.sender.peer;
+        self.jobs.run_toward(Purpose::Fetch(stream), job, peer, out);
+    }
+
+    /// A fragment has been read: it goes out when it is known whether another follows it.
+    pub(super) fn on_fragment(
+        &mut self,
+        now: Time,
+        mut stream: Stream,
+        reply: JobReply,
+        out: &mut Outbox,
+    ) {
+        if now > stream.asker.until {
+            return; // Nobody waits for it any longer.
+        }
+        if let JobReply::Fragment { index, bytes } = reply {
+            self.send_held(now, &mut stream, true, out);
+            stream.held = Some((index, bytes));
+            if stream.left == 0 {
+                return self.send_held(now, &mut stream, false, out);
+            }
+            stream.left -= 1;
+            self.read(stream, Position::Index(index + 1), out);
+        } else if reply == JobReply::Failed(JobFault::NotFound) && stream.held.is_some() {
+            self.send_held(now, &mut stream, false, out); // The song ends before the stream does.
+        } else {
+            if reply == JobReply::Failed(JobFault::Damaged) {
+                self.on_rot(&stream, out);
+            }
+            out.answer(stream.asker, answer_to(reply));
+        }
+    }
+
+    fn send_held(&mut self, now: Time, stream: &mut Stream, more: bool, out: &mut Outbox) {
+        let Some((index, bytes)) = stream.held.take() else {
+            return;
+        };
+        let load = self.load();
+        self.copies.on_served(now, bytes.len());
+        let chunk = Message::Audio(Audio::Chunk { index, load });
+        out.answer_with(stream.asker, chunk, bytes, more);
+    }
+}

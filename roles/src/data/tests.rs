@@ -1,0 +1,109 @@
+use super::answers::stored;
+use super::*;
+use crate::contract::id::{Incarnation, RequestId};
+use crate::contract::node::{Action, Sender};
+use crate::contract::record::{Features, Role};
+
+fn record(n: u8) -> Record {
+    Record {
+        role: Role::Data,
+        node: NodeId(u128::from(n)),
+        incarnation: Incarnation(1),
+        renewals: 1,
+        address: Address(([127, 0, 0, n], 7700).into()),
+        features: Features::default(),
+        weight: 1,
+        ttl_ms: 30_000,
+    }
+}
+
+fn others(data: &[Record]) -> Others<'_> {
+    Others {
+        data,
+        leaving: &[],
+        dead: &[],
+        routers: &[],
+        own: record(1),
+        draining: false,
+    }
+}
+
+fn asker() -> Asker {
+    let sender = Sender {
+        peer: Peer::Guest(1),
+        node: NodeId(99),
+        incarnation: Incarnation(1),
+    };
+    Asker {
+        sender,
+        id: RequestId(1),
+        until: Time::from_secs(600),
+    }
+}
+
+fn ordered(out: &mut Outbox) -> Option<(JobId, Job)> {
+    let actions = core::iter::from_fn(|| out.pop());
+    let mut jobs = actions.filter_map(|action| {
+        if let Action::Run { job, work, .. } = action {
+            return Some((job, work));
+        }
+        None
+    });
+    jobs.next()
+}
+
+/// While a song is being committed, the node that shall get its copy drops out of the names.
+/// What was written to disk with the song is what is done, as soon as that node is back.
+#[test]
+fn the_copies_written_down_are_the_copies_made() {
+    let mut data = Data::new(Config::default(), Chance::from_seed(1));
+    let mut out = Outbox::new();
+    data.sweep_at = Time::NEVER;
+    let (song, other) = (SongId(7), [record(2)]);
+    let commit = Audio::Commit { song, copy: false };
+    data.on_question(asker(), commit, Vec::new(), others(&other), &mut out);
+    let Some((job, Job::CommitUpload { copies_due, .. })) = ordered(&mut out) else {
+        panic!("no commit");
+    };
+    assert_eq!(copies_due, [other[0].node]);
+
+    let overview = Overview::default();
+    let reply = JobReply::Stored { overview };
+    data.on_done(Time::from_secs(1), job, reply, others(&[]), &mut out);
+    while out.pop().is_some() {}
+    data.on_tick(Time::from_secs(9), others(&other), &mut out);
+    let describes = |(_, work)| work == Job::Describe { song };
+    assert!(ordered(&mut out).is_some_and(describes), "the copy begins");
+}
+
+/// A second node accepts whatever it is offered and stores nothing. What is owed to it stays
+/// on the list on disk; in memory there is only so much of it, and uploads are answered.
+#[test]
+fn a_peer_that_never_stores_costs_no_memory() {
+    let mut data = Data::new(Config::default(), Chance::from_seed(1));
+    let mut out = Outbox::new();
+    data.sweep_at = Time::NEVER;
+    let other = [record(2)];
+    let mut answered = 0;
+    for n in 0..3000u128 {
+        let commit = Audio::Commit {
+            song: SongId(n),
+            copy: false,
+        };
+        data.on_question(asker(), commit, Vec::new(), others(&other), &mut out);
+        let job = ordered(&mut out).expect("a commit").0;
+        let reply = JobReply::Stored {
+            overview: Overview::default(),
+        };
+        data.on_done(Time::from_secs(1), job, reply, others(&other), &mut out);
+        let alone = stored(1);
+        let actions = core::iter::from_fn(|| out.pop());
+        answered += actions
+            .filter(|a| matches!(a, Action::Send { letter, .. } if letter.message == alone))
+            .count();
+    }
+    assert!(answered > 1900, "{answered} are answered at once");
+    for queue in data.queues() {
+        assert!(queue.length <= queue.most, "{queue:?}");
+    }
+}
