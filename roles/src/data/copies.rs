@@ -7,9 +7,11 @@
 //! Copies that a comparison has found missing are sent in the same way, and forgotten when they
 //! fail: the next comparison finds them again. While clients are served they get a share only.
 
+mod tasks;
 mod throttle;
+mod transfer;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -18,22 +20,19 @@ use crate::contract::chance::Chance;
 use crate::contract::id::{JobId, NodeId, SongId};
 use crate::contract::job::{FragmentId, Job, JobFault, JobReply};
 use crate::contract::limits::COPIES;
-use crate::contract::message::{Audio, Letter, Message, Position, Refusal};
+use crate::contract::message::Letter;
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record};
-use crate::contract::song::Manifest;
 use crate::contract::time::Time;
-use crate::contract::timers::{Timers, earlier};
+use crate::contract::timers::earlier;
 use crate::jobs::Jobs;
 use crate::lapses::Lapse;
-use crate::requests::{Desk, GIVE_PATIENCE, Outcome, Policy, Requests};
+use crate::requests::{Desk, Requests};
+use tasks::Tasks;
 use throttle::Throttle;
 
 /// Copies under way at once: each holds a few fragments in memory.
 pub(super) const ACTIVE_MAX: usize = 4;
-
-/// Fragments of one copy in memory at once: one being read while one is being sent.
-const GIVES_MAX: usize = 2;
 
 /// Copies waiting in memory; the rest wait on disk.
 const TASKS_MAX: usize = 1024;
@@ -47,19 +46,8 @@ const DUE_PAGE: u32 = 512;
 /// Until the list is read again for the sake of those who were away.
 const LIST_AGAIN: Duration = Duration::from_secs(30);
 
-/// First pause after a failure; doubles up to the longest.
-const PAUSE: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-
-/// Times a new holder may say what it lacks: once at first, once more if it has lost something.
-const WANTED_MAX: u32 = 3;
-
-/// How long a commit may take: it reads the whole song once.
-const COMMIT: Policy = Policy {
-    deadline: Duration::from_secs(120),
-    attempt: Duration::from_secs(120),
-    rounds: 1,
-};
+/// The same when the library was too busy to read it.
+const BUSY_AGAIN: Duration = Duration::from_secs(1);
 
 /// An upload that can be answered: so many copies are durable.
 #[derive(Clone, Copy, Debug)]
@@ -73,22 +61,15 @@ pub struct Made {
 /// Copies under way and waiting.
 #[derive(Debug)]
 pub struct Copies {
-    tasks: BTreeMap<Key, Task>,
+    tasks: Tasks,
     waiting: BTreeMap<SongId, Vec<Waiting>>,
     requests: Requests<Ticket>,
     jobs: Jobs<Purpose>,
-    retry: Timers<Key>,
-    /// How many tasks are active.
-    active: usize,
-    /// How many tasks are repairs.
-    repairs: usize,
     /// A repair has failed since this was asked.
     has_failed: bool,
     throttle: Throttle,
     /// When the list on disk is read again, its readers having been busy.
     list_at: Option<Time>,
-    chance: Chance,
-    rounds: u32,
     lapse: Option<Lapse>,
     /// Fragments that were not what they should be when they were read.
     rotten: BTreeSet<FragmentId>,
@@ -99,33 +80,6 @@ pub struct Copies {
 }
 
 type Key = (SongId, NodeId);
-
-#[derive(Debug)]
-struct Task {
-    state: State,
-    failures: u32,
-    /// Found missing by a comparison; otherwise it is on the list on disk.
-    repair: bool,
-}
-
-#[derive(Debug)]
-enum State {
-    /// For its timer, or for room among the active.
-    Waiting,
-    Active(Active),
-}
-
-#[derive(Debug)]
-struct Active {
-    /// Tells this attempt's answers and jobs from an earlier one's.
-    round: u32,
-    to: Address,
-    manifest: Option<Manifest>,
-    missing: VecDeque<u32>,
-    gives: usize,
-    /// How often the new holder has said what it lacks.
-    wanted: u32,
-}
 
 /// An upload waiting for its first copy.
 #[derive(Debug)]
@@ -151,18 +105,13 @@ impl Copies {
     pub fn new(config: &keeper::Config, mut chance: Chance) -> Self {
         let requests = Requests::new(Desk::Copies, Chance::from_seed(chance.bits()));
         Copies {
-            tasks: BTreeMap::new(),
+            tasks: Tasks::new(chance),
             waiting: BTreeMap::new(),
             requests,
             jobs: Jobs::new(Desk::Copies),
-            retry: Timers::new(),
-            active: 0,
-            repairs: 0,
             has_failed: false,
             throttle: Throttle::new(config.share_percent),
             list_at: None,
-            chance,
-            rounds: 0,
             lapse: config.lapse,
             rotten: BTreeSet::new(),
             doubted: Vec::new(),
@@ -193,14 +142,14 @@ impl Copies {
         let last = due.last().copied();
         for key in due {
             let there = address_of(key.1, data).is_some();
-            if there && self.tasks.len() < TASKS_MAX {
-                self.add(now, key);
+            if there && !self.tasks.is_full() {
+                self.tasks.add(now, key);
             } else {
                 // Whoever is away may be back by then.
                 self.list_at = earlier(self.list_at, Some(now + LIST_AGAIN));
             }
         }
-        if more && self.tasks.len() < TASKS_MAX {
+        if more && !self.tasks.is_full() {
             self.read_due(last, out);
         }
     }
@@ -215,14 +164,14 @@ impl Copies {
         data: &[Record],
         out: &mut Outbox,
     ) -> Vec<Made> {
-        if self.tasks.len() >= TASKS_MAX {
+        if self.tasks.is_full() {
             // They are on the list on disk, from which they are taken up when there is room.
             self.list_at = earlier(self.list_at, Some(now + LIST_AGAIN));
             return [Made { asker, copies: 1 }].into();
         }
         let nodes = nodes.to_vec();
         for node in &nodes {
-            self.add(now, (song, *node));
+            self.tasks.add(now, (song, *node));
         }
         let waiting = Waiting { asker, nodes };
         self.waiting.entry(song).or_default().push(waiting);
@@ -241,19 +190,7 @@ impl Copies {
             if self.repaired.remove(&key) {
                 self.doubted.push(key.1); // It has said that it has it, and lacks it again.
             }
-            match self.tasks.get(&key).map(|task| &task.state) {
-                // Whoever lacks it has just said so: it is there, and worth another attempt.
-                Some(State::Waiting) => self.retry.arm(key, now),
-                Some(State::Active(_)) => (),
-                None if self.repairs >= TASKS_MAX => (),
-                None => {
-                    self.add(now, key);
-                    self.repairs += 1;
-                    if let Some(task) = self.tasks.get_mut(&key) {
-                        task.repair = true;
-                    }
-                }
-            }
+            self.tasks.add_repair(now, key);
         }
         self.begin_due(now, data, out)
     }
@@ -280,12 +217,12 @@ impl Copies {
 
     /// Copies under way.
     pub(super) fn under_way(&self) -> usize {
-        self.active
+        self.tasks.under_way()
     }
 
     /// Repairs under way or waiting.
     pub fn repairs(&self) -> usize {
-        self.repairs
+        self.tasks.repairs()
     }
 
     /// So many bytes have gone to clients.
@@ -298,34 +235,18 @@ impl Copies {
         !self.waiting.is_empty()
     }
 
-    fn add(&mut self, now: Time, key: Key) {
-        let task = self.tasks.entry(key).or_insert(Task {
-            state: State::Waiting,
-            failures: 0,
-            repair: false,
-        });
-        // What is on the list on disk has to be struck off it, whoever makes the copy in the end.
-        self.repairs -= usize::from(core::mem::take(&mut task.repair));
-        if matches!(task.state, State::Waiting) {
-            self.retry.arm(key, now);
-        }
-    }
-
     /// Begins what is due, as far as there is room.
     fn begin_due(&mut self, now: Time, data: &[Record], out: &mut Outbox) -> Vec<Made> {
         let mut made = Vec::new();
-        while !self.is_full() {
-            let Some(key) = self.retry.pop_due(now) else {
-                break;
-            };
+        while let Some(key) = self.tasks.pop_due(now) {
             match address_of(key.1, data) {
                 Some(to) => self.begin(key, to, out),
-                None if self.is_repair(key) => {
+                None if self.tasks.is_repair(key) => {
                     self.has_failed = true;
-                    self.take_off(key);
+                    self.tasks.remove(key);
                 }
                 None => {
-                    self.put_off(now, key);
+                    self.tasks.put_off(now, key);
                     made.extend(self.stop_waiting(key));
                 }
             }
@@ -333,26 +254,11 @@ impl Copies {
         made
     }
 
-    fn is_full(&self) -> bool {
-        self.active >= ACTIVE_MAX
-    }
-
     fn begin(&mut self, key: Key, to: Address, out: &mut Outbox) {
-        let Some(task) = self.tasks.get_mut(&key) else {
-            return;
-        };
-        self.rounds += 1;
-        self.active += usize::from(matches!(task.state, State::Waiting));
-        task.state = State::Active(Active {
-            round: self.rounds,
-            to,
-            manifest: None,
-            missing: VecDeque::new(),
-            gives: 0,
-            wanted: 0,
-        });
-        let purpose = Purpose::Describe((key, self.rounds));
-        self.jobs.run(purpose, Job::Describe { song: key.0 }, out);
+        if let Some(ticket) = self.tasks.begin(key, to) {
+            let job = Job::Describe { song: key.0 };
+            self.jobs.run(Purpose::Describe(ticket), job, out);
+        }
     }
 
     /// Takes the reply of a job.
@@ -374,18 +280,18 @@ impl Copies {
             }
             // Still on the list, it is offered again in a while and found to be there.
             (Purpose::Note(key), JobReply::Failed(_)) => {
-                if !self.tasks.contains_key(&key) {
-                    self.add(now, key);
-                    self.put_off(now, key);
+                if !self.tasks.contains(key) {
+                    self.tasks.add(now, key);
+                    self.tasks.put_off(now, key);
                 }
                 Vec::new()
             }
-            (Purpose::Note(_), _) if self.tasks.is_empty() => {
+            (Purpose::Note(_), _) if self.tasks.len() == 0 => {
                 self.start(out); // There may be more on disk than memory had room for.
                 Vec::new()
             }
             (Purpose::Due, _) => {
-                self.list_at = Some(now + PAUSE);
+                self.list_at = Some(now + BUSY_AGAIN);
                 Vec::new()
             }
             (Purpose::Note(_), _) => Vec::new(),
@@ -405,7 +311,7 @@ impl Copies {
                 Purpose::Describe((key, _)) | Purpose::Read((key, _), _),
                 JobReply::Failed(JobFault::Busy),
             ) => {
-                self.put_off(now, key);
+                self.tasks.put_off(now, key);
                 Vec::new()
             }
             // This node may be the only one that sends this song: it must not stay as it is.
@@ -418,69 +324,6 @@ impl Copies {
         };
         made.extend(self.begin_due(now, data, out));
         made
-    }
-
-    fn offer(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        manifest: Manifest,
-        out: &mut Outbox,
-    ) -> Vec<Made> {
-        let Some(active) = self.active(ticket) else {
-            return Vec::new();
-        };
-        active.manifest = Some(manifest.clone());
-        let to = active.to;
-        let offer = Audio::Offer {
-            manifest,
-            copy: true,
-        };
-        self.ask(now, ticket, to, offer, Policy::OFFER, out)
-    }
-
-    fn ask(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        to: Address,
-        question: Audio,
-        policy: Policy,
-        out: &mut Outbox,
-    ) -> Vec<Made> {
-        let candidates = [Peer::Node(to)].into();
-        let question = Message::Audio(question);
-        let asked = self
-            .requests
-            .ask(now, ticket, candidates, question, policy, out);
-        match asked {
-            Some(_) => Vec::new(),
-            None => self.fail(now, ticket),
-        }
-    }
-
-    fn give(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        index: u32,
-        bytes: Vec<u8>,
-        out: &mut Outbox,
-    ) -> Vec<Made> {
-        let Some(active) = self.active(ticket) else {
-            return Vec::new();
-        };
-        let to = Peer::Node(active.to);
-        let song = ticket.0.0;
-        self.throttle.spend(bytes.len());
-        let question = (Message::Audio(Audio::Give { song, index }), bytes);
-        let asked = self
-            .requests
-            .ask_with(now, ticket, to, question, GIVE_PATIENCE, out);
-        match asked {
-            Some(_) => Vec::new(),
-            None => self.fail(now, ticket),
-        }
     }
 
     /// Takes an answer.
@@ -500,141 +343,9 @@ impl Copies {
         made
     }
 
-    fn conclude(&mut self, now: Time, outcome: Outcome<Ticket>, out: &mut Outbox) -> Vec<Made> {
-        let (ticket, answer) = match outcome {
-            Outcome::Answered {
-                purpose,
-                message: Message::Audio(answer),
-                ..
-            } => (purpose, answer),
-            // The new holder is there and has too much to do: it is waited for.
-            Outcome::GaveUp {
-                purpose: (key, _),
-                refusal: Some(Refusal::Busy { .. }),
-                ..
-            } if self.is_waited_for(now, key) => {
-                self.put_off(now, key);
-                return Vec::new();
-            }
-            Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. }
-                if self.lapse == Some(Lapse::CountsRefusedCopies) =>
-            {
-                return self.finish(purpose.0, out);
-            }
-            // It has begun to take it, is there, and does not come to an end.
-            Outcome::GaveUp {
-                purpose,
-                refusal: None | Some(Refusal::Broken(_)),
-                lost: None,
-            } => {
-                self.doubt_taker(purpose);
-                return self.fail(now, purpose);
-            }
-            Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
-                return self.fail(now, purpose);
-            }
-        };
-        if self.active(ticket).is_none() {
-            return Vec::new();
-        }
-        if let Audio::Stored { .. } = answer {
-            self.note_repaired(ticket.0);
-            return self.finish(ticket.0, out);
-        }
-        if self.on_progress(ticket, answer).is_none() {
-            self.doubted.push(ticket.0.1);
-            return self.fail(now, ticket);
-        }
-        self.pump(now, ticket, out)
-    }
-
-    fn doubt_taker(&mut self, ticket: Ticket) {
-        if self.active(ticket).is_some_and(|active| active.wanted > 0) {
-            self.doubted.push(ticket.0.1);
-        }
-    }
-
     /// Other data nodes: whoever has let a copy go since was right to.
     pub(super) fn forget_repaired(&mut self) {
         self.repaired.clear();
-    }
-
-    /// If the same copy is found missing once more, its holder has not kept it.
-    fn note_repaired(&mut self, key: Key) {
-        if !self.is_repair(key) {
-            return; // Found missing while it was under way, it may be ordered again with reason.
-        }
-        if self.repaired.len() >= TASKS_MAX {
-            self.repaired.clear();
-        }
-        self.repaired.insert(key);
-    }
-
-    /// Whether an upload can still wait for this copy: half of its asker's patience is left for
-    /// the answer.
-    fn is_waited_for(&self, now: Time, (song, node): Key) -> bool {
-        let waiting = self.waiting.get(&song).into_iter().flatten();
-        let mut mine = waiting.filter(|one| one.nodes.contains(&node));
-        mine.all(|one| now + GIVE_PATIENCE < one.asker.until)
-    }
-
-    /// Notes what the new holder wants or has taken. None: it makes no sense.
-    fn on_progress(&mut self, ticket: Ticket, answer: Audio) -> Option<()> {
-        let active = self.active(ticket)?;
-        if answer == Audio::Taken {
-            active.gives = active.gives.checked_sub(1)?;
-            return Some(());
-        }
-        let Audio::Wanted { missing } = answer else {
-            return None;
-        };
-        let missing = active.manifest.as_ref()?.missing(&missing)?;
-        active.wanted += 1;
-        // A holder that lacks again what it has taken is left alone for a while.
-        if active.gives > 0 || active.wanted > WANTED_MAX {
-            return None;
-        }
-        active.missing = missing;
-        Some(())
-    }
-
-    /// Keeps a few fragments on their way; commits when all have arrived.
-    fn pump(&mut self, now: Time, ticket: Ticket, out: &mut Outbox) -> Vec<Made> {
-        let Some(active) = self.active(ticket) else {
-            return Vec::new();
-        };
-        let to = active.to;
-        let mut room = GIVES_MAX
-            .saturating_sub(active.gives)
-            .min(active.missing.len());
-        let idle = active.gives == 0;
-        if self.is_repair(ticket.0) && room > 0 && !self.throttle.allows(now) {
-            if idle {
-                self.throttle.hold_back(now, ticket);
-                return Vec::new();
-            }
-            room = 0;
-        }
-        let Some(active) = self.active(ticket) else {
-            return Vec::new();
-        };
-        active.gives += room;
-        let next: Vec<u32> = active.missing.drain(..room).collect();
-        let done = active.gives == 0;
-        let song = ticket.0.0;
-        for index in next {
-            let job = Job::ReadFragment {
-                song,
-                at: Position::Index(index),
-            };
-            let purpose = Purpose::Read(ticket, index);
-            self.jobs.run_toward(purpose, job, Peer::Node(to), out);
-        }
-        if !done {
-            return Vec::new();
-        }
-        let commit = Audio::Commit { song, copy: true };
-        self.ask(now, ticket, to, commit, COMMIT, out)
     }
 
     /// A peer is lost.
@@ -673,26 +384,13 @@ impl Copies {
         made
     }
 
-    fn is_repair(&self, key: Key) -> bool {
-        self.tasks.get(&key).is_some_and(|task| task.repair)
-    }
-
-    /// When something is due. While no more may be active, nothing is: an end wakes the next.
+    /// When something is due.
     pub fn deadline(&self) -> Option<Time> {
-        let retry = if self.is_full() {
-            None
-        } else {
-            self.retry.next()
-        };
         let waits = earlier(self.list_at, self.throttle.deadline());
-        earlier(earlier(retry, waits), self.requests.deadline())
-    }
-
-    fn active(&mut self, (key, round): Ticket) -> Option<&mut Active> {
-        match &mut self.tasks.get_mut(&key)?.state {
-            State::Active(active) if active.round == round => Some(active),
-            State::Active(_) | State::Waiting => None,
-        }
+        earlier(
+            earlier(self.tasks.deadline(), waits),
+            self.requests.deadline(),
+        )
     }
 
     /// The copy stands: it is struck off the list on disk, and who waited for it is answered.
@@ -705,44 +403,26 @@ impl Copies {
     }
 
     fn forget(&mut self, key: Key, out: &mut Outbox) {
-        self.take_off(key);
+        self.tasks.remove(key);
         let (song, node) = key;
         self.jobs
             .run(Purpose::Note(key), Job::CopyDone { song, node }, out);
-    }
-
-    fn take_off(&mut self, key: Key) {
-        if let Some(task) = self.tasks.remove(&key) {
-            self.active -= usize::from(matches!(task.state, State::Active(_)));
-            self.repairs -= usize::from(task.repair);
-        }
-        self.retry.disarm(&key);
     }
 
     /// The attempt failed: it is put off, and an upload that has nobody left to wait for is
     /// answered with the one copy there is.
     #[must_use]
     fn fail(&mut self, now: Time, ticket: Ticket) -> Vec<Made> {
-        if self.active(ticket).is_none() {
+        if self.tasks.active(ticket).is_none() {
             return Vec::new();
         }
-        if self.is_repair(ticket.0) {
+        if self.tasks.is_repair(ticket.0) {
             self.has_failed = true;
-            self.take_off(ticket.0);
+            self.tasks.remove(ticket.0);
         } else {
-            self.put_off(now, ticket.0);
+            self.tasks.put_off(now, ticket.0);
         }
         self.stop_waiting(ticket.0)
-    }
-
-    fn put_off(&mut self, now: Time, key: Key) {
-        if let Some(task) = self.tasks.get_mut(&key) {
-            self.active -= usize::from(matches!(task.state, State::Active(_)));
-            task.state = State::Waiting;
-            task.failures = (task.failures + 1).min(10);
-            let pause = (PAUSE * (1 << (task.failures - 1))).min(PAUSE_MAX);
-            self.retry.arm(key, now + self.chance.upper_half(pause));
-        }
     }
 
     #[must_use]
