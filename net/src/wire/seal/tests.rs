@@ -1,0 +1,143 @@
+use super::*;
+
+#[test]
+fn both_suites_carry_records_across_key_changes() {
+    for suite in [Suite::ChaCha, Suite::Aes] {
+        let (mut a, mut b) = pair(suite);
+        (a.records_per_key, b.records_per_key) = (4, 4);
+        for n in 0..20u8 {
+            assert_eq!(across(&mut a, &mut b, &[n; 40]), Ok(vec![n; 40]));
+            assert_eq!(across(&mut b, &mut a, &[n; 50]), Ok(vec![n; 50]));
+        }
+    }
+}
+
+#[test]
+fn altered_replayed_and_cut_records_are_refused() {
+    for suite in [Suite::ChaCha, Suite::Aes] {
+        let (mut a, mut b) = pair(suite);
+        let mut room = vec![0; RECORD_BYTES_MAX];
+        let record = sealed(&mut a, &[7; 40]);
+        let mut altered = record.clone();
+        altered[20] ^= 1;
+        assert_eq!(b.open(&altered, &mut room), Err(NotAuthentic));
+        assert_eq!(b.open(&record[..30], &mut room), Err(NotAuthentic));
+        assert_eq!(b.open(&record, &mut room), Ok(&[7; 40][..]));
+        assert_eq!(b.open(&record, &mut room), Err(NotAuthentic));
+    }
+}
+
+/// Whoever lacks the key, the name or the version is refused before a byte is written.
+#[test]
+fn strangers_get_no_byte() {
+    let own = keyed(1, "music");
+    let strangers = [
+        first(&keyed(2, "music"), Suite::ChaCha),
+        first(&keyed(1, "other"), Suite::ChaCha),
+        first(&Security::insecure("music").unwrap(), Suite::Plain),
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        with(first(&own, Suite::Aes), 4, 9),
+        // Another suite than the one the tag was made for: the prologue disagrees.
+        with(first(&own, Suite::Aes), 5, 1),
+        with(first(&own, Suite::ChaCha), 30, 0xff),
+    ];
+    for bytes in strangers {
+        let mut reply = Vec::new();
+        assert!(answer(&own, &bytes, &mut reply).is_err(), "{bytes:?}");
+        assert!(reply.is_empty());
+    }
+}
+
+/// Two ends that have seen different preambles do not come together.
+#[test]
+fn the_preamble_is_bound_by_the_handshake() {
+    let own = keyed(1, "music");
+    let preamble = own.preamble(Suite::ChaCha);
+    let build = |prologue| noise(&own, Suite::ChaCha, prologue).ok().flatten().unwrap();
+    let mut dialer = build(&preamble).build_initiator().unwrap();
+    let mut message = Vec::new();
+    assert!(write_handshake(&mut dialer, &mut message).is_ok());
+    let altered = with(preamble.clone(), 10, 7);
+    let mut same = build(&preamble).build_responder().unwrap();
+    let mut other = build(&altered).build_responder().unwrap();
+    assert!(same.read_message(&message, &mut []).is_ok());
+    assert!(other.read_message(&message, &mut []).is_err());
+}
+
+#[test]
+fn a_secured_node_is_no_guest_of_an_open_one() {
+    let open = Security::insecure("music").unwrap();
+    let bytes = first(&keyed(1, "music"), Suite::ChaCha);
+    assert!(answer(&open, &bytes, &mut Vec::new()).is_err());
+}
+
+#[test]
+fn an_unfinished_preamble_waits() {
+    let own = keyed(1, "music");
+    let bytes = first(&own, Suite::ChaCha);
+    for cut in 0..bytes.len() {
+        let mut reply = Vec::new();
+        assert!(matches!(answer(&own, &bytes[..cut], &mut reply), Ok(None)));
+        assert!(reply.is_empty());
+    }
+}
+
+#[test]
+fn the_suite_needs_both_machines() {
+    let own = keyed(1, "music");
+    let (with, without) = (Features::AES, Features::default());
+    assert_eq!(own.suite(with, Some(with)), Suite::Aes);
+    assert_eq!(own.suite(with, Some(without)), Suite::ChaCha);
+    assert_eq!(own.suite(without, Some(with)), Suite::ChaCha);
+    assert_eq!(own.suite(with, None), Suite::ChaCha);
+}
+
+#[test]
+fn a_key_never_shows_in_a_log() {
+    let text = format!("{:?}", keyed(0xab, "music"));
+    assert_eq!(text, "Security(keyed, \"music\")");
+    assert!(Security::keyed([0; 32], &"x".repeat(33)).is_err());
+}
+
+fn keyed(byte: u8, cluster: &str) -> Security {
+    Security::keyed([byte; 32], cluster).unwrap()
+}
+
+fn first(security: &Security, suite: Suite) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    assert!(call(security, suite, &mut bytes).is_ok());
+    bytes
+}
+
+fn with(mut bytes: Vec<u8>, at: usize, value: u8) -> Vec<u8> {
+    bytes[at] = value;
+    bytes
+}
+
+fn pair(suite: Suite) -> (Session, Session) {
+    let security = keyed(1, "music");
+    let (mut there, mut back) = (Vec::new(), Vec::new());
+    let Ok(Opening::Waiting(call)) = call(&security, suite, &mut there) else {
+        panic!("a keyed dialer waits for an answer");
+    };
+    let Ok(Some((used, responder))) = answer(&security, &there, &mut back) else {
+        panic!("the first message is whole");
+    };
+    assert_eq!((used, back.len()), (there.len(), HANDSHAKE_BYTES));
+    let Ok(dialer) = call.answered(&back) else {
+        panic!("the answer was made under the key");
+    };
+    (dialer, responder)
+}
+
+fn sealed(session: &mut Session, frame: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    session.seal(frame, &mut out);
+    out.split_off(LENGTH_BYTES)
+}
+
+fn across(from: &mut Session, to: &mut Session, frame: &[u8]) -> Result<Vec<u8>, NotAuthentic> {
+    let mut room = vec![0; RECORD_BYTES_MAX];
+    let record = sealed(from, frame);
+    to.open(&record, &mut room).map(<[u8]>::to_vec)
+}

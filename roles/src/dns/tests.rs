@@ -1,0 +1,294 @@
+use super::*;
+use crate::contract::id::RequestId;
+use crate::contract::message::Kind;
+use crate::contract::node::{Action, Sender};
+use crate::contract::record::Features;
+use alloc::vec;
+
+fn at(seconds: u64) -> Time {
+    Time::from_secs(seconds)
+}
+
+fn addr(n: u8) -> Address {
+    Address(([127, 0, 0, n], 7700).into())
+}
+
+fn record(n: u8, role: Role) -> Record {
+    Record {
+        role,
+        node: NodeId(u128::from(n)),
+        incarnation: Incarnation(1),
+        renewals: 1,
+        address: addr(n),
+        features: Features::default(),
+        weight: 1,
+        ttl_ms: 30_000,
+    }
+}
+
+fn asker(n: u8) -> Asker {
+    Asker {
+        sender: Sender {
+            peer: Peer::Node(addr(n)),
+            node: NodeId(u128::from(n)),
+            incarnation: Incarnation(1),
+        },
+        id: RequestId(1),
+        until: at(1_000),
+    }
+}
+
+struct World {
+    dns: Dns,
+    out: Outbox,
+}
+
+impl World {
+    fn new() -> Self {
+        let chance = Chance::from_seed(1);
+        let dns = Dns::new(Config::default(), NodeId(200), at(0), true, chance);
+        World {
+            dns,
+            out: Outbox::new(),
+        }
+    }
+
+    fn ask(&mut self, now: Time, who: u8, names: Names) -> Message {
+        self.dns
+            .on_question(now, asker(who), names, &[], &mut self.out);
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Message {
+        while let Some(action) = self.out.pop() {
+            if let Action::Send { letter, .. } = action
+                && letter.kind == (Kind::Answer { more: false })
+            {
+                return letter.message;
+            }
+        }
+        panic!("no answer");
+    }
+
+    fn register(&mut self, now: Time, record: Record) -> Message {
+        let who = record.node.0 as u8;
+        self.ask(now, who, Names::Register { record })
+    }
+
+    fn resolve(&mut self, now: Time, role: Role) -> Vec<Record> {
+        match self.ask(now, 99, Names::Resolve { role }) {
+            Message::Names(Names::Records { records, .. }) => records,
+            other => panic!("no records but {other:?}"),
+        }
+    }
+
+    fn reserve(&mut self, now: Time, who: u8) -> Message {
+        self.ask(now, who, Names::Reserve)
+    }
+
+    /// The sweep's questions, with their numbers.
+    fn sweep(&mut self, now: Time) -> Vec<(Peer, RequestId)> {
+        self.dns.on_tick(now, &[], &mut self.out);
+        let mut asked = vec![];
+        while let Some(action) = self.out.pop() {
+            if let Action::Send { to, letter } = action {
+                asked.push((to, letter.id));
+            }
+        }
+        asked
+    }
+}
+
+const REGISTERED: Message = Message::Names(Names::Registered);
+
+/// A record nobody renewed leaves the answers at its deadline, not at the next sweep.
+#[test]
+fn expired_record_is_not_served() {
+    let mut world = World::new();
+    world.register(at(0), record(1, Role::Data));
+
+    assert_eq!(world.resolve(at(29), Role::Data).len(), 1);
+    assert_eq!(world.resolve(at(30), Role::Data), []);
+}
+
+#[test]
+fn a_remaining_life_is_told() {
+    let mut world = World::new();
+    world.register(at(0), record(1, Role::Data));
+    assert_eq!(world.resolve(at(20), Role::Data)[0].ttl_ms, 10_000);
+}
+
+/// The server behind an expired record is asked and renews it with its answer.
+#[test]
+fn a_sweep_renews_who_answers() {
+    let mut world = World::new();
+    world.register(at(0), record(1, Role::Data));
+    let asked = world.sweep(at(30));
+    assert_eq!(asked.len(), 1);
+    let letter = Letter {
+        id: asked[0].1,
+        kind: Kind::Answer { more: false },
+        message: Message::Names(Names::Confirmed {
+            record: record(1, Role::Data),
+        }),
+        body: vec![],
+    };
+    world
+        .dns
+        .on_answer(at(30), asked[0].0, letter, &mut world.out);
+    assert_eq!(world.resolve(at(59), Role::Data).len(), 1);
+}
+
+/// Fifty dead hosts cost one patience; a registration meanwhile is kept.
+#[test]
+fn a_sweep_of_fifty_dead_hosts_takes_one_patience() {
+    let mut world = World::new();
+    for n in 1..=50 {
+        world.register(at(0), record(n, Role::Data));
+    }
+    assert_eq!(world.sweep(at(30)).len(), 50);
+    world.register(at(30), record(7, Role::Data));
+    world.sweep(at(31));
+    assert_eq!(world.dns.entries.len(), 1);
+    assert_eq!(world.resolve(at(31), Role::Data).len(), 1);
+}
+
+#[test]
+fn roles_are_reserved_for_joiners_at_once() {
+    let mut world = World::new();
+    let roles: Vec<Message> = (1..=10).map(|n| world.reserve(at(3), n)).collect();
+    let data = Message::Names(Names::Reserved { role: Role::Data });
+    assert_eq!(roles.iter().filter(|m| **m == data).count(), 4);
+    // The same joiner asking again does not count twice.
+    assert_eq!(world.reserve(at(4), 1), data);
+    // A reservation nobody registered for ends.
+    assert_eq!(world.reserve(at(34), 50), data);
+}
+
+#[test]
+fn a_restarted_dns_does_not_claim_that_nobody_is_there() {
+    let chance = Chance::from_seed(1);
+    let mut world = World::new();
+    world.dns = Dns::new(Config::default(), NodeId(200), at(0), false, chance);
+    let unsettled = Message::Names(Names::Records {
+        records: vec![],
+        settled: false,
+    });
+    let resolve = Names::Resolve { role: Role::Data };
+    assert_eq!(world.ask(at(1), 9, resolve), unsettled);
+    assert_eq!(world.reserve(at(1), 9), Message::Refused(Refusal::NotReady));
+    assert_eq!(
+        world.reserve(at(10), 9),
+        Message::Names(Names::Reserved { role: Role::Data })
+    );
+}
+
+#[test]
+fn a_server_registers_only_itself_and_only_its_latest_start() {
+    let mut world = World::new();
+    let record = record(1, Role::Data);
+    let foreign = world.ask(at(0), 2, Names::Register { record });
+    assert!(matches!(foreign, Message::Refused(Refusal::Invalid(_))));
+    let later = Record {
+        incarnation: Incarnation(2),
+        ..record
+    };
+    assert_eq!(world.register(at(0), later), REGISTERED);
+    let outdated = world.register(at(1), record);
+    assert_eq!(outdated, Message::Refused(Refusal::Outdated));
+    let elsewhere = Record {
+        address: addr(9),
+        ..later
+    };
+    let copied = world.register(at(1), elsewhere);
+    assert_eq!(copied, Message::Refused(Refusal::Outdated));
+}
+
+/// A node that lost its disk comes back under another id at the same address.
+#[test]
+fn one_address_has_one_record() {
+    let mut world = World::new();
+    world.register(at(0), record(1, Role::Data));
+    let reborn = Record {
+        node: NodeId(5),
+        ..record(1, Role::Data)
+    };
+    world.register(at(1), reborn);
+    assert_eq!(world.resolve(at(1), Role::Data).len(), 1);
+}
+
+#[test]
+fn what_was_withdrawn_stays_gone() {
+    let mut world = World::new();
+    let record = record(1, Role::Data);
+    world.register(at(0), record);
+    world.ask(at(1), 1, Names::Withdraw { record });
+    let share = |renewals| Names::Share {
+        records: vec![Record { renewals, ..record }],
+        pull: false,
+    };
+    world.ask(at(2), 9, share(1));
+    assert_eq!(world.resolve(at(2), Role::Data), []);
+    world.ask(at(3), 9, share(2));
+    assert_eq!(world.resolve(at(3), Role::Data).len(), 1);
+}
+
+/// What was found dead by asking is not brought back by hearsay, only by itself.
+#[test]
+fn hearsay_does_not_raise_the_dead() {
+    let mut world = World::new();
+    let record = record(1, Role::Data);
+    world.register(at(0), record);
+    world.sweep(at(30));
+    world.sweep(at(31));
+    let later = Record {
+        renewals: 9,
+        ..record
+    };
+    let hearsay = Names::Share {
+        records: vec![later],
+        pull: false,
+    };
+    world.ask(at(32), 9, hearsay);
+    assert_eq!(world.resolve(at(32), Role::Data), []);
+    world.register(at(33), later);
+    assert_eq!(world.resolve(at(33), Role::Data).len(), 1);
+}
+
+/// Two DNS nodes that tell each other of a dead server cannot keep it alive.
+#[test]
+fn sharing_does_not_prolong_a_record() {
+    let mut world = World::new();
+    let record = record(1, Role::Data);
+    world.register(at(0), record);
+    world.ask(
+        at(29),
+        9,
+        Names::Share {
+            records: vec![record],
+            pull: false,
+        },
+    );
+    assert_eq!(world.resolve(at(30), Role::Data), []);
+}
+
+/// A node came back without its disk, as somebody else at the same address. Another DNS node
+/// still tells of who was there before: that must not push the living one out.
+#[test]
+fn hearsay_does_not_displace_who_registered_here() {
+    let mut world = World::new();
+    let old = record(1, Role::Data);
+    let new = Record {
+        node: NodeId(5),
+        ..record(1, Role::Data)
+    };
+    world.register(at(10), new);
+    let records = vec![Record {
+        ttl_ms: 25_000,
+        ..old
+    }];
+    let pull = false;
+    world.ask(at(11), 9, Names::Share { records, pull });
+    let there = world.resolve(at(11), Role::Data);
+    assert_eq!(there.iter().map(|r| r.node).collect::<Vec<_>>(), [new.node]);
+}

@@ -1,0 +1,146 @@
+use super::*;
+use crate::contract::id::{Incarnation, NodeId, RequestId};
+use crate::contract::message::Kind;
+use crate::contract::node::Action;
+use crate::contract::record::Features;
+use alloc::vec;
+
+fn at(seconds: u64) -> Time {
+    Time::from_secs(seconds)
+}
+
+fn addr(n: u8) -> Address {
+    Address(([127, 0, 0, n], 7700).into())
+}
+
+fn record(n: u8) -> Record {
+    Record {
+        role: Role::Router,
+        node: NodeId(u128::from(n)),
+        incarnation: Incarnation(1),
+        renewals: 1,
+        address: addr(n),
+        features: Features::AES,
+        weight: 0,
+        ttl_ms: 30_000,
+    }
+}
+
+fn resolver() -> Resolver {
+    let config = Config {
+        own: Some(addr(9)),
+        dns: vec![addr(1)],
+        watched: vec![],
+        refresh: Duration::from_secs(5),
+    };
+    Resolver::new(config, Chance::from_seed(1))
+}
+
+fn ask(resolver: &mut Resolver, now: Time, out: &mut Outbox) -> RequestId {
+    assert!(resolver.resolve(now, Role::Router, out));
+    match out.pop() {
+        Some(Action::Send { letter, .. }) => letter.id,
+        other => panic!("no question but {other:?}"),
+    }
+}
+
+fn tell(resolver: &mut Resolver, now: Time, records: Vec<Record>, settled: bool) {
+    let mut out = Outbox::new();
+    let id = ask(resolver, now, &mut out);
+    let letter = Letter {
+        id,
+        kind: Kind::Answer { more: false },
+        message: Message::Names(Names::Records { records, settled }),
+        body: vec![],
+    };
+    let got = resolver.on_answer(now, Peer::Node(addr(1)), letter, &mut out);
+    assert!(got.is_some_and(|resolved| resolved.failed.is_none()));
+}
+
+#[test]
+fn records_are_fresh_for_their_time_and_known_after_it() {
+    let mut resolver = resolver();
+    tell(&mut resolver, at(0), vec![record(2)], true);
+    assert!(resolver.is_fresh(at(4), Role::Router));
+    assert!(!resolver.is_fresh(at(5), Role::Router));
+    assert_eq!(resolver.records(Role::Router), [record(2)]);
+}
+
+/// A DNS node that lost its memory must not make the cluster vanish.
+#[test]
+fn an_unsettled_empty_answer_forgets_nothing() {
+    let mut resolver = resolver();
+    tell(&mut resolver, at(0), vec![record(2)], true);
+    tell(&mut resolver, at(6), vec![], false);
+    assert_eq!(resolver.records(Role::Router), [record(2)]);
+    tell(&mut resolver, at(7), vec![], true);
+    assert_eq!(resolver.records(Role::Router), []);
+}
+
+/// The first to register again must not push out those who have not yet.
+#[test]
+fn an_unsettled_answer_takes_nobody_away() {
+    let mut resolver = resolver();
+    tell(&mut resolver, at(0), vec![record(2), record(3)], true);
+    tell(&mut resolver, at(6), vec![record(3)], false);
+    assert_eq!(resolver.records(Role::Router).len(), 2);
+    tell(&mut resolver, at(12), vec![record(3)], true);
+    assert_eq!(resolver.records(Role::Router), [record(3)]);
+}
+
+#[test]
+fn a_dead_dns_leaves_the_last_thing_known() {
+    let mut resolver = resolver();
+    tell(&mut resolver, at(0), vec![record(2)], true);
+    let mut out = Outbox::new();
+    ask(&mut resolver, at(40), &mut out);
+    let refused = Lost::ConnectRefused;
+    resolver.on_lost(at(40), Peer::Node(addr(1)), refused, &mut out);
+    let ended = resolver.on_tick(at(43), &mut out);
+    assert_eq!(
+        ended,
+        [Resolved {
+            role: Role::Router,
+            failed: Some(refused)
+        }]
+    );
+    assert_eq!(resolver.records(Role::Router), [record(2)]);
+}
+
+/// A record of another group in an answer is a lie or a bug: it is not believed.
+#[test]
+fn foreign_records_are_dropped() {
+    let mut resolver = resolver();
+    let foreign = Record {
+        role: Role::Data,
+        ..record(3)
+    };
+    tell(&mut resolver, at(0), vec![foreign, record(2)], true);
+    assert_eq!(resolver.records(Role::Router), [record(2)]);
+}
+
+/// Asked by a DNS node, another one names the asker too: it must not dial itself, nor take its
+/// own word for another's.
+#[test]
+fn a_dns_node_does_not_learn_of_itself() {
+    let mut resolver = resolver();
+    let mut out = Outbox::new();
+    assert!(resolver.resolve(at(0), Role::Dns, &mut out));
+    let Some(Action::Send { letter, .. }) = out.pop() else {
+        panic!("no question");
+    };
+    let dns = |n| Record {
+        role: Role::Dns,
+        ..record(n)
+    };
+    let records = vec![dns(1), dns(2), dns(9)];
+    let settled = true;
+    let letter = Letter {
+        id: letter.id,
+        kind: Kind::Answer { more: false },
+        message: Message::Names(Names::Records { records, settled }),
+        body: vec![],
+    };
+    resolver.on_answer(at(0), Peer::Node(addr(1)), letter, &mut out);
+    assert_eq!(resolver.dns().collect::<Vec<_>>(), [addr(1), addr(2)]);
+}
