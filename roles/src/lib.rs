@@ -41,3 +41,6 @@ pub mod circle;
 
 pub mod flaws;
 pub mod lapses;
+
+#[cfg(test)]
+mod samples;

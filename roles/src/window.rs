@@ -158,12 +158,9 @@ mod tests {
     use super::*;
     use crate::contract::message::{Audio, Names};
     use crate::contract::node::Asker;
+    use crate::samples::at;
     use alloc::vec;
     use core::time::Duration;
-
-    fn at(seconds: u64) -> Time {
-        Time::from_secs(seconds)
-    }
 
     fn sender(guest: u64) -> Sender {
         Sender {

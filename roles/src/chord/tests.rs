@@ -4,6 +4,7 @@ use super::*;
 use crate::contract::id::{Incarnation, RequestId, SongId};
 use crate::contract::message::Kind;
 use crate::contract::node::{Action, Sender};
+use crate::samples::at;
 use alloc::vec;
 
 struct Living(Vec<u128>);
@@ -17,10 +18,6 @@ impl Table for Living {
 
 fn ids(ids: &[u128]) -> Vec<NodeId> {
     ids.iter().map(|id| NodeId(*id)).collect()
-}
-
-fn at(seconds: u64) -> Time {
-    Time::from_secs(seconds)
 }
 
 fn show(chord: &mut Chord, living: &Living, out: &mut Outbox) {

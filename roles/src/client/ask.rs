@@ -246,28 +246,12 @@ mod tests {
     use crate::contract::id::{Incarnation, NodeId, RequestId};
     use crate::contract::message::{Kind, Letter, Names};
     use crate::contract::node::{Action, Event, Node, Sender};
-    use crate::contract::record::{Features, Record};
+
     use crate::contract::user::Command;
+    use crate::samples::{addr, record};
     use core::time::Duration;
 
     const DNS: u8 = 1;
-
-    fn addr(n: u8) -> Address {
-        Address(([127, 0, 0, n], 7700).into())
-    }
-
-    fn router(n: u8) -> Record {
-        Record {
-            role: Role::Router,
-            node: NodeId(u128::from(n)),
-            incarnation: Incarnation(1),
-            renewals: 1,
-            address: addr(n),
-            features: Features::default(),
-            weight: 0,
-            ttl_ms: 30_000,
-        }
-    }
 
     struct Desk {
         client: Client,
@@ -314,7 +298,7 @@ mod tests {
         }
 
         fn name(&mut self, id: RequestId, routers: &[u8]) {
-            let records = routers.iter().map(|n| router(*n)).collect();
+            let records = routers.iter().map(|n| record(*n, Role::Router)).collect();
             let settled = true;
             let names = Names::Records { records, settled };
             self.answer(DNS, id, Message::Names(names));

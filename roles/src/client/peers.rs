@@ -100,10 +100,7 @@ mod tests {
     use super::*;
     use crate::contract::id::NodeId;
     use crate::contract::record::Features;
-
-    fn addr(n: u8) -> Address {
-        Address(([127, 0, 0, n], 7700).into())
-    }
+    use crate::samples::addr;
 
     fn holders() -> [Holder; 3] {
         [1, 2, 3].map(|n| Holder {

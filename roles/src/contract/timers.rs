@@ -81,10 +81,7 @@ pub fn earlier(a: Option<Time>, b: Option<Time>) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(seconds: u64) -> Time {
-        Time::from_secs(seconds)
-    }
+    use crate::samples::at;
 
     #[test]
     fn timers_fire_in_order_and_once() {

@@ -79,10 +79,7 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn at(seconds: u64) -> Time {
-        Time::from_secs(seconds)
-    }
+    use crate::samples::at;
 
     #[test]
     fn an_idle_disk_is_well() {

@@ -96,25 +96,15 @@ pub(super) fn sender(song: u128, holders: &[NodeId]) -> Option<NodeId> {
 mod tests {
     use super::*;
     use crate::circle::PARTITIONS;
-    use crate::contract::id::Incarnation;
-    use crate::contract::record::{Address, Features, Record, Role};
+    use crate::contract::record::{Record, Role};
+    use crate::samples::{self, at};
     use alloc::vec;
 
     fn record(n: u8) -> Record {
         Record {
-            role: Role::Data,
             node: NodeId(u128::from(n) << 64 | 7),
-            incarnation: Incarnation(1),
-            renewals: 1,
-            address: Address(([127, 0, 0, n], 7700).into()),
-            features: Features::default(),
-            weight: 1,
-            ttl_ms: 0,
+            ..samples::record(n, Role::Data)
         }
-    }
-
-    fn at(seconds: u64) -> Time {
-        Time::from_secs(seconds)
     }
 
     fn placement(now: Time, living: &[u8], dead: &[(u8, u64)], draining: bool) -> Placement {

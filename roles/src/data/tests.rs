@@ -2,20 +2,8 @@ use super::answers::stored;
 use super::*;
 use crate::contract::id::{Incarnation, RequestId};
 use crate::contract::node::{Action, Sender};
-use crate::contract::record::{Features, Role};
-
-fn record(n: u8) -> Record {
-    Record {
-        role: Role::Data,
-        node: NodeId(u128::from(n)),
-        incarnation: Incarnation(1),
-        renewals: 1,
-        address: Address(([127, 0, 0, n], 7700).into()),
-        features: Features::default(),
-        weight: 1,
-        ttl_ms: 30_000,
-    }
-}
+use crate::contract::record::Role;
+use crate::samples::record;
 
 fn others(data: &[Record]) -> Others<'_> {
     Others {
@@ -23,7 +11,7 @@ fn others(data: &[Record]) -> Others<'_> {
         leaving: &[],
         dead: &[],
         routers: &[],
-        own: record(1),
+        own: record(1, Role::Data),
         draining: false,
     }
 }
@@ -59,7 +47,7 @@ fn the_copies_written_down_are_the_copies_made() {
     let mut data = Data::new(Config::default(), Chance::from_seed(1));
     let mut out = Outbox::new();
     data.sweep_at = Time::NEVER;
-    let (song, other) = (SongId(7), [record(2)]);
+    let (song, other) = (SongId(7), [record(2, Role::Data)]);
     let commit = Audio::Commit { song, copy: false };
     data.on_question(asker(), commit, Vec::new(), others(&other), &mut out);
     let Some((job, Job::CommitUpload { copies_due, .. })) = ordered(&mut out) else {
@@ -83,7 +71,7 @@ fn a_peer_that_never_stores_costs_no_memory() {
     let mut data = Data::new(Config::default(), Chance::from_seed(1));
     let mut out = Outbox::new();
     data.sweep_at = Time::NEVER;
-    let other = [record(2)];
+    let other = [record(2, Role::Data)];
     let mut answered = 0;
     for n in 0..3000u128 {
         let commit = Audio::Commit {

@@ -80,26 +80,14 @@ mod tests {
         Announcement, Audio, Catalogue, Kind, Letter, Message, StoreId,
     };
     use crate::contract::node::{Action, Asker, Outbox, Peer, Sender};
-    use crate::contract::record::{Address, Features, Record, Role};
+    use crate::contract::record::{Record, Role};
+    use crate::samples::record;
 
     /// The only data node, and a router that has heard everything so far.
     struct Lone {
         data: Data,
         routers: [Record; 1],
         out: Outbox,
-    }
-
-    fn record(role: Role, n: u8) -> Record {
-        Record {
-            role,
-            node: NodeId(u128::from(n)),
-            incarnation: Incarnation(1),
-            renewals: 1,
-            address: Address(([127, 0, 0, n], 7700).into()),
-            features: Features::default(),
-            weight: 1,
-            ttl_ms: 30_000,
-        }
     }
 
     fn at(ms: u64) -> Time {
@@ -110,7 +98,7 @@ mod tests {
         fn new() -> Self {
             let mut lone = Lone {
                 data: Data::new(Config::default(), Chance::from_seed(1)),
-                routers: [record(Role::Router, 2)],
+                routers: [record(2, Role::Router)],
                 out: Outbox::new(),
             };
             (lone.data.sweep_at, lone.data.overview) = (Time::NEVER, Some(Overview::default()));
@@ -126,7 +114,7 @@ mod tests {
                 leaving: &[],
                 dead: &[],
                 routers: &self.routers,
-                own: record(Role::Data, 1),
+                own: record(1, Role::Data),
                 draining: false,
             };
             step(&mut self.data, others, &mut self.out);

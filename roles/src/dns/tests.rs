@@ -2,29 +2,8 @@ use super::*;
 use crate::contract::id::RequestId;
 use crate::contract::message::Kind;
 use crate::contract::node::{Action, Sender};
-use crate::contract::record::Features;
+use crate::samples::{addr, at, record};
 use alloc::vec;
-
-fn at(seconds: u64) -> Time {
-    Time::from_secs(seconds)
-}
-
-fn addr(n: u8) -> Address {
-    Address(([127, 0, 0, n], 7700).into())
-}
-
-fn record(n: u8, role: Role) -> Record {
-    Record {
-        role,
-        node: NodeId(u128::from(n)),
-        incarnation: Incarnation(1),
-        renewals: 1,
-        address: addr(n),
-        features: Features::default(),
-        weight: 1,
-        ttl_ms: 30_000,
-    }
-}
 
 fn asker(n: u8) -> Asker {
     Asker {

@@ -1,18 +1,11 @@
 //! Which account of a member wins.
 
+use crate::samples::{addr, at};
 use alloc::vec;
 
 use super::*;
 use crate::contract::id::Incarnation;
 use crate::contract::record::Features;
-
-fn at(seconds: u64) -> Time {
-    Time::from_secs(seconds)
-}
-
-fn addr(n: u8) -> Address {
-    Address(([127, 0, 0, n], 7700).into())
-}
 
 fn member(n: u8) -> Member {
     Member {

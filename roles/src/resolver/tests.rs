@@ -1,30 +1,9 @@
 use super::*;
-use crate::contract::id::{Incarnation, NodeId, RequestId};
+use crate::contract::id::RequestId;
 use crate::contract::message::Kind;
 use crate::contract::node::Action;
-use crate::contract::record::Features;
+use crate::samples::{addr, at, record};
 use alloc::vec;
-
-fn at(seconds: u64) -> Time {
-    Time::from_secs(seconds)
-}
-
-fn addr(n: u8) -> Address {
-    Address(([127, 0, 0, n], 7700).into())
-}
-
-fn record(n: u8) -> Record {
-    Record {
-        role: Role::Router,
-        node: NodeId(u128::from(n)),
-        incarnation: Incarnation(1),
-        renewals: 1,
-        address: addr(n),
-        features: Features::AES,
-        weight: 0,
-        ttl_ms: 30_000,
-    }
-}
 
 fn resolver() -> Resolver {
     let config = Config {
@@ -60,19 +39,19 @@ fn tell(resolver: &mut Resolver, now: Time, records: Vec<Record>, settled: bool)
 #[test]
 fn records_are_fresh_for_their_time_and_known_after_it() {
     let mut resolver = resolver();
-    tell(&mut resolver, at(0), vec![record(2)], true);
+    tell(&mut resolver, at(0), vec![record(2, Role::Router)], true);
     assert!(resolver.is_fresh(at(4), Role::Router));
     assert!(!resolver.is_fresh(at(5), Role::Router));
-    assert_eq!(resolver.records(Role::Router), [record(2)]);
+    assert_eq!(resolver.records(Role::Router), [record(2, Role::Router)]);
 }
 
 /// A DNS node that lost its memory must not make the cluster vanish.
 #[test]
 fn an_unsettled_empty_answer_forgets_nothing() {
     let mut resolver = resolver();
-    tell(&mut resolver, at(0), vec![record(2)], true);
+    tell(&mut resolver, at(0), vec![record(2, Role::Router)], true);
     tell(&mut resolver, at(6), vec![], false);
-    assert_eq!(resolver.records(Role::Router), [record(2)]);
+    assert_eq!(resolver.records(Role::Router), [record(2, Role::Router)]);
     tell(&mut resolver, at(7), vec![], true);
     assert_eq!(resolver.records(Role::Router), []);
 }
@@ -81,17 +60,22 @@ fn an_unsettled_empty_answer_forgets_nothing() {
 #[test]
 fn an_unsettled_answer_takes_nobody_away() {
     let mut resolver = resolver();
-    tell(&mut resolver, at(0), vec![record(2), record(3)], true);
-    tell(&mut resolver, at(6), vec![record(3)], false);
+    tell(
+        &mut resolver,
+        at(0),
+        vec![record(2, Role::Router), record(3, Role::Router)],
+        true,
+    );
+    tell(&mut resolver, at(6), vec![record(3, Role::Router)], false);
     assert_eq!(resolver.records(Role::Router).len(), 2);
-    tell(&mut resolver, at(12), vec![record(3)], true);
-    assert_eq!(resolver.records(Role::Router), [record(3)]);
+    tell(&mut resolver, at(12), vec![record(3, Role::Router)], true);
+    assert_eq!(resolver.records(Role::Router), [record(3, Role::Router)]);
 }
 
 #[test]
 fn a_dead_dns_leaves_the_last_thing_known() {
     let mut resolver = resolver();
-    tell(&mut resolver, at(0), vec![record(2)], true);
+    tell(&mut resolver, at(0), vec![record(2, Role::Router)], true);
     let mut out = Outbox::new();
     ask(&mut resolver, at(40), &mut out);
     let refused = Lost::ConnectRefused;
@@ -104,7 +88,7 @@ fn a_dead_dns_leaves_the_last_thing_known() {
             failed: Some(refused)
         }]
     );
-    assert_eq!(resolver.records(Role::Router), [record(2)]);
+    assert_eq!(resolver.records(Role::Router), [record(2, Role::Router)]);
 }
 
 /// A record of another group in an answer is a lie or a bug: it is not believed.
@@ -113,10 +97,15 @@ fn foreign_records_are_dropped() {
     let mut resolver = resolver();
     let foreign = Record {
         role: Role::Data,
-        ..record(3)
+        ..record(3, Role::Router)
     };
-    tell(&mut resolver, at(0), vec![foreign, record(2)], true);
-    assert_eq!(resolver.records(Role::Router), [record(2)]);
+    tell(
+        &mut resolver,
+        at(0),
+        vec![foreign, record(2, Role::Router)],
+        true,
+    );
+    assert_eq!(resolver.records(Role::Router), [record(2, Role::Router)]);
 }
 
 /// Asked by a DNS node, another one names the asker too: it must not dial itself, nor take its
@@ -131,7 +120,7 @@ fn a_dns_node_does_not_learn_of_itself() {
     };
     let dns = |n| Record {
         role: Role::Dns,
-        ..record(n)
+        ..record(n, Role::Router)
     };
     let records = vec![dns(1), dns(2), dns(9)];
     let settled = true;

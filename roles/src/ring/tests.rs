@@ -1,6 +1,7 @@
 //! One node's part in the ring, told from outside. How many play together is tested in the
 //! simulated world.
 
+use crate::samples::addr;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -14,10 +15,6 @@ use crate::contract::record::Features;
 
 fn at(millis: u64) -> Time {
     Time::from_millis(millis)
-}
-
-fn addr(n: u8) -> Address {
-    Address(([127, 0, 0, n], 7700).into())
 }
 
 fn member(n: u8) -> Member {

@@ -1,5 +1,6 @@
 //! What a router answers, told from outside.
 
+use crate::samples::{addr, at, record};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,29 +9,7 @@ use super::*;
 use crate::contract::id::{Incarnation, RequestId};
 use crate::contract::message::{Change, Digest, Listed, Sort, StoreId};
 use crate::contract::node::{Action, Sender};
-use crate::contract::record::Features;
 use crate::contract::song::{Format, Song};
-
-fn at(seconds: u64) -> Time {
-    Time::from_secs(seconds)
-}
-
-fn addr(n: u8) -> Address {
-    Address(([127, 0, 0, n], 7700).into())
-}
-
-fn record(n: u8) -> Record {
-    Record {
-        role: Role::Data,
-        node: NodeId(u128::from(n)),
-        incarnation: Incarnation(1),
-        renewals: 1,
-        address: addr(n),
-        features: Features::default(),
-        weight: 1,
-        ttl_ms: 30_000,
-    }
-}
 
 fn song(n: u8, title: &str, artist: &str) -> Song {
     Song {
@@ -74,7 +53,7 @@ impl World {
             until: at(999),
         };
         // One data node is registered, number 7.
-        let servers = &[record(7)];
+        let servers = &[record(7, Role::Data)];
         let sight = Sight {
             servers,
             ring: None,
@@ -96,7 +75,7 @@ impl World {
         all.iter().for_each(|song| digest.insert(song.id));
         let revision = since + songs.len() as u64;
         let news = Announcement {
-            record: record(who),
+            record: record(who, Role::Data),
             store: StoreId(1),
             since,
             changes: songs.iter().cloned().map(Change::Added).collect(),
@@ -298,7 +277,7 @@ fn a_status_counts_what_is_missing() {
 fn nobody_announces_for_another() {
     let mut world = World::new();
     let news = Announcement {
-        record: record(7),
+        record: record(7, Role::Data),
         store: StoreId(1),
         since: 0,
         changes: vec![],

@@ -1,0 +1,27 @@
+//! Addresses, records and moments for tests.
+
+use crate::contract::id::{Incarnation, NodeId};
+use crate::contract::record::{Address, Features, Record, Role};
+use crate::contract::time::Time;
+
+pub(crate) fn at(seconds: u64) -> Time {
+    Time::from_secs(seconds)
+}
+
+pub(crate) fn addr(n: u8) -> Address {
+    Address(([127, 0, 0, n], 7700).into())
+}
+
+/// The record of node `n` in its first start, at [`addr`].
+pub(crate) fn record(n: u8, role: Role) -> Record {
+    Record {
+        role,
+        node: NodeId(u128::from(n)),
+        incarnation: Incarnation(1),
+        renewals: 1,
+        address: addr(n),
+        features: Features::default(),
+        weight: 1,
+        ttl_ms: 30_000,
+    }
+}
