@@ -15,6 +15,7 @@ pub mod decay;
 pub mod disk;
 pub mod faults;
 pub mod jobs;
+pub mod liar;
 pub mod music;
 pub mod network;
 pub mod nonsense;

@@ -6,12 +6,10 @@ use roles::circle::{Circle, Partition};
 use roles::contract::chord::Chord as Words;
 use roles::contract::id::{NodeId, SongId};
 use roles::contract::limits::COPIES;
-use roles::contract::message::Message;
-use roles::contract::node::{Action, Event, Node, Outbox};
+use roles::contract::message::{Letter, Message};
 use roles::contract::record::Role;
-use roles::contract::time::Time;
-use roles::server::Server;
 use tests::faults::Death;
+use tests::liar::Liar;
 use tests::resident::{Resident, State};
 use tests::world::World;
 
@@ -96,35 +94,11 @@ fn one_id_is_one_node() {
 }
 
 /// Names whoever comes next when it is asked for a song, and never says "mine".
-struct Liar {
-    inner: Box<dyn Resident>,
-    names: Vec<NodeId>,
-}
-
-impl Node for Liar {
-    fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
-        let mut own = Outbox::new();
-        self.inner.handle(now, event, &mut own);
-        while let Some(mut action) = own.pop() {
-            if let Action::Send { letter, .. } = &mut action
-                && let Message::Chord(Words::Found { .. } | Words::Closer { .. }) = letter.message
-            {
-                self.names.rotate_left(4);
-                let nodes = self.names[..4].to_vec();
-                letter.message = Message::Chord(Words::Closer { nodes });
-            }
-            out.push(action);
-        }
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        self.inner.deadline()
-    }
-}
-
-impl Resident for Liar {
-    fn server(&self) -> Option<&Server> {
-        self.inner.server()
+fn lead_round(letter: &mut Letter, names: &mut [NodeId]) {
+    if let Message::Chord(Words::Found { .. } | Words::Closer { .. }) = letter.message {
+        names.rotate_left(4);
+        let nodes = names[..4].to_vec();
+        letter.message = Message::Chord(Words::Closer { nodes });
     }
 }
 
@@ -138,8 +112,8 @@ fn a_look_up_that_is_led_round_ends() {
         let mut names = names.clone();
         names.rotate_left(number * 7 % 40);
         let lie = move |inner| -> Box<dyn Resident> {
-            let names = names.clone();
-            Box::new(Liar { inner, names })
+            let mut names = names.clone();
+            Box::new(Liar::new(inner).saying(move |letter| lead_round(letter, &mut names)))
         };
         world.wrap(place, Box::new(lie));
     }

@@ -1,84 +1,16 @@
 //! Bad input about copies, from nodes that have the key: no good copy changes, each case is
 //! counted, and the log has one line for it.
 
-use roles::client::Client;
 use roles::contract::id::SongId;
-use roles::contract::message::{Audio, Catalogue, Kind, Letter, Message, Refusal};
-use roles::contract::node::{Action, Event, Node, Outbox};
-use roles::contract::time::Time;
+use roles::contract::message::{Audio, Catalogue, Letter, Message, Refusal};
 use roles::contract::upkeep::Upkeep;
 use roles::doubts::Doubt;
-use roles::server::Server;
 use tests::faults::Death;
+use tests::liar::Liar;
 use tests::resident::{Place, Resident};
 use tests::world::World;
 
 use super::{assert_fine, assert_read, list, read, secs, upload, world};
-
-/// How a node lies: what it says instead of what it hears in silence, and what it makes of what
-/// it would say.
-#[derive(Clone, Copy)]
-struct Lie {
-    hear: fn(&Letter) -> Heard,
-    say: fn(&mut Letter),
-}
-
-/// What a liar does with a letter.
-enum Heard {
-    /// What an honest node would do.
-    Honestly,
-    /// It answers this, and nothing else comes of the question.
-    Answer(Message),
-}
-
-const HONEST: Lie = Lie {
-    hear: |_| Heard::Honestly,
-    say: |_| (),
-};
-
-struct Liar {
-    inner: Box<dyn Resident>,
-    lie: Lie,
-}
-
-impl Node for Liar {
-    fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
-        if let Event::Message { from, letter } = &event
-            && let Heard::Answer(message) = (self.lie.hear)(letter)
-        {
-            let letter = Letter {
-                id: letter.id,
-                kind: Kind::Answer { more: false },
-                message,
-                body: Vec::new(),
-            };
-            let to = from.peer;
-            return out.push(Action::Send { to, letter });
-        }
-        let mut own = Outbox::new();
-        self.inner.handle(now, event, &mut own);
-        while let Some(mut action) = own.pop() {
-            if let Action::Send { letter, .. } = &mut action {
-                (self.lie.say)(letter);
-            }
-            out.push(action);
-        }
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        self.inner.deadline()
-    }
-}
-
-impl Resident for Liar {
-    fn server(&self) -> Option<&Server> {
-        self.inner.server()
-    }
-
-    fn client(&self) -> Option<&Client> {
-        self.inner.client()
-    }
-}
 
 /// Three data nodes that have twelve songs each, and the songs.
 fn library() -> (World, Vec<SongId>) {
@@ -92,10 +24,10 @@ fn library() -> (World, Vec<SongId>) {
 }
 
 /// The third data node begins to lie.
-fn corrupt(world: &mut World, lie: Lie) -> Place {
+fn corrupt(world: &mut World, lie: impl Fn(Liar) -> Liar + 'static) -> Place {
     let liar = world.place("data-2");
     world.crash(liar, Death::Kill);
-    let wrap = move |inner| Box::new(Liar { inner, lie }) as Box<dyn Resident>;
+    let wrap = move |inner| Box::new(lie(Liar::new(inner))) as Box<dyn Resident>;
     world.wrap(liar, Box::new(wrap));
     world.start(liar);
     liar
@@ -165,13 +97,7 @@ fn a_holder_that_alters_copies_spoils_none() {
             letter.body[0] ^= 1;
         }
     };
-    corrupt(
-        &mut world,
-        Lie {
-            say: alters,
-            ..HONEST
-        },
-    );
+    corrupt(&mut world, move |liar| liar.saying(alters));
     let late = world.place("data-0");
     world.crash(late, Death::PowerCut);
     world.wipe(late);
@@ -194,17 +120,11 @@ fn a_holder_that_lacks_its_songs_is_passed_over() {
             letter.message,
             Message::Audio(Audio::Describe { .. } | Audio::Fetch { .. })
         ) {
-            return Heard::Honestly;
+            return None;
         }
-        Heard::Answer(Message::Refused(Refusal::NotFound))
+        Some(Message::Refused(Refusal::NotFound))
     };
-    corrupt(
-        &mut world,
-        Lie {
-            hear: lacks,
-            ..HONEST
-        },
-    );
+    corrupt(&mut world, move |liar| liar.hearing(lacks));
     world.run_for(secs(20));
     let client = world.place("client-0");
     for song in &songs {
@@ -225,13 +145,7 @@ fn announcements_that_do_not_add_up_cost_only_their_sender() {
             news.digest.insert(SongId(7));
         }
     };
-    corrupt(
-        &mut world,
-        Lie {
-            say: adds,
-            ..HONEST
-        },
-    );
+    corrupt(&mut world, move |liar| liar.saying(adds));
     world.run_for(secs(90));
     let router = world.place("router-0");
     assert!(doubts(&world, router, Doubt::Announcement) > 1);
@@ -310,18 +224,12 @@ fn sums_of_another_circle_change_nothing() {
     let (mut world, songs) = library();
     let sums = |letter: &Letter| {
         if !matches!(letter.message, Message::Upkeep(Upkeep::Sums { .. })) {
-            return Heard::Honestly;
+            return None;
         }
         let sums = vec![0; 65];
-        Heard::Answer(Message::Upkeep(Upkeep::Summed { sums }))
+        Some(Message::Upkeep(Upkeep::Summed { sums }))
     };
-    let liar = corrupt(
-        &mut world,
-        Lie {
-            hear: sums,
-            ..HONEST
-        },
-    );
+    let liar = corrupt(&mut world, move |liar| liar.hearing(sums));
     world.run_for(secs(90));
     for name in ["data-0", "data-1"] {
         let place = world.place(name);
@@ -342,35 +250,35 @@ fn who_accepts_and_never_stores_is_found_out() {
             letter.message,
             Message::Audio(Audio::Offer { copy: true, .. })
         ) {
-            return Heard::Honestly;
+            return None;
         }
-        Heard::Answer(Message::Audio(Audio::Stored { copies: 1 }))
+        Some(Message::Audio(Audio::Stored { copies: 1 }))
     };
     let again = |letter: &Letter| {
         if !matches!(
             letter.message,
             Message::Audio(Audio::Commit { copy: true, .. })
         ) {
-            return Heard::Honestly;
+            return None;
         }
         let missing = vec![(0, 1)];
-        Heard::Answer(Message::Audio(Audio::Wanted { missing }))
+        Some(Message::Audio(Audio::Wanted { missing }))
     };
     let broken = |letter: &Letter| {
         if !matches!(
             letter.message,
             Message::Audio(Audio::Commit { copy: true, .. })
         ) {
-            return Heard::Honestly;
+            return None;
         }
-        Heard::Answer(Message::Refused(Refusal::Broken("no".into())))
+        Some(Message::Refused(Refusal::Broken("no".into())))
     };
     for hear in [stored, again, broken] {
         let (mut world, songs) = library();
         let liar = world.place("data-2");
         world.crash(liar, Death::PowerCut);
         world.wipe(liar);
-        corrupt(&mut world, Lie { hear, ..HONEST });
+        corrupt(&mut world, move |liar| liar.hearing(hear));
         world.run_for(secs(120));
         let honest = [world.place("data-0"), world.place("data-1")];
         let count = |doubt| honest.map(|place| doubts(&world, place, doubt));

@@ -1,0 +1,83 @@
+//! A node that does what it should, and says something else.
+
+use roles::client::Client;
+use roles::contract::message::{Kind, Letter, Message};
+use roles::contract::node::{Action, Event, Node, Outbox};
+use roles::contract::time::Time;
+use roles::server::Server;
+
+use crate::resident::Resident;
+
+/// What is answered instead of what is right.
+type Hear = Box<dyn FnMut(&Letter) -> Option<Message>>;
+
+/// Stands between a node and the world.
+pub struct Liar {
+    inner: Box<dyn Resident>,
+    hear: Hear,
+    say: Box<dyn FnMut(&mut Letter)>,
+}
+
+impl Liar {
+    /// Honest until it is told to be otherwise.
+    pub fn new(inner: Box<dyn Resident>) -> Self {
+        Liar {
+            inner,
+            hear: Box::new(|_| None),
+            say: Box::new(|_| ()),
+        }
+    }
+
+    /// What it answers instead, and nothing else comes of such a letter; none: what is right.
+    #[must_use]
+    pub fn hearing(self, hear: impl FnMut(&Letter) -> Option<Message> + 'static) -> Self {
+        let hear = Box::new(hear);
+        Liar { hear, ..self }
+    }
+
+    /// What it makes of each letter before it sends it.
+    #[must_use]
+    pub fn saying(self, say: impl FnMut(&mut Letter) + 'static) -> Self {
+        let say = Box::new(say);
+        Liar { say, ..self }
+    }
+}
+
+impl Node for Liar {
+    fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
+        if let Event::Message { from, letter } = &event
+            && let Some(message) = (self.hear)(letter)
+        {
+            let letter = Letter {
+                id: letter.id,
+                kind: Kind::Answer { more: false },
+                message,
+                body: Vec::new(),
+            };
+            let to = from.peer;
+            return out.push(Action::Send { to, letter });
+        }
+        let mut own = Outbox::new();
+        self.inner.handle(now, event, &mut own);
+        while let Some(mut action) = own.pop() {
+            if let Action::Send { letter, .. } = &mut action {
+                (self.say)(letter);
+            }
+            out.push(action);
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.inner.deadline()
+    }
+}
+
+impl Resident for Liar {
+    fn server(&self) -> Option<&Server> {
+        self.inner.server()
+    }
+
+    fn client(&self) -> Option<&Client> {
+        self.inner.client()
+    }
+}
