@@ -264,9 +264,8 @@ impl Dns {
     fn on_withdraw(&mut self, now: Time, asker: Asker, record: Record, out: &mut Outbox) {
         let node = asker.sender.node;
         let stored = self.entries.get(&node).map(|entry| entry.record);
-        let ours = stored.is_some_and(|stored| {
-            stored.incarnation <= record.incarnation && stored.role == record.role
-        });
+        // The record that is known may be of the role it had before.
+        let ours = stored.is_some_and(|stored| !stored.supersedes(&record));
         if ours && node != self.me {
             self.entries.remove(&node);
             self.timers.disarm(&Timer::Expire(node));

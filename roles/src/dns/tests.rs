@@ -212,6 +212,29 @@ fn what_was_withdrawn_stays_gone() {
     assert_eq!(world.resolve(at(3), Role::Data).len(), 1);
 }
 
+/// A server changes its role and leaves before that was heard: it is gone in its old role, too.
+/// Goodbyes that come late say nothing of what was registered after them.
+#[test]
+fn a_goodbye_is_to_every_earlier_record() {
+    let mut world = World::new();
+    let router = record(1, Role::Router);
+    world.register(at(0), router);
+    let data = Record {
+        renewals: 2,
+        ..record(1, Role::Data)
+    };
+    world.ask(at(1), 1, Names::Withdraw { record: data });
+    assert_eq!(world.resolve(at(1), Role::Router), []);
+
+    let back = Record {
+        incarnation: Incarnation(2),
+        ..router
+    };
+    world.register(at(2), back);
+    world.ask(at(3), 1, Names::Withdraw { record: data });
+    assert_eq!(world.resolve(at(3), Role::Router).len(), 1);
+}
+
 /// What was found dead by asking is not brought back by hearsay, only by itself.
 #[test]
 fn hearsay_does_not_raise_the_dead() {
