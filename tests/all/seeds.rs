@@ -3,7 +3,8 @@
 use std::env;
 use std::fmt::Write;
 
-use tests::run::{self, COUNTED, Length, Outcome};
+use tests::run::{self, Length, Outcome};
+use tests::seen::COUNTED;
 
 /// As many as fit into half a minute of one core without optimisation.
 const SEEDS: u64 = 80;

@@ -7,6 +7,9 @@
 //! comes right. A seed that fails is repeated by its number.
 #![forbid(unsafe_code)]
 
+mod births;
+pub mod seen;
+mod steering;
 pub mod world;
 
 pub mod agenda;

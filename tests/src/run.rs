@@ -13,9 +13,10 @@ use roles::contract::time::Time;
 use crate::decay::REPAIR_WITHIN;
 use crate::figures::Figures;
 use crate::resident::{Kind, Place, State};
+use crate::seen::Seen;
 use crate::trace::Trace;
 use crate::workload::Ended;
-use crate::world::{Seen, Violation, World};
+use crate::world::{Violation, World};
 
 /// How long a run is.
 #[derive(Clone, Copy, Debug)]
@@ -441,73 +442,3 @@ impl World {
         }
     }
 }
-
-/// How one thing that is counted is found among all.
-pub type Counted = fn(&Seen) -> u64;
-
-/// Everything that is counted, in the order of a report.
-pub const COUNTED: &[(&str, Counted)] = &[
-    ("crashes", |s| s.crashes),
-    ("disks lost", |s| s.wipes),
-    ("power cuts", |s| s.power_cuts),
-    ("stops", |s| s.stops),
-    ("freezes", |s| s.freezes),
-    ("resets", |s| s.resets),
-    ("cuts", |s| s.cuts),
-    ("full disks", |s| s.disks_full),
-    ("spoilt caches", |s| s.caches_spoilt),
-    ("client crashes", |s| s.client_crashes),
-    ("dials in vain", |s| s.dials_failed),
-    ("ends lost", |s| s.conns_lost),
-    ("jobs busy", |s| s.jobs_busy),
-    ("jobs broken", |s| s.jobs_broken),
-    ("jobs abandoned", |s| s.jobs_abandoned),
-    ("jobs orphaned", |s| s.jobs_orphaned),
-    ("repeated", |s| s.questions_repeated),
-    ("uploads", |s| s.uploads),
-    ("known already", |s| s.uploads_known),
-    ("with one copy", |s| s.uploads_one_copy),
-    ("in vain", |s| s.uploads_failed),
-    ("copies", |s| s.copies_made),
-    ("reads", |s| s.reads),
-    ("in vain", |s| s.reads_failed),
-    ("fragments", |s| s.fragments),
-    ("lists", |s| s.lists),
-    ("asked in vain", |s| s.asks_failed),
-    ("resolved", |s| s.records_checked),
-    ("over by then", |s| s.records_expired),
-    ("songs verified", |s| s.songs_verified),
-    ("neighbours dead", |s| s.neighbours_killed),
-    ("managers dead", |s| s.managers_killed),
-    ("named dead", |s| s.named_killed),
-    ("splits", |s| s.splits),
-    ("links flapping", |s| s.links_flapping),
-    ("nodes flapping", |s| s.nodes_flapping),
-    ("loops late", |s| s.lags),
-    ("disks of old", |s| s.rollbacks),
-    ("names lost", |s| s.names_lost),
-    ("nonsense", |s| s.nonsense),
-    ("removals", |s| s.removals),
-    ("in vain", |s| s.removals_in_vain),
-    ("drains", |s| s.drains),
-    ("let go", |s| s.let_go),
-    ("rotten", |s| s.rots),
-    ("healed", |s| s.rots_healed),
-    ("disks gone back", |s| s.disks_of_old),
-    ("disks failing", |s| s.disks_failing),
-    ("disks slow", |s| s.disks_slow),
-    ("forged songs", |s| s.forged),
-    ("all placed", |s| s.placements_checked),
-    ("messages", |s| s.messages),
-    ("of the ring", |s| s.ring_words),
-    ("tables checked", |s| s.tables_checked),
-    ("roles checked", |s| s.roles_checked),
-    ("rings checked", |s| s.rings_checked),
-    ("agreements", |s| s.agreements_checked),
-    ("censuses", |s| s.censuses),
-    ("role changes", |s| s.role_changes),
-    ("living mourned", |s| s.verdicts_on_the_living),
-    ("look-ups", |s| s.look_ups),
-    ("circles seen", |s| s.circles_checked),
-    ("of them whole", |s| s.circles_checked - s.circles_broken),
-];

@@ -2,32 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use roles::chord;
-use roles::client::{self, Client};
 use roles::contract::chance::Chance;
-use roles::contract::id::{Incarnation, JobId, NodeId, RequestId};
-use roles::contract::message::{Kind as LetterKind, Letter, Message, StoreId};
-use roles::contract::node::{Action, Event, Identity, Lost, Outbox, Peer};
-use roles::contract::record::{Address, Features, Role};
+use roles::contract::id::{JobId, RequestId};
+use roles::contract::message::Letter;
+use roles::contract::node::{Action, Event, Lost, Outbox, Peer};
+use roles::contract::record::Address;
 use roles::contract::time::Time;
 use roles::contract::user::{Command, Notice};
 use roles::flaws::Flaws;
-use roles::server::{self, Server};
 
 use crate::agenda::Agenda;
 use crate::careless::Slip;
 use crate::checks::Checks;
 use crate::climate::Climate;
-use crate::disk::{Disk, DiskId};
 use crate::faults::Fault;
 use crate::figures::Figures;
 use crate::keeping::Keeping;
 use crate::music::Music;
 use crate::network::{Conn, ConnId};
-use crate::resident::{Kind, Place, Probe, Resident, Slot, State, Stutter};
+use crate::resident::{Place, Resident, Slot, State};
 use crate::ring::RingBook;
+use crate::seen::Seen;
 use crate::trace::Trace;
 use crate::unrest::Snares;
 use crate::workload::Fronts;
@@ -213,77 +210,6 @@ pub struct World {
     stopped: Vec<Place>,
 }
 
-/// How often what has happened: a fault that never strikes tests nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Seen {
-    pub crashes: u64,
-    pub wipes: u64,
-    pub power_cuts: u64,
-    pub freezes: u64,
-    pub thaws: u64,
-    pub resets: u64,
-    pub cuts: u64,
-    pub disks_full: u64,
-    pub stops: u64,
-    pub caches_spoilt: u64,
-    pub client_crashes: u64,
-    pub dials_failed: u64,
-    pub conns_lost: u64,
-    pub jobs_busy: u64,
-    pub jobs_broken: u64,
-    pub jobs_abandoned: u64,
-    pub jobs_orphaned: u64,
-    pub questions_repeated: u64,
-    pub uploads: u64,
-    pub uploads_one_copy: u64,
-    pub uploads_known: u64,
-    pub uploads_failed: u64,
-    pub reads: u64,
-    pub reads_failed: u64,
-    pub fragments: u64,
-    pub lists: u64,
-    pub asks_failed: u64,
-    pub records_checked: u64,
-    pub records_expired: u64,
-    pub songs_verified: u64,
-    pub copies_made: u64,
-    pub tables_checked: u64,
-    pub roles_checked: u64,
-    pub rings_checked: u64,
-    pub agreements_checked: u64,
-    pub verdicts_on_the_living: u64,
-    pub role_changes: u64,
-    pub censuses: u64,
-    pub messages: u64,
-    pub ring_words: u64,
-    pub neighbours_killed: u64,
-    pub managers_killed: u64,
-    pub named_killed: u64,
-    pub splits: u64,
-    pub links_flapping: u64,
-    pub nodes_flapping: u64,
-    pub lags: u64,
-    pub rollbacks: u64,
-    pub names_lost: u64,
-    pub nonsense: u64,
-    pub removals: u64,
-    pub removals_in_vain: u64,
-    pub drains: u64,
-    pub let_go: u64,
-    pub disks_lost: u64,
-    pub rots: u64,
-    pub rots_healed: u64,
-    pub disks_of_old: u64,
-    pub disks_failing: u64,
-    pub disks_slow: u64,
-    pub forged: u64,
-    pub placements_checked: u64,
-    pub look_ups: u64,
-    pub circles_checked: u64,
-    pub circles_broken: u64,
-}
-
 impl World {
     /// The world of a seed.
     pub fn of_seed(seed: u64) -> World {
@@ -363,164 +289,6 @@ impl World {
         world.ring.late = world.climate.latency_tail > 0;
         world.populate();
         world
-    }
-
-    fn populate(&mut self) {
-        let Climate {
-            dns,
-            routers,
-            data,
-            auto,
-            clients,
-            ..
-        } = self.climate;
-        for number in 0..dns {
-            self.add(&format!("dns-{number}"), Kind::Server(Some(Role::Dns)));
-        }
-        for number in 0..routers {
-            self.add(
-                &format!("router-{number}"),
-                Kind::Server(Some(Role::Router)),
-            );
-        }
-        for number in 0..data {
-            self.add(&format!("data-{number}"), Kind::Server(Some(Role::Data)));
-        }
-        for number in 0..auto {
-            self.add(&format!("auto-{number}"), Kind::Server(None));
-        }
-        for number in 0..clients {
-            self.add(&format!("client-{number}"), Kind::Client);
-        }
-        self.add("probe", Kind::Probe);
-    }
-
-    /// Adds a node that has not started.
-    pub fn add(&mut self, name: &str, kind: Kind) -> Place {
-        let place = self.nodes.len();
-        let address = matches!(kind, Kind::Server(_))
-            .then(|| Address(([10, 0, 0, 1 + place as u8], 7700).into()));
-        let identity = Identity {
-            node: self.fresh_node(),
-            incarnation: Incarnation(0),
-            address,
-            features: Features::AES,
-        };
-        let mut slot = Slot::new(name.into(), kind, address, identity);
-        if let Some(address) = address {
-            self.places.insert(address, place);
-            slot.disk = Some(self.fresh_disk(identity.node));
-        }
-        self.nodes.push(slot);
-        place
-    }
-
-    pub(crate) fn fresh_node(&mut self) -> NodeId {
-        let chance = &mut self.chances.nodes;
-        NodeId(u128::from(chance.bits()) << 64 | u128::from(chance.bits()))
-    }
-
-    pub(crate) fn fresh_disk(&mut self, node: NodeId) -> Disk {
-        self.disks += 1;
-        let store = StoreId(self.chances.nodes.bits());
-        let mut disk = Disk::new(DiskId(self.disks), node, store, self.climate.real_library);
-        if let Some(slip) = self.slip {
-            disk.slip(slip);
-        }
-        disk
-    }
-
-    /// The place of a node by its name.
-    pub fn place(&self, name: &str) -> Place {
-        let found = self.nodes.iter().position(|slot| slot.name == name);
-        found.unwrap_or_else(|| panic!("no node is called {name}"))
-    }
-
-    /// Wraps the node at `place` whenever it starts.
-    pub fn wrap(&mut self, place: Place, wrap: Wrap) {
-        self.wraps.insert(place, wrap);
-    }
-
-    /// Starts every node within the climate's spread, the users' work and the faults.
-    pub fn start_all(&mut self) {
-        for place in 0..self.nodes.len() {
-            let at = self.chances.faults.within(self.climate.start_spread);
-            self.agenda
-                .plan(self.now + at, What::Fault(Fault::Start(place)));
-        }
-        self.plan_work();
-        self.plan_faults();
-    }
-
-    /// Starts one node's process.
-    pub fn start(&mut self, place: Place) {
-        if self.nodes[place].lives() {
-            return;
-        }
-        self.nodes[place].grow();
-        let resident = self.make(place);
-        let resident = match self.wraps.get(&place) {
-            Some(wrap) => wrap(resident),
-            None => resident,
-        };
-        let slot = &mut self.nodes[place];
-        slot.resident = Some(resident);
-        slot.state = State::Up;
-        slot.armed = None;
-        slot.writer_free = self.now;
-        slot.backoffs.clear();
-        if let Some(disk) = &mut slot.disk {
-            disk.mark_start();
-        }
-        self.checks.forget(place);
-        let who = self.nodes[place].identity;
-        let start = self.nodes[place].start;
-        (self.ring).on_start(self.now, place, start, (who.node, who.incarnation));
-        if self.cuts.keys().any(|(a, b)| *a == place || *b == place) {
-            self.ring.on_cut(self.now, [(place, start), (place, start)]);
-        }
-        self.hand(place, Event::Start);
-        self.review_paths();
-    }
-
-    fn make(&mut self, place: Place) -> Box<dyn Resident> {
-        let dns = self
-            .nodes
-            .iter()
-            .filter(|slot| slot.kind == Kind::Server(Some(Role::Dns)));
-        let dns_nodes: Vec<Address> = dns.filter_map(|slot| slot.address).collect();
-        let chance = Chance::from_seed(self.chances.nodes.bits());
-        let slot = &self.nodes[place];
-        let resident: Box<dyn Resident> = match slot.kind {
-            Kind::Server(role) => {
-                let mut config = server::Config {
-                    role,
-                    dns_nodes,
-                    ..server::Config::default()
-                };
-                config.ring.flaws = self.flaws;
-                config.dns.flaws = self.flaws;
-                config.chord.flaws = self.circle_flaws;
-                config.drain = self.climate.upkeep.drain;
-                config.data.keeper = self.climate.upkeep.keeper.clone();
-                let address = slot.address.expect("servers listen");
-                Box::new(Server::new(config, slot.identity, address, chance))
-            }
-            Kind::Client => {
-                let config = client::Config {
-                    dns_nodes,
-                    ..client::Config::default()
-                };
-                Box::new(Client::new(config, chance))
-            }
-            Kind::Probe => Box::new(Probe),
-        };
-        let permille = self.climate.stutter_permille;
-        if permille == 0 {
-            return resident;
-        }
-        let chance = Chance::from_seed(self.chances.nodes.bits());
-        Box::new(Stutter::new(resident, permille, chance))
     }
 
     /// Takes the earliest of everything planned. False: nothing is.
@@ -720,94 +488,5 @@ impl World {
     /// Notes something that is no event of a node.
     pub(crate) fn note(&mut self, what: u64, which: u64) {
         self.trace.note(self.now, what << 32 ^ which);
-    }
-
-    /// Runs until `until` or the first violation.
-    pub fn run_until(&mut self, until: Time) {
-        while self.violation.is_none() && self.agenda.next().is_some_and(|at| at <= until) {
-            self.step();
-        }
-        if self.violation.is_none() {
-            self.now = self.now.max(until);
-        }
-    }
-
-    /// Runs for a while.
-    pub fn run_for(&mut self, span: Duration) {
-        self.run_until(self.now + span);
-    }
-
-    /// Runs until `done` says so; false if that takes longer than `span`.
-    pub fn run_till(&mut self, span: Duration, mut done: impl FnMut(&World) -> bool) -> bool {
-        let until = self.now + span;
-        while self.violation.is_none() {
-            if done(self) {
-                return true;
-            }
-            if self.agenda.next().is_none_or(|at| at > until) {
-                self.now = until;
-                return done(self);
-            }
-            self.step();
-        }
-        false
-    }
-
-    /// Hands an event to a node, for scenarios that go beside the user's front.
-    pub fn hand_event(&mut self, place: Place, event: Event) {
-        self.hand(place, event);
-    }
-
-    /// Gives a node a command, if it is still in that start.
-    pub fn command(&mut self, place: Place, start: u64, command: Command) {
-        if self.nodes[place].start == start {
-            self.hand(place, Event::User(command));
-        }
-    }
-
-    /// Sends a question from the probe; the answer will stand in [`World::answers`].
-    pub fn ask(&mut self, to: Place, message: Message) -> RequestId {
-        self.ask_with(to, message, Vec::new())
-    }
-
-    /// The same with bytes behind the question.
-    pub fn ask_with(&mut self, to: Place, message: Message, body: Vec<u8>) -> RequestId {
-        let place = self.place("probe");
-        let id = RequestId(self.nodes[place].question);
-        self.nodes[place].question += 1;
-        let to = Peer::Node(self.nodes[to].address.expect("servers listen"));
-        let patience = Duration::from_secs(5);
-        let letter = Letter {
-            id,
-            kind: LetterKind::Question { patience },
-            message,
-            body,
-        };
-        self.send(place, to, letter);
-        id
-    }
-
-    /// Asks a server and waits for its answer, five seconds at most.
-    pub fn answer(&mut self, to: Place, message: Message) -> Option<Message> {
-        let id = self.ask(to, message);
-        self.run_till(Duration::from_secs(5), |world| {
-            world.answers.contains_key(&id)
-        });
-        self.answers.remove(&id).map(|letter| letter.message)
-    }
-
-    /// The servers of a role that run.
-    pub fn servers(&self, role: Role) -> Vec<Place> {
-        let serves = |place: &Place| {
-            let slot = &self.nodes[*place];
-            slot.state == State::Up && slot.role() == Some(role)
-        };
-        (0..self.nodes.len()).filter(serves).collect()
-    }
-
-    /// The clients.
-    pub fn clients(&self) -> Vec<Place> {
-        let is_client = |place: &Place| self.nodes[*place].kind == Kind::Client;
-        (0..self.nodes.len()).filter(is_client).collect()
     }
 }

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use tests::figures::Figures;
-use tests::run::{COUNTED, Outcome};
-use tests::world::Seen;
+use tests::run::Outcome;
+use tests::seen::{COUNTED, Seen};
 
 /// Sums over all seeds so far.
 #[derive(Default)]

@@ -1,0 +1,104 @@
+//! How a test drives a world and asks what is in it.
+
+use std::time::Duration;
+
+use roles::contract::id::RequestId;
+use roles::contract::message::{Kind as LetterKind, Letter, Message};
+use roles::contract::node::{Event, Peer};
+use roles::contract::record::Role;
+use roles::contract::time::Time;
+use roles::contract::user::Command;
+
+use crate::resident::{Kind, Place, State};
+use crate::world::World;
+
+impl World {
+    /// Runs until `until` or the first violation.
+    pub fn run_until(&mut self, until: Time) {
+        while self.violation.is_none() && self.agenda.next().is_some_and(|at| at <= until) {
+            self.step();
+        }
+        if self.violation.is_none() {
+            self.now = self.now.max(until);
+        }
+    }
+
+    /// Runs for a while.
+    pub fn run_for(&mut self, span: Duration) {
+        self.run_until(self.now + span);
+    }
+
+    /// Runs until `done` says so; false if that takes longer than `span`.
+    pub fn run_till(&mut self, span: Duration, mut done: impl FnMut(&World) -> bool) -> bool {
+        let until = self.now + span;
+        while self.violation.is_none() {
+            if done(self) {
+                return true;
+            }
+            if self.agenda.next().is_none_or(|at| at > until) {
+                self.now = until;
+                return done(self);
+            }
+            self.step();
+        }
+        false
+    }
+
+    /// Hands an event to a node, for scenarios that go beside the user's front.
+    pub fn hand_event(&mut self, place: Place, event: Event) {
+        self.hand(place, event);
+    }
+
+    /// Gives a node a command, if it is still in that start.
+    pub fn command(&mut self, place: Place, start: u64, command: Command) {
+        if self.nodes[place].start == start {
+            self.hand(place, Event::User(command));
+        }
+    }
+
+    /// Sends a question from the probe; the answer will stand in [`World::answers`].
+    pub fn ask(&mut self, to: Place, message: Message) -> RequestId {
+        self.ask_with(to, message, Vec::new())
+    }
+
+    /// The same with bytes behind the question.
+    pub fn ask_with(&mut self, to: Place, message: Message, body: Vec<u8>) -> RequestId {
+        let place = self.place("probe");
+        let id = RequestId(self.nodes[place].question);
+        self.nodes[place].question += 1;
+        let to = Peer::Node(self.nodes[to].address.expect("servers listen"));
+        let patience = Duration::from_secs(5);
+        let letter = Letter {
+            id,
+            kind: LetterKind::Question { patience },
+            message,
+            body,
+        };
+        self.send(place, to, letter);
+        id
+    }
+
+    /// Asks a server and waits for its answer, five seconds at most.
+    pub fn answer(&mut self, to: Place, message: Message) -> Option<Message> {
+        let id = self.ask(to, message);
+        self.run_till(Duration::from_secs(5), |world| {
+            world.answers.contains_key(&id)
+        });
+        self.answers.remove(&id).map(|letter| letter.message)
+    }
+
+    /// The servers of a role that run.
+    pub fn servers(&self, role: Role) -> Vec<Place> {
+        let serves = |place: &Place| {
+            let slot = &self.nodes[*place];
+            slot.state == State::Up && slot.role() == Some(role)
+        };
+        (0..self.nodes.len()).filter(serves).collect()
+    }
+
+    /// The clients.
+    pub fn clients(&self) -> Vec<Place> {
+        let is_client = |place: &Place| self.nodes[*place].kind == Kind::Client;
+        (0..self.nodes.len()).filter(is_client).collect()
+    }
+}
