@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::wire::outgoing::CREDIT_WINDOW_BYTES;
+use crate::wire::seal::Scratch;
 use roles::contract::id::{Incarnation, NodeId};
 use roles::contract::limits::{FRAME_BODY_BYTES_MAX, QUESTIONS_PER_PEER_MAX};
-use roles::contract::message::Names;
+use roles::contract::message::{Kind, Message, Names, Refusal};
 use roles::contract::record::Features;
 
 #[test]
