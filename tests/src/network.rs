@@ -7,6 +7,8 @@
 //! until its backoff is over. The rules for two connections between the same two nodes are those
 //! of the real loop: the one dialled by the lower node is used, the other dies with it.
 
+mod paths;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -546,125 +548,6 @@ impl World {
             self.seen.jobs_abandoned += 1;
             let reply = JobReply::Failed(JobFault::Abandoned);
             self.soon(place, Event::Done { job, reply });
-        }
-    }
-
-    /// Breaks a connection: each direction loses an unknown tail of what is under way.
-    pub fn reset(&mut self, id: ConnId) {
-        for end in [DIALLER, ACCEPTER] {
-            let wait = self.chances.network.within(2 * self.climate.latency);
-            self.end_later(id, end, wait, Lost::Reset);
-        }
-    }
-
-    /// All ends of a dead process let go; who was connected hears of it, if `heard`.
-    pub(crate) fn cut_off(&mut self, place: Place, heard: bool) {
-        self.nodes[place].peers.clear();
-        let here = |conn: &Conn| conn.ends.iter().any(|end| end.place == place && !end.gone);
-        let ids: Vec<ConnId> = (self.conns.iter())
-            .filter(|(_, conn)| here(conn))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ids {
-            let Some(conn) = self.conns.get_mut(&id) else {
-                continue;
-            };
-            let end = conn.end_at(place);
-            conn.ends[end].gone = true;
-            if !conn.is_open() || conn.ends[1 - end].gone {
-                self.conns.remove(&id);
-            } else if heard {
-                let wait = self.chances.network.within(2 * self.climate.latency);
-                let other = self.conns[&id].ends[1 - end].place;
-                if !self.cuts.contains_key(&(place, other)) {
-                    self.end_later(id, 1 - end, wait, Lost::Closed);
-                }
-            }
-        }
-        self.review_paths();
-    }
-
-    /// Whether letters get through between two places in both directions.
-    fn is_through(&self, a: Place, b: Place) -> bool {
-        !self.cuts.contains_key(&(a, b)) && !self.cuts.contains_key(&(b, a))
-    }
-
-    /// After a change of cuts or states: starts the watch on connections that have gone silent,
-    /// lets those go on that have not ended meanwhile.
-    pub(crate) fn review_paths(&mut self) {
-        let ids: Vec<ConnId> = self.conns.keys().copied().collect();
-        for id in ids {
-            let conn = &self.conns[&id];
-            if !conn.is_open() {
-                continue;
-            }
-            let (a, b) = (conn.ends[0].place, conn.ends[1].place);
-            let silent = [a, b].iter().any(|p| {
-                let state = self.nodes[*p].state;
-                matches!(state, State::Frozen | State::Dark)
-            });
-            let impaired = silent || !self.is_through(a, b);
-            match (impaired, conn.impaired_since) {
-                (true, None) => self.watch(id),
-                (false, _) => self.resume(id),
-                (true, Some(_)) => (),
-            }
-        }
-    }
-
-    fn watch(&mut self, id: ConnId) {
-        let now = self.now;
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.impaired_since = Some(now);
-            for end in [DIALLER, ACCEPTER] {
-                for wait in [WAITING_LOST_AFTER, IDLE_LOST_AFTER] {
-                    self.agenda
-                        .plan(now + wait, What::Silence { conn: id, end });
-                }
-            }
-        }
-    }
-
-    /// What was held back goes on its way; an end whose other end has let go meanwhile hears it.
-    fn resume(&mut self, id: ConnId) {
-        for end in [DIALLER, ACCEPTER] {
-            let wait = self.latency();
-            let Some(conn) = self.conns.get_mut(&id) else {
-                return;
-            };
-            conn.impaired_since = None;
-            let other_gone = conn.ends[1 - end].gone;
-            let to = &mut conn.ends[end];
-            for letter in std::mem::take(&mut to.held) {
-                to.last_arrival = to.last_arrival.max(self.now + wait);
-                let letter = Box::new(letter);
-                let what = What::Arrive {
-                    conn: id,
-                    end,
-                    letter,
-                };
-                self.agenda.plan(to.last_arrival, what);
-            }
-            if other_gone && !to.gone && to.lost_after == Time::NEVER {
-                self.end_later(id, end, wait, Lost::Reset);
-            }
-        }
-    }
-
-    /// The keep-alive of an end looks whether it has heard anything.
-    pub(crate) fn on_silence(&mut self, id: ConnId, end: usize) {
-        let Some(conn) = self.conns.get(&id) else {
-            return;
-        };
-        let Some(since) = conn.impaired_since else {
-            return;
-        };
-        let silent = self.now.since(since);
-        let waiting = !conn.ends[end].awaited.is_empty() && silent >= WAITING_LOST_AFTER;
-        let place = conn.ends[end].place;
-        let awake = self.nodes[place].state == State::Up;
-        if awake && (waiting || silent >= IDLE_LOST_AFTER) {
-            self.lose(id, end, Lost::Silent);
         }
     }
 

@@ -1,0 +1,313 @@
+//! What users are told, compared with what they asked for.
+
+use super::{Doing, Ended, Operation};
+use crate::resident::Place;
+use crate::world::World;
+use roles::contract::id::{OperationId, SongId};
+use roles::contract::song::Manifest;
+use roles::contract::user::{Command, Level, Notice, Origin};
+use std::time::Duration;
+
+impl World {
+    /// A node tells its user something.
+    pub(crate) fn on_told(&mut self, place: Place, notice: Notice) {
+        let heard = match notice {
+            Notice::Fact { level, text } => {
+                if level == Level::Error {
+                    let name = self.nodes[place].name.clone();
+                    self.violated("no error is logged", format!("{name}: {text}"));
+                }
+                if self.fronts.keep && level != Level::Debug {
+                    self.fronts.facts.push((place, text));
+                }
+                return;
+            }
+            Notice::Ready { .. } => {
+                let now = self.now;
+                return self.fronts.ready.push((now, place));
+            }
+            Notice::Stopped => return,
+            Notice::Opened {
+                operation,
+                manifest,
+                ..
+            } => return self.on_opened(place, operation, &manifest),
+            Notice::Fragment {
+                operation,
+                index,
+                bytes,
+                origin,
+            } => return self.on_fragment(place, operation, (index, &bytes), origin),
+            Notice::ReadDone { operation } => return self.on_read_done(place, operation),
+            Notice::Scanned {
+                operation,
+                manifest,
+            } => return self.on_scanned(place, operation, &manifest),
+            Notice::Progress { operation, bytes } => {
+                return self.on_progress(place, operation, bytes);
+            }
+            Notice::Songs {
+                operation, songs, ..
+            } => (operation, Ended::Songs(songs)),
+            Notice::Status {
+                operation, status, ..
+            } => (operation, Ended::Status(Box::new(status))),
+            Notice::Records { operation, records } => (operation, Ended::Records(records.len())),
+            Notice::Removed {
+                operation,
+                song,
+                copies,
+            } => {
+                self.on_removed(song, copies);
+                (operation, Ended::Removed(copies))
+            }
+            Notice::Uploaded {
+                operation,
+                song,
+                copies,
+                known,
+            } => {
+                let ended = Ended::Uploaded {
+                    song,
+                    copies,
+                    known,
+                };
+                self.on_uploaded(place, operation, song, copies, known);
+                (operation, ended)
+            }
+            Notice::Failed { operation, failure } => {
+                self.count_failure(place, operation);
+                (operation, Ended::Failed(failure))
+            }
+        };
+        self.on_end(place, heard.0, heard.1);
+    }
+
+    pub(super) fn on_end(&mut self, place: Place, operation: OperationId, ended: Ended) {
+        if matches!(ended, Ended::Songs(_)) {
+            self.seen.lists += 1;
+        }
+        if self.fronts.open.remove(&(place, operation)).is_none() {
+            return self.stray(place, operation, &format!("{ended:?}"));
+        }
+        if self.fronts.keep {
+            self.fronts.ended.insert((place, operation), ended);
+        }
+    }
+
+    pub(super) fn stray(&mut self, place: Place, operation: OperationId, what: &str) {
+        let name = self.nodes[place].name.clone();
+        let text = format!("{name}: {what} of {operation:?}, which is not under way");
+        self.violated("one final notice", text);
+    }
+
+    pub(super) fn count_failure(&mut self, place: Place, operation: OperationId) {
+        let Some(operation) = self.fronts.open.get(&(place, operation)) else {
+            return;
+        };
+        match operation.doing {
+            Doing::Ask => self.seen.asks_failed += 1,
+            Doing::Read(_) => self.seen.reads_failed += 1,
+            Doing::Upload { .. } => self.seen.uploads_failed += 1,
+            Doing::Remove => self.seen.removals_in_vain += 1,
+        }
+    }
+
+    pub(super) fn on_opened(&mut self, place: Place, operation: OperationId, manifest: &Manifest) {
+        let count = manifest.song.fragments;
+        let right =
+            (self.music.by_id(manifest.song.id)).is_some_and(|tune| tune.manifest == *manifest);
+        if !right {
+            self.violated("S3 byte exactness", "another manifest was opened".into());
+        }
+        let part = self.fronts.keep || self.chances.workload.happens(4, 5);
+        let first = if part {
+            0
+        } else {
+            self.chances.workload.below(u64::from(count)) as u32
+        };
+        let Some(Operation {
+            doing: Doing::Read(reading),
+            ..
+        }) = self.fronts.open.get_mut(&(place, operation))
+        else {
+            return self.stray(place, operation, "Opened");
+        };
+        if reading.opened || reading.song != manifest.song.id {
+            self.violated(
+                "S3 byte exactness",
+                format!("{operation:?} opened twice, or another song"),
+            );
+            return;
+        }
+        reading.opened = true;
+        (reading.next, reading.end) = (first, count);
+        let take = if reading.slow { 1 } else { count };
+        let read = Command::Read {
+            operation,
+            first,
+            end: count,
+        };
+        self.command_soon(place, read, Duration::ZERO);
+        let take = Command::Take {
+            operation,
+            count: take,
+        };
+        self.command_soon(place, take, Duration::ZERO);
+    }
+
+    pub(super) fn on_fragment(
+        &mut self,
+        place: Place,
+        operation: OperationId,
+        (index, bytes): (u32, &[u8]),
+        origin: Origin,
+    ) {
+        self.seen.fragments += 1;
+        let now = self.now;
+        let Some(Operation {
+            doing: Doing::Read(reading),
+            ..
+        }) = self.fronts.open.get_mut(&(place, operation))
+        else {
+            return self.stray(place, operation, "Fragment");
+        };
+        if reading.credit == 0 {
+            let text = format!("{operation:?} delivers fragment {index} unasked");
+            return self.violated("S8 nothing beyond what was allowed", text);
+        }
+        if index != reading.next || self.music.fragment(reading.song, index) != Some(bytes) {
+            let text = format!(
+                "{operation:?} gave {index} where {} was due, or other bytes",
+                reading.next
+            );
+            return self.violated("S3 byte exactness", text);
+        }
+        reading.credit -= 1;
+        reading.next += 1;
+        match origin {
+            Origin::Cache => reading.cached += 1,
+            Origin::Node(_) => reading.fetched += 1,
+        }
+        reading.longest_wait = reading.longest_wait.max(now - reading.asked_at);
+        reading.asked_at = now;
+        let slow = reading.slow;
+        let closes =
+            (reading.close_after).is_some_and(|count| count <= reading.cached + reading.fetched);
+        if closes {
+            return self.command_soon(place, Command::Close { operation }, Duration::ZERO);
+        }
+        if slow {
+            let think = self.chances.workload.within(Duration::from_millis(400));
+            self.command_soon(
+                place,
+                Command::Take {
+                    operation,
+                    count: 1,
+                },
+                think,
+            );
+        }
+    }
+
+    pub(super) fn on_read_done(&mut self, place: Place, operation: OperationId) {
+        self.seen.reads += 1;
+        let again = !self.fronts.keep && self.chances.workload.happens(1, 5);
+        let now = self.now;
+        let Some(Operation {
+            doing: Doing::Read(reading),
+            ..
+        }) = self.fronts.open.get_mut(&(place, operation))
+        else {
+            return self.stray(place, operation, "ReadDone");
+        };
+        if reading.next != reading.end {
+            let text = format!(
+                "{operation:?} is done at {} of {}",
+                reading.next, reading.end
+            );
+            return self.violated("S3 byte exactness", text);
+        }
+        if again && reading.end > 1 {
+            // The user jumps back into the song.
+            (reading.next, reading.end) = (reading.end / 2, reading.end);
+            reading.asked_at = now;
+            let (first, end) = (reading.next, reading.end);
+            let read = Command::Read {
+                operation,
+                first,
+                end,
+            };
+            let take = Command::Take {
+                operation,
+                count: end - first,
+            };
+            self.command_soon(place, read, Duration::ZERO);
+            return self.command_soon(place, take, Duration::ZERO);
+        }
+        let ended = Ended::Read {
+            cached: reading.cached,
+            fetched: reading.fetched,
+            longest_wait: reading.longest_wait,
+        };
+        if self.fronts.keep {
+            self.fronts.ended.insert((place, operation), ended);
+        }
+        self.command_soon(place, Command::Close { operation }, Duration::ZERO);
+    }
+
+    pub(super) fn on_scanned(&mut self, place: Place, operation: OperationId, manifest: &Manifest) {
+        match self.fronts.open.get_mut(&(place, operation)) {
+            Some(Operation {
+                doing: Doing::Upload { song, .. },
+                ..
+            }) if song.is_none() => *song = Some(manifest.song.id),
+            Some(_) | None => self.stray(place, operation, "Scanned"),
+        }
+    }
+
+    pub(super) fn on_progress(&mut self, place: Place, operation: OperationId, so_far: u64) {
+        let Some(Operation {
+            doing: Doing::Upload { song, bytes },
+            ..
+        }) = self.fronts.open.get_mut(&(place, operation))
+        else {
+            return self.stray(place, operation, "Progress");
+        };
+        *bytes = so_far;
+        let whole = (song.as_ref())
+            .and_then(|song| self.music.by_id(*song))
+            .map_or(0, |tune| tune.manifest.song.bytes);
+        if so_far > whole {
+            let text = format!("{operation:?} has sent {so_far} of {whole} bytes");
+            self.violated("S8 nothing beyond what was allowed", text);
+        }
+    }
+
+    pub(super) fn on_uploaded(
+        &mut self,
+        place: Place,
+        operation: OperationId,
+        song: SongId,
+        copies: u8,
+        known: bool,
+    ) {
+        self.seen.uploads += 1;
+        self.seen.uploads_known += u64::from(known);
+        self.seen.uploads_one_copy += u64::from(!known && copies < 2);
+        let asked = match self.fronts.open.get(&(place, operation)) {
+            Some(Operation {
+                doing: Doing::Upload { song, .. },
+                ..
+            }) => *song,
+            Some(_) | None => None,
+        };
+        if asked != Some(song) {
+            return self.stray(place, operation, "Uploaded");
+        }
+        let now = self.now;
+        if let Some(text) = self.checks.on_promise(now, song, copies) {
+            self.violated("S2 an acknowledgement is true", text);
+        }
+    }
+}
