@@ -65,11 +65,12 @@ impl Holders {
             .nodes
             .entry(id)
             .or_insert_with(|| DataNode::unknown(news.record, now));
-        if node.record.incarnation > news.record.incarnation {
+        let earlier = news.record.incarnation < node.record.incarnation;
+        if earlier && node.state(now, &self.config) != NodeState::Dead {
             return (node.revision, true); // A late word of an earlier start.
         }
-        // A store whose revisions have gone back was restored from an older state.
-        if node.store != news.store || news.latest < node.revision {
+        // A store whose revisions or starts have gone back was restored from an older state.
+        if earlier || node.store != news.store || news.latest < node.revision {
             node.reset(news.store);
             catalogue.forget(id);
         }

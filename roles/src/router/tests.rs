@@ -71,11 +71,22 @@ impl World {
 
     /// A data node announces that it has had these songs, in this order, since `since`.
     fn announce(&mut self, now: Time, who: u8, since: u64, songs: &[Song], all: &[Song]) -> u64 {
+        self.announce_as(now, record(who, Role::Data), since, songs, all)
+    }
+
+    fn announce_as(
+        &mut self,
+        now: Time,
+        record: Record,
+        since: u64,
+        songs: &[Song],
+        all: &[Song],
+    ) -> u64 {
         let mut digest = Digest::default();
         all.iter().for_each(|song| digest.insert(song.id));
         let revision = since + songs.len() as u64;
         let news = Announcement {
-            record: record(who, Role::Data),
+            record,
             store: StoreId(1),
             since,
             changes: songs.iter().cloned().map(Change::Added).collect(),
@@ -87,7 +98,7 @@ impl World {
             repairing: 0,
             damaged: 0,
         };
-        match self.ask(now, who, Words::Announce(news)) {
+        match self.ask(now, record.node.0 as u8, Words::Announce(news)) {
             Message::Catalogue(Words::Announced { revision, .. }) => revision,
             other => panic!("not announced but {other:?}"),
         }
@@ -131,6 +142,29 @@ fn a_catalogue_follows_announcements() {
     assert_eq!(world.announce(at(0), 7, 0, &songs, &songs), 2);
     assert_eq!(world.titles(""), ["B", "A"]);
     assert_eq!(world.holders(at(0), 1), [addr(7)]);
+}
+
+/// A data node comes back with an older disk, and its start before is the later one. What it says
+/// is taken for late words while that start may live, and believed when it has long been silent.
+#[test]
+fn an_earlier_start_is_believed_when_the_later_one_is_gone() {
+    let mut world = World::new();
+    let songs = [song(1, "B", "x"), song(2, "A", "y")];
+    let later = Record {
+        incarnation: Incarnation(2),
+        ..record(7, Role::Data)
+    };
+    assert_eq!(
+        world.announce_as(at(0), later, 0, &songs[..1], &songs[..1]),
+        1
+    );
+    assert_eq!(world.announce(at(59), 7, 1, &songs[1..], &songs), 1);
+    assert_eq!(world.titles(""), ["B"]);
+
+    assert_eq!(world.announce(at(60), 7, 1, &songs[1..], &songs), 0);
+    assert_eq!(world.announce(at(60), 7, 0, &songs, &songs), 2);
+    assert_eq!(world.titles(""), ["B", "A"]);
+    assert_eq!(world.holders(at(60), 2), [addr(7)]);
 }
 
 /// A gap leaves the router where it was; the data node begins there again.
