@@ -396,6 +396,7 @@ impl Ring {
 
     /// Takes what wants no answer.
     pub fn on_word(&mut self, now: Time, from: Sender, words: Words, out: &mut Outbox) {
+        self.meet(now, from, out);
         match words {
             Words::Report { me, view } => self.on_report(now, from, me, view, out),
             Words::News { claims } => self.on_news(now, from, claims, out),
@@ -422,6 +423,9 @@ impl Ring {
         words: Words,
         out: &mut Outbox,
     ) -> Option<Order> {
+        if !matches!(words, Words::Join { .. }) {
+            self.meet(now, asker.sender, out);
+        }
         match words {
             Words::Join { members } => self.on_join(now, asker, members, out),
             Words::Probe { known } => self.on_probe(now, asker, known, out),

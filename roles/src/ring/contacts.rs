@@ -13,7 +13,7 @@ use super::{Purpose, Ring, account};
 use crate::contract::limits::MEMBERS_MAX;
 use crate::contract::member::{Member, MemberState};
 use crate::contract::message::{Message, Refusal};
-use crate::contract::node::{Asker, Outbox};
+use crate::contract::node::{Asker, Outbox, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::ring::Ring as Words;
 use crate::contract::time::Time;
@@ -32,6 +32,8 @@ const SEEDS_MAX: usize = 64;
 pub(super) struct Contacts {
     seeds: Vec<Address>,
     differing: u32,
+    /// When a stranger was last joined because it spoke.
+    met_at: Option<Time>,
 }
 
 impl Contacts {
@@ -82,6 +84,22 @@ impl Ring {
         if let Some(address) = self.chance.pick(&all).copied() {
             self.join(now, vec![address], out);
         }
+    }
+
+    /// A node that this one does not know speaks as a member to a member: it is asked at once who
+    /// is there, for it waits for this node's reports.
+    pub(super) fn meet(&mut self, now: Time, from: Sender, out: &mut Outbox) {
+        let Peer::Node(address) = from.peer else {
+            return;
+        };
+        let known = self.members.get(from.node).is_some() || from.node == self.members.me().node;
+        let lately = |at: Time| now.since(at) < self.config.beat;
+        let stays_apart = self.config.flaws.has(Flaw::NeverMerges) && self.members.count() > 1;
+        if known || self.contacts.met_at.is_some_and(lately) || self.has_left() || stays_apart {
+            return;
+        }
+        self.contacts.met_at = Some(now);
+        self.join(now, vec![address], out);
     }
 
     fn is_in_ring(&self, address: Address) -> bool {

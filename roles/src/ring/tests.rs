@@ -128,6 +128,32 @@ fn epoch(about: u8) -> Epoch {
     }
 }
 
+/// A node that has just come back and has found nobody yet is asked whether it lives: whoever asks
+/// has it in its ring, and waits for its reports. It joins there at once, and once a second at most.
+#[test]
+fn a_stranger_that_asks_is_joined() {
+    let mut world = World::of(0);
+    let joins = |said: Vec<(Peer, Message)>| -> Vec<Peer> {
+        let join = |message: &Message| matches!(message, Message::Ring(Words::Join { .. }));
+        let all = said.into_iter().filter(|(_, message)| join(message));
+        all.map(|(to, _)| to).collect()
+    };
+    for who in [2, 3] {
+        world.ask(who, Words::Probe { known: member(5) });
+    }
+    assert_eq!(joins(world.said()), [Peer::Node(addr(2))]);
+    world.now = at(1000);
+    let claims = vec![suspected(7, &[3])];
+    world.tell(3, Words::News { claims });
+    assert_eq!(joins(world.said()), [Peer::Node(addr(3))]);
+    world.report(3);
+    let members = vec![member(3), member(5)];
+    world.ask(3, Words::Join { members });
+    world.now = at(2000);
+    world.ask(3, Words::Probe { known: member(5) });
+    assert_eq!(joins(world.said()), []);
+}
+
 /// One report a second, to the successor alone, and nobody answers it.
 #[test]
 fn the_successor_hears_every_second() {
