@@ -100,6 +100,8 @@ pub struct Server {
     retiring: Option<Retiring>,
     /// A data node that hands its songs over before it changes its role, or ends.
     leaving: Option<Leaving>,
+    /// It could not hand its songs over, and does not begin again before.
+    stays_until: Time,
     /// The census for which it has changed its role last.
     changed_for: Option<Epoch>,
     /// Data nodes and routers are members.
@@ -139,6 +141,7 @@ impl Server {
             part: Part::Idle(Assignment::new(dns, part())),
             retiring: None,
             leaving: None,
+            stays_until: Time::ZERO,
             changed_for: None,
             ring: None,
             chord: None,

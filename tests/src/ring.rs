@@ -382,6 +382,12 @@ impl World {
         if data.len() + routers.len() < 2 || still {
             return;
         }
+        // Nobody can hand songs over to a full disk: who was named tries for a while.
+        let full = |p: &Place| self.nodes[*p].disk.as_ref().is_some_and(|disk| disk.full);
+        if data.iter().any(full) {
+            self.ring.roleless_at = None;
+            return;
+        }
         self.seen.roles_checked += 1;
         self.check_agreement();
         let can_take = |p: &Place| self.nodes[*p].kind == Kind::Server(None) && !self.is_ending(*p);

@@ -67,6 +67,8 @@ pub struct Copies {
     jobs: Jobs<Purpose>,
     /// A repair has failed since this was asked.
     has_failed: bool,
+    /// A copy was refused because its taker's disk is full.
+    meets_full_disk: bool,
     throttle: Throttle,
     /// When the list on disk is read again, its readers having been busy.
     list_at: Option<Time>,
@@ -110,6 +112,7 @@ impl Copies {
             requests,
             jobs: Jobs::new(Desk::Copies),
             has_failed: false,
+            meets_full_disk: false,
             throttle: Throttle::new(config.share_percent),
             list_at: None,
             lapse: config.lapse,
@@ -208,6 +211,15 @@ impl Copies {
     /// Whether a repair has failed since this was asked.
     pub(super) fn take_failed(&mut self) -> bool {
         core::mem::take(&mut self.has_failed)
+    }
+
+    /// Whether a copy was refused because a disk is full, since that was last forgotten.
+    pub(super) fn meets_full_disk(&self) -> bool {
+        self.meets_full_disk
+    }
+
+    pub(super) fn forget_full_disks(&mut self) {
+        self.meets_full_disk = false;
     }
 
     /// Copies still to be made, of both kinds.

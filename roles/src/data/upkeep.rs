@@ -222,6 +222,11 @@ impl Data {
         !self.is_taking() && (empty || placed)
     }
 
+    /// Whether it has met a full disk while it handed its songs over: that will take long.
+    pub fn meets_full_disk(&self) -> bool {
+        self.copies.meets_full_disk()
+    }
+
     /// Whether it has promised copies that are not made.
     pub fn owes_copies(&self) -> bool {
         self.copies.left() > self.copies.repairs()
@@ -249,6 +254,7 @@ impl Data {
 
     /// Begins to hand everything over at once.
     pub fn drain(&mut self, now: Time) {
+        self.copies.forget_full_disks();
         self.keeper.hurry(now);
     }
 

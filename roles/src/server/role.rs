@@ -36,6 +36,9 @@ const HANDING_OVER: Duration = Duration::from_secs(900);
 /// The same before it ends: as long as whoever stops it has patience.
 const HANDING_OVER_TO_END: Duration = Duration::from_secs(24 * 3600);
 
+/// One that has met a full disk does not try again for so long: another may be able to change.
+const FULL_DISK_PAUSE: Duration = Duration::from_secs(300);
+
 /// What a server does.
 #[derive(Debug)]
 pub(super) enum Part {
@@ -192,6 +195,9 @@ impl Server {
         if self.leaving.is_some() || self.stopping.is_some() {
             return self.decline(now, order, "another change is under way", out);
         }
+        if matches!(self.part, Part::Data(_)) && now < self.stays_until {
+            return self.decline(now, order, "nobody has room for its songs", out);
+        }
         let Some(ring) = &mut self.ring else {
             return;
         };
@@ -248,6 +254,11 @@ impl Server {
                 Some(order) => self.switch(now, order, out),
                 None => self.stop(now, out),
             }
+        } else if order.is_some() && data.meets_full_disk() {
+            let line = "stays what it is: a disk that should take its songs is full";
+            out.fact(Level::Warn, line.into());
+            self.stays_until = now + FULL_DISK_PAUSE;
+            self.stay(now);
         } else if over {
             out.fact(Level::Warn, "could not hand all its songs over".into());
             self.stay(now);

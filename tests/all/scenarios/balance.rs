@@ -118,6 +118,26 @@ fn the_last_router_stays() {
     assert_eq!(world.seen.role_changes, 0);
 }
 
+/// The only router dies while the disk of one of two data nodes is full. The other has a song
+/// that it cannot hand over, and stays what it is: so the one with the full disk changes.
+#[test]
+fn a_full_disk_keeps_no_role_without_anybody() {
+    for full in 0..2 {
+        let mut world = ring_of(3);
+        let data = world.servers(Role::Data);
+        upload(&mut world, 0);
+        world.fill_disk(data[full], true);
+        let song = upload(&mut world, 1);
+        assert_eq!(world.copies(song), 1);
+        let router = world.servers(Role::Router)[0];
+        world.crash(router, Death::Kill);
+        world.run_for(secs(60));
+        assert_fine(&world);
+        assert_eq!(world.servers(Role::Router), [data[full]]);
+        assert_eq!(world.copies(song), 1);
+    }
+}
+
 /// Nobody is left in a role: it is taken within seconds.
 #[test]
 fn a_role_without_anybody_is_taken_at_once() {

@@ -144,6 +144,7 @@ impl Copies {
         if self.lapse == Some(Lapse::CountsRefusedCopies) {
             return self.finish(ticket.0, out);
         }
+        self.meets_full_disk |= refusal == Some(Refusal::DiskFull);
         if lost.is_none() && matches!(refusal, None | Some(Refusal::Broken(_))) {
             self.doubt_taker(ticket);
         }
