@@ -264,8 +264,9 @@ impl Dns {
     fn on_withdraw(&mut self, now: Time, asker: Asker, record: Record, out: &mut Outbox) {
         let node = asker.sender.node;
         let stored = self.entries.get(&node).map(|entry| entry.record);
-        // The record that is known may be of the role it had before.
-        let ours = stored.is_some_and(|stored| !stored.supersedes(&record));
+        // Nothing follows a goodbye in the same start: the record that is known may be of the role
+        // it had before, or of a start under the same number, before its disk went back.
+        let ours = stored.is_some_and(|stored| stored.incarnation <= record.incarnation);
         if ours && node != self.me {
             self.entries.remove(&node);
             self.timers.disarm(&Timer::Expire(node));

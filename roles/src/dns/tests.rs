@@ -226,6 +226,14 @@ fn a_goodbye_is_to_every_earlier_record() {
     world.ask(at(1), 1, Names::Withdraw { record: data });
     assert_eq!(world.resolve(at(1), Role::Router), []);
 
+    let of_a_later_disk = Record {
+        renewals: 9,
+        ..router
+    };
+    world.register(at(2), of_a_later_disk);
+    world.ask(at(2), 1, Names::Withdraw { record: data });
+    assert_eq!(world.resolve(at(2), Role::Router), []);
+
     let back = Record {
         incarnation: Incarnation(2),
         ..router
