@@ -37,7 +37,7 @@ const HANDING_OVER: Duration = Duration::from_secs(900);
 const HANDING_OVER_TO_END: Duration = Duration::from_secs(24 * 3600);
 
 /// One that has met a full disk does not try again for so long: another may be able to change.
-const FULL_DISK_PAUSE: Duration = Duration::from_secs(300);
+const FULL_DISK_PAUSE: Duration = Duration::from_secs(60);
 
 /// What a server does.
 #[derive(Debug)]
