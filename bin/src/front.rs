@@ -106,7 +106,7 @@ impl Front {
     pub(crate) fn start(settings: &Settings) -> Result<Self, Failure> {
         let security = settings.security()?;
         let (prepared, host) = Front::prepare(settings, settings.client.clone())?;
-        let mut reactor: Reactor = server::reactor(security, settings.connections_max)?;
+        let mut reactor: Reactor = server::reactor(security, settings.connections_max, None)?;
         let failed = |error| Failure::failed("start the client", error);
         let handle = reactor.add(host).map_err(failed)?;
         let stop = reactor.stop_handle();

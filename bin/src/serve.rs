@@ -31,7 +31,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     let page = page(serve)?;
     let mut reactor = match page {
         Some(_) => web::reactor(settings, security)?,
-        None => reactor(security, settings.connections_max)?,
+        None => reactor(security, settings.connections_max, None)?,
     };
     let mut homes = Vec::new();
     let mut dns = Vec::new();

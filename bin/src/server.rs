@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use log::info;
@@ -63,7 +64,8 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
         ..settings.server.clone()
     };
     let prepared = prepare(settings, &config, &plan)?;
-    let mut reactor = reactor(security, settings.connections_max)?;
+    let within = config.stop_within();
+    let mut reactor = reactor(security, settings.connections_max, Some(within))?;
     let _home = prepared.home;
     reactor
         .add(prepared.host)
@@ -77,12 +79,19 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
         .map_err(|error| Failure::failed("run the node", error))
 }
 
-/// The loop of this process, with so many connections to nodes.
-pub(crate) fn reactor(security: net::Security, connections_max: usize) -> Result<Reactor, Failure> {
+/// The loop of this process, with so many connections to nodes, which may take so long to end
+/// when they are told to; none: no longer than usual.
+pub(crate) fn reactor(
+    security: net::Security,
+    connections_max: usize,
+    stop_within: Option<Duration>,
+) -> Result<Reactor, Failure> {
+    let default = net::Settings::default();
     let tuning = net::Settings {
         connections_max,
         on_quiet: Some(memory::give_back),
-        ..net::Settings::default()
+        stop_within: stop_within.unwrap_or(default.stop_within),
+        ..default
     };
     Reactor::new(security, tuning, random())
         .map_err(|error| Failure::failed("start the event loop", error))
@@ -235,4 +244,4 @@ fn stop_with_parent(stop: StopHandle) -> Result<(), Failure> {
 }
 
 /// Longer than a loop takes to end.
-const STOP_PATIENCE: std::time::Duration = std::time::Duration::from_secs(4);
+const STOP_PATIENCE: Duration = Duration::from_secs(4);

@@ -61,7 +61,7 @@ pub(crate) fn reactor(settings: &Settings, security: net::Security) -> Result<Re
     let nodes = settings
         .connections_max
         .saturating_sub(net::WEB_CONNECTIONS_MAX);
-    server::reactor(security, nodes.max(CONNECTIONS_MIN))
+    server::reactor(security, nodes.max(CONNECTIONS_MIN), None)
 }
 
 /// Connections to nodes that a player has in any case.

@@ -61,6 +61,8 @@ pub struct Settings {
     /// Called on the loop a second after the last job has ended: the moment to give memory back
     /// that only work needs. A loop without jobs never calls it, and is not woken for it.
     pub on_quiet: Option<fn()>,
+    /// How long nodes may take to end when they are told to. Told twice, they have two seconds.
+    pub stop_within: Duration,
 }
 
 impl Default for Settings {
@@ -72,6 +74,7 @@ impl Default for Settings {
             events: 128,
             buffers: SocketBuffers::default(),
             on_quiet: None,
+            stop_within: STOP_TIMEOUT,
         }
     }
 }
@@ -224,7 +227,7 @@ impl Reactor {
         self.clock
     }
 
-    /// Runs until every node has told [`Notice::Stopped`], or two seconds after a stop was asked.
+    /// Runs until every node has told [`Notice::Stopped`], or the time to stop is over.
     pub fn run(mut self) -> io::Result<()> {
         while !self.is_over() {
             self.turn()?;
@@ -479,12 +482,15 @@ impl Reactor {
     }
 
     fn begin_stop(&mut self) {
-        if let Phase::Running = self.phase {
-            let until = self.clock.now() + STOP_TIMEOUT;
-            self.phase = Phase::Stopping { until };
-            let hosts = 0..self.hosts.len();
-            self.pending.extend(hosts.map(|host| (host, Event::Stop)));
-        }
+        let within = match self.phase {
+            Phase::Running => self.settings.stop_within,
+            Phase::Stopping { .. } => STOP_TIMEOUT, // Asked twice: at once.
+            Phase::Ending { .. } => return,
+        };
+        let until = self.clock.now() + within;
+        self.phase = Phase::Stopping { until };
+        let hosts = 0..self.hosts.len();
+        self.pending.extend(hosts.map(|host| (host, Event::Stop)));
     }
 
     fn begin_end(&mut self) {
@@ -530,7 +536,7 @@ const EVENTS_MAX: usize = 16 * 1024;
 /// Addresses whose features are remembered.
 const MET_MAX: usize = 8192;
 
-/// How long nodes may take to end.
+/// How long nodes may take to end, unless they are given more time.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long last bytes may take to leave.

@@ -70,6 +70,19 @@ pub struct Config {
     pub chord: chord::Config,
 }
 
+impl Config {
+    /// How long a server may take to end once it is told to: with `drain`, as long as whoever
+    /// stops it has patience.
+    pub fn stop_within(&self) -> Duration {
+        let drain = if self.drain {
+            role::HANDING_OVER_TO_END
+        } else {
+            Duration::ZERO
+        };
+        drain + LAST_COPIES + GOODBYE
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -397,6 +410,10 @@ impl Server {
     }
 
     fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
+        if why == Lost::Outdated {
+            // It would be refused everywhere, and never hear an answer that says so.
+            return self.end_outdated(out);
+        }
         let resolved = self.resolver.on_lost(now, peer, why, out);
         if let Some(registrar) = &mut self.registrar {
             let ended = registrar.on_lost(now, peer, why, out);

@@ -161,6 +161,13 @@ fn a_drained_node_leaves_nothing_behind() {
     await_three_copies(&lab, 20, 4);
     third.signal("TERM");
     assert!(third.wait().success());
+    // It has said goodbye when everything was elsewhere: nobody has to find out that it is gone.
+    let status = &lab.json(&["status"])[0];
+    let nodes = status["nodes"].as_array().expect("a list");
+    assert!(
+        nodes.iter().all(|node| node["state"] == "alive"),
+        "{status}"
+    );
     await_three_copies(&lab, 20, 3);
     drop(fourth);
 }

@@ -413,7 +413,7 @@ impl World {
             .map(|(id, conn)| (*id, conn.end_at(place)))
             .collect();
         for (id, end) in ids {
-            self.lose(id, end, Lost::Outdated);
+            self.lose(id, end, Lost::Closed);
         }
     }
 

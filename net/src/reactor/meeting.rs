@@ -77,7 +77,7 @@ impl Reactor {
         }
         if self.is_outdated(id, host, hello) {
             debug!("old start of {} refused", hello.identity.node);
-            return self.leave(id, Farewell::Outdated, Some(Lost::Outdated));
+            return self.leave(id, Farewell::Outdated, Some(Lost::Closed));
         }
         if let Some(address) = hello.identity.address {
             self.meet(address, hello.identity.features);
@@ -121,7 +121,7 @@ impl Reactor {
         }
         for (other, theirs) in same {
             if theirs < start {
-                self.leave(other, Farewell::Outdated, Some(Lost::Outdated));
+                self.leave(other, Farewell::Outdated, Some(Lost::Closed));
             }
         }
         false

@@ -346,6 +346,24 @@ fn a_stop_ends_the_loop_even_if_a_node_does_not() {
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
+/// A node that has much to do before it ends is given the time; who says it twice does not wait.
+#[test]
+fn a_stop_waits_as_long_as_it_may() {
+    let settings = Settings {
+        stop_within: Duration::from_secs(3600),
+        ..Settings::default()
+    };
+    let patient = Toy::server(1).stubborn().ticking().settings(settings);
+    let patient = patient.start();
+    patient.stop.stop();
+    let begun = patient.ticked.recv_timeout(PATIENCE).unwrap();
+    let much_later = begun + STOP_TIMEOUT + Duration::from_millis(500);
+    while patient.ticked.recv_timeout(PATIENCE).unwrap() < much_later {}
+    let begun = Instant::now();
+    drop(patient);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a toy node is to be.

@@ -141,7 +141,7 @@ pub enum Lost {
     HandshakeRefused,
     /// It speaks another version of the protocol.
     Version,
-    /// It knows a newer start of this node, or is itself an old one.
+    /// It knows a newer start of this node.
     Outdated,
     /// It closed the connection.
     Closed,

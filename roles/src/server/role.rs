@@ -34,7 +34,7 @@ const RETIREMENT: Duration = Duration::from_secs(10);
 const HANDING_OVER: Duration = Duration::from_secs(900);
 
 /// The same before it ends: as long as whoever stops it has patience.
-const HANDING_OVER_TO_END: Duration = Duration::from_secs(24 * 3600);
+pub(super) const HANDING_OVER_TO_END: Duration = Duration::from_secs(24 * 3600);
 
 /// One that has met a full disk does not try again for so long: another may be able to change.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(60);
