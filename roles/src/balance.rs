@@ -55,11 +55,19 @@ pub fn shortage(data: usize, routers: usize) -> Option<Shortage> {
     })
 }
 
+/// Data nodes and routers among these, in this order. Who hands its songs over without changing its
+/// role is about to end: it counts no longer.
+pub fn count(tallies: &[Tally]) -> (usize, usize) {
+    let stays = tallies.iter().filter(|tally| !tally.traits.ends_soon());
+    let with = |role| stays.clone().filter(|tally| tally.role == role).count();
+    (with(Role::Data), with(Role::Router))
+}
+
 /// Who can take the role, in the order in which they are asked: started without a role, of the
 /// other role, well, not about to change; the least loaded first. Nobody, if the other role would
 /// be left without anyone.
 pub fn candidates(shortage: Shortage, tallies: &[Tally]) -> Vec<NodeId> {
-    let other = |tally: &&Tally| tally.role != shortage.wanted;
+    let other = |tally: &&Tally| tally.role != shortage.wanted && !tally.traits.ends_soon();
     if tallies.iter().filter(other).count() < 2 {
         return Vec::new();
     }
@@ -119,6 +127,21 @@ mod tests {
         assert_eq!(lacks(0, 2), Some((Role::Data, 1, true)));
         assert_eq!(lacks(0, 1), None);
         assert_eq!(lacks(1, 0), None);
+    }
+
+    /// A data node that is being retired is missed before it has gone.
+    #[test]
+    fn who_is_about_to_end_does_not_count() {
+        let (auto, draining) = (Traits::AUTO.0, Traits::DRAINING.0);
+        let tallies = [
+            tally(1, Role::Data, 0, auto),
+            tally(2, Role::Data, 0, draining),
+            tally(3, Role::Router, 0, auto | draining),
+            tally(4, Role::Router, 0, 0),
+        ];
+        assert_eq!(count(&tallies), (1, 2));
+        let short = shortage(2, 0).expect("a router is missing");
+        assert_eq!(candidates(short, &tallies[..2]), vec![]);
     }
 
     #[test]

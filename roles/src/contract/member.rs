@@ -82,7 +82,8 @@ pub struct Tally {
 impl Traits {
     /// Started without a role: may be asked to change it.
     pub const AUTO: Traits = Traits(1);
-    /// Is handing its songs over, or changing its role: takes nothing new on.
+    /// Is handing its songs over, or changing its role: takes nothing new on. Without
+    /// [`Traits::AUTO`], which it then gives up, it ends when it has done so.
     pub const DRAINING: Traits = Traits(2);
     /// Its disk has not answered for a while: a member, but no owner of new songs.
     pub const SICK: Traits = Traits(4);
@@ -92,6 +93,11 @@ impl Traits {
     /// Whether all of `wanted` hold.
     pub fn has(self, wanted: Traits) -> bool {
         self.0 & wanted.0 == wanted.0
+    }
+
+    /// Whether it hands its songs over to end: whoever changes its role is one that may.
+    pub fn ends_soon(self) -> bool {
+        self.has(Traits::DRAINING) && !self.has(Traits::AUTO)
     }
 
     /// These, with `changed` set or cleared.

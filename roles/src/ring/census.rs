@@ -431,15 +431,17 @@ impl Ring {
         let mut tallies = running.tallies.clone();
         let spent = tallies.iter().any(|tally| tally.spent);
         // Who was not reached counts with the role it is known by, and cannot be named.
-        let counts = |m: &&Member| m.lives() || self.config.flaws.has(Flaw::CountsTheDead);
+        let counts = |m: &&Member| {
+            let lives = m.lives() || self.config.flaws.has(Flaw::CountsTheDead);
+            lives && !m.traits.ends_soon()
+        };
         let unreached = (self.members.all().filter(counts))
             .filter(|m| tallies.iter().all(|tally| tally.node != m.node))
             .map(unreached);
         let unreached: Vec<Tally> = unreached.collect();
         let reached = tallies.len();
         tallies.extend(unreached);
-        let with = |role| tallies.iter().filter(|tally| tally.role == role).count();
-        let (data, routers) = (with(Role::Data), with(Role::Router));
+        let (data, routers) = balance::count(&tallies);
         let line = alloc::format!(
             "ring census epoch={epoch} data={data} routers={routers} reached={reached} took_ms={}",
             took.as_millis()

@@ -6,7 +6,6 @@ use super::{FRUITLESS_MAX, NOBODY_LEFT, NOT_A_DEATH, tally_of};
 use crate::balance::{self, Shortage};
 use crate::contract::member::Tally;
 use crate::contract::node::Outbox;
-use crate::contract::record::Role;
 use crate::contract::time::Time;
 use crate::flaws::Flaw;
 use crate::ring::Ring;
@@ -18,8 +17,8 @@ impl Ring {
         let me = self.members.me();
         let lowest = self.members.living().next().map(|m| m.node) == Some(me.node);
         let living: Vec<Tally> = self.members.living().map(tally_of).collect();
-        let with = |role| living.iter().filter(|tally| tally.role == role).count();
-        let shortage = balance::shortage(with(Role::Data), with(Role::Router));
+        let (data, routers) = balance::count(&living);
+        let shortage = balance::shortage(data, routers);
         let shortage = shortage.filter(|s| lowest && self.somebody_can(*s));
         let Some(shortage) = shortage.filter(|_| self.census.running.is_none()) else {
             self.census.uneasy = None;
