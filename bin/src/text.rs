@@ -83,10 +83,15 @@ pub(crate) fn table(header: &[&str], numbers: &[usize]) -> Table {
     table
 }
 
-/// `1 song`, `2 songs`.
+/// `1 song`, `2 songs`, `2 copies`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {noun}{plural}")
+    if number == 1 {
+        return format!("1 {noun}");
+    }
+    match noun.strip_suffix('y') {
+        Some(stem) => format!("{number} {stem}ies"),
+        None => format!("{number} {noun}s"),
+    }
 }
 
 /// A file name from tags: nothing a shell or another system trips over, at most 200 bytes.

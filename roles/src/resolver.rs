@@ -113,6 +113,12 @@ impl Resolver {
         (self.groups.get(&role)).is_some_and(|group| now < group.good_until)
     }
 
+    /// Whether nobody has said anything of the group for three refreshes.
+    pub fn is_stale(&self, now: Time, role: Role) -> bool {
+        let heard = |group: &Group| now < group.good_until + self.config.refresh * 2;
+        !self.groups.get(&role).is_some_and(heard)
+    }
+
     /// Remembers records from an earlier run, if nothing better is known.
     pub fn remember(&mut self, role: Role, records: Vec<Record>, out: &mut Outbox) {
         let group = self.groups.entry(role).or_default();

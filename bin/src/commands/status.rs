@@ -51,8 +51,7 @@ fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
     let songs = text::count(cluster.songs, "song");
     let copies = match cluster.copies_missing {
         0 => in_place(cluster),
-        1 => "1 copy missing".to_owned(),
-        more => format!("{more} copies missing"),
+        missing => format!("{} missing", text::count(missing, "copy")),
     };
     let sum = format!("{songs}, {copies}, as seen by {router}\n");
     let upkeep = upkeep_lines(cluster);
@@ -88,8 +87,9 @@ fn ring_lines(cluster: &Cluster) -> String {
     };
     if let Some(alert) = &cluster.last_alert {
         let LastAlert { epoch, manager, .. } = alert;
-        let (ago, manager) = (text::ago(alert.ago_ms), short(manager));
-        lines += &format!("last alert {ago} ago: epoch {epoch}, counted by {manager}\n");
+        let (ago, about) = (text::ago(alert.ago_ms), short(&epoch.about));
+        let manager = short(manager);
+        lines += &format!("last alert {ago} ago: about {about}, counted by {manager}\n");
     }
     if let Some(switch) = &cluster.last_switch {
         let (ago, node) = (text::ago(switch.ago_ms), short(&switch.node));

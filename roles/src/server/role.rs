@@ -227,7 +227,10 @@ impl Server {
             return false;
         };
         out.fact(Level::Info, "hands its songs over before it stops".into());
-        ring.set_trait(now, Traits::DRAINING, true);
+        ring.restate(now, |me| {
+            me.traits = me.traits.with(Traits::DRAINING, true);
+            me.traits = me.traits.with(Traits::AUTO, false);
+        });
         data.drain(now);
         self.leaving = Some(Leaving {
             order: None,
@@ -330,7 +333,12 @@ impl Server {
         out: &mut Outbox,
     ) {
         let own = self.registrar.as_ref().map(Registrar::record);
-        let servers = servers(&self.known.data, &self.known.routers, &self.resolver, own);
+        let servers = servers(
+            now,
+            (&self.known.data, &self.known.routers),
+            &self.resolver,
+            own,
+        );
         let sight = Sight {
             servers: &servers,
             ring: self.ring.as_ref(),
@@ -418,15 +426,20 @@ impl Server {
     }
 }
 
-/// Every record known, of every group, this node's own among them.
+/// Every record known, of every group, this node's own among them. DNS nodes are in no ring: they
+/// are there as long as one of them says so.
 fn servers(
-    data: &[Record],
-    routers: &[Record],
+    now: Time,
+    (data, routers): (&[Record], &[Record]),
     resolver: &Resolver,
     own: Option<Record>,
 ) -> Vec<Record> {
-    let known = data.iter().chain(routers);
-    let all = known.chain(resolver.records(Role::Dns)).copied();
+    let names = if resolver.is_stale(now, Role::Dns) {
+        &[]
+    } else {
+        resolver.records(Role::Dns)
+    };
+    let all = data.iter().chain(routers).chain(names).copied();
     let others = all.filter(|record| own.is_none_or(|own| own.node != record.node));
     others.chain(own).collect()
 }

@@ -1,5 +1,6 @@
 //! What happens to names when servers, or the DNS itself, go away.
 
+use roles::contract::message::{Catalogue, Message};
 use roles::contract::record::Role;
 use tests::faults::Death;
 use tests::world::World;
@@ -31,6 +32,30 @@ fn a_dead_dns_stops_nobody_who_has_resolved_before() {
     assert_read(&read(&mut world, song));
     let other = upload(&mut world, 1);
     assert!(list(&mut world).contains(&other));
+}
+
+/// A router goes on asking a dead DNS, and no longer says that it is there.
+#[test]
+fn a_dead_dns_leaves_the_status() {
+    let mut world = world(|_| ());
+    world.run_for(secs(90));
+    let named = |world: &mut World| {
+        let inspect = Message::Catalogue(Catalogue::Inspect);
+        let router = world.place("router-0");
+        let Some(Message::Catalogue(Catalogue::Status(status))) = world.answer(router, inspect)
+        else {
+            panic!("no status");
+        };
+        status.nodes.iter().filter(|n| n.role == Role::Dns).count()
+    };
+    assert_eq!(named(&mut world), 1);
+    let dns = world.place("dns-0");
+    world.crash(dns, Death::Kill);
+    world.run_for(secs(61));
+    assert_eq!(named(&mut world), 0);
+    world.start(dns);
+    world.run_for(secs(31));
+    assert_eq!(named(&mut world), 1);
 }
 
 /// S19: a DNS that comes back knowing nothing knows everybody within one renewal.
