@@ -154,9 +154,10 @@ impl World {
                 }
                 Kind::Question { .. } | Kind::Answer { .. } | Kind::Word => (),
             }
-            // What comes twice is answered from memory and changes nothing.
+            // What comes twice is answered from memory and changes nothing, but for lists: they are
+            // too long to be remembered, and taken over once more.
             if let Message::Names(names) = &letter.message
-                && !again
+                && (!again || matches!(names, Names::Share { .. }))
                 && self.nodes[place].role() == Some(Role::Dns)
             {
                 self.on_names(place, *from, letter.id, names);
