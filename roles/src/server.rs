@@ -30,7 +30,7 @@ use crate::dns;
 use crate::doubts::Doubts;
 use crate::registrar::{Registrar, Registration};
 use crate::requests::Desk;
-use crate::resolver::{self, Resolver};
+use crate::resolver::{self, Resolved, Resolver};
 use crate::ring::{self, Ring};
 use crate::router;
 use crate::window::{self, Admission, Window};
@@ -38,6 +38,9 @@ use crate::window::{self, Admission, Window};
 use known::Known;
 use memory::Memory;
 use role::{Leaving, Part, Retiring};
+
+/// Look-ups in a row without an answer of any DNS node, until that is told.
+const DNS_FAILURES_TOLD: u32 = 6;
 
 /// How long a stopping server waits for its goodbyes to be heard.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -115,6 +118,8 @@ pub struct Server {
     leaving: Option<Leaving>,
     /// It could not hand its songs over, and does not begin again before.
     stays_until: Time,
+    /// Look-ups in a row that no DNS node has answered.
+    dns_failures: u32,
     /// The census for which it has changed its role last.
     changed_for: Option<Epoch>,
     /// Data nodes and routers are members.
@@ -155,6 +160,7 @@ impl Server {
             retiring: None,
             leaving: None,
             stays_until: Time::ZERO,
+            dns_failures: 0,
             changed_for: None,
             ring: None,
             chord: None,
@@ -375,7 +381,8 @@ impl Server {
     fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
         match (Desk::of(letter.id.0), &mut self.part) {
             (Some(Desk::Resolver), _) => {
-                self.resolver.on_answer(now, from, letter, out);
+                let resolved = self.resolver.on_answer(now, from, letter, out);
+                self.note_names(resolved, out);
                 self.register(now, out);
             }
             (Some(Desk::Registrar), _) => {
@@ -435,7 +442,26 @@ impl Server {
             }
         }
         if !resolved.is_empty() {
+            self.note_names(resolved, out);
             self.register(now, out);
+        }
+    }
+
+    /// Whoever looks after this machine hears when no DNS node answers, and when one does again.
+    fn note_names(&mut self, resolved: impl IntoIterator<Item = Resolved>, out: &mut Outbox) {
+        for Resolved { failed, .. } in resolved {
+            let before = self.dns_failures;
+            self.dns_failures = failed.map_or(0, |_| before.saturating_add(1));
+            match failed {
+                Some(why) if self.dns_failures == DNS_FAILURES_TOLD => {
+                    let line = alloc::format!("no dns node answers, the last one: {why}");
+                    out.fact(Level::Warn, line);
+                }
+                None if before >= DNS_FAILURES_TOLD => {
+                    out.fact(Level::Info, "a dns node answers again".into());
+                }
+                Some(_) | None => (),
+            }
         }
     }
 
@@ -458,6 +484,7 @@ impl Server {
             self.on_registrations(ended, out);
         }
         if !resolved.is_empty() {
+            self.note_names(resolved, out);
             self.register(now, out);
         }
         self.on_ring_tick(now, out);

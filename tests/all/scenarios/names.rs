@@ -34,7 +34,7 @@ fn a_dead_dns_stops_nobody_who_has_resolved_before() {
     assert!(list(&mut world).contains(&other));
 }
 
-/// A router goes on asking a dead DNS, and no longer says that it is there.
+/// A router goes on asking a dead DNS, no longer says that it is there, and tells its log once.
 #[test]
 fn a_dead_dns_leaves_the_status() {
     let mut world = world(|_| ());
@@ -48,14 +48,23 @@ fn a_dead_dns_leaves_the_status() {
         };
         status.nodes.iter().filter(|n| n.role == Role::Dns).count()
     };
+    let told = |world: &World, words: &str| {
+        let router = world.place("router-0");
+        let facts = world.fronts.facts.iter();
+        let found = facts.filter(|(at, text)| *at == router && text.contains(words));
+        found.count()
+    };
     assert_eq!(named(&mut world), 1);
     let dns = world.place("dns-0");
     world.crash(dns, Death::Kill);
     world.run_for(secs(61));
     assert_eq!(named(&mut world), 0);
+    assert_eq!(told(&world, "no dns node answers"), 1);
     world.start(dns);
     world.run_for(secs(31));
     assert_eq!(named(&mut world), 1);
+    assert_eq!(told(&world, "no dns node answers"), 1);
+    assert_eq!(told(&world, "a dns node answers again"), 1);
 }
 
 /// S19: a DNS that comes back knowing nothing knows everybody within one renewal.

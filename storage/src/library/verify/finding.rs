@@ -128,7 +128,8 @@ impl Finding {
     pub fn cure(&self) -> &'static str {
         match self {
             Finding::Fragment { .. } => {
-                "start the node: it fetches the fragment from another node that keeps the song"
+                "start the node: when it reads the fragment, within 20 days at the latest, it \
+                 fetches it from another node that keeps the song (--set scrub.within=1h: sooner)"
             }
             Finding::Risen { .. } => "remove the song once more",
             Finding::Stray { .. } => "nothing: it only takes room",
