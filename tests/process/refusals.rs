@@ -4,6 +4,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::lab::{Lab, dispotify, failure, write_key};
 use super::sound;
 
@@ -127,6 +129,38 @@ fn a_port_or_a_directory_has_one_node() {
     );
     let other = lab.node("router", "data0", "0").output();
     assert_eq!(other.expect("it runs").status.code(), Some(1));
+}
+
+/// An older copy of a node's folder is started somewhere else, when the node has been started a
+/// few times more. Everybody refuses it, so it says why and ends; the node goes on.
+#[test]
+fn an_older_copy_of_a_folder_ends() {
+    let mut lab = Lab::new("older");
+    let (_names, mut data) = lab.cluster(1, 2);
+    data[0].signal("TERM");
+    data[0].wait();
+    let (folder, copy) = (lab.dir.join("data0"), lab.dir.join("copy"));
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(&folder)
+        .arg(&copy)
+        .status();
+    assert!(copied.expect("cp runs").success());
+    for _ in 0..3 {
+        data[0] = lab.restart(&data[0], "data0");
+        data[0].kill();
+    }
+    data[0] = lab.restart(&data[0], "data0");
+    lab.launch(lab.node("data", "copy", "0")).wait();
+    assert!(
+        lab.read_log()
+            .contains("a newer start of this node is known")
+    );
+    lab.await_status("the node is there", |status| {
+        let nodes = status["nodes"].as_array();
+        let alive = |node: &&Value| node["role"] == "data" && node["state"] == "alive";
+        nodes.into_iter().flatten().filter(alive).count() == 2
+    });
 }
 
 #[test]
