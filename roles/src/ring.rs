@@ -126,6 +126,8 @@ pub struct Ring {
     absurd: (u64, BTreeSet<NodeId>),
     /// When the dead who speak were last asked about it.
     told: BTreeMap<NodeId, Time>,
+    /// Members whose connection broke and who have not been heard since.
+    unreached: BTreeSet<NodeId>,
     /// A later start of this node is known.
     outdated: bool,
     chance: Chance,
@@ -236,6 +238,7 @@ impl Ring {
             own_order: None,
             absurd: (0, BTreeSet::new()),
             told: BTreeMap::new(),
+            unreached: BTreeSet::new(),
             outdated: false,
             chance: part(),
             config,
@@ -380,6 +383,7 @@ impl Ring {
             return;
         }
         self.heard.insert(from.node, now);
+        self.unreached.remove(&from.node);
         self.doubts.remove(&from.node);
         self.unsure_until = Time::ZERO;
         if self.is_predecessor(from.node) {
@@ -468,6 +472,11 @@ impl Ring {
         for outcome in self.requests.on_lost(now, peer, why, out) {
             self.conclude(now, outcome, out);
         }
+        if let Peer::Node(address) = peer
+            && let Some(member) = self.members.at(address)
+        {
+            self.unreached.insert(member.node);
+        }
         if let (Peer::Node(address), true) = (peer, why != Lost::Backoff)
             && let Some(member) = self.members.at(address)
             && !self.doubts.contains_key(&member.node)
@@ -534,20 +543,25 @@ impl Ring {
             let members = &self.members;
             self.heard.retain(|node, _| members.get(*node).is_some());
             self.told.retain(|node, _| members.get(*node).is_some());
+            self.unreached.retain(|node| members.get(*node).is_some());
         }
         self.watch(now);
     }
 
     fn report(&mut self, now: Time, out: &mut Outbox) {
         debug_assert!(now < Time::NEVER);
-        let Some(successor) = self.members.successors(1).first().copied() else {
-            return;
-        };
         let report = Words::Report {
             me: self.members.me(),
             view: self.members.view(),
         };
-        self.say(successor.address, report, out);
+        for successor in self.members.successors(SUCCESSORS) {
+            self.say(successor.address, report.clone(), out);
+            // Whoever comes after a member that cannot be reached may have heard of its death, and
+            // wait for this node's reports already.
+            if !self.unreached.contains(&successor.node) {
+                break;
+            }
+        }
     }
 
     fn on_report(&mut self, now: Time, from: Sender, me: Member, view: u64, out: &mut Outbox) {

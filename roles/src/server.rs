@@ -120,6 +120,8 @@ pub struct Server {
     stays_until: Time,
     /// Look-ups in a row that no DNS node has answered.
     dns_failures: u32,
+    /// It ends because somebody knows a later start of it.
+    outdated: bool,
     /// The census for which it has changed its role last.
     changed_for: Option<Epoch>,
     /// Data nodes and routers are members.
@@ -161,6 +163,7 @@ impl Server {
             leaving: None,
             stays_until: Time::ZERO,
             dns_failures: 0,
+            outdated: false,
             changed_for: None,
             ring: None,
             chord: None,
@@ -211,6 +214,11 @@ impl Server {
             Part::Router(router) => Some(router.doubts()),
             Part::Idle(_) | Part::Dns(_) => None,
         }
+    }
+
+    /// Whether it ends because somebody knows a later start of it.
+    pub fn is_outdated(&self) -> bool {
+        self.outdated
     }
 
     /// Whether it is handing its songs over.
@@ -264,6 +272,7 @@ impl Server {
     fn end_outdated(&mut self, out: &mut Outbox) {
         if self.stopping != Some(Time::NEVER) {
             self.stopping = Some(Time::NEVER);
+            self.outdated = true;
             let line = "a newer start of this node is known, or one elsewhere: stopping";
             out.fact(Level::Warn, line.into());
             out.tell(Notice::Stopped);

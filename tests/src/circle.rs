@@ -139,8 +139,12 @@ impl World {
 
     /// Whom a look-up that begins at this node names: it ends at the first of them, who says so.
     pub fn look_up(&mut self, place: Place, song: SongId) -> Option<Vec<NodeId>> {
+        let changes = self.seen.role_changes;
         let searched = self.search(place, song, Flaws::default());
         self.seen.look_ups += 1;
+        if self.seen.role_changes > changes {
+            return None; // Somebody has left the circle meanwhile, this node perhaps.
+        }
         let first = searched.owners.as_ref().and_then(|owners| owners.first());
         if searched.asked > HOPS || first.is_none() || first != searched.last.as_ref() {
             let text = format!("{}: {song:?}: {searched:?}", self.nodes[place].name);

@@ -445,7 +445,9 @@ impl World {
     pub(crate) fn check_farewell(&mut self, place: Place, changed: bool) {
         let key = (place, self.nodes[place].start);
         let drained = self.keeping.draining.remove(&key);
-        if !drained && !changed {
+        // Whoever must end because of a later start, or of a twin, hands nothing over first.
+        let outdated = self.server_at(place).is_some_and(Server::is_outdated);
+        if !drained && !changed || outdated {
             return;
         }
         let disk = self.nodes[place].disk.as_ref();

@@ -128,6 +128,25 @@ fn epoch(about: u8) -> Epoch {
     }
 }
 
+/// Its successor does not answer: until that is settled, the next one hears the reports, too. It
+/// may know of the death already, and would call this node dead next.
+#[test]
+fn who_follows_a_doubted_successor_hears_as_well() {
+    let mut world = World::of(7);
+    world.run_to(1500);
+    world.said();
+    for why in [Lost::Reset, Lost::ConnectRefused] {
+        let peer = Peer::Node(addr(6));
+        world.ring.on_lost(world.now, peer, why, &mut world.out);
+    }
+    world.run_to(2500);
+    let report = |message: &Message| matches!(message, Message::Ring(Words::Report { .. }));
+    let said = world.said().into_iter();
+    let heard = said.filter(|(_, message)| report(message));
+    let heard: Vec<Peer> = heard.map(|(to, _)| to).collect();
+    assert_eq!(heard, [Peer::Node(addr(6)), Peer::Node(addr(7))]);
+}
+
 /// A node that has just come back and has found nobody yet is asked whether it lives: whoever asks
 /// has it in its ring, and waits for its reports. It joins there at once, and once a second at most.
 #[test]
