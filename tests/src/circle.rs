@@ -104,18 +104,22 @@ impl World {
     /// From every data node a look-up ends at the same owners.
     fn look_up_everywhere(&mut self) -> Option<String> {
         let data = self.servers(Role::Data);
+        if data.iter().any(|place| self.is_leaving(*place)) {
+            return None; // It leaves the circle at a moment of its own.
+        }
         // Spread by a node's own id: no chance is drawn, so that nothing else moves.
         let id = self.nodes[*data.first()?].identity.node;
         let song = SongId(id.0.rotate_left(61) ^ (u128::MAX / 3));
         let mut found = None;
         for place in data {
-            let owners = self.look_up(place, song);
-            if let (Some(one), Some(other)) = (&found, &owners)
-                && one != other
-            {
-                return Some(format!("{song:?} is kept by {one:?} and by {other:?}"));
+            let owners = match self.look_up_once(place, song) {
+                Ok(owners) => owners,
+                Err(text) => return Some(text),
+            };
+            let one = found.get_or_insert_with(|| owners.clone());
+            if *one != owners {
+                return Some(format!("{song:?} is kept by {one:?} and by {owners:?}"));
             }
-            found = found.or(owners);
         }
         None
     }
@@ -139,18 +143,30 @@ impl World {
 
     /// Whom a look-up that begins at this node names: it ends at the first of them, who says so.
     pub fn look_up(&mut self, place: Place, song: SongId) -> Option<Vec<NodeId>> {
-        let changes = self.seen.role_changes;
+        match self.look_up_once(place, song) {
+            Ok(owners) => Some(owners),
+            Err(text) => {
+                self.violated("L3 look-ups", text);
+                None
+            }
+        }
+    }
+
+    /// The same; an error says what was wrong with it. A node may be leaving the circle meanwhile.
+    fn look_up_once(&mut self, place: Place, song: SongId) -> Result<Vec<NodeId>, String> {
         let searched = self.search(place, song, Flaws::default());
         self.seen.look_ups += 1;
-        if self.seen.role_changes > changes {
-            return None; // Somebody has left the circle meanwhile, this node perhaps.
+        let text = format!("{}: {song:?}: {searched:?}", self.nodes[place].name);
+        match searched.owners {
+            Some(owners)
+                if searched.asked <= HOPS
+                    && !owners.is_empty()
+                    && owners.first() == searched.last.as_ref() =>
+            {
+                Ok(owners)
+            }
+            Some(_) | None => Err(text),
         }
-        let first = searched.owners.as_ref().and_then(|owners| owners.first());
-        if searched.asked > HOPS || first.is_none() || first != searched.last.as_ref() {
-            let text = format!("{}: {song:?}: {searched:?}", self.nodes[place].name);
-            self.violated("L3 look-ups", text);
-        }
-        searched.owners
     }
 
     /// Looks a song up, beginning at this node.
