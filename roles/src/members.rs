@@ -191,12 +191,13 @@ impl Members {
         Some(last + Duration::from_secs(60) * minutes)
     }
 
-    /// A digest of the living: who, in which start and version. Whether somebody is suspected is
+    /// A digest of the living: who, in which start, version and role. Whether somebody is suspected is
     /// left out, or every suspicion would look like a difference of opinion.
     pub fn view(&self) -> u64 {
         self.living().fold(0, |view: u64, member| {
             let id = member.node.0 as u64 ^ (member.node.0 >> 64) as u64;
             let age = member.incarnation.0 << 32 ^ u64::from(member.version);
+            let age = age ^ (member.role as u64) << 62;
             view ^ crate::circle::mix(id ^ crate::circle::mix(age))
         })
     }
@@ -273,7 +274,7 @@ impl Members {
                 version: claimed.version,
             },
             core::cmp::Ordering::Less => Absorbed::Stale,
-            core::cmp::Ordering::Equal if claimed.state > me.state => Absorbed::Refute {
+            core::cmp::Ordering::Equal if claimed.age() > me.age() => Absorbed::Refute {
                 version: claimed.version,
             },
             core::cmp::Ordering::Equal => Absorbed::Nothing,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use roles::contract::id::{Incarnation, NodeId, SongId};
 use roles::contract::limits::MEMBERS_MAX;
-use roles::contract::member::{Epoch, Member, MemberState, Traits};
+use roles::contract::member::{Age, Epoch, Member, MemberState, Traits};
 use roles::contract::message::{Letter, Message};
 use roles::contract::record::Role;
 use roles::contract::ring::Ring as Words;
@@ -100,7 +100,7 @@ struct Table {
     role: Option<Role>,
     /// Since when it hands its songs over, to change its role.
     ordered_at: Option<Time>,
-    known: BTreeMap<NodeId, (Incarnation, u32, MemberState)>,
+    known: BTreeMap<NodeId, Age>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

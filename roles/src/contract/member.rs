@@ -110,13 +110,14 @@ impl Traits {
     }
 }
 
-/// The age of an account: start, version, then how bad it is.
-pub type Age = (Incarnation, u32, MemberState);
+/// The age of an account: start, version, how bad it is; and the role, for a disk that went back
+/// gives out a start and a version twice, and of two such accounts all must believe the same.
+pub type Age = (Incarnation, u32, MemberState, Role);
 
 impl Member {
     /// How this account compares with others of the same member.
     pub fn age(&self) -> Age {
-        (self.incarnation, self.version, self.state)
+        (self.incarnation, self.version, self.state, self.role)
     }
 
     /// Whether it takes part in the ring: alive, or only suspected.

@@ -52,6 +52,27 @@ fn neighbours_are_read_off_the_table() {
     assert_eq!(ids(&table(&[6]).successors(4)), [6]);
 }
 
+/// A disk that went back gives out a start's number twice: once as a router, once as a data node.
+/// Everybody believes the same of two accounts that are equally old, and the member hears of it.
+#[test]
+fn of_two_roles_in_one_start_all_believe_the_same() {
+    let role = |role| Member { role, ..member(7) };
+    for known in [Role::Data, Role::Router] {
+        let mut members = table(&[]);
+        members.absorb(at(0), &claim(role(known)));
+        let views = [Role::Data, Role::Router].map(|other| {
+            members.absorb(at(1), &claim(role(other)));
+            members.view()
+        });
+        let believed = members.get(NodeId(7)).expect("a member").member;
+        assert_eq!(believed.role, Role::Router);
+        assert_eq!(views[0] == views[1], known == Role::Router);
+    }
+    let mut data = Members::new(at(0), role(Role::Data));
+    let refute = Absorbed::Refute { version: 3 };
+    assert_eq!(data.absorb(at(0), &claim(role(Role::Router))), refute);
+}
+
 /// Start first, then version, then bad news before good.
 #[test]
 fn the_later_account_wins() {
