@@ -8,6 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::circle::mix;
 use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::{MEMBERS_MAX, OBSERVERS_MAX};
 use crate::contract::member::{Member, MemberState, Traits};
@@ -191,14 +192,15 @@ impl Members {
         Some(last + Duration::from_secs(60) * minutes)
     }
 
-    /// A digest of the living: who, in which start, version and role. Whether somebody is suspected is
+    /// A digest of the living: who, in which start and version, and what it does there. Whether somebody is suspected is
     /// left out, or every suspicion would look like a difference of opinion.
     pub fn view(&self) -> u64 {
         self.living().fold(0, |view: u64, member| {
             let id = member.node.0 as u64 ^ (member.node.0 >> 64) as u64;
             let age = member.incarnation.0 << 32 ^ u64::from(member.version);
-            let age = age ^ (member.role as u64) << 62;
-            view ^ crate::circle::mix(id ^ crate::circle::mix(age))
+            let (traits, weight) = (u64::from(member.traits.0), u64::from(member.weight));
+            let rest = member.role as u64 | traits << 8 | weight << 16;
+            view ^ mix(id ^ mix(age ^ mix(rest)))
         })
     }
 

@@ -400,7 +400,8 @@ impl Book {
                 // Heard too late it is not listened to: it may be served as either, or not.
                 self.stands.remove(&record.node);
             } else {
-                *known = *record;
+                // It may have come too late, too: of all that follows the registration, the one
+                // that ends first may be the one that is known.
                 *stands = until.min(*stands);
             }
         }

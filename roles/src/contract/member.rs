@@ -110,14 +110,15 @@ impl Traits {
     }
 }
 
-/// The age of an account: start, version, how bad it is; and the role, for a disk that went back
-/// gives out a start and a version twice, and of two such accounts all must believe the same.
-pub type Age = (Incarnation, u32, MemberState, Role);
+/// The age of an account: start, version, how bad it is; then all that may differ in two accounts of
+/// one start and version, which a disk that went back gives out twice. All must believe the same.
+pub type Age = (Incarnation, u32, MemberState, (Role, u8, u16));
 
 impl Member {
     /// How this account compares with others of the same member.
     pub fn age(&self) -> Age {
-        (self.incarnation, self.version, self.state, self.role)
+        let rest = (self.role, self.traits.0, self.weight);
+        (self.incarnation, self.version, self.state, rest)
     }
 
     /// Whether it takes part in the ring: alive, or only suspected.

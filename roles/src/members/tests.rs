@@ -68,6 +68,17 @@ fn of_two_roles_in_one_start_all_believe_the_same() {
         assert_eq!(believed.role, Role::Router);
         assert_eq!(views[0] == views[1], known == Role::Router);
     }
+    let mut members = table(&[7]);
+    let traits = Traits::DRAINING;
+    let before = members.view();
+    members.absorb(
+        at(1),
+        &claim(Member {
+            traits,
+            ..member(7)
+        }),
+    );
+    assert_ne!(members.view(), before);
     let mut data = Members::new(at(0), role(Role::Data));
     let refute = Absorbed::Refute { version: 3 };
     assert_eq!(data.absorb(at(0), &claim(role(Role::Router))), refute);
