@@ -297,7 +297,11 @@ impl Ring {
     /// Whether it hears so few of the others that it rather believes itself cut off than them
     /// dead. It takes no new songs then.
     pub fn blames_itself(&self) -> bool {
-        !self.postponed.is_empty()
+        let awaits = |node: &NodeId| {
+            let entry = self.members.get(*node);
+            entry.is_some_and(|entry| entry.member.state == MemberState::Suspect)
+        };
+        self.postponed.iter().any(awaits)
     }
 
     /// How many jobs wait at this node; told in the next census.

@@ -117,6 +117,7 @@ impl Ring {
     /// Heard at its address by this node itself: whoever was there before is gone.
     pub(super) fn settle(&mut self, now: Time, member: Member) {
         for ended in self.members.settle(now, member.node, member.address) {
+            self.forget_doubts(ended);
             self.spread(now, ended, None);
         }
     }

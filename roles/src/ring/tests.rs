@@ -128,6 +128,26 @@ fn epoch(about: u8) -> Epoch {
     }
 }
 
+/// A verdict is put off, for this node may be the deaf one; then somebody else listens where the
+/// suspect was. There is no verdict to come any longer, and songs are taken again.
+#[test]
+fn a_verdict_put_off_ends_with_its_suspect() {
+    let mut world = World::of(7);
+    let claims = vec![suspected(6, &[1])];
+    world.tell(1, Words::News { claims });
+    world.ring.postponed.insert(NodeId(6));
+    assert!(world.ring.blames_itself());
+
+    let node = NodeId(60);
+    let me = Member { node, ..member(6) };
+    let from = Sender { node, ..sender(6) };
+    let view = 0;
+    let report = Words::Report { me, view };
+    world.ring.on_word(world.now, from, report, &mut world.out);
+    assert_eq!(world.state(6), Some(MemberState::Left));
+    assert!(!world.ring.blames_itself());
+}
+
 /// Its successor does not answer: until that is settled, the next one hears the reports, too. It
 /// may know of the death already, and would call this node dead next.
 #[test]
