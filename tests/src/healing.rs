@@ -141,10 +141,13 @@ impl World {
     fn role_fault(&self) -> Option<String> {
         let (data, routers) = (self.servers(Role::Data), self.servers(Role::Router));
         let wanted = target(data.len() + routers.len());
+        // Who cannot finish handing over counts in the ring as what it is about to be.
+        let stuck = data.iter().filter(|place| self.is_stuck(**place)).count();
         let auto = |p: &&Place| self.nodes[**p].kind == Kind::Server(None);
-        let short_of_data = data.len() + 1 < wanted.0 && routers.iter().filter(auto).count() > 0;
+        let short_of_data =
+            data.len() - stuck + 1 < wanted.0 && routers.iter().filter(auto).count() > 0;
         let able = || data.iter().filter(auto).any(|p| self.can_leave(*p));
-        let short_of_routers = routers.len() + 1 < wanted.1 && able();
+        let short_of_routers = routers.len() + stuck + 1 < wanted.1 && able();
         (short_of_data || short_of_routers).then(|| {
             let (data, routers) = (data.len(), routers.len());
             format!("{data} data nodes and {routers} routers where {wanted:?} are wanted")

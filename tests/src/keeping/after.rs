@@ -27,12 +27,17 @@ impl World {
         self.server_at(place).is_some_and(Server::is_leaving)
     }
 
+    /// Whether it cannot finish handing its songs over: it keeps one that is whole nowhere.
+    pub(crate) fn is_stuck(&self, place: Place) -> bool {
+        let data = self.servers(Role::Data);
+        let whole = |song| self.is_whole_among(data.iter().copied(), song);
+        let mut kept = self.nodes[place].disk.iter().flat_map(|disk| disk.songs());
+        self.is_leaving(place) && !kept.all(whole)
+    }
+
     pub(super) fn placement_fault(&self) -> Option<String> {
         let data = self.servers(Role::Data);
-        // Who keeps something that is good nowhere cannot hand it over.
-        let whole = |song| self.is_whole_among(data.iter().copied(), song);
-        let kept = |place: &Place| self.nodes[*place].disk.iter().flat_map(|d| d.songs());
-        let leaving = |place: &&Place| self.is_leaving(**place) && kept(place).all(whole);
+        let leaving = |place: &&Place| self.is_leaving(**place) && !self.is_stuck(**place);
         if let Some(place) = data.iter().find(leaving) {
             return Some(format!("{} is leaving", self.nodes[*place].name));
         }
