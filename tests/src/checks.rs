@@ -64,6 +64,9 @@ struct Book {
     latest: BTreeMap<NodeId, Incarnation>,
     /// Until when each registered node must be served.
     stands: BTreeMap<NodeId, (Record, Time)>,
+    /// The latest registration of each node that was heard: one that comes again after long may be
+    /// confirmed from memory, when its time is over.
+    registered: BTreeMap<NodeId, (Incarnation, u64)>,
     /// Registrations on their way to being confirmed.
     pending: BTreeMap<(Peer, RequestId), Record>,
     /// Which group was asked for.
@@ -284,7 +287,11 @@ impl World {
         match names {
             Names::Register { record } => {
                 book.learn(now, record);
-                book.pending.insert((from.peer, id), *record);
+                let age = (record.incarnation, record.renewals);
+                let before = book.registered.insert(record.node, age);
+                if before.is_none_or(|before| before != age) {
+                    book.pending.insert((from.peer, id), *record);
+                }
             }
             // One that comes too late is not listened to: it may be served and need not be.
             Names::Confirmed { record } => book.learn(now, record),
