@@ -243,5 +243,5 @@ fn stop_with_parent(stop: StopHandle) -> Result<(), Failure> {
         .map_err(|error| Failure::failed("watch the parent", error))
 }
 
-/// Longer than a loop takes to end.
+/// How long a node may take to end when its parent has ended.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);

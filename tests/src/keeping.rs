@@ -3,8 +3,8 @@
 //! | rule | where it is looked at |
 //! |---|---|
 //! | S2 acknowledged songs stand | `World::on_loss`, after each loss of a disk or a fragment |
-//! | S2 nothing is let go that others lack | `check_let_go`, when it is ordered |
-//! | S2 what is owed is written down | `check_commit`, when a commit is ordered |
+//! | S2 nothing is let go that others lack | `World::on_ordered`, when it is ordered |
+//! | S2 what is owed is written down | `World::on_ordered`, when a commit is ordered |
 //! | S3 no wrong byte leaves a data node | `check_chunk`, with each fragment that is sent |
 //! | S3 the whole is what its id says | `World::check_done`, after each commit |
 //! | S5 a removal's answer is true | `check_buried`, when it is given |
