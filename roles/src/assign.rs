@@ -1,8 +1,8 @@
-//! Which role a server takes that was started without one.
+//! The role of a server that was started without one.
 //!
-//! The rule, and the small machine of a newcomer that asks for its role until somebody has
-//! reserved one: the DNS nodes, or without them a member of the ring it knew in an earlier run.
-//! It never guesses: whoever reaches neither waits and asks again.
+//! Owns the rule, and the state machine of a joining server that asks for its role until one is
+//! reserved. It asks the DNS nodes, then the members it knew in an earlier run. It never guesses:
+//! when it reaches none of them, it waits and asks again.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -18,8 +18,8 @@ use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::requests::{Desk, Outcome, Policy, Requests};
 
-/// The role that is needed most where so many data nodes and routers are there already: D R D R R,
-/// then data to routers as 2 to 3.
+/// The role that is needed most, given the numbers of data nodes and routers. The order of joins is
+/// D R D R R; after that data nodes and routers stay at 2 to 3.
 pub fn needed_role(data: usize, routers: usize) -> Role {
     let wants_data = match (data, routers) {
         (0, _) => true,
@@ -30,15 +30,16 @@ pub fn needed_role(data: usize, routers: usize) -> Role {
     if wants_data { Role::Data } else { Role::Router }
 }
 
-/// Roles promised to servers that have not taken them yet: joiners that come at once do not all
-/// get the same.
+/// Roles promised to servers that have not taken them yet. Without them, servers that join at the
+/// same moment would all get the same role.
 #[derive(Debug, Default)]
 pub struct Reservations {
     promised: BTreeMap<NodeId, (Role, Time)>,
 }
 
 impl Reservations {
-    /// The role `asker` should take where so many others have one, promised until `until`.
+    /// Returns the role `asker` should take, given the numbers of other data nodes and routers, and
+    /// promises it until `until`. An earlier promise to `asker` is replaced.
     pub fn reserve(
         &mut self,
         now: Time,
@@ -59,27 +60,28 @@ impl Reservations {
         role
     }
 
-    /// It has taken a role, or is gone.
+    /// Ends the promise to a node that has taken a role, or is gone.
     pub fn release(&mut self, node: NodeId) {
         self.promised.remove(&node);
     }
 }
 
-/// How long after a failure the next attempt begins, at most.
+/// Longest pause between a failure and the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The lowest DNS node first; the next one only if it stays silent for a while.
+/// The first node is asked alone; the next one is asked, too, when the first is silent for an
+/// attempt.
 const RESERVE: Policy = Policy {
     deadline: Duration::from_secs(5),
     attempt: Duration::from_secs(1),
     rounds: 1,
 };
 
-/// A newcomer on its way to a role.
+/// A joining server that asks for its role.
 #[derive(Debug)]
 pub struct Assignment {
     dns: Vec<Address>,
-    /// Members known from before, the lowest id first.
+    /// Members of an earlier run, the lowest id first.
     members: Vec<Address>,
     requests: Requests<()>,
     again: Option<Time>,
@@ -87,8 +89,8 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// Will ask these DNS nodes, the lowest address first: joiners who ask the same node do not
-    /// all get the same role.
+    /// Will ask these DNS nodes, the lowest address first. Servers that join at the same moment
+    /// then ask the same node, which does not give all of them the same role.
     pub fn new(mut dns: Vec<Address>, mut chance: Chance) -> Self {
         dns.sort_unstable();
         let requests = Requests::new(Desk::Assignment, Chance::from_seed(chance.bits()));
@@ -101,7 +103,8 @@ impl Assignment {
         }
     }
 
-    /// Members of an earlier run, in the order of their ids: asked if no DNS node answers.
+    /// Sets the members of an earlier run, in the order of their ids. They are asked when no DNS
+    /// node answers.
     pub fn remember(&mut self, members: Vec<Address>) {
         self.members = members;
     }
@@ -120,7 +123,7 @@ impl Assignment {
         }
     }
 
-    /// The role, once a DNS node has answered.
+    /// Returns the role when an answer reserves one.
     pub fn on_answer(
         &mut self,
         now: Time,
@@ -140,7 +143,7 @@ impl Assignment {
         None
     }
 
-    /// A DNS node is lost.
+    /// A connection is lost: when no candidate remains, waits and asks again.
     pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
         if !self.requests.on_lost(now, peer, why, out).is_empty() {
             self.wait(now);

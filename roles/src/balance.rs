@@ -1,7 +1,7 @@
-//! Whether the roles are in balance, and who changes if they are not.
+//! Whether the roles are in balance, and which members can change if they are not.
 //!
-//! The target for so many servers is what the start-up rule gives after as many joins, so that
-//! joining and changing never pull against each other.
+//! The target for a number of servers is the result of the start-up rule after as many joins, so
+//! that joining and changing never work against each other.
 
 use alloc::vec::Vec;
 
@@ -13,15 +13,15 @@ use crate::contract::record::Role;
 /// A role that is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortage {
-    /// Which.
+    /// The role that is short.
     pub wanted: Role,
     /// How many of it are missing.
     pub missing: usize,
-    /// Nobody has it at all.
+    /// No server has the role at all.
     pub total: bool,
 }
 
-/// Data nodes and routers, in this order, where so many servers are.
+/// The wanted numbers of data nodes and routers, in this order, for a number of servers.
 pub fn target(servers: usize) -> (usize, usize) {
     let mut counts = (0, 0);
     for _ in 0..servers {
@@ -33,8 +33,8 @@ pub fn target(servers: usize) -> (usize, usize) {
     counts
 }
 
-/// What is missing where so many data nodes and routers are. One server alone lacks nothing: it
-/// cannot be both.
+/// The shortage for these numbers of data nodes and routers, if any. A single server lacks nothing,
+/// because it cannot have both roles.
 pub fn shortage(data: usize, routers: usize) -> Option<Shortage> {
     if data + routers < 2 {
         return None;
@@ -55,17 +55,17 @@ pub fn shortage(data: usize, routers: usize) -> Option<Shortage> {
     })
 }
 
-/// Data nodes and routers among these, in this order. Who hands its songs over without changing its
-/// role is about to end: it counts no longer.
+/// The numbers of data nodes and routers among these, in this order. A node that drains in order to
+/// end does not count.
 pub fn count(tallies: &[Tally]) -> (usize, usize) {
     let stays = tallies.iter().filter(|tally| !tally.traits.ends_soon());
     let with = |role| stays.clone().filter(|tally| tally.role == role).count();
     (with(Role::Data), with(Role::Router))
 }
 
-/// Who can take the role, in the order in which they are asked: started without a role, of the
-/// other role, well, not about to change; the least loaded first. Nobody, if the other role would
-/// be left without anyone.
+/// The members that can take the role, in the order in which they are named: the least loaded
+/// first. A candidate has the other role, was started without a fixed one, is well and is not
+/// changing. Nobody is a candidate if the other role has fewer than two holders.
 pub fn candidates(shortage: Shortage, tallies: &[Tally]) -> Vec<NodeId> {
     let other = |tally: &&Tally| tally.role != shortage.wanted && !tally.traits.ends_soon();
     if tallies.iter().filter(other).count() < 2 {
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(lacks(1, 0), None);
     }
 
-    /// A data node that is being retired is missed before it has gone.
+    /// A data node that drains in order to end counts as missing before it has gone.
     #[test]
     fn who_is_about_to_end_does_not_count() {
         let (auto, draining) = (Traits::AUTO.0, Traits::DRAINING.0);

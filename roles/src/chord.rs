@@ -1,22 +1,25 @@
-//! Chord: each data node's neighbours on the circle of ids, and look-ups that the owner confirms.
+//! Chord: the neighbours of each data node on the circle of ids, and look-ups that the owner
+//! confirms.
 //!
-//! Owns the successor list, the predecessor and the fingers of one data node, and keeps them by
-//! the corrected operations of Zave ("Reasoning about identifier spaces", 2017): a list is only
-//! ever replaced whole, by what a node that has just answered says; a predecessor only by a closer
-//! node, or when it is dead. They keep two things true, and with them the circle one and in order:
-//! every member has a living successor, and at least one node more than a list is long is skipped
-//! by no list.
+//! Owns the successor list, the predecessor and the fingers of one data node. Keeps them by the
+//! corrected operations of Zave ("Reasoning about identifier spaces", 2017). A successor list is
+//! only ever replaced whole, with the answer of a node that has just answered. A predecessor is
+//! replaced only by a closer node, or when it is dead. These rules keep two invariants, and with
+//! them a single, ordered circle: every member has a living successor, and at least one node more
+//! than the length of a list is skipped by no list.
 //!
-//! It stands beside the ring and repeats nothing of it. Who lives, and where, is read off the
-//! member table ([`Table`]); below five data nodes the lists themselves are read off it, because
-//! so small a circle is where even corrected rules go wrong, and a node without any living
-//! successor begins anew from it. Whom the table has next is asked where a list passes it by, and
-//! adopted once it has answered: a split leaves two circles that know nothing of each other. Which
-//! songs a node keeps is decided by points ([`crate::circle`]); a look-up ends at a node that is responsible and says so.
+//! The circle stands beside the ring and repeats nothing of it. The member table ([`Table`]) says
+//! which nodes live and where. With fewer than five data nodes the lists themselves are read from
+//! the table, because even the corrected rules fail on so small a circle. A node without any living
+//! successor joins anew through the table. When a list skips the next node of the table, this node
+//! asks that node and adopts it after its answer, because a split leaves two circles that know
+//! nothing of each other. Points decide which songs a node keeps ([`crate::circle`]). A look-up
+//! ends at a node that confirms its responsibility.
 //!
-//! The proof takes questions to be answered at once. They are not: a node that waits for an answer
-//! holds questions about its neighbours back, gives its own operation up after a while drawn at
-//! random, so that a circle of waits breaks, and never acts on an answer that comes later.
+//! The proof assumes that questions are answered at once, which a network does not do. A node that
+//! waits for an answer therefore holds back questions about its neighbours. It gives its own
+//! operation up after a random time, so that a cycle of waiting nodes breaks. It never acts on an
+//! answer that arrives later.
 
 pub mod arc;
 mod fingers;
@@ -47,24 +50,26 @@ use flaws::{Flaw, Flaws};
 pub use lookup::{Ask, HOPS_MAX, Search, Way};
 use operations::{HOSTS_MAX, Pending, Purpose};
 
-/// How a data node keeps its place on the circle.
+/// The timing and the bounds of the circle.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Successors in a list, at most [`NEIGHBOURS_MAX`] on the wire: two adjacent deaths break a
-    /// list of two. The circle works by itself with one node more than this.
+    /// Length of a successor list, at most [`NEIGHBOURS_MAX`] on the wire. Two adjacent deaths
+    /// break a list of two. The circle needs at least one node more than this; with fewer, the
+    /// member table gives the neighbours.
     pub successors: usize,
-    /// Others that are all known; past them only some at every distance are.
+    /// Up to so many other data nodes, all are fingers; with more, only some at every distance are.
     pub fingers: usize,
-    /// Between two stabilisations while something changes.
+    /// Time between two stabilisations while something changes.
     pub round: Duration,
-    /// The same when nothing does: a precaution, for every change among the members is heard of.
+    /// The same while nothing changes. This is a precaution, because the member table reports every
+    /// change.
     pub every: Duration,
     /// How long an operation may wait for its answer.
     pub patience: Duration,
-    /// Questions in a row that a node may leave unanswered before it counts as dead here although
-    /// the ring says that it lives.
+    /// Consecutive unanswered questions after which a node counts as dead here although the ring
+    /// says that it lives.
     pub silences: u32,
-    /// What the schedules have broken on purpose; nothing in any real node.
+    /// Mutants that the schedules plant; empty in every real node.
     pub flaws: Flaws,
 }
 
@@ -82,21 +87,23 @@ impl Default for Config {
     }
 }
 
-/// Rounds that bring any circle into order once nothing changes: never more than twelve were seen.
+/// Rounds of stabilisation after a change of the members. At most twelve have been seen before any
+/// circle was in order.
 const ROUNDS: u32 = 12;
 
-/// Rounds after one that has changed something: lists are passed on node by node.
+/// Rounds after one that changed a neighbour, because lists travel one node per round.
 const ROUNDS_MORE: u32 = 6;
 
-/// Questions held back; each comes from another node that has this one for its neighbour.
+/// Bound on the questions held back. Each comes from a different node that has this one as
+/// neighbour.
 const HELD_MAX: usize = 64;
 
-/// The living data nodes, as the ring sees them.
+/// The living data nodes, as the member table has them.
 pub trait Table {
-    /// Where a data node listens, if it lives.
+    /// The address of a data node, if it lives.
     fn address(&self, node: NodeId) -> Option<Address>;
 
-    /// Whether the ring does not, or no longer, count it among the living data nodes.
+    /// Whether the ring does not count the node among the living data nodes.
     fn is_dead(&self, node: NodeId) -> bool {
         self.address(node).is_none()
     }
@@ -109,21 +116,21 @@ impl Table for Members {
     }
 }
 
-/// Who stands beside a node.
+/// The neighbours of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Neighbours {
-    /// The next ones, nearest first.
+    /// The next nodes clockwise, nearest first.
     pub successors: Vec<NodeId>,
-    /// The one before.
+    /// The next node counter-clockwise.
     pub predecessor: Option<NodeId>,
 }
 
-/// Where a node stands.
+/// The relation of a node to the circle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The nodes are too few for a circle: neighbours are those of the member table.
+    /// There are too few nodes for a circle: the member table gives the neighbours.
     Listed,
-    /// Not on the circle: nobody has it in a list, and it tells nobody anything.
+    /// Not on the circle: no node has it in a list, and it refuses every question.
     Apart,
     /// On the circle.
     Joined,
@@ -138,22 +145,22 @@ pub struct Chord {
     beside: Neighbours,
     /// The neighbours that the member table suggests.
     suggested: Neighbours,
-    /// The next ones in the member table, nearest first: whom a newcomer asks.
+    /// The next nodes in the member table, nearest first: a joining node asks them.
     hosts: Vec<NodeId>,
-    /// Stands for the living data nodes of which all this was made.
+    /// Digest of the living data nodes from which the lists were made.
     made_of: u64,
     fingers: Fingers,
     /// Data nodes that take songs, with their weights.
     takers: Vec<(NodeId, u16)>,
-    /// Their points, once somebody has asked.
+    /// The points of the takers, computed when first needed.
     points: Option<Circle>,
     pending: Option<Pending>,
     held: VecDeque<(Asker, Words)>,
     requests: Requests<Purpose>,
     operations: u64,
-    /// Attempts to join that were refused, in a row.
+    /// Consecutive attempts to join in which every host refused.
     refused: u32,
-    /// Who has left how many questions in a row unanswered.
+    /// The node that left the last question unanswered, and how many in a row.
     silent: Option<(NodeId, u32)>,
     due_at: Time,
     rounds: u32,
@@ -162,7 +169,7 @@ pub struct Chord {
 }
 
 impl Chord {
-    /// A node that knows of nobody yet.
+    /// A node that knows no other yet.
     pub fn new(config: Config, me: NodeId, mut chance: Chance) -> Self {
         Chord {
             requests: Requests::new(Desk::Chord, Chance::from_seed(chance.bits())),
@@ -188,38 +195,39 @@ impl Chord {
         }
     }
 
-    /// Its neighbours.
+    /// The neighbours of this node.
     pub fn beside(&self) -> &Neighbours {
         &self.beside
     }
 
-    /// Whether it stands on the circle, is on its way there, or needs none.
+    /// Whether this node is on the circle, is joining it, or needs none.
     pub fn standing(&self) -> Standing {
         self.standing
     }
 
-    /// Whom its look-ups can be sent to.
+    /// The nodes to which look-ups can be sent.
     pub fn fingers(&self) -> &Fingers {
         &self.fingers
     }
 
-    /// The number of the operation it waits in, if any.
+    /// The number of the operation that waits for an answer, if any.
     pub fn operation(&self) -> Option<u64> {
         self.pending.as_ref().map(|pending| pending.number)
     }
 
-    /// Answers that no honest node gives.
+    /// The number of answers that no honest node gives.
     pub fn strange_answers(&self) -> u64 {
         self.strange
     }
 
-    /// Questions it holds back, and those it waits for: both are bounded.
+    /// The numbers of questions held back and of questions in flight. Both are bounded.
     pub fn sizes(&self) -> (usize, usize) {
         (self.held.len(), self.requests.len())
     }
 
-    /// Takes over who lives (the others, in the order of their ids, each with its start) and who
-    /// takes songs, with weights and this node among them if it does.
+    /// Takes over the living data nodes (the others, in the order of their ids, each with its
+    /// incarnation) and the nodes that take songs, with their weights. This node is among the
+    /// latter if it takes songs.
     pub fn see(
         &mut self,
         now: Time,
@@ -246,7 +254,7 @@ impl Chord {
         self.release(now, table, out);
     }
 
-    /// Answers a question, at once or when an operation that changes the answer is over.
+    /// Answers a question: at once, or after the running operation, which may change the answer.
     pub fn on_question(
         &mut self,
         now: Time,
@@ -269,7 +277,7 @@ impl Chord {
         }
     }
 
-    /// Takes an answer.
+    /// Takes the answer to a question of this node.
     pub fn on_answer(
         &mut self,
         now: Time,
@@ -283,7 +291,7 @@ impl Chord {
         }
     }
 
-    /// A peer is lost.
+    /// A connection is lost: ends the questions that went over it.
     pub fn on_lost(
         &mut self,
         now: Time,
@@ -297,7 +305,7 @@ impl Chord {
         }
     }
 
-    /// Gives up what has waited too long, and stabilises when that is due.
+    /// Ends operations that have waited too long, and stabilises when that is due.
     pub fn on_tick(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
         for outcome in self.requests.on_tick(now, out) {
             self.conclude(now, outcome, table, out);
@@ -308,8 +316,8 @@ impl Chord {
         }
     }
 
-    /// When [`Chord::on_tick`] wants to run. A circle in which nothing changes waits for the next
-    /// event of its node: it never wakes anybody by itself.
+    /// When [`Chord::on_tick`] wants to run. A circle in which nothing changes waits for another
+    /// event of its node, so it never wakes an idle machine.
     pub fn deadline(&self) -> Option<Time> {
         let operation = self.pending.as_ref().map(|pending| pending.until);
         let restless = self.rounds > 0 && self.pending.is_none();
@@ -324,8 +332,9 @@ impl Chord {
         self.config.successors
     }
 
-    /// Decides by how many there are whether they are a circle, and begins one where they have
-    /// just become enough: everybody who was there holds the lists of the same table.
+    /// Decides by the number of data nodes whether they form a circle. When they have just become
+    /// enough, this node takes its neighbours from the table: every node that was there before has
+    /// the lists of the same table, so they agree.
     fn take_stand(&mut self, now: Time, others: usize) {
         let alone = self.config.flaws.has(Flaw::FoundsAlone);
         let few = others < self.config.successors;
@@ -348,7 +357,7 @@ impl Chord {
             .min(now + self.chance.within(self.config.round / 4));
     }
 
-    /// Takes its place as the member table has it.
+    /// Takes the neighbours that the member table suggests, and is on the circle.
     fn found(&mut self) {
         self.standing = Standing::Joined;
         self.beside = self.suggested.clone();
@@ -356,8 +365,8 @@ impl Chord {
     }
 }
 
-/// A short stand-in for a set of nodes; never 0. Their starts count: one that comes back before
-/// anybody has missed it has forgotten its neighbours.
+/// A digest of a set of nodes; never 0. The incarnations are part of it, because a node that
+/// restarts before any other has missed it has forgotten its neighbours.
 fn digest(nodes: &[(NodeId, Incarnation)]) -> u64 {
     nodes.iter().fold(1, |sum: u64, (node, start)| {
         let id = crate::circle::mix(node.0 as u64 ^ (node.0 >> 64) as u64);
@@ -365,7 +374,7 @@ fn digest(nodes: &[(NodeId, Incarnation)]) -> u64 {
     }) | 1
 }
 
-/// The message around these words.
+/// Wraps the words in a message.
 fn message(words: Words) -> Message {
     Message::Chord(words)
 }

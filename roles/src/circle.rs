@@ -1,10 +1,10 @@
-//! Who owns which song: the circle of points.
+//! Placement: the nodes that own each song, by points on a hash ring.
 //!
-//! Each data node stands on the circle with 256 points per unit of weight, each point a fixed
-//! mix of its id and the point's number. The circle is cut into 4096 partitions by the top bits
-//! of a song's id; a partition belongs to the first distinct nodes clockwise of its start. A
-//! newcomer therefore moves its share and no more, and whole partitions move. Points decide
-//! ownership only: looking a song up is not this module's business.
+//! Each data node stands on the circle with 256 points per unit of weight. Each point is a fixed
+//! mix of the node's id and the point's number. The top bits of a song's id divide the circle into
+//! 4096 partitions. A partition belongs to the first distinct nodes clockwise of its start. A
+//! joining node therefore moves only its share, and in whole partitions. Points decide ownership
+//! only; looking a song up is not the business of this module.
 
 use alloc::vec::Vec;
 
@@ -16,7 +16,8 @@ pub const PARTITION_BITS: u32 = 12;
 /// Partitions of the circle.
 pub const PARTITIONS: u16 = 1 << PARTITION_BITS;
 
-/// Points of a node of weight one: the hottest of ten nodes holds 1.06 times the mean.
+/// Points of a node of weight one. With so many, the fullest of ten nodes holds 1.06 times the
+/// mean.
 pub const POINTS_PER_WEIGHT: u32 = 256;
 
 /// Heaviest weight a node may claim; more would let one record grow the circle without bound.
@@ -76,7 +77,8 @@ impl Circle {
                 (0..weight * POINTS_PER_WEIGHT).map(move |i| (point(node, i), node))
             })
             .collect();
-        // Two nodes may share a point: the smaller id goes first, everywhere alike.
+        // When two nodes share a point, the smaller id goes first, so that every node computes the
+        // same owners.
         points.sort_unstable();
         points.dedup();
         let mut ids: Vec<NodeId> = points.iter().map(|(_, node)| *node).collect();

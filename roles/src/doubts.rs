@@ -1,8 +1,9 @@
-//! What others have said about songs and their copies that cannot be true, or came to nothing.
+//! Anomalies: statements of other nodes about songs and copies that cannot be true, or promises
+//! that were not kept.
 //!
-//! Each case is counted; the log has one line for each kind of doubt and node, so that whoever
-//! talks nonsense all day fills no disk. Nothing follows from a doubt: what is refused is refused
-//! by those who check it, and whose word is worth what does not depend on it.
+//! Each case is counted. The log has one line for each kind and node, so that a misbehaving node
+//! cannot fill the disk. An anomaly has no other consequence: the code that checks a statement
+//! refuses it, and no node is trusted less for it.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
@@ -11,40 +12,41 @@ use core::fmt;
 use crate::contract::node::Outbox;
 use crate::contract::user::Level;
 
-/// What is doubted.
+/// The kind of an anomaly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Doubt {
-    /// Bytes that are not what the song's manifest says, or a manifest that cannot be true.
+    /// Bytes that do not match the song's manifest, or an impossible manifest.
     Bytes,
-    /// A song that its announced holder does not have.
+    /// A node lacks a song that it has announced.
     Holder,
-    /// Announcements that come to something else than their sender says.
+    /// Announcements whose sum differs from what their sender says.
     Announcement,
-    /// Sums or lists of songs as of another circle, or removals out of all bounds.
+    /// Digests or lists of songs computed for another circle, or impossible removals.
     Upkeep,
-    /// The removal of songs that are not here: this may be well, for their holders tell everybody.
+    /// The removal of songs that this node lacks. This happens among honest nodes, because a holder
+    /// tells every node.
     Removal,
-    /// A copy that was accepted and not kept.
+    /// A node accepted a copy and did not keep it.
     Copy,
 }
 
-/// Doubts of one node.
+/// The anomalies that one node has noticed.
 #[derive(Debug, Default)]
 pub struct Doubts {
     counts: BTreeMap<Doubt, u64>,
     told: BTreeSet<(Doubt, String)>,
 }
 
-/// Most lines that are remembered to have been written; past them nothing more is written.
+/// Bound on the remembered log lines; after that many, no further line is written.
 const TOLD_MAX: usize = 256;
 
 impl Doubts {
-    /// How often there was this doubt since the start.
+    /// The number of cases of this kind since the start.
     pub fn count(&self, doubt: Doubt) -> u64 {
         self.counts.get(&doubt).copied().unwrap_or(0)
     }
 
-    /// Counts a case, and tells of the first of its kind with this node.
+    /// Counts a case, and logs the first one of its kind with this node.
     pub fn note(&mut self, doubt: Doubt, from: impl fmt::Display, out: &mut Outbox) {
         *self.counts.entry(doubt).or_default() += 1;
         let from = from.to_string();
@@ -56,7 +58,7 @@ impl Doubts {
 }
 
 impl Doubt {
-    /// Two of them happen among honest nodes while songs move.
+    /// Two kinds happen among honest nodes while songs move, so they are no warnings.
     fn level(self) -> Level {
         match self {
             Doubt::Holder | Doubt::Removal => Level::Info,

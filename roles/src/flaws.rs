@@ -1,23 +1,23 @@
-//! Faults that the simulated world plants to see whether its checks find them.
+//! Mutants of the ring: faults that the simulated world plants to see whether its checks find them.
 //!
 //! No real node has any: [`Flaws::default`] is empty, and nothing outside the tests can set one.
 
-/// One way of being wrong.
+/// One planted mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 #[allow(missing_docs)]
 pub enum Flaw {
-    /// An alert is handed to one successor only, dead or alive, and not missed when it is lost.
+    /// An alert goes to one successor only, dead or alive, and its loss is not noticed.
     ListOfOne,
-    /// Whoever is silent is dead: nobody asks.
+    /// A silent member is declared dead without any check.
     NeverConfirms,
-    /// A member does not object to being called dead.
+    /// A member does not refute a suspicion.
     NeverRefutes,
     /// The dead are forgotten at once.
     ForgetsTheDead,
-    /// An alert is passed on by those it has visited, without end.
+    /// A member passes an alert on again each time it arrives, without end.
     ForgetsEpochs,
-    /// Whoever first hears of an imbalance changes its role.
+    /// Each member that an alert reaches, and that sees the shortage, changes its role.
     FirstWhoHearsSwitches,
     /// Roles change as soon as they can.
     NeverPauses,
@@ -27,20 +27,20 @@ pub enum Flaw {
     NeverMerges,
     /// Reserved roles are not counted.
     IgnoresReservations,
-    /// After standing still, a node believes that the others did.
+    /// After a stall, a node believes that the others were silent.
     TrustsItsClock,
-    /// Verdicts stay with whoever came to them, and nobody compares tables.
+    /// A member spreads no updates about other members, and compares no tables.
     KeepsNewsToItself,
     /// A change of role is not told to the DNS.
     StaysRegistered,
-    /// Nobody counts after a death.
+    /// No member begins a census.
     NeverCounts,
-    /// The predecessor's silence is not noticed.
+    /// A member does not notice the silence of its predecessor.
     NeverWatches,
 }
 
 impl Flaw {
-    /// Every one.
+    /// Every mutant.
     pub const ALL: [Flaw; 15] = [
         Flaw::ListOfOne,
         Flaw::NeverConfirms,
@@ -60,12 +60,12 @@ impl Flaw {
     ];
 }
 
-/// A set of them.
+/// A set of mutants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flaws(u32);
 
 impl Flaws {
-    /// Just this one.
+    /// Only this mutant.
     pub fn only(flaw: Flaw) -> Self {
         Flaws(1 << flaw as u32)
     }

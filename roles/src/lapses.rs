@@ -1,35 +1,37 @@
-//! Lapses in keeping copies that the simulated world plants to see whether its checks find them.
+//! Mutants of replication: faults that the simulated world plants to see whether its checks find
+//! them.
 //!
-//! What [`crate::flaws`] is to the ring. No real node has any: the default configuration names
-//! none, and nothing outside the tests can.
+//! They are to the data role what [`crate::flaws`] is to the ring. No real node has any: the
+//! default configuration names none, and nothing outside the tests can.
 
-/// One way of keeping copies badly.
+/// One planted mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lapse {
-    /// Hand-off: a song that is another's is let go although nobody has said that he has it.
+    /// Hand-off: a node drops a song that belongs to another although that node has not confirmed
+    /// it.
     LetsGoUnconfirmed,
     /// A copy that has become superfluous is kept.
     NeverLetsGo,
-    /// In the table that repair goes by, the dead live.
+    /// Repair works from a table in which the dead live.
     TrustsAStaleTable,
-    /// A dead node is waited for without end.
+    /// Repair waits for a dead node without end.
     RepairNeverStarts,
-    /// Nobody compares what he holds.
+    /// Nodes do not compare their digests.
     NeverCompares,
-    /// Who holds nothing of a partition is sent nothing of it.
+    /// A node that holds nothing of a partition is sent nothing of it.
     GivesNewcomersNothing,
-    /// A copy that was refused counts as made.
+    /// A refused copy counts as made.
     CountsRefusedCopies,
     /// A drain is over as soon as it begins.
     DrainsAtOnce,
     /// Bad fragments are noticed and left as they are.
     ScrubLooksAway,
-    /// A removal is said to stand on two nodes when it stands on one.
+    /// A removal is reported as stored on two nodes when it is stored on one.
     BuriesAlone,
 }
 
 impl Lapse {
-    /// Every one.
+    /// Every mutant.
     pub const ALL: [Lapse; 10] = [
         Lapse::LetsGoUnconfirmed,
         Lapse::NeverLetsGo,

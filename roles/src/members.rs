@@ -1,8 +1,8 @@
-//! Who is in the ring, and how it is: the member table.
+//! The member table: the members of the ring and their states.
 //!
-//! Owns every account of every member, this node's own among them, and the rule by which one
-//! account replaces another. The ring is not stored but read off the table: the living in the
-//! order of their ids. Finding out who lives is [`crate::ring`]'s business; telling others, too.
+//! Owns the entry of every member, this node's own included, and the rule by which an update
+//! replaces an entry. The ring is not stored: it is the living members in the order of their ids.
+//! Detecting which members live, and spreading updates, is the business of [`crate::ring`].
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -16,16 +16,19 @@ use crate::contract::record::{Address, Role};
 use crate::contract::ring::Claim;
 use crate::contract::time::Time;
 
-/// How long the dead are remembered: whoever comes back after a day joins as anybody does.
+/// How long the dead and the departed are remembered. A member that returns later joins as a new
+/// one.
 pub const DEAD_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
-/// How long a member has at least to refute a verdict that it was not suspected before.
+/// Least time a member has to refute a verdict that reaches this node without a suspicion before
+/// it.
 const REFUTATION: Duration = Duration::from_millis(1500);
 
-/// A version or start that leaps further than this over what is known is no honest account.
+/// Largest believable step of a version or incarnation above the known one. A larger one is
+/// refused: a single lie could otherwise use up all numbers.
 const LEAP_MAX: u64 = 1 << 20;
 
-/// Deaths that count against a member that comes and goes.
+/// Time after a death within which the next one counts as part of the same row.
 const FALLS_COUNTED: Duration = Duration::from_secs(600);
 
 /// The member table of one node.
@@ -33,47 +36,49 @@ const FALLS_COUNTED: Duration = Duration::from_secs(600);
 pub struct Members {
     me: NodeId,
     entries: BTreeMap<NodeId, Entry>,
-    /// Grows whenever who lives, where or as what has changed.
+    /// Grows with each stored update, this node's own included.
     revision: u64,
-    /// The last change of a role that was heard of.
+    /// The last change of role that this node knows of: when, which member, to which role.
     switched: Option<(Time, NodeId, Role)>,
 }
 
-/// A member, and what this node alone knows of it.
+/// A member, and what only this node records about it.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The account that counts.
+    /// The latest update.
     pub member: Member,
-    /// Who could not reach it, while it is suspected.
+    /// The nodes that could not reach the member; emptied when a later update arrives.
     pub observers: Vec<NodeId>,
-    /// When its account last changed.
+    /// When this node last changed the entry.
     pub changed_at: Time,
-    /// Deaths within ten minutes of each other, and when the last was.
+    /// Length of the last row of deaths, each within ten minutes of the one before, and the time of
+    /// the last.
     falls: (u32, Time),
 }
 
-/// What a claim has changed.
+/// The effect of a claim on the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absorbed {
-    /// Nothing that was not known.
+    /// Nothing: the claim was known, or the table is full of living members.
     Nothing,
-    /// The member's account: how it was before, none if it was not known.
+    /// The entry has changed.
     Changed {
-        /// Before the claim.
+        /// The state before the claim; none if the member was unknown.
         before: Option<MemberState>,
     },
-    /// Only who suspects it.
+    /// Only the list of observers has grown.
     Observed,
-    /// It speaks of an earlier account; the sender should hear the later one.
+    /// The claim is older than the entry. The sender should receive the entry.
     Stale,
-    /// It is about this node, and untrue: it must be refuted above this version.
+    /// The claim is about this node and untrue. This node must refute it with a version above this
+    /// one.
     Refute {
-        /// What was claimed.
+        /// The version in the claim.
         version: u32,
     },
-    /// A later start of this very node is known: this process has an older disk and must end.
+    /// The claim shows a later start of this node. This process runs on an older disk and must end.
     Outdated,
-    /// It cannot be true.
+    /// The claim cannot be true.
     Absurd,
 }
 
@@ -90,12 +95,12 @@ impl Members {
         members
     }
 
-    /// This node.
+    /// The entry of this node.
     pub fn me(&self) -> Member {
         self.entries[&self.me].member
     }
 
-    /// Changes what this node says of itself, under a new version above `above`.
+    /// Changes what this node says of itself. The version rises by one, and at least above `above`.
     pub fn restate(&mut self, now: Time, above: u32, change: impl FnOnce(&mut Member)) {
         let switched_to = {
             let Some(entry) = self.entries.get_mut(&self.me) else {
@@ -113,40 +118,41 @@ impl Members {
         }
     }
 
-    /// Everyone known, in the order of their ids.
+    /// Every known member in the order of ids, the dead and this node included.
     pub fn all(&self) -> impl Iterator<Item = &Member> {
         self.entries.values().map(|entry| &entry.member)
     }
 
-    /// The ring: the living in its order, this node among them unless it has left.
+    /// The ring: the living members in the order of ids. This node is among them unless it has
+    /// left.
     pub fn living(&self) -> impl DoubleEndedIterator<Item = &Member> + Clone {
         let living = self.entries.values().map(|entry| &entry.member);
         living.filter(|member| member.lives())
     }
 
-    /// The living but for this node.
+    /// The living members except this node.
     pub fn others(&self) -> impl Iterator<Item = &Member> {
         self.living().filter(|member| member.node != self.me)
     }
 
-    /// Those who have died and not said goodbye, and when.
+    /// The members declared dead, and when. Members that have left are not among them.
     pub fn dead(&self) -> impl Iterator<Item = (&Member, Time)> {
         let dead = self.entries.values();
         let dead = dead.filter(|entry| entry.member.state == MemberState::Dead);
         dead.map(|entry| (&entry.member, entry.changed_at))
     }
 
-    /// How many live.
+    /// The number of living members, this node included.
     pub fn count(&self) -> usize {
         self.living().count()
     }
 
-    /// A member and what is known of it.
+    /// The entry of a member.
     pub fn get(&self, node: NodeId) -> Option<&Entry> {
         self.entries.get(&node)
     }
 
-    /// The living member at an address.
+    /// The other living member at an address.
     pub fn at(&self, address: Address) -> Option<Member> {
         self.others().find(|m| m.address == address).copied()
     }
@@ -174,26 +180,28 @@ impl Members {
         self.living().filter(|m| m.role == role).count()
     }
 
-    /// Grows whenever who lives, where or as what has changed.
+    /// Grows with each stored update. Added observers and the removal of old entries do not raise
+    /// it.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// The last change of a role that was heard of: when, who, to what.
+    /// The last change of role that this node knows of: when, which member, to which role.
     pub fn switched(&self) -> Option<(Time, NodeId, Role)> {
         self.switched
     }
 
-    /// How long a member is kept from owning new songs because it comes and goes: nothing after a
-    /// single death, then 1, 2, 4 ... 32 minutes after the last of a row of deaths.
+    /// Until when a member gets no new songs because it comes and goes. None after a single death;
+    /// from the second death of a row on, 1, 2, 4 ... 32 minutes after the last one.
     pub fn probation(&self, node: NodeId) -> Option<Time> {
         let (falls, last) = self.entries.get(&node)?.falls;
         let minutes = 1 << falls.checked_sub(2)?.min(5);
         Some(last + Duration::from_secs(60) * minutes)
     }
 
-    /// A digest of the living: who, in which start and version, and what it does there. Whether somebody is suspected is
-    /// left out, or every suspicion would look like a difference of opinion.
+    /// A digest of the living members: id, incarnation, version, role, traits and weight. Whether a
+    /// member is suspected is left out, because otherwise every suspicion would look like a
+    /// different view.
     pub fn view(&self) -> u64 {
         self.living().fold(0, |view: u64, member| {
             let id = member.node.0 as u64 ^ (member.node.0 >> 64) as u64;
@@ -204,9 +212,9 @@ impl Members {
         })
     }
 
-    /// Takes over an account if it is the better one. A verdict about a member that is alive here
-    /// only makes it a suspect: it may be news from the other half of a ring that was split, and
-    /// the member gets the time to refute.
+    /// Stores a claim if it is later than the entry. A verdict about a member that is alive in this
+    /// table makes it only a suspect. The verdict may come from the other half of a split ring, and
+    /// the member gets time to refute.
     pub fn absorb(&mut self, now: Time, claim: &Claim) -> Absorbed {
         let Claim { member, observers } = claim;
         if !member.is_possible() {
@@ -215,6 +223,7 @@ impl Members {
         if member.node == self.me {
             return self.hear_of_myself(member);
         }
+        // No other node can listen at this node's address, whatever others have heard.
         if member.address == self.me().address && member.lives() {
             return self.replace_by_myself(now, claim);
         }
@@ -231,6 +240,8 @@ impl Members {
         if member.age() == known.age() {
             return entry.observe(observers);
         }
+        // A refutation raises the version. A verdict at the known version therefore was reached
+        // without one, and may be the work of a side that could not hear the member.
         let mut accepted = *member;
         let same = (known.incarnation, known.version) == (member.incarnation, member.version);
         if member.state == MemberState::Dead && same {
@@ -246,7 +257,8 @@ impl Members {
         }
     }
 
-    /// Whoever is said to live where this node listens has ended: a start without its disk.
+    /// The claim names another node at this node's own address. That node is an earlier start of
+    /// this machine with another disk. It has ended, so it is stored as departed.
     fn replace_by_myself(&mut self, now: Time, claim: &Claim) -> Absorbed {
         let member = Member {
             state: MemberState::Left,
@@ -271,7 +283,8 @@ impl Members {
             core::cmp::Ordering::Greater if claimed.incarnation > me.incarnation => {
                 Absorbed::Outdated
             }
-            // Said by an earlier process of the same number: a disk that was put back.
+            // An earlier process used this incarnation number, too: the disk was restored from an
+            // older copy.
             core::cmp::Ordering::Greater => Absorbed::Refute {
                 version: claimed.version,
             },
@@ -291,7 +304,7 @@ impl Members {
         Absorbed::Changed { before: None }
     }
 
-    /// Drops the longest dead. False: all live.
+    /// Removes the member that has been dead or departed longest. Returns false if all live.
     fn make_room(&mut self) -> bool {
         let dead = self.entries.iter().filter(|(_, e)| !e.member.lives());
         let oldest = dead
@@ -317,8 +330,8 @@ impl Members {
         self.revision += 1;
     }
 
-    /// This node has heard `node` itself, from this address. Only one process can listen there:
-    /// whoever had the address before has ended. Returns those.
+    /// This node has heard `node` at this address itself. Only one process can listen there, so
+    /// every other living member with this address becomes departed. Returns those members.
     pub fn settle(&mut self, now: Time, node: NodeId, address: Address) -> Vec<NodeId> {
         let mut ended = Vec::new();
         for (id, entry) in &mut self.entries {
@@ -333,8 +346,8 @@ impl Members {
         ended
     }
 
-    /// This node has come to its own verdict, or suspicion: the account at its present age, with
-    /// those who agree.
+    /// Stores a suspicion or verdict of this node's own at the known version, and adds the
+    /// observers. A state that is not worse than the known one is not stored.
     pub fn judge(&mut self, now: Time, node: NodeId, state: MemberState, observers: &[NodeId]) {
         let Some(entry) = self.entries.get(&node) else {
             return;
@@ -352,7 +365,7 @@ impl Members {
         }
     }
 
-    /// What this node says of a member when asked, or unasked.
+    /// The claim that this node sends about a member.
     pub fn claim(&self, node: NodeId) -> Option<Claim> {
         let entry = self.entries.get(&node)?;
         Some(Claim {
@@ -361,14 +374,14 @@ impl Members {
         })
     }
 
-    /// Forgets those who have been dead or gone for a day.
+    /// Removes members that have been dead or departed for a day.
     pub fn forget_old(&mut self, now: Time) {
         self.entries.retain(|_, entry| {
             entry.member.lives() || now.since(entry.changed_at) < DEAD_REMEMBERED
         });
     }
 
-    /// Forgets one member, as a planted flaw does.
+    /// Removes one member; only a mutant does that.
     #[doc(hidden)]
     pub fn forget(&mut self, node: NodeId) {
         self.entries.remove(&node);
@@ -413,7 +426,7 @@ fn leaps(known: &Member, claimed: &Member) -> bool {
         || (claimed.incarnation == known.incarnation && versions > LEAP_MAX)
 }
 
-/// Whether a member may be given new songs: well, and not about to hand its own over.
+/// Whether a member may receive new songs: a living data node that is neither draining nor sick.
 pub fn takes_songs(member: &Member) -> bool {
     let held_back = Traits::DRAINING.0 | Traits::SICK.0;
     member.role == Role::Data && member.lives() && member.traits.0 & held_back == 0

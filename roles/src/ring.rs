@@ -1,13 +1,14 @@
 //! The ring: servers that watch each other, without a leader.
 //!
-//! Owns the member table, the reports to the successor, suspicion and verdict, the spreading of
-//! news, and the merging of rings that were split. Counting the roles after a death is
-//! `census`'s business, changing one's own role the server's.
+//! Owns the member table, the reports to the successor, the failure detector, the spreading of
+//! updates, and the merging of rings that were split. Counting the roles after a death is the
+//! business of `census`. Changing this node's own role is the business of the server.
 //!
-//! Each member reports to its successor every second and is watched by it; a random member is
-//! probed every few seconds, so that a dead arc is seen from outside. Who falls silent is probed,
-//! then checked by others, then suspected aloud, and dead only when it has not refuted in time
-//! (SWIM with Lifeguard's extensions; see each part).
+//! Each member sends a report to its successor every second, and the successor watches for it. Each
+//! member also probes a random other member every few seconds, because a dead arc is noticed only
+//! from outside. A silent member is probed, then probed through helpers, then suspected in public.
+//! It is declared dead only when it has not refuted the suspicion in time (SWIM with Lifeguard's
+//! extensions; each part names its source).
 
 mod accounts;
 mod census;
@@ -43,32 +44,33 @@ use gossip::Gossip;
 use health::Health;
 use watch::Doubt;
 
-/// How a ring behaves. The defaults are those of the specification; a killed process is then
-/// dead in two and a half seconds, a silent host in five and a half.
+/// The timing of the ring. The defaults are those of the specification: a killed process is
+/// declared dead after two and a half seconds, a silent host after five and a half.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Between two reports to the successor.
+    /// Time between two reports to the successor.
     pub beat: Duration,
-    /// Beats without any traffic before a member is doubted.
+    /// Beats without any traffic after which a member is checked.
     pub silent_beats: u32,
-    /// How long a doubted member and those who check it may take to answer.
+    /// How long a checked member, and the helpers that probe it, may take to answer.
     pub confirm: Duration,
-    /// From suspicion to verdict when two observers agree. Longer means fewer false verdicts on
-    /// nodes that stand still for a while.
+    /// Time from suspicion to verdict when at least two observers agree. A longer time means fewer
+    /// false verdicts on nodes that stall for a while.
     pub agreed: Duration,
-    /// The same when one observer is alone with its suspicion.
+    /// The same when there is only one observer.
     pub alone: Duration,
     /// Beats between two probes of a random member.
     pub probe_beats: u64,
-    /// Beats between two attempts to reach somebody outside the ring.
+    /// Beats between two attempts to reach an address outside the ring.
     pub contact_beats: u64,
-    /// No role is changed so soon after another, unless a role has nobody left.
+    /// Least time between two changes of role, unless a role has no holder left.
     pub switch_pause: Duration,
-    /// How long a death may be known without a census before any survivor begins one.
+    /// How long a member waits after a death before it begins the census that the manager has not
+    /// begun.
     pub census_wait: Duration,
     /// How long the roles may be out of balance before the lowest member begins a census.
     pub unease: Duration,
-    /// What the simulated world has broken on purpose; nothing in any real node.
+    /// Mutants that the simulated world plants; empty in every real node.
     pub flaws: Flaws,
 }
 
@@ -90,7 +92,7 @@ impl Default for Config {
     }
 }
 
-/// Successors a member keeps in sight: an alert finds its way past three dead ones in a row.
+/// How many next members are tried in turn: an alert passes three adjacent dead members.
 pub const SUCCESSORS: usize = 4;
 
 /// One node's part in the ring.
@@ -99,14 +101,14 @@ pub struct Ring {
     config: Config,
     members: Members,
     health: Health,
-    /// When each member was last heard by this node itself.
+    /// When this node itself last received something from each member.
     heard: BTreeMap<NodeId, Time>,
-    /// Whose silence is being measured: the predecessor.
+    /// The predecessor, whose silence is being measured.
     watched: Option<NodeId>,
     doubts: BTreeMap<NodeId, Doubt>,
-    /// Suspects whose verdict this node has put off because it may be the deaf one.
+    /// Suspects whose verdict this node has put off, because this node may be the one cut off.
     postponed: BTreeSet<NodeId>,
-    /// Suspects that were heard although they are suspected, and got more time for it.
+    /// Suspects that this node heard during their suspicion and gave more time, once each.
     spared: BTreeSet<NodeId>,
     gossip: Gossip,
     contacts: Contacts,
@@ -115,50 +117,51 @@ pub struct Ring {
     timers: Timers<Timer>,
     beats: u64,
     beat_due: Time,
-    /// Having stood still, this node asks how it is seen before it answers anything.
+    /// Until then this node answers no questions about songs: it has stalled and first asks the
+    /// others how they see it.
     unsure_until: Time,
-    /// Jobs that wait at this node.
+    /// Jobs that wait at this node; the census names the least loaded member.
     load: u16,
     words: u64,
-    /// This node, as manager, has named itself.
+    /// Set when this node is the manager and has named itself.
     own_order: Option<Order>,
-    /// Claims that cannot be true, and whom they came from.
+    /// How many impossible claims arrived, and from which nodes (at most [`ABSURD_SENDERS_MAX`]).
     absurd: (u64, BTreeSet<NodeId>),
-    /// When the dead who speak were last asked about it.
+    /// When this node last probed a dead member because that member had spoken.
     told: BTreeMap<NodeId, Time>,
-    /// Members whose connection broke and who have not been heard since.
+    /// Members whose connection broke and that have not been heard since.
     unreached: BTreeSet<NodeId>,
-    /// A later start of this node is known.
+    /// Another node knows a later start of this node.
     outdated: bool,
     chance: Chance,
 }
 
-/// How much one node keeps for the ring.
+/// How much state one node holds for the ring; each number has a bound.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// Accounts in the table, of the dead, too.
+    /// Entries in the member table, the dead included.
     pub members: usize,
-    /// Members it is finding out about.
+    /// Members whose silence is being checked.
     pub doubts: usize,
-    /// Accounts waiting to be passed on.
+    /// Updates waiting to be passed on.
     pub news: usize,
     /// Censuses remembered.
     pub epochs: usize,
-    /// Questions it waits for.
+    /// Questions of this node that wait for an answer.
     pub questions: usize,
 }
 
-/// What a question of the ring is for.
+/// The purpose of a question that this node has asked.
 #[derive(Clone, Debug)]
 enum Purpose {
     Join,
-    /// Whether a member lives.
+    /// Does this member live?
     Probe(Probe),
     Check {
         of: NodeId,
         by: NodeId,
     },
-    /// A probe on behalf of somebody else.
+    /// A probe on behalf of the asker, which checks the node named second.
     CheckFor(Asker, NodeId),
     Alert,
     Count,
@@ -170,7 +173,7 @@ enum Purpose {
 struct Probe {
     node: NodeId,
     asked_at: Time,
-    /// What it had last said of itself.
+    /// The incarnation and version this node knew when it asked. A later one proves life.
     known: (Incarnation, u32),
 }
 
@@ -179,33 +182,33 @@ enum Timer {
     Beat,
     /// The predecessor has been silent for too long.
     Silence,
-    /// Those who check a doubted member have had their time.
+    /// The helpers that check a silent member have had their time.
     Doubt(NodeId),
     Verdict(NodeId),
     Spread,
-    /// A death is known and nobody has counted.
+    /// A death is known and no alert about it has arrived.
     CensusDue(NodeId),
-    /// The alert should be back.
+    /// The alert of this manager should have returned.
     Return,
-    /// Those asked directly should have answered.
+    /// The members asked directly should have answered.
     Recount,
 }
 
-/// A manager has named this node.
+/// An order of a manager: this node shall change its role.
 #[derive(Clone, Copy, Debug)]
 pub struct Order {
-    /// Who waits for a yes; nobody, if this node is the manager itself.
+    /// The manager that waits for the answer; none if this node is the manager itself.
     pub asker: Option<Asker>,
-    /// The role to take.
+    /// The role to take; never [`Role::Dns`].
     pub role: Role,
-    /// For which census.
+    /// The census that the order comes from.
     pub epoch: Epoch,
 }
 
-/// Times that a probe is sent; between them it waits longer and longer.
+/// How often a probe is sent within its patience, with growing backoff between the attempts.
 const PROBE_ROUNDS: u32 = 8;
 
-/// Most senders of absurd claims that are remembered by name.
+/// Bound on the remembered senders of impossible claims. Each of them is logged once.
 const ABSURD_SENDERS_MAX: usize = 64;
 
 impl Ring {
@@ -214,7 +217,7 @@ impl Ring {
         let mut part = || Chance::from_seed(chance.bits());
         let requests = Requests::new(Desk::Ring, part());
         let mut timers = Timers::new();
-        // Members that start together shall not beat together.
+        // Members that start together must not send their reports at the same moment.
         let beat_due = now + part().within(config.beat);
         timers.arm(Timer::Beat, beat_due);
         Ring {
@@ -250,22 +253,23 @@ impl Ring {
         &self.members
     }
 
-    /// When this node last heard a member itself.
+    /// When this node itself last heard a member.
     pub fn heard_at(&self, node: NodeId) -> Option<Time> {
         self.heard.get(&node).copied()
     }
 
-    /// Claims that were refused because they cannot be true.
+    /// How many claims were refused because they cannot be true.
     pub fn absurd_claims(&self) -> u64 {
         self.absurd.0
     }
 
-    /// Whether the others know a later start of this node: its disk is older than it was.
+    /// Whether another node knows a later start of this node. Then the disk of this node is an old
+    /// copy.
     pub fn is_outdated(&self) -> bool {
         self.outdated
     }
 
-    /// How much it keeps of what is under way: each has a bound.
+    /// How much of each bounded collection is in use.
     pub fn sizes(&self) -> Sizes {
         Sizes {
             members: self.members.all().count(),
@@ -276,26 +280,26 @@ impl Ring {
         }
     }
 
-    /// The last alert seen.
+    /// The last alert that reached this node, or that it began.
     pub fn last_alert(&self, now: Time) -> Option<LastAlert> {
         self.census.last_alert(now)
     }
 
-    /// The last change of a role heard of.
+    /// The last change of role that this node knows of.
     pub fn last_switch(&self, now: Time) -> Option<LastSwitch> {
         let (at, node, role) = self.members.switched()?;
         let ago_ms = now.since(at).as_millis() as u64;
         Some(LastSwitch { node, role, ago_ms })
     }
 
-    /// Whether this node must first hear how the others see it: it has stood still for a while,
-    /// and the world may have gone on without it.
+    /// Whether this node must first learn how the others see it. It has stalled for a while, and
+    /// the others may have declared it dead.
     pub fn is_unsure(&self, now: Time) -> bool {
         now < self.unsure_until
     }
 
-    /// Whether it hears so few of the others that it rather believes itself cut off than them
-    /// dead. It takes no new songs then.
+    /// Whether this node hears so few of the others that it believes itself cut off, rather than
+    /// the others dead. It accepts no new songs then.
     pub fn blames_itself(&self) -> bool {
         let awaits = |node: &NodeId| {
             let entry = self.members.get(*node);
@@ -304,26 +308,26 @@ impl Ring {
         self.postponed.iter().any(awaits)
     }
 
-    /// How many jobs wait at this node; told in the next census.
+    /// Sets the number of jobs that wait at this node; the next census reports it.
     pub fn set_load(&mut self, load: u16) {
         self.load = load;
     }
 
-    /// Says something else of this node.
+    /// Changes what this node says of itself, under a new version, and spreads the update.
     pub fn restate(&mut self, now: Time, change: impl FnOnce(&mut Member)) {
         self.members.restate(now, 0, change);
         let me = self.members.me().node;
         self.spread(now, me, None);
     }
 
-    /// Sets or clears a trait of this node, if it is not so already.
+    /// Sets or clears a trait of this node. Does nothing if the trait has that value already.
     pub fn set_trait(&mut self, now: Time, changed: Traits, set: bool) {
         if self.members.me().traits.has(changed) != set {
             self.restate(now, |me| me.traits = me.traits.with(changed, set));
         }
     }
 
-    /// Says goodbye to the neighbours, who pass it on.
+    /// Tells the neighbours that this node leaves; they pass it on. All timers of the ring end.
     pub fn leave(&mut self, now: Time, out: &mut Outbox) {
         self.members
             .restate(now, 0, |me| me.state = MemberState::Left);
@@ -334,14 +338,14 @@ impl Ring {
         self.doubts.clear();
     }
 
-    /// Whether it has said goodbye. Nobody reports to it any longer: what it does not hear says
-    /// nothing about anybody.
+    /// Whether this node has left. The others send it no reports any longer, so their silence
+    /// proves nothing.
     fn has_left(&self) -> bool {
         self.members.me().state == MemberState::Left
     }
 
-    /// Before anything else at each event: how late this node is. A little makes it careful, much
-    /// makes it ask how it is seen.
+    /// Runs before each event and measures how late this node is. A short delay lengthens its
+    /// timeouts (Lifeguard). A long one makes the node ask the others how they see it.
     pub fn on_event(&mut self, now: Time, out: &mut Outbox) {
         let lag = now.since(self.beat_due);
         if lag <= self.config.beat / 2 || self.timers.next().is_none() {
@@ -351,7 +355,8 @@ impl Ring {
             return;
         }
         self.health.worse();
-        // What could not be heard meanwhile says nothing about the others.
+        // Messages that could not arrive during the stall are no evidence against the others, so
+        // every silence begins later by the length of the stall.
         for at in self.heard.values_mut() {
             *at = (*at + lag).min(now);
         }
@@ -373,12 +378,14 @@ impl Ring {
             return;
         }
         self.unsure_until = now + self.config.confirm * 2;
+        // Two are asked because one of them may have died during the stall.
         for member in neighbours.iter().take(2) {
             self.join(now, [member.address].into(), out);
         }
     }
 
-    /// A member was heard, whatever it said.
+    /// A message of a member arrived, whatever its content. A sender of an earlier start is
+    /// ignored.
     pub fn on_heard(&mut self, now: Time, from: Sender, out: &mut Outbox) {
         let Some(member) = self.members.get(from.node).map(|entry| entry.member) else {
             return;
@@ -393,7 +400,8 @@ impl Ring {
         if self.is_predecessor(from.node) {
             self.watch(now);
         }
-        // A dead member that speaks is told the verdict, and can refute it.
+        // A dead member that speaks is probed. The probe carries the verdict, so the member can
+        // refute it.
         let told = self.told.get(&from.node);
         let lately = told.is_some_and(|at| now.since(*at) < self.config.beat);
         if !member.lives() && from.incarnation == member.incarnation && !lately {
@@ -402,7 +410,7 @@ impl Ring {
         }
     }
 
-    /// Takes what wants no answer.
+    /// Takes a one-way message. A message that needs an answer is counted as impossible.
     pub fn on_word(&mut self, now: Time, from: Sender, words: Words, out: &mut Outbox) {
         self.meet(now, from, out);
         match words {
@@ -423,7 +431,7 @@ impl Ring {
         }
     }
 
-    /// Answers a question. An order is left to the server to carry out and to answer.
+    /// Answers a question. An [`Order`] is returned: the server carries it out and answers it.
     pub fn on_question(
         &mut self,
         now: Time,
@@ -464,14 +472,15 @@ impl Ring {
         None
     }
 
-    /// Takes an answer.
+    /// Takes the answer to a question of the ring.
     pub fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
         if let Some(outcome) = self.requests.on_answer(now, from, letter, out) {
             self.conclude(now, outcome, out);
         }
     }
 
-    /// A peer is lost: if it is a member, it is asked at once whether it lives.
+    /// A connection is lost. If a member listens at the peer's address, this node probes the member
+    /// at once.
     pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
         for outcome in self.requests.on_lost(now, peer, why, out) {
             self.conclude(now, outcome, out);
@@ -481,6 +490,7 @@ impl Ring {
         {
             self.unreached.insert(member.node);
         }
+        // A dial suppressed by backoff is no new evidence, so it starts no probe.
         if let (Peer::Node(address), true) = (peer, why != Lost::Backoff)
             && let Some(member) = self.members.at(address)
             && !self.doubts.contains_key(&member.node)
@@ -490,9 +500,9 @@ impl Ring {
         }
     }
 
-    /// A connection that breaks takes the last words with it, and says itself that somebody was
-    /// there a moment ago: the silence begins here. Who was killed is told from it by the refused
-    /// connection that follows.
+    /// A broken connection loses the last messages, but shows that a process was there a moment
+    /// ago. The silence therefore begins here. If the process was killed, the refused connection
+    /// that follows tells so.
     fn on_broken(&mut self, now: Time, node: NodeId, why: Lost) {
         if matches!(why, Lost::Reset | Lost::Closed) {
             self.heard.insert(node, now);
@@ -502,12 +512,12 @@ impl Ring {
         }
     }
 
-    /// An order this node has given itself.
+    /// Takes the order that this node, as manager, has given itself.
     pub fn take_own_order(&mut self) -> Option<Order> {
         self.own_order.take()
     }
 
-    /// Does what is due.
+    /// Runs what is due. `outside` are the data nodes and routers that the DNS names.
     pub fn on_tick(&mut self, now: Time, outside: &[Record], out: &mut Outbox) {
         for outcome in self.requests.on_tick(now, out) {
             self.conclude(now, outcome, out);
@@ -545,6 +555,7 @@ impl Ring {
         if self.beats.is_multiple_of(60) {
             self.members.forget_old(now);
             let members = &self.members;
+            // These maps are keyed by members; without this they would outgrow the table.
             self.heard.retain(|node, _| members.get(*node).is_some());
             self.told.retain(|node, _| members.get(*node).is_some());
             self.unreached.retain(|node| members.get(*node).is_some());
@@ -560,8 +571,8 @@ impl Ring {
         };
         for successor in self.members.successors(SUCCESSORS) {
             self.say(successor.address, report.clone(), out);
-            // Whoever comes after a member that cannot be reached may have heard of its death, and
-            // wait for this node's reports already.
+            // The member after an unreachable one may know already that it is dead, and may be
+            // waiting for this node's reports. It would suspect this node if none came.
             if !self.unreached.contains(&successor.node) {
                 break;
             }
@@ -590,7 +601,7 @@ impl Ring {
     }
 }
 
-/// An account nobody has doubted.
+/// A claim without observers: no node reports this member as unreachable.
 fn account(member: Member) -> Claim {
     Claim {
         member,
@@ -598,7 +609,7 @@ fn account(member: Member) -> Claim {
     }
 }
 
-/// Whether a sender speaks from where it says it listens.
+/// Whether a sender's connection comes from the address at which it says it listens.
 fn is_from(from: &Sender, address: Address) -> bool {
     match from.peer {
         Peer::Node(at) => at == address,

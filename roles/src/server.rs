@@ -1,7 +1,7 @@
-//! The node that runs on servers: names, the ring, one role, and what they share.
+//! The node that runs on servers: name resolution, the ring, one role, and the parts they share.
 //!
-//! Sorts events by family and merges deadlines; decides nothing itself. Every question passes
-//! the window before its role sees it, every answer on its way out.
+//! Routes each event to its part and merges the deadlines; decides nothing itself. Every question
+//! passes the dedup window before a role sees it, and every answer passes it on the way out.
 
 mod circle;
 mod known;
@@ -39,43 +39,43 @@ use known::Known;
 use memory::Memory;
 use role::{Leaving, Part, Retiring};
 
-/// Look-ups in a row without an answer of any DNS node, until that is told.
+/// Consecutive failed DNS look-ups after which the log says so.
 const DNS_FAILURES_TOLD: u32 = 6;
 
-/// How long a stopping server waits for its goodbyes to be heard.
+/// How long a stopping server waits until its goodbyes have arrived.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// The same while it owes copies of songs that may be nowhere else.
+/// The same while it still has to copy songs that may be nowhere else.
 const LAST_COPIES: Duration = Duration::from_secs(10);
 
-/// How a server behaves. Valid by construction: see each part.
+/// The configuration of a server. Valid by construction: see each part.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The role it was started with; none: it asks for one, and may be asked to change it.
+    /// The fixed role. None: the server asks for a role, and a manager may change it later.
     pub role: Option<Role>,
-    /// Its share of the circle while it is a data node.
+    /// Its weight on the circle while it is a data node.
     pub weight: u16,
-    /// DNS nodes given by the user.
+    /// The DNS nodes that the user has given.
     pub dns_nodes: Vec<Address>,
-    /// Longest time between two look-ups of the groups it works with.
+    /// Longest time between two look-ups of the same role.
     pub refresh: Duration,
-    /// A data node that is asked to stop hands all its songs over first.
+    /// Whether a data node that is told to stop hands all its songs over first.
     pub drain: bool,
-    /// As a member of the ring.
+    /// Configuration of the ring.
     pub ring: ring::Config,
-    /// As a DNS node.
+    /// Configuration of the DNS role.
     pub dns: dns::Config,
-    /// As a router.
+    /// Configuration of the router role.
     pub router: router::Config,
-    /// As a data node.
+    /// Configuration of the data role.
     pub data: data::Config,
-    /// As a data node on the circle.
+    /// Configuration of a data node's place on the circle.
     pub chord: chord::Config,
 }
 
 impl Config {
-    /// How long a server may take to end once it is told to: with `drain`, as long as whoever
-    /// stops it has patience.
+    /// Longest time from the order to stop to the end. With `drain` it is long enough that the
+    /// operator decides when to stop waiting.
     pub fn stop_within(&self) -> Duration {
         let drain = if self.drain {
             role::HANDING_OVER_TO_END
@@ -112,38 +112,40 @@ pub struct Server {
     window: Window,
     resolver: Resolver,
     part: Part,
-    /// The part before the last change of role, as long as somebody may still come for it.
+    /// The previous role, which still answers for a while after a change of role.
     retiring: Option<Retiring>,
-    /// A data node that hands its songs over before it changes its role, or ends.
+    /// Set while a data node hands its songs over, before it changes its role or ends.
     leaving: Option<Leaving>,
-    /// It could not hand its songs over, and does not begin again before.
+    /// Until then this data node declines orders to change, because another data node's disk was
+    /// full.
     stays_until: Time,
-    /// Look-ups in a row that no DNS node has answered.
+    /// Consecutive look-ups that no DNS node has answered.
     dns_failures: u32,
-    /// It ends because somebody knows a later start of it.
+    /// The server ends because another node knows a later start of it.
     outdated: bool,
-    /// The census for which it has changed its role last.
+    /// The census for which this server last changed its role.
     changed_for: Option<Epoch>,
-    /// Data nodes and routers are members.
+    /// Present in data nodes and routers: they are members of the ring.
     ring: Option<Ring>,
-    /// Data nodes have a place on the circle.
+    /// Present in data nodes: they have a place on the circle.
     chord: Option<Chord>,
     known: Known,
     memory: Memory,
-    /// Roles promised to newcomers that have found no DNS node.
+    /// Roles promised to joining servers that have found no DNS node.
     reservations: Reservations,
     registrar: Option<Registrar>,
-    /// It has told its user that it is registered.
+    /// The user has been told that the server is registered.
     ready: bool,
     stopping: Option<Time>,
     chance: Chance,
 }
 
 impl Server {
-    /// A server that has not started. `address` is where it listens; the identity says the same.
+    /// A server that has not started. `address` is where it listens, and must agree with the
+    /// identity.
     pub fn new(config: Config, me: Identity, address: Address, mut chance: Chance) -> Self {
         let mut part = || Chance::from_seed(chance.bits());
-        // A DNS node given its own address is not its own peer.
+        // A DNS node whose own address is among the given ones is not its own peer.
         let dns: Vec<Address> = (config.dns_nodes.iter().copied())
             .filter(|at| *at != address)
             .collect();
@@ -178,22 +180,23 @@ impl Server {
         }
     }
 
-    /// The role it has at present.
+    /// The current role; none until a role is assigned.
     pub fn role(&self) -> Option<Role> {
         self.part.role()
     }
 
-    /// The census for which it has changed its role last, since it was started.
+    /// The census for which this server last changed its role since its start.
     pub fn changed_for(&self) -> Option<Epoch> {
         self.changed_for
     }
 
-    /// Its part in the ring, if it is a member.
+    /// The ring, if this server is a member.
     pub fn ring(&self) -> Option<&Ring> {
         self.ring.as_ref()
     }
 
-    /// How long its queues are, if it is a data node; questions it remembers come last.
+    /// The lengths and bounds of the queues of a data node, the dedup window last. Other roles
+    /// report only the window.
     pub fn queues(&self) -> Vec<data::Queue> {
         let window = data::Queue {
             name: "questions",
@@ -206,8 +209,8 @@ impl Server {
         }
     }
 
-    /// What others have said of songs and copies that it could not believe, if it has to do with
-    /// them.
+    /// The anomalies noticed by a data node or router: statements of other nodes about songs and
+    /// copies that cannot be true. Other servers have none.
     pub fn doubts(&self) -> Option<&Doubts> {
         match &self.part {
             Part::Data(data) => Some(data.doubts()),
@@ -216,17 +219,17 @@ impl Server {
         }
     }
 
-    /// Whether it ends because somebody knows a later start of it.
+    /// Whether the server ends because another node knows a later start of it.
     pub fn is_outdated(&self) -> bool {
         self.outdated
     }
 
-    /// Whether it is handing its songs over.
+    /// Whether this data node is handing its songs over.
     pub fn is_leaving(&self) -> bool {
         self.leaving.is_some()
     }
 
-    /// The records it would answer with, if it is a DNS node.
+    /// The valid records of a DNS node; none for other roles.
     pub fn records(&self, now: Time) -> Vec<Record> {
         match &self.part {
             Part::Dns(dns) => dns.valid(now).collect(),
@@ -244,7 +247,7 @@ impl Server {
         }
     }
 
-    /// Registers with every DNS node known by now.
+    /// Registers with every DNS node known so far, unless the server is stopping.
     fn register(&mut self, now: Time, out: &mut Outbox) {
         if self.stopping.is_some() {
             return;
@@ -268,7 +271,8 @@ impl Server {
         }
     }
 
-    /// Its disk is older than it was, or runs on two machines: the next start bears a higher number.
+    /// Ends the server: its disk is an old copy, or runs on two machines. The next start has a
+    /// higher incarnation.
     fn end_outdated(&mut self, out: &mut Outbox) {
         if self.stopping != Some(Time::NEVER) {
             self.stopping = Some(Time::NEVER);
@@ -333,7 +337,7 @@ impl Server {
             Message::Refused(_) => (), // A refusal is no question.
             Message::Ring(words) => self.on_ring(now, asker, words, out),
             Message::Names(names) => self.on_names(now, asker, names, out),
-            // Having stood still for long, this node does not know what has become of its role.
+            // This node has stalled and does not know yet whether it still has its role.
             Message::Catalogue(_) | Message::Audio(_) | Message::Upkeep(_) | Message::Chord(_)
                 if self.ring.as_ref().is_some_and(|ring| ring.is_unsure(now)) =>
             {
@@ -362,7 +366,7 @@ impl Server {
                 let peers: Vec<Address> = self.resolver.dns().collect();
                 dns.on_question(now, asker, names, &peers, out);
             }
-            // Without DNS the admitting member promises the role.
+            // When no DNS node reserves roles, the member that admits the joining server does.
             (Names::Reserve, _, Some(ring)) => {
                 let with = |role| ring.members().with_role(role);
                 let there = (with(Role::Data), with(Role::Router));
@@ -376,7 +380,7 @@ impl Server {
         }
     }
 
-    /// A DNS node asks whether this server still has the role it registered.
+    /// A DNS node asks whether this server still has the role that it registered.
     fn on_confirm(&mut self, asker: Asker, role: Role, out: &mut Outbox) {
         match &mut self.registrar {
             Some(registrar) if registrar.record().role == role => {
@@ -421,13 +425,13 @@ impl Server {
                     data.on_answer(now, from, letter, others, out);
                 }
             }
-            _ => (), // An answer to a part this server does not have any longer.
+            _ => (), // The role that asked is gone.
         }
     }
 
     fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
         if why == Lost::Outdated {
-            // It would be refused everywhere, and never hear an answer that says so.
+            // Every peer would refuse this start, and no answer could ever arrive to say so.
             return self.end_outdated(out);
         }
         let resolved = self.resolver.on_lost(now, peer, why, out);
@@ -456,7 +460,7 @@ impl Server {
         }
     }
 
-    /// Whoever looks after this machine hears when no DNS node answers, and when one does again.
+    /// Tells the operator when no DNS node answers any longer, and when one answers again.
     fn note_names(&mut self, resolved: impl IntoIterator<Item = Resolved>, out: &mut Outbox) {
         for Resolved { failed, .. } in resolved {
             let before = self.dns_failures;
@@ -548,7 +552,7 @@ impl Server {
         self.end_if_heard(now, out);
     }
 
-    /// Ends a stopping server once its goodbyes are heard, or their time is over.
+    /// Ends a stopping server when its goodbyes have arrived, or their time is over.
     fn end_if_heard(&mut self, now: Time, out: &mut Outbox) {
         let Some(until) = self.stopping else {
             return;
@@ -562,7 +566,7 @@ impl Server {
         }
     }
 
-    /// After each event: what has changed in the ring or in the names is taken up by all parts.
+    /// After each event, passes changes of the ring and of the known names to all parts.
     fn settle(&mut self, now: Time, out: &mut Outbox) {
         if self.ring.as_ref().is_some_and(Ring::is_outdated) {
             self.end_outdated(out);

@@ -12,7 +12,8 @@ pub fn between(a: NodeId, x: NodeId, b: NodeId) -> bool {
     }
 }
 
-/// Whether a key belongs to `b` where `a` stands before it: strictly after `a`, up to `b` itself.
+/// Whether a key belongs to `b`, whose predecessor is `a`: it lies strictly after `a` and not after
+/// `b`. When `a` equals `b`, every key does.
 pub fn belongs(a: NodeId, key: NodeId, b: NodeId) -> bool {
     key == b || between(a, key, b)
 }

@@ -1,6 +1,7 @@
-//! Whom a node knows on the circle: everybody where that is few, else some at every distance.
+//! The fingers: all other data nodes while these are few, otherwise some at every distance.
 //!
-//! Fingers are hints. One that is wrong or dead costs a step of a look-up, never its result.
+//! Fingers are hints. A wrong or dead finger costs one step of a look-up and never changes its
+//! result.
 
 use alloc::vec::Vec;
 
@@ -15,8 +16,8 @@ pub struct Fingers {
 }
 
 impl Fingers {
-    /// All of the others, sorted by id, if there are no more than `most`; otherwise the first
-    /// node at or after each distance that is a power of two (Chord, section 4.3).
+    /// All the others, sorted by id, if there are at most `most`. Otherwise, for each distance that
+    /// is a power of two, the first node at or after it (Chord, section 4.3).
     pub fn of(me: NodeId, others: &[NodeId], most: usize) -> Self {
         let whole = others.len() <= most;
         if whole {
@@ -31,22 +32,22 @@ impl Fingers {
         Fingers { known, whole }
     }
 
-    /// Whether nobody has been left out.
+    /// Whether every other data node is a finger.
     pub fn is_whole(&self) -> bool {
         self.whole
     }
 
-    /// How many there are.
+    /// The number of fingers.
     pub fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// Whether there is nobody.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
 
-    /// Those strictly between `me` and `key`, the one closest to `key` first.
+    /// The fingers strictly between `me` and `key`, the one closest to `key` first.
     pub fn preceding(&self, me: NodeId, key: NodeId) -> impl Iterator<Item = NodeId> {
         let first = self.known.partition_point(|node| *node < key);
         let (before, after) = self.known.split_at(first);

@@ -1,42 +1,42 @@
-//! Faults of the circle that tests plant to see whether their checks find them.
+//! Mutants of the circle: faults that tests plant to see whether their checks find them.
 //!
-//! The first four are those of the published Chord (Zave 2012); no real node has any.
+//! The first four are faults of the published Chord (Zave 2012). No real node has any mutant.
 
-/// One way of being wrong.
+/// One planted mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 #[allow(missing_docs)]
 pub enum Flaw {
-    /// A newcomer takes one pointer and no list.
+    /// A joining node takes one pointer and no list.
     JoinsWithOnePointer,
-    /// The successor's predecessor is adopted without having answered.
+    /// A node adopts the predecessor of its successor before that node has answered.
     AdoptsTheSilent,
-    /// A dead predecessor is forgotten before another is known.
+    /// A dead predecessor is forgotten before another one is known.
     ClearsPredecessor,
     /// A list is mended entry by entry instead of replaced whole.
     RepairsPiecemeal,
-    /// The circle begins with whoever is there, and shrinks without the member table.
+    /// The circle begins with any node that is there, and shrinks without the member table.
     FoundsAlone,
-    /// The node that the member table has next is adopted without having answered.
+    /// A node adopts the next node of the member table before that node has answered.
     AdoptsTheSuggested,
-    /// Neighbours are told while they are being changed.
+    /// A node tells its neighbours while an operation is changing them.
     AnswersWhilePending,
-    /// An answer counts after its question was given up.
+    /// An answer counts although its question was given up.
     AcceptsLateAnswers,
-    /// Nobody looks whether the predecessor lives.
+    /// A node never checks whether its predecessor lives.
     NeverReplacesPredecessor,
-    /// Two successors, whatever was asked for.
+    /// A list has two successors, whatever is configured.
     ListOfTwo,
-    /// Whoever is asked for a song speaks for its owner.
+    /// Any node that is asked for a song answers in place of the owner.
     TrustsFingers,
-    /// A node whose predecessor is dead answers for whatever it is asked for.
+    /// A node whose predecessor is dead claims every key it is asked for.
     ClaimsFromTheDead,
-    /// A look-up goes on as long as somebody names somebody.
+    /// A look-up continues as long as any node names another.
     NoHopLimit,
 }
 
 impl Flaw {
-    /// Every one.
+    /// Every mutant.
     pub const ALL: [Flaw; 13] = [
         Flaw::JoinsWithOnePointer,
         Flaw::AdoptsTheSilent,
@@ -54,12 +54,12 @@ impl Flaw {
     ];
 }
 
-/// At most one of them.
+/// At most one mutant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flaws(Option<Flaw>);
 
 impl Flaws {
-    /// Just this one.
+    /// Only this mutant.
     pub fn only(flaw: Flaw) -> Self {
         Flaws(Some(flaw))
     }

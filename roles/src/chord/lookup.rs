@@ -1,17 +1,18 @@
-//! Looking a song up: who answers for it, and how the asker gets there.
+//! Looking a song up: which node answers for it, and how the asker gets there.
 //!
-//! Among as many nodes as are all known, the node asked reads the owners off the points: it
-//! confirms if it is the first of them, or names who is. Past that, a node is responsible for the
-//! keys between its predecessor and itself, and others name the closest nodes they know before
-//! the key; who is responsible answers with the owners by points, as it sees them. Either way the
-//! last word is that of a node which was asked itself and says "mine".
+//! When every data node is a finger, the node asked reads the owners from the points: it confirms
+//! if it is the first owner, and otherwise names the first owner. With more nodes, a node is
+//! responsible for the keys between its predecessor and itself. Other nodes name the closest nodes
+//! they know before the key, and the responsible one answers with the owners by points, as it sees
+//! them. In both cases the result comes from a node that was asked itself and claims the key.
 //!
-//! A node whose predecessor is dead cannot know how far back its share reaches: those before the
-//! dead one may live without it knowing of any. The asker knows more. It tells which living node
-//! before the key has led it here, and from there on the share is the node's own.
+//! A node whose predecessor is dead cannot know how far back its share reaches, because living
+//! nodes before the dead one may be unknown to it. The asker knows more: it tells which living node
+//! before the key has led it here. The share begins after that node.
 //!
-//! The asker goes from node to node by itself, asks nobody again who could say nothing more, and
-//! gives up after [`HOPS_MAX`]: nodes that name each other lead it nowhere, not round for ever.
+//! The asker goes from node to node by itself. It repeats no question that could bring no further
+//! answer, and gives up after [`HOPS_MAX`] questions, because nodes that name each other would
+//! otherwise lead it round for ever.
 
 use alloc::vec::Vec;
 
@@ -24,16 +25,16 @@ use crate::contract::limits::{COPIES, NEIGHBOURS_MAX};
 use crate::contract::message::Refusal;
 use crate::contract::node::{Asker, Outbox};
 
-/// Most nodes asked in one look-up: twice what half of log2 N + 0.9 is for 2048 nodes, and twice
-/// again.
+/// Bound on the questions of one look-up: four times the expected number at 2048 nodes, which is
+/// log2 N / 2 + 0.9, rounded up.
 pub const HOPS_MAX: usize = 28;
 
-/// What a node says when it is asked for a key.
+/// The answer of a node that is asked for a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// It is responsible.
+    /// The node is responsible.
     Mine,
-    /// These are closer, the most promising first.
+    /// These nodes are closer to the key, the most promising first.
     Closer(Vec<NodeId>),
 }
 
@@ -65,7 +66,7 @@ impl Chord {
         }
     }
 
-    /// Who keeps a song, nearest first, by the points of those that take songs.
+    /// The nodes that keep a song, nearest first, by the points of the nodes that take songs.
     pub fn owners(&mut self, song: SongId) -> Vec<NodeId> {
         let takers = &self.takers;
         let points = (self.points).get_or_insert_with(|| Circle::of(takers.iter().copied()));
@@ -79,9 +80,9 @@ impl Chord {
         }
     }
 
-    /// Where a look-up goes from here: nowhere, back to a newcomer that the asker has passed by, to
-    /// the successor that is responsible, or to the closest nodes known before the key. `before`
-    /// is the living node that led here ([`Words::Find`]).
+    /// Where a look-up goes from here: it ends, returns to a joined node that the asker has passed
+    /// by, goes to the successor that is responsible, or goes to the closest nodes known before the
+    /// key. `before` is the living node that led the asker here ([`Words::Find`]).
     pub fn way(&self, key: NodeId, before: Option<NodeId>, table: &dyn Table) -> Way {
         let lives = |node: &NodeId| !table.is_dead(*node);
         let led = before.is_some_and(|node| node != self.me && belongs(node, key, self.me));
@@ -109,8 +110,9 @@ impl Chord {
         Way::Closer(nodes)
     }
 
-    /// Whether this node is responsible for a key, with this living predecessor. Without one, it is
-    /// for what lies after the dead one, and for what the asker was led here for.
+    /// Whether this node is responsible for a key, given its living predecessor. Without a living
+    /// predecessor it answers for the keys after the dead one, and for a key that a living node
+    /// before the key has led the asker here for.
     fn is_mine(&self, key: NodeId, led: bool, predecessor: Option<NodeId>) -> bool {
         if let Some(before) = predecessor {
             return belongs(before, key, self.me);
@@ -127,26 +129,26 @@ impl Chord {
 /// One question of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
-    /// Whom to ask.
+    /// The node to ask.
     pub node: NodeId,
-    /// What to tell it, see [`Words::Find`].
+    /// The value of `before` in [`Words::Find`].
     pub before: Option<NodeId>,
 }
 
-/// A look-up on its way, at the node that makes it.
+/// A look-up in progress, at the node that makes it.
 #[derive(Clone, Debug)]
 pub struct Search {
     key: NodeId,
     asked: Vec<Ask>,
-    /// Whom to ask, the next one last.
+    /// The nodes to ask; the next one is last.
     ahead: Vec<NodeId>,
-    /// Of those that have answered, the one closest before the key.
+    /// The node closest before the key among those that have answered.
     before: Option<NodeId>,
     flaws: Flaws,
 }
 
 impl Search {
-    /// Begins at these nodes, the first of them first.
+    /// Begins a look-up at these nodes, in the order given.
     pub fn new(song: SongId, first: impl IntoIterator<Item = NodeId>, flaws: Flaws) -> Self {
         let mut search = Search {
             key: NodeId(song.0),
@@ -159,7 +161,7 @@ impl Search {
         search
     }
 
-    /// Whom to ask next; none: the look-up has failed.
+    /// The next question. None: the look-up has failed.
     pub fn next_asked(&mut self) -> Option<Ask> {
         let endless = self.flaws.has(Flaw::NoHopLimit);
         while self.asked.len() < HOPS_MAX || endless {
@@ -175,14 +177,15 @@ impl Search {
         None
     }
 
-    /// Whether that node has been asked, and told no less: nobody is asked more than twice.
+    /// Whether that node has been asked and was told at least as much. So no node is asked more
+    /// than twice.
     fn has_asked(&self, ask: Ask) -> bool {
         let as_much = |asked: &Ask| asked.before.is_some() || ask.before.is_none();
         (self.asked.iter()).any(|asked| asked.node == ask.node && as_much(asked))
     }
 
-    /// Whoever was asked last names nodes that are closer: they come before everybody named
-    /// earlier.
+    /// Takes the closer nodes that the last node asked has named. They are asked before all nodes
+    /// named earlier.
     pub fn go_on(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
         if let Some(Ask { node, .. }) = self.asked.last().copied()
             && node != self.key

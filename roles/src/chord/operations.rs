@@ -1,4 +1,5 @@
-//! Join, stabilise, rectify: how neighbours change. One operation at a time, one question each.
+//! Join, stabilise, rectify: how neighbours change. At most one operation runs at a time, and it
+//! waits for one question.
 
 use alloc::vec::Vec;
 
@@ -22,28 +23,29 @@ pub(super) struct Pending {
     request: crate::contract::id::RequestId,
 }
 
-/// What the answer is for.
+/// The node that is asked, and the purpose of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Of the node that will be the first successor, or of one behind it.
+    /// Asks the node that will be the first successor, or a node behind it.
     Join {
-        /// How many are nearer, and have refused.
+        /// How many nearer nodes have refused, or are dead.
         place: usize,
     },
-    /// Of the first successor: part A of a stabilisation.
+    /// Asks the first successor: part A of a stabilisation.
     Successor,
-    /// Of the node between it and this one: part B.
+    /// Asks the node between the first successor and this node: part B.
     Candidate,
-    /// Of the node that the member table has next, where the list passes it by.
+    /// Asks the next node of the member table, which the list skips.
     Suggested {
-        /// Whom part B is about if it does not answer.
+        /// The candidate of part B if the suggested node does not answer.
         candidate: Option<NodeId>,
     },
-    /// Of the node that the member table has before, where another or none is known.
+    /// Asks the node that the member table has before this one, when another predecessor or none is
+    /// known.
     Behind,
-    /// Of the predecessor, which another believes itself to be.
+    /// Asks the known predecessor, because another node claims to be the predecessor.
     Predecessor {
-        /// Who does.
+        /// The node that claims it.
         notifier: NodeId,
     },
 }
@@ -54,16 +56,17 @@ pub(super) enum Purpose {
     Notify,
 }
 
-/// Times that everybody has refused a newcomer, one after the other, before it believes that nobody
-/// else is on the circle either.
+/// How often all hosts must refuse a joining node before it believes that no other node is on the
+/// circle either.
 const REFUSALS: u32 = 3;
 
-/// Most nodes a newcomer turns to, the nearest first: where there is a circle, one of so many
+/// Bound on the hosts a joining node asks, nearest first. Where a circle exists, one of so many
 /// adjacent nodes is on it.
 pub(super) const HOSTS_MAX: usize = 16;
 
 impl Chord {
-    /// Whether a question must wait until the operation under way is over.
+    /// Whether a question must wait until the running operation ends: its answer could be half of a
+    /// change.
     pub(super) fn must_wait(&self, words: &Words) -> bool {
         let tells = matches!(words, Words::Neighbours { .. });
         let hasty = tells && self.config.flaws.has(Flaw::AnswersWhilePending);
@@ -78,7 +81,7 @@ impl Chord {
         self.held.push_back((asker, words));
     }
 
-    /// Answers what was held back, until an answer needs an operation of its own.
+    /// Answers the questions held back, until one of them starts an operation.
     pub(super) fn release(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
         while self.pending.is_none()
             && let Some((asker, words)) = self.held.pop_front()
@@ -104,7 +107,7 @@ impl Chord {
         out.answer(asker, message(words));
     }
 
-    /// Rectify: somebody believes that it stands before this node.
+    /// Rectify: the asker believes that it is the predecessor of this node.
     pub(super) fn on_notify(
         &mut self,
         now: Time,
@@ -113,7 +116,8 @@ impl Chord {
         out: &mut Outbox,
     ) {
         let notifier = asker.sender.node;
-        // Of somebody the ring does not count among the data nodes nothing is believed.
+        // The member table does not count this asker among the living data nodes, so nothing it
+        // says about the circle is believed.
         if self.standing == Standing::Apart || notifier == self.me || table.is_dead(notifier) {
             return out.refuse(asker, Refusal::NotReady);
         }
@@ -140,7 +144,7 @@ impl Chord {
         self.stir(now, ROUNDS_MORE);
     }
 
-    /// Something is going on: the next round comes soon, and so many at least.
+    /// Something has changed: the next round comes soon, and at least `rounds` rounds follow.
     fn stir(&mut self, now: Time, rounds: u32) {
         self.rounds = self.rounds.max(rounds);
         let soon = now + self.config.round;
@@ -149,11 +153,11 @@ impl Chord {
         }
     }
 
-    /// Joins, or stabilises.
+    /// Begins a round: joins or stabilises.
     pub(super) fn begin(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
         self.rounds = self.rounds.saturating_sub(1);
         if self.beside != self.suggested {
-            self.rounds = self.rounds.max(1); // It is not where it should be yet.
+            self.rounds = self.rounds.max(1); // The neighbours are not yet those of the table.
         }
         let pause = if self.rounds > 0 {
             self.config.round
@@ -169,14 +173,14 @@ impl Chord {
     }
 
     fn join(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
-        self.rounds = self.rounds.max(1); // Until it is on the circle, it is restless.
+        self.rounds = self.rounds.max(1); // A joining node never rests.
         self.join_by(now, 0, table, out);
     }
 
-    /// Asks the node that comes so many places after this one, where those in between have refused.
-    /// The nearest is joined by; that another answers tells only that there is a circle, and that
-    /// the nearest is still on its way there: a list that begins behind it might skip it once it
-    /// has arrived.
+    /// Joins through the node that is `place` places behind the nearest. Only the nearest node is
+    /// joined by. When the nearest refuses and a farther node answers, there is a circle and the
+    /// nearest is still joining. This node then waits, because a list that begins behind the
+    /// nearest might skip it once it has arrived.
     fn join_by(&mut self, now: Time, place: usize, table: &dyn Table, out: &mut Outbox) {
         if let Some(next) = self.hosts.get(place).copied() {
             return self.ask(now, Step::Join { place }, next, table, out);
@@ -187,7 +191,7 @@ impl Chord {
         }
     }
 
-    /// Part A: drops the dead at the head of the list, then asks the first that lives.
+    /// Part A: drops the dead nodes at the head of the list, then asks the first living one.
     fn stabilise(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
         if self.config.flaws.has(Flaw::ClearsPredecessor) {
             self.beside.predecessor.take_if(|node| table.is_dead(*node));
@@ -199,7 +203,7 @@ impl Chord {
             return self.ask(now, Step::Successor, first, table, out);
         }
         if !self.config.flaws.has(Flaw::FoundsAlone) {
-            // Nobody of the list lives: a place is found anew through the member table.
+            // No node of the list lives, so this node joins anew through the member table.
             self.standing = Standing::Apart;
             return self.join(now, table, out);
         }
@@ -242,7 +246,7 @@ impl Chord {
         }
     }
 
-    /// Ends an operation whose target has died, or that has waited for long enough.
+    /// Ends an operation whose target has died, or that has waited too long.
     pub(super) fn look_after(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
         let Some(pending) = self.pending else {
             return;
@@ -257,7 +261,8 @@ impl Chord {
         }
     }
 
-    /// The operation under way is over; its answer will find nobody.
+    /// Gives up the running operation. The question is cancelled, so that a late answer changes
+    /// nothing.
     pub(super) fn give_up(&mut self) {
         if let Some(pending) = self.pending.take()
             && !self.config.flaws.has(Flaw::AcceptsLateAnswers)
@@ -282,8 +287,10 @@ impl Chord {
             } => (purpose, None, refusal.is_some()),
         };
         let Purpose::Ask { number, step, of } = purpose else {
-            return; // A notice that is not heard is given again in the next round.
+            return; // A lost notice is repeated in the next round.
         };
+        // The outcome of an operation that was given up changes nothing. An answer gets past this
+        // test only under a mutant, because `give_up` otherwise cancels the question.
         let current = self.operation() == Some(number);
         if current {
             self.pending = None;
@@ -293,6 +300,8 @@ impl Chord {
         match self.neighbours_in(answer) {
             Some(theirs) => self.on_neighbourhood(now, step, of, theirs, table, out),
             None if !current => (),
+            // Only a refusal moves a joining node on to the next host at once. Silence may mean a
+            // lost message, so it is counted before the host is passed over.
             None => {
                 if let (Step::Join { place }, true) = (step, refused) {
                     self.join_by(now, place + 1, table, out);
@@ -342,11 +351,12 @@ impl Chord {
                 self.notify(now, of, table, out);
             }
             Step::Behind => self.rectify(now, of, table, out),
-            Step::Predecessor { .. } => (), // It lives, and stays.
+            Step::Predecessor { .. } => (), // The known predecessor lives and stays.
         }
     }
 
-    /// Only from here on is this node on the circle; nobody has it in a list yet.
+    /// The nearest node has answered, so this node is on the circle from here on. No node has it in
+    /// a list yet.
     fn on_led(&mut self, now: Time, next: NodeId, theirs: &[NodeId]) {
         self.refused = 0;
         self.standing = Standing::Joined;
@@ -364,7 +374,8 @@ impl Chord {
         out: &mut Outbox,
     ) {
         self.adopt(now, of, &theirs.successors);
-        // What is held back may be told now: part B is a question of its own.
+        // The list is whole again, so questions held back may be answered here. Part B asks a
+        // question of its own.
         self.release(now, table, out);
         let nearer = |node: &NodeId| between(self.me, *node, of);
         match theirs.predecessor.filter(nearer) {
@@ -373,7 +384,8 @@ impl Chord {
                 self.adopt(now, candidate, &list);
                 self.notify(now, candidate, table, out);
             }
-            // The notice that has just been answered may be worked on: that goes before.
+            // A notice answered just before may have started an operation, and only one may run.
+            // Part B waits for the next round.
             Some(_) | None if self.pending.is_some() => self.stir(now, 1),
             candidate => {
                 let known = theirs.predecessor == Some(self.me);
@@ -382,10 +394,10 @@ impl Chord {
         }
     }
 
-    /// Part B: asks the nearest node that is said to stand before the successor. That may be the
-    /// successor's predecessor. It may be one that the member table has next: where a split has
-    /// left two circles, each of them is whole and knows nothing of the other. Whoever it is, it
-    /// is adopted when it has answered itself.
+    /// Part B: asks the nearest node that is said to stand between this node and its successor.
+    /// That is the successor's predecessor, or the next node of the member table: a split leaves
+    /// two circles, each of which is whole and knows nothing of the other. Either node is adopted
+    /// only after its own answer.
     fn close_up(
         &mut self,
         now: Time,
@@ -409,7 +421,8 @@ impl Chord {
                 self.ask(now, Step::Suggested { candidate }, next, table, out);
             }
             (None, Some(candidate)) => self.ask(now, Step::Candidate, candidate, table, out),
-            // Told by the very node that it stands before: it would change nothing.
+            // The successor already has this node as its predecessor, so a notice would change
+            // nothing.
             (None, None) if known => self.look_back(now, table, out),
             (None, None) => {
                 self.notify_first(now, table, out);
@@ -418,7 +431,8 @@ impl Chord {
         }
     }
 
-    /// Whom the member table has next does not answer; most likely it is on its way to the circle.
+    /// The next node of the member table has not answered; most likely it is still joining. Part B
+    /// goes on without it.
     fn do_without(
         &mut self,
         now: Time,
@@ -432,9 +446,9 @@ impl Chord {
         }
     }
 
-    /// A node that has lost its place and found it again is told by nobody who stands before it:
-    /// there, nothing has changed. Whom the member table has there is taken, once it has answered,
-    /// as if it had told so itself.
+    /// Looks for a better predecessor in the member table. A node that has lost its place and found
+    /// it again gets no notice from the node before it, because nothing has changed there. This
+    /// node therefore asks that node, and treats an answer like a notice.
     fn look_back(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
         let nearer = |node: &NodeId| match self.beside.predecessor {
             Some(known) => table.is_dead(known) || between(known, *node, self.me),
@@ -446,7 +460,7 @@ impl Chord {
         }
     }
 
-    /// Tells the successor; whether it has taken that in is asked in another round.
+    /// Notifies the successor. A further round checks that the successor has taken the notice in.
     fn notify_first(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
         if let Some(first) = self.beside.successors.first().copied() {
             self.notify(now, first, table, out);
@@ -454,7 +468,7 @@ impl Chord {
         }
     }
 
-    /// Replaces the whole list by a node that has just answered, and its list.
+    /// Replaces the whole list with a node that has just answered, followed by its list.
     fn adopt(&mut self, now: Time, first: NodeId, theirs: &[NodeId]) {
         let mut list: Vec<NodeId> = Vec::with_capacity(self.successors_max());
         list.push(first);
@@ -464,7 +478,8 @@ impl Chord {
             let last = *list.last().unwrap_or(&first);
             list.extend(theirs.iter().filter(|n| between(last, **n, self.me)));
         } else {
-            // Where a list leads past this node, the circle is smaller than the list.
+            // A list that reaches this node has gone all the way round: the circle is smaller than
+            // the list.
             list.extend(theirs.iter().take_while(|node| **node != self.me));
         }
         list.truncate(self.successors_max());
@@ -474,7 +489,8 @@ impl Chord {
         }
     }
 
-    /// It has not answered, or refused to. That is no death, unless it goes on like this.
+    /// The node has not answered, or has refused. It counts as dead only after several silences in
+    /// a row.
     fn on_silence(
         &mut self,
         now: Time,

@@ -1,4 +1,4 @@
-//! One operation after the other: what is asked, and what an answer changes.
+//! One operation at a time: the question it asks, and the effect of the answer.
 
 use super::*;
 use crate::contract::id::{Incarnation, RequestId, SongId};
@@ -30,7 +30,7 @@ fn show(chord: &mut Chord, living: &Living, out: &mut Outbox) {
     chord.see(at(0), &others, takers, living, out);
 }
 
-/// Node 10 of seven, placed while there were two.
+/// Node 10 of seven data nodes, placed when they became enough for a circle.
 fn placed(living: &Living) -> Chord {
     let mut chord = Chord::new(Config::default(), NodeId(10), Chance::from_seed(1));
     let mut out = Outbox::new();
@@ -53,7 +53,7 @@ fn asked(out: &mut Outbox) -> Option<(RequestId, Words, Peer)> {
     }
 }
 
-/// Asks for neighbours, is told these, and says what is asked next.
+/// Takes the answer to the question for neighbours, and returns the question that follows.
 fn told(
     chord: &mut Chord,
     living: &Living,
@@ -100,7 +100,8 @@ fn few_nodes_stand_as_the_member_table_says() {
     assert!(chord.deadline().is_none() && out.is_empty());
 }
 
-/// Whoever was there when they became enough holds the lists of the table; a newcomer asks.
+/// A node that was there when the nodes became enough has the lists of the table; a later one must
+/// ask.
 #[test]
 fn a_newcomer_joins_by_its_successor() {
     let living = seven();
@@ -122,7 +123,7 @@ fn a_newcomer_joins_by_its_successor() {
     assert_eq!(chord.beside().predecessor, None);
 }
 
-/// A node between this one and its successor is adopted only when it has answered itself.
+/// A node between this one and its successor is adopted only after its own answer.
 #[test]
 fn a_candidate_must_answer() {
     let mut living = seven();
@@ -158,7 +159,7 @@ fn the_dead_leave_the_head_of_the_list() {
     assert_eq!(chord.beside().successors, ids(&[40, 50, 60, 70]));
 }
 
-/// A farther node replaces the predecessor only when that is dead.
+/// A farther node replaces the predecessor only when the predecessor is dead.
 #[test]
 fn a_predecessor_is_replaced_when_it_is_dead() {
     let living = seven();
@@ -174,7 +175,7 @@ fn a_predecessor_is_replaced_when_it_is_dead() {
     assert_eq!(chord.beside().predecessor, Some(NodeId(60)));
 }
 
-/// Who has joined, and has for its predecessor nobody or a dead one, asks whom the table has there.
+/// A node with no predecessor or a dead one asks the node that the table has before it.
 #[test]
 fn a_node_that_nobody_told_looks_back() {
     let living = Living(vec![10, 20, 30, 40, 50, 60]);
@@ -188,8 +189,8 @@ fn a_node_that_nobody_told_looks_back() {
     assert_eq!(chord.beside().predecessor, Some(NodeId(70)));
 }
 
-/// Whom the ring does not count among the living data nodes stands before nobody, and a list longer
-/// than any is no answer.
+/// A node outside the living data nodes becomes no predecessor, and a list above the bound is no
+/// answer.
 #[test]
 fn strangers_and_absurd_lists_change_nothing() {
     let living = seven();
@@ -211,7 +212,8 @@ fn strangers_and_absurd_lists_change_nothing() {
     assert_eq!(chord.strange_answers(), 1);
 }
 
-/// While it waits for an answer, a node tells nothing of its neighbours; then it does.
+/// A node that waits for an answer holds back questions about its neighbours, and answers them
+/// afterwards.
 #[test]
 fn questions_wait_for_the_operation() {
     let living = seven();
@@ -231,7 +233,7 @@ fn questions_wait_for_the_operation() {
     );
 }
 
-/// A node that knows one at every distance, and has 30 for its predecessor.
+/// Node 40, which knows only some nodes at a distance and has 30 as predecessor.
 fn thinned(living: &Living) -> Chord {
     let config = Config {
         fingers: 0,
@@ -244,7 +246,7 @@ fn thinned(living: &Living) -> Chord {
     chord
 }
 
-/// Node 40 knows nobody between 10 and itself but the dead 30; what lies before that is 20's.
+/// Node 40 knows no node between 10 and itself except the dead 30. The keys before 20 belong to 20.
 #[test]
 fn who_has_lost_its_predecessor_answers_for_no_one_elses_share() {
     let chord = thinned(&seven());
@@ -260,7 +262,7 @@ fn who_has_lost_its_predecessor_answers_for_no_one_elses_share() {
     assert!(matches!(way(15, Some(20)), Way::Closer(_)));
 }
 
-/// A newcomer before this one, that the asker's guide has not heard of, comes first.
+/// A joined node between the asker's guide and this node, unknown to the guide, comes first.
 #[test]
 fn a_newcomer_that_was_passed_by_is_named() {
     let chord = thinned(&seven());
@@ -268,7 +270,8 @@ fn a_newcomer_that_was_passed_by_is_named() {
     assert_eq!(way, Way::Closer(ids(&[30])));
 }
 
-/// Node 40 is asked first and does not know that the key is its own; led back there, it does.
+/// Node 40 is asked first and does not know that the key is its own. When 20 leads the asker back,
+/// it does.
 #[test]
 fn who_could_not_tell_is_asked_again_by_a_better_guide() {
     let ask = |node: u128, before: Option<u128>| {
@@ -288,7 +291,7 @@ fn who_could_not_tell_is_asked_again_by_a_better_guide() {
     assert_eq!(search.next_asked(), None);
 }
 
-/// Two nodes that name each other lead a look-up nowhere.
+/// A look-up ends although two nodes name each other.
 #[test]
 fn a_search_ends() {
     let song = SongId(9);

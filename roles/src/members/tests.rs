@@ -1,4 +1,4 @@
-//! Which account of a member wins.
+//! Which update about a member wins.
 
 use crate::samples::{addr, at};
 use alloc::vec;
@@ -40,7 +40,7 @@ fn ids(members: &[Member]) -> Vec<u128> {
     members.iter().map(|m| m.node.0).collect()
 }
 
-/// The ring goes round: after the highest id comes the lowest.
+/// The ring is circular: the lowest id follows the highest.
 #[test]
 fn neighbours_are_read_off_the_table() {
     let members = table(&[2, 8, 9, 3, 7]);
@@ -52,8 +52,8 @@ fn neighbours_are_read_off_the_table() {
     assert_eq!(ids(&table(&[6]).successors(4)), [6]);
 }
 
-/// A disk that went back gives out a start's number twice: once as a router, once as a data node.
-/// Everybody believes the same of two accounts that are equally old, and the member hears of it.
+/// A restored disk uses one incarnation twice: once as a router, once as a data node. Every member
+/// believes the same of two updates of equal age, and the member itself must refute.
 #[test]
 fn of_two_roles_in_one_start_all_believe_the_same() {
     let role = |role| Member { role, ..member(7) };
@@ -84,7 +84,7 @@ fn of_two_roles_in_one_start_all_believe_the_same() {
     assert_eq!(data.absorb(at(0), &claim(role(Role::Router))), refute);
 }
 
-/// Start first, then version, then bad news before good.
+/// Updates are ordered by incarnation, then by version, then with the worse state last.
 #[test]
 fn the_later_account_wins() {
     let known = member(7);
@@ -121,7 +121,7 @@ fn the_later_account_wins() {
     }
 }
 
-/// Two halves of a ring that was split hold each other dead: when they meet, nobody dies of it.
+/// Two halves of a split ring hold each other dead; when they meet, no member dies of it.
 #[test]
 fn a_verdict_from_elsewhere_leaves_time_to_refute() {
     let mut members = table(&[7]);
@@ -164,7 +164,7 @@ fn what_is_said_of_oneself_is_refuted_or_absurd() {
     members.restate(at(1), 3, |_| ());
     assert_eq!(members.me().version, 4);
     assert_eq!(members.absorb(at(2), &suspected), Absorbed::Stale);
-    // Said by this node before its disk was put back.
+    // This node said so before its disk was restored.
     let forgotten = say(|m| m.version = 9);
     let refute = Absorbed::Refute { version: 9 };
     assert_eq!(members.absorb(at(2), &forgotten), refute);
@@ -175,7 +175,7 @@ fn what_is_said_of_oneself_is_refuted_or_absurd() {
     assert_eq!(members.absorb(at(2), &leaps), Absorbed::Absurd);
 }
 
-/// What no honest member says changes nothing.
+/// A claim that no honest member makes changes nothing.
 #[test]
 fn impossible_accounts_are_refused() {
     let lies: [fn(&mut Member); 6] = [
@@ -196,7 +196,8 @@ fn impossible_accounts_are_refused() {
     }
 }
 
-/// A machine that lost its disk comes back under another id: at its address there is only one.
+/// A machine that lost its disk returns under another id; its address belongs to the later one
+/// only.
 #[test]
 fn who_is_heard_at_an_address_ends_who_was_there() {
     let mut members = table(&[7]);
@@ -220,7 +221,7 @@ fn who_is_heard_at_an_address_ends_who_was_there() {
     );
 }
 
-/// The table has a bound; the longest dead make room, the living never do.
+/// The table has a bound: the longest dead member makes room, a living one never does.
 #[test]
 fn the_table_is_bounded() {
     let mut members = table(&[]);
@@ -252,7 +253,8 @@ fn the_dead_are_remembered_for_a_day() {
     assert!(members.get(NodeId(5)).is_some(), "this node never");
 }
 
-/// One death is an accident; from the second within ten minutes on, each doubles the wait.
+/// One death has no consequence. From the second within ten minutes on, each death doubles the
+/// wait.
 #[test]
 fn who_comes_and_goes_waits_longer_each_time() {
     let mut members = table(&[7]);

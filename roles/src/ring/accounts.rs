@@ -1,7 +1,8 @@
-//! What is told of a member, and what follows from it.
+//! Updates about members, and their consequences (SWIM).
 //!
-//! One door for every account, from whomever it comes: what is later than what is known is taken
-//! over and passed on, what is earlier is corrected, what cannot be true is counted.
+//! Every update passes through [`Ring::take`], from whatever source. A later update than the known
+//! entry is stored and passed on. For an earlier one, the sender receives the known entry. An
+//! impossible one is counted.
 
 use super::{ABSURD_SENDERS_MAX, Ring, Timer};
 use crate::contract::id::NodeId;
@@ -13,7 +14,7 @@ use crate::contract::user::Level;
 use crate::flaws::Flaw;
 
 impl Ring {
-    /// Takes one account over, with all that follows from it.
+    /// Takes one update, with all its consequences. `from` is the node that sent it.
     pub(super) fn take(&mut self, now: Time, from: NodeId, claim: Claim, out: &mut Outbox) {
         use crate::members::Absorbed;
         let node = claim.member.node;
@@ -35,6 +36,8 @@ impl Ring {
         if self.config.flaws.has(Flaw::NeverRefutes) {
             return;
         }
+        // A false suspicion of this node may mean that this node is slow, so it trusts its own
+        // timeouts less (Lifeguard, section IV.A).
         self.health.worse();
         self.members.restate(now, version, |_| ());
         let me = self.members.me();
@@ -43,7 +46,8 @@ impl Ring {
         self.spread(now, me.node, None);
     }
 
-    /// A member's account has changed.
+    /// The entry of a member has changed: acts on its state, spreads the entry and checks the
+    /// watch. `before` is the state before, none for a new member.
     pub(super) fn on_changed(
         &mut self,
         now: Time,
@@ -81,8 +85,8 @@ impl Ring {
         self.spared.remove(&node);
         self.timers.disarm(&Timer::Verdict(node));
         self.timers.disarm(&Timer::CensusDue(node));
-        // What it says anew of itself it has said since it was doubted, perhaps as a later start;
-        // and it gets the time of a silent member to be heard.
+        // The member spoke after the check began, perhaps as a later start, so the check is void.
+        // The member then has the full silence timeout to be heard.
         self.doubts.remove(&node);
         self.timers.disarm(&Timer::Doubt(node));
         self.heard.insert(node, now);
@@ -114,7 +118,8 @@ impl Ring {
         self.timers.disarm(&Timer::Verdict(node));
     }
 
-    /// Heard at its address by this node itself: whoever was there before is gone.
+    /// This node heard `member` at its address itself. Only one process can listen there, so any
+    /// other member with this address has ended.
     pub(super) fn settle(&mut self, now: Time, member: Member) {
         for ended in self.members.settle(now, member.node, member.address) {
             self.forget_doubts(ended);

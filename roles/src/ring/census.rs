@@ -1,10 +1,11 @@
-//! The alert that goes round the ring after a death, and the count at its end.
+//! The alert that goes round the ring after a death, and the census at its end.
 //!
-//! Of those who came to the verdict, the one with the smallest id is manager for this death: it
-//! sends the alert to its successor, each member adds its role and load, and when the alert is
-//! back the manager counts. If a role is short, it names one member that takes it. An epoch names
-//! the death and the attempt: a member passes each epoch on once, and at most one role changes
-//! for it. Of two managers of one epoch the smaller wins, everywhere alike.
+//! Among the observers of the death, the one with the smallest id is the manager. It sends the
+//! alert to its successor, each member adds its role and load, and the manager counts when the
+//! alert is back. When a role is short, the manager names one member that takes it.
+//!
+//! An epoch identifies the death and the attempt. A member passes each epoch on once, and at most
+//! one role changes for it. When one epoch has two managers, every member keeps the smaller.
 
 mod naming;
 mod unease;
@@ -28,60 +29,62 @@ use crate::contract::user::Level;
 use crate::flaws::Flaw;
 use crate::requests::Policy;
 
-/// Epochs remembered: far more than deaths in the life of an alert.
+/// Epochs remembered; far more than there are deaths while one alert travels.
 pub const EPOCHS_MAX: usize = 256;
 
-/// How long an alert may take per member, there and back.
+/// Time an alert may take per member; a tour has at least [`RECOUNT`].
 const PER_MEMBER: Duration = Duration::from_millis(400);
 
-/// How long those may take who are asked directly.
+/// Time in which the members asked directly must answer.
 const RECOUNT: Duration = Duration::from_secs(1);
 
-/// How long a named member may take to say yes.
+/// Time in which a named member must accept.
 const NAMED: Duration = Duration::from_secs(5);
 
-/// An alert finds its next member in this time, or the one after it is tried beside.
+/// The next member must confirm an alert within an attempt. After that, the alert also goes to the
+/// member behind it.
 const PASS_ON: Policy = Policy {
     deadline: Duration::from_secs(3),
     attempt: Duration::from_millis(500),
     rounds: 1,
 };
 
-/// Roles that nobody has are missed sooner.
+/// How long a role without any holder must persist before the lowest member begins a census.
 const NOBODY_LEFT: Duration = Duration::from_secs(3);
 
-/// Attempts from here on are not about the death of the member they name: it counts because it
-/// has found the roles out of balance.
+/// Attempt numbers from here on do not concern a death: the member they name has begun the census
+/// itself, because the roles are out of balance.
 const NOT_A_DEATH: u32 = 1 << 30;
 
-/// How long after another's alert no census is begun: both would count the same shortage.
+/// How long after the alert of another manager this node begins no census. Otherwise both would
+/// fill the same gap.
 const ANOTHER_COUNTS: Duration = Duration::from_secs(1);
 
-/// After so many fruitless censuses the pause before the next does not double any longer.
+/// After so many fruitless censuses in a row, the pause before the next one stops doubling.
 const FRUITLESS_MAX: u32 = 2;
 
-/// Between the turns of those who may all begin the same census.
+/// Time between the turns of the survivors, any of which may begin the census that is due.
 const TURN: Duration = Duration::from_millis(500);
 
-/// What this node knows of alerts.
+/// The alerts this node has seen, and the census it manages.
 #[derive(Debug, Default)]
 pub(super) struct Census {
     seen: BTreeMap<Epoch, Seen>,
     order: VecDeque<Epoch>,
     running: Option<Running>,
     last: Option<(Time, Epoch, NodeId)>,
-    /// Censuses in a row that have found nobody able to change.
+    /// Censuses in a row whose candidates have all refused or disappeared.
     fruitless: u32,
-    /// Censuses this node has begun for another reason than a death.
+    /// Number of censuses this node has begun because of a shortage and not of a death.
     own: u32,
-    /// The shortage this node has seen on its own, and since when.
+    /// The shortage that this node, as lowest member, sees, and since when.
     uneasy: Option<(Shortage, Time)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     manager: NodeId,
-    /// A role has been changed for it.
+    /// A role has been changed in this epoch, or is being changed.
     spent: bool,
 }
 
@@ -98,12 +101,12 @@ struct Running {
 enum Stage {
     /// The alert is on its way.
     Touring,
-    /// It has not come back: those it has not visited are asked directly.
+    /// The alert is overdue: the manager asks the members it lacks directly.
     Recounting,
-    /// Somebody has been named.
+    /// The manager has named a member and waits for its answer.
     Naming {
         shortage: Shortage,
-        /// Who is named next.
+        /// The candidates to name next, in order.
         next: VecDeque<NodeId>,
     },
 }
@@ -141,7 +144,7 @@ impl Census {
         self.seen.insert(epoch, Seen { manager, spent });
     }
 
-    /// Whether another member is likely to be counting at this moment.
+    /// Whether another manager is likely to be counting now.
     fn hears_another(&self, now: Time, me: NodeId) -> bool {
         let lately = |at: Time| now.since(at) < ANOTHER_COUNTS;
         (self.last).is_some_and(|(at, _, manager)| manager != me && lately(at))
@@ -157,7 +160,7 @@ impl Census {
         }
     }
 
-    /// The attempt after all that have been seen about the same death.
+    /// The attempt that follows all those seen for the same death.
     fn next_attempt(&self, about: &Member) -> u32 {
         let same = |epoch: &&Epoch| {
             epoch.about == about.node
@@ -170,8 +173,9 @@ impl Census {
 }
 
 impl Ring {
-    /// A member has died. The smallest of its observers counts at once; everyone else makes sure
-    /// that somebody does.
+    /// A member has died. The smallest living observer begins the census at once. Every other
+    /// member sets a timer, and begins the census itself if no alert arrives: the manager may have
+    /// died, too.
     pub(super) fn expect_census(
         &mut self,
         now: Time,
@@ -196,7 +200,7 @@ impl Ring {
         }
     }
 
-    /// Nobody has counted after a death, or the census that was due had to wait.
+    /// No alert has arrived after a death, or this node's census had to wait.
     pub(super) fn on_census_due(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
         let Some(dead) = self.members.get(node).map(|entry| entry.member) else {
             return;
@@ -218,7 +222,8 @@ impl Ring {
             return;
         }
         if self.census.running.is_some() || self.census.hears_another(now, me.node) {
-            // One after the other: the second count knows of the first one's change.
+            // Censuses run one after the other, so that the second one counts the role that the
+            // first one changed.
             let again = now + Duration::from_secs(1);
             if about.state == MemberState::Dead {
                 self.timers.arm(Timer::CensusDue(about.node), again);
@@ -256,7 +261,8 @@ impl Ring {
         }
     }
 
-    /// Hands the alert to the next member that takes it, on the way to the manager.
+    /// Sends the alert to the next member that takes it. Members that have tallied are skipped,
+    /// except the manager, where the tour ends.
     fn pass_on(&mut self, now: Time, (epoch, manager, hops, tallies): Alert, out: &mut Outbox) {
         let mut to: Vec<Address> = Vec::new();
         for next in self.members.successors(MEMBERS_MAX) {
@@ -284,11 +290,13 @@ impl Ring {
             tallies,
         };
         let own = self.members.me().address;
-        // The manager may have been at this very address, in a start without this disk.
+        // The entry of an earlier start with another disk may carry this node's own address. A
+        // question to it would return to this node.
         let to = to.into_iter().filter(|at| *at != own);
         let to = to.map(Peer::Node).collect();
         let question = Message::Ring(alert);
-        // What cannot be passed on is missed by the manager, which then asks everybody itself.
+        // An alert that is lost here does not return to the manager, which then asks the missing
+        // members directly.
         let _ = (self.requests).ask(now, Purpose::Alert, to, question, PASS_ON, out);
     }
 
@@ -314,10 +322,11 @@ impl Ring {
             return;
         }
         self.census.note(now, epoch, manager.node);
+        // A census for this death is under way, so this node need not begin one.
         self.timers.disarm(&Timer::CensusDue(epoch.about));
         let running = self.census.running.as_ref().map(|r| r.epoch);
         if running == Some(epoch) {
-            self.census.running = None; // The smaller manager goes on.
+            self.census.running = None; // The smaller manager of the two goes on.
         } else if manager.node < me {
             self.give_way(now);
         }
@@ -332,8 +341,9 @@ impl Ring {
         self.pass_on(now, (epoch, manager, hops, tallies), out);
     }
 
-    /// Two count at once, each for another death: the smaller goes on, this one counts again when
-    /// it knows what the other has changed.
+    /// Two managers count at once, for different deaths. The smaller one goes on. This one stops
+    /// and counts again later, when it knows which role the other has changed. A census that has
+    /// already named a member goes on.
     fn give_way(&mut self, now: Time) {
         let touring = |r: &&Running| matches!(r.stage, Stage::Touring | Stage::Recounting);
         let Some(epoch) = self
@@ -420,7 +430,7 @@ impl Ring {
         }
     }
 
-    /// Counts, and names somebody if a role is short.
+    /// Counts the tallies, and names a member if a role is short.
     pub(super) fn finish_census(&mut self, now: Time, out: &mut Outbox) {
         self.timers.disarm(&Timer::Return);
         self.timers.disarm(&Timer::Recount);
@@ -430,7 +440,8 @@ impl Ring {
         let (epoch, took) = (running.epoch, now.since(running.since));
         let mut tallies = running.tallies.clone();
         let spent = tallies.iter().any(|tally| tally.spent);
-        // Who was not reached counts with the role it is known by, and cannot be named.
+        // A member that was not reached counts in the role that the table gives it. Without its
+        // traits it cannot be named.
         let counts = |m: &&Member| {
             let lives = m.lives() || self.config.flaws.has(Flaw::CountsTheDead);
             lives && !m.traits.ends_soon()
@@ -448,6 +459,7 @@ impl Ring {
         );
         out.fact(Level::Info, line);
         let shortage =
+            // A member that has tallied this epoch as spent has already changed a role for it.
             balance::shortage(data, routers).filter(|s| !spent && self.may_switch(now, *s));
         let named = shortage.map(|s| (s, balance::candidates(s, &tallies)));
         match (named, &mut self.census.running) {
@@ -471,7 +483,7 @@ impl Running {
     }
 }
 
-/// Who is changing its role counts as what it will be.
+/// A member that is changing its role counts in the role it will have.
 fn tally_of(member: &Member) -> Tally {
     let changes = member.traits.has(Traits::AUTO) && member.traits.has(Traits::DRAINING);
     let role = match member.role {

@@ -1,10 +1,10 @@
-//! How rings find each other: joining, and merging what was split.
+//! How rings find each other: joining, and merging after a split.
 //!
-//! A ring of one that finds a member joins its ring; two halves that find each other merge: both
-//! exchange their tables, the later account of each member wins, and what is new goes round as
-//! news. So there is no other way to join than to merge. Every few seconds a member tries one
-//! address outside the ring it sees: of the DNS, of earlier runs, of the dead of the last day
-//! (Shafaat, Ghodsi, Haridi: "Dealing with network partitions in structured overlay networks").
+//! Joining is merging: a new node is a ring of one. Two members of different rings exchange their
+//! tables, the later entry of each member wins, and what has changed spreads as updates. Every few
+//! seconds a member tries one address outside the ring it sees: one from the DNS, from an earlier
+//! run, or of a member that died within the last day (Shafaat, Ghodsi, Haridi: "Dealing with
+//! network partitions in structured overlay networks").
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -20,24 +20,25 @@ use crate::contract::time::Time;
 use crate::flaws::Flaw;
 use crate::requests::Policy;
 
-/// Reports in a row with another view of the ring before the tables are compared: what changes is
-/// on its way by then.
+/// Consecutive reports with a different view of the ring before the tables are compared. A single
+/// difference is usually an update that is still on its way.
 const DIFFERING_MAX: u32 = 2;
 
-/// Addresses of earlier runs that are tried.
+/// Bound on the addresses of an earlier run that are tried.
 const SEEDS_MAX: usize = 64;
 
-/// Whom this node could ask outside its ring.
+/// Addresses outside the ring that this node can try.
 #[derive(Debug, Default)]
 pub(super) struct Contacts {
     seeds: Vec<Address>,
     differing: u32,
-    /// When a stranger was last joined because it spoke.
+    /// When this node last joined an unknown member because that member had spoken.
     met_at: Option<Time>,
 }
 
 impl Contacts {
-    /// Notes whether the predecessor sees the same ring; true once it has not for a while.
+    /// Notes whether a report shows the same view of the ring as this node's. Returns true when the
+    /// views have differed [`DIFFERING_MAX`] times in a row, and starts counting anew.
     pub(super) fn differs(&mut self, same: bool) -> bool {
         self.differing = if same { 0 } else { self.differing + 1 };
         let over = self.differing >= DIFFERING_MAX;
@@ -49,15 +50,16 @@ impl Contacts {
 }
 
 impl Ring {
-    /// Members of an earlier run, to be tried.
+    /// Remembers members of an earlier run as addresses to try.
     pub fn remember(&mut self, members: &[Member]) {
         let me = self.members.me().address;
         let others = members.iter().map(|m| m.address).filter(|at| *at != me);
         self.contacts.seeds = others.take(SEEDS_MAX).collect();
     }
 
-    /// Tries somebody outside: a member the DNS names and the ring does not know at once, the dead
-    /// and the forgotten now and then.
+    /// Tries one address outside the ring. A data node or router that the DNS names and the table
+    /// lacks is tried at every beat. The dead and the members of an earlier run are tried only at
+    /// every [`super::Config::contact_beats`]th beat, unless this node is alone.
     pub(super) fn reach_out(&mut self, now: Time, outside: &[Record], out: &mut Outbox) {
         if self.config.flaws.has(Flaw::NeverMerges) && self.members.count() > 1 {
             return;
@@ -86,8 +88,9 @@ impl Ring {
         }
     }
 
-    /// A node that this one does not know speaks as a member to a member: it is asked at once who
-    /// is there, for it waits for this node's reports.
+    /// An unknown node speaks to this one as a member. This node joins it at once, because the
+    /// unknown node has this one in its ring and may be waiting for its reports. It does so at most
+    /// once per beat.
     pub(super) fn meet(&mut self, now: Time, from: Sender, out: &mut Outbox) {
         let Peer::Node(address) = from.peer else {
             return;
@@ -106,7 +109,7 @@ impl Ring {
         self.members.living().any(|m| m.address == address)
     }
 
-    /// Exchanges tables.
+    /// Exchanges member tables with the first candidate that answers.
     pub(super) fn join(&mut self, now: Time, to: Vec<Address>, out: &mut Outbox) {
         let members = self.members.all().copied().collect();
         let question = (Words::Join { members }, Policy::ONCE.deadline);
@@ -134,7 +137,8 @@ impl Ring {
 
     pub(super) fn on_joined(&mut self, now: Time, members: Vec<Member>, out: &mut Outbox) {
         let me = self.members.me();
-        // Two machines with a copy of one disk: whoever came first goes on.
+        // The answer lists this very start of this node at another address: two machines run with
+        // copies of one disk. The member that was known first stays, and this process ends.
         let double = |member: &Member| {
             (member.node, member.incarnation) == (me.node, me.incarnation)
                 && member.address != me.address

@@ -1,8 +1,9 @@
-//! News on its way through the ring.
+//! Updates on their way through the ring.
 //!
-//! Whoever learns something passes it on once, a moment later and together with whatever else it
-//! has learned by then: to everybody in a small ring, to its neighbours and a few others in a
-//! large one. Whoever is suspected hears it, too, and first of all.
+//! A member that learns an update passes it on once, after a short delay and together with all
+//! other updates that have gathered. In a small ring it tells every member. In a large ring it
+//! tells its two neighbours and a few random others. A suspect is told by the member that suspects
+//! it, because it can refute the suspicion soonest.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -17,16 +18,16 @@ use crate::contract::ring::{Claim, Ring as Words};
 use crate::contract::time::Time;
 use crate::flaws::Flaw;
 
-/// How long news waits for more of it.
+/// How long an update waits for others, so that one message carries them.
 const GATHERING: Duration = Duration::from_millis(20);
 
-/// In a ring of so many others everybody is told.
+/// With at most so many others, every member is told.
 const EVERYBODY: usize = 6;
 
-/// Others told in a larger ring, beside the two neighbours.
+/// Random members told in a larger ring, besides the two neighbours.
 const SOME: usize = 4;
 
-/// What is to be passed on, and who has told us.
+/// The members whose updates are to be passed on, each with the node that told this one.
 #[derive(Debug, Default)]
 pub(super) struct Gossip {
     fresh: BTreeMap<NodeId, Option<NodeId>>,
@@ -39,7 +40,8 @@ impl Gossip {
 }
 
 impl Ring {
-    /// The account of `node` has changed; `from` has told us and need not hear it again.
+    /// Queues the changed entry of `node`. `from` is the member that told this node; it is not told
+    /// again.
     pub(super) fn spread(&mut self, now: Time, node: NodeId, from: Option<NodeId>) {
         if self.config.flaws.has(Flaw::KeepsNewsToItself) && node != self.members.me().node {
             return;
@@ -48,7 +50,7 @@ impl Ring {
         self.timers.arm_by(Timer::Spread, now + GATHERING);
     }
 
-    /// Passes on what has gathered.
+    /// Sends the queued updates.
     pub(super) fn tell_news(&mut self, now: Time, out: &mut Outbox) {
         let fresh = core::mem::take(&mut self.gossip.fresh);
         let news: Vec<(Claim, Option<NodeId>)> = (fresh.iter())
@@ -71,7 +73,8 @@ impl Ring {
         }
     }
 
-    /// Who is suspected, or was found dead by this node, hears it directly: it may refute.
+    /// Sends a suspicion or verdict of this node's own directly to the accused member, so that it
+    /// can refute.
     fn tell_the_suspects(&mut self, news: &[(Claim, Option<NodeId>)], out: &mut Outbox) {
         for (claim, from) in news {
             let accused = matches!(claim.member.state, MemberState::Suspect | MemberState::Dead);
@@ -81,7 +84,7 @@ impl Ring {
         }
     }
 
-    /// Whom this node tells.
+    /// The members that this node tells.
     fn audience(&mut self) -> Vec<Member> {
         let mut others: Vec<Member> = self.members.others().copied().collect();
         if others.len() <= EVERYBODY {
@@ -110,8 +113,8 @@ impl Ring {
         }
     }
 
-    /// Somebody spoke of an account that has been overtaken: it hears the later one, unless it is
-    /// the very member, which has started anew and knows better.
+    /// The node `to` sent an outdated update about `node`; it receives the later one. This node
+    /// itself is never the receiver.
     pub(super) fn correct(&mut self, node: NodeId, to: NodeId, out: &mut Outbox) {
         let me = self.members.me().node;
         let member = self.members.get(to).map(|entry| entry.member);

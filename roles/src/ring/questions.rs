@@ -1,4 +1,4 @@
-//! What a member asks and tells others, and where the answers go.
+//! The questions a member asks, its one-way messages, and the dispatch of the answers.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -20,6 +20,8 @@ impl Ring {
                 message: Message::Ring(words),
                 ..
             } => self.on_answered(now, purpose, words, out),
+            // An answer of another family counts as no answer: each purpose then takes its failure
+            // path.
             Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
                 self.on_unanswered(now, purpose, out);
             }
@@ -62,7 +64,7 @@ impl Ring {
 
     pub(super) fn say(&mut self, to: Address, words: Words, out: &mut Outbox) {
         if to == self.members.me().address {
-            return; // Meant for an earlier start of this node, without its disk.
+            return; // The address is in the entry of an earlier start that had another disk.
         }
         self.words += 1;
         let id = RequestId(Desk::Ring.number(self.words & (u64::MAX >> 8)));
@@ -77,8 +79,8 @@ impl Ring {
         (words, patience): (Words, Duration),
         out: &mut Outbox,
     ) {
-        // A connection that breaks, or was dialled in vain some time ago, says nothing about who is
-        // at its end: that is tried again as long as there is time.
+        // A broken connection, or a dial suppressed by backoff, does not show that the process is
+        // dead. A probe is therefore sent again until its patience ends.
         let probes = matches!(purpose, Purpose::Probe(..) | Purpose::CheckFor(..));
         let policy = Policy {
             deadline: patience,
@@ -90,6 +92,8 @@ impl Ring {
         let to = to.map(Peer::Node).collect();
         let question = Message::Ring(words);
         let asked = (self.requests).ask(now, purpose.clone(), to, question, policy, out);
+        // A question that cannot be sent fails at once. Otherwise a check would wait for a helper
+        // that was never asked.
         if asked.is_none() {
             self.on_unanswered(now, purpose, out);
         }

@@ -1,5 +1,5 @@
-//! One node's part in the ring, told from outside. How many play together is tested in the
-//! simulated world.
+//! One node's part in the ring, driven from outside. The simulated world tests how many nodes work
+//! together.
 
 use crate::samples::addr;
 use alloc::vec;
@@ -50,7 +50,7 @@ struct World {
 }
 
 impl World {
-    /// Member 5 of a ring of 1 to `count`.
+    /// Member 5 of a ring of the members 1 to `count`.
     fn of(count: u8) -> World {
         let ring = Ring::new(Config::default(), at(0), member(5), Chance::from_seed(1));
         let mut world = World {
@@ -78,7 +78,7 @@ impl World {
             .on_word(self.now, sender(who), words, &mut self.out);
     }
 
-    /// What was sent since, to whom.
+    /// The messages sent since the last call, each with its receiver.
     fn said(&mut self) -> Vec<(Peer, Message)> {
         let sent = |action| match action {
             Action::Send { to, letter } => Some((to, letter.message)),
@@ -128,8 +128,8 @@ fn epoch(about: u8) -> Epoch {
     }
 }
 
-/// A verdict is put off, for this node may be the deaf one; then somebody else listens where the
-/// suspect was. There is no verdict to come any longer, and songs are taken again.
+/// A verdict is put off because this node may be the one cut off. Then another node is heard at the
+/// suspect's address. The suspicion ends there, and this node accepts songs again.
 #[test]
 fn a_verdict_put_off_ends_with_its_suspect() {
     let mut world = World::of(7);
@@ -148,8 +148,8 @@ fn a_verdict_put_off_ends_with_its_suspect() {
     assert!(!world.ring.blames_itself());
 }
 
-/// Its successor does not answer: until that is settled, the next one hears the reports, too. It
-/// may know of the death already, and would call this node dead next.
+/// While the successor does not answer, the member behind it receives the reports, too. That member
+/// may know of the death already, and would otherwise suspect this node next.
 #[test]
 fn who_follows_a_doubted_successor_hears_as_well() {
     let mut world = World::of(7);
@@ -167,8 +167,8 @@ fn who_follows_a_doubted_successor_hears_as_well() {
     assert_eq!(heard, [Peer::Node(addr(6)), Peer::Node(addr(7))]);
 }
 
-/// A node that has just come back and has found nobody yet is asked whether it lives: whoever asks
-/// has it in its ring, and waits for its reports. It joins there at once, and once a second at most.
+/// A restarted node that knows no other is probed. The asker has it in its ring and waits for its
+/// reports, so it joins the asker at once. It joins at most once a second.
 #[test]
 fn a_stranger_that_asks_is_joined() {
     let mut world = World::of(0);
@@ -193,7 +193,7 @@ fn a_stranger_that_asks_is_joined() {
     assert_eq!(joins(world.said()), []);
 }
 
-/// One report a second, to the successor alone, and nobody answers it.
+/// One report a second goes to the successor alone, and nobody answers it.
 #[test]
 fn the_successor_hears_every_second() {
     let mut world = World::of(7);
@@ -211,7 +211,8 @@ fn the_successor_hears_every_second() {
     }
 }
 
-/// Three silent seconds, then others are asked; only when they fail, too, is it said aloud.
+/// After three silent seconds helpers are asked. The member becomes a suspect only when they fail,
+/// too.
 #[test]
 fn silence_is_checked_before_it_is_suspicion() {
     let mut world = World::of(7);
@@ -232,7 +233,7 @@ fn checks(message: &Message) -> bool {
     matches!(message, Message::Ring(Words::Check { .. }))
 }
 
-/// Two who agree decide sooner than one that is alone with its suspicion.
+/// Two observers reach the verdict sooner than one alone.
 #[test]
 fn two_who_agree_decide_sooner() {
     let mut world = World::of(7);
@@ -256,7 +257,7 @@ fn two_who_agree_decide_sooner() {
     assert_eq!(pair.state(4), Some(MemberState::Dead), "3 s, 0.5 s, 6 s");
 }
 
-/// Called dead, it answers with a later version of itself, to everybody.
+/// A suspect refutes with a later version of itself, sent to every member.
 #[test]
 fn a_suspicion_of_oneself_is_refuted() {
     let mut world = World::of(7);
@@ -272,7 +273,7 @@ fn a_suspicion_of_oneself_is_refuted() {
     assert_eq!(world.said().iter().filter(|said| refuted(said)).count(), 6);
 }
 
-/// A node that stood still does not blame the others for what it did not hear.
+/// A node that stalled suspects nobody for messages that it could not receive.
 #[test]
 fn who_stood_still_suspects_nobody() {
     let mut world = World::of(7);
@@ -290,7 +291,7 @@ fn who_stood_still_suspects_nobody() {
     assert!(!world.ring.is_unsure(world.now));
 }
 
-/// An epoch is passed on once; of two managers the smaller.
+/// An epoch is passed on once, and again only for a smaller manager.
 #[test]
 fn an_alert_is_passed_on_once() {
     let mut world = World::of(7);
@@ -322,8 +323,8 @@ fn an_alert_is_passed_on_once() {
     assert_eq!(passed(&mut world), 0, "it has travelled far enough");
 }
 
-/// An order is obeyed once per epoch, from the manager whose alert came by, and never by the last
-/// of a role.
+/// An order is obeyed once per epoch, only from the manager whose alert came by, and never by the
+/// last holder of a role.
 #[test]
 fn an_order_needs_its_alert() {
     let order = |manager: u8, wanted| Words::Unbalance {
@@ -349,7 +350,7 @@ fn an_order_needs_its_alert() {
     assert!(world.ask(3, order(3, Role::Data)).is_none(), "spent");
 }
 
-/// What cannot be true is counted, told once for each sender, and changes nothing.
+/// An impossible claim is counted, is logged once for each sender, and changes nothing.
 #[test]
 fn nonsense_changes_nothing() {
     let mut world = World::of(7);
@@ -403,7 +404,7 @@ fn nonsense_changes_nothing() {
     assert!(world.ring.last_alert(world.now).is_none());
 }
 
-/// Reports count as questions to nobody: a letter that wants no answer gets none.
+/// A report is a one-way message: its receiver sends no answer.
 #[test]
 fn reports_are_words() {
     let mut world = World::of(2);
@@ -418,7 +419,7 @@ fn reports_are_words() {
     assert_eq!(kinds.next(), Some(Kind::Word));
 }
 
-/// To whom nobody reports any longer, after its goodbye, whoever is silent is not suspect.
+/// A node that has left receives no reports any longer, so it suspects nobody.
 #[test]
 fn who_has_left_suspects_nobody() {
     let mut world = World::of(7);
@@ -438,8 +439,8 @@ fn who_has_left_suspects_nobody() {
     assert_eq!(world.state(7), Some(MemberState::Suspect));
 }
 
-/// A suspicion of its earlier start is heard a moment before the later start is: looking for that
-/// one in vain says nothing of this one.
+/// A suspicion of an earlier start arrives just before the later start does. The failed probe of
+/// the earlier start is no evidence against the later one.
 #[test]
 fn a_later_start_is_not_blamed_for_a_probe_of_the_earlier_one() {
     let mut world = World::of(7);
@@ -458,7 +459,7 @@ fn a_later_start_is_not_blamed_for_a_probe_of_the_earlier_one() {
     assert_eq!(world.state(7), Some(MemberState::Alive));
 }
 
-/// What is found out about a member was found out about the start it had then.
+/// A check of one start of a member is no evidence against its next start.
 #[test]
 fn a_later_start_is_not_doubted_for_the_earlier_one() {
     let mut world = World::of(7);
@@ -477,8 +478,8 @@ fn a_later_start_is_not_doubted_for_the_earlier_one() {
     assert_eq!(world.state(4), Some(MemberState::Suspect), "silent, too");
 }
 
-/// That a member was dialled in vain before says little: it is tried for as long as a member may
-/// stand still without a verdict.
+/// A failed dial proves little: the probe is repeated for as long as a member may stall without a
+/// verdict.
 #[test]
 fn a_dial_in_vain_is_tried_again() {
     let mut world = World::of(7);

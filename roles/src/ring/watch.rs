@@ -1,9 +1,9 @@
-//! From silence to verdict.
+//! The failure detector: from silence to verdict.
 //!
-//! A silent predecessor, a broken connection or a failed probe raises a doubt; others are asked
-//! to reach the doubted member; only if none can is it suspected aloud. Everyone who hears a
-//! suspicion looks for itself. The verdict falls when the member has not refuted in time: soon if
-//! two observers agree, later if one is alone.
+//! A silent predecessor, a broken connection or a failed probe starts a check: helpers are asked to
+//! probe the member. When no helper reaches it, this node suspects it in public. Each node that
+//! receives a suspicion probes the suspect itself. The suspect is declared dead when it has not
+//! refuted in time: soon if two observers agree, later if there is only one.
 
 use alloc::collections::BTreeSet;
 use alloc::vec;
@@ -21,33 +21,33 @@ use crate::contract::time::Time;
 use crate::contract::user::Level;
 use crate::flaws::Flaw;
 
-/// Others asked to reach a doubted member.
+/// Helpers asked to probe a silent member.
 const HELPERS: usize = 3;
 
-/// In a ring larger than this not everybody looks after every suspect.
+/// In a larger ring, only some members probe each suspect: about half of this number.
 const LOOKERS: u64 = 16;
 
-/// How much longer those wait for the verdict who have not found out by themselves.
+/// How much longer a node that has not itself failed to reach the suspect waits with the verdict.
 const HEARSAY_WAITS: Duration = Duration::from_millis(1500);
 
-/// How much longer a member may take to answer of whom nothing bad is known. With the checks and
-/// the time to refute, no silence below four seconds ends in a verdict, whoever notices it first;
-/// a refused connection needs no patience.
+/// Factor on the patience of a probe of a member that nobody suspects. With the checks and the time
+/// to refute, no silence below four seconds ends in a verdict, whichever node notices it first. A
+/// refused connection needs no patience.
 pub(super) const UNTROUBLED: u32 = 4;
 
-/// A member this node is finding out about.
+/// The check of a silent member, before any suspicion.
 #[derive(Debug)]
 pub(super) struct Doubt {
-    /// Those who have been asked and have not said.
+    /// Helpers that have been asked and have not answered.
     asked: BTreeSet<NodeId>,
-    /// Those who could not reach it.
+    /// This node and the helpers that could not reach the member.
     observers: Vec<NodeId>,
-    /// This node's own probe has not ended.
+    /// The probe by this node itself has not ended.
     probing: bool,
 }
 
 impl Ring {
-    /// Keeps an eye on whoever stands before this node.
+    /// Sets the silence timer for the predecessor.
     pub(super) fn watch(&mut self, now: Time) {
         if self.has_left() {
             return self.timers.disarm(&Timer::Silence);
@@ -59,7 +59,8 @@ impl Ring {
         if self.config.flaws.has(Flaw::NeverWatches) {
             return;
         }
-        // It reported to another until now: when it was last heard by chance says nothing.
+        // The predecessor has changed. It sent its reports to another member until now, so the time
+        // of its last message says nothing. Its silence begins now.
         if self.watched.replace(predecessor) != Some(predecessor) {
             self.heard.insert(predecessor, now);
         }
@@ -72,7 +73,7 @@ impl Ring {
         self.members.predecessors(1).first().map(|m| m.node) == Some(node)
     }
 
-    /// How long a member may be silent.
+    /// How long the predecessor may be silent.
     fn patience(&self) -> Duration {
         self.config.beat * self.config.silent_beats * self.health.factor()
     }
@@ -95,13 +96,14 @@ impl Ring {
         }
         self.timers.arm(Timer::Silence, now + self.patience());
         self.doubt(now, predecessor.node, true, out);
-        // If a whole arc has died, who stood before the silent one is silent, too.
+        // If an arc of adjacent members has died, the member before the silent one is silent, too,
+        // and the silent one cannot report that.
         for before in self.members.predecessors(SUCCESSORS).iter().skip(1).take(1) {
             self.verify(now, before.node, out);
         }
     }
 
-    /// Asks a member whether it lives.
+    /// Probes a member.
     pub(super) fn verify(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
         if self.has_left() {
             return;
@@ -109,7 +111,7 @@ impl Ring {
         let Some(known) = self.members.get(node).map(|entry| entry.member) else {
             return;
         };
-        // Whoever was well a moment ago may only stand still for a while.
+        // A member that nobody suspects may only stall for a while, so its probe waits longer.
         let untroubled = known.state == MemberState::Alive && !self.doubts.contains_key(&node);
         let patience = self.confirm() * if untroubled { UNTROUBLED } else { 1 };
         let question = (Words::Probe { known }, patience);
@@ -122,7 +124,7 @@ impl Ring {
         self.ask(now, Purpose::Probe(probe), to, question, out);
     }
 
-    /// One random member each few seconds: a dead arc is seen from outside.
+    /// Probes one random member, because a dead arc is noticed only from outside.
     pub(super) fn probe_somebody(&mut self, now: Time, out: &mut Outbox) {
         let others: Vec<NodeId> = self.members.others().map(|m| m.node).collect();
         if let Some(node) = self.chance.pick(&others).copied() {
@@ -130,7 +132,8 @@ impl Ring {
         }
     }
 
-    /// A suspicion is somebody else's word: in a small ring everybody looks for itself.
+    /// Probes a suspect, because the suspicion is hearsay. In a small ring every member does so; in
+    /// a large one, some random members do.
     pub(super) fn look_for_oneself(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
         let count = self.members.count() as u64;
         if count <= LOOKERS || self.chance.happens(LOOKERS / 2, count) {
@@ -148,7 +151,7 @@ impl Ring {
             && known.address == me.address
             && known.lives()
         {
-            // Somebody else lives there: a machine that has lost its disk.
+            // Another node answers at this address: the machine has lost its disk and started anew.
             self.take(now, me.node, account(me), out);
             self.settle(now, me);
         }
@@ -159,8 +162,8 @@ impl Ring {
         let Some(entry) = self.members.get(node).filter(|_| !self.has_left()) else {
             return;
         };
-        // Who has spoken since was only hard to reach for a while: starting, or behind a
-        // connection that broke.
+        // The member has spoken since the probe was sent, so it was only hard to reach: it was
+        // starting, or its connection broke.
         let heard = self.heard.get(&node).is_some_and(|at| *at > probe.asked_at);
         let anew = (entry.member.incarnation, entry.member.version) > probe.known;
         if (heard || anew) && !self.doubts.contains_key(&node) {
@@ -179,7 +182,7 @@ impl Ring {
         }
     }
 
-    /// This node cannot reach a suspect either.
+    /// This node cannot reach a suspect either, and becomes one of its observers.
     fn agree(&mut self, now: Time, node: NodeId) {
         let me = self.members.me().node;
         let Some(entry) = self.members.get(node) else {
@@ -191,12 +194,13 @@ impl Ring {
         }
         self.members.judge(now, node, MemberState::Suspect, &[me]);
         self.await_verdict(now, node);
+        // Two observers already set the shorter wait, so a few more need no spreading.
         if known <= 2 {
             self.spread(now, node, None);
         }
     }
 
-    /// Begins to find out. `probing`: this node has yet to try by itself.
+    /// Starts a check. With `probing`, this node also probes the member itself.
     fn doubt(&mut self, now: Time, node: NodeId, probing: bool, out: &mut Outbox) {
         let Some(member) = self.members.get(node).map(|entry| entry.member) else {
             return;
@@ -221,7 +225,8 @@ impl Ring {
             probing,
         };
         self.doubts.insert(node, doubt);
-        // Their own probes take as long as ours; the answers need a little more.
+        // The probes of the helpers take as long as this node's own. Their answers need a little
+        // more.
         let patience = self.confirm();
         self.timers
             .arm(Timer::Doubt(node), now + patience + patience / 10);
@@ -240,7 +245,8 @@ impl Ring {
         self.settle_if_all_said(now, node, out);
     }
 
-    /// Somebody doubts a member and asks this node to try.
+    /// Another member asks this node to probe `node`. When this node knows nobody of that id at
+    /// that address, it answers that it cannot reach it.
     pub(super) fn on_check(
         &mut self,
         now: Time,
@@ -274,7 +280,8 @@ impl Ring {
             }
             return self.settle_if_all_said(now, of, out);
         }
-        // It lives; the fault is between it and us, or ours.
+        // The helper reached the member, so the fault is in this node or between the two. This node
+        // trusts its own hearing less (Lifeguard).
         if self.doubts.remove(&of).is_some() {
             self.timers.disarm(&Timer::Doubt(of));
             self.health.worse();
@@ -284,7 +291,8 @@ impl Ring {
     }
 
     pub(super) fn on_check_failed(&mut self, now: Time, of: NodeId, by: NodeId, out: &mut Outbox) {
-        // A helper that says nothing says nothing about the doubted one.
+        // A helper that does not answer is no evidence against the checked member, so it becomes no
+        // observer.
         if let Some(doubt) = self.doubts.get_mut(&of) {
             doubt.asked.remove(&by);
         }
@@ -298,7 +306,7 @@ impl Ring {
         }
     }
 
-    /// Nobody has reached it.
+    /// Ends a check that has reached the member in no way: the member becomes a suspect.
     pub(super) fn settle_doubt(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
         self.timers.disarm(&Timer::Doubt(node));
         if let Some(doubt) = self.doubts.remove(&node) {
@@ -328,7 +336,7 @@ impl Ring {
         }
     }
 
-    /// Sets the hour of the verdict by how many agree.
+    /// Sets the time of the verdict by the number of observers.
     pub(super) fn await_verdict(&mut self, now: Time, node: NodeId) {
         let Some(entry) = self.members.get(node) else {
             return;
@@ -354,7 +362,8 @@ impl Ring {
         self.timers.arm(Timer::Verdict(node), at.max(now));
     }
 
-    /// This node stood still for `lag`: whoever is suspected has had so much less time.
+    /// This node stalled for `lag` and could hear no refutation meanwhile, so every verdict moves
+    /// by `lag`.
     pub(super) fn postpone_verdicts(&mut self, lag: Duration) {
         let suspects: Vec<NodeId> = (self.members.others())
             .filter(|m| m.state == MemberState::Suspect)
@@ -374,6 +383,7 @@ impl Ring {
         if entry.member.state != MemberState::Suspect {
             return;
         }
+        // The verdict is put off once, not for ever: the suspect may really be dead.
         if self.may_be_deaf(node) && self.postponed.insert(node) {
             let line = alloc::format!("ring hears too few to call node={node} dead");
             out.fact(Level::Debug, line);
@@ -386,7 +396,9 @@ impl Ring {
             .get(&node)
             .is_some_and(|at| *at > entry.changed_at);
         if heard && self.spared.insert(node) {
-            // It has spoken since: its word against the suspicion is on the way, or was lost.
+            // The suspect has spoken since, so its refutation is on the way or was lost. The probe
+            // asks for it again. This happens once per suspicion, because messages of a stalled
+            // process may still arrive.
             self.verify(now, node, out);
             let later = now + self.config.agreed;
             return self.timers.arm(Timer::Verdict(node), later);
@@ -396,8 +408,8 @@ impl Ring {
         self.on_changed(now, node, before, None, out);
     }
 
-    /// Who hears neither more than half of the others nor anybody who agrees with it is more
-    /// likely to be cut off itself.
+    /// Whether this node is more likely cut off than the suspect dead: it suspects more than half
+    /// of the ring and no other node agrees about this suspect.
     fn may_be_deaf(&self, node: NodeId) -> bool {
         let me = self.members.me().node;
         let others = self.members.others().count();
@@ -410,7 +422,7 @@ impl Ring {
         others >= 2 && 2 * unheard > others + 1 && alone
     }
 
-    /// A verdict: this node's own, or another's.
+    /// A member is declared dead, by this node or by another.
     pub(super) fn on_death(
         &mut self,
         now: Time,
@@ -423,7 +435,7 @@ impl Ring {
         let was_suspect = before == Some(MemberState::Suspect);
         self.forget_doubts(node);
         if !was_suspect {
-            return; // Told of a death that was over before this node came: nothing to count.
+            return; // This node learns of an old death; its census is over.
         }
         let line = alloc::format!(
             "ring lost node={node} {} {} members={}",

@@ -1,4 +1,4 @@
-//! A data node's place on the Chord circle: what the circle is told, and who speaks for it.
+//! The server's side of the Chord circle: feeds it with the member table, and routes its messages.
 
 use alloc::vec::Vec;
 
@@ -14,17 +14,17 @@ use crate::contract::record::Role;
 use crate::contract::time::Time;
 
 impl Server {
-    /// Its place on the circle, if it is a data node.
+    /// The place on the circle, if this server is a data node.
     pub fn chord(&self) -> Option<&Chord> {
         self.chord.as_ref()
     }
 
-    /// Brings the circle up to date with who lives and who takes songs.
+    /// Tells the circle which data nodes live and which take songs.
     pub(super) fn see_circle(&mut self, now: Time, out: &mut Outbox) {
         let (Some(ring), Part::Data(_), Some(registrar)) =
             (&self.ring, &self.part, &self.registrar)
         else {
-            self.chord = None; // Whoever is no data node has no place there.
+            self.chord = None; // Only data nodes are on the circle.
             return;
         };
         let chord = self.chord.get_or_insert_with(|| {

@@ -1,4 +1,5 @@
-//! The servers this node works with: the living members of the ring, and whom only the DNS names.
+//! The servers this node works with: the living members of the ring, and the servers that only the
+//! DNS names.
 
 use alloc::vec::Vec;
 
@@ -10,23 +11,23 @@ use crate::data::Others;
 use crate::members::{Members, takes_songs};
 use crate::resolver::Resolver;
 
-/// Lists made from the member table and the names, made again when either has changed.
+/// Lists made from the member table and the DNS records. They are remade when either has changed.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// Data nodes but for this one: those that may get songs.
+    /// Other data nodes that may receive songs.
     pub(super) data: Vec<Record>,
-    /// Data nodes that live and take no songs.
+    /// Other data nodes that live and take no songs: draining or sick.
     pub(super) leaving: Vec<Record>,
-    /// Data nodes that have died, and when.
+    /// Data nodes that have been declared dead, and when.
     pub(super) dead: Vec<(Record, Time)>,
-    /// Routers but for this one.
+    /// Other routers.
     pub(super) routers: Vec<Record>,
     draining: bool,
     made_of: Option<(u64, u64, NodeId)>,
 }
 
 impl Known {
-    /// Brings the lists up to date; true if they were not.
+    /// Brings the lists up to date. Returns true if they were outdated.
     pub(super) fn refresh(
         &mut self,
         me: NodeId,
@@ -47,7 +48,7 @@ impl Known {
         true
     }
 
-    /// What a data node needs to know of the others.
+    /// The lists in the form that a data node takes them.
     pub(super) fn others(&self, own: Record) -> Others<'_> {
         Others {
             data: &self.data,
@@ -73,7 +74,8 @@ fn dead(members: &Members) -> Vec<(Record, Time)> {
     dead.map(|(member, at)| (member.record(), at)).collect()
 }
 
-/// What the ring says of a member counts more than its record, which may be half a minute old.
+/// The entries of the member table, and the DNS records of nodes the table lacks. The table counts
+/// more than a record, which may be half a minute old.
 fn together(me: NodeId, role: Role, members: Option<&Members>, resolver: &Resolver) -> Vec<Record> {
     let in_ring = |node: NodeId| members.is_some_and(|m| m.get(node).is_some());
     let named = resolver.records(role).iter().copied();

@@ -1,7 +1,7 @@
-//! What a server remembers over a restart: the ring it was part of, and its role.
+//! What a server remembers over a restart: the members of its ring, and its role.
 //!
-//! Written when who is there has changed, and not more often than every half minute: an idle node
-//! writes nothing.
+//! A change of role is written at once. A change of the members is written at most every half
+//! minute. An idle node writes nothing.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -17,19 +17,19 @@ use crate::jobs::Jobs;
 use crate::members::Members;
 use crate::requests::Desk;
 
-/// Between two writes.
+/// Least time between two writes.
 const PAUSE: Duration = Duration::from_secs(30);
 
-/// After a change, so that a ring that is forming is written once.
+/// Delay of a write after a change, so that a ring that is forming is written once.
 const FIRST: Duration = Duration::from_secs(3);
 
-/// A change of role is written with whatever else the same event brings.
+/// Delay after a change of role: the write only waits for the other changes of the same event.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
-/// Until a job is tried again that found the pool busy.
+/// Time until a job is repeated that the busy pool has refused.
 const BUSY: Duration = Duration::from_millis(200);
 
-/// What was kept of an earlier run.
+/// The members and the role stored by an earlier run.
 pub(super) type Recalled = (Vec<Member>, Option<Role>);
 
 #[derive(Debug)]
@@ -42,12 +42,12 @@ enum Purpose {
 #[derive(Debug)]
 pub(super) struct Memory {
     jobs: Jobs<Purpose>,
-    /// What is written, or on its way to be.
+    /// The places that are stored, or on their way to the disk.
     kept: Vec<(Address, Role)>,
-    /// The role that is written, or on its way to be.
+    /// The role that is stored, or on its way to the disk.
     role: Option<Role>,
     due: Option<Time>,
-    /// When what was kept is asked for again, the pool having been busy.
+    /// When the stored state is read again, after the pool was busy.
     recall_at: Option<Time>,
     written_at: Option<Time>,
     revision: u64,
@@ -66,21 +66,22 @@ impl Memory {
         }
     }
 
-    /// Asks what was kept.
+    /// Starts to read the stored state.
     pub(super) fn recall(&mut self, out: &mut Outbox) {
         self.jobs.run(Purpose::Recall, Job::RecallMembers, out);
     }
 
-    /// What was kept, if the job was to find out.
+    /// Returns the stored state, if this job has read it.
     pub(super) fn on_done(&mut self, now: Time, job: JobId, reply: JobReply) -> Option<Recalled> {
         match (self.jobs.done(job)?, reply) {
             (Purpose::Recall, JobReply::Members { members, role }) => Some((members, role)),
-            // A role forgotten for a busy moment would leave the songs of that role unserved.
+            // A node that took another role because the pool was busy would not serve its songs, so
+            // the read is repeated.
             (Purpose::Recall, JobReply::Failed(JobFault::Busy)) => {
                 self.recall_at = Some(now + BUSY);
                 None
             }
-            // Whatever else is wrong with the memory: the node begins as one without.
+            // On any other failure the node starts as one without stored state.
             (Purpose::Recall, _) => Some((Vec::new(), None)),
             (Purpose::Remember, JobReply::Done) => None,
             (Purpose::Remember, _) => {
@@ -92,14 +93,15 @@ impl Memory {
         }
     }
 
-    /// Notes that somebody has come or gone.
+    /// Notes a change of the member table and schedules a write if one is needed.
     pub(super) fn look(&mut self, now: Time, members: &Members) {
         if self.revision == members.revision() {
             return;
         }
         self.revision = members.revision();
         if self.role != Some(members.me().role) {
-            // Back as something else, it would sit on the songs it took in this role.
+            // A node that crashed before the write would come back in its old role and not serve
+            // the songs it took in this one.
             self.due = Some(now + AT_ONCE);
         }
         if self.due.is_none() && places(members) != self.kept {
@@ -108,20 +110,21 @@ impl Memory {
         }
     }
 
-    /// Asks again what was kept, if it is time.
+    /// Repeats the read if that is due.
     pub(super) fn recall_again(&mut self, now: Time, out: &mut Outbox) {
         if self.recall_at.take_if(|at| *at <= now).is_some() {
             self.recall(out);
         }
     }
 
-    /// Writes if it is time.
+    /// Writes if that is due.
     pub(super) fn on_tick(&mut self, now: Time, members: &Members, out: &mut Outbox) {
         if self.due.is_none_or(|due| now < due) {
             return;
         }
         self.due = None;
         let role = members.me().role;
+        // A write for a change of role does not delay the next write of the members.
         if self.role.replace(role) == Some(role) {
             self.written_at = Some(now);
         }

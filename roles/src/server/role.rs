@@ -1,7 +1,7 @@
 //! Taking a role, and changing it.
 //!
-//! A server that changes its role keeps its address and its place in the ring. The part it had
-//! goes on answering those who come for it until the others have heard of the change.
+//! A server that changes its role keeps its address and its place in the ring. The previous role
+//! goes on answering questions until the others have learned of the change.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -27,32 +27,33 @@ use crate::resolver::Resolver;
 use crate::ring::{Order, Ring};
 use crate::router::{Router, Sight};
 
-/// How long the part before a change of role goes on answering.
+/// How long the previous role goes on answering.
 const RETIREMENT: Duration = Duration::from_secs(10);
 
-/// How long a data node may take to hand its songs over before it stays what it is.
+/// How long a data node may hand its songs over before it keeps its role after all.
 const HANDING_OVER: Duration = Duration::from_secs(900);
 
-/// The same before it ends: as long as whoever stops it has patience.
+/// The same before the node ends. It is long enough that the operator decides when to stop waiting.
 pub(super) const HANDING_OVER_TO_END: Duration = Duration::from_secs(24 * 3600);
 
-/// One that has met a full disk does not try again for so long: another may be able to change.
+/// How long a data node declines orders after it met a full disk. Another member may be able to
+/// change instead.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(60);
 
-/// What a server does.
+/// The current role and its state.
 #[derive(Debug)]
 pub(super) enum Part {
-    /// No role yet.
+    /// No role yet: the server is asking for one.
     Idle(Assignment),
-    /// Names.
+    /// Name resolution.
     Dns(Dns),
-    /// The catalogue.
+    /// The catalogue of songs.
     Router(Router),
-    /// Songs.
+    /// The songs themselves.
     Data(Data),
 }
 
-/// A part that answers a little longer.
+/// The previous role, which answers until its time is over.
 #[derive(Debug)]
 pub(super) struct Retiring {
     part: Part,
@@ -62,7 +63,7 @@ pub(super) struct Retiring {
 /// Why a data node hands its songs over, and how long it may take.
 #[derive(Debug)]
 pub(super) struct Leaving {
-    /// For another role; otherwise it ends.
+    /// The order to take another role. None: the node ends afterwards.
     order: Option<Order>,
     until: Time,
 }
@@ -95,8 +96,9 @@ impl Retiring {
 }
 
 impl Server {
-    /// What was kept of an earlier run: whom to look for, and which role to come back in. A node
-    /// that kept songs would sit on them as a router.
+    /// Uses what an earlier run has stored: the members to look for, and the role. The server takes
+    /// the stored role again, because a data node that came back as a router would hold songs and
+    /// not serve them.
     pub(super) fn on_recalled(&mut self, now: Time, recalled: Recalled, out: &mut Outbox) {
         let (members, role) = recalled;
         match (&mut self.part, role) {
@@ -115,7 +117,7 @@ impl Server {
         }
     }
 
-    /// Takes a first role: begins its work, joins the ring, registers.
+    /// Takes the first role: begins its work, joins the ring, registers.
     pub(super) fn take(&mut self, now: Time, role: Role, out: &mut Outbox) {
         let record = self.record(role);
         self.registrar = Some(Registrar::new(record, self.draw()));
@@ -190,7 +192,7 @@ impl Server {
         }
     }
 
-    /// A manager wants this node to change its role.
+    /// Carries out an order of a manager to change the role.
     pub(super) fn obey(&mut self, now: Time, order: Order, out: &mut Outbox) {
         if self.leaving.is_some() || self.stopping.is_some() {
             return self.decline(now, order, "another change is under way", out);
@@ -201,11 +203,13 @@ impl Server {
         let Some(ring) = &mut self.ring else {
             return;
         };
+        // Every census from here on counts this node in its future role.
         ring.set_trait(now, Traits::DRAINING, true);
         match &mut self.part {
             Part::Router(_) => self.switch(now, order, out),
             Part::Data(data) => {
-                // Whoever counts meanwhile counts it as what it will be.
+                // The order is accepted before the songs are handed over. The manager waits only a
+                // few seconds for the answer, and a hand-over takes longer.
                 ring.accept(order, out);
                 data.drain(now);
                 self.leaving = Some(Leaving {
@@ -217,8 +221,8 @@ impl Server {
         }
     }
 
-    /// A data node that is told to stop hands over first, if it was started so. Told twice, it
-    /// stops at once.
+    /// Starts to hand the songs over when a data node with `drain` is told to stop; returns whether
+    /// it did. When told to stop a second time, the node stops at once.
     pub(super) fn hands_over_first(&mut self, now: Time, out: &mut Outbox) -> bool {
         let twice = (self.leaving.take()).is_some_and(|leaving| leaving.order.is_none());
         let (Part::Data(data), Some(ring), true) =
@@ -229,6 +233,7 @@ impl Server {
         out.fact(Level::Info, "hands its songs over before it stops".into());
         ring.restate(now, |me| {
             me.traits = me.traits.with(Traits::DRAINING, true);
+            // Draining without AUTO tells the others that this node ends and takes no other role.
             me.traits = me.traits.with(Traits::AUTO, false);
         });
         data.drain(now);
@@ -239,13 +244,14 @@ impl Server {
         true
     }
 
-    /// Leaves once every song is with all who shall have it.
+    /// Ends the hand-over when every song is with all nodes that shall have it, or when it has
+    /// failed.
     pub(super) fn leave_if_drained(&mut self, now: Time, out: &mut Outbox) {
         let (Some(leaving), Part::Data(data)) = (&self.leaving, &self.part) else {
             return;
         };
         let (order, over) = (leaving.order, leaving.until <= now);
-        // Whoever would have kept the role is gone.
+        // The other data nodes, which would have kept the role, are gone.
         let last = self.ring.as_ref().is_some_and(|ring| !ring.others_stay());
         if order.is_some() && last {
             let line = "stays what it is: nobody else keeps songs";
@@ -271,10 +277,11 @@ impl Server {
         }
     }
 
-    /// Hands nothing over any longer.
+    /// Stops handing over.
     fn stay(&mut self, now: Time) {
         let leaving = self.leaving.take();
-        // Who ends is not said to stay a moment before.
+        // A node that is about to end remains marked as draining. Otherwise the others would count
+        // on it for a moment.
         if leaving.is_some_and(|leaving| leaving.order.is_some())
             && let Some(ring) = &mut self.ring
         {
@@ -293,7 +300,7 @@ impl Server {
         }
     }
 
-    /// Changes the role: at every DNS node, in the ring, for whoever asks.
+    /// Changes the role: in the ring, at every DNS node, and for every question that arrives.
     fn switch(&mut self, now: Time, order: Order, out: &mut Outbox) {
         let role = order.role;
         let record = self.record(role);
@@ -311,14 +318,14 @@ impl Server {
                 me.traits = me.traits.with(Traits::DRAINING, false);
             });
             if role == Role::Data {
-                ring.accept(order, out); // A data node has said so before it handed over.
+                ring.accept(order, out); // A data node accepted before its hand-over.
             }
         }
         if let Some(registrar) = &mut self.registrar
             && !self.config.ring.flaws.has(Flaw::StaysRegistered)
         {
             registrar.change(now, record);
-            // Whoever started this node hears what it does.
+            // The process that started this node learns its role.
             let record = registrar.record();
             out.tell(Notice::Ready { record });
         }
@@ -346,7 +353,7 @@ impl Server {
         let retiring = self.retiring.as_mut().map(|old| &mut old.part);
         match (&mut self.part, retiring) {
             (Part::Router(router), _) => router.on_question(now, asker, words, sight, out),
-            // It learns nothing more, but answers with what it knows.
+            // The retired router accepts no announcements, but answers with what it knows.
             (_, Some(Part::Router(router))) if !matches!(words, Catalogue::Announce(_)) => {
                 router.on_question(now, asker, words, sight, out);
             }
@@ -372,14 +379,14 @@ impl Server {
         let Some(registrar) = &self.registrar else {
             return out.refuse(asker, Refusal::WrongRole);
         };
-        // A node that hears nobody takes no new songs: nobody would copy them.
+        // A node that is cut off accepts no new songs, because no node could copy them.
         let deaf = self.ring.as_ref().is_some_and(Ring::blames_itself);
         if deaf && let Audio::Offer { copy: false, .. } = audio {
             return out.refuse(asker, Refusal::NotReady);
         }
         let lists = matches!(audio, Audio::Keep { .. });
         if self.leaving.is_some() && matches!(audio, Audio::Offer { .. }) {
-            // What came in now would have to be handed over, too.
+            // A song accepted during the hand-over would have to be handed over, too.
             return out.refuse(asker, Refusal::NotReady);
         }
         let others = self.known.others(registrar.record());
@@ -395,7 +402,7 @@ impl Server {
         }
     }
 
-    /// The reply of a job of the data node this is, or was a moment ago.
+    /// Takes the reply to a job of the data role, which this server has or has just left.
     pub(super) fn on_data_done(
         &mut self,
         now: Time,
@@ -411,7 +418,8 @@ impl Server {
         match (&mut self.part, retiring) {
             (Part::Data(data), _) => data.on_done(now, job, reply, others, out),
             (_, Some(Part::Data(data))) => {
-                // It announces nothing and copies nothing any longer.
+                // A retired data role announces nothing and copies nothing, so it sees no other
+                // nodes.
                 let quiet = Others {
                     data: &[],
                     leaving: &[],
@@ -426,8 +434,8 @@ impl Server {
     }
 }
 
-/// Every record known, of every group, this node's own among them. DNS nodes are in no ring: they
-/// are there as long as one of them says so.
+/// Every known record of every role, this node's own included. DNS nodes are in no ring: they are
+/// listed as long as the last answer of a DNS node is fresh.
 fn servers(
     now: Time,
     (data, routers): (&[Record], &[Record]),

@@ -1,4 +1,4 @@
-//! Who changes its role: the manager names one member, which says yes or no.
+//! The switch of a role: the manager names one member, which accepts or declines.
 
 use alloc::vec;
 
@@ -16,7 +16,8 @@ use crate::flaws::Flaw;
 use crate::ring::{Order, Purpose, Ring};
 
 impl Ring {
-    /// The way of the original system, as a planted flaw.
+    /// The method of the original system, kept as a mutant: each member that sees the shortage
+    /// changes its role.
     pub(super) fn switch_by_oneself(&mut self, epoch: Epoch) {
         if !self.config.flaws.has(Flaw::FirstWhoHearsSwitches) {
             return;
@@ -35,12 +36,14 @@ impl Ring {
         }
     }
 
-    /// No role is changed soon after another, unless nobody is left in it.
+    /// Whether a role may change. It may not soon after another change, unless a role has no holder
+    /// left.
     pub(super) fn may_switch(&self, now: Time, shortage: Shortage) -> bool {
         let pause = self.config.switch_pause;
         let lately = (self.members.switched()).is_some_and(|(at, ..)| now.since(at) < pause);
-        // Handing songs over takes its time: that change has begun and is not told of yet.
-        // One that does not come to an end must not keep all others from theirs.
+        // A data node hands its songs over before its role changes, so its change has begun
+        // although the table still shows the old role. A hand-over longer than the pause no longer
+        // blocks the others.
         let begun = |m: &Member| {
             let since = self
                 .members
@@ -76,7 +79,8 @@ impl Ring {
         };
         let me = self.members.me().node;
         if named == me {
-            // Those it counted on may have been called dead since.
+            // Since the tallies were collected, the other holders of this node's role may have been
+            // declared dead.
             if !self.others_stay() {
                 return self.name_next(now, out);
             }
@@ -107,7 +111,7 @@ impl Ring {
         });
     }
 
-    /// An order has been carried out.
+    /// Accepts an order: answers the manager.
     pub fn accept(&mut self, order: Order, out: &mut Outbox) {
         match order.asker {
             Some(asker) => out.answer(asker, Message::Ring(Words::Accepted)),
@@ -115,7 +119,7 @@ impl Ring {
         }
     }
 
-    /// An order cannot be carried out: another may be named for the same epoch.
+    /// Declines an order. The epoch is free again, so the manager can name another member.
     pub fn decline(&mut self, now: Time, order: Order, why: &str, out: &mut Outbox) {
         if let Some(seen) = self.census.seen.get_mut(&order.epoch) {
             seen.spent = false;
@@ -142,8 +146,9 @@ impl Ring {
         self.name_next(now, out);
     }
 
-    /// A manager names this node. Refused unless it is the manager this node knows for the epoch,
-    /// nothing has changed in it yet, and the role can be left.
+    /// A manager names this node. The order is refused unless all of this holds: this node knows
+    /// the sender as manager of the epoch, no role has changed in the epoch, and this node can
+    /// leave its role.
     pub(in crate::ring) fn on_unbalance(
         &mut self,
         now: Time,
@@ -167,6 +172,8 @@ impl Ring {
             out.refuse(asker, Refusal::Invalid(why));
             return None;
         }
+        // The epoch is spent before the server acts, so that a second order of the same epoch is
+        // refused.
         self.census.spend(epoch);
         Some(Order {
             asker: Some(asker),
@@ -175,8 +182,8 @@ impl Ring {
         })
     }
 
-    /// Whether somebody else keeps this node's role. Another that is about to change it, or that
-    /// is suspected, may be gone a moment later.
+    /// Whether another member keeps this node's role. A member that is draining or suspected does
+    /// not count, because it may be gone a moment later.
     pub fn others_stay(&self) -> bool {
         let role = self.members.me().role;
         let stays = |m: &Member| {

@@ -1,4 +1,4 @@
-//! A shortage that no death explains: after a while the lowest member that sees it counts.
+//! A shortage that no death explains. After a while the lowest member begins a census.
 
 use alloc::vec::Vec;
 
@@ -11,8 +11,9 @@ use crate::flaws::Flaw;
 use crate::ring::Ring;
 
 impl Ring {
-    /// Out of balance without a death: after a merge, a goodbye, a change that came to nothing.
-    /// The lowest member of the ring begins a census when that does not pass.
+    /// The roles may be out of balance without a death: after a merge, after a member has left, or
+    /// after a change of role that failed. When the shortage persists, the lowest member of the
+    /// ring begins a census. Only one member acts, so that two censuses do not fill one gap twice.
     pub(in crate::ring) fn feel_unease(&mut self, now: Time, out: &mut Outbox) {
         let me = self.members.me();
         let lowest = self.members.living().next().map(|m| m.node) == Some(me.node);
@@ -26,6 +27,7 @@ impl Ring {
         };
         let (known, since) = *self.census.uneasy.get_or_insert((shortage, now));
         if known != shortage {
+            // A different shortage starts the wait anew: the roles are still changing.
             self.census.uneasy = Some((shortage, now));
             return;
         }
@@ -34,11 +36,13 @@ impl Ring {
         } else {
             self.config.unease
         };
-        // Who could not leave its role a moment ago will hardly be able to now.
+        // A member that could not leave its role in the last census will hardly be able to now, so
+        // the wait doubles with each fruitless census.
         let wait = wait * (1 << self.census.fruitless.min(FRUITLESS_MAX));
         let counts = !self.config.flaws.has(Flaw::NeverCounts);
         if now.since(since) >= wait && self.may_switch(now, shortage) && counts {
             self.census.uneasy = Some((shortage, now));
+            // The attempt number is unique, because a member ignores an epoch that it has seen.
             let attempt = NOT_A_DEATH + self.census.own;
             self.census.own = (self.census.own + 1) % NOT_A_DEATH;
             self.begin_census(now, me, attempt, out);
