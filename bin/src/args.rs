@@ -1,4 +1,4 @@
-//! What was typed.
+//! The command line. The doc comments of arguments are the texts of `--help`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -123,7 +123,7 @@ pub(crate) struct Serve {
     pub(crate) allow_host: Vec<String>,
 }
 
-/// Whether and where the web player is reached.
+/// Whether the web player runs, and its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Page {
     Off,
@@ -173,7 +173,7 @@ pub(crate) struct Rm {
     pub(crate) json: bool,
 }
 
-/// Where the web player is reached by default: from this machine alone.
+/// The default address of the web player: reachable from this machine only.
 pub(crate) const WEB: &str = "127.0.0.1:8080";
 
 #[derive(Debug, clap::Args)]
@@ -214,7 +214,7 @@ pub(crate) enum RoleChoice {
 }
 
 impl RoleChoice {
-    /// The fixed role; none for `auto`.
+    /// The fixed role; `None` for `auto`.
     pub(crate) fn role(self) -> Option<Role> {
         match self {
             RoleChoice::Auto => None,
@@ -224,7 +224,7 @@ impl RoleChoice {
         }
     }
 
-    /// The word for it in paths and messages.
+    /// The role's name in paths and messages.
     pub(crate) fn name(self) -> &'static str {
         self.role().map_or("auto", Role::name)
     }

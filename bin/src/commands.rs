@@ -1,4 +1,4 @@
-//! What people and scripts ask for.
+//! The subcommands of the command line, and their output helpers.
 
 pub(crate) mod add;
 pub(crate) mod get;

@@ -1,5 +1,5 @@
-//! The workers of a server: its memory, and a data node's library, opened now or when its first job
-//! comes.
+//! The workers of a server: its small persistent memory, and a data node's library, which is opened
+//! at the start or by the first job.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,11 +14,10 @@ use storage::memory::Memory;
 
 use crate::failure::Failure;
 
-/// Workers for one node: those that read, and the one that writes.
+/// The workers of one node: its readers and its writer.
 pub(crate) type Workers = (Vec<Box<dyn Worker>>, Option<Box<dyn Worker>>);
 
-/// The library of a node that is a data node from the start: what is wrong with it ends the
-/// start.
+/// Workers of a fixed data node. The library is opened now, so that a fault prevents the start.
 pub(crate) fn workers(dir: &Path, node: NodeId, readers: usize) -> Result<Workers, Failure> {
     let opened = Arc::new(Place::new(dir, node));
     let library = opened.open().map_err(|e| Failure::Failed(e.to_string()))?;
@@ -26,12 +25,12 @@ pub(crate) fn workers(dir: &Path, node: NodeId, readers: usize) -> Result<Worker
     Ok(lazy(opened, readers))
 }
 
-/// The library of a node that may become a data node: it is opened by its first job.
+/// Workers of a node that may become a data node. The first job opens the library.
 pub(crate) fn workers_on_demand(dir: &Path, node: NodeId, readers: usize) -> Workers {
     lazy(Arc::new(Place::new(dir, node)), readers)
 }
 
-/// What a node needs that will never keep songs.
+/// The worker of a node that never stores songs.
 pub(crate) fn memory_only(dir: &Path) -> Workers {
     let writer = Writer {
         memory: Memory::new(dir.to_path_buf()),
@@ -56,7 +55,7 @@ fn lazy(place: Arc<Place>, readers: usize) -> Workers {
     (readers, Some(Box::new(writer)))
 }
 
-/// The worker that writes.
+/// The worker for write jobs.
 struct Writer {
     memory: Memory,
     library: Option<OnDemand>,
@@ -80,11 +79,11 @@ impl Worker for Writer {
     }
 }
 
-/// Where a library lies and whose it is.
+/// The location of a library, and the node that owns it.
 struct Place {
     dir: PathBuf,
     node: NodeId,
-    /// Held while the library is opened: only one thread makes its tables.
+    /// Held while the library is opened, so that only one thread creates its tables.
     opening: Mutex<()>,
 }
 

@@ -1,8 +1,8 @@
-//! `dispotify demo`: a whole cluster on this machine, to see it survive.
+//! `dispotify demo`: a whole cluster on this machine that survives killed nodes.
 //!
-//! Owns six child processes, a folder that goes with them, and the web player. The page answers
-//! once everything stands. The children hold an end of a pipe whose other end is here: however this
-//! process ends, they end with it.
+//! Owns six child processes, a folder that is removed with them, and the web player. The page
+//! answers once the cluster is ready. Each child reads from a pipe that this process holds open.
+//! However this process ends, the pipe closes and the children end.
 
 mod children;
 mod samples;
@@ -36,32 +36,32 @@ use crate::web;
 
 use children::Children;
 
-/// How long a healthy machine needs for everything, many times over.
+/// Limit for each step of the start: many times what a healthy machine needs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long the last copies are waited for.
+/// How long the demo waits for the third copies.
 const COPY_PATIENCE: Duration = Duration::from_secs(15);
 
-/// Between two looks at whether everything stands.
+/// Pause between two checks of a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// What happens while the demo runs.
+/// An event during the demo.
 enum Moment {
-    /// A child says that it stands, and where.
+    /// A child, named by its number, is ready at this address.
     Ready(usize, String),
     /// A child has ended.
     Gone(usize),
-    /// All songs stand, or what went wrong.
+    /// All songs are added, or adding them failed.
     Added(Result<(), Failure>),
     /// The player's loop has ended.
     Over(io::Result<()>),
-    /// Enough.
+    /// The user has asked the demo to stop.
     Interrupted,
 }
 
 /// Runs the demo until told to stop.
 pub(crate) fn run(mut settings: Settings, common: &Common, demo: &Demo) -> Result<(), Failure> {
-    // What the six nodes do is in their logs; here only what is odd counts.
+    // The six nodes write their own logs; here only warnings and errors matter.
     log_lines::to_stderr(settings.log.min(LevelFilter::Warn));
     settings.security_or_make()?;
     let listener = web::listen(demo.web)?;
@@ -113,12 +113,13 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // The children are gone by now; what cannot be removed is in the folder for passing files.
+        // The children have ended by now. A file that cannot be removed stays in the temporary
+        // folder.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// What the name of a demo's folder begins with.
+/// Prefix of a demo's folder.
 const PREFIX: &str = "dispotify-demo-";
 
 fn on_signals(sender: Sender<Moment>) -> Result<(), Failure> {
@@ -127,7 +128,7 @@ fn on_signals(sender: Sender<Moment>) -> Result<(), Failure> {
     let mut signals = signal_hook::iterator::Signals::new(signals).map_err(failed)?;
     let forward = move || {
         for _ in signals.forever() {
-            // Whoever listened is ending already.
+            // When the receiver is gone, the demo is ending already.
             let _ = sender.send(Moment::Interrupted);
         }
     };
@@ -152,7 +153,7 @@ fn add_in_background(
     })
 }
 
-/// Adds the songs once everyone knows everyone, and waits until all of them are listed.
+/// Adds the songs once all nodes know each other, and waits until all songs are listed.
 fn add_when_up(front: &Front, paths: &[PathBuf]) -> Result<(), Failure> {
     until("six nodes stand in the list", PATIENCE, || {
         Ok(all_stand(&status(front)?))
@@ -166,7 +167,7 @@ fn add_when_up(front: &Front, paths: &[PathBuf]) -> Result<(), Failure> {
     until("every song stands in the list", PATIENCE, || {
         is_listed(front, &songs)
     })?;
-    // Third copies may take their time: the page need not wait for them for long.
+    // The page need not wait long for third copies: the demo works without them.
     let copied = until("every song has three copies", COPY_PATIENCE, || {
         Ok(status(front)?.copies_missing == 0)
     });
@@ -179,10 +180,10 @@ fn until(
     mut holds: impl FnMut() -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
     let begun = Instant::now();
-    // Two routers answer by turns: both must say so.
+    // Two routers answer in turn, so several answers in a row are needed to hear both.
     let mut times = 0;
     while times < 4 {
-        // A node that has just begun may not answer yet.
+        // A node that has just started may not answer yet.
         times = if holds().unwrap_or(false) {
             times + 1
         } else {
@@ -232,7 +233,7 @@ fn is_listed(front: &Front, songs: &BTreeSet<SongId>) -> Result<bool, Failure> {
     Ok(total >= songs.len() as u64)
 }
 
-/// Waits for the songs; a child that ends meanwhile ends the demo.
+/// Waits until the songs are added. A child that ends meanwhile ends the demo.
 fn await_added(moments: &Receiver<Moment>, children: &mut Children) -> Result<(), Failure> {
     loop {
         match moments.recv() {
@@ -269,7 +270,7 @@ fn serve(
     Ok(stop)
 }
 
-/// Says what there is, and what to try.
+/// Prints the nodes and what the user can try.
 fn guide(page: SocketAddr, children: &Children) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "\nready web http://{page}/\n")?;
@@ -301,7 +302,7 @@ fn guide(page: SocketAddr, children: &Children) -> io::Result<()> {
     out.flush()
 }
 
-/// Tells of every node that dies, until somebody has seen enough.
+/// Reports every node that dies, until the user stops the demo.
 fn live(moments: &Receiver<Moment>, children: &mut Children) -> Result<(), Failure> {
     loop {
         match moments.recv() {
@@ -315,7 +316,7 @@ fn live(moments: &Receiver<Moment>, children: &mut Children) -> Result<(), Failu
     }
 }
 
-/// Where a child keeps its things.
+/// The data directory of a child.
 fn child_dir(folder: &Path, host: &str) -> PathBuf {
     folder.join(host)
 }

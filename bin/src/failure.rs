@@ -1,4 +1,4 @@
-//! What did not work, in one line that says what to do, and the exit code that goes with it.
+//! Errors of a command: one line that says what to do, and an exit code.
 
 use std::fmt::{self, Display};
 use std::io::{self, Write};
@@ -9,23 +9,23 @@ use roles::contract::user;
 /// Why the process ends without success.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It was tried and did not work, or what was asked for is not there.
+    /// The attempt failed, or the requested thing does not exist.
     Failed(String),
-    /// What was typed makes no sense.
+    /// The command line is invalid.
     Usage(String),
-    /// Nobody could be reached, or everybody refused the key.
+    /// No node could be reached, or every node refused the key.
     Unreachable(String),
-    /// Whoever read our output has enough: no failure at all.
+    /// The reader of standard output has closed it. This is not reported as an error.
     OutputClosed,
 }
 
 impl Failure {
-    /// What was attempted, and what came of it.
+    /// A failure with the attempt and its reason.
     pub(crate) fn failed(attempt: impl Display, reason: impl Display) -> Self {
         Failure::Failed(format!("{attempt}: {reason}"))
     }
 
-    /// An operation of the client did not work.
+    /// The failure of an operation of the client.
     pub(crate) fn of(attempt: impl Display, failure: &user::Failure) -> Self {
         let line = format!("{attempt}: {failure}");
         match failure {
@@ -43,7 +43,7 @@ impl Failure {
         }
     }
 
-    /// Says it on standard error.
+    /// Prints the failure on standard error; returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         let (line, code) = match self {
             Failure::Failed(line) => (line, 1),
@@ -51,7 +51,7 @@ impl Failure {
             Failure::Unreachable(line) => (line, 3),
             Failure::OutputClosed => return ExitCode::SUCCESS,
         };
-        // Nothing is left to tell it to if standard error is gone as well.
+        // When standard error is closed as well, no channel is left for the message.
         let _ = writeln!(io::stderr(), "dispotify: {line}");
         ExitCode::from(code)
     }
@@ -66,7 +66,7 @@ impl Display for Failure {
     }
 }
 
-/// Output that cannot be written: a closed pipe is the reader's right.
+/// Converts an error of standard output. A broken pipe only means that the reader has enough.
 pub(crate) fn output(error: io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Failure::OutputClosed;

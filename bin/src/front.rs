@@ -1,7 +1,8 @@
-//! A client and the commands given to it: what every subcommand of the command line stands on.
+//! A client with a blocking interface: the base of every subcommand of the command line.
 //!
-//! The client lives on the event loop; here its notices are waited for. Data comes only as fast
-//! as it is taken: the front allows so many fragments, and the queue has room for all of them.
+//! The client runs on the event loop; callers wait here for its notices. Fragments arrive only as
+//! fast as they are taken: the front grants a number of them, and its queue has space for all
+//! granted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -25,22 +26,22 @@ use crate::log_lines;
 use crate::server;
 use crate::settings::Settings;
 
-/// Notices that may wait for the front: more than every credit it gives together.
+/// Notices that may be queued: more than all grants together.
 const NOTICES_MAX: usize = 4096;
 
-/// A client whose notices nobody has begun to read.
+/// A client that is ready to be hosted; its notices are not read yet.
 pub(crate) struct Prepared {
     notices: Receiver<Notice>,
     sources: Sources,
-    /// Where its fragments are kept, if they are.
+    /// The fragment cache, if one is used.
     pub(crate) cache: Option<Cache>,
 }
 
-/// A client, and what it tells.
+/// A hosted client and the queue of its notices.
 pub(crate) struct Front {
     handle: HostHandle,
     notices: Receiver<Notice>,
-    /// The files the user has named.
+    /// The files to upload that the user has named.
     pub(crate) sources: Sources,
     count: AtomicU64,
     running: Option<Running>,
@@ -53,7 +54,7 @@ struct Running {
 }
 
 impl Prepared {
-    /// The front of a client that has been given to a loop.
+    /// The front of a client that has been added to a loop.
     pub(crate) fn attached(self, handle: HostHandle) -> Front {
         Front {
             handle,
@@ -66,7 +67,7 @@ impl Prepared {
 }
 
 impl Front {
-    /// A client to be hosted.
+    /// Builds a client and the host for a loop.
     pub(crate) fn prepare(
         settings: &Settings,
         config: client::Config,
@@ -102,7 +103,7 @@ impl Front {
         Ok((prepared, host))
     }
 
-    /// A client on a loop of its own.
+    /// Starts a client on a loop and thread of its own.
     pub(crate) fn start(settings: &Settings) -> Result<Self, Failure> {
         let security = settings.security()?;
         let (prepared, host) = Front::prepare(settings, settings.client.clone())?;
@@ -124,29 +125,30 @@ impl Front {
         Ok(front)
     }
 
-    /// A number for the next operation.
+    /// A fresh id for the next operation.
     pub(crate) fn operation(&self) -> OperationId {
         OperationId(self.count.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Gives a command.
+    /// Sends a command to the client. Never blocks.
     pub(crate) fn give(&self, command: Command) -> Result<(), Failure> {
         let ended = |error| Failure::failed("speak with the client", error);
         self.handle.command(command).map_err(ended)
     }
 
-    /// The next thing the client tells.
+    /// Waits for the client's next notice.
     pub(crate) fn hear(&self) -> Result<Notice, Failure> {
         let ended = || Failure::Failed("the client has ended".into());
         self.notices.recv().map_err(|_| ended())
     }
 
-    /// The next thing the client has told already.
+    /// The next queued notice, if any. Never blocks.
     pub(crate) fn heard(&self) -> Option<Notice> {
         self.notices.try_recv().ok()
     }
 
-    /// Gives a command, and waits until `take` finds its answer among what the client tells.
+    /// Sends a command and waits until `take` accepts a notice as its answer. Any failure notice
+    /// ends the wait with an error.
     pub(crate) fn answer<T>(
         &self,
         attempt: &str,
@@ -165,7 +167,7 @@ impl Front {
         }
     }
 
-    /// One page of the catalogue.
+    /// Fetches one page of the catalogue: its songs, the total and the position of the next page.
     pub(crate) fn page(&self, query: Query) -> Result<(Vec<Listed>, u64, Option<Cursor>), Failure> {
         let operation = self.operation();
         let command = Command::List { operation, query };
@@ -180,7 +182,7 @@ impl Front {
         })
     }
 
-    /// Opens a song whose id begins with these digits.
+    /// Opens the song whose id begins with these digits.
     pub(crate) fn open(&self, attempt: &str, id: &str) -> Result<Opened, Failure> {
         let song = SongPrefix::parse(id).ok_or_else(|| {
             let cure = "an id is 1 to 32 hexadecimal digits (see `dispotify ls`)";
@@ -200,17 +202,17 @@ impl Front {
     }
 }
 
-/// A song that can be read.
+/// An open song.
 pub(crate) struct Opened {
     pub(crate) operation: OperationId,
     pub(crate) manifest: roles::contract::song::Manifest,
 }
 
-/// Fragments the front allows to be on their way to it at once.
+/// Fragments granted at once.
 const FRAGMENTS_AHEAD: u32 = 8;
 
 impl Opened {
-    /// Gives fragments `first..end` to `take`, in order.
+    /// Reads fragments `first..end` and passes each to `take`, in order.
     pub(crate) fn read(
         &self,
         front: &Front,
@@ -253,13 +255,13 @@ impl Drop for Front {
     fn drop(&mut self) {
         if let Some(Running { stop, thread }) = self.running.take() {
             stop.stop();
-            // The loop has logged why, if it ended badly.
+            // When the loop ended with an error, it has logged the reason.
             let _ = thread.join();
         }
     }
 }
 
-/// A cache that cannot be opened is done without: it only saves fetching twice.
+/// Opens the cache. When that fails, the client runs without, because a cache only saves traffic.
 fn open_cache(settings: &Settings, bytes_max: u64) -> Option<Cache> {
     let dir = settings.cache_dir.as_ref()?;
     let opened = Cache::open(dir, bytes_max).map(|cache| cache.scoped(&settings.scope));
@@ -272,11 +274,11 @@ fn tell(sender: &Sender<Notice>, notice: Notice) {
     if let Notice::Fact { level, text } = &notice {
         return log_lines::fact(*level, "client", text);
     }
-    // Progress may be lost on a front that lags: what counts must find room behind it.
+    // When the front lags, progress is dropped, so that the other notices find space in the queue.
     if matches!(notice, Notice::Progress { .. }) && sender.len() > NOTICES_MAX / 2 {
         return;
     }
-    // A front that has gone wants no more; one that lags has given credit it does not honour.
+    // The send fails when the front is gone, or when it lags behind despite its own grants.
     let _ = sender.try_send(notice);
 }
 

@@ -1,4 +1,4 @@
-//! The cluster key: where it is found, and how `serve` makes the first one.
+//! The cluster key: finds and reads it, and creates the first one for `serve`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use rand::rngs::SysRng;
 
 use crate::failure::Failure;
 
-/// 256 bits that everyone in the cluster shares.
+/// A secret of 256 bits that all nodes and clients of a cluster share.
 pub(crate) type Key = [u8; 32];
 
 /// Reads 64 hexadecimal digits; a key file may end in a newline.
@@ -27,7 +27,7 @@ pub(crate) fn parse(text: &str) -> Option<Key> {
     Some(key)
 }
 
-/// Reads a key file; others than its owner may not read it.
+/// Reads a key file. A file that others than its owner may read is refused.
 pub(crate) fn load(path: &Path) -> Result<Key, Failure> {
     let attempt = format!("read key file {}", path.display());
     let text = fs::read_to_string(path).map_err(|error| {
@@ -47,7 +47,7 @@ pub(crate) fn load(path: &Path) -> Result<Key, Failure> {
     parse(&text).ok_or_else(|| Failure::failed(attempt, "it is not 64 hexadecimal digits"))
 }
 
-/// Reads a key file, or makes it with a fresh key.
+/// Reads a key file; creates it with a random key when it is missing.
 pub(crate) fn load_or_make(path: &Path) -> Result<Key, Failure> {
     if path.exists() {
         return load(path);

@@ -36,16 +36,16 @@ pub(crate) fn to_stderr(level: LevelFilter) {
         lines: sender,
         lost: 0,
     });
-    // A second logger is refused: the first one goes on, and nothing is lost.
+    // A second logger is refused, and the first one stays in use.
     let _ = WriteLogger::init(level, config, lines);
 }
 
-/// Nobody may be reading any longer; the node goes on without.
+/// Writes a line. The reader of standard error may be gone; the node continues regardless.
 fn write_line(line: &[u8]) {
     let _ = io::stderr().write_all(line);
 }
 
-/// What a node tells, in the log.
+/// Logs a fact that a node reports.
 pub(crate) fn fact(level: Level, name: &str, text: &str) {
     match level {
         Level::Error => log::error!("{name} {text}"),
@@ -55,12 +55,12 @@ pub(crate) fn fact(level: Level, name: &str, text: &str) {
     }
 }
 
-/// Puts the seconds since the start before each line, and hands it to the thread that writes:
-/// the loop does not wait for whoever reads the log. Gets whole lines from its `LineWriter`.
+/// Puts the seconds since the start before each line and queues it for the writer thread, so that
+/// the loop never waits for the reader of the log. Receives whole lines from its `LineWriter`.
 struct Stamped {
     since: Instant,
     lines: Sender<Vec<u8>>,
-    /// Lines dropped because nobody took the earlier ones.
+    /// Lines dropped because the queue was full.
     lost: u64,
 }
 
@@ -84,7 +84,7 @@ impl Write for Stamped {
         Ok(lines.len())
     }
 
-    /// Waits a little for the thread that writes.
+    /// Waits at most [`LAST_LINES`] until the writer thread has taken all lines.
     fn flush(&mut self) -> io::Result<()> {
         let begun = Instant::now();
         while !self.lines.is_empty() && begun.elapsed() < LAST_LINES {

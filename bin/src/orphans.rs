@@ -1,10 +1,10 @@
-//! Folders that killed processes left behind.
+//! Removes folders that killed processes have left behind.
 
 use std::fs;
 use std::path::Path;
 
-/// Removes the folders in `base` named `prefix` and the number of a process that lives no longer.
-/// Where it cannot be told who lives, nothing is removed.
+/// Removes each folder in `base` whose name is `prefix` plus the id of a dead process. Where
+/// liveness cannot be told, removes nothing.
 pub(crate) fn remove(base: &Path, prefix: &str) {
     let processes = Path::new("/proc");
     if !processes.join("self").exists() {
@@ -15,7 +15,7 @@ pub(crate) fn remove(base: &Path, prefix: &str) {
         let process = name.to_str().and_then(|name| name.strip_prefix(prefix));
         let number = process.and_then(|digits| digits.parse::<u32>().ok());
         if number.is_some_and(|number| !processes.join(number.to_string()).exists()) {
-            // Somebody else's folder stays, and that is right.
+            // Another user's folder cannot be removed, and should not be.
             let _ = fs::remove_dir_all(entry.path());
         }
     }

@@ -20,7 +20,7 @@ use crate::web;
 /// DNS, data and router.
 const NODES: usize = 3;
 
-/// Runs the three nodes until told to stop; adds the paths meanwhile.
+/// Runs the three nodes until told to stop, and adds the paths meanwhile.
 pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     log_lines::to_stderr(settings.log);
     let security = settings.security_or_make()?;
@@ -72,7 +72,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     reactor
         .run()
         .map_err(|error| Failure::failed("run the nodes", error))?;
-    drop(adding); // It ends by itself when its client is gone.
+    drop(adding); // The thread ends by itself when its client is gone.
     Ok(())
 }
 
@@ -101,8 +101,8 @@ fn start(reactor: &mut net::Reactor, host: net::Host) -> Result<HostHandle, Fail
         .map_err(|error| Failure::failed("start a node", error))
 }
 
-/// The socket of the web player. A default that is taken is done without; an address that was
-/// asked for is not.
+/// The listener of the web player. When the default address is taken, `serve` runs without a page;
+/// when an address from the user is taken, it fails.
 fn page(serve: &Serve) -> Result<Option<Listener>, Failure> {
     match serve.web {
         Some(Page::Off) => Ok(None),

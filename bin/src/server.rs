@@ -25,18 +25,18 @@ use crate::log_lines;
 use crate::memory;
 use crate::settings::{self, Settings};
 
-/// A server as it is started: what it does, where, with which disk.
+/// The plan of a server: its role, address and directory.
 pub(crate) struct Plan {
     pub(crate) choice: RoleChoice,
     pub(crate) host: IpAddr,
     pub(crate) port: u16,
     pub(crate) dir: PathBuf,
     pub(crate) weight: u16,
-    /// Hears the server's record once it is registered.
+    /// Receives the server's record once it is registered.
     pub(crate) ready: Option<Sender<Record>>,
 }
 
-/// A server ready to be hosted, and where it listens. Its directory is its own while it runs.
+/// A server ready to be hosted, and its address. `home` locks the data directory while it runs.
 pub(crate) struct Prepared {
     pub(crate) host: Host,
     pub(crate) address: Address,
@@ -79,8 +79,8 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
         .map_err(|error| Failure::failed("run the node", error))
 }
 
-/// The loop of this process, with so many connections to nodes, which may take so long to end
-/// when they are told to; none: no longer than usual.
+/// Builds this process's loop. `connections_max` bounds the connections to nodes; `stop_within` is
+/// the time that nodes may take to stop, `None` for the default.
 pub(crate) fn reactor(
     security: net::Security,
     connections_max: usize,
@@ -164,12 +164,12 @@ fn listen(plan: &Plan) -> Result<Listener, Failure> {
     })
 }
 
-/// What a server tells goes to the log; that it is ready, also to standard output, where whoever
-/// started it can read the address.
+/// Logs a server's notices. The ready notice also goes to standard output, where a parent process
+/// reads the address.
 fn teller(name: &'static str, ready: Option<Sender<Record>>) -> Box<dyn FnMut(Notice) + Send> {
     Box::new(move |notice| {
         if let (Notice::Ready { record }, Some(ready)) = (&notice, &ready) {
-            // Whoever waited for it has ended; the server goes on.
+            // The receiver may be gone; the server continues regardless.
             let _ = ready.try_send(*record);
         }
         tell(name, notice);
@@ -202,12 +202,13 @@ fn print_ready(record: Record) {
         node,
         ..
     } = record;
-    // Nobody may be listening any longer; the node goes on without.
+    // The reader of standard output may be gone; the node continues regardless.
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "ready {role} {address} {node}").and_then(|()| out.flush());
 }
 
-/// SIGINT and SIGTERM end the process well; a full disk quota is an error, not a death.
+/// SIGINT and SIGTERM stop the process in order. SIGXFSZ, sent at a file size limit, is caught, so
+/// that the write fails instead of killing the process.
 pub(crate) fn stop_on_signal(stop: StopHandle) -> Result<(), Failure> {
     let failed = |error| Failure::failed("listen for signals", error);
     let flag = std::sync::Arc::default();
@@ -225,11 +226,11 @@ pub(crate) fn stop_on_signal(stop: StopHandle) -> Result<(), Failure> {
         .map_err(failed)
 }
 
-/// Ends the process with its parent, however that ends: the system closes the parent's end of our
-/// standard input. A loop that does not end by itself is not waited for.
+/// Ends the process with its parent. However the parent ends, the system closes its end of this
+/// process's standard input. A loop that does not stop in time is killed with the process.
 fn stop_with_parent(stop: StopHandle) -> Result<(), Failure> {
     let watch = move || {
-        // What comes is nothing; that it ends is all that counts, well or not.
+        // The input itself is discarded; only its end matters, whether clean or by an error.
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         stop.stop();
         std::thread::sleep(STOP_PATIENCE);

@@ -1,4 +1,4 @@
-//! What is meant: addresses, key, folders and settings, valid by construction.
+//! The validated settings: addresses, key, folders and tuning values.
 //!
 //! A flag wins over the environment, the environment over the default.
 
@@ -16,10 +16,10 @@ use crate::args::Common;
 use crate::failure::Failure;
 use crate::key::{self, Key};
 
-/// Where nodes listen unless told otherwise.
+/// The default port of a node.
 const PORT: u16 = 7700;
 
-/// What every command works with.
+/// The settings that every command uses.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) cluster: String,
@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     pub(crate) connections_max: usize,
     pub(crate) readers: usize,
     pub(crate) cache_dir: Option<PathBuf>,
-    /// Which cluster is meant: routers are remembered for this one only.
+    /// Identifies the cluster, so that routers are remembered for this cluster only.
     pub(crate) scope: String,
     insecure: bool,
     key: Option<String>,
@@ -37,7 +37,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Checks what was typed.
+    /// Builds the settings from the command line and the environment; rejects invalid input.
     pub(crate) fn of(common: &Common) -> Result<Self, Failure> {
         if common.set.iter().any(|set| set == "help") {
             return Err(Failure::Usage(format!("settings:\n{}", help())));
@@ -72,7 +72,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// The same cluster with other DNS nodes.
+    /// The configurations for the same cluster with other DNS nodes.
     pub(crate) fn with_dns(&self, dns: Vec<Address>) -> (server::Config, client::Config) {
         let mut server = self.server.clone();
         let mut client = self.client.clone();
@@ -81,23 +81,23 @@ impl Settings {
         (server, client)
     }
 
-    /// Means the cluster of these DNS nodes from here on.
+    /// Switches to the cluster of these DNS nodes.
     pub(crate) fn use_dns(&mut self, dns: Vec<Address>) {
         self.scope = scope(&self.cluster, &dns);
         (self.server, self.client) = self.with_dns(dns);
     }
 
-    /// The key a node or a client speaks under.
+    /// The security of connections: the cluster key and name, or the explicit lack of a key.
     pub(crate) fn security(&self) -> Result<Security, Failure> {
         self.security_with(key::load)
     }
 
-    /// The same, where a missing key file is made.
+    /// The same, but creates a missing key file.
     pub(crate) fn security_or_make(&self) -> Result<Security, Failure> {
         self.security_with(key::load_or_make)
     }
 
-    /// The file the key is read from, if it comes from a file.
+    /// The key file, if the key comes from a file.
     pub(crate) fn key_file(&self) -> Option<&PathBuf> {
         let from_file = self.key.is_none() && !self.insecure;
         self.key_file.as_ref().filter(|_| from_file)
@@ -136,7 +136,7 @@ impl Settings {
         apply(self, value.trim()).map_err(usage)
     }
 
-    /// Relations between settings.
+    /// Checks constraints between settings.
     fn check(&self) -> Result<(), Failure> {
         let usage = |why: &str| Err(Failure::Usage(format!("--set: {why}")));
         let ring = &self.server.ring;
@@ -155,7 +155,7 @@ impl Settings {
 
 type Apply = fn(&mut Settings, &str) -> Result<(), String>;
 
-/// Every setting: its name, what it means and its default, how it is applied.
+/// Every setting: its name, its meaning and default, and how its value is applied.
 const SETTINGS: [(&str, &str, Apply); 18] = [
     (
         "dns.ttl",
@@ -303,14 +303,14 @@ fn percent(text: &str) -> Result<u32, String> {
         .ok_or_else(|| "a number from 1 to 90".to_owned())
 }
 
-/// Names a cluster by what the user gave to find it.
+/// An identifier of a cluster, made of its name and DNS nodes.
 fn scope(cluster: &str, dns: &[Address]) -> String {
     let mut dns: Vec<String> = dns.iter().map(ToString::to_string).collect();
     dns.sort_unstable();
     format!("{cluster} {}", dns.join(","))
 }
 
-/// Connections that fit the process's limit of open files, with room for its own files.
+/// The number of connections that fits the process's limit of open files, with some to spare.
 fn connections() -> usize {
     let limit = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limit
@@ -346,7 +346,7 @@ fn default_key_file() -> Option<PathBuf> {
     folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("key"))
 }
 
-/// Where data directories live by default.
+/// The default data directory for `name`.
 pub(crate) fn data_dir(name: &str) -> Result<PathBuf, Failure> {
     folder("XDG_DATA_HOME", ".local/share")
         .map(|folder| folder.join(name))

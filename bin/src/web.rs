@@ -1,7 +1,7 @@
 //! The web player: a site on the event loop, with a client of its own.
 //!
-//! Owns what a browser asks for until it is answered. How bytes and time move is `net`'s business,
-//! how songs are found the client's; here one is made to fit the other.
+//! Owns what a browser asks for until it is answered. `net` moves bytes and time, the client finds
+//! songs, and this module connects the two.
 
 mod answer;
 mod api;
@@ -56,7 +56,7 @@ pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
         .map_err(|error| Failure::failed("run the web player", error))
 }
 
-/// A loop that leaves browsers their share of the process's files.
+/// A loop that reserves file descriptors for browsers.
 pub(crate) fn reactor(settings: &Settings, security: net::Security) -> Result<Reactor, Failure> {
     let nodes = settings
         .connections_max
@@ -64,10 +64,10 @@ pub(crate) fn reactor(settings: &Settings, security: net::Security) -> Result<Re
     server::reactor(security, nodes.max(CONNECTIONS_MIN), None)
 }
 
-/// Connections to nodes that a player has in any case.
+/// Connections to nodes that a player always may open.
 const CONNECTIONS_MIN: usize = 32;
 
-/// Puts the player on a loop.
+/// Adds the player and its client to a loop.
 pub(crate) fn attach(
     reactor: &mut Reactor,
     settings: &Settings,
@@ -78,14 +78,15 @@ pub(crate) fn attach(
     let failed = |error| Failure::failed("start the web player", error);
     let (prepared, host) = Front::prepare(settings, config)?;
     let handle = reactor.add(host).map_err(failed)?;
-    // The cache lies where there is room; a folder for passing files may lie in memory.
+    // Uploads are spooled next to the cache, which is on a disk: the temporary folder may be in
+    // memory.
     let base = settings.cache_dir.clone().unwrap_or_else(env::temp_dir);
     let errands = Errands::start(base, prepared.cache.clone(), &reactor.ringer())?;
     let player = Player::new(prepared.attached(handle), errands, guard);
     reactor.serve(listener, Box::new(player)).map_err(failed)
 }
 
-/// Binds the address the page is reached at.
+/// Binds the page's address.
 pub(crate) fn listen(address: SocketAddr) -> Result<Listener, Failure> {
     Listener::bind(address).map_err(|error| {
         let cure = if error.kind() == io::ErrorKind::AddrInUse {
@@ -97,10 +98,10 @@ pub(crate) fn listen(address: SocketAddr) -> Result<Listener, Failure> {
     })
 }
 
-/// Says where the page is, for people and for whoever started this.
+/// Prints the page's address on standard output, for people and for parent processes.
 pub(crate) fn tell_ready(address: SocketAddr) {
     use std::io::Write;
     let mut out = io::stdout().lock();
-    // Nobody may be listening any longer; the page is there all the same.
+    // The reader may be gone; the page is served all the same.
     let _ = writeln!(out, "ready web http://{address}/").and_then(|()| out.flush());
 }

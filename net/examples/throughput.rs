@@ -112,7 +112,7 @@ impl Node for Giver {
     }
 }
 
-/// Asks until it has enough.
+/// Asks for fragments until it has the requested number.
 struct Taker {
     server: Address,
     features: Features,

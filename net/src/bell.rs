@@ -1,11 +1,11 @@
-//! Wakes the loop from other threads: once, however often it is rung before the loop looks.
+//! Wakes the loop from other threads: one wake-up, however often `ring` is called before it.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::{Registry, Token, Waker};
 
-/// Shared by everybody who has something for the loop.
+/// The loop's waker, shared by all threads that queue something for the loop.
 #[derive(Debug)]
 pub(crate) struct Bell {
     waker: Waker,
@@ -20,7 +20,7 @@ impl Bell {
         })
     }
 
-    /// Wakes the loop. Call after the thing to be seen is in its queue.
+    /// Wakes the loop. Call after queueing the item, so that the loop finds the item when it wakes.
     pub(crate) fn ring(&self) {
         if self.rung.swap(true, Ordering::AcqRel) {
             return;
@@ -30,7 +30,8 @@ impl Bell {
         }
     }
 
-    /// The loop is awake. Call before looking into the queues: what comes later rings again.
+    /// Notes that the loop is awake. Call before reading the queues, so that an item queued later
+    /// wakes the loop again.
     pub(crate) fn hush(&self) {
         self.rung.store(false, Ordering::Release);
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use roles::contract::time::Time;
 
-/// Counts from its creation.
+/// A monotonic clock that counts from its creation.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Instant);
 

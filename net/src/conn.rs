@@ -1,8 +1,8 @@
-//! One socket: moves bytes between the kernel and its link.
+//! One TCP connection: moves bytes between the kernel and its link.
 //!
-//! Edge-triggered and registered once for both directions: reads and writes are tried first and
-//! stop at `WouldBlock`; the next edge says when to go on. Buffers are the loop's; a connection
-//! itself keeps only what the kernel did not take.
+//! The socket is edge-triggered and registered once for both directions. Reads and writes are tried
+//! first and stop at `WouldBlock`; the next edge resumes them. The loop owns the shared buffers; a
+//! connection keeps only the bytes that the kernel has not accepted.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -15,21 +15,21 @@ use roles::contract::time::Time;
 use crate::wire::link::{Link, LinkEvent};
 use crate::wire::seal::Scratch;
 
-/// Bytes sealed for one write: enough to make the system call cheap.
+/// Bytes sealed for one write: enough to amortise the system call.
 pub(crate) const WRITE_BYTES: usize = 256 * 1024;
 
 /// Bytes read by one call.
 pub(crate) const READ_BYTES: usize = 256 * 1024;
 
-/// A link that holds more control than this leaves its peer unread until it drains.
+/// While a link queues more control than this, its peer is not read.
 const CONTROL_BYTES_HIGH: usize = 8 << 20;
 
-/// Where a connection came from.
+/// The side that opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// We dialled this address.
+    /// This node dialled the address.
     Dialled(Address),
-    /// Somebody at this address dialled us.
+    /// A peer at this address dialled this node.
     Accepted(SocketAddr),
 }
 
@@ -39,27 +39,29 @@ pub(crate) struct Conn {
     pub(crate) side: Side,
     pub(crate) stream: TcpStream,
     pub(crate) link: Link,
-    /// Until when a dial may take; none once the connection stands.
+    /// Deadline of the TCP connect; `None` once the connection stands.
     pub(crate) connecting_until: Option<Time>,
-    /// Who is at the other end; of a dialled connection from the start.
+    /// The peer: known from the start for a dialled connection, after the hello for an accepted
+    /// one.
     pub(crate) peer: Option<Peer>,
-    /// What the other end said of itself, once it has.
+    /// The identity from the peer's hello.
     pub(crate) who: Option<Identity>,
-    /// When it was opened or last said something.
+    /// When the connection was opened or last received bytes.
     pub(crate) active_at: Time,
-    /// The deadline under which the connection stands among the timers.
+    /// The connection's entry in the timer set.
     pub(crate) armed: Option<Time>,
-    /// What this connection adds to the process's outbox.
+    /// The bytes that this connection contributes to the reactor's total.
     pub(crate) counted: usize,
-    /// Bytes of jobs that were begun for this peer and have not ended.
+    /// Space reserved for the replies of running jobs.
     pub(crate) promised: usize,
-    /// Another connection to the same peer is used instead; this one ends when it is done.
+    /// Whether another connection to the peer replaces this one, which ends when nothing is open on
+    /// it.
     pub(crate) retired: bool,
-    /// The peer has closed its end: reads go on until the end is seen.
+    /// The peer has closed its side: reads continue until they return the end.
     pub(crate) read_closed: bool,
-    /// A read was put off because too much waits for the peer.
+    /// A read was skipped because too much is queued for the peer.
     pub(crate) stalled: bool,
-    /// Sealed bytes the kernel has not taken, from `unsent_from` on.
+    /// Sealed bytes that the kernel has not accepted, starting at `unsent_from`.
     unsent: Vec<u8>,
     unsent_from: usize,
 }
@@ -81,12 +83,12 @@ impl Buffers {
     }
 }
 
-/// How a turn of reading ended.
+/// Why reading a socket stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadEnd {
-    /// Nothing more is there.
+    /// The socket has no more bytes, or has ended.
     Drained,
-    /// The budget is used up; more may be there.
+    /// The budget is used up or the link has ended; the socket may hold more bytes.
     Budget,
 }
 
@@ -116,7 +118,7 @@ impl Conn {
         }
     }
 
-    /// Whether the dial has come to an end: the error, or nothing if the connection stands.
+    /// Whether the TCP connect has succeeded; an error if it has failed.
     pub(crate) fn check_connected(&mut self, now: Time) -> io::Result<bool> {
         if let Some(error) = self.stream.take_error()? {
             return Err(error);
@@ -152,8 +154,9 @@ impl Conn {
                     self.active_at = now;
                     let bytes = &buffers.read[..n];
                     self.link.receive(now, bytes, &mut buffers.scratch, events);
-                    // With edges, a short read is the last: what comes later rings again. Only
-                    // an end that was announced together with the bytes does not.
+                    // After a short read nothing is left, and the next bytes raise a new edge. Only
+                    // an end of stream announced together with these bytes raises none, so then
+                    // reading goes on.
                     if n < room && !self.read_closed {
                         return ReadEnd::Drained;
                     }
@@ -170,11 +173,13 @@ impl Conn {
         ReadEnd::Budget
     }
 
-    /// Writes what the link has to say until the kernel takes no more.
+    /// Writes the link's bytes until the kernel accepts no more.
     pub(crate) fn flush(&mut self, now: Time, buffers: &mut Buffers) {
         if self.connecting_until.is_some() {
             return;
         }
+        // A full connection is not read, so its peer cannot prove that it lives. That the peer's
+        // kernel accepts bytes must count instead.
         let full = self.is_full();
         loop {
             match self.write_unsent() {
@@ -212,30 +217,30 @@ impl Conn {
         Ok(n)
     }
 
-    /// Bytes that this connection holds for its peer, jobs under way included.
+    /// Bytes queued for the peer, including the space reserved for running jobs.
     pub(crate) fn outbox_bytes(&self) -> usize {
         self.link.queued_bytes() + self.unsent.len() - self.unsent_from + self.promised
     }
 
-    /// Whether its peer is left unread until it has taken what waits.
+    /// Whether the peer is left unread until it has accepted queued bytes.
     ///
-    /// Bulk does not count: it may wait for a grant, which is read from this very peer. Two ends
-    /// that both waited for the other to read first would wait for ever.
+    /// Bulk does not count: bulk may wait for a grant, and the grant is read from this very peer.
+    /// Two ends that each wait for the other to read first would wait for ever.
     pub(crate) fn is_full(&self) -> bool {
         !self.unsent.is_empty() && self.link.control_bytes() > CONTROL_BYTES_HIGH
     }
 
-    /// Whether a job may be begun whose reply goes to this peer.
+    /// Whether a job may start whose reply goes to this peer.
     pub(crate) fn has_room(&self) -> bool {
         self.link.room() && self.outbox_bytes() < ROOM_BYTES
     }
 
-    /// Whether everything said has left this process.
+    /// Whether no byte is queued here for the peer.
     pub(crate) fn is_flushed(&self) -> bool {
         self.unsent.is_empty() && self.link.queued_bytes() == 0
     }
 
-    /// When something must be done about this connection.
+    /// When this connection needs [`Conn::on_tick`].
     pub(crate) fn deadline(&self) -> Option<Time> {
         if self.connecting_until.is_some() {
             return self.connecting_until;
@@ -246,17 +251,17 @@ impl Conn {
         self.link.deadline_while_blocked()
     }
 
-    /// Whether it may be given up for a newcomer: a guest with nothing under way.
+    /// Whether the connection may be closed to make room: a guest with nothing open.
     pub(crate) fn is_idle_guest(&self) -> bool {
         matches!(self.peer, Some(Peer::Guest(_))) && self.link.is_idle() && self.is_flushed()
     }
 
-    /// Whether a stranger has not finished its handshake.
+    /// Whether this is an accepted connection with an unfinished handshake.
     pub(crate) fn is_unfinished(&self) -> bool {
         matches!(self.side, Side::Accepted(_)) && self.link.is_greeting()
     }
 
-    /// Why the dial is over once its time is.
+    /// Handles timeouts; returns an error when the TCP connect has timed out.
     pub(crate) fn on_tick(&mut self, now: Time) -> Option<Lost> {
         if let Some(until) = self.connecting_until {
             return (until <= now).then_some(Lost::ConnectTimeout);
@@ -266,7 +271,7 @@ impl Conn {
     }
 }
 
-/// A peer with less than this before it may be sent more fragments: two of them.
+/// Jobs for a peer start while fewer bytes than this are queued for it: about two fragments.
 const ROOM_BYTES: usize = 2 << 20;
 
 fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {

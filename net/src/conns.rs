@@ -1,7 +1,7 @@
 //! All connections of a loop, in slots with generations.
 //!
-//! A slot is used again, a [`ConnId`] never is: an event, a timer or a completion that names a
-//! connection which is gone finds nothing.
+//! A slot is reused, but a [`ConnId`] is not: an event, a timer or a completion that names a closed
+//! connection finds nothing.
 
 use std::collections::BTreeSet;
 
@@ -34,13 +34,13 @@ impl ConnId {
     }
 }
 
-/// Slots, and the deadlines of what is in them.
+/// Slots with connections, and the connections' timers.
 #[derive(Default)]
 pub(crate) struct Conns {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// At most one entry per connection. It is moved only forward in haste: when its time has
-    /// come, the connection says whether anything is due.
+    /// At most one entry per connection, never later than the connection's deadline. When an entry
+    /// is due, the connection checks whether its deadline has really come.
     timers: BTreeSet<(Time, ConnId)>,
     count: usize,
 }
@@ -62,7 +62,7 @@ impl Conns {
             Some(index) => *index,
             None => {
                 self.slots.push(Slot {
-                    // Tokens of generation 0 belong to listeners and the bell.
+                    // Tokens of generation 0 belong to listeners and the waker.
                     generation: 1,
                     conn: None,
                 });
@@ -98,7 +98,7 @@ impl Conns {
         (slot.generation == id.generation).then_some(conn)
     }
 
-    /// Takes a connection out; its id will never mean another.
+    /// Removes a connection. Its id is never given to another connection.
     pub(crate) fn remove(&mut self, id: ConnId) -> Option<Box<Conn>> {
         self.get(id)?;
         let slot = &mut self.slots[id.index as usize];
@@ -123,8 +123,8 @@ impl Conns {
         })
     }
 
-    /// Sees to it that the connection is looked at when its deadline comes. An entry that is too
-    /// early stays: moving it at every frame would cost more than one look in vain.
+    /// Ensures a timer at or before the connection's deadline. An entry that is too early stays,
+    /// because moving it at every frame costs more than one needless check.
     pub(crate) fn arm(&mut self, id: ConnId) {
         let Some(conn) = self.get_mut(id) else {
             return;
@@ -142,7 +142,7 @@ impl Conns {
         self.timers.insert((due, id));
     }
 
-    /// The earliest moment at which a connection wants to be looked at.
+    /// The time of the earliest timer.
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.timers.first().map(|(at, _)| *at)
     }
@@ -160,15 +160,15 @@ impl Conns {
         Some(id)
     }
 
-    /// Strangers that have not finished their handshake: how many, and the oldest.
+    /// The number of accepted connections with unfinished handshakes, and the oldest of them.
     pub(crate) fn unfinished(&self) -> (usize, Option<ConnId>) {
         let all = || self.iter().filter(|(_, conn)| conn.is_unfinished());
         let oldest = all().min_by_key(|(_, conn)| conn.link.deadline());
         (all().count(), oldest.map(|(id, _)| id))
     }
 
-    /// Whom to give up for a newcomer: the oldest unfinished handshake, else the guest that has
-    /// been idle for longest.
+    /// The connection to close for a new one: the oldest unfinished handshake, otherwise the guest
+    /// that has been idle for longest.
     pub(crate) fn dispensable(&self) -> Option<ConnId> {
         let idle = || self.iter().filter(|(_, conn)| conn.is_idle_guest());
         let idlest = || idle().min_by_key(|(_, conn)| conn.active_at);

@@ -1,4 +1,4 @@
-//! How connections begin: sockets with the options measured to be right, and when to dial again.
+//! Sockets with the options that measured best, and the backoff after failed dials.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,13 +11,13 @@ use roles::contract::record::Address;
 use roles::contract::time::Time;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
-/// How long a connection may take to stand.
+/// How long a TCP connect may take.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// First pause after a dial in vain; it doubles up to the longest.
+/// First pause after a failed dial. Each further failure doubles the pause, up to the longest.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 const BACKOFF_LONGEST: Duration = Duration::from_secs(5);
 
@@ -33,7 +33,7 @@ pub struct SocketBuffers {
     pub receive: Option<usize>,
 }
 
-/// Begins to connect; the socket becomes writable when it has, or has failed.
+/// Starts a connect without blocking; the socket becomes writable when the connect ends either way.
 pub(crate) fn connect(
     address: Address,
     from: Option<IpAddr>,
@@ -100,13 +100,13 @@ impl Listener {
         Ok(Listener { socket, address })
     }
 
-    /// Where it listens, with the port the system chose.
+    /// The bound address, with the port that the system chose.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Addresses dialled in vain, and when each may be dialled again.
+/// Addresses with failed dials, and the time before which each is not dialled again.
 #[derive(Debug, Default)]
 pub(crate) struct Backoffs(BTreeMap<Address, Backoff>);
 
@@ -117,12 +117,12 @@ struct Backoff {
 }
 
 impl Backoffs {
-    /// Whether `address` may not be dialled yet.
+    /// Whether the backoff still forbids a dial to `address`.
     pub(crate) fn holds(&self, address: Address, now: Time) -> bool {
         self.0.get(&address).is_some_and(|b| b.until > now)
     }
 
-    /// A dial was in vain: the pause doubles, half of it by chance so that nodes spread out.
+    /// Notes a failed dial. The pause doubles; half of it is random, so that nodes spread out.
     pub(crate) fn failed(&mut self, address: Address, now: Time, chance: &mut Chance) {
         if self.0.len() >= BACKOFF_ADDRESSES_MAX {
             self.0.retain(|_, b| b.until > now);
@@ -138,7 +138,7 @@ impl Backoffs {
         backoff.until = now + pause / 2 + chance.within(pause / 2);
     }
 
-    /// The address answered.
+    /// Ends the backoff of an address that has answered.
     pub(crate) fn succeeded(&mut self, address: Address) {
         self.0.remove(&address);
     }

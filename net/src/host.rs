@@ -1,4 +1,4 @@
-//! What a reactor hosts: a node, its socket, its handler threads, and how others reach it.
+//! A hosted node: its listener, its handler threads, and the handles that reach it from outside.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -18,25 +18,25 @@ use crate::conns::ConnId;
 use crate::dial::Listener;
 use crate::pool::{Pool, Worker};
 
-/// Commands that may wait for the loop: far more than a user gives.
+/// Commands that may be queued for one node: far more than a user gives.
 const COMMANDS_QUEUED_MAX: usize = 1024;
 
-/// A node and all it needs.
+/// A node with everything a reactor needs to run it.
 pub struct Host {
     /// The node itself.
     pub node: Box<dyn Node + Send>,
-    /// What it says of itself when a connection opens.
+    /// The identity in the node's hello.
     pub identity: Identity,
-    /// Where it is reached; clients have none.
+    /// The socket that accepts peers; `None` for clients.
     pub listener: Option<Listener>,
-    /// The address it dials from; none lets the system choose.
+    /// The local address for dials; `None` lets the system choose.
     pub bind_from: Option<IpAddr>,
-    /// Workers that read, one thread each.
+    /// Workers for read jobs, one thread each.
     pub readers: Vec<Box<dyn Worker>>,
-    /// The worker that writes.
+    /// The worker for write jobs.
     pub writer: Option<Box<dyn Worker>>,
-    /// Hears what the node tells its user. Called on the loop: it must not block, and whatever it
-    /// hands the notice to must have room or drop.
+    /// Receives the node's notices for its user. Called on the loop: the function must not block,
+    /// and a queue behind it must have space or drop the notice.
     pub tell: Box<dyn FnMut(Notice) + Send>,
 }
 
@@ -47,16 +47,16 @@ pub struct HostHandle {
     bell: Arc<Bell>,
 }
 
-/// Why a command was not taken.
+/// Why a command is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
     /// The loop has ended.
     Ended,
-    /// A thousand commands wait already.
+    /// The command queue is full.
     Busy,
 }
 
-/// Asks every node of a reactor to end, from any thread.
+/// Tells every node of a reactor to stop, from any thread.
 #[derive(Clone, Debug)]
 pub struct StopHandle {
     pub(crate) asked: Arc<AtomicBool>,
@@ -68,7 +68,7 @@ pub struct StopHandle {
 pub struct Ringer(pub(crate) Arc<Bell>);
 
 impl Ringer {
-    /// The loop looks at everything soon. Call after the thing to be seen is in its place.
+    /// Makes the loop run a turn soon. Call after queueing the item that the loop is to find.
     pub fn ring(&self) {
         self.0.ring();
     }
@@ -79,7 +79,7 @@ pub(crate) struct Hosted {
     pub(crate) node: Box<dyn Node + Send>,
     pub(crate) identity: Identity,
     pub(crate) listener: Option<Listener>,
-    /// Whether somebody may be waiting to be accepted.
+    /// Whether the listener may hold connections to accept.
     pub(crate) knocked: bool,
     pub(crate) bind_from: Option<IpAddr>,
     pub(crate) pool: Pool,
@@ -87,16 +87,17 @@ pub(crate) struct Hosted {
     pub(crate) tell: Box<dyn FnMut(Notice) + Send>,
     pub(crate) stopped: bool,
     pub(crate) peers: BTreeMap<Peer, PeerState>,
-    /// Jobs under way whose replies go to a peer, and the connection they were promised on.
+    /// Running jobs whose replies go to a peer, with the connection that reserved space for the
+    /// reply.
     pub(crate) toward: BTreeMap<JobId, ConnId>,
 }
 
-/// What is known of a peer that has a connection.
+/// The state of a peer that has at least one connection.
 #[derive(Default)]
 pub(crate) struct PeerState {
-    /// The connection that is used, then others: a dial under way, or one that is replaced.
+    /// The connection in use, then others: a dial in progress or a replaced connection.
     pub(crate) conns: Vec<ConnId>,
-    /// Jobs that begin when the peer has room.
+    /// Jobs that start when the peer has space for their replies.
     pub(crate) parked: VecDeque<(JobId, Job)>,
 }
 
@@ -126,7 +127,7 @@ impl Host {
 }
 
 impl HostHandle {
-    /// Hands a command to the node. Never waits.
+    /// Queues a command for the node. Never blocks.
     pub fn command(&self, command: Command) -> Result<(), Gone> {
         self.commands
             .try_send(Box::new(command))
@@ -140,7 +141,7 @@ impl HostHandle {
 }
 
 impl StopHandle {
-    /// Every node hears [`Event::Stop`](roles::contract::node::Event::Stop) soon.
+    /// Every node soon receives [`Event::Stop`](roles::contract::node::Event::Stop).
     pub fn stop(&self) {
         self.asked.store(true, Ordering::Release);
         self.bell.ring();

@@ -1,9 +1,9 @@
 //! HTTP/1.1 without sockets or clock: bytes to requests, answers to bytes.
 //!
-//! [`connection`] is one connection's state machine; [`request`] reads heads, `chunks` chunked
-//! bodies, [`range`] the parts of a file that are asked for, [`percent`] what stands in addresses;
-//! [`site`] is the interface to whoever answers. What could be read in two ways is refused: a
-//! request that a proxy before us might have cut elsewhere ends its connection.
+//! [`connection`] is the state machine of one connection. [`request`] parses heads, `chunks`
+//! chunked bodies, [`range`] ranges of a file, [`percent`] percent-encoding; [`site`] is the
+//! interface to the code that answers requests. Ambiguous input is refused: a request that a proxy
+//! in front of this server may have delimited differently ends its connection.
 
 mod chunks;
 pub mod connection;
@@ -12,23 +12,23 @@ pub mod range;
 pub mod request;
 pub mod site;
 
-/// Why a request is not heard: the status it is answered with, and words for whoever sent it.
+/// Why a request is refused: a status and a text for the sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The HTTP status.
     pub status: u16,
-    /// What is wrong with it.
+    /// The fault, in words.
     pub why: &'static str,
 }
 
 impl Refused {
-    /// The request cannot be read, or in more than one way.
+    /// A 400: the request is malformed or ambiguous.
     pub(crate) const fn bad(why: &'static str) -> Self {
         Refused { status: 400, why }
     }
 }
 
-/// The words that go with a status.
+/// The reason phrase of a status; `Unknown` for statuses not used here.
 pub fn reason(status: u16) -> &'static str {
     match status {
         100 => "Continue",

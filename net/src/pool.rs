@@ -1,8 +1,9 @@
-//! The handler pool: everything that may block runs here, never on the loop.
+//! The handler pool: work that may block runs here, never on the loop.
 //!
-//! Each host has one writer thread, which takes its jobs in order and those that wait together, and
-//! any number of readers, which share a queue. Queues are bounded: a job that finds its queue full
-//! fails as busy at once. A job that panics fails as broken; its thread goes on.
+//! Each host has one writer thread and any number of readers. The writer runs its jobs in order and
+//! batches those that are queued together; the readers share a queue. Queues are bounded: a job
+//! that finds its queue full fails as busy at once. A job that panics fails as broken; its thread
+//! goes on.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,34 +16,34 @@ use roles::contract::job::{Job, JobFault, JobReply, Lane};
 
 use crate::bell::Bell;
 
-/// Jobs one lane may have waiting: more than every question of four busy peers.
+/// Jobs that may be queued per lane: more than every question of four busy peers.
 pub const JOBS_QUEUED_MAX: usize = 256;
 
-/// Room for replies the loop has not fetched yet; a worker waits when it is full.
+/// Replies that may be queued for the loop; a worker waits while the queue is full.
 const REPLIES_QUEUED_MAX: usize = 1024;
 
-/// Jobs taken together at most: what all of them wait for is to stay short.
+/// Most jobs in one batch, because every job of a batch waits for the whole batch.
 const TOGETHER_MAX: usize = 32;
 
-/// No further job is taken with others that weigh so much.
+/// A batch whose weight reaches this takes no further job.
 const TOGETHER_WEIGHT: usize = 2 << 20;
 
-/// Plenty for SQLite and our own code, a quarter of the default.
+/// Stack of a worker thread: ample for SQLite and this code, a quarter of the default.
 const STACK_BYTES: usize = 512 * 1024;
 
-/// Does the blocking work of one thread: owns its database connection, its buffers.
+/// Does the blocking work of one thread. Owns that thread's database connection and buffers.
 pub trait Worker: Send {
     /// Does one job. A panic is caught and reported as [`JobFault::Broken`].
     fn run(&mut self, job: Job) -> JobReply;
 
-    /// Does several jobs that waited, in their order, at the cost of one. None, and nothing has
-    /// been done: they must be done one by one, as they must be after a panic.
+    /// Does several queued jobs in order, at the cost of one. `None` means that nothing has been
+    /// done: the pool then runs the jobs one by one, as it does after a panic.
     fn run_together(&mut self, _jobs: &[Job]) -> Option<Vec<JobReply>> {
         None
     }
 }
 
-// Queues have all their room from the start: boxes keep an idle host at some kilobytes.
+// A bounded queue allocates all its slots at the start; boxed entries keep an idle host small.
 type Waiting = (JobId, Box<Job>);
 type Replied = (JobId, Box<JobReply>);
 
@@ -99,7 +100,7 @@ impl Pool {
         Ok(Some(jobs))
     }
 
-    /// Hands a job over, or says why it cannot be.
+    /// Queues a job without blocking; an error when its lane is full, absent or gone.
     pub(crate) fn submit(&self, job: JobId, work: Job) -> Result<(), JobFault> {
         let lane = match work.lane() {
             Lane::Read => &self.read,
@@ -125,11 +126,12 @@ impl Pool {
 }
 
 impl Drop for Pool {
-    /// Waits for jobs that have begun: a transaction is not cut off.
+    /// Waits for running jobs, so that no transaction is cut off.
     fn drop(&mut self) {
         self.write = None;
         self.read = None;
-        // A worker may wait for room among the replies: nobody reads them any longer.
+        // A worker may be blocked on the full reply queue: dropping the receiver makes its send
+        // fail.
         self.finished = bounded(0).1;
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
@@ -158,7 +160,7 @@ fn work(
     }
 }
 
-/// The job and those that wait behind it, as far as they fit together.
+/// The job plus queued jobs behind it, up to the limits of one batch.
 fn take_waiting(
     (id, job): Waiting,
     most: usize,
@@ -192,7 +194,7 @@ fn run_all(worker: &mut dyn Worker, jobs: Vec<Job>) -> Vec<JobReply> {
 }
 
 fn run_caught(worker: &mut dyn Worker, job: Job) -> JobReply {
-    // What a panic leaves half done is the worker's own business: it must survive losing a job.
+    // The worker itself must stay usable after a panic: it must survive losing a job midway.
     catch_unwind(AssertUnwindSafe(|| worker.run(job)))
         .unwrap_or_else(|_| JobReply::Failed(JobFault::Broken("a job has panicked".to_owned())))
 }
@@ -246,7 +248,7 @@ mod tests {
         JobReply::Stored { overview }
     }
 
-    /// Tells how many jobs it did at once; has no way to do a removal with others.
+    /// A worker whose reply tells how many jobs its batch held; batches with a removal panic.
     struct Counts {
         begun: Sender<()>,
         hold: Receiver<()>,
@@ -269,7 +271,7 @@ mod tests {
         }
     }
 
-    /// What waits behind a job is done at once; if that fails, each by itself.
+    /// Jobs queued behind a running job form one batch; when the batch fails, each runs alone.
     #[test]
     fn the_writer_takes_together_what_waits() {
         let ((let_go, hold), (begun, begins)) = (bounded::<()>(0), bounded::<()>(9));

@@ -1,9 +1,11 @@
-//! The loop: sockets, time and jobs to events, actions to bytes and jobs.
+//! The event loop: turns sockets, time and finished jobs into events, and actions into bytes and
+//! jobs.
 //!
-//! One thread, several nodes. A turn waits until something happens or the earliest deadline comes
-//! (there is no periodic poll), reads the clock once, and does a bounded piece of everything:
-//! finished jobs, commands, newcomers, readable sockets by budget, events to nodes, deadlines, then
-//! one flush of each connection that was touched. Traffic therefore never starves a deadline.
+//! One thread runs several nodes. A turn waits until something happens or the earliest deadline
+//! comes; there is no periodic poll. Then the turn reads the clock once and does a bounded share of
+//! each kind of work: finished jobs, commands, socket input by budget, new connections, events to
+//! nodes, deadlines, then one flush of each touched connection. So traffic never starves a
+//! deadline.
 
 mod ingest;
 mod jobs;
@@ -45,23 +47,24 @@ use web::Web;
 
 pub use web::WEB_CONNECTIONS_MAX;
 
-/// What may be tuned about a reactor. The defaults are what was measured to be right.
+/// Tuning of a reactor. The defaults are the values that measured best.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Connections of all nodes together: well below the process's limit of open files.
+    /// Most connections of all nodes together; keep it well below the process's limit of open
+    /// files.
     pub connections_max: usize,
-    /// Strangers whose handshake is under way; the oldest makes room for the next.
+    /// Most unfinished handshakes; the oldest of them is dropped for a new connection.
     pub handshakes_max: usize,
-    /// Bytes read from one socket per turn: fairness against system calls.
+    /// Bytes read from one socket per turn: less is fairer, more saves system calls.
     pub read_budget_bytes: usize,
-    /// Events fetched at once, at first; it grows by itself.
+    /// Initial capacity of the event buffer; it grows by itself.
     pub events: usize,
-    /// Sizes of the kernel's buffers; left alone unless something is measured to be better.
+    /// Sizes of the kernel's socket buffers; the kernel's own tuning by default.
     pub buffers: SocketBuffers,
-    /// Called on the loop a second after the last job has ended: the moment to give memory back
-    /// that only work needs. A loop without jobs never calls it, and is not woken for it.
+    /// Called on the loop a second after the last job has ended, so that memory needed only for
+    /// work can be freed. A loop without jobs never calls the hook and is not woken for it.
     pub on_quiet: Option<fn()>,
-    /// How long nodes may take to end when they are told to. Told twice, they have two seconds.
+    /// How long nodes may take to stop. A second stop request shortens this to two seconds.
     pub stop_within: Duration,
 }
 
@@ -96,57 +99,57 @@ pub struct Reactor {
     buffers: Buffers,
     link_events: Vec<LinkEvent>,
     chance: Chance,
-    /// Features of peers, from records or their last hello.
+    /// Processor features of peers, from address records or their latest hello.
     met: BTreeMap<Address, Features>,
     backoffs: Backoffs,
     guests: u64,
-    /// Events on their way to nodes, in order.
+    /// Events not yet delivered to their nodes, in order; each with its host's number.
     pending: VecDeque<(usize, Event)>,
-    /// Connections to be flushed at the end of the turn.
+    /// Connections that the end of the turn flushes.
     touched: BTreeSet<ConnId>,
-    /// Connections that may have more to read.
+    /// Connections whose socket may hold more unread bytes.
     ready: Vec<ConnId>,
     /// Peers with parked jobs.
     parked: BTreeSet<(usize, Peer)>,
-    /// Bytes that wait in this process for peers to take them, promised ones included.
+    /// Bytes queued in this process for all peers, including the space reserved for running jobs.
     outbox_bytes: usize,
-    /// Newcomers wait until then: the process has no file descriptor for them.
+    /// Accepting resumes at this time: file descriptors or places for handshakes had run out.
     accept_again_at: Option<Time>,
     refusals: Refusals,
-    /// When the jobs will have been over for long enough.
+    /// When the loop counts as quiet; `None` before the first job ends and after the hook has run.
     quiet_at: Option<Time>,
-    /// The site that browsers look at.
+    /// The HTTP site, if this loop serves one.
     web: Option<Web>,
 }
 
-/// How long no job must end before a loop counts as quiet.
+/// How long no job must end before the loop counts as quiet.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy)]
 enum Phase {
     Running,
-    /// The nodes have been asked to end.
+    /// The nodes have been told to stop.
     Stopping {
         until: Time,
     },
-    /// Last bytes go out.
+    /// All nodes have stopped; the last bytes are sent.
     Ending {
         until: Time,
     },
 }
 
-/// What the poll said of one token.
+/// The readiness that one poll reported for one token.
 #[derive(Clone, Copy)]
 struct Fired {
     token: Token,
     readable: bool,
     writable: bool,
     read_closed: bool,
-    /// Nothing more can be read or written.
+    /// The socket has an error, or its write side is closed.
     broken: bool,
 }
 
-/// Refused handshakes, told at most every so often.
+/// Refused handshakes since the last log line, and the time before which no line is logged.
 #[derive(Default)]
 struct Refusals {
     count: u64,
@@ -154,7 +157,7 @@ struct Refusals {
 }
 
 impl Reactor {
-    /// A loop without nodes. `seed` drives the jitter of dials.
+    /// Builds a loop without nodes. `seed` drives the jitter of the dial backoff.
     pub fn new(security: Security, settings: Settings, seed: u64) -> io::Result<Reactor> {
         let poll = Poll::new()?;
         let bell = Arc::new(Bell::new(poll.registry(), BELL)?);
@@ -189,7 +192,8 @@ impl Reactor {
         })
     }
 
-    /// Adds a node and starts its handler threads. It hears its first event once the loop runs.
+    /// Adds a node and starts its handler threads. The node gets its first event once the loop
+    /// runs.
     pub fn add(&mut self, host: Host) -> io::Result<HostHandle> {
         let (mut hosted, handle) = host.start(&self.bell)?;
         let number = self.hosts.len();
@@ -203,18 +207,18 @@ impl Reactor {
         Ok(handle)
     }
 
-    /// Serves a site to browsers that come to this socket, in place of an earlier one.
+    /// Serves a site to browsers that connect to `listener`. Replaces any earlier site.
     pub fn serve(&mut self, listener: Listener, site: Box<dyn Site>) -> io::Result<()> {
         self.web = Some(Web::new(listener, site, self.poll.registry())?);
         Ok(())
     }
 
-    /// Wakes the loop, from any thread.
+    /// A handle that wakes the loop from any thread.
     pub fn ringer(&self) -> Ringer {
         Ringer(Arc::clone(&self.bell))
     }
 
-    /// Asks all nodes to end, from any thread.
+    /// A handle that tells all nodes to stop, from any thread.
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle {
             asked: Arc::clone(&self.stop_asked),
@@ -222,12 +226,12 @@ impl Reactor {
         }
     }
 
-    /// The clock whose time the nodes are given.
+    /// The clock that gives the nodes their time.
     pub fn clock(&self) -> Clock {
         self.clock
     }
 
-    /// Runs until every node has told [`Notice::Stopped`], or the time to stop is over.
+    /// Runs until every node has sent [`Notice::Stopped`], or the time to stop is over.
     pub fn run(mut self) -> io::Result<()> {
         while !self.is_over() {
             self.turn()?;
@@ -251,14 +255,14 @@ impl Reactor {
         Ok(())
     }
 
-    /// Serves browsers, after the nodes: what was told in this turn goes out in this turn.
+    /// Serves browsers after the nodes, so that a node's notices reach browsers in the same turn.
     fn serve_web(&mut self) {
         if let Some(web) = &mut self.web {
             web.turn(self.now, self.poll.registry(), self.settings.buffers);
         }
     }
 
-    /// Tells that the loop has become quiet, once each time.
+    /// Calls the hook for a quiet loop when it is due.
     fn rest(&mut self) {
         if self.quiet_at.is_some_and(|at| at <= self.now) {
             self.quiet_at = None;
@@ -283,14 +287,15 @@ impl Reactor {
             read_closed: event.is_read_closed() || event.is_error(),
             broken: event.is_error() || event.is_write_closed(),
         }));
-        // A full buffer leaves events behind: they come with the next poll, and soon all at once.
+        // When the buffer is full, further events come with the next poll. Doubling the buffer
+        // fetches them at once from then on.
         if self.fired.len() == self.events.capacity() && self.fired.len() < EVENTS_MAX {
             self.events = Events::with_capacity(2 * self.fired.len());
         }
         Ok(())
     }
 
-    /// How long nothing need be done; none is for ever.
+    /// How long the loop may sleep; `None` is without limit.
     fn timeout(&self) -> Option<Duration> {
         let accepting = self.accept_again_at.is_none() && self.hosts.iter().any(|h| h.knocked);
         let web = self.web.as_ref();
@@ -311,8 +316,8 @@ impl Reactor {
         Some(deadline.since(self.clock.now()))
     }
 
-    /// Hands events to their nodes. Events that arise meanwhile wait for the next call, so that a
-    /// node which answers every loss with a letter cannot hold up the loop.
+    /// Delivers the pending events. Events that arise meanwhile wait for the next call, so that a
+    /// node that answers every loss with an envelope cannot hold up the loop.
     fn deliver(&mut self) {
         let mut outbox = Outbox::new();
         for _ in 0..self.pending.len() {
@@ -355,7 +360,7 @@ impl Reactor {
         let sent = conn.link.send(self.now, letter);
         self.touched.insert(id);
         match sent {
-            // An ended link is told as lost at the end of the turn.
+            // The flush at the end of the turn finds an ended link and reports its loss.
             Ok(()) | Err(SendError::Full | SendError::Ended) => (),
             Err(SendError::Codec(why)) => {
                 error!("letter to {to} cannot be written: {why}");
@@ -367,7 +372,8 @@ impl Reactor {
         }
     }
 
-    /// An answer goes where its question came from; everything else over the one in use.
+    /// The connection for an envelope: an answer uses the connection on which the question came;
+    /// any other envelope uses the peer's connection in use.
     fn connection_for(&self, host: usize, to: Peer, letter: &Letter) -> Option<ConnId> {
         let conns = &self.hosts[host].peers.get(&to)?.conns;
         let owes = |id: &ConnId| self.conns.get(*id).is_some_and(|c| c.link.owes(letter.id));
@@ -393,7 +399,7 @@ impl Reactor {
         }
     }
 
-    /// The node has ended: what waits is still sent, nothing more is heard.
+    /// Retires a stopped node: queued envelopes are still sent, and the node gets no more events.
     fn retire_host(&mut self, host: usize) {
         let hosted = &mut self.hosts[host];
         hosted.stopped = true;
@@ -433,7 +439,7 @@ impl Reactor {
         self.touched.insert(id);
     }
 
-    /// Sends what there is to send, once per connection that was touched.
+    /// Writes queued bytes, once per touched connection, and drops connections that have ended.
     fn flush(&mut self) {
         for id in mem::take(&mut self.touched) {
             let Some(conn) = self.conns.get_mut(id) else {
@@ -453,7 +459,7 @@ impl Reactor {
         }
     }
 
-    /// Keeps the sum of all outboxes right.
+    /// Updates the total of queued bytes after the connection's share has changed.
     fn recount(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id) {
             let bytes = conn.outbox_bytes();
@@ -484,7 +490,7 @@ impl Reactor {
     fn begin_stop(&mut self) {
         let within = match self.phase {
             Phase::Running => self.settings.stop_within,
-            Phase::Stopping { .. } => STOP_TIMEOUT, // Asked twice: at once.
+            Phase::Stopping { .. } => STOP_TIMEOUT, // A second request shortens the wait.
             Phase::Ending { .. } => return,
         };
         let until = self.clock.now() + within;
@@ -518,7 +524,7 @@ fn refusal_letter(id: roles::contract::id::RequestId, message: Message) -> Lette
     }
 }
 
-/// How a socket's error while dialling is told.
+/// The loss that a socket error during a dial is reported as.
 fn why_not_connected(error: &io::Error) -> Lost {
     if error.kind() == io::ErrorKind::ConnectionRefused {
         return Lost::ConnectRefused;
@@ -526,18 +532,18 @@ fn why_not_connected(error: &io::Error) -> Lost {
     Lost::ConnectTimeout
 }
 
-/// Token of the bell; those of listeners are the numbers of their hosts, those of connections
-/// have a generation above 0.
+/// Token of the waker. A listener's token is its host's number; a connection's token has a
+/// generation above 0 in its upper half. So the three kinds never collide.
 const BELL: Token = Token(u32::MAX as usize);
 
 /// Most events fetched at once.
 const EVENTS_MAX: usize = 16 * 1024;
 
-/// Addresses whose features are remembered.
+/// Most addresses whose features are remembered.
 const MET_MAX: usize = 8192;
 
-/// How long nodes may take to end, unless they are given more time.
+/// How long nodes may take to stop, unless the settings give more time.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long last bytes may take to leave.
+/// How long the last bytes may take to be sent.
 const END_TIMEOUT: Duration = Duration::from_millis(500);

@@ -1,7 +1,8 @@
-//! The wire: from bytes to letters and back.
+//! The wire protocol: from bytes to envelopes and back.
 //!
-//! Reading order: a [`frame`] has a header; the [`codec`] turns letters into messages; `seal`
-//! says who may speak; [`link`] puts it all together for one connection, without IO or clock.
+//! Reading order: [`frame`] defines a frame's header; [`codec`] turns messages into bytes; [`seal`]
+//! admits only peers that hold the cluster key and encrypts the rest; [`link`] combines them into
+//! the protocol of one connection, without I/O or clock.
 
 pub mod codec;
 pub mod frame;

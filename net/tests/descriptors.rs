@@ -1,4 +1,4 @@
-//! A process of its own: its file descriptors are counted.
+//! Counts file descriptors; a separate test binary, so that no other test opens any meanwhile.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Read;
@@ -12,7 +12,7 @@ use roles::contract::record::{Address, Features};
 use roles::contract::time::Time;
 use roles::contract::user::Notice;
 
-/// A thousand strangers come and go; not one descriptor stays behind.
+/// After a thousand connections without the key, no descriptor stays open.
 #[test]
 #[cfg(target_os = "linux")]
 fn short_connections_leave_no_descriptor_behind() {

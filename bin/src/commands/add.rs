@@ -1,4 +1,4 @@
-//! `dispotify add`: files and folders into the library.
+//! `dispotify add`: adds files and folders to the library.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,17 +18,17 @@ use crate::front::Front;
 use crate::settings::Settings;
 use crate::text;
 
-/// Files on their way at once: one is read through while another is sent.
+/// Files uploaded at once: one can be read while another is sent.
 const AT_ONCE: usize = 3;
 
-/// Adds what was named; what cannot be added is told, and the rest goes on.
+/// Adds the named files. A file that fails is reported, and the others continue.
 pub(crate) fn run(settings: &Settings, add: &Add) -> Result<(), Failure> {
     let front = Front::start(settings)?;
     add_all(&front, &add.paths, add.json, false)
 }
 
-/// Adds files and folders through a client that runs already. `alone`: there is one data node by
-/// intention, and nobody is told of it for every song.
+/// Adds files and folders through a running client. `alone` means that a single data node is
+/// intended, so songs with one copy cause no warning.
 pub(crate) fn add_all(
     front: &Front,
     paths: &[PathBuf],
@@ -39,7 +39,7 @@ pub(crate) fn add_all(
     add_and_note(front, paths, (json, alone), &mut songs)
 }
 
-/// The same; `songs` are those that stand in the library, even if others could not be added.
+/// The same; `songs` collects the songs that the library holds, even when other files fail.
 pub(crate) fn add_and_note(
     front: &Front,
     paths: &[PathBuf],
@@ -71,7 +71,7 @@ pub(crate) fn add_and_note(
     work.end()
 }
 
-/// The files on their way, and what has come of the others.
+/// The files in progress, and the results of the others.
 struct Work<'a> {
     front: &'a Front,
     json: bool,
@@ -81,11 +81,11 @@ struct Work<'a> {
     added: u64,
     known: u64,
     failed: u64,
-    /// Nobody reads what is told any longer; the files are added all the same.
+    /// Standard output is closed; the remaining files are still added.
     mute: Cell<bool>,
-    /// The cluster cannot be reached: the exit code says so.
+    /// The failure to reach the cluster, for the exit code.
     unreachable: Option<user::Failure>,
-    /// Those that stand in the library.
+    /// The songs that the library holds.
     songs: &'a mut BTreeSet<SongId>,
 }
 
@@ -93,7 +93,7 @@ struct Underway {
     path: PathBuf,
     source: SourceId,
     manifest: Option<Manifest>,
-    /// Bytes shown in the bar already.
+    /// Bytes already counted in the progress bar.
     shown: u64,
 }
 
@@ -138,7 +138,7 @@ impl<'a> Work<'a> {
         self.front.give(Command::Upload { operation, source })
     }
 
-    /// Takes one notice.
+    /// Waits for one notice and handles it.
     fn step(&mut self) -> Result<(), Failure> {
         match self.front.hear()? {
             Notice::Scanned {
@@ -167,7 +167,7 @@ impl<'a> Work<'a> {
             | Notice::Opened { .. }
             | Notice::Fragment { .. }
             | Notice::Removed { .. }
-            | Notice::ReadDone { .. } => (), // Not of an upload.
+            | Notice::ReadDone { .. } => (), // These do not concern uploads.
         }
         Ok(())
     }
@@ -318,7 +318,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// What became of a file, as JSON shows it. The names are an interface.
+/// The result of a file in JSON. The field names are a public interface.
 #[derive(Serialize)]
 struct Line<'a> {
     file: String,

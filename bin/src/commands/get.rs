@@ -20,7 +20,7 @@ use crate::front::{Front, Opened};
 use crate::settings::Settings;
 use crate::text;
 
-/// Fetches a song into a file that appears only when it is whole and right.
+/// Fetches a song into a file, which appears only when it is complete and verified.
 pub(crate) fn run(settings: &Settings, get: &Get) -> Result<(), Failure> {
     let front = Front::start(settings)?;
     let attempt = format!("get {}", get.id);
@@ -54,7 +54,7 @@ pub(crate) fn run(settings: &Settings, get: &Get) -> Result<(), Failure> {
     ))
 }
 
-/// Set by Ctrl-C: an interrupted fetch leaves no file behind.
+/// A flag that Ctrl-C sets, so that an interrupted fetch leaves no file behind.
 fn on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGINT, Arc::clone(&interrupted))
@@ -62,7 +62,7 @@ fn on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     Ok(interrupted)
 }
 
-/// Where the file goes. A name made from tags never replaces a file; one that was given does.
+/// The path of the file. A name made from tags never replaces a file; a given name does.
 fn place(get: &Get, manifest: &Manifest) -> Result<PathBuf, Failure> {
     let song = &manifest.song;
     let name = text::file_name(&song.artist, &song.title, song.format.suffix());
@@ -78,7 +78,7 @@ fn place(get: &Get, manifest: &Manifest) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// Reads the whole song through, and checks the whole of it.
+/// Reads the whole song and verifies its hash.
 fn fetch(
     front: &Front,
     song: &Opened,
@@ -113,7 +113,7 @@ fn bar(bytes: u64) -> ProgressBar {
     }
 }
 
-/// Where the fragments came from.
+/// Counts the origins of the fragments.
 #[derive(Default)]
 struct Sources {
     cached: u64,
@@ -141,11 +141,11 @@ impl Sources {
     }
 }
 
-/// A file under a name of its own until it is whole; nothing is left behind otherwise. What is no
-/// regular file (a device, a pipe) is written as it is, and a link is followed.
+/// An output file that has a temporary name until it is complete and is removed otherwise. A target
+/// that is no regular file (a device, a pipe) is written in place, and a link is followed.
 struct Part {
     file: File,
-    /// Its name until it is whole; none if it is written in place.
+    /// The temporary name; `None` when the target is written in place.
     part: Option<PathBuf>,
     path: PathBuf,
 }
@@ -183,7 +183,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if let Some(part) = &self.part {
-            // What cannot be removed is named .part, and the failure is being reported already.
+            // A leftover keeps the suffix .part, and the failure itself is already being reported.
             let _ = fs::remove_file(part);
         }
     }
@@ -193,7 +193,7 @@ fn failed(path: &Path, error: io::Error) -> Failure {
     Failure::failed(format!("write {}", path.display()), error)
 }
 
-/// What was fetched, as JSON shows it. The names are an interface.
+/// The result in JSON. The field names are a public interface.
 #[derive(Serialize)]
 struct Object {
     id: String,

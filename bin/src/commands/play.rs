@@ -1,4 +1,4 @@
-//! `dispotify play`: music before the file has arrived.
+//! `dispotify play`: plays a song before it has arrived completely.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -69,18 +69,18 @@ fn to_player(
         show.buffered(index);
         player.feed(bytes)
     });
-    // It plays what it has, whatever became of the rest, and gives the terminal back.
+    // The player plays the bytes that it has, even after a failure, and then frees the terminal.
     let played = player.wait();
     show.end();
     match result {
-        // The player ends when it likes: the user pressed q, or it has read enough.
+        // The player may end early: the user has quit it, or it has read enough.
         Ok(()) | Err(Failure::OutputClosed) => played,
         Err(failure) => Err(failure),
     }
 }
 
-/// What is played: all of it, or from a later moment on; its head comes first in any case,
-/// because a decoder needs it.
+/// The ranges of fragments to play: all, or those from a later moment on. The head of the file
+/// comes first in any case, because a decoder needs it.
 fn ranges(manifest: &Manifest, play: &Play, attempt: &str) -> Result<Vec<(u32, u32)>, Failure> {
     let end = manifest.song.fragments;
     let Some(from) = play.from else {
@@ -99,7 +99,7 @@ fn ranges(manifest: &Manifest, play: &Play, attempt: &str) -> Result<Vec<(u32, u
     Ok(vec![(0, head(manifest).min(first)), (first, end)])
 }
 
-/// Gives the song's bytes in order.
+/// Writes the song's bytes in order.
 fn stream(
     front: &Front,
     song: &Opened,
@@ -113,19 +113,19 @@ fn stream(
     Ok(())
 }
 
-/// When a fragment's sound begins.
+/// The playing time at which a fragment's sound begins, in milliseconds.
 fn start_ms(manifest: &Manifest, index: u32) -> u32 {
     let fragment = manifest.fragments.get(index as usize);
     fragment.map_or(0, |fragment| fragment.start_ms)
 }
 
-/// How many fragments stand before the sound.
+/// The number of fragments before the sound.
 fn head(manifest: &Manifest) -> u32 {
     let before = |f: &&roles::contract::song::Fragment| f.part == Part::Head;
     manifest.fragments.iter().take_while(before).count() as u32
 }
 
-/// The player that was named, or the first one installed.
+/// The configured player, or the first one installed.
 fn command(play: &Play) -> Result<Command, Failure> {
     if let Some(named) = &play.player {
         let mut words = named.split_whitespace();
@@ -154,7 +154,7 @@ fn is_installed(program: &str) -> bool {
     env::split_paths(&paths).any(|folder| folder.join(program).is_file())
 }
 
-/// A player reading from us.
+/// A player process that reads the song from a pipe.
 struct Player {
     child: Child,
     input: Option<ChildStdin>,
@@ -193,26 +193,26 @@ impl Player {
     }
 }
 
-/// Title and progress on standard error, for a person in front of it: a line that is written anew
-/// as long as the player plays. Where nobody watches, nothing is said.
+/// Title and progress on standard error, on a line that is rewritten while the player plays.
+/// Nothing is shown when standard error is not a terminal.
 struct Show {
     starts: Vec<u32>,
     length_ms: u32,
-    /// What is written, and by whom.
+    /// The progress line, and the thread that rewrites it.
     line: Option<(Arc<Line>, JoinHandle<()>)>,
 }
 
-/// What the line shows.
+/// The content of the progress line.
 struct Line {
     begun: Instant,
-    /// Where the player began, in milliseconds.
+    /// The moment at which playback began, in milliseconds.
     from_ms: u32,
     length_ms: u32,
     buffered_ms: AtomicU32,
     over: AtomicBool,
 }
 
-/// How often the line is written.
+/// How often the line is rewritten.
 const LINE_EVERY: Duration = Duration::from_millis(500);
 
 impl Show {
@@ -244,7 +244,7 @@ impl Show {
         if let Some((line, thread)) = self.line {
             line.over.store(true, Ordering::Relaxed);
             thread.thread().unpark();
-            // It only writes: nothing is lost with it.
+            // The thread only prints, so its panic would lose nothing.
             let _ = thread.join();
             print("\n");
         }
@@ -271,7 +271,7 @@ impl Line {
         thread.ok().map(|thread| (line, thread))
     }
 
-    /// The player tells nobody where it is: a pause is not seen.
+    /// The text of the line. The player does not report its position, so a pause is not seen.
     fn text(&self) -> String {
         let buffered = self.buffered_ms.load(Ordering::Relaxed);
         let elapsed = u32::try_from(self.begun.elapsed().as_millis()).unwrap_or(u32::MAX);
@@ -282,6 +282,6 @@ impl Line {
 }
 
 fn print(text: &str) {
-    // Progress is for whoever watches; the music goes on without.
+    // Progress is only for people: the music continues when standard error is closed.
     let _ = io::stderr().write_all(text.as_bytes());
 }

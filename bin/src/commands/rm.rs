@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::front::Front;
 use crate::settings::Settings;
 
-/// Removes songs one after the other; ends at the first that cannot be.
+/// Removes songs one after the other; stops at the first failure.
 pub(crate) fn run(settings: &Settings, rm: &Rm) -> Result<(), Failure> {
     let prefixes: Vec<(&String, SongPrefix)> = rm
         .ids
@@ -52,7 +52,7 @@ fn remove(front: &Front, id: &str, song: SongPrefix) -> Result<(SongId, u8), Fai
     })
 }
 
-/// A removal as JSON shows it. The names are an interface.
+/// A removal in JSON. The field names are a public interface.
 #[derive(Serialize)]
 struct Removed {
     id: String,

@@ -59,7 +59,7 @@ fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
     write_all(format!("{table}\n{sum}{upkeep}{ring}").as_bytes())
 }
 
-/// What data nodes have still to put right.
+/// The maintenance that data nodes still have to do.
 fn upkeep_lines(cluster: &Cluster) -> String {
     let sum = |of: fn(&NodeStatus) -> u32| cluster.nodes.iter().map(|n| u64::from(of(n))).sum();
     let (repairing, damaged): (u64, u64) = (sum(|n| n.repairing), sum(|n| n.damaged));
@@ -76,7 +76,7 @@ fn upkeep_lines(cluster: &Cluster) -> String {
     lines
 }
 
-/// The ring in its order, and what happened in it last.
+/// The ring in its order, and its latest events.
 fn ring_lines(cluster: &Cluster) -> String {
     let short = |id: &NodeId| id.to_string()[..8].to_owned();
     let order: Vec<String> = cluster.ring.iter().map(short).collect();
@@ -101,7 +101,7 @@ fn ring_lines(cluster: &Cluster) -> String {
     lines
 }
 
-/// How many copies every song has: as many as live data nodes allow, three at most.
+/// The number of copies every song has: at most three, and at most one per live data node.
 fn in_place(cluster: &Cluster) -> String {
     let live = |node: &&NodeStatus| node.role == Role::Data && node.state != NodeState::Dead;
     match cluster.nodes.iter().filter(live).count() {
@@ -112,7 +112,7 @@ fn in_place(cluster: &Cluster) -> String {
     }
 }
 
-/// The cluster as JSON shows it. The names are an interface.
+/// The cluster in JSON. The field names are a public interface.
 #[derive(Serialize)]
 pub(crate) struct Object {
     nodes: Vec<Node>,

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::settings;
 use crate::text;
 
-/// Checks a library and tells what is wrong with it, and what to do.
+/// Checks a library; reports faults and how to repair them.
 pub(crate) fn run(verify: &Verify) -> Result<(), Failure> {
     let (dir, visit) = visited(verify)?;
     let depth = if verify.quick {
@@ -37,8 +37,8 @@ pub(crate) fn run(verify: &Verify) -> Result<(), Failure> {
     Err(Failure::failed(format!("verify {}", dir.display()), wrong))
 }
 
-/// The directory meant, held for as long as it is read. That of `serve` has one for each of its
-/// nodes.
+/// The directory to check, locked while it is read. The directory of `serve` contains one directory
+/// for each of its nodes.
 fn visited(verify: &Verify) -> Result<(PathBuf, Visit), Failure> {
     let dir = match &verify.data_dir {
         Some(dir) => dir.clone(),
@@ -81,7 +81,7 @@ fn checked(dir: &Path, visit: &Visit, depth: Depth) -> Result<Report, Failure> {
     let report = verify::verify(dir, visit.node, depth, &mut progress);
     bar.finish_and_clear();
     report.or_else(|error| match error.why {
-        // A node that takes what role is needed may never have been a data node.
+        // An `auto` node may never have been a data node, and then it has no library.
         OpenFault::Absent if visit.kind == "auto" => Ok(Report::default()),
         OpenFault::Absent
         | OpenFault::Newer { .. }
@@ -126,7 +126,7 @@ fn show(dir: &Path, node: NodeId, report: &Report, depth: Depth) -> Result<(), F
     Ok(())
 }
 
-/// What there is, leaving out what there is none of.
+/// The contents as text, without the kinds that are absent.
 fn contents(report: &Report) -> String {
     let mut parts = vec![
         text::count(report.songs, "song"),
@@ -146,7 +146,7 @@ fn contents(report: &Report) -> String {
     parts.join(", ")
 }
 
-/// The report as JSON shows it. The names are an interface.
+/// The report in JSON. The field names are a public interface.
 #[derive(Serialize)]
 struct Object {
     directory: String,

@@ -1,4 +1,4 @@
-//! Six nodes as processes of their own, which never outlive this one.
+//! Six nodes in child processes, which never outlive this process.
 
 use std::env;
 use std::fs::File;
@@ -17,7 +17,7 @@ use crate::args::Common;
 use crate::failure::Failure;
 use crate::settings::Settings;
 
-/// Role and host of each node; the DNS node comes first, the others ask it.
+/// Role and host of each node. The DNS node comes first, because the others ask it.
 const NODES: [(&str, &str); 6] = [
     ("dns", "127.0.0.11"),
     ("router", "127.0.0.12"),
@@ -30,18 +30,18 @@ const NODES: [(&str, &str); 6] = [
 /// The nodes of the demo.
 pub(super) struct Children {
     program: PathBuf,
-    /// Options every node is given.
+    /// Options for every node.
     options: Vec<String>,
     folder: PathBuf,
     port: u16,
     all: Vec<Node>,
 }
 
-/// One node. Its process ends with this value at the latest.
+/// One node. Dropping this value ends its process.
 pub(super) struct Node {
     child: Child,
     pub(super) role: &'static str,
-    /// Its host, and its port once it stands.
+    /// The host, with the port once the node is ready.
     pub(super) address: String,
 }
 
@@ -62,7 +62,7 @@ impl Children {
         if common.insecure {
             options.push("--insecure".to_owned());
         }
-        // Nodes that start at the same moment are to know each other soon.
+        // Nodes that start at the same moment should find each other soon.
         for set in ["resolve.refresh=1s", "data.announce=1s"] {
             options.extend(["--set".to_owned(), set.to_owned()]);
         }
@@ -78,7 +78,7 @@ impl Children {
         })
     }
 
-    /// Starts all six and waits until they stand; gives the address of the DNS node.
+    /// Starts all six nodes and waits until they are ready; returns the address of the DNS node.
     pub(super) fn start_all(
         &mut self,
         sender: &Sender<Moment>,
@@ -115,11 +115,12 @@ impl Children {
             &self.port.to_string(),
         ]);
         command.arg("--data-dir").arg(dir);
-        // Without a DNS node of its own it would be told of others by the environment.
+        // A DNS node gets its own address, so that it does not use others from the environment.
         let dns = dns.map_or_else(|| format!("{host}:{}", self.port.max(1)), |a| a.to_string());
         command.args(["--dns", &dns, "--with-parent"]);
         command.args(&self.options);
-        // Ctrl-C in the terminal is for the parent alone: it ends its children in its own time.
+        // A process group of its own shields the child from Ctrl-C: the parent ends its children
+        // itself.
         command.process_group(0);
         command
             .stdin(Stdio::piped())
@@ -160,7 +161,7 @@ impl Children {
         Ok(())
     }
 
-    /// Why a node ended before it was told to: the last line it said.
+    /// The failure of a node that ended too early, with the last line of its log.
     pub(super) fn early_end(&self, number: usize) -> Failure {
         let (role, host) = NODES[number];
         let log = child_dir(&self.folder, host).with_extension("log");
@@ -170,10 +171,10 @@ impl Children {
         Failure::Failed(format!("start {role} {host}: {last}"))
     }
 
-    /// Says that a node is gone.
+    /// Reports that a node is gone.
     pub(super) fn mourn(&mut self, number: usize) -> Result<(), Failure> {
         let node = &mut self.all[number];
-        // It has ended; what is left of it is taken away.
+        // The process has ended; waiting for it only removes the zombie.
         let _ = node.child.wait();
         say(&format!(
             "{} {} is gone; the others go on",
@@ -193,14 +194,14 @@ impl Node {
 }
 
 impl Drop for Node {
-    /// Their library goes with them: nothing is lost by ending them at once.
+    /// Kills the node at once, because the demo discards its library anyway.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Tells when a child says that it stands, and when it has ended.
+/// Reports when a child announces that it is ready, and when it has ended.
 fn listen(out: ChildStdout, number: usize, sender: &Sender<Moment>) {
     for line in BufReader::new(out).lines().map_while(Result::ok) {
         let address = line

@@ -1,4 +1,4 @@
-//! A few melodies made on the spot, so that there is something to hear without any file.
+//! A few generated melodies, so that the demo has music without any file.
 //!
 //! Plucked notes over slow chords and a bass, with an echo; each piece has its key, its chords and
 //! its cover. Written as WAV with an ID3 tag, the way other programs do it.

@@ -1,4 +1,4 @@
-//! Heads of answers, with what every answer carries.
+//! Heads of answers, with the fields that every answer carries.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,14 +7,14 @@ use roles::contract::job::JobFault;
 use roles::contract::user::Failure;
 use serde::Serialize;
 
-/// What a page of ours may load and do. Nothing of it stands in the page itself, so that words from
-/// tags can never become a script.
+/// The content security policy: what the page may load and do. It forbids inline scripts, so text
+/// from tags can never become a script.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
 img-src 'self' blob: data:; media-src 'self' blob:; font-src 'self'; connect-src 'self'; \
 manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; \
 frame-ancestors 'none'";
 
-/// The head of an answer with a body of so many bytes; no media type, no body.
+/// The head of an answer with a body of `length` bytes. An empty media type means no body.
 pub(super) fn head(status: u16, media_type: &str, length: u64) -> Head {
     let mut head = Head {
         status,
@@ -33,7 +33,7 @@ pub(super) fn head(status: u16, media_type: &str, length: u64) -> Head {
     head
 }
 
-/// An answer in JSON: never kept by the browser.
+/// A JSON answer, which the browser must not cache.
 pub(super) fn json(status: u16, value: &impl Serialize) -> (Head, Vec<u8>) {
     let mut bytes = serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
     bytes.push(b'\n');
@@ -42,7 +42,7 @@ pub(super) fn json(status: u16, value: &impl Serialize) -> (Head, Vec<u8>) {
     (head, bytes)
 }
 
-/// What did not work, in words.
+/// A JSON answer that describes an error.
 pub(super) fn error(status: u16, why: &str) -> (Head, Vec<u8>) {
     #[derive(Serialize)]
     struct Object<'a> {
@@ -89,7 +89,7 @@ fn date(at: SystemTime) -> String {
     )
 }
 
-/// From 1970-01-01 on, a Thursday.
+/// The weekdays, counted from 1970-01-01, a Thursday.
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
 const MONTHS: [&str; 12] = [

@@ -1,4 +1,4 @@
-//! Addresses and queries of the page, and the objects it is answered with.
+//! The page's API: routes, queries and JSON objects.
 
 use std::ops::Range;
 
@@ -12,11 +12,11 @@ use serde::Serialize;
 
 use crate::commands::list::Line;
 
-/// Most songs in one page, and how many unless more or fewer are asked for.
+/// Most songs in one page of a list, and the default.
 const LIMIT_MAX: u32 = 100;
 const LIMIT: u32 = 50;
 
-/// What an address means.
+/// The resource that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Songs,
@@ -26,12 +26,12 @@ pub(super) enum Route {
     Stream(SongId),
     Download(SongId),
     Cover(SongId),
-    /// A file of the page, if there is one of this name.
+    /// An embedded file of this name, if there is one.
     File(String),
 }
 
 impl Route {
-    /// The meaning of a path; none: there is nothing, whatever is asked.
+    /// The route of a path; `None` when the path cannot be decoded or a song id in it is malformed.
     pub(super) fn of(path: &str) -> Option<Route> {
         let path = percent::decode(path)?;
         let song = |route: fn(SongId) -> Route, id: &str| SongId::parse(id).map(route);
@@ -48,7 +48,7 @@ impl Route {
         }
     }
 
-    /// The methods that mean something there, as `Allow` names them.
+    /// The allowed methods of the route, as `Allow` lists them.
     pub(super) fn methods(&self) -> &'static str {
         match self {
             Route::Songs => "GET, HEAD, POST",
@@ -72,7 +72,7 @@ impl Route {
     }
 }
 
-/// The query of a list; or what is wrong with it.
+/// Parses the query of a list; the error says what is wrong with it.
 pub(super) fn query(request: &Request) -> Result<Query, String> {
     let fields = percent::fields(&request.query).ok_or("the query cannot be decoded")?;
     let mut query = Query {
@@ -89,7 +89,7 @@ pub(super) fn query(request: &Request) -> Result<Query, String> {
             "desc" => query.descending = !matches!(value.as_str(), "" | "0" | "false"),
             "after" => query.after = Some(parse_cursor(&value).ok_or("after: no such place")?),
             "limit" => query.limit = limit(&value).ok_or("limit: a number from 1 to 100")?,
-            _ => (), // A later page may ask for more than this server knows.
+            _ => (), // A newer page may send fields unknown here.
         }
     }
     Ok(query)
@@ -112,7 +112,7 @@ fn sort(name: &str) -> Option<Sort> {
     })
 }
 
-/// A place in a list as one word.
+/// A list position encoded as one word.
 fn cursor(cursor: &Cursor) -> String {
     let key: String = cursor
         .key
@@ -136,7 +136,7 @@ fn parse_cursor(text: &str) -> Option<Cursor> {
     })
 }
 
-/// A page of songs. The names are an interface.
+/// A page of songs in JSON. The field names are a public interface.
 #[derive(Serialize)]
 pub(super) struct Songs<'a> {
     songs: Vec<Line<'a>>,
@@ -154,20 +154,20 @@ impl<'a> Songs<'a> {
     }
 }
 
-/// A song and where it lies. The names are an interface.
+/// A song and its location in JSON. The field names are a public interface.
 #[derive(Serialize)]
 pub(super) struct Details<'a> {
     #[serde(flatten)]
     line: Line<'a>,
     holders: Vec<String>,
-    /// Where each fragment begins in the file, and where the last one ends.
+    /// The file offset of each fragment, then the length of the file.
     offsets: Vec<u64>,
     starts_ms: Vec<u32>,
-    /// Runs of fragments that the player's cache has: the first, and the one behind the last.
+    /// Ranges of cached fragments: the first index and the index after the last.
     cached: Vec<[u32; 2]>,
 }
 
-/// What [`Details`] is made of.
+/// The parts of [`Details`] that are known before the cache is read.
 pub(super) struct Known {
     listed: Listed,
     holders: Vec<String>,
@@ -193,7 +193,7 @@ impl Known {
         }
     }
 
-    /// All of it, with the fragments that are in the cache.
+    /// The complete details, with the ranges of cached fragments.
     pub(super) fn details(&self, cached: &[Range<u32>]) -> Details<'_> {
         Details {
             line: Line::of(&self.listed),
@@ -232,7 +232,7 @@ mod tests {
         ] {
             assert_eq!(Route::of(nothing), None, "{nothing}");
         }
-        // What climbs is a name like any other, and there is no file of that name.
+        // A path with `..` is an ordinary name, and no embedded file has that name.
         let climbs = Route::of("/%2e%2e/..%2fetc/passwd");
         assert_eq!(climbs, Some(Route::File("/../../etc/passwd".into())));
     }

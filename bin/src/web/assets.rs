@@ -1,4 +1,4 @@
-//! The files of the page, as they lie in the binary.
+//! The page's files, embedded in the binary.
 
 use net::http::site::Head;
 
@@ -11,7 +11,7 @@ struct File {
     bytes: &'static [u8],
 }
 
-/// A file of the page by its name.
+/// An embedded file by its name.
 macro_rules! file {
     ($name:literal, $media_type:expr) => {
         File {
@@ -22,7 +22,7 @@ macro_rules! file {
     };
 }
 
-/// Every file of the page; the first one stands for `/`.
+/// Every embedded file; the first one is served at `/`.
 const FILES: [File; 27] = [
     file!("index.html", HTML),
     file!("base.css", CSS),
@@ -60,10 +60,10 @@ const PICTURE: &str = "image/svg+xml";
 const MANIFEST: &str = "application/manifest+json";
 const FACE: &str = "font/woff2";
 
-/// The files, and what identifies their contents.
+/// The files, each with its entity tag.
 pub(super) struct Assets(Vec<(File, String)>);
 
-/// A file to be given.
+/// A file ready to be sent.
 pub(super) struct Asset {
     pub(super) head: Head,
     pub(super) tag: String,
@@ -79,7 +79,7 @@ impl Assets {
         Assets(tagged.collect())
     }
 
-    /// The file at a path. A browser may keep it, and asks each time whether it is still the same.
+    /// The file at a path. A browser may cache it and revalidates it each time.
     pub(super) fn find(&self, path: &str) -> Option<Asset> {
         let named = |(file, _): &&(File, String)| file.path == path;
         let (file, tag) = match path {

@@ -1,7 +1,7 @@
-//! Covers out of the first and last fragments of songs.
+//! Covers, read from the first and last fragments of songs.
 //!
-//! A few at a time, the others wait in line: a page of a hundred covers takes no more memory than
-//! one of them.
+//! Few covers are read at a time and the others wait, so a page of a hundred covers takes little
+//! more memory than one cover.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -11,30 +11,30 @@ use roles::contract::song::{Manifest, Part};
 
 use super::errands::Pieces;
 
-/// Covers being looked for at once.
+/// Covers read at once.
 pub(super) const COVERS_AT_ONCE: usize = 2;
 
-/// Most bytes of the fragments that are looked through.
+/// Most bytes of fragments that are read for one cover.
 const PIECES_BYTES_MAX: u64 = 8 << 20;
 
-/// Those that wait for their turn.
+/// The queue of cover requests, and the number being read.
 #[derive(Debug, Default)]
 pub(super) struct Covers {
     pub(super) line: VecDeque<(Exchange, SongId)>,
     pub(super) at_work: usize,
-    /// Those that asked for an empty answer rather than an error where there is no cover: a browser
-    /// logs every 404 of a picture as an error of the page.
+    /// Exchanges that want an empty answer instead of a 404 when a song has no cover, because a
+    /// browser logs every 404 of a picture as an error of the page.
     pub(super) quiet: BTreeSet<Exchange>,
 }
 
-/// A cover being looked for.
+/// A cover that is being read.
 #[derive(Debug)]
 pub(super) struct Cover {
     pub(super) operation: OperationId,
     pieces: Option<Pieces>,
-    /// Where each fragment begins.
+    /// The file offset at which each fragment begins.
     starts: Vec<u64>,
-    /// Ranges of fragments still to be read.
+    /// Ranges of fragment indices still to be read.
     ranges: VecDeque<(u32, u32)>,
 }
 
@@ -48,7 +48,7 @@ impl Cover {
         }
     }
 
-    /// The song is known. Whether it can have a cover.
+    /// Takes the song's manifest; returns whether the song can have a cover that is small enough.
     pub(super) fn on_opened(&mut self, exchange: Exchange, manifest: &Manifest) -> bool {
         let sounds = |index: &usize| manifest.fragments[*index].part == Part::Audio;
         let count = manifest.fragments.len();
@@ -71,7 +71,7 @@ impl Cover {
         true
     }
 
-    /// The next fragments to be read.
+    /// Removes and returns the next range of fragments to read.
     pub(super) fn next_range(&mut self) -> Option<(u32, u32)> {
         self.ranges.pop_front()
     }
@@ -82,7 +82,7 @@ impl Cover {
         }
     }
 
-    /// Everything that was read.
+    /// Takes all pieces read so far.
     pub(super) fn take_pieces(&mut self) -> Option<Pieces> {
         self.pieces.take()
     }

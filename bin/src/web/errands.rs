@@ -1,7 +1,7 @@
-//! What must not happen on the loop: spooling uploads to disk, looking into files and the cache.
+//! Blocking work of the web player: spools uploads to disk, reads covers and the cache.
 //!
-//! One thread to write and one to look, so that a slow disk keeps no cover waiting. Queues are bounded: the site hands
-//! over only as much as it has reckoned.
+//! One thread writes and one thread looks things up, so that a slow disk delays no cover. The
+//! queues are bounded by what the site may have under way; a full queue is reported to the site.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
@@ -24,25 +24,25 @@ use super::uploads::ERRANDS_MAX;
 use crate::failure::Failure;
 use crate::orphans;
 
-/// Something to be written to disk.
+/// A command for the thread that spools uploads.
 #[derive(Debug)]
 pub(super) enum Spool {
-    /// A file of this name.
+    /// Create a file of this name.
     Begin { upload: u64, name: String },
-    /// Its next bytes.
+    /// Append the next bytes.
     Write { upload: u64, bytes: Vec<u8> },
-    /// It is whole.
+    /// The file is complete.
     Finish { upload: u64 },
-    /// It is not needed any longer.
+    /// Remove the file.
     Remove { upload: u64 },
 }
 
-/// Something to be looked for.
+/// A task for the thread that looks things up.
 #[derive(Debug)]
 pub(super) enum Look {
-    /// A cover in these pieces.
+    /// Find the cover in these pieces of a file.
     Cover(Pieces),
-    /// What the cache has of a song.
+    /// Find which fragments of a song the cache has.
     Kept { exchange: Exchange, song: SongId },
 }
 
@@ -52,32 +52,32 @@ pub(super) struct Pieces {
     pub(super) exchange: Exchange,
     pub(super) format: Format,
     pub(super) length: u64,
-    /// Where each begins, and its bytes.
+    /// Each piece: its offset in the file, and its bytes.
     pub(super) parts: Vec<(u64, Vec<u8>)>,
 }
 
-/// What came of it.
+/// The result of a command or a task.
 #[derive(Debug)]
 pub(super) enum Done {
-    /// Bytes have been written, or thrown away.
+    /// These bytes have been written or discarded, so their share of the queue is free again.
     Wrote { upload: u64, bytes: usize },
-    /// The file is whole.
+    /// The file is complete on disk at this path.
     Spooled { upload: u64, path: PathBuf },
-    /// The file cannot be kept.
+    /// The file cannot be written.
     Failed { upload: u64, error: io::Error },
-    /// A cover, if there is one.
+    /// The cover, or `None` when the pieces hold none.
     Cover {
         exchange: Exchange,
         picture: Option<Picture>,
     },
-    /// The runs of fragments that the cache has.
+    /// The ranges of fragment indices that the cache has.
     Kept {
         exchange: Exchange,
         runs: Vec<Range<u32>>,
     },
 }
 
-/// The threads, and what they have done.
+/// The two threads, their queues, and the queue of results.
 pub(super) struct Errands {
     spool: Option<Sender<Spool>>,
     looks: Option<Sender<Look>>,
@@ -86,7 +86,8 @@ pub(super) struct Errands {
 }
 
 impl Errands {
-    /// Uploads are spooled below `base`, in a folder that goes with this process.
+    /// Starts both threads. Uploads are spooled below `base`, in a folder removed with this
+    /// process.
     pub(super) fn start(
         base: PathBuf,
         cache: Option<Cache>,
@@ -97,7 +98,7 @@ impl Errands {
         let (looks, looked) = bounded(LOOKS_MAX);
         let tell = |ringer: Ringer, finished: Sender<Done>| {
             move |done| {
-                // A site that is gone wants to hear nothing.
+                // When the site is gone, no result is wanted.
                 let _ = finished.send(done);
                 ringer.ring();
             }
@@ -125,14 +126,14 @@ impl Errands {
         Ok(())
     }
 
-    /// Hands over something to be written; false if too much waits.
+    /// Queues a command for the spooler; false when the queue is full.
     pub(super) fn spool(&self, spool: Spool) -> bool {
         self.spool
             .as_ref()
             .is_some_and(|s| s.try_send(spool).is_ok())
     }
 
-    /// Hands over something to be looked for; false if too much waits.
+    /// Queues a task to look something up; false when the queue is full.
     pub(super) fn look(&self, look: Look) -> bool {
         self.looks
             .as_ref()
@@ -141,10 +142,11 @@ impl Errands {
 }
 
 impl Drop for Errands {
-    /// Waits until the spooled files are gone.
+    /// Waits until both threads have ended and the spooled files are removed.
     fn drop(&mut self) {
         (self.spool, self.looks) = (None, None);
-        // A thread may wait for room among the replies: nobody reads them any longer.
+        // A thread may be blocked on the full result queue: dropping the receiver makes its send
+        // fail.
         self.done = bounded(0).1;
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
@@ -157,7 +159,7 @@ impl Drop for Errands {
 /// Files that are being uploaded.
 struct Spooler {
     base: PathBuf,
-    /// The folder of this process, once it is there.
+    /// The spool folder of this process, once it is created.
     own: Option<PathBuf>,
     files: BTreeMap<u64, (PathBuf, File)>,
 }
@@ -182,7 +184,7 @@ impl Spooler {
                 Spool::Write { upload, bytes } => {
                     let written = match self.files.get_mut(&upload) {
                         Some((_, file)) => file.write_all(&bytes),
-                        None => Ok(()), // It has failed, and that has been told.
+                        None => Ok(()), // The failure is reported already.
                     };
                     if let Err(error) = written {
                         self.remove(upload);
@@ -218,7 +220,7 @@ impl Spooler {
         fs::create_dir_all(&self.base)?;
         orphans::remove(&self.base, PREFIX);
         let own = self.base.join(format!("{PREFIX}{}", std::process::id()));
-        // An earlier process of this number is gone.
+        // A leftover folder with this process id belongs to an earlier, dead process.
         let _ = fs::remove_dir_all(&own);
         private_dir(&own)?;
         self.own = Some(own.clone());
@@ -228,7 +230,7 @@ impl Spooler {
     fn remove(&mut self, upload: u64) {
         if let Some((path, file)) = self.files.remove(&upload) {
             drop(file);
-            // What cannot be removed goes with the folder of this process.
+            // A file that cannot be removed is removed with this process's folder.
             let _ = fs::remove_file(&path);
             let _ = path.parent().map(fs::remove_dir);
         }
@@ -247,10 +249,10 @@ fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(path)
 }
 
-/// What the name of a process's folder begins with.
+/// Prefix of a process's spool folder.
 const PREFIX: &str = "upload-";
 
-/// Things to be looked for that wait: the covers at work, and pages that open a song.
+/// Tasks that may be queued: the covers being read, and pages that open a song.
 const LOOKS_MAX: usize = COVERS_AT_ONCE + 32;
 
 fn look(looks: &Receiver<Look>, cache: Option<&Cache>, tell: impl Fn(Done)) {
@@ -269,7 +271,7 @@ fn look(looks: &Receiver<Look>, cache: Option<&Cache>, tell: impl Fn(Done)) {
     }
 }
 
-/// A file of which only some pieces are there; the rest reads as zeros.
+/// A file with only some pieces present; the gaps read as zeros.
 struct Sparse {
     pieces: Pieces,
     at: u64,
@@ -280,7 +282,7 @@ impl Sparse {
         Sparse { pieces, at: 0 }
     }
 
-    /// The piece at this place, and where the next one begins.
+    /// The bytes present at the current position, if any, and where that piece or gap ends.
     fn here(&self) -> (Option<&[u8]>, u64) {
         for (start, bytes) in &self.pieces.parts {
             let end = start + bytes.len() as u64;

@@ -1,7 +1,7 @@
-//! What the page is told by itself: how the cluster stands, and where the music comes from.
+//! Server-sent events for the page: the cluster's status, and the origin of each played fragment.
 //!
-//! Owns the listeners of `/api/events`, the latest status, and which nodes have been said to hold
-//! the songs that play. The status is asked for only while somebody listens.
+//! Owns the listeners of `/api/events`, the latest status, and the known holders of the songs that
+//! play. The status is requested only while a page listens.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,31 +17,31 @@ use serde::Serialize;
 
 use crate::commands::status::Object;
 
-/// Pages that may listen at once.
+/// Most pages that may listen at once.
 const LISTENERS_MAX: usize = 64;
 
-/// What may wait for one listener; who lags behind it begins anew.
+/// Most unsent bytes per listener. A listener that falls further behind is cut off and reconnects.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
 
-/// How often the status is looked at.
+/// How often the status is requested.
 const STATUS_EVERY: Duration = Duration::from_secs(2);
 
-/// How soon it is looked at when the music comes from elsewhere.
+/// How soon the status is requested after a song's fragments come from another origin.
 const STATUS_SOON: Duration = Duration::from_millis(200);
 
-/// How often a listener hears something, so that a dead one is noticed.
+/// How often a listener is sent a sign of life, so that a dead connection is noticed.
 const ALIVE_EVERY: Duration = Duration::from_secs(10);
 
-/// Songs whose holders are remembered.
+/// Most songs whose holders are remembered.
 const SONGS_MAX: usize = 256;
 
 #[derive(Default)]
 pub(super) struct Events {
     listeners: BTreeMap<Exchange, Listener>,
     status: Option<Status>,
-    /// The status as an event.
+    /// The latest status, encoded as an event.
     told: Vec<u8>,
-    /// When the status is to be asked for; none while nobody listens, or an answer is awaited.
+    /// When to request the status next; `None` without listeners or while an answer is awaited.
     ask_at: Option<Time>,
     alive_at: Option<Time>,
     holders: BTreeMap<SongId, BTreeSet<Address>>,
@@ -53,7 +53,7 @@ struct Listener {
 }
 
 impl Events {
-    /// Lets one more page listen, if there is room.
+    /// Adds a listener; false when there are too many.
     pub(super) fn listen(&mut self, now: Time, exchange: Exchange) -> bool {
         if self.listeners.len() >= LISTENERS_MAX {
             return false;
@@ -84,7 +84,7 @@ impl Events {
         earlier(self.ask_at, self.alive_at)
     }
 
-    /// Whether the status is to be asked for.
+    /// Whether the status is to be requested now. The caller then requests it.
     pub(super) fn asks(&mut self, now: Time) -> bool {
         let due = self.ask_at.is_some_and(|at| at <= now);
         if due {
@@ -93,7 +93,7 @@ impl Events {
         due
     }
 
-    /// The status came, or did not: it is asked for again.
+    /// Takes the answer to a status request, or its failure, and schedules the next request.
     pub(super) fn on_status(&mut self, now: Time, answer: Option<(Status, Address)>) -> Lagging {
         if self.is_heard() {
             self.ask_at = Some(now + STATUS_EVERY);
@@ -111,7 +111,7 @@ impl Events {
         }
     }
 
-    /// Nodes that were said to hold a song.
+    /// Remembers nodes that are reported to hold a song.
     pub(super) fn on_holders(&mut self, song: SongId, holders: impl Iterator<Item = Address>) {
         if self.holders.len() >= SONGS_MAX && !self.holders.contains_key(&song) {
             self.holders.pop_first();
@@ -119,12 +119,12 @@ impl Events {
         self.holders.entry(song).or_default().extend(holders);
     }
 
-    /// Whether it is known who holds a song.
+    /// Whether any holder of a song is known.
     pub(super) fn knows_holders(&self, song: SongId) -> bool {
         self.holders.get(&song).is_some_and(|all| !all.is_empty())
     }
 
-    /// A fragment has been given to a listener.
+    /// Reports to all listeners that a fragment has been sent to a player, and from which origin.
     pub(super) fn on_fragment(
         &mut self,
         now: Time,
@@ -135,7 +135,7 @@ impl Events {
         if !self.is_heard() {
             return vec![];
         }
-        // Another node gives the music: perhaps because one is gone.
+        // The origin has changed, perhaps because a node died: the page should see that soon.
         if let (Some(at), true) = (self.ask_at, before.is_some_and(|before| before != origin)) {
             self.ask_at = Some(at.min(now + STATUS_SOON));
         }
@@ -151,7 +151,7 @@ impl Events {
         self.tell(&event("fragment", &fragment))
     }
 
-    /// Holders of a song that do not live, as far as is known.
+    /// Known holders of a song that are not alive according to the latest status.
     fn lost(&self, song: SongId, origin: Origin) -> Vec<String> {
         let (Some(status), Some(holders)) = (&self.status, self.holders.get(&song)) else {
             return vec![];
@@ -167,7 +167,7 @@ impl Events {
         lost.map(ToString::to_string).collect()
     }
 
-    /// Keeps quiet connections alive.
+    /// Sends the periodic sign of life when it is due.
     pub(super) fn on_tick(&mut self, now: Time) -> Lagging {
         if self.alive_at.is_none_or(|at| at > now) {
             return vec![];
@@ -176,7 +176,8 @@ impl Events {
         self.tell(b": still here\n\n")
     }
 
-    /// Gives everyone this; names those that must be woken, and whether they lag too far behind.
+    /// Queues a text for every listener. A listener that lags too far behind gets nothing and is to
+    /// be cut off.
     fn tell(&mut self, text: &[u8]) -> Lagging {
         let told = self.listeners.iter_mut().map(|(exchange, listener)| {
             let lags = listener.waiting.len() - listener.sent + text.len() > WAITING_BYTES_MAX;
@@ -207,10 +208,10 @@ impl Events {
     }
 }
 
-/// Listeners to be woken; those with `true` lag too far behind and are cut off.
+/// Listeners to wake; those with `true` lag too far behind and are cut off.
 pub(super) type Lagging = Vec<(Exchange, bool)>;
 
-/// A status without what changes at every look.
+/// A status without the field that changes at every request.
 fn timeless(status: &Status) -> Status {
     let mut status = status.clone();
     status.nodes.iter_mut().for_each(|node| node.heard_ms = 0);
@@ -222,7 +223,7 @@ fn event(name: &str, value: &impl Serialize) -> Vec<u8> {
     format!("event: {name}\ndata: {data}\n\n").into_bytes()
 }
 
-/// A fragment as the page hears of it. The names are an interface.
+/// A fragment event in JSON. The field names are a public interface.
 #[derive(Serialize)]
 struct Fragment {
     song: String,

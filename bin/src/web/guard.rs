@@ -1,25 +1,25 @@
-//! Who may speak with the page: hosts it is reached by, and sites that may write.
+//! Request checks: the host names that the page accepts, and the origins that may change something.
 //!
-//! A name that somebody else's DNS points at this machine would make his page ours in the browser's
-//! eyes: only addresses, `localhost` and names the user gave are heard. Requests that change
-//! something must come from this page itself, or from a program.
+//! In a DNS rebinding attack, a foreign name resolves to this machine, and the browser treats the
+//! foreign page as this one. So only addresses, `localhost` and names from the user are accepted.
+//! A request that changes something must come from this page itself, or from a program.
 
 use std::net::IpAddr;
 
 use net::http::request::{Method, Request};
 
-/// Checks requests before anything is done.
+/// Checks each request before anything is done for it.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
-    /// Names given by the user, in lower case.
+    /// Accepted host names from the user, in lower case.
     names: Vec<String>,
 }
 
-/// The status and the words of a refusal.
+/// The status and the text of a refusal.
 pub(super) type Refusal = (u16, String);
 
 impl Guard {
-    /// Hears these names beside addresses and `localhost`.
+    /// Accepts these names in addition to addresses and `localhost`.
     pub(crate) fn new(names: &[String]) -> Self {
         let names = names.iter().map(|name| name.to_ascii_lowercase());
         Guard {
@@ -28,7 +28,7 @@ impl Guard {
     }
 
     pub(super) fn check(&self, request: &Request) -> Result<(), Refusal> {
-        // Only programs speak without naming a host.
+        // Browsers always name a host, so a request without one comes from a program.
         let Some(host) = &request.host else {
             return Ok(());
         };
@@ -56,7 +56,7 @@ impl Guard {
     }
 }
 
-/// The host without its port; none if the port is no number.
+/// The host without its port; `None` if the port is not a number.
 fn without_port(host: &str) -> Option<&str> {
     if host.ends_with(']') {
         return Some(host);
@@ -69,6 +69,8 @@ fn without_port(host: &str) -> Option<&str> {
 
 /// Whether the request comes from this page, or from no page at all.
 fn is_own(request: &Request, host: &str) -> bool {
+    // Browsers set `Sec-Fetch-Site`, and scripts cannot forge it. Older browsers send only
+    // `Origin`.
     if let Some(site) = request.field("sec-fetch-site") {
         return matches!(site, "same-origin" | "none");
     }

@@ -1,23 +1,23 @@
-//! How much of all streams may be in memory at once.
+//! The memory budget of all streams together.
 //!
-//! Every fragment is paid for before it is asked for, and given back when its bytes have gone out.
-//! Streams wait in line for what is not there: two hundred of them stay below the bound together,
-//! whatever they play.
+//! Every fragment is charged before it is requested and credited when its bytes have been sent. A
+//! stream that finds too little budget waits in a queue. So two hundred streams stay below the
+//! bound together, whatever they play.
 
 use std::collections::VecDeque;
 
 use net::http::site::Exchange;
 
-/// Most bytes of fragments held or on their way: with everything else the process stays small.
+/// Most bytes of fragments held or requested; chosen to keep the whole process small.
 const BYTES_MAX: usize = 12 << 20;
 
-/// Fragments on their way at once: fewer than one data node answers at a time.
+/// Most fragments requested at once: fewer than one data node answers at a time.
 const ON_WAY_MAX: u32 = 48;
 
-/// Above this, nobody reads ahead.
+/// While more than this is charged, no stream reads ahead.
 const BYTES_EASY: usize = BYTES_MAX / 2;
 
-/// The account, and who waits.
+/// The bytes charged, the fragments requested, and the queue of waiting streams.
 #[derive(Debug, Default)]
 pub(super) struct Larder {
     bytes: usize,
@@ -26,17 +26,17 @@ pub(super) struct Larder {
 }
 
 impl Larder {
-    /// Takes a place in the line.
+    /// Adds a stream to the end of the queue.
     pub(super) fn wait(&mut self, exchange: Exchange) {
         self.line.push_back(exchange);
     }
 
-    /// Who is next.
+    /// The stream at the front of the queue.
     pub(super) fn next(&self) -> Option<Exchange> {
         self.line.front().copied()
     }
 
-    /// The next one has been served, or has gone.
+    /// Removes the front of the queue: it has been served or is gone.
     pub(super) fn step(&mut self) {
         self.line.pop_front();
     }
@@ -45,33 +45,35 @@ impl Larder {
         self.line.retain(|waiting| *waiting != exchange);
     }
 
-    /// Whether one more question may be asked at all.
+    /// Whether one more fragment may be requested at all.
     pub(super) fn may_ask(&self) -> bool {
         self.on_way < ON_WAY_MAX
     }
 
-    /// Whether so many bytes more are there. A single fragment always is.
+    /// Whether the budget has space for `bytes` more. With nothing charged, any single fragment
+    /// fits.
     pub(super) fn has(&self, bytes: usize) -> bool {
         self.bytes == 0 || self.bytes + bytes <= BYTES_MAX
     }
 
-    /// Whether there is enough for reading ahead.
+    /// Whether the budget is ample enough for reading ahead.
     pub(super) fn is_easy(&self, bytes: usize) -> bool {
         self.may_ask() && self.bytes + bytes <= BYTES_EASY
     }
 
-    /// A fragment is asked for.
+    /// Charges a fragment that is being requested.
     pub(super) fn pay(&mut self, bytes: usize) {
         self.bytes += bytes;
         self.on_way += 1;
     }
 
-    /// A fragment has come, or is not waited for any longer.
+    /// Notes that a requested fragment has arrived or is not awaited any more. Its bytes stay
+    /// charged.
     pub(super) fn arrived(&mut self) {
         self.on_way -= 1;
     }
 
-    /// The bytes of a fragment are gone.
+    /// Credits the bytes of a fragment that has left memory.
     pub(super) fn give_back(&mut self, bytes: usize) {
         self.bytes -= bytes;
     }

@@ -1,8 +1,9 @@
-//! The site: hears requests, asks the client, answers.
+//! The web player's site: receives requests, asks the client, sends answers.
 //!
-//! Owns every exchange that is not finished and knows for which of them each of the client's
-//! operations is. An exchange that is over takes its operation with it: nothing is fetched for
-//! nobody. Who may speak is `guard`'s business, how much may be in memory `larder`'s.
+//! Owns every unfinished exchange, and maps each operation of the client to its exchange. When an
+//! exchange ends, its operation is cancelled, so nothing is fetched in vain; only a complete upload
+//! is still added. `guard` decides which requests are allowed, `larder` how many bytes may be in
+//! memory.
 
 mod covers;
 mod notices;
@@ -39,11 +40,11 @@ use super::uploads::{Added, Uploads};
 use crate::commands::status;
 use crate::front::Front;
 
-/// A listener who takes nothing for so long gives up what is held for him when others wait. His
-/// socket is full: that is seconds of music, and it takes a millisecond to read him the rest again.
+/// A listener that accepts no byte for this long loses its held fragments when others wait. Its
+/// socket is full, which is seconds of music, and reading the rest again takes a millisecond.
 const STALLED: Duration = Duration::from_millis(50);
 
-/// Songs being opened at once: fewer than a router or a data node answers at a time.
+/// Most songs opened at once: fewer than a router or a data node answers at a time.
 const OPENING_MAX: usize = 32;
 
 /// The site of the web player.
@@ -54,49 +55,49 @@ pub(super) struct Player {
     assets: Assets,
     deeds: BTreeMap<Exchange, Deed>,
     operations: BTreeMap<OperationId, Purpose>,
-    /// Commands the client has had no room for.
+    /// Commands that wait because the client's queue is full.
     owed: VecDeque<Command>,
     larder: Larder,
-    /// Somebody waits for fragments that may be there.
+    /// Whether a queued stream may be served in the next turn.
     hungry: bool,
-    /// When a listener who takes nothing is to give up what is held for him.
+    /// When a stalled listener is to lose its held fragments.
     stalled_at: Option<Time>,
     events: Events,
     uploads: Uploads,
     covers: Covers,
-    /// Streams whose songs are to be opened, and how many are being opened.
+    /// Streams whose songs wait to be opened; `opening` counts those being opened.
     opens: VecDeque<Exchange>,
     opening: usize,
 }
 
-/// What is being done for an exchange.
+/// The work in progress for an exchange.
 enum Deed {
-    /// A body that is there.
+    /// A complete body, and how many of its bytes have been sent.
     Page(Cow<'static, [u8]>, usize),
-    /// The client has been asked.
+    /// A question to the client.
     Asked(OperationId),
-    /// A song is known; what the cache has of it is being looked up.
+    /// A song's details, while its cached fragments are being looked up.
     Details(Known),
-    /// A song is to be opened when its turn comes.
+    /// A stream whose song waits to be opened.
     OpenWaits(Wish),
-    /// A song is being opened.
+    /// A stream whose song is being opened.
     Opening(OperationId, Wish),
     Stream(Stream),
-    /// A cover waits for its turn.
+    /// A cover request in the queue.
     CoverWaits,
     Cover(Cover),
     Upload(u64),
     Listener,
 }
 
-/// For whom an operation is.
+/// What an operation of the client is for.
 #[derive(Clone, Copy)]
 enum Purpose {
     Exchange(Exchange),
     Upload(u64),
-    /// The status for everyone who listens.
+    /// The status for all listeners of `/api/events`.
     Status,
-    /// Who holds a song that plays.
+    /// The holders of a song that plays.
     Holders,
 }
 
@@ -144,7 +145,7 @@ impl Player {
         }
     }
 
-    /// An exchange is over, well or not: so is all that was done for it.
+    /// Ends all work for an exchange that is over, complete or not.
     fn on_over(&mut self, exchange: Exchange) {
         let Some(deed) = self.deeds.remove(&exchange) else {
             return;
@@ -227,7 +228,7 @@ impl Player {
         operation
     }
 
-    /// An operation has ended with an answer for this exchange.
+    /// Removes an operation that has ended; returns the exchange that it was for.
     fn answered(&mut self, operation: OperationId) -> Option<Exchange> {
         match self.operations.remove(&operation)? {
             Purpose::Exchange(exchange) => Some(exchange),
@@ -240,8 +241,8 @@ impl Player {
         self.command(Command::Close { operation });
     }
 
-    /// Gives a command, after those the client had no room for. Exchanges are bounded, and so are
-    /// the commands given for each.
+    /// Sends a command to the client, after those that wait. The backlog is bounded, because
+    /// exchanges are bounded and so are the commands of each.
     fn command(&mut self, command: Command) {
         self.owed.push_back(command);
         while let Some(command) = self.owed.pop_front() {
@@ -291,7 +292,7 @@ impl Site for Player {
         if let Some(Deed::Stream(stream)) = self.deeds.get(&exchange)
             && stream.holds_nothing()
         {
-            // Its listener reads again after everything was let go.
+            // The listener reads again after its fragments were dropped, so the stream queues anew.
             self.queue(exchange);
         }
         match self.deeds.get(&exchange) {
@@ -335,7 +336,7 @@ impl Site for Player {
     }
 }
 
-/// Wakes those who have something to read, and ends those who lag too far behind.
+/// Wakes listeners that have something to read, and cuts off those that lag too far behind.
 fn wake(lagging: Lagging, acts: &mut Vec<Act>) {
     acts.extend(lagging.into_iter().map(|(exchange, lags)| {
         if lags {

@@ -1,7 +1,7 @@
 //! One song as a virtual file: which fragments a part of it needs, and their bytes in order.
 //!
-//! Holds at most two fragments. Decides what to ask for; asking, and paying for it, is the player's
-//! business.
+//! Holds at most two fragments. Decides which fragment is needed next; the player requests it and
+//! charges it to the memory budget.
 
 use std::collections::VecDeque;
 
@@ -16,24 +16,24 @@ use roles::contract::user::Origin;
 use super::answer;
 use crate::text;
 
-/// Fragments held or on their way: one that plays, and the next.
+/// Most fragments held or requested: one that plays, and the next.
 const AHEAD: usize = 2;
 
-/// What was asked for, until the song is known.
+/// A request for a song, kept until the song's manifest is known.
 #[derive(Debug)]
 pub(super) struct Wish {
     pub(super) song: SongId,
     method: Method,
     range: Option<String>,
     if_range: Option<String>,
-    /// It is to be kept as a file.
+    /// Whether the browser is to save the song as a file.
     download: bool,
 }
 
 impl Wish {
     pub(super) fn of(song: SongId, request: &Request, download: bool) -> Self {
         let field = |name| request.field(name).map(str::to_owned);
-        // A range is a matter of GET alone (RFC 9110, section 14.2).
+        // Only GET has ranges (RFC 9110, section 14.2).
         let ranged = request.method == Method::Get;
         Wish {
             song,
@@ -45,35 +45,35 @@ impl Wish {
     }
 }
 
-/// The tag of a song's bytes: its id is their hash.
+/// The entity tag of a song. The song's id is the hash of its bytes, so the tag is strong.
 pub(super) fn tag(song: SongId) -> String {
     format!("\"{song}\"")
 }
 
-/// A part of a song on its way to a listener.
+/// A part of a song that is being sent to a listener.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) operation: OperationId,
     pub(super) song: SongId,
-    /// Where each fragment ends in the file.
+    /// The file offset at which each fragment ends.
     ends: Vec<u64>,
-    /// The next byte to be given, and the one behind the last.
+    /// The offset of the next byte to send; `end` is the offset after the last.
     at: u64,
     end: u64,
     held: VecDeque<Vec<u8>>,
-    /// The index of the first fragment held, or else of the next to be asked for.
+    /// The index of the first fragment held, or, when none is held, of the next one needed.
     first: u32,
-    /// Fragments asked for that have not come.
+    /// Fragments requested that have not arrived.
     pub(super) asked: u32,
-    /// It stands in the line.
+    /// Whether the stream is in the budget's queue.
     pub(super) waits: bool,
-    /// When its listener last took something, or something came for him.
+    /// When the listener last accepted bytes, or a fragment last arrived for it.
     moved_at: Time,
     pub(super) origin: Option<Origin>,
 }
 
 impl Stream {
-    /// The head of the answer, and the stream behind it unless there is nothing to be read.
+    /// The head of the answer, and the stream for its body unless the body is empty.
     pub(super) fn begin(
         now: Time,
         operation: OperationId,
@@ -96,7 +96,8 @@ impl Stream {
         let mut head = answer::head(status, manifest.song.format.media_type(), end - at);
         head.fields.push(("ETag", tag));
         head.fields.push(("Accept-Ranges", "bytes".into()));
-        // The same id is the same bytes for ever; whether the song is still there is asked again.
+        // The bytes of an id never change, but the song may be removed, so a browser must
+        // revalidate.
         head.fields.push(("Cache-Control", "no-cache".into()));
         match wanted {
             Wanted::Whole => (),
@@ -136,7 +137,7 @@ impl Stream {
         (head, Some(stream))
     }
 
-    /// The fragment in which a byte lies.
+    /// The index of the fragment that contains the byte at offset `at`.
     fn index_of(&self, at: u64) -> u32 {
         self.ends.partition_point(|end| *end <= at) as u32
     }
@@ -148,7 +149,7 @@ impl Stream {
         }
     }
 
-    /// The fragment to be asked for next, and its length; none while enough is there.
+    /// The next fragment to request, and its length; `None` while enough is held or requested.
     pub(super) fn wants(&self) -> Option<(u32, usize)> {
         let near = self.held.len() + self.asked as usize;
         let index = self.first + near as u32;
@@ -160,20 +161,20 @@ impl Stream {
         (self.ends[index as usize] - self.start_of(index)) as usize
     }
 
-    /// A fragment has come. Whether it is the one that was to come.
+    /// Takes a fragment; returns false, and keeps nothing, unless it is the expected one.
     pub(super) fn on_fragment(&mut self, now: Time, index: u32, bytes: Vec<u8>) -> bool {
         let expected = self.first + self.held.len() as u32;
         let right = self.asked > 0 && index == expected && bytes.len() == self.length_of(index);
         if right {
             self.asked -= 1;
             self.held.push_back(bytes);
-            // However long it has waited, its listener gets his chance to take it.
+            // The stall timer restarts, so that the listener has time to accept the fragment.
             self.moved_at = now;
         }
         right
     }
 
-    /// The bytes that are there.
+    /// The held bytes of the first fragment that belong to the requested part.
     pub(super) fn body(&self) -> Body<'_> {
         let Some(bytes) = self.held.front() else {
             return Body::Later;
@@ -184,7 +185,7 @@ impl Stream {
         Body::Bytes(&bytes[from..to])
     }
 
-    /// So many bytes have gone out; gives the bytes of memory that are free again.
+    /// Notes that `bytes` have been sent; returns how many bytes of memory became free.
     pub(super) fn on_taken(&mut self, now: Time, bytes: usize) -> usize {
         self.at += bytes as u64;
         self.moved_at = now;
@@ -195,12 +196,12 @@ impl Stream {
         self.held.pop_front().map_or(0, |done| done.len())
     }
 
-    /// Lets go of everything held, to be asked for again; gives the bytes that are free again.
+    /// Drops all held fragments, to be requested again; returns the bytes that became free.
     pub(super) fn let_go(&mut self) -> usize {
         self.held.drain(..).map(|bytes| bytes.len()).sum()
     }
 
-    /// Bytes paid for and not given back.
+    /// Bytes charged to the memory budget and not yet credited.
     pub(super) fn owed(&self) -> usize {
         let first_asked = self.first + self.held.len() as u32;
         let asked = first_asked..first_asked + self.asked;
@@ -208,18 +209,18 @@ impl Stream {
         held + asked.map(|index| self.length_of(index)).sum::<usize>()
     }
 
-    /// Whether it holds what its listener has not wanted for a while.
+    /// Whether the stream holds fragments and its listener has accepted nothing since `since`.
     pub(super) fn is_stalled(&self, since: Time) -> bool {
         !self.held.is_empty() && self.asked == 0 && self.moved_at <= since
     }
 
-    /// Whether a listener that reads finds nothing.
+    /// Whether no fragment is held, so that a reading listener must wait.
     pub(super) fn holds_nothing(&self) -> bool {
         self.held.is_empty()
     }
 }
 
-/// A file name for everyone: in plain letters, and as RFC 6266 writes any letters.
+/// A `Content-Disposition` value: the file name in ASCII, and in full as RFC 6266 encodes it.
 fn disposition(manifest: &Manifest) -> String {
     let song = &manifest.song;
     let name = text::file_name(&song.artist, &song.title, song.format.suffix());

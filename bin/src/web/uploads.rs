@@ -1,4 +1,5 @@
-//! Files on their way from a browser into the library: first to disk, then as `add` does it.
+//! Uploads from a browser: each file is spooled to disk, then added to the library as `add` does
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +8,19 @@ use net::http::site::Exchange;
 use roles::contract::id::{OperationId, SourceId};
 use serde::Serialize;
 
-/// Largest file that is taken.
+/// Largest file that is accepted.
 const FILE_BYTES_MAX: u64 = 4 << 30;
 
-/// Files on their way at once.
+/// Most uploads at once.
 const UPLOADS_MAX: usize = 8;
 
-/// Bytes of one file that may wait to be written.
+/// Bytes of one file that may be queued for the disk.
 const WAITING_BYTES_MAX: usize = 512 * 1024;
 
-/// What the smallest piece counts as, so that many of them are few.
+/// The least that a queued piece counts as, so that tiny pieces cannot fill the queue.
 const PIECE_BYTES_MIN: usize = 4096;
 
-/// Errands that may wait: every piece of every file, and its beginning and end.
+/// Spool commands that may be queued: every piece of every file, plus its beginning and end.
 pub(super) const ERRANDS_MAX: usize = UPLOADS_MAX * (WAITING_BYTES_MAX / PIECE_BYTES_MIN + 32);
 
 #[derive(Debug, Default)]
@@ -28,24 +29,24 @@ pub(super) struct Uploads {
     latest: u64,
 }
 
-/// A file.
+/// One upload.
 #[derive(Debug)]
 pub(super) struct Upload {
-    /// Who waits for an answer; none if nobody does any longer.
+    /// The exchange that waits for the result; `None` once the browser is gone.
     pub(super) exchange: Option<Exchange>,
-    /// Bytes that wait to be written.
+    /// Bytes queued for the disk, each piece counted as [`cost`] says.
     waiting: usize,
     total: u64,
-    /// It is whole, and on its way to the data nodes.
+    /// The operation that adds the complete file to the library, once it has begun.
     pub(super) adding: Option<(OperationId, SourceId)>,
     pub(super) title: String,
 }
 
-/// Why a file is not taken: the status and the words.
+/// Why an upload is refused: status and text.
 pub(super) type Refusal = (u16, &'static str);
 
 impl Uploads {
-    /// Begins a file; gives its number and the name it has on disk.
+    /// Begins an upload; returns its number and its file name on disk.
     pub(super) fn begin(
         &mut self,
         exchange: Exchange,
@@ -75,7 +76,7 @@ impl Uploads {
 }
 
 impl Upload {
-    /// Bytes have come.
+    /// Counts bytes received from the browser; an error above the largest size.
     pub(super) fn on_bytes(&mut self, bytes: usize) -> Result<(), Refusal> {
         self.waiting += cost(bytes);
         self.total += bytes as u64;
@@ -85,12 +86,12 @@ impl Upload {
         Ok(())
     }
 
-    /// Bytes have been written.
+    /// Counts bytes written to disk or discarded.
     pub(super) fn on_written(&mut self, bytes: usize) {
         self.waiting -= cost(bytes);
     }
 
-    /// All bytes have come.
+    /// Checks the end of the body: an empty file is refused.
     pub(super) fn on_end(&self) -> Result<(), Refusal> {
         if self.total == 0 { Err(EMPTY) } else { Ok(()) }
     }
@@ -107,7 +108,8 @@ fn cost(bytes: usize) -> usize {
 const EMPTY: Refusal = (400, "the file is empty");
 const TOO_LARGE: Refusal = (413, "the file is larger than 4 GiB");
 
-/// The last part of a name, fit for any disk; it becomes the title where tags have none.
+/// The last component of a name, safe for any file system. It becomes the title of an untagged
+/// song.
 fn name(encoded: &str) -> Option<String> {
     let decoded = net::http::percent::decode(encoded)?;
     let last = decoded.rsplit(['/', '\\']).next().unwrap_or_default();
@@ -120,7 +122,7 @@ fn name(encoded: &str) -> Option<String> {
     if kept.is_empty() {
         return Some("untitled".to_owned());
     }
-    // A long name keeps its beginning and its suffix.
+    // A long name keeps its beginning and its suffix, which tells the format.
     let (stem, suffix) = kept.rsplit_once('.').unwrap_or((kept, ""));
     let suffix = &suffix[..suffix.floor_char_boundary(16)];
     let stem = &stem[..stem.floor_char_boundary(200)];
@@ -131,7 +133,7 @@ fn name(encoded: &str) -> Option<String> {
     })
 }
 
-/// What became of a file. The names are an interface.
+/// The result of an upload in JSON. The field names are a public interface.
 #[derive(Serialize)]
 pub(super) struct Added<'a> {
     pub(super) id: String,

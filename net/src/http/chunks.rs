@@ -1,11 +1,11 @@
-//! A chunked body, piece by piece.
+//! Decodes a chunked body piece by piece.
 //!
 //! Stricter than RFC 9112 asks: lines end in CR LF, sizes are plain hexadecimal digits, extensions
-//! and trailers are short and ignored. Where two readers could disagree, the body is refused.
+//! and trailers are short and ignored. Where two readers can disagree, the body is refused.
 
 use super::Refused;
 
-/// Longest line that says how long a chunk is, extensions included.
+/// Longest size line, extensions included.
 const SIZE_LINE_BYTES_MAX: usize = 256;
 
 /// Hexadecimal digits of a size: 2^60 is more than any disk holds.
@@ -14,34 +14,34 @@ const SIZE_DIGITS_MAX: usize = 15;
 /// Most bytes of all trailers together.
 const TRAILER_BYTES_MAX: usize = 4096;
 
-/// Where in a chunked body the reader stands.
+/// The reader's position in a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chunks {
-    /// Before a size.
+    /// Before a size line.
     Size,
-    /// Within a chunk.
+    /// Inside a chunk.
     Data { left: u64 },
-    /// Before the line end behind a chunk.
+    /// After a chunk's data, before its line end.
     DataEnd,
-    /// Behind the last chunk; so many bytes of trailers have been seen.
+    /// After the last chunk, with `bytes` of trailers read.
     Trailers { bytes: usize },
 }
 
-/// What the next bytes are.
+/// The meaning of the next bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Too few to tell.
+    /// More input is needed.
     Need,
-    /// So many bytes between chunks.
+    /// This many bytes of framing.
     Skip(usize),
-    /// So many bytes of the body.
+    /// This many bytes of the body.
     Data(usize),
-    /// So many bytes, and the body is over.
+    /// This many bytes of framing, and the body is complete.
     End(usize),
 }
 
 impl Chunks {
-    /// Looks at what has come; the caller takes as many bytes as the step names.
+    /// Interprets the input; the caller consumes as many bytes as the step names.
     pub(super) fn step(&mut self, input: &[u8]) -> Result<Step, Refused> {
         match *self {
             Chunks::Size => self.size(input),
@@ -108,7 +108,7 @@ impl Chunks {
     }
 }
 
-/// A line without its end, if all of it is there.
+/// The next line without its CR LF; `None` while it is incomplete.
 fn line(input: &[u8], bytes_max: usize) -> Result<Option<&[u8]>, Refused> {
     let end = input.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
     let length = end.unwrap_or(input.len());

@@ -1,9 +1,9 @@
-//! One connection: requests out of bytes, one after the other, and answers into bytes.
+//! The state machine of one connection: bytes to requests in sequence, and answers to bytes.
 //!
-//! Owns what has come and is not read, the heads of answers, and every wait that has an end. A
-//! request is read only when the answer before it has gone out, so that pipelined requests are
-//! answered in order and wait in bounded room. Bodies pass through: a request's are handed on as
-//! they come, an answer's are counted while the caller writes them.
+//! Owns the unread input, the heads of answers, and every timeout. A request is parsed only after
+//! the answer before it has been sent, so pipelined requests are answered in order and wait in
+//! bounded space. Bodies pass through: a request's body is handed on as it arrives, and the caller
+//! writes an answer's body while this module counts its bytes.
 
 mod reading;
 
@@ -16,7 +16,7 @@ use super::request::{self, HEAD_BYTES_MAX, Length, Method, Request};
 use super::site::Head;
 use super::{Refused, reason};
 
-/// Most bytes that have come and are not read: a head, or a good piece of a body.
+/// Most unread input: a head, or a good piece of a body.
 const INPUT_BYTES_MAX: usize = 64 * 1024;
 
 const _: () = assert!(HEAD_BYTES_MAX < INPUT_BYTES_MAX);
@@ -24,39 +24,40 @@ const _: () = assert!(HEAD_BYTES_MAX < INPUT_BYTES_MAX);
 /// How long a head may take from its first byte to its last.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 
-/// How long a connection may stand without a request.
+/// How long a connection may stay open without a request.
 const IDLE_TIME: Duration = Duration::from_secs(75);
 
-/// How long a request's body, or the taking of an answer's head, may stand still.
+/// How long a request's body, or the sending of an answer's head, may make no progress.
 const STILL_TIME: Duration = Duration::from_secs(30);
 
-/// How long a listener may take no byte of a body: whoever pauses a song for longer asks anew.
+/// How long a client may accept no byte of an answer's body. A song paused for longer is requested
+/// anew.
 const PAUSE_TIME: Duration = Duration::from_secs(600);
 
-/// How long an ended connection is listened to, so that its last answer arrives.
+/// How long a finished connection is still read, so that its last answer arrives.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 
-/// What has come.
+/// An event on the connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A request.
     Request(Request),
-    /// Bytes of its body.
+    /// Bytes of the request's body.
     Body(&'a [u8]),
-    /// The end of its body.
+    /// The end of the request's body.
     BodyEnd,
-    /// The answer has gone out.
+    /// The whole answer has been sent.
     Answered,
-    /// The request is no longer to be answered.
+    /// The exchange ended early: an answer is of no use any more.
     Aborted,
 }
 
-/// How a connection ends.
+/// Whether and how a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It goes on.
+    /// The connection goes on.
     None,
-    /// Nothing more is said: the write side may be closed, what still comes is thrown away.
+    /// Everything has been sent: the write side may be closed, and further input is discarded.
     Lingers,
     /// The socket may be closed.
     Over,
@@ -66,28 +67,28 @@ pub enum Ending {
 #[derive(Debug)]
 pub struct Connection {
     input: Vec<u8>,
-    /// Where in the input the unread bytes begin.
+    /// The index of the first unread byte of `input`.
     read: usize,
     reading: Reading,
-    /// Heads and small answers that have not gone out, from `written` on.
+    /// Heads and small answers; the bytes from `written` on are unsent.
     out: Vec<u8>,
     written: usize,
     answer: Answer,
-    /// The request was a HEAD: its answer has no body.
+    /// The request is a HEAD, so its answer has no body.
     bodiless: bool,
     keep: bool,
-    /// The body waits for a word of ours.
+    /// The client sends its body only after a `100 Continue`.
     expects: bool,
-    /// No more bytes will come.
+    /// The peer has closed its sending side.
     input_over: bool,
-    /// The socket takes nothing at the moment.
+    /// The socket accepts no bytes at the moment.
     blocked: bool,
-    /// The exchange ended without an answer, and nobody has been told.
+    /// The exchange was aborted, and [`Event::Aborted`] is still to be returned.
     aborted: bool,
     ending: Ending,
-    /// When something last moved.
+    /// The time of the last progress.
     moved_at: Time,
-    /// When the first byte of an unfinished head was here.
+    /// When the first byte of an incomplete head arrived.
     head_at: Option<Time>,
 }
 
@@ -98,9 +99,9 @@ enum Reading {
         left: u64,
     },
     Chunked(Chunks),
-    /// The request has come whole.
+    /// The request is complete.
     Done,
-    /// Whatever comes is thrown away.
+    /// All input is discarded.
     Nothing,
 }
 
@@ -108,11 +109,11 @@ enum Reading {
 enum Answer {
     /// No request is open.
     None,
-    /// The request has been handed on.
+    /// The request has been handed on; its answer has not begun.
     Awaited,
-    /// Its head is written or in the output; so much of its body is to come.
+    /// The head is sent or in `out`; `left` bytes of the body are still to be sent.
     Body { left: u64 },
-    /// The same, until the connection ends.
+    /// The same, but the body lasts until the connection ends.
     Endless,
 }
 
@@ -138,12 +139,12 @@ impl Connection {
         }
     }
 
-    /// How many bytes may be received.
+    /// How many bytes [`Connection::receive`] may take.
     pub fn room(&self) -> usize {
         INPUT_BYTES_MAX - (self.input.len() - self.read)
     }
 
-    /// Takes bytes that have come: at most [`Connection::room`].
+    /// Takes received bytes: at most [`Connection::room`] of them.
     pub fn receive(&mut self, now: Time, bytes: &[u8]) {
         if self.reading == Reading::Nothing {
             return;
@@ -159,16 +160,17 @@ impl Connection {
         }
     }
 
-    /// The other end will send nothing more. What it has asked for is answered all the same.
+    /// Notes the end of the peer's stream. A complete request is still answered.
     pub fn on_input_end(&mut self) {
         self.input_over = true;
-        // What never ends is given up here: its reader would be missed only much later.
+        // An endless answer is aborted here: a reader that is gone would otherwise be noticed much
+        // later.
         if self.answer == Answer::Endless {
             self.abort();
         }
     }
 
-    /// The connection broke.
+    /// Ends the connection at once.
     pub fn abort(&mut self) {
         self.aborted |= self.answer != Answer::None;
         self.answer = Answer::None;
@@ -181,6 +183,8 @@ impl Connection {
         if self.answer != Answer::Awaited {
             return;
         }
+        // A connection is reused only when both messages have a definite end: after an incomplete
+        // request or an answer without length, the next request's first byte is unknown.
         let whole = matches!(self.reading, Reading::Done);
         self.keep &= whole && head.length.is_some() && !self.input_over;
         self.write_head(head);
@@ -195,7 +199,7 @@ impl Connection {
     fn write_head(&mut self, head: &Head) {
         let mut text = format!("HTTP/1.1 {} {}\r\n", head.status, reason(head.status));
         for (name, value) in &head.fields {
-            // A field of ours never ends a line early, whatever a tag holds.
+            // A value must not end its line early, whatever bytes a tag holds.
             let value = value.replace(['\r', '\n', '\0'], " ");
             text.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -207,7 +211,7 @@ impl Connection {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    /// Answers by itself what cannot be handed on, and reads nothing more.
+    /// Answers a request that cannot be handed on, and reads nothing more.
     fn refuse(&mut self, now: Time, refused: Refused) {
         let begun = matches!(self.answer, Answer::Body { .. } | Answer::Endless);
         if begun {
@@ -231,12 +235,12 @@ impl Connection {
         self.ending = Ending::Lingers;
     }
 
-    /// Bytes that go out before anything of the body.
+    /// Unsent bytes that precede any of the body.
     pub fn out(&self) -> &[u8] {
         &self.out[self.written..]
     }
 
-    /// How many bytes of the answer's body may follow.
+    /// How many bytes of the answer's body may still be written.
     pub fn body_wanted(&self) -> u64 {
         match self.answer {
             Answer::None | Answer::Awaited => 0,
@@ -245,7 +249,8 @@ impl Connection {
         }
     }
 
-    /// So many bytes of [`Connection::out`] and of the body have gone out.
+    /// Notes that `out` bytes of [`Connection::out`] and `body` bytes of the body have been
+    /// written.
     pub fn on_written(&mut self, now: Time, out: usize, body: usize) {
         if out + body > 0 {
             self.moved_at = now;
@@ -260,7 +265,7 @@ impl Connection {
         }
     }
 
-    /// Whether the socket takes more.
+    /// Notes whether the socket refuses further bytes.
     pub fn set_blocked(&mut self, now: Time, blocked: bool) {
         if blocked && !self.blocked {
             self.moved_at = now;
@@ -268,7 +273,7 @@ impl Connection {
         self.blocked = blocked;
     }
 
-    /// The body without length is over.
+    /// Ends a body without length.
     pub fn end_body(&mut self) {
         if self.answer == Answer::Endless {
             self.answer = Answer::Body { left: 0 };
@@ -295,7 +300,7 @@ impl Connection {
         }
     }
 
-    /// Whether the connection ends.
+    /// Whether the connection ends; lingering begins only after all output has been sent.
     pub fn ending(&self) -> Ending {
         match self.ending {
             Ending::Lingers if !self.out().is_empty() => Ending::None,
@@ -304,12 +309,12 @@ impl Connection {
         }
     }
 
-    /// Whether it can be given up for a newcomer: no request is open.
+    /// Whether the connection may be closed to make room: no request is open.
     pub fn is_idle(&self) -> bool {
         self.answer == Answer::None && self.out().is_empty()
     }
 
-    /// When something last moved.
+    /// The time of the last progress.
     pub fn moved_at(&self) -> Time {
         self.moved_at
     }
@@ -331,7 +336,7 @@ impl Connection {
             (Answer::Body { .. } | Answer::Endless, _) if self.blocked => {
                 Some(self.moved_at + PAUSE_TIME)
             }
-            // What has come and is not read waits for us.
+            // Unread input waits for the site, so the peer is not to blame for the delay.
             (Answer::Awaited, Reading::Sized { .. } | Reading::Chunked(_)) => {
                 (self.read == self.input.len()).then_some(still)
             }
@@ -339,7 +344,7 @@ impl Connection {
         }
     }
 
-    /// Ends what has taken too long.
+    /// Ends a wait that has taken too long: with a 408 for an incomplete request, else at once.
     pub fn on_tick(&mut self, now: Time) {
         if self.deadline().is_none_or(|at| at > now) {
             return;

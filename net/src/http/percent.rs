@@ -1,8 +1,8 @@
-//! Percent-encoding, as it stands in addresses and headers.
+//! Percent-encoding of URLs and header fields.
 
 use std::fmt::Write;
 
-/// The text that `%41`-like digits stand for; none if a sign is cut off or the bytes are no UTF-8.
+/// Decodes `%41`-like escapes; `None` if an escape is malformed or the bytes are not UTF-8.
 pub fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -23,7 +23,7 @@ pub fn decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// The fields of `a=1&b=two+words`, in order; none if one cannot be decoded.
+/// The fields of `a=1&b=two+words`, in order; `None` if any of them cannot be decoded.
 pub fn fields(query: &str) -> Option<Vec<(String, String)>> {
     let parts = query.split('&').filter(|part| !part.is_empty());
     let decoded = parts.map(|part| {
@@ -34,7 +34,7 @@ pub fn fields(query: &str) -> Option<Vec<(String, String)>> {
     decoded.collect()
 }
 
-/// Everything but letters, digits and `-._~` as digits: fit for any header or address.
+/// Escapes every byte except letters, digits and `-._~`: the result fits any header or URL.
 pub fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

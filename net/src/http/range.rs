@@ -1,9 +1,9 @@
-//! Which part of a file is asked for, and whether the asker has it already.
+//! Range and conditional requests: the part of a file to send, and whether the client has it.
 //!
-//! One range is answered with that part. Several, or what cannot be read as a range of bytes, are
-//! answered with the whole, as RFC 9110 (section 14.2) allows.
+//! A single range is answered with that part. Several ranges, or an unreadable one, are answered
+//! with the whole file, as RFC 9110 (section 14.2) allows.
 
-/// What to answer with.
+/// The part of the file to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// The whole file: 200.
@@ -24,7 +24,8 @@ pub fn wanted(range: Option<&str>, if_range: Option<&str>, tag: &str, length: u6
     let Some(range) = range else {
         return Wanted::Whole;
     };
-    // A date never is the tag: nothing here has a date to compare it with.
+    // A date in `If-Range` never equals the tag, so it means the whole file: files here have no
+    // date.
     if if_range.is_some_and(|theirs| theirs.trim() != tag) {
         return Wanted::Whole;
     }
@@ -55,13 +56,13 @@ fn part(first: u64, end: u64, length: u64) -> Wanted {
     Wanted::Part { first, end }
 }
 
-/// Digits only; more of them than fit are as good as the largest number.
+/// Parses decimal digits; a number too large for `u64` becomes `u64::MAX`.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// Whether `If-None-Match` names this tag: the asker has the file already.
+/// Whether `If-None-Match` names this tag, so the client already has the file.
 pub fn is_known(if_none_match: Option<&str>, tag: &str) -> bool {
     let theirs = if_none_match.unwrap_or_default();
     let mut tags = theirs.split(',').map(str::trim);

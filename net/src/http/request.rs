@@ -1,70 +1,70 @@
-//! The head of a request: bytes to fields, or the reason it is refused.
+//! The head of a request: parses bytes into fields or refuses them with a reason.
 
 use super::Refused;
 
 /// Most bytes of a head: a browser's is below 2 kB.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Most bytes of an address.
+/// Most bytes of a request target.
 const TARGET_BYTES_MAX: usize = 8 * 1024;
 
 /// Most header fields.
 const FIELDS_MAX: usize = 64;
 
-/// What is to be done.
+/// The request method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// Give it.
+    /// GET: send the resource.
     Get,
-    /// Say what would be given.
+    /// HEAD: send only the head of the answer to a GET.
     Head,
-    /// Take this.
+    /// POST: accept the body.
     Post,
-    /// Remove it.
+    /// DELETE: remove the resource.
     Delete,
-    /// Something nobody here does.
+    /// Any other method; none is supported.
     Other,
 }
 
-/// How long the body is said to be.
+/// The announced length of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
-    /// So many bytes; 0 where there is no body.
+    /// This many bytes; 0 without a body.
     Known(u64),
-    /// It says so itself, in chunks.
+    /// Chunked: the chunks carry their lengths.
     Chunked,
 }
 
 /// A request, without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What is to be done.
+    /// The method.
     pub method: Method,
-    /// Where: begins with `/`, still percent-encoded, without the query.
+    /// The path: begins with `/`, still percent-encoded, without the query.
     pub path: String,
-    /// What stands behind the `?`.
+    /// The text after the `?`; empty without one.
     pub query: String,
-    /// The host that is meant, in lower case, with its port if one was given.
+    /// The requested host in lower case, with its port if one is given.
     pub host: Option<String>,
-    /// How long the body is.
+    /// The announced length of the body.
     pub length: Length,
     fields: Vec<(String, String)>,
 }
 
-/// A request, and what it says of its connection.
+/// A parsed head and its effect on the connection.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) request: Request,
-    /// Bytes of the head.
+    /// Length of the head in bytes.
     pub(super) bytes: usize,
-    /// The connection may stay.
+    /// Whether the client lets the connection stay open.
     pub(super) keep: bool,
-    /// The body comes only after a word of ours.
+    /// Whether the body is sent only after a `100 Continue`.
     pub(super) expects: bool,
 }
 
 impl Request {
-    /// A header field, by its name in lower case. Of a repeated one, the first.
+    /// A header field by its lower-case name; the first if it is repeated.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
@@ -76,7 +76,7 @@ impl Request {
     }
 }
 
-/// Reads a head; none if it has not come whole.
+/// Parses a head; `None` while it is incomplete.
 pub(super) fn parse(input: &[u8]) -> Result<Option<Parsed>, Refused> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut head = httparse::Request::new(&mut fields);
@@ -162,7 +162,7 @@ fn method(name: &str) -> Method {
     }
 }
 
-/// Authority, if it is named, path and query.
+/// Splits a target into authority (if named), path and query.
 fn split(target: &str) -> Result<(Option<&str>, &str, &str), Refused> {
     let (authority, rest) = match target.strip_prefix("http://") {
         None => (None, target),
@@ -199,7 +199,8 @@ fn host(
     Ok(authority.or(named).map(str::to_ascii_lowercase))
 }
 
-/// How long the body is. Whoever says it in two ways wants two readers to disagree.
+/// The body's length. Two statements of it are refused: request smuggling relies on two readers
+/// that disagree.
 fn length(request: &Request, newer: bool) -> Result<Length, Refused> {
     let mut lengths = request.all("content-length");
     let mut codings = request.all("transfer-encoding");

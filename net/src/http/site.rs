@@ -1,95 +1,95 @@
-//! The interface between the loop and whoever answers requests.
+//! The interface between the loop and the code that answers requests.
 //!
-//! The loop tells a [`Site`] what comes, asks it for bytes as sockets take them, and does the
-//! [`Act`]s it orders. A site is called on the loop: it must not block. Nothing of an answer is
-//! held by the loop but its head; so a site alone decides how much memory answers take.
+//! The loop passes events to a [`Site`], asks it for bytes as sockets accept them, and carries out
+//! the [`Act`]s that it orders. A site is called on the loop, so it must not block. The loop
+//! buffers only the head of an answer; so a site alone decides how much memory answers take.
 
 use roles::contract::time::Time;
 
 use super::request::Request;
 
-/// One request and its answer. Never means another.
+/// Identifies one request and its answer. Identifiers are not reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Exchange {
     pub(crate) connection: u64,
     pub(crate) number: u64,
 }
 
-/// What a site hears of an exchange.
+/// An event of an exchange, as the site receives it.
 #[derive(Debug)]
 pub enum Heard<'a> {
-    /// A request; its body, if there is one, follows as far as the site is hungry.
+    /// A request. Its body, if any, follows while [`Site::is_hungry`] holds.
     Request(Request),
     /// The next bytes of the body.
     Body(&'a [u8]),
-    /// The body is whole.
+    /// The request's body is complete.
     BodyEnd,
-    /// So many bytes of the answer's body have gone out.
+    /// This many bytes of the answer's body have been written.
     Taken(usize),
-    /// The answer has gone out.
+    /// The whole answer has been sent.
     Answered,
-    /// Nobody waits for the answer any longer.
+    /// The exchange ended early: an answer is of no use any more.
     Aborted,
 }
 
-/// What a site orders.
+/// An order from the site to the loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Begin the answer. Its body is asked for by [`Site::body`].
+    /// Begin the answer. The loop then fetches its body with [`Site::body`].
     Answer {
-        /// Which.
+        /// The exchange to answer.
         exchange: Exchange,
-        /// What stands before the body.
+        /// Status, header fields and length.
         head: Head,
     },
-    /// There is something to give, or room to take.
+    /// Try the exchange again: the site has bytes to give or accepts bytes.
     Wake {
-        /// Which.
+        /// The exchange to try.
         exchange: Exchange,
     },
     /// End the connection: the answer cannot be finished.
     Cut {
-        /// Which.
+        /// The exchange whose connection ends.
         exchange: Exchange,
     },
 }
 
-/// What stands before an answer's body.
+/// The head of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The HTTP status.
     pub status: u16,
-    /// Header fields; length and connection are added.
+    /// Header fields; the connection adds `Content-Length` and `Connection`.
     pub fields: Vec<(&'static str, String)>,
-    /// How long the body is; none: until the connection ends.
+    /// Length of the body in bytes; `None` for a body that lasts until the connection ends.
     pub length: Option<u64>,
 }
 
-/// What there is of an answer's body.
+/// The next part of an answer's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
     /// The next bytes, at least one.
     Bytes(&'a [u8]),
-    /// Nothing yet: [`Act::Wake`] will tell.
+    /// No bytes yet: the site orders [`Act::Wake`] when there are some.
     Later,
-    /// No more: only of a body without length.
+    /// The end of a body without length.
     End,
 }
 
-/// Answers requests.
+/// Answers requests. All methods run on the loop and must not block.
 pub trait Site: Send {
-    /// Reacts to what has happened to an exchange.
+    /// Handles an event of an exchange; appends orders to `acts`.
     fn hear(&mut self, now: Time, exchange: Exchange, heard: Heard<'_>, acts: &mut Vec<Act>);
 
-    /// Whether more of a request's body may be read.
+    /// Whether the site accepts more of a request's body.
     fn is_hungry(&self, exchange: Exchange) -> bool;
 
-    /// The next bytes of an answer's body; those that went out are told as [`Heard::Taken`].
+    /// The next bytes of an answer's body. Written bytes are reported as [`Heard::Taken`].
     fn body(&mut self, exchange: Exchange) -> Body<'_>;
 
-    /// Looks at what nodes and other threads have left for it: called in each turn of the loop.
+    /// Handles input from nodes and other threads. Called in each turn of the loop.
     fn attend(&mut self, now: Time, acts: &mut Vec<Act>);
 
-    /// When [`Site::attend`] must be called though nothing happens.
+    /// When [`Site::attend`] must be called even if nothing happens.
     fn deadline(&self) -> Option<Time>;
 }

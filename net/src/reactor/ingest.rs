@@ -1,4 +1,4 @@
-//! What comes in: commands, newcomers, bytes.
+//! Input of the loop: commands, new connections and bytes.
 
 use std::io;
 use std::mem;
@@ -18,23 +18,23 @@ use crate::conns::ConnId;
 use crate::dial;
 use crate::wire::link::{HANDSHAKE_TIMEOUT, Link, LinkEvent};
 
-/// Newcomers taken in per turn and listener.
+/// Connections accepted per turn and listener.
 const ACCEPTS_PER_TURN: usize = 64;
 
 /// Commands taken per turn and host.
 const COMMANDS_PER_TURN: usize = 256;
 
-/// How long newcomers wait when the process has no file descriptor left.
+/// How long accepting pauses when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long newcomers wait while fresh handshakes take all the room.
+/// How long accepting pauses while recent handshakes take all places.
 const CROWDED_PAUSE: Duration = Duration::from_millis(10);
 
-/// An honest handshake is done within this time, even on a small machine that is busy.
+/// An honest handshake completes within this time, even on a small, busy machine.
 const HANDSHAKE_FRESH: Duration = Duration::from_millis(500);
 
 impl Reactor {
-    /// Fetches what users want.
+    /// Takes queued commands of all hosts, a bounded number of each.
     pub(super) fn collect_commands(&mut self) {
         let mut more = false;
         for (number, host) in self.hosts.iter().enumerate() {
@@ -49,7 +49,7 @@ impl Reactor {
         }
     }
 
-    /// Looks at every socket that has something to say.
+    /// Handles every socket that is ready or has bytes left from an earlier turn.
     pub(super) fn collect_sockets(&mut self) {
         let ready = mem::take(&mut self.ready);
         let fired = mem::take(&mut self.fired);
@@ -123,7 +123,7 @@ impl Reactor {
         match event {
             LinkEvent::Opened(hello) => self.on_opened(id, &hello),
             LinkEvent::Letter(letter) => {
-                // Without a peer, the connection was refused after these bytes had come.
+                // Without a peer, the connection was refused after these bytes had arrived.
                 let Some((host, from)) = self.sender(id) else {
                     return;
                 };
@@ -172,15 +172,16 @@ impl Reactor {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => hosted.knocked = false,
             Err(error) if is_about_newcomer(&error) => (),
             Err(error) => {
-                // Accepting at once again would spin: the newcomer still waits.
+                // The refused connection is still in the kernel's queue, so an immediate retry
+                // would spin.
                 warn!("accept paused: {error}");
                 self.accept_again_at = Some(self.now + ACCEPT_PAUSE);
             }
         }
     }
 
-    /// Whether as many handshakes are under way as may be, and all of them are fresh: a herd of
-    /// honest nodes waits its turn in the kernel's queue instead of pushing each other out.
+    /// Whether all places for handshakes are taken by recent ones. Then honest nodes that start
+    /// together wait in the kernel's queue instead of pushing each other out.
     fn is_crowded(&self) -> bool {
         let (unfinished, oldest) = self.conns.unfinished();
         let ends = oldest.and_then(|id| self.conns.get(id)?.link.deadline());
@@ -209,7 +210,7 @@ impl Reactor {
         self.enter(conn);
     }
 
-    /// Whether there is room for one more connection, after giving up the least useful one.
+    /// Whether one more connection fits, after closing the least useful one if need be.
     pub(super) fn make_room(&mut self) -> bool {
         if self.conns.len() < self.settings.connections_max {
             return true;
@@ -222,7 +223,7 @@ impl Reactor {
         true
     }
 
-    /// Registers a connection once, for both directions.
+    /// Registers a connection with the poll, once for both directions.
     pub(super) fn enter(&mut self, mut conn: Conn) -> Option<ConnId> {
         let id = self.conns.next_id();
         let interests = Interest::READABLE | Interest::WRITABLE;
@@ -237,7 +238,7 @@ impl Reactor {
     }
 }
 
-/// Errors that say something about the newcomer, not about this process.
+/// Whether an accept error concerns only the arriving connection, not this process.
 pub(super) fn is_about_newcomer(error: &io::Error) -> bool {
     matches!(
         error.kind(),

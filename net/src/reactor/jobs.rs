@@ -1,4 +1,4 @@
-//! Jobs: to the pool, or parked until the peer that waits for the reply has room.
+//! Jobs: submitted to the pool, or parked until the peer that waits for the reply has space.
 
 use roles::contract::id::JobId;
 use roles::contract::job::{Job, JobFault, JobReply};
@@ -8,17 +8,17 @@ use roles::contract::node::{Event, Peer};
 use super::Reactor;
 use crate::conns::ConnId;
 
-/// Most bytes that wait in this process for peers to take them before further jobs are put off.
+/// Bytes queued for all peers above which no further job with a reply for a peer starts.
 const OUTBOX_BYTES_MAX: usize = 32 << 20;
 
-/// Jobs parked per peer: every question it may have open, with all fragments it may ask for.
+/// Most jobs parked per peer: all questions it may have open, with all fragments it may ask for.
 const PARKED_MAX: usize = 1024;
 
-/// Finished jobs taken per turn and host.
+/// Finished jobs fetched per turn and host.
 const JOBS_PER_TURN: usize = 256;
 
 impl Reactor {
-    /// Fetches what the handler threads have finished.
+    /// Fetches finished jobs from all pools, a bounded number from each.
     pub(super) fn collect_jobs(&mut self) {
         self.bell.hush();
         for host in 0..self.hosts.len() {
@@ -68,7 +68,7 @@ impl Reactor {
         self.release(host, peer);
     }
 
-    /// Begins jobs whose peers have room by now.
+    /// Starts parked jobs whose peers have space again.
     pub(super) fn release_parked(&mut self) {
         if self.outbox_bytes >= OUTBOX_BYTES_MAX {
             return;
@@ -90,7 +90,7 @@ impl Reactor {
         }
     }
 
-    /// The peer's connection, if it and the process can take another fragment.
+    /// The peer's connection in use, when both it and the process can hold another fragment.
     fn has_room(&self, host: usize, peer: Peer) -> Option<ConnId> {
         let id = *self.hosts[host].peers.get(&peer)?.conns.first()?;
         let room = self.conns.get(id)?.has_room();
@@ -105,7 +105,8 @@ impl Reactor {
             return;
         };
         if let Some(conn) = self.conns.get_mut(id) {
-            // Counted as if it waited already: or a hundred jobs would begin on one gap.
+            // The reply's space is reserved at once; otherwise a hundred jobs would start into one
+            // gap.
             conn.promised += FRAGMENT_BYTES_MAX;
             self.hosts[host].toward.insert(job, id);
             self.recount(id);

@@ -1,8 +1,8 @@
-//! Who is connected to whom: dialling, meeting, replacing, losing.
+//! The connections between nodes: dials, duplicates, replacement and loss.
 //!
-//! Two nodes that dial each other at the same moment have two connections: both ends keep the one
-//! dialled by the lower [`NodeId`], ask nothing more on the other, and close it when nothing is
-//! outstanding on it. A peer is lost with its last connection.
+//! Two nodes that dial each other at the same moment have two connections. Both ends keep the one
+//! that the node with the lower [`NodeId`] dialled. They ask nothing more on the other and close it
+//! when nothing is open on it. A peer counts as lost when its last connection in use is gone.
 
 use log::{debug, warn};
 use roles::contract::id::NodeId;
@@ -18,13 +18,14 @@ use crate::dial::{self, CONNECT_TIMEOUT};
 use crate::wire::hello::{Farewell, Hello};
 use crate::wire::link::Link;
 
-/// Refused handshakes are told this often.
+/// Refused handshakes are logged at most this often.
 const REFUSALS_EVERY: Duration = Duration::from_secs(10);
 
 impl Reactor {
-    /// Begins to connect to a peer; if that cannot even begin, the peer is lost at once.
+    /// Starts a dial to a peer. When the dial cannot start, the peer is reported lost at once.
     pub(super) fn dial(&mut self, host: usize, peer: Peer) -> Option<ConnId> {
-        // A guest that is gone cannot be dialled: what was meant for it goes nowhere.
+        // A guest has no address, so a guest that is gone cannot be dialled: the envelope is
+        // dropped.
         let Peer::Node(address) = peer else {
             return None;
         };
@@ -64,7 +65,7 @@ impl Reactor {
         Ok(id)
     }
 
-    /// The other end has proved that it holds the key, and said who it is.
+    /// Handles the peer's hello: names the peer and decides whether the connection is used.
     pub(super) fn on_opened(&mut self, id: ConnId, hello: &Hello) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
@@ -105,7 +106,8 @@ impl Reactor {
         }
     }
 
-    /// Whether a later start of the same node is connected; connections of earlier ones end.
+    /// Whether a later incarnation of the same node is connected. Connections of earlier
+    /// incarnations are closed.
     fn is_outdated(&mut self, id: ConnId, host: usize, hello: &Hello) -> bool {
         let start = hello.identity.incarnation;
         let others = self.conns.iter().filter(|(other, _)| *other != id);
@@ -127,15 +129,16 @@ impl Reactor {
         false
     }
 
-    /// Makes `id` a connection of `peer`, and one of its connections the one that is used.
+    /// Adds `id` to the connections of `peer`, selects the one in use and retires the others.
     fn choose(&mut self, id: ConnId, host: usize, peer: Peer) {
         if let Some(conn) = self.conns.get_mut(id) {
             conn.peer = Some(peer);
         }
         let state = self.hosts[host].peers.entry(peer).or_default();
         state.conns.retain(|other| *other != id);
-        // Of two dialled by the same side the later one stands: the earlier one has probably died
-        // where it was dialled. So the newcomer stands first, and the minimum finds it first.
+        // When one side has dialled twice, the later connection wins, because the dialer has
+        // probably lost the earlier one. The new connection stands first, so the minimum finds it
+        // first.
         state.conns.insert(0, id);
         let all = state.conns.clone();
         let open = all
@@ -162,7 +165,7 @@ impl Reactor {
         }
     }
 
-    /// Who dialled a connection that is open and in use.
+    /// The node that dialled a connection; `None` for one that is retired or not open.
     fn dialer(&self, host: usize, id: ConnId) -> Option<NodeId> {
         let conn = self.conns.get(id)?;
         let who = conn.who.filter(|_| !conn.retired)?;
@@ -172,7 +175,7 @@ impl Reactor {
         })
     }
 
-    /// Ends all connections with a peer, well and without a word to the node.
+    /// Closes all connections with a peer in order and reports no loss to the node.
     pub(super) fn hang(&mut self, host: usize, peer: Peer) {
         let Some(state) = self.hosts[host].peers.get(&peer) else {
             return;
@@ -182,7 +185,8 @@ impl Reactor {
         }
     }
 
-    /// Says goodbye and forgets whose connection it was; `lost` is told if it was the last.
+    /// Says goodbye and detaches the connection from its peer. When the connection was the peer's
+    /// last in use, the node is told `lost`.
     pub(super) fn leave(&mut self, id: ConnId, farewell: Farewell, lost: Option<Lost>) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
@@ -199,7 +203,7 @@ impl Reactor {
         self.touched.insert(id);
     }
 
-    /// Takes a connection from its peer. A peer is lost with the last one that is in use.
+    /// Detaches a connection from its peer. With its last connection in use, the peer is forgotten.
     fn detach(&mut self, id: ConnId, lost: Option<Lost>) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
@@ -224,7 +228,7 @@ impl Reactor {
             return;
         };
         self.parked.remove(&(host, peer));
-        // Replaced connections do not outlive the one that replaced them.
+        // Replaced connections end together with the connection that replaced them.
         for id in state.conns {
             self.leave(id, Farewell::Closing, None);
         }
@@ -237,7 +241,7 @@ impl Reactor {
         }
     }
 
-    /// A connection is over.
+    /// Removes a connection that has ended, and sends its unsent envelopes over another one.
     pub(super) fn lose(&mut self, id: ConnId, why: Lost) {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
@@ -249,7 +253,7 @@ impl Reactor {
             Vec::new()
         };
         match conn.side {
-            // Without a peer, this node has ended it itself.
+            // Without a peer, this node has ended the connection itself, so no backoff is due.
             Side::Dialled(address) if peer.is_some() && (greeting || is_refusal(why)) => {
                 self.backoffs.failed(address, self.now, &mut self.chance);
             }
@@ -260,10 +264,10 @@ impl Reactor {
         self.touched.remove(&id);
         if let Some(mut conn) = self.conns.remove(id) {
             self.outbox_bytes -= conn.counted;
-            // Closing the socket ends the watch as well; asking for it first is only tidier.
+            // Closing the socket also ends its registration; the explicit call is only tidier.
             let _ = self.poll.registry().deregister(&mut conn.stream);
         }
-        // Another connection to the peer stands: what waited for this one goes there.
+        // The peer has another connection, so the envelopes queued on this one are sent there.
         if let Some(peer) = peer.filter(|peer| self.hosts[host].peers.contains_key(peer)) {
             for letter in waiting {
                 self.send(host, peer, letter);
@@ -282,13 +286,13 @@ impl Reactor {
     }
 }
 
-/// Of open connections to one peer, latest first, with who dialled each: the one to be used.
+/// Selects the connection in use from a peer's open ones, given latest first with their dialers.
 pub(super) fn used<C: Copy>(open: &[(NodeId, C)]) -> Option<C> {
     let first = open.iter().min_by_key(|(dialer, _)| *dialer)?;
     Some(first.1)
 }
 
-/// Whether the peer answered only to send us away.
+/// Whether the peer answered only to refuse this node. Then a dial counts as failed.
 fn is_refusal(why: Lost) -> bool {
     matches!(
         why,

@@ -1,4 +1,4 @@
-//! Nodes that do what a test tells them, over real loopback sockets.
+//! Tests of the loop with toy nodes that follow the test's plan, over real loopback sockets.
 
 use super::*;
 use crate::dial::Listener;
@@ -54,7 +54,7 @@ fn another_key_is_refused_and_told() {
     assert_eq!(other.letter().1.id, RequestId(1));
 }
 
-/// Strangers get no byte and are dropped in bounded time; others are served meanwhile.
+/// Peers without the key get no byte and are dropped in bounded time; others are served meanwhile.
 #[test]
 fn strangers_are_dropped_in_bounded_time() {
     let server = Toy::server(1).start();
@@ -76,7 +76,7 @@ fn strangers_are_dropped_in_bounded_time() {
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
-/// A byte now and then does not keep a handshake alive.
+/// A peer that sends a byte now and then cannot keep its handshake open.
 #[test]
 fn a_slow_stranger_is_dropped_all_the_same() {
     let server = Toy::server(1).start();
@@ -122,7 +122,7 @@ fn an_idle_guest_makes_room_for_a_newcomer() {
     let server = Toy::server(1).settings(settings).start();
     let mut guests = Vec::new();
     for node in 2..6 {
-        // A guest counts as idle once its receipt has come: until then the newcomer asks again.
+        // A guest is idle only after its acknowledgement, so the new client retries until then.
         let client = Toy::client(node).start();
         client.ask(server.peer(), 1, Vec::new());
         while let Event::Lost { .. } = client.event() {
@@ -132,7 +132,7 @@ fn an_idle_guest_makes_room_for_a_newcomer() {
     }
 }
 
-/// An answer to a guest that is gone reaches nobody, least of all the next one in its slot.
+/// An answer to a guest that is gone reaches nobody, not even the next guest in the same slot.
 #[test]
 fn a_late_answer_goes_nowhere() {
     let server = Toy::server(1).silent().start();
@@ -152,7 +152,7 @@ fn a_late_answer_goes_nowhere() {
     assert_eq!(second.letter().1.body, b"right");
 }
 
-/// However much is to be read, a deadline is kept.
+/// A deadline is kept, no matter how much input is waiting.
 #[test]
 fn deadlines_are_kept_under_traffic() {
     let server = Toy::server(1).ticking().start();
@@ -169,7 +169,7 @@ fn deadlines_are_kept_under_traffic() {
     assert!(longest < Some(Duration::from_secs(1)), "{longest:?}");
 }
 
-/// With edges, what a budget leaves unread is announced by nobody: the loop remembers it.
+/// Bytes left unread by a budget raise no new edge, so the loop itself must remember them.
 #[test]
 fn what_a_budget_leaves_is_read_later() {
     let settings = Settings {
@@ -182,17 +182,17 @@ fn what_a_budget_leaves_is_read_later() {
     assert_eq!(client.letter().1.body.len(), 100_000);
 }
 
-/// Both ends of two connections choose the same one, whatever the order in which they opened.
+/// Both ends choose the same one of two connections, in whatever order these opened.
 #[test]
 fn of_two_connections_the_one_dialled_by_the_lower_node_is_used() {
     let (low, high) = (NodeId(1), NodeId(2));
     assert_eq!(meeting::used(&[(low, 'a'), (high, 'b')]), Some('a'));
     assert_eq!(meeting::used(&[(high, 'b'), (low, 'a')]), Some('a'));
-    // Dialled twice by the same node: the latest, which stands first.
+    // The same node dialled twice: the latest connection, which stands first, wins.
     assert_eq!(meeting::used(&[(low, 'c'), (low, 'a')]), Some('c'));
 }
 
-/// More events than the buffer holds are served all the same.
+/// More events than the event buffer holds are all served.
 #[test]
 fn a_full_event_buffer_leaves_nobody_behind() {
     let settings = Settings {
@@ -211,7 +211,7 @@ fn a_full_event_buffer_leaves_nobody_behind() {
     }
 }
 
-/// Two nodes that dial each other at once end with one connection; no letter is lost.
+/// Two nodes that dial each other at once end with one connection, and no envelope is lost.
 #[test]
 fn nodes_that_dial_each_other_lose_nothing() {
     for _ in 0..20 {
@@ -262,7 +262,7 @@ fn a_hang_up_is_told_to_the_other_end_only() {
     assert_eq!(client.letter().1.id, RequestId(2));
 }
 
-/// A reader that takes nothing off makes jobs wait, not pile up; its end makes them fail.
+/// When a peer does not read, jobs wait instead of piling up. When the peer ends, they fail.
 #[test]
 fn jobs_wait_for_a_slow_peer_and_end_with_it() {
     let server = Toy::server(1).silent().start();
@@ -276,7 +276,7 @@ fn jobs_wait_for_a_slow_peer_and_end_with_it() {
             toward: Some(from.peer),
         });
     }
-    // Every finished job is answered with a fragment that nobody reads.
+    // Each finished job is answered with a fragment that nobody reads.
     let mut done = 0;
     while let Event::Done { reply, .. } = server.event() {
         if reply == JobReply::Failed(JobFault::Abandoned) {
@@ -285,7 +285,7 @@ fn jobs_wait_for_a_slow_peer_and_end_with_it() {
         done += 1;
         server.act(send(from.peer, answer(1, vec![0; 1_000_000])));
         if done == 4 {
-            // Far from all forty: the rest is parked and ends with the peer.
+            // Not all forty jobs have run: the rest is parked and ends with the peer.
             drop(deaf);
             deaf = Deaf::connect(&server);
         }
@@ -297,8 +297,8 @@ fn jobs_wait_for_a_slow_peer_and_end_with_it() {
     drop(deaf);
 }
 
-/// Nothing waits for a timeout when everybody has said goodbye.
-/// The moment to give memory back comes once, a while after the last job.
+/// A loop without open work has no timeout. The hook that frees memory runs once, a while after
+/// the last job.
 #[test]
 fn a_loop_becomes_quiet_after_its_jobs() {
     static QUIET: AtomicU64 = AtomicU64::new(0);
@@ -346,7 +346,7 @@ fn a_stop_ends_the_loop_even_if_a_node_does_not() {
     assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
-/// A node that has much to do before it ends is given the time; who says it twice does not wait.
+/// A node gets the configured time to stop; a second stop request does not wait for it.
 #[test]
 fn a_stop_waits_as_long_as_it_may() {
     let settings = Settings {
@@ -366,7 +366,7 @@ fn a_stop_waits_as_long_as_it_may() {
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a toy node is to be.
+/// The behaviour of a toy node.
 #[derive(Clone, Copy)]
 struct Plan {
     node: u128,
@@ -380,7 +380,7 @@ struct Plan {
     settings: Settings,
 }
 
-/// A toy node that runs, seen from its test.
+/// A running toy node, as its test sees it.
 struct Toy {
     handle: HostHandle,
     stop: StopHandle,
@@ -551,7 +551,7 @@ impl Plan {
     }
 }
 
-/// Echoes questions if it is to, tells everything else, and does what it is told.
+/// Echoes questions if planned, reports every other event to the test, and obeys its commands.
 struct ToyNode {
     plan: Plan,
     to_do: Receiver<Action>,

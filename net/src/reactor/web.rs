@@ -1,8 +1,8 @@
-//! HTTP on the loop: moves bytes between sockets, their connections and the site.
+//! HTTP on the loop: moves bytes between sockets, HTTP connections and the site.
 //!
-//! Owns the sockets of browsers, apart from those of nodes: they have their own bound, and neither
-//! can starve the other. A socket is read as far as its connection has room, and written as far as
-//! the site has something to give; each in bounded pieces per turn.
+//! Owns the sockets of browsers. They have their own bound, separate from the nodes' connections,
+//! so neither can starve the other. A socket is read while its connection has space and written
+//! while the site has bytes, in bounded pieces per turn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice, Read, Write};
@@ -22,10 +22,10 @@ use crate::dial::{self, Listener, SocketBuffers};
 use crate::http::connection::{Connection, Ending, Event};
 use crate::http::site::{Act, Body, Exchange, Heard, Site};
 
-/// Browsers' connections at once: two hundred listeners, and room for their pages.
+/// Most connections of browsers: two hundred streams and room for their pages.
 pub const WEB_CONNECTIONS_MAX: usize = 256;
 
-/// Newcomers taken in per turn.
+/// Connections accepted per turn.
 const ACCEPTS_PER_TURN: usize = 32;
 
 /// Pieces of 64 kB moved per socket and turn: fairness against system calls.
@@ -34,31 +34,31 @@ const STEPS_PER_TURN: usize = 16;
 /// Bytes read or written by one call.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// What the kernel holds for one browser. Left alone it would take megabytes for each listener who
-/// has paused; this is enough for any home network, and two hundred of them are small.
+/// The kernel's send buffer for one browser. By default the kernel takes megabytes for each paused
+/// listener; this is enough for any home network, and two hundred of them are small.
 const SEND_BYTES: usize = 128 * 1024;
 
-/// How long newcomers wait when the process has no file descriptor left.
+/// How long accepting pauses when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Tokens of browsers' sockets have the highest bit set: no slot of a node's connection is ever
-/// used two billion times.
+/// Tokens of browsers' sockets have the highest bit set. A node's connection never has it, because
+/// no slot is reused two billion times.
 const WEB: usize = 1 << 63;
 
-/// Token of the socket on which browsers knock.
+/// Token of the listener for browsers.
 const KNOCK: Token = Token(WEB);
 
-/// A site and those who look at it.
+/// A site, its listener and its connections.
 pub(super) struct Web {
     site: Box<dyn Site>,
     listener: Option<Listener>,
     knocked: bool,
     accept_again_at: Option<Time>,
     sockets: BTreeMap<u64, Socket>,
-    /// The number of the latest connection; none is used twice.
+    /// The number of the latest connection. Numbers are not reused.
     latest: u64,
     timers: BTreeSet<(Time, u64)>,
-    /// Connections with something to do.
+    /// Connections that need work in this turn.
     ready: BTreeSet<u64>,
     acts: Vec<Act>,
     buffer: Box<[u8]>,
@@ -67,12 +67,12 @@ pub(super) struct Web {
 struct Socket {
     stream: TcpStream,
     http: Connection,
-    /// The number of its latest request.
+    /// The number of the latest request on this connection.
     requests: u64,
     armed: Option<Time>,
     readable: bool,
     writable: bool,
-    /// Its write side has been closed.
+    /// Whether the write side has been closed.
     shut: bool,
 }
 
@@ -97,7 +97,7 @@ impl Web {
         })
     }
 
-    /// Whether an event is about a socket of this page.
+    /// Whether a token belongs to this module's sockets.
     pub(super) fn owns(token: Token) -> bool {
         token.0 & WEB != 0
     }
@@ -118,7 +118,7 @@ impl Web {
         }
     }
 
-    /// Does a bounded piece of everything there is to do.
+    /// Does a bounded share of all pending work.
     pub(super) fn turn(&mut self, now: Time, registry: &Registry, buffers: SocketBuffers) {
         self.accept(now, registry, buffers);
         self.site.attend(now, &mut self.acts);
@@ -129,7 +129,7 @@ impl Web {
         }
     }
 
-    /// Whether the next turn must not wait.
+    /// Whether the next turn must start without a wait.
     pub(super) fn is_busy(&self) -> bool {
         !self.ready.is_empty() || (self.knocked && self.accept_again_at.is_none())
     }
@@ -197,7 +197,7 @@ impl Web {
         Ok(())
     }
 
-    /// Gives up the connection that has been idle for longest.
+    /// Closes the connection that has been idle for longest; false when none is idle.
     fn make_room(&mut self, now: Time, registry: &Registry) -> bool {
         let idle = self
             .sockets
@@ -211,7 +211,7 @@ impl Web {
         true
     }
 
-    /// Does what the site has ordered.
+    /// Carries out the site's orders. An order for an exchange that is over is dropped.
     fn act(&mut self, now: Time) {
         while let Some(act) = self.acts.pop() {
             let (Act::Answer { exchange, .. } | Act::Wake { exchange } | Act::Cut { exchange }) =
@@ -243,7 +243,7 @@ impl Web {
         }
     }
 
-    /// Reads, tells and writes until nothing more is to be done, or for one turn's share.
+    /// Reads, passes on and writes until nothing is left, or until the turn's share is used up.
     fn work(&mut self, now: Time, number: u64, registry: &Registry) {
         for step in 0..=STEPS_PER_TURN {
             let moved = self.read(now, number) | self.tell(now, number) | self.write(now, number);
@@ -262,7 +262,7 @@ impl Web {
             Ending::Over => self.close(now, number, registry),
             Ending::Lingers => {
                 if !std::mem::replace(&mut socket.shut, true) {
-                    // Whoever is gone needs no goodbye.
+                    // A peer that is gone makes the shutdown fail; nothing depends on it.
                     let _ = socket.stream.shutdown(Shutdown::Write);
                 }
                 self.arm(number);
@@ -294,7 +294,7 @@ impl Web {
             if let Some(at) = socket.armed {
                 self.timers.remove(&(at, number));
             }
-            // Closing the socket ends the watch as well; asking for it first is only tidier.
+            // Closing the socket also ends its registration; the explicit call is only tidier.
             let _ = registry.deregister(&mut socket.stream);
         }
     }
@@ -326,7 +326,7 @@ impl Web {
         true
     }
 
-    /// Hands on what has come.
+    /// Passes the connection's events to the site; returns whether there were any.
     fn tell(&mut self, now: Time, number: u64) -> bool {
         let mut told = false;
         while let Some(socket) = self.sockets.get_mut(&number) {

@@ -1,9 +1,9 @@
-//! Letters to bytes and back: the one place that knows bincode.
+//! Messages to bytes and back: the only module that uses bincode.
 //!
 //! A message is `[head length: u32][patience in ms: u32][head][body]`, little endian. The head is
 //! the encoded [`Message`]; the body is the raw bytes of a fragment, moved and sliced, never
-//! encoded. Lengths are compared with their bounds before anything is allocated, and the decoder
-//! charges every list against the longest message before it makes room for it.
+//! encoded. Lengths are compared with their bounds before anything is allocated. The decoder
+//! charges every list against the longest message before it allocates room for the list.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,46 +12,46 @@ use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use roles::contract::limits::{DEADLINE_MAX, MESSAGE_BYTES_MAX, MESSAGE_HEAD_BYTES_MAX};
 use roles::contract::message::{Kind, Message};
 
-/// What stands before the head: its length and the asker's patience.
+/// Length of the prefix: the head's length and the asker's patience.
 pub const PREFIX_BYTES: usize = 8;
 
-/// A message as two buffers that follow each other on the wire.
+/// An encoded message as two buffers that follow each other on the wire.
 #[derive(Debug)]
 pub struct Encoded {
     /// Prefix and head.
     pub head: Vec<u8>,
-    /// The raw bytes behind it.
+    /// The raw bytes after the head.
     pub body: Vec<u8>,
 }
 
-/// The first [`PREFIX_BYTES`] of a message, checked.
+/// The first [`PREFIX_BYTES`] of a message, with both fields checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prefix {
     /// Length of the head that follows.
     pub head_bytes: usize,
-    /// What is left of the asker's patience, at most [`DEADLINE_MAX`]; zero for answers.
+    /// The time the asker still waits, at most [`DEADLINE_MAX`]; zero for answers and words.
     pub patience: Duration,
 }
 
-/// Why a message could not be written or read.
+/// Why a message cannot be encoded or decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodecError {
-    /// The whole would be, or is, above [`MESSAGE_BYTES_MAX`].
+    /// Head and body together exceed [`MESSAGE_BYTES_MAX`].
     TooLong,
-    /// The announced head is above [`MESSAGE_HEAD_BYTES_MAX`].
+    /// The announced head exceeds [`MESSAGE_HEAD_BYTES_MAX`].
     HeadTooLong {
         /// Bytes announced.
         announced: u32,
     },
-    /// The message ends before its head does.
+    /// The message ends before its prefix or head is complete.
     Cut,
-    /// The head is longer than what is encoded in it.
+    /// Bytes follow the encoded message within the head.
     Trailing,
-    /// The head is no message; says why.
+    /// The head is not a valid message, or cannot be encoded; the text is bincode's reason.
     Malformed(String),
 }
 
-/// Encodes `message` for a letter of `kind` with `body` behind it.
+/// Encodes `message` for an envelope of `kind`, with `body` after it.
 pub fn encode(kind: Kind, message: &Message, body: Vec<u8>) -> Result<Encoded, CodecError> {
     let mut head = vec![0; PREFIX_BYTES];
     bincode::encode_into_std_write(message, &mut head, CONFIG)
@@ -72,7 +72,7 @@ fn patience_ms(kind: Kind) -> u32 {
     }
 }
 
-/// Reads the prefix of a message.
+/// Decodes the prefix of a message; limits its patience to [`DEADLINE_MAX`].
 pub fn prefix(bytes: &[u8]) -> Result<Prefix, CodecError> {
     let ([a, b, c, d, e, f, g, h], _) = bytes
         .split_first_chunk::<PREFIX_BYTES>()
@@ -88,7 +88,7 @@ pub fn prefix(bytes: &[u8]) -> Result<Prefix, CodecError> {
     })
 }
 
-/// Decodes a head, all of it.
+/// Decodes a complete head. Bytes left over are an error.
 pub fn decode(head: &[u8]) -> Result<Message, CodecError> {
     let (message, used) = bincode::decode_from_slice(head, CONFIG)
         .map_err(|e| CodecError::Malformed(e.to_string()))?;
@@ -99,12 +99,12 @@ pub fn decode(head: &[u8]) -> Result<Message, CodecError> {
 }
 
 impl Encoded {
-    /// Bytes on the wire, without frame headers.
+    /// Length of head and body, without frame headers.
     pub fn bytes(&self) -> usize {
         self.head.len() + self.body.len()
     }
 
-    /// Copies what stands at `from` of head and body into `into`; returns how much.
+    /// Copies bytes from position `from` of head plus body into `into`; returns the number copied.
     pub fn slice_into(&self, from: usize, into: &mut [u8]) -> usize {
         let mut copied = 0;
         if from < self.head.len() {

@@ -1,23 +1,23 @@
 //! A frame: 32 bytes of header, then at most 16 KiB of body.
 //!
-//! Little endian. A frame is refused, never repaired: one that is not right ends the connection.
+//! Little endian. A frame is refused, never repaired: a malformed frame ends the connection.
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 0..4 | CRC-32 of everything after it, body included |
+//! | 0..4 | CRC-32 of all bytes that follow, body included |
 //! | 4..8 | body length |
 //! | 8 | protocol version |
 //! | 9 | [`FrameKind`] |
 //! | 10..12 | [`Flags`] |
 //! | 12..20 | request id |
 //! | 20..28 | answers fully received on this connection so far |
-//! | 28..32 | bytes of bulk granted since the last grant |
+//! | 28..32 | bytes of bulk that the sender grants beyond its earlier grants |
 
 use std::fmt;
 
 use roles::contract::limits::FRAME_BODY_BYTES_MAX;
 
-/// The protocol this build speaks.
+/// The protocol version of this build.
 pub const PROTOCOL_VERSION: u8 = 3;
 
 /// Length of a frame's header.
@@ -26,73 +26,73 @@ pub const FRAME_HEAD_BYTES: usize = 32;
 /// Longest frame: header and body.
 pub const FRAME_BYTES_MAX: usize = FRAME_HEAD_BYTES + FRAME_BODY_BYTES_MAX;
 
-/// What a frame carries.
+/// The kind of a frame's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FrameKind {
     /// A piece of a question.
     Question = 1,
     /// A piece of an answer.
     Answer = 2,
-    /// Are you there?
+    /// Asks the peer for a sign of life; the peer replies with [`FrameKind::Pong`].
     Ping = 3,
-    /// Yes.
+    /// The reply to a ping.
     Pong = 4,
-    /// Nothing but its header: acknowledgement and credit.
+    /// A bare header: it carries only an acknowledgement and credit.
     Ack = 5,
-    /// The first frame each way: who speaks.
+    /// The first frame in each direction: the sender's identity and protocol versions.
     Hello = 6,
-    /// The last one: why it ends.
+    /// The last frame in its direction: the reason why the sender leaves.
     Goodbye = 7,
-    /// A piece of a message that wants no answer.
+    /// A piece of a message that expects no answer.
     Word = 8,
 }
 
-/// Marks on a frame.
+/// The flag bits of a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(u16);
 
 /// The fields of a header that its sender chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHead {
-    /// What it carries.
+    /// The kind of the content.
     pub kind: FrameKind,
-    /// How it is to be read.
+    /// The flag bits.
     pub flags: Flags,
-    /// The question's number; 0 where there is none.
+    /// The id of the question that the frame belongs to; 0 for frames without one.
     pub id: u64,
-    /// Answers its sender has fully received on this connection.
+    /// Answers that the sender has fully received on this connection so far.
     pub ack: u64,
-    /// Bytes of bulk its sender allows beyond what it has allowed before.
+    /// Bytes of bulk that the sender grants beyond its earlier grants.
     pub credit: u32,
 }
 
-/// Why bytes were not a frame. The connection ends; the node is unaffected.
+/// Why bytes are not a valid frame. The connection ends; the node is unaffected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameError {
     /// Fewer bytes than a header.
     Short,
     /// The sender speaks another protocol version.
     Version {
-        /// The one it speaks.
+        /// The version in the sender's header.
         theirs: u8,
     },
-    /// Announced length above the bound; nothing was allocated for it.
+    /// The announced length exceeds `FRAME_BODY_BYTES_MAX`; nothing is allocated for the body.
     TooLong {
         /// Bytes announced.
         announced: u32,
     },
     /// The body is not as long as the header says.
     Length,
-    /// Header and body disagree with their checksum.
+    /// The checksum does not match the header and body.
     Checksum,
     /// A kind that this version does not have.
     UnknownKind {
-        /// Its number.
+        /// The unknown kind byte.
         kind: u8,
     },
-    /// A mark that this version does not have.
+    /// A flag bit that this version does not define.
     UnknownFlags {
-        /// All marks of the frame.
+        /// All flag bits of the frame.
         flags: u16,
     },
 }
@@ -107,12 +107,12 @@ impl Flags {
 
     const KNOWN: u16 = 7;
 
-    /// These marks and, if `set`, also `more`.
+    /// These flags, plus `more` when `set` is true.
     pub fn with(self, more: Flags, set: bool) -> Self {
         if set { Flags(self.0 | more.0) } else { self }
     }
 
-    /// Whether all marks of `wanted` are set.
+    /// Whether every flag of `wanted` is set.
     pub fn has(self, wanted: Flags) -> bool {
         self.0 & wanted.0 == wanted.0
     }
@@ -135,7 +135,7 @@ impl FrameKind {
 }
 
 impl FrameHead {
-    /// A header without marks, number, acknowledgement or credit.
+    /// A header without flags, question id, acknowledgement or credit.
     pub fn bare(kind: FrameKind) -> Self {
         FrameHead {
             kind,
@@ -146,10 +146,10 @@ impl FrameHead {
         }
     }
 
-    /// Completes `frame`, whose body stands in it behind [`FRAME_HEAD_BYTES`] bytes of room.
+    /// Writes the header into the first [`FRAME_HEAD_BYTES`] bytes of `frame`, before the body.
     ///
     /// # Panics
-    /// If `frame` has no room for the header or a body above the bound: a fault of this program.
+    /// If `frame` is shorter than a header or its body exceeds the bound: a fault of this program.
     pub fn write(&self, frame: &mut [u8]) {
         let body = frame.len() - FRAME_HEAD_BYTES;
         assert!(body <= FRAME_BODY_BYTES_MAX);
@@ -164,12 +164,12 @@ impl FrameHead {
         frame[..4].copy_from_slice(&sum.to_le_bytes());
     }
 
-    /// Reads a whole frame: its header and its body.
+    /// Parses one complete frame into its header and its body.
     pub fn parse(frame: &[u8]) -> Result<(FrameHead, &[u8]), FrameError> {
         let (head, body) = frame
             .split_first_chunk::<FRAME_HEAD_BYTES>()
             .ok_or(FrameError::Short)?;
-        // The version comes first: another one may mean everything else differently.
+        // The version is checked first, because another version may define the other fields anew.
         if head[8] != PROTOCOL_VERSION {
             return Err(FrameError::Version { theirs: head[8] });
         }
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(FrameHead::parse(&frame), Ok((head(), &b"body"[..])));
     }
 
-    /// No single wrong byte passes, wherever it stands and whatever it becomes.
+    /// A frame with one altered byte is refused, for every position and every value.
     #[test]
     fn every_single_byte_corruption_is_found() {
         let good = written(b"some body");
@@ -266,7 +266,7 @@ mod tests {
         }
     }
 
-    /// The announced length is compared before anything else is believed.
+    /// The announced length is compared with the bound before any other field is trusted.
     #[test]
     fn four_gigabytes_are_refused_from_the_header_alone() {
         let mut frame = written(b"");

@@ -1,4 +1,4 @@
-//! The first and the last frame: who speaks, and why it ends.
+//! The first and the last frame of a connection: who the peer is, and why it leaves.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use roles::contract::id::{Incarnation, NodeId};
@@ -7,36 +7,36 @@ use roles::contract::record::{Address, Features};
 
 use super::frame::PROTOCOL_VERSION;
 
-/// Who is at the other end, as told under the cluster key.
+/// The identity of the other end, sealed under the cluster key when the cluster has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hello {
-    /// Node, start, address, features.
+    /// Node id, incarnation, address and features.
     pub identity: Identity,
-    /// The oldest protocol it speaks.
+    /// The oldest protocol version that the sender speaks.
     pub version_min: u8,
-    /// The latest.
+    /// The latest protocol version that the sender speaks.
     pub version_max: u8,
 }
 
-/// Why one end takes its leave.
+/// Why the sender of a goodbye leaves the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Farewell {
-    /// It ends, or has no more to do with the other.
+    /// The sender stops, or needs this peer no longer.
     Closing = 0,
-    /// Another connection between the two takes over; questions on their way are still answered.
+    /// Another connection between the two nodes takes over. Open questions are still answered.
     Replaced = 1,
-    /// The other is an old start of a node that has started again since.
+    /// The receiver is an earlier incarnation of a node that has restarted.
     Outdated = 2,
-    /// It has no room for another connection.
+    /// The sender has no room for another connection.
     Full = 3,
-    /// The other is itself.
+    /// The receiver has the sender's own node id: a node has dialled itself.
     Oneself = 4,
 }
 
 type Wire = (u8, u8, NodeId, Incarnation, Option<Address>, Features);
 
 impl Hello {
-    /// What a node of this build says.
+    /// The hello of a node of this build.
     pub fn of(identity: Identity) -> Self {
         Hello {
             identity,
@@ -45,12 +45,12 @@ impl Hello {
         }
     }
 
-    /// Whether both ends share the version that frames of this build have.
+    /// Whether the sender also speaks the protocol version of this build.
     pub fn is_understood(&self) -> bool {
         (self.version_min..=self.version_max).contains(&PROTOCOL_VERSION)
     }
 
-    /// Appends the hello to `out`.
+    /// Encodes the hello into the front of `out`; returns the number of bytes written.
     pub(crate) fn write(&self, out: &mut [u8]) -> usize {
         let Identity {
             node,
@@ -69,7 +69,7 @@ impl Hello {
         bincode::encode_into_slice(wire, out, CONFIG).expect("a hello is far shorter than a frame")
     }
 
-    /// Reads a hello; bytes behind it are left to later versions.
+    /// Decodes a hello. Bytes after it are ignored, so that a later version can add fields.
     pub(crate) fn read(body: &[u8]) -> Option<Self> {
         let (wire, _): (Wire, usize) = bincode::decode_from_slice(body, CONFIG).ok()?;
         let (version_min, version_max, node, incarnation, address, features) = wire;
@@ -98,7 +98,7 @@ impl Farewell {
         })
     }
 
-    /// What the one who hears it makes of it.
+    /// The reason of loss that the receiver of this goodbye reports.
     pub(crate) fn as_lost(self) -> Lost {
         match self {
             Farewell::Closing | Farewell::Replaced => Lost::Closed,

@@ -1,8 +1,8 @@
-//! Frames put together to letters.
+//! Assembles frames into envelopes.
 //!
-//! At most [`PARTIALS_MAX`] messages are under way at once, each below the longest message; their
-//! buffers grow as bytes arrive, whatever was announced. Head and body gather in separate buffers,
-//! so the body of a fragment is moved on, not copied.
+//! At most [`PARTIALS_MAX`] messages of one connection arrive at once, each within the bound for
+//! messages. Their buffers grow as bytes arrive, whatever length is announced. Head and body are
+//! collected in separate buffers, so the body of a fragment is moved on without a copy.
 
 use roles::contract::id::RequestId;
 use roles::contract::limits::{FRAME_BODY_BYTES_MAX, MESSAGE_BYTES_MAX};
@@ -11,10 +11,10 @@ use roles::contract::message::{Kind, Letter};
 use super::codec::{self, CodecError, PREFIX_BYTES, Prefix};
 use super::frame::{Flags, FrameHead, FrameKind};
 
-/// Messages that may be under way at once: an honest sender interleaves one of each lane and kind.
+/// Incomplete messages at once: an honest sender interleaves at most one per queue and kind.
 const PARTIALS_MAX: usize = 4;
 
-/// A message that is arriving.
+/// An incomplete message.
 #[derive(Debug)]
 struct Partial {
     kind: FrameKind,
@@ -24,28 +24,28 @@ struct Partial {
     body: Vec<u8>,
 }
 
-/// The messages of one connection that are arriving.
+/// The incomplete messages of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Incomings {
     partials: Vec<Partial>,
-    /// How long the last body was: the next one probably is as long, and only a peer that has
-    /// sent so much can make this node expect it again.
+    /// Length of the last body: the size reserved for the next one. A peer must have sent a body of
+    /// this length before this node reserves as much again.
     body_expected: usize,
 }
 
-/// Why frames make no letter.
+/// Why frames do not form an envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum IncomingError {
-    /// The message is wrong in itself.
+    /// The message itself is invalid.
     Codec(CodecError),
-    /// More messages under way than any sender needs.
+    /// More incomplete messages than an honest sender produces.
     TooMany,
-    /// A frame that is not the last of its message and not full either.
+    /// A frame that is neither the last of its message nor full.
     Thin,
 }
 
 impl Incomings {
-    /// Takes a frame of a question, an answer or a word; returns the letter it completes.
+    /// Takes a frame of a question, an answer or a word; returns the envelope that it completes.
     pub(crate) fn take(
         &mut self,
         head: &FrameHead,
@@ -88,7 +88,7 @@ impl Incomings {
         })
     }
 
-    /// Gives back memory while nothing is under way.
+    /// Frees all buffers while no message is incomplete.
     pub(crate) fn trim(&mut self) {
         if self.partials.is_empty() {
             *self = Incomings::default();
@@ -97,9 +97,9 @@ impl Incomings {
 }
 
 impl Partial {
-    /// Adds the body of the next frame.
+    /// Appends the body of the next frame.
     fn add(&mut self, mut bytes: &[u8], body_expected: usize) -> Result<(), IncomingError> {
-        // The first frame holds the whole prefix: only a message's last frame may be short.
+        // The first frame holds the whole prefix, because only a message's last frame may be short.
         if self.head.is_empty() {
             self.prefix = codec::prefix(bytes).map_err(IncomingError::Codec)?;
         }
@@ -124,7 +124,8 @@ impl Partial {
             return Err(IncomingError::Codec(CodecError::Cut));
         }
         let message = codec::decode(&self.head[PREFIX_BYTES..]).map_err(IncomingError::Codec)?;
-        // A short body after a long one must not hold the room of the long one.
+        // The buffer was reserved for a body as long as the last one; a short body must not keep
+        // it.
         if self.body.capacity() > 2 * self.body.len() {
             self.body.shrink_to_fit();
         }
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(result, Err(IncomingError::Codec(CodecError::TooLong)));
     }
 
-    /// Thousands of tiny frames for one message would cost more than they carry.
+    /// Thousands of tiny frames for one message cost more than they carry, so they are refused.
     #[test]
     fn thin_and_cut_messages_are_refused() {
         let mut incomings = Incomings::default();

@@ -1,8 +1,8 @@
-//! One connection's protocol, without sockets and clock.
+//! The protocol of one connection, without sockets and clock.
 //!
-//! Bytes in, [`LinkEvent`]s out; letters in, bytes out. Owns the handshake, both send queues,
-//! credit, receipts, keep-alive and the reason why it ended. Which of two connections to a peer is
-//! used, and who may connect at all, is `conns`' business.
+//! Received bytes become [`LinkEvent`]s; queued envelopes become bytes. Owns the handshake, both
+//! send queues, credit, acknowledgements, keepalive and the reason why the connection ended.
+//! `conns` and `reactor` decide which connections exist and which of them a peer uses.
 
 mod hearing;
 mod saying;
@@ -24,46 +24,46 @@ use super::pulse::{Pulse, Questions, Receipts};
 use super::record::RecordReader;
 use super::seal::{self, Call, Opening, Security, Session, Suite};
 
-/// How long a handshake may take, hello included.
+/// How long a handshake may take, the peer's hello included.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long one end waits for the other to close after its goodbye.
+/// How long this end waits for the peer to close after the goodbye.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Most letters that may wait in one link.
+/// Most envelopes queued in one link.
 const QUEUE_LETTERS_MAX: usize = 8192;
 
-/// Below this, more bulk may be made ready for the peer.
+/// While fewer bytes are queued, more bulk may be prepared for the peer.
 const ROOM_BYTES: usize = 1 << 20;
 
-/// What came out of the bytes of a peer.
+/// An event that the bytes of a peer have caused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LinkEvent {
-    /// The peer has proved that it holds the key, and said who it is.
+    /// The handshake is complete and the peer has sent its hello.
     Opened(Hello),
-    /// A letter, whole.
+    /// A complete envelope.
     Letter(Letter),
 }
 
-/// Why a letter was not taken.
+/// Why an envelope is not accepted.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SendError {
-    /// Too much waits: the link is over.
+    /// The queues have reached their bound. The link has ended.
     Full,
-    /// The letter cannot be written: a fault of this node.
+    /// The envelope cannot be encoded: a fault of this node.
     Codec(CodecError),
-    /// The link is over, or about to be.
+    /// The link has ended, or its goodbye is queued.
     Ended,
 }
 
-/// One connection's protocol.
+/// The state of one connection's protocol.
 pub struct Link {
     state: State,
     security: Arc<Security>,
     identity: Identity,
-    /// Bytes that precede all frames: preamble and handshake.
+    /// Unsent bytes that precede all frames: preamble and handshake.
     raw: Vec<u8>,
-    /// Handshake bytes of the peer, until they are whole.
+    /// The peer's preamble and handshake bytes while they are incomplete.
     gathered: Vec<u8>,
     session: Option<Session>,
     reader: RecordReader,
@@ -71,9 +71,9 @@ pub struct Link {
     outgoing: Outgoings,
     pulse: Pulse,
     receipts: Receipts,
-    /// Questions of ours.
+    /// Open questions that this end has asked.
     asked: Questions,
-    /// Questions of theirs.
+    /// Open questions that the peer has asked.
     pending: Questions,
     duty: Duty,
     farewell: Option<Farewell>,
@@ -82,21 +82,21 @@ pub struct Link {
 }
 
 enum State {
-    /// Dialled; the responder's handshake message is awaited.
+    /// Dialled; waits for the responder's handshake message.
     Calling { call: Call, until: Time },
-    /// Accepted; preamble and first handshake message are awaited.
+    /// Accepted; waits for the preamble and the first handshake message.
     Awaiting { until: Time },
-    /// Sealed; the other's hello is awaited.
+    /// The handshake is done; waits for the peer's hello.
     Greeting { until: Time },
-    /// Letters flow.
+    /// Both hellos are exchanged; envelopes flow.
     Open(Hello),
-    /// Our goodbye is said or about to be; nothing more is listened to.
+    /// This end's goodbye is queued or sent; received envelopes are acknowledged and dropped.
     Leaving { until: Time },
-    /// Nothing more happens.
+    /// The connection has ended for this reason.
     Over(Lost),
 }
 
-/// Frames without content that are due.
+/// Frames that are due and carry no envelope.
 #[derive(Default)]
 struct Duty {
     hello: bool,
@@ -105,7 +105,7 @@ struct Duty {
 }
 
 impl Link {
-    /// The dialer's end.
+    /// The dialer's end of a connection.
     pub fn dial(now: Time, security: &Arc<Security>, identity: Identity, suite: Suite) -> Self {
         let mut link = Link::new(now, security, identity);
         match seal::call(security, suite, &mut link.raw) {
@@ -119,7 +119,7 @@ impl Link {
         link
     }
 
-    /// The listener's end.
+    /// The listener's end of a connection.
     pub fn accept(now: Time, security: &Arc<Security>, identity: Identity) -> Self {
         Link::new(now, security, identity)
     }
@@ -154,14 +154,15 @@ impl Link {
         self.state = State::Greeting { until };
     }
 
-    /// Begins the handshake's time again: the connection itself took until now.
+    /// Restarts the handshake's timeout once the TCP connection stands, so that a slow connect does
+    /// not consume the handshake's time.
     pub fn connected(&mut self, now: Time) {
         if let State::Calling { until, .. } | State::Greeting { until } = &mut self.state {
             *until = now + HANDSHAKE_TIMEOUT;
         }
     }
 
-    /// The peer has closed, or the connection broke.
+    /// Notes that the peer has closed the connection, or, when `reset`, that the connection broke.
     pub fn on_closed(&mut self, reset: bool) {
         let why = match &self.state {
             State::Calling { .. } | State::Greeting { .. } | State::Awaiting { .. } => {
@@ -174,7 +175,8 @@ impl Link {
         self.end(why);
     }
 
-    /// Ends the connection well: what waits is sent, then a goodbye.
+    /// Ends the connection in order: queued envelopes are sent, then a goodbye. A connection
+    /// without a finished handshake ends at once.
     pub fn leave(&mut self, now: Time, farewell: Farewell) {
         if matches!(self.state, State::Over(_) | State::Leaving { .. }) {
             return;
@@ -189,7 +191,8 @@ impl Link {
         };
     }
 
-    /// Asks nothing more here and ends once both ends have nothing outstanding.
+    /// Lets another connection take over. The goodbye follows once no question of this end is open;
+    /// the link ends once neither end has anything outstanding.
     pub fn retire(&mut self) {
         self.farewell.get_or_insert(Farewell::Replaced);
     }
@@ -206,8 +209,8 @@ impl Link {
         }
     }
 
-    /// [`Link::deadline`] while the socket takes nothing: a receipt that is due goes out when it
-    /// does, and until then is no reason to wake.
+    /// [`Link::deadline`] while the socket accepts no bytes. A due acknowledgement cannot be sent
+    /// now, so it is no reason to wake: the loop would spin.
     pub fn deadline_while_blocked(&self) -> Option<Time> {
         match &self.state {
             State::Open(_) => earlier(Some(self.pulse.deadline()), self.receipts.overdue_at()),
@@ -219,7 +222,7 @@ impl Link {
         }
     }
 
-    /// Lets time pass. What is due goes out with the next [`Link::fill`].
+    /// Handles every timeout up to `now`. The next [`Link::fill`] sends the frames that are due.
     pub fn on_tick(&mut self, now: Time) {
         let step = match &self.state {
             State::Calling { until, .. }
@@ -258,7 +261,7 @@ impl Link {
         Ok(())
     }
 
-    /// Gives back what the last rush has left behind.
+    /// Frees buffers that the last burst has left behind.
     fn trim(&mut self) {
         self.raw = Vec::new();
         self.reader.trim();
@@ -267,7 +270,8 @@ impl Link {
         self.receipts.trim();
     }
 
-    /// The socket takes bytes while this end does not read: that is life enough.
+    /// Counts bytes that the socket accepts as a sign of life, while this end does not read the
+    /// peer.
     pub fn heard(&mut self, now: Time) {
         self.pulse.heard(now);
     }
@@ -283,7 +287,7 @@ impl Link {
         }
     }
 
-    /// Why nothing more will happen, if so.
+    /// The reason why the link has ended; `None` before.
     pub fn over(&self) -> Option<Lost> {
         match &self.state {
             State::Over(why) => Some(*why),
@@ -295,7 +299,7 @@ impl Link {
         }
     }
 
-    /// Who is at the other end, while letters flow.
+    /// The peer's hello, while the link is open.
     pub fn hello(&self) -> Option<&Hello> {
         match &self.state {
             State::Open(hello) => Some(hello),
@@ -315,12 +319,12 @@ impl Link {
         )
     }
 
-    /// Whether this end is only waiting for the other to close.
+    /// Whether this end has decided to leave and the connection has not ended yet.
     pub fn is_leaving(&self) -> bool {
         matches!(self.state, State::Leaving { .. })
     }
 
-    /// Whether nothing is asked, pending, queued or unacknowledged.
+    /// Whether no question is open, no envelope queued and no answer unacknowledged.
     pub fn is_idle(&self) -> bool {
         self.asked.is_empty()
             && self.pending.is_empty()
@@ -328,32 +332,33 @@ impl Link {
             && !self.receipts.waiting()
     }
 
-    /// Whether the peer has asked `id` here and waits for its last answer.
+    /// Whether question `id` of the peer is open on this link.
     pub fn owes(&self, id: RequestId) -> bool {
         self.pending.holds(id)
     }
 
-    /// Bytes that wait to be sent.
+    /// Bytes queued to be sent.
     pub fn queued_bytes(&self) -> usize {
         self.outgoing.bytes() + self.raw.len()
     }
 
-    /// Bytes that wait and need no credit.
+    /// Queued bytes of control, which need no credit.
     pub(crate) fn control_bytes(&self) -> usize {
         self.outgoing.control_bytes()
     }
 
-    /// Whether more bulk may be made ready for this peer.
+    /// Whether more bulk may be prepared for this peer.
     pub fn room(&self) -> bool {
         self.queued_bytes() < ROOM_BYTES
     }
 
-    /// Questions of ours without their last answer.
+    /// The number of open questions that this end has asked.
     pub fn questions_open(&self) -> usize {
         self.asked.len()
     }
 
-    /// Takes the letters out that wait, if none was sent: for another connection to the peer.
+    /// Removes and returns the queued envelopes, so that another connection to the peer can send
+    /// them. Empty once the link has opened, because then some of them may already be on their way.
     pub fn take_waiting(&mut self) -> Vec<Letter> {
         if self.hello().is_some() || self.is_leaving() {
             return Vec::new();

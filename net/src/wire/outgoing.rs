@@ -1,8 +1,8 @@
-//! What waits to be sent: control before bulk, bulk only as far as credit reaches.
+//! The send queues of one connection: control goes before bulk, and bulk needs credit.
 //!
-//! A letter with a body, or a long one, is bulk; everything else is control and overtakes it
-//! between two frames. Answers to one question keep their order: a control answer waits behind a
-//! bulk answer of the same number.
+//! An envelope with a body, or a long one, is bulk. Every other envelope is control and overtakes
+//! bulk between two frames. Answers to one question keep their order: a control answer waits in
+//! the bulk queue while a bulk answer with the same id is in it.
 
 use std::collections::VecDeque;
 
@@ -13,11 +13,11 @@ use roles::contract::message::{Kind, Letter};
 use super::codec::{self, CodecError, Encoded};
 use super::frame::{FRAME_HEAD_BYTES, Flags, FrameHead, FrameKind};
 
-/// Letters without a body are bulk above this length: four frames.
+/// An envelope without a body is bulk above this length: four frames.
 const CONTROL_BYTES_MAX: usize = 4 * FRAME_BODY_BYTES_MAX;
 
-/// Bytes a peer may have on their way to this node: several fragments, so that the line never
-/// waits for a grant, and few enough for a small machine.
+/// Bytes of bulk that a peer may have on their way to this node. The window holds several
+/// fragments, so the connection does not idle for want of a grant, yet fits a small machine.
 pub const CREDIT_WINDOW_BYTES: u32 = 2 << 20;
 
 /// A message that is being sent.
@@ -30,26 +30,26 @@ struct Outgoing {
     sent: usize,
 }
 
-/// The two queues of one connection.
+/// The two send queues of one connection.
 #[derive(Debug)]
 pub(crate) struct Outgoings {
     control: VecDeque<Outgoing>,
     bulk: VecDeque<Outgoing>,
     bytes: usize,
-    /// Of these, bytes of control.
+    /// The part of `bytes` that is in the control queue.
     control_bytes: usize,
     credit: u64,
 }
 
-/// A frame put together, and whether it completed its message.
+/// A frame whose body is in place; its header is not written yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Piece {
     pub(crate) kind: FrameKind,
     pub(crate) id: RequestId,
     pub(crate) flags: Flags,
-    /// Length of the body, which stands behind the room for the header.
+    /// Length of the body, which lies after the space for the header.
     pub(crate) body: usize,
-    /// Whether it is the message's last.
+    /// Whether the frame completes its message.
     pub(crate) last: bool,
 }
 
@@ -64,7 +64,7 @@ impl Outgoings {
         }
     }
 
-    /// Queues a letter.
+    /// Encodes an envelope and queues it.
     pub(crate) fn push(&mut self, letter: Letter) -> Result<(), CodecError> {
         let (kind, more) = match letter.kind {
             Kind::Question { .. } => (FrameKind::Question, false),
@@ -99,12 +99,13 @@ impl Outgoings {
         Ok(())
     }
 
-    /// The peer allows `bytes` more of bulk.
+    /// Adds `bytes` of credit that the peer has granted.
     pub(crate) fn grant(&mut self, bytes: u32) {
         self.credit = self.credit.saturating_add(bytes.into());
     }
 
-    /// Puts the next frame's body into `frame` behind room for its header.
+    /// Writes the next frame's body into `frame`, after the space for its header. Returns `None`
+    /// when both queues are empty or the next bulk frame exceeds the credit.
     pub(crate) fn next_piece(&mut self, frame: &mut [u8]) -> Option<Piece> {
         let from_control = !self.control.is_empty();
         let queue = if from_control {
@@ -140,22 +141,22 @@ impl Outgoings {
         Some(piece)
     }
 
-    /// Bytes that wait.
+    /// Unsent bytes in both queues.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Bytes of control that wait.
+    /// Unsent bytes in the control queue.
     pub(crate) fn control_bytes(&self) -> usize {
         self.control_bytes
     }
 
-    /// Letters that wait.
+    /// Envelopes not yet fully sent.
     pub(crate) fn letters(&self) -> usize {
         self.control.len() + self.bulk.len()
     }
 
-    /// Takes out every letter of which nothing was sent.
+    /// Empties both queues and returns their envelopes. Call only before anything has been sent.
     pub(crate) fn take_all(&mut self) -> Vec<Letter> {
         self.bytes = 0;
         self.control_bytes = 0;
@@ -163,7 +164,7 @@ impl Outgoings {
         queued.filter_map(Outgoing::into_letter).collect()
     }
 
-    /// Gives back memory while nothing waits.
+    /// Frees the queues while they are empty.
     pub(crate) fn trim(&mut self) {
         if self.letters() == 0 {
             self.control = VecDeque::new();
@@ -199,7 +200,7 @@ impl Outgoing {
 }
 
 impl Piece {
-    /// The header of this frame, with what the connection adds to each.
+    /// The header of this frame, with the connection's acknowledgement and credit.
     pub(crate) fn head(&self, ack: u64, credit: u32) -> FrameHead {
         FrameHead {
             kind: self.kind,

@@ -1,4 +1,4 @@
-//! Signs of life and receipts of one connection: who was heard when, which answers have arrived.
+//! Keepalive, acknowledgements and credit of one connection.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,30 +11,30 @@ use roles::contract::timers::earlier;
 
 use super::outgoing::CREDIT_WINDOW_BYTES;
 
-/// Silence before a ping, while this end waits for something.
+/// Silence before a ping while this end waits for an answer or an acknowledgement.
 const WAITING_PING_AFTER: Duration = Duration::from_secs(1);
-/// Silence that ends the connection, while this end waits for something.
+/// Silence that ends the connection while this end waits.
 const WAITING_LOST_AFTER: Duration = Duration::from_secs(3);
 /// Silence before a ping on an idle connection.
 const IDLE_PING_AFTER: Duration = Duration::from_secs(15);
 /// Silence that ends an idle connection.
 const IDLE_LOST_AFTER: Duration = Duration::from_secs(45);
 
-/// Longest time an answer stays without a receipt, for want of a frame to carry it.
+/// Longest time before an answer is acknowledged when no other frame carries the acknowledgement.
 const ACK_AFTER: Duration = Duration::from_millis(25);
-/// Answers without a receipt that are worth a frame of their own.
+/// Unacknowledged answers that justify a frame of their own.
 const ACK_ANSWERS: u64 = 16;
-/// Credit owed that is worth a frame of its own: the sender never runs dry meanwhile.
+/// Withheld credit that justifies a frame of its own, so that the sender does not run out.
 const ACK_CREDIT_BYTES: u32 = CREDIT_WINDOW_BYTES / 8;
-/// How long an answer may stay unacknowledged.
+/// How long a sent answer may stay unacknowledged before the connection ends.
 const UNACKNOWLEDGED_AFTER: Duration = Duration::from_secs(10);
 
-/// Whether the other end lives.
+/// The keepalive timer: pings a silent peer and reports a peer that stays silent.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    /// Since when nothing was heard, or nothing had to be.
+    /// When the peer was last heard, or when this end began to wait, whichever is later.
     silent_since: Time,
-    /// When a ping was sent into this silence.
+    /// When the current silence was answered with a ping.
     pinged_at: Option<Time>,
     waiting: bool,
 }
@@ -48,13 +48,14 @@ impl Pulse {
         }
     }
 
-    /// Something was heard.
+    /// The peer has shown a sign of life: the silence begins anew.
     pub(crate) fn heard(&mut self, now: Time) {
         self.silent_since = now;
         self.pinged_at = None;
     }
 
-    /// This end waits for something, or does not. The silence before it began counts for nothing.
+    /// Notes whether this end waits for the peer. When the wait begins, earlier silence is
+    /// discarded, because an idle peer has no reason to speak.
     pub(crate) fn set_waiting(&mut self, now: Time, waiting: bool) {
         if waiting && !self.waiting {
             self.heard(now);
@@ -62,17 +63,19 @@ impl Pulse {
         self.waiting = waiting;
     }
 
-    /// When [`Pulse::on_tick`] has something to do.
+    /// When [`Pulse::on_tick`] next sends a ping or gives up the peer.
     pub(crate) fn deadline(&self) -> Time {
         let (ping, lost) = self.limits();
         match self.pinged_at {
             None => self.silent_since + ping,
-            // A node that slept through its deadlines still leaves time for the reply.
+            // When this node wakes late (a suspended machine), the peer still gets its time to
+            // reply.
             Some(at) => (self.silent_since + lost).max(at + (lost - ping)),
         }
     }
 
-    /// Whether a ping is due, or why the connection is over.
+    /// Returns whether a ping is due, or an error when the peer has not replied to the ping in
+    /// time.
     pub(crate) fn on_tick(&mut self, now: Time) -> Result<bool, Lost> {
         if now < self.deadline() {
             return Ok(false);
@@ -93,22 +96,22 @@ impl Pulse {
     }
 }
 
-/// Which answers have arrived, both ways, and what bulk the other end may still send.
+/// Acknowledgements of answers in both directions, and the credit granted to the other end.
 #[derive(Debug)]
 pub(crate) struct Receipts {
-    /// Answers fully received here.
+    /// Answers fully received on this connection.
     received: u64,
-    /// Of these, answers the other end has been told about.
+    /// The part of `received` that the other end has been told.
     told: u64,
-    /// When it must be told, if no frame goes out before.
+    /// When an acknowledgement or grant goes out at the latest.
     due: Option<Time>,
-    /// Bulk the other end may still send.
+    /// Bytes of bulk that the other end may still send.
     allowed: u32,
-    /// Bulk taken off since the last grant.
+    /// Bytes of bulk received since the last grant.
     owed: u32,
-    /// Answers of ours the other end has acknowledged.
+    /// Sent answers that the other end has acknowledged.
     acknowledged: u64,
-    /// When the answers after these were fully sent.
+    /// When each unacknowledged answer was fully sent, oldest first.
     unacknowledged: VecDeque<Time>,
 }
 
@@ -125,7 +128,7 @@ impl Receipts {
         }
     }
 
-    /// A frame of bulk has been taken off.
+    /// Counts a received bulk frame; an error when it exceeds the granted credit.
     pub(crate) fn on_bulk(&mut self, now: Time, bytes: usize) -> Result<(), Lost> {
         let bytes = u32::try_from(bytes).map_err(|_| Lost::Misbehaved)?;
         self.allowed = self.allowed.checked_sub(bytes).ok_or(Lost::Misbehaved)?;
@@ -139,7 +142,7 @@ impl Receipts {
         Ok(())
     }
 
-    /// An answer has arrived whole.
+    /// Counts a complete answer from the peer.
     pub(crate) fn on_answer(&mut self, now: Time) {
         self.received += 1;
         let many = self.received - self.told >= ACK_ANSWERS;
@@ -147,7 +150,8 @@ impl Receipts {
         self.due = earlier(self.due, Some(soon));
     }
 
-    /// What the next frame's header says: answers received, bytes granted.
+    /// The acknowledgement and the grant, in bytes, for the next frame's header. The caller must
+    /// send them: they count as told.
     pub(crate) fn tell(&mut self) -> (u64, u32) {
         let granted = std::mem::take(&mut self.owed);
         self.allowed += granted;
@@ -156,17 +160,17 @@ impl Receipts {
         (self.received, granted)
     }
 
-    /// Whether the other end must be told now.
+    /// Whether an acknowledgement or grant is due, in a frame of its own if need be.
     pub(crate) fn is_due(&self, now: Time) -> bool {
         self.due.is_some_and(|due| due <= now)
     }
 
-    /// An answer of ours has been fully sent.
+    /// Notes that one of this end's answers has been fully sent.
     pub(crate) fn on_sent(&mut self, now: Time) {
         self.unacknowledged.push_back(now);
     }
 
-    /// The other end has received so many answers in all.
+    /// Takes the peer's running total of received answers; an error if it falls or counts too many.
     pub(crate) fn on_ack(&mut self, ack: u64) -> Result<(), Lost> {
         let more = ack
             .checked_sub(self.acknowledged)
@@ -177,17 +181,17 @@ impl Receipts {
         Ok(())
     }
 
-    /// Whether answers of ours wait for their receipt.
+    /// Whether any sent answer is unacknowledged.
     pub(crate) fn waiting(&self) -> bool {
         !self.unacknowledged.is_empty()
     }
 
-    /// When the other end must be told, or an answer of ours has waited too long.
+    /// When an acknowledgement or grant is due, or a sent answer is overdue, whichever is earlier.
     pub(crate) fn deadline(&self) -> Option<Time> {
         earlier(self.due, self.overdue_at())
     }
 
-    /// An error once an answer has waited too long.
+    /// An error when a sent answer is overdue.
     pub(crate) fn on_tick(&self, now: Time) -> Result<(), Lost> {
         if self.overdue_at().is_some_and(|at| at <= now) {
             return Err(Lost::Unacknowledged);
@@ -195,14 +199,14 @@ impl Receipts {
         Ok(())
     }
 
-    /// When an answer of ours will have waited too long.
+    /// When the oldest unacknowledged answer becomes overdue.
     pub(crate) fn overdue_at(&self) -> Option<Time> {
         self.unacknowledged
             .front()
             .map(|sent| *sent + UNACKNOWLEDGED_AFTER)
     }
 
-    /// Gives back memory while nothing waits.
+    /// Frees the queue while it is empty.
     pub(crate) fn trim(&mut self) {
         if self.unacknowledged.is_empty() {
             self.unacknowledged = VecDeque::new();
@@ -210,27 +214,27 @@ impl Receipts {
     }
 }
 
-/// Questions without their last answer, until their asker's patience ends.
+/// Open questions: those without their last answer, each until its asker's patience ends.
 #[derive(Debug, Default)]
 pub(crate) struct Questions(BTreeMap<RequestId, Time>);
 
 impl Questions {
-    /// Notes a question.
+    /// Adds a question.
     pub(crate) fn open(&mut self, id: RequestId, until: Time) {
         self.0.insert(id, until);
     }
 
-    /// Its last answer has come, or gone.
+    /// Removes a question whose last answer has been received or queued.
     pub(crate) fn close(&mut self, id: RequestId) {
         self.0.remove(&id);
     }
 
-    /// Whether a question waits for its last answer.
+    /// Whether the question `id` is open.
     pub(crate) fn holds(&self, id: RequestId) -> bool {
         self.0.contains_key(&id)
     }
 
-    /// Whether a further question is one too many.
+    /// Whether `QUESTIONS_PER_PEER_MAX` questions are open. Expired ones are removed first.
     pub(crate) fn is_full(&mut self, now: Time) -> bool {
         if self.0.len() >= QUESTIONS_PER_PEER_MAX {
             self.expire(now);
@@ -238,7 +242,7 @@ impl Questions {
         self.0.len() >= QUESTIONS_PER_PEER_MAX
     }
 
-    /// Forgets questions nobody waits for any longer.
+    /// Removes the questions whose asker has stopped waiting.
     pub(crate) fn expire(&mut self, now: Time) {
         self.0.retain(|_, until| *until > now);
     }
@@ -268,7 +272,7 @@ mod tests {
         assert_eq!(pulse.on_tick(at(13)), Err(Lost::Silent));
     }
 
-    /// A node that slept through its deadlines asks before it judges.
+    /// A node that wakes late sends a ping before it gives up the peer.
     #[test]
     fn nobody_is_lost_who_was_not_asked() {
         let mut pulse = Pulse::new(at(0));

@@ -1,15 +1,15 @@
-//! Records: `[length: u16][bytes]`, the units that are sealed.
+//! Records: `[length: u16][bytes]`, the units that [`super::seal`] encrypts.
 //!
-//! Fed any number of bytes at a time. Whole records are handed out where they lie; only the
-//! beginning of a record that is still on its way is kept, at most one record long.
+//! The reader accepts any number of bytes at a time. A complete record is returned in place,
+//! without a copy. Only an incomplete record is kept, so the reader holds at most one record.
 
 use super::frame::{FRAME_BYTES_MAX, FRAME_HEAD_BYTES};
 use super::seal::TAG_BYTES;
 
-/// Bytes before a record.
+/// Length of the field that announces a record's length.
 pub(crate) const LENGTH_BYTES: usize = 2;
 
-/// Longest record: a full frame and its tag.
+/// Longest record: a full frame and its authentication tag.
 pub(crate) const RECORD_BYTES_MAX: usize = FRAME_BYTES_MAX + TAG_BYTES;
 
 const _: () = assert!(RECORD_BYTES_MAX <= u16::MAX as usize);
@@ -25,8 +25,8 @@ pub(crate) struct RecordReader {
 }
 
 impl RecordReader {
-    /// Takes the next whole record from what was kept and `bytes`, which is moved past it. The
-    /// record is copied to `room` only if it came in pieces.
+    /// Returns the next complete record and moves `bytes` past it, or keeps the incomplete rest.
+    /// `room` receives a copy only when the record arrived in several pieces.
     pub(crate) fn next<'room, 'bytes: 'room>(
         &mut self,
         bytes: &mut &'bytes [u8],
@@ -69,7 +69,7 @@ impl RecordReader {
         *bytes = rest;
     }
 
-    /// Gives back memory while nothing is on its way.
+    /// Frees the buffer while no incomplete record is kept.
     pub(crate) fn trim(&mut self) {
         if self.begun.is_empty() {
             self.begun = Vec::new();
@@ -77,7 +77,7 @@ impl RecordReader {
     }
 }
 
-/// The announced length, if its two bytes are there.
+/// The announced length; `None` while its two bytes are incomplete.
 fn announced(bytes: &[u8]) -> Result<Option<usize>, BadLength> {
     let Some((length, _)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
         return Ok(None);
@@ -93,7 +93,7 @@ fn announced(bytes: &[u8]) -> Result<Option<usize>, BadLength> {
 mod tests {
     use super::*;
 
-    /// However the stream is cut, the same records come out.
+    /// Wherever the stream is cut, the same records come out.
     #[test]
     fn records_come_out_whatever_the_pieces() {
         let stream = [record(40, 1), record(100, 2), record(32, 3)].concat();

@@ -1,9 +1,9 @@
-//! Who may speak: the preamble, the handshake under the cluster key, and sealed records.
+//! Admission and encryption: preamble, handshake under the cluster key, sealed records.
 //!
 //! The dialer opens with a preamble in plain text and the first handshake message (Noise NNpsk0).
-//! Whoever does not hold the key gets no byte in return: a wrong preamble or a first message whose
-//! tag fails only closes the connection. Preamble and prologue are the same bytes, so nobody in
-//! between can talk the two ends into another suite or cluster.
+//! A peer that does not hold the key gets no byte in return: a wrong preamble or a first message
+//! whose tag fails only closes the connection. The handshake covers the preamble as its prologue,
+//! so an attacker in between cannot change the suite or the cluster name unnoticed.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::frame::{FRAME_BYTES_MAX, PROTOCOL_VERSION};
 use super::record::{LENGTH_BYTES, RECORD_BYTES_MAX};
 use roles::contract::record::Features;
 
-/// What sealing adds to a frame.
+/// Length of the authentication tag that sealing adds to a frame.
 pub(crate) const TAG_BYTES: usize = 16;
 
 /// Length of either handshake message: an ephemeral key and a tag.
@@ -27,11 +27,11 @@ const PREAMBLE_BYTES_MAX: usize = 11 + CLUSTER_NAME_BYTES_MAX;
 
 const MAGIC: [u8; 4] = *b"dspf";
 
-/// Records sealed under one key before both sides derive the next one: 16 GiB, far below what
-/// AES-GCM bears.
+/// Records sealed under one key before both sides derive the next key: at most 16 GiB, far below
+/// the safe limit of AES-GCM.
 const RECORDS_PER_KEY: u64 = 1 << 20;
 
-/// Under which key, or none, connections of a process speak. Only valid ones can be built.
+/// The cluster key, if any, and the cluster name that all connections of a process use.
 #[derive(Clone)]
 pub struct Security {
     key: Option<[u8; 32]>,
@@ -42,10 +42,10 @@ pub struct Security {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClusterNameTooLong;
 
-/// How records are sealed. The dialer names it.
+/// How records are sealed. The dialer chooses the suite and names it in the preamble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Suite {
-    /// Not at all: only between nodes that were told so.
+    /// No sealing: only between nodes that are configured to run without a key.
     Plain = 0,
     /// ChaCha20-Poly1305: fast on every processor.
     ChaCha = 1,
@@ -53,12 +53,12 @@ pub enum Suite {
     Aes = 2,
 }
 
-/// Why the other end is not let in.
+/// Why a handshake is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unwelcome {
-    /// Not this protocol, not this version, another key, another cluster.
+    /// Another protocol, another version, another key or another cluster.
     Preamble,
-    /// A handshake message that was not made under the key.
+    /// A handshake message that was not made under the cluster key.
     Handshake,
 }
 
@@ -67,12 +67,12 @@ pub(crate) enum Unwelcome {
 pub(crate) struct NotAuthentic;
 
 impl Security {
-    /// Connections are sealed under `key`; `cluster` names the cluster.
+    /// Seals connections under `key` and admits only peers of `cluster`.
     pub fn keyed(key: [u8; 32], cluster: &str) -> Result<Self, ClusterNameTooLong> {
         Security::checked(Some(key), cluster)
     }
 
-    /// Connections are not sealed and anybody may connect: for benchmarks, on explicit demand.
+    /// Leaves connections unsealed, so anybody may connect: for benchmarks, on explicit demand.
     pub fn insecure(cluster: &str) -> Result<Self, ClusterNameTooLong> {
         Security::checked(None, cluster)
     }
@@ -87,7 +87,8 @@ impl Security {
         })
     }
 
-    /// The suite for a connection between machines with these features.
+    /// The suite for a connection between machines with these features; unknown features count as
+    /// none. AES needs hardware support on both sides.
     pub fn suite(&self, own: Features, theirs: Option<Features>) -> Suite {
         if self.key.is_none() {
             return Suite::Plain;
@@ -101,7 +102,7 @@ impl Security {
         (suite == Suite::Plain) == self.key.is_none()
     }
 
-    /// Tells keys apart without telling anything about them.
+    /// A short hash that tells keys apart and reveals nothing else about them.
     fn hint(&self) -> [u8; 4] {
         let mut hint = [0; 4];
         if let Some(key) = &self.key {
@@ -132,7 +133,7 @@ impl Suite {
         })
     }
 
-    /// The Noise pattern; none without sealing.
+    /// The name of the Noise protocol; `None` for the unsealed suite.
     fn pattern(self) -> Option<&'static str> {
         match self {
             Suite::Plain => None,
@@ -142,7 +143,7 @@ impl Suite {
     }
 }
 
-/// What this machine can do, as told in hello and record.
+/// The features of this machine's processor, as hello and address record announce them.
 pub fn own_features() -> Features {
     if has_aes() {
         Features::AES
@@ -170,8 +171,8 @@ fn has_aes() -> bool {
 /// The dialer's half of a handshake, waiting for the answer.
 pub(crate) struct Call(Box<HandshakeState>);
 
-/// Begins a connection: what to send first, and what waits for the answer. Without sealing there
-/// is nothing to wait for: the session is there at once.
+/// Begins a connection as the dialer and appends its first bytes to `first`. Without a key there
+/// is no handshake: the session is ready at once.
 pub(crate) fn call(
     security: &Security,
     suite: Suite,
@@ -187,24 +188,25 @@ pub(crate) fn call(
     Ok(Opening::Waiting(Call(Box::new(handshake))))
 }
 
-/// How far a dialer's handshake is.
+/// The state of a dialer's handshake after its first message.
 pub(crate) enum Opening {
-    /// Nothing is awaited.
+    /// No reply is needed: the session is ready.
     Done(Session),
-    /// The responder's message is.
+    /// The responder's handshake message is awaited.
     Waiting(Call),
 }
 
 impl Call {
-    /// Completes the handshake with the responder's [`HANDSHAKE_BYTES`].
+    /// Completes the handshake with the responder's message of [`HANDSHAKE_BYTES`] bytes.
     pub(crate) fn answered(mut self, message: &[u8]) -> Result<Session, Unwelcome> {
         self.0.read_message(message, &mut []).map_err(refused)?;
         Session::sealed(*self.0)
     }
 }
 
-/// The responder's half, fed with everything that has come so far. `None`: more is needed. `Some`:
-/// how many bytes were used, what to send, and the session.
+/// The responder's half of the handshake. `bytes` holds everything received so far. Returns `None`
+/// while more bytes are needed, then the number of bytes used and the session; the reply to send
+/// is appended to `reply`.
 pub(crate) fn answer(
     security: &Security,
     bytes: &[u8],
@@ -228,8 +230,9 @@ pub(crate) fn answer(
     Ok(Some((preamble_bytes + HANDSHAKE_BYTES, session)))
 }
 
-/// The length of the preamble once it is whole; an error at its first wrong byte.
+/// The length of the preamble once it is complete; an error at its first wrong byte.
 fn check_preamble(security: &Security, bytes: &[u8]) -> Result<Option<usize>, Unwelcome> {
+    // The dialer chooses the suite: `accepts` checks byte 5, the comparison below skips it.
     let suite = match bytes.get(5) {
         None => Suite::ChaCha,
         Some(named) => Suite::from_wire(*named)
@@ -298,7 +301,7 @@ impl Session {
         })
     }
 
-    /// Appends `frame` to `out` as a record.
+    /// Seals `frame` and appends it to `out` as a record with its length in front.
     pub(crate) fn seal(&mut self, frame: &[u8], out: &mut Vec<u8>) {
         let tag = if self.cipher.is_some() { TAG_BYTES } else { 0 };
         let record = frame.len() + tag;
@@ -317,7 +320,7 @@ impl Session {
         }
     }
 
-    /// The frame in `record`, opened into `room` of [`RECORD_BYTES_MAX`] bytes if it was sealed.
+    /// The frame inside `record`; `room` of [`RECORD_BYTES_MAX`] bytes receives a decrypted frame.
     pub(crate) fn open<'a>(
         &mut self,
         record: &'a [u8],
@@ -337,19 +340,19 @@ impl Session {
     }
 }
 
-/// Room to work in, shared by all links of a thread: none of it outlives a call.
+/// Work buffers shared by all links of a thread. Their contents do not outlive a call.
 #[derive(Debug)]
 pub struct Scratch {
     /// A frame before it is sealed.
     pub(crate) frame: Box<[u8]>,
-    /// A record after it was opened.
+    /// A record after it is opened.
     pub(crate) opened: Box<[u8]>,
-    /// A record that came in pieces.
+    /// A record that arrives in pieces.
     pub(crate) record: Vec<u8>,
 }
 
 impl Scratch {
-    /// Some fifty kilobytes.
+    /// Allocates about 50 kB.
     pub fn new() -> Self {
         Scratch {
             frame: vec![0; FRAME_BYTES_MAX].into(),

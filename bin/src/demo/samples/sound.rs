@@ -7,7 +7,7 @@ use super::{Piece, RATE};
 /// One turn of a sine, looked up instead of computed: a piece has millions of them.
 const TABLE: usize = 1024;
 
-/// What the piece sounds until its last echo is gone.
+/// Seconds added to the piece, so that its last echo fades out.
 const TAIL_S: f32 = 3.0;
 
 /// Between a sound and its echo on the other side.

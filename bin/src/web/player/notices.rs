@@ -1,4 +1,4 @@
-//! What the client tells, and for whom it is.
+//! Notices from the client, and the exchanges that they belong to.
 
 use super::*;
 
@@ -71,7 +71,7 @@ impl Player {
             | Notice::Ready { .. }
             | Notice::Stopped
             | Notice::Records { .. }
-            | Notice::Progress { .. } => (), // Nothing the page asks for.
+            | Notice::Progress { .. } => (), // The page asks for none of these.
         }
     }
 
@@ -111,7 +111,8 @@ impl Player {
                 self.close(operation);
                 self.deeds.insert(exchange, Deed::Details(known));
                 if !self.errands.look(Look::Kept { exchange, song }) {
-                    // It is a hint for the eye: better a page without it than one that waits.
+                    // The cached ranges are only a hint for the eye: the page must not wait for a
+                    // full queue.
                     self.on_kept(exchange, &[], acts);
                 }
             }
@@ -128,7 +129,7 @@ impl Player {
         }
     }
 
-    /// All that a page wants to know of a song is there.
+    /// Answers a request for a song's details, now that the cached fragments are known.
     pub(super) fn on_kept(&mut self, exchange: Exchange, runs: &[Range<u32>], acts: &mut Vec<Act>) {
         if let Some(Deed::Details(known)) = self.deeds.get(&exchange) {
             let (head, body) = answer::json(200, &known.details(runs));
@@ -145,7 +146,7 @@ impl Player {
         acts: &mut Vec<Act>,
     ) {
         let Some(Purpose::Exchange(exchange)) = self.operations.get(&operation).copied() else {
-            return; // Nobody waits for it any longer.
+            return; // The operation was cancelled.
         };
         match self.deeds.get_mut(&exchange) {
             Some(Deed::Stream(stream)) => {
@@ -178,7 +179,7 @@ impl Player {
         }
     }
 
-    /// Streams know when they are done; a cover goes on with its next fragments.
+    /// Handles the end of a read: a cover continues with its next range, a stream needs no notice.
     fn on_read_done(&mut self, operation: OperationId, acts: &mut Vec<Act>) {
         if let Some(Purpose::Exchange(exchange)) = self.operations.get(&operation).copied() {
             self.read_cover(exchange, acts);

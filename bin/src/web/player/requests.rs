@@ -1,4 +1,4 @@
-//! Requests: what each asks for, and who is to do it.
+//! Requests: dispatches each request to the code that answers it.
 
 use super::*;
 
@@ -68,8 +68,8 @@ impl Player {
         self.open_with_holders(operation, song);
     }
 
-    /// Opens a song by all digits but the last: such a song is always looked for at a router, so
-    /// that its holders are known even where the cache has all of it.
+    /// Opens a song by all digits of its id but the last. A router must resolve such a prefix, so
+    /// its answer names the holders even when the cache has the whole song.
     pub(super) fn open_with_holders(&mut self, operation: OperationId, song: SongId) {
         let digits = song.to_string();
         if let Some(song) = SongPrefix::parse(&digits[..31]) {

@@ -1,4 +1,4 @@
-//! Streams: songs opened a few at a time, and who gets the next fragment.
+//! Streams: opens a few songs at a time, and decides which stream gets the next fragment.
 
 use super::*;
 
@@ -23,7 +23,7 @@ impl Player {
         self.begin_opens();
     }
 
-    /// Opens songs whose turn has come.
+    /// Opens waiting songs while fewer than `OPENING_MAX` are being opened.
     pub(super) fn begin_opens(&mut self) {
         while self.opening < OPENING_MAX
             && let Some(exchange) = self.opens.pop_front()
@@ -39,7 +39,7 @@ impl Player {
         }
     }
 
-    /// A song has been opened, or will not be.
+    /// Notes that a song has been opened or has failed to open.
     pub(super) fn end_open(&mut self) {
         self.opening -= 1;
         self.begin_opens();
@@ -65,7 +65,7 @@ impl Player {
         }
     }
 
-    /// Puts a stream into the line, if it wants something.
+    /// Queues a stream for the memory budget, if the stream needs a fragment.
     pub(super) fn queue(&mut self, exchange: Exchange) {
         let Some(Deed::Stream(stream)) = self.deeds.get_mut(&exchange) else {
             return;
@@ -73,8 +73,8 @@ impl Player {
         let Some((_, length)) = stream.wants() else {
             return;
         };
-        // One question at a time, because a range replaces the one before it; and nobody reads
-        // ahead while others wait for what they play.
+        // A stream has one request at a time, because a new range replaces the previous one. No
+        // stream reads ahead while others wait for the fragment that they play.
         let due = stream.holds_nothing() || self.larder.is_easy(length);
         if !stream.waits && stream.asked == 0 && due {
             stream.waits = true;
@@ -83,7 +83,7 @@ impl Player {
         }
     }
 
-    /// Serves the line as far as there is room.
+    /// Serves the queue in order while the memory budget allows.
     pub(super) fn feed(&mut self, now: Time) {
         (self.hungry, self.stalled_at) = (false, None);
         while let Some(exchange) = self.larder.next() {
@@ -103,7 +103,7 @@ impl Player {
         }
     }
 
-    /// Asks for the fragments a stream wants: one, or two while there is plenty.
+    /// Requests the fragments that a stream needs: one, or two while the budget is ample.
     pub(super) fn fetch(&mut self, exchange: Exchange) {
         let Some(Deed::Stream(stream)) = self.deeds.get_mut(&exchange) else {
             return;
@@ -129,7 +129,7 @@ impl Player {
         self.command(Command::Take { operation, count });
     }
 
-    /// Lets go of what stalled listeners do not take. It is in the cache by now.
+    /// Drops fragments that stalled listeners do not accept. The cache has them by then.
     pub(super) fn make_room(&mut self, now: Time, needed: usize) -> bool {
         let since =
             Time::from_nanos((now.since(Time::ZERO).saturating_sub(STALLED)).as_nanos() as u64);

@@ -1,4 +1,4 @@
-//! Files from browsers: spooled to disk, then added the way `dispotify add` does it.
+//! Uploads: spooled to disk, then added the way `dispotify add` does it.
 
 use super::*;
 
@@ -17,7 +17,7 @@ impl Player {
 
     pub(super) fn on_body(&mut self, exchange: Exchange, bytes: &[u8], acts: &mut Vec<Act>) {
         let Some(Deed::Upload(upload)) = self.deeds.get(&exchange) else {
-            return; // It has been answered already.
+            return; // The upload has been answered already.
         };
         let number = *upload;
         let Some(upload) = self.uploads.all.get_mut(&number) else {
@@ -48,7 +48,7 @@ impl Player {
         }
     }
 
-    /// Gives up a file, and says why to whoever waits.
+    /// Drops an upload, and sends the reason to the browser if it still waits.
     pub(super) fn drop_upload(
         &mut self,
         upload: u64,
@@ -60,7 +60,7 @@ impl Player {
         }
     }
 
-    /// Forgets a file; gives who waits for its answer.
+    /// Removes an upload and its spooled file; returns the exchange that waits for the result.
     pub(super) fn end_upload(&mut self, upload: u64) -> Option<Exchange> {
         let ended = self.uploads.all.remove(&upload)?;
         self.errands.spool(Spool::Remove { upload });
@@ -71,7 +71,7 @@ impl Player {
         ended.exchange
     }
 
-    /// Whoever sent a file is gone. A whole file is added all the same; a part of one is not.
+    /// Handles a browser that is gone. A complete file is still added; a partial one is dropped.
     pub(super) fn leave_upload(&mut self, number: u64) {
         let Some(upload) = self.uploads.all.get_mut(&number) else {
             return;
@@ -108,7 +108,7 @@ impl Player {
         }
     }
 
-    /// A file lies on this machine: from here on it goes the way of `dispotify add`.
+    /// Adds a file that is complete on this machine's disk, as `dispotify add` does.
     pub(super) fn add(&mut self, number: u64, source: SourceId) {
         if !self.uploads.all.contains_key(&number) {
             return self.front.sources.forget(source);

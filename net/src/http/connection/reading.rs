@@ -1,11 +1,11 @@
-//! Reading: requests and pieces of their bodies, as the site can take them.
+//! Reading: requests, and pieces of their bodies at the pace of the site.
 
 use super::super::chunks::Step;
 use super::super::request::Parsed;
 use super::*;
 
 impl Connection {
-    /// The next event, if there is one. `hungry`: bytes of a body may be handed on.
+    /// The next event, if any. `hungry` is whether the site accepts bytes of a body.
     pub fn next(&mut self, now: Time, hungry: bool) -> Option<Event<'_>> {
         if std::mem::take(&mut self.aborted) {
             return Some(Event::Aborted);
@@ -38,7 +38,7 @@ impl Connection {
         }
     }
 
-    /// A body that ends too early is never whole.
+    /// Aborts the exchange when the peer's stream ends inside a body.
     fn starve(&mut self) -> Option<Event<'_>> {
         let inside = matches!(self.reading, Reading::Sized { .. } | Reading::Chunked(_));
         if inside && self.input_over && self.room() == INPUT_BYTES_MAX {
@@ -136,7 +136,7 @@ impl Connection {
         }
     }
 
-    /// Says once that the body may come, unless it comes already or has been refused.
+    /// Sends `100 Continue` once, unless the body is already arriving or the request is answered.
     fn go_ahead(&mut self) {
         let waits = std::mem::take(&mut self.expects);
         if waits && self.answer == Answer::Awaited && self.read == self.input.len() {
@@ -145,7 +145,7 @@ impl Connection {
     }
 }
 
-/// What a body holds next.
+/// The next part of a body.
 enum Piece {
     Skipped,
     Data(std::ops::Range<usize>),

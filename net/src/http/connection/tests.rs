@@ -22,7 +22,7 @@ impl Toy {
         }
     }
 
-    /// Receives as much as there is room for, and lets everything happen that follows.
+    /// Receives as many bytes as fit and processes all events that follow.
     fn say(&mut self, bytes: &[u8]) -> usize {
         let mut said = 0;
         loop {
@@ -68,7 +68,7 @@ impl Toy {
         self.http.answer(self.now, &head);
     }
 
-    /// Lets everything go out, with an `x` for each byte of a body.
+    /// Writes all output, with an `x` for each byte of a body.
     fn write(&mut self) {
         let out = self.http.out().to_vec();
         let body = self.http.body_wanted().min(100) as usize;
@@ -86,7 +86,7 @@ fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
 }
 
-/// One byte at a time or all at once: the same is heard.
+/// Requests come out the same whether bytes arrive singly or all at once.
 #[test]
 fn requests_are_answered_in_order_however_they_are_cut() {
     let post = "POST /c HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc";
@@ -107,7 +107,7 @@ fn requests_are_answered_in_order_however_they_are_cut() {
     assert_eq!(bytes.heard[..5], whole.heard[..5]);
 }
 
-/// A request waits until the one before it is answered, and others wait in bounded room.
+/// A request waits until the one before it is answered, and pipelined ones take bounded space.
 #[test]
 fn a_pipeline_waits_in_bounded_room() {
     let mut toy = Toy::new();
@@ -145,7 +145,7 @@ fn a_body_comes_as_the_site_can_take_it() {
     assert_eq!(toy.heard, ["Post /", "abc", "end"]);
 }
 
-/// Who asks whether a body is welcome hears it once, and nothing if it is refused.
+/// A client that expects `100 Continue` gets it once, and not at all if it is refused.
 #[test]
 fn an_awaited_word_is_said_once() {
     let head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
@@ -187,7 +187,7 @@ fn nonsense_is_answered_once_and_ends_the_connection() {
     }
 }
 
-/// What follows a bad chunk is never read as a request.
+/// Bytes after a bad chunk are never parsed as a request.
 #[test]
 fn a_broken_body_is_told_and_ends_the_connection() {
     let mut toy = Toy::new();
@@ -209,7 +209,7 @@ fn half_a_body_is_never_whole() {
     assert_eq!(toy.http.ending(), Ending::Over);
 }
 
-/// Who closes its sending side after the request still gets the answer.
+/// A client that closes its sending side after the request still gets the answer.
 #[test]
 fn a_half_closed_connection_is_answered() {
     let mut toy = Toy::new();
@@ -236,7 +236,7 @@ fn an_idle_connection_ends_in_silence() {
     assert_eq!(toy.sent(), "");
 }
 
-/// A byte now and then does not keep a head alive.
+/// A byte now and then does not keep an incomplete head open.
 #[test]
 fn a_slow_head_is_given_up() {
     let mut toy = Toy::new();

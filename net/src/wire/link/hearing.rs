@@ -1,4 +1,4 @@
-//! What a link makes of the bytes of its peer.
+//! The receiving half of a link: from the peer's bytes to events.
 
 use log::debug;
 use roles::contract::id::RequestId;
@@ -12,14 +12,14 @@ use crate::wire::hello::{Farewell, Hello};
 use crate::wire::incoming::IncomingError;
 use crate::wire::seal::{self, HANDSHAKE_BYTES, Scratch};
 
-/// More than a dialer has to say before the listener can answer.
+/// More bytes than a dialer sends before the listener replies.
 const GREETING_BYTES_MAX: usize = 128;
 
-/// How long a peer with too many questions is told to wait.
+/// The retry delay given to a peer that has too many open questions.
 const BUSY_RETRY_AFTER_MS: u32 = 100;
 
 impl Link {
-    /// Takes bytes of the peer. Look at [`Link::over`] afterwards.
+    /// Processes bytes of the peer. The caller checks [`Link::over`] afterwards.
     pub fn receive(
         &mut self,
         now: Time,
@@ -73,6 +73,7 @@ impl Link {
         if self.gathered.len() < HANDSHAKE_BYTES {
             return Ok(());
         }
+        // Completing the handshake consumes `call`, so a failure must leave the link in `Over`.
         let message = std::mem::take(&mut self.gathered);
         let state = std::mem::replace(&mut self.state, State::Over(Lost::HandshakeRefused));
         let State::Calling { call, .. } = state else {
@@ -130,7 +131,7 @@ impl Link {
         }
     }
 
-    /// Before its hello a peer may only take its leave.
+    /// The only frame other than a hello that a peer may send before its hello is a goodbye.
     fn on_goodbye_or_else(&mut self, head: &FrameHead, body: &[u8]) -> Result<(), Lost> {
         if head.kind == FrameKind::Goodbye {
             return self.on_goodbye(body);
@@ -202,7 +203,7 @@ impl Link {
             }
             Kind::Word => (),
         }
-        // What comes after our own goodbye is acknowledged and forgotten.
+        // After this end's own goodbye, envelopes still count as received but reach no node.
         if matches!(self.state, State::Open(_)) {
             events.push(LinkEvent::Letter(letter));
         }

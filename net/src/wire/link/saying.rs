@@ -1,4 +1,4 @@
-//! What a link says to its peer, and in which order: what is due, letters, the goodbye.
+//! The sending half of a link, in this order: control frames, envelopes, goodbye, acknowledgement.
 
 use roles::contract::message::{Kind, Letter};
 use roles::contract::node::Lost;
@@ -9,12 +9,12 @@ use crate::wire::frame::{FRAME_HEAD_BYTES, FrameHead, FrameKind};
 use crate::wire::hello::{Farewell, Hello};
 use crate::wire::seal::Scratch;
 
-/// Most bytes that may wait in one link: every question a peer may have open, answered with a
-/// page. A link that would hold more is cut: its peer takes nothing off.
+/// Most bytes queued in one link: every question a peer may have open, answered with a page. A
+/// link that would exceed this ends, because its peer does not read.
 const QUEUE_BYTES_MAX: usize = 32 << 20;
 
 impl Link {
-    /// Queues a letter; before the handshake is over it waits.
+    /// Queues an envelope. Until the link opens, the envelope waits.
     pub fn send(&mut self, now: Time, letter: Letter) -> Result<(), SendError> {
         if matches!(self.state, State::Over(_) | State::Leaving { .. }) {
             return Err(SendError::Ended);
@@ -35,7 +35,7 @@ impl Link {
         Ok(())
     }
 
-    /// Appends what can be sent now to `out`, until it holds `limit` bytes or nothing is left.
+    /// Appends sealed frames to `out` until it holds `limit` bytes or nothing more can be sent.
     pub fn fill(&mut self, now: Time, scratch: &mut Scratch, out: &mut Vec<u8>, limit: usize) {
         out.append(&mut self.raw);
         if matches!(self.state, State::Over(_)) {
@@ -82,6 +82,8 @@ impl Link {
         let Some(farewell) = self.farewell else {
             return;
         };
+        // A replaced connection says goodbye only after its own questions are answered. It ends
+        // only when the peer has said the same, so no answer on its way is lost.
         let quiet = farewell != Farewell::Replaced || self.asked.is_empty();
         if !self.farewell_said && quiet && self.outgoing.letters() == 0 {
             self.farewell_said = true;
@@ -93,7 +95,7 @@ impl Link {
         }
     }
 
-    /// Seals the frame whose body stands in the scratch, with receipts and credit in its header.
+    /// Seals the frame whose body is in `scratch`, with acknowledgement and credit in its header.
     fn emit(&mut self, head: FrameHead, body: usize, scratch: &mut Scratch, out: &mut Vec<u8>) {
         let Some(session) = &mut self.session else {
             return;

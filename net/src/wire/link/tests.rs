@@ -1,4 +1,4 @@
-//! Two links joined by hand, and a clock moved by hand.
+//! Tests of two links in memory, with bytes and time moved by the test.
 
 use super::*;
 use crate::wire::outgoing::CREDIT_WINDOW_BYTES;
@@ -20,7 +20,7 @@ fn two_ends_meet_and_exchange_letters_under_every_suite() {
     }
 }
 
-/// However the bytes are cut, the same letters come out.
+/// Wherever the bytes are cut, the same envelopes come out.
 #[test]
 fn one_byte_at_a_time_is_enough() {
     let mut pair = Pair::new(Suite::ChaCha);
@@ -46,7 +46,7 @@ fn a_wrong_key_gets_no_byte() {
     assert_eq!(pair.a.over(), Some(Lost::HandshakeRefused));
 }
 
-/// Any altered byte of a sealed or plain stream ends the connection; none becomes a letter.
+/// Any altered byte of a sealed or plain stream ends the connection and yields no envelope.
 #[test]
 fn altered_streams_end_the_connection() {
     for suite in [Suite::Plain, Suite::ChaCha] {
@@ -54,7 +54,7 @@ fn altered_streams_end_the_connection() {
         for at_byte in 0..length {
             let (mut pair, mut stream) = stream_of_two(suite);
             stream[at_byte] ^= 0x10;
-            // A longer length only waits for more: there is more.
+            // An increased length makes the reader wait for more bytes, so more bytes are supplied.
             stream.extend_from_slice(&[0; FRAME_BODY_BYTES_MAX]);
             pair.give_b(at(0), &stream);
             let broken = [Some(Lost::Misbehaved), Some(Lost::Version)];
@@ -93,7 +93,7 @@ fn a_small_letter_overtakes_a_fragment() {
     assert_eq!(pair.a_heard, [question(2), answer(1, 900_000, false)]);
 }
 
-/// Without a grant no more than the window is ever on its way.
+/// Without a grant, the bulk on its way never exceeds the window.
 #[test]
 fn bulk_waits_for_credit() {
     let mut pair = Pair::open(Suite::Plain);
@@ -130,7 +130,7 @@ fn a_receipt_goes_alone_after_a_moment() {
     assert!(pair.b.is_idle());
 }
 
-/// A receipt that cannot go out must not wake the loop again and again.
+/// An acknowledgement that cannot be sent must not wake the loop again and again.
 #[test]
 fn a_blocked_link_does_not_wake_for_its_receipts() {
     let pair = answered_once();
@@ -221,7 +221,7 @@ fn a_goodbye_follows_what_was_queued() {
     assert_eq!(pair.b.over(), Some(Lost::Closed));
 }
 
-/// A connection that is replaced still answers what was asked on it, then both ends close.
+/// A replaced connection still answers the questions asked on it, then both ends close it.
 #[test]
 fn a_replaced_connection_ends_when_nothing_is_outstanding() {
     let mut pair = Pair::open(Suite::ChaCha);
@@ -241,7 +241,7 @@ fn a_replaced_connection_ends_when_nothing_is_outstanding() {
     assert_eq!(pair.b.over(), Some(Lost::Closed));
 }
 
-/// Letters that waited for a handshake which failed can be sent over another connection.
+/// Envelopes queued during a failed handshake can be sent over another connection.
 #[test]
 fn waiting_letters_can_be_taken_back() {
     let mut pair = Pair::new(Suite::ChaCha);
@@ -268,7 +268,7 @@ struct Pair {
     a_heard: Vec<Letter>,
     b_heard: Vec<Letter>,
     scratch: Scratch,
-    /// Bytes handed over at once.
+    /// Bytes delivered in one call.
     step: usize,
 }
 
@@ -296,7 +296,7 @@ impl Pair {
         pair
     }
 
-    /// Carries bytes to and fro until there are none.
+    /// Carries bytes in both directions until neither end has any.
     fn settle(&mut self, now: Time) {
         loop {
             let (there, back) = (self.out_of_a(now), self.out_of_b(now));
@@ -370,7 +370,7 @@ fn stream_of_two(suite: Suite) -> (Pair, Vec<u8>) {
     (pair, stream)
 }
 
-/// An open pair; a has asked, b has answered, a has not acknowledged.
+/// An open pair: a has asked, b has answered, a has not acknowledged.
 fn answered_once() -> Pair {
     let mut pair = Pair::open(Suite::ChaCha);
     pair.a.send(at(0), question(1)).unwrap();

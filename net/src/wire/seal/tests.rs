@@ -27,7 +27,7 @@ fn altered_replayed_and_cut_records_are_refused() {
     }
 }
 
-/// Whoever lacks the key, the name or the version is refused before a byte is written.
+/// A peer that lacks the key, the cluster name or the version is refused without a byte in reply.
 #[test]
 fn strangers_get_no_byte() {
     let own = keyed(1, "music");
@@ -37,7 +37,7 @@ fn strangers_get_no_byte() {
         first(&Security::insecure("music").unwrap(), Suite::Plain),
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
         with(first(&own, Suite::Aes), 4, 9),
-        // Another suite than the one the tag was made for: the prologue disagrees.
+        // Another suite than the handshake message was made for: the prologue differs.
         with(first(&own, Suite::Aes), 5, 1),
         with(first(&own, Suite::ChaCha), 30, 0xff),
     ];
@@ -48,7 +48,7 @@ fn strangers_get_no_byte() {
     }
 }
 
-/// Two ends that have seen different preambles do not come together.
+/// When the two ends see different preambles, the handshake fails.
 #[test]
 fn the_preamble_is_bound_by_the_handshake() {
     let own = keyed(1, "music");
