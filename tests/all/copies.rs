@@ -1,16 +1,16 @@
-//! Worlds about copies and disks keep every rule, and every planted slip breaks one.
+//! Worlds about copies keep every invariant, and every mutant of keeping copies breaks one.
 
 use roles::lapses::Lapse;
 use tests::careless::{self, Slip};
 use tests::run;
 
-/// Worlds without a slip.
+/// Worlds without a mutant.
 const SEEDS: u64 = 60;
 
-/// Worlds tried for each slip: three times as many as the one that is found last needs.
+/// Worlds tried for each mutant: three times as many as the last mutant to be found needs.
 const SLIPS: u64 = 60;
 
-/// Data nodes that come late, die for good, hand over; disks that rot, age, fail and fill.
+/// Data nodes come late, die for good and hand over; disks rot, go back in time, fail and fill up.
 #[test]
 fn worlds_about_copies_keep_every_rule() {
     for seed in 0..SEEDS {
@@ -19,7 +19,7 @@ fn worlds_about_copies_keep_every_rule() {
     }
 }
 
-/// Each is found, and by a rule that it breaks.
+/// Some world breaks an invariant for each mutant, and it is an invariant that the mutant concerns.
 #[test]
 fn every_slip_in_keeping_copies_is_found() {
     for slip in Slip::all() {

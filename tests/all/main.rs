@@ -1,4 +1,4 @@
-//! Everything that is tested from outside a crate, in one binary.
+//! All tests of the simulated world, in one binary.
 
 mod copies;
 mod mutants;

@@ -1,4 +1,4 @@
-//! Planted faults are found: each rule can fail.
+//! Mutants are found: each invariant can fail.
 
 use roles::chord::flaws::Flaw as Circular;
 use roles::flaws::Flaw as Planted;
@@ -6,16 +6,16 @@ use tests::mutants::{self, Flaw};
 use tests::run::{self, Length};
 use tests::world::World;
 
-/// Worlds tried for each flaw.
+/// Worlds tried for each mutant.
 const SEEDS: u64 = 12;
 
-/// Worlds about the ring that are tried for each flaw of the roles themselves.
+/// Worlds about the ring that are tried for each mutant of the roles.
 const RINGS: u64 = 60;
 
-/// Worlds about the circle.
+/// Worlds about the circle that must keep every invariant.
 const CIRCLES: u64 = 24;
 
-/// The rule that the first of a few worlds breaks.
+/// The invariant that the first of a few worlds breaks.
 fn found(flaw: Flaw) -> Option<&'static str> {
     (0..SEEDS).find_map(|seed| {
         let mut world = World::of_seed(seed);
@@ -25,7 +25,7 @@ fn found(flaw: Flaw) -> Option<&'static str> {
     })
 }
 
-/// A dozen worlds are enough for every flaw, and it is the right rule that is broken.
+/// A dozen worlds are enough for every mutant, and the broken invariant is one the mutant concerns.
 #[test]
 fn every_planted_flaw_is_found() {
     for flaw in Flaw::ALL {
@@ -55,9 +55,9 @@ fn every_planted_flaw_is_found() {
     }
 }
 
-/// So are those that are planted in the roles themselves, in worlds about the ring; but for two
-/// that the other members make good: who is not watched is probed by somebody a little later, and
-/// a suspicion raised after standing still is refuted in time.
+/// Worlds about the ring find the mutants inside the roles, except two that the other members make
+/// good: a node that is not watched is probed by another member a little later, and a suspicion
+/// raised after a freeze is refuted in time.
 #[test]
 fn every_flaw_of_the_roles_is_found() {
     let made_good = [Planted::NeverWatches, Planted::TrustsItsClock];
@@ -68,9 +68,8 @@ fn every_flaw_of_the_roles_is_found() {
     assert!(missed.is_empty(), "{missed:?}");
 }
 
-/// Whoever takes the word of the wrong node, or mends its list piece by piece, is found in worlds
-/// about the circle. What only goes wrong on the way, and is right when all is mended, is for the
-/// schedules to find: there every flaw of the circle is planted.
+/// Worlds about the circle find the Chord mutants whose damage lasts. Other damage is repaired
+/// before the circle is checked at rest; the schedules, which check every step, find every mutant.
 #[test]
 fn flaws_of_the_circle_that_last_are_found() {
     let lasting = [
@@ -84,7 +83,7 @@ fn flaws_of_the_circle_that_last_are_found() {
     }
 }
 
-/// Without a flaw the same worlds keep every rule.
+/// Without a mutant the worlds about the circle keep every invariant.
 #[test]
 fn worlds_about_the_circle_keep_every_rule() {
     for seed in 0..CIRCLES {
@@ -93,7 +92,7 @@ fn worlds_about_the_circle_keep_every_rule() {
     }
 }
 
-/// Without a flaw the same worlds keep every rule.
+/// Without a mutant the worlds about the ring keep every invariant.
 #[test]
 fn worlds_about_the_ring_keep_every_rule() {
     for seed in 0..RINGS {

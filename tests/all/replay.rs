@@ -1,4 +1,4 @@
-//! A seed is the whole of a run.
+//! A seed determines the whole run.
 
 use tests::run::{self, Length};
 
@@ -13,7 +13,7 @@ fn two_runs_of_a_seed_agree() {
     }
 }
 
-/// Writing the trace down changes nothing, or the words would tell of another run.
+/// Writing the trace as text changes nothing; otherwise the text would describe another run.
 #[test]
 fn a_run_told_in_words_is_the_same_run() {
     let (silent, told) = (run::run(5, Length::SHORT), run::tell(5, Length::SHORT));
@@ -21,7 +21,7 @@ fn a_run_told_in_words_is_the_same_run() {
     assert!(!told.lines.is_empty());
 }
 
-/// A hash that is always the same would agree with everything.
+/// A hash that is the same for every seed would prove nothing.
 #[test]
 fn other_seeds_are_other_runs() {
     assert_ne!(

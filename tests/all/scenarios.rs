@@ -1,5 +1,5 @@
-//! The failures of the original, one by one: the name is the claim, the numbers are those of the
-//! reference.
+//! The failures of the original program, one by one: the test's name is the claim, and the numbers
+//! are those of the reference.
 
 mod balance;
 mod circle;
@@ -24,7 +24,7 @@ use tests::resident::Place;
 use tests::workload::Ended;
 use tests::world::World;
 
-/// A calm world whose users do only what they are told, ten seconds after its start.
+/// A world without faults, ten seconds after its start, whose users do only what the test says.
 fn world(change: impl FnOnce(&mut Climate)) -> World {
     let mut world = unstarted(change);
     world.start_all();
@@ -85,7 +85,7 @@ fn assert_read(ended: &Ended) {
     assert!(matches!(ended, Ended::Read { .. }), "{ended:?}");
 }
 
-/// The songs the first client is told of.
+/// The songs in the list that the first client gets.
 fn list(world: &mut World) -> Vec<SongId> {
     let client = world.place("client-0");
     let operation = world.list(client);
@@ -96,7 +96,7 @@ fn list(world: &mut World) -> Vec<SongId> {
     songs.into_iter().map(|listed| listed.song.id).collect()
 }
 
-/// What a DNS node says of a group.
+/// The records of a role that a DNS node gives.
 fn resolve(world: &mut World, dns: &str, role: Role) -> Vec<Record> {
     let dns = world.place(dns);
     match world.answer(dns, Message::Names(Names::Resolve { role })) {
@@ -105,7 +105,7 @@ fn resolve(world: &mut World, dns: &str, role: Role) -> Vec<Record> {
     }
 }
 
-/// How many fragments have been asked for since the log was begun.
+/// How many fragments were asked for since logging began.
 fn fetches(world: &World) -> usize {
     let fetch = |message: &Message| matches!(message, Message::Audio(Audio::Fetch { .. }));
     (world.log.iter())
@@ -113,7 +113,7 @@ fn fetches(world: &World) -> usize {
         .count()
 }
 
-/// Which data node is being asked for fragments.
+/// The data node that was last asked for a fragment.
 fn serving(world: &World) -> Option<Place> {
     let fetched = world.log.iter().rev().find_map(|(_, _, to, letter)| {
         matches!(letter.message, Message::Audio(Audio::Fetch { .. })).then_some(*to)

@@ -1,12 +1,12 @@
-//! The Chord circle under random schedules, and that its checks can fail.
+//! The Chord circle under random schedules, and mutants that its checks must find.
 
 use roles::chord::flaws::{Flaw, Flaws};
 use tests::schedules;
 
-/// Schedules that are run, and tried for each flaw.
+/// Schedules that are run, and schedules that are tried for each mutant.
 const SCHEDULES: u64 = 40;
 
-/// The corrected operations keep every rule after every message, and the circle becomes ideal.
+/// The corrected operations keep every invariant after every message, and the circle becomes ideal.
 #[test]
 fn schedules_keep_every_rule() {
     for seed in 0..SCHEDULES {
@@ -16,7 +16,7 @@ fn schedules_keep_every_rule() {
     }
 }
 
-/// Each node of either asks the one that its member table has next.
+/// In two circles, each node asks the successor that its member table gives, and they become one.
 #[test]
 fn two_circles_become_one() {
     for seed in 0..SCHEDULES {
@@ -24,7 +24,7 @@ fn two_circles_become_one() {
     }
 }
 
-/// Each planted flaw breaks one of them, those of the published Chord among them.
+/// Each mutant breaks an invariant; the mistakes of the published Chord are among the mutants.
 #[test]
 fn every_flaw_of_the_circle_is_found() {
     for flaw in Flaw::ALL {

@@ -1,4 +1,4 @@
-//! Many worlds, and that each kind of trouble was among them.
+//! Many worlds, and a check that each kind of fault happened in some of them.
 
 use std::env;
 use std::fmt::Write;
@@ -6,13 +6,14 @@ use std::fmt::Write;
 use tests::run::{self, Length, Outcome};
 use tests::seen::COUNTED;
 
-/// As many as fit into half a minute of one core without optimisation.
+/// As many seeds as an unoptimised build runs in half a minute on one core.
 const SEEDS: u64 = 80;
 
-/// Lines of the trace shown of a seed that fails.
+/// Lines of the trace that are shown of a seed that fails.
 const LINES_SHOWN: usize = 80;
 
-/// Every rule holds in every world. `DISPOTIFY_SEED=0x2a cargo test -p tests seeds` repeats one.
+/// Every invariant holds in every world. `DISPOTIFY_SEED=0x2a cargo test -p tests seeds` repeats
+/// one.
 #[test]
 fn every_seed_keeps_every_rule() {
     if let Some(seed) = asked_for() {
@@ -49,7 +50,7 @@ fn keep_rules(seed: u64, outcome: Outcome) {
     );
 }
 
-/// A fault that never strikes and a rule that is never looked at prove nothing.
+/// A fault that never happens and a check that never runs prove nothing.
 fn check_exercised(outcomes: &[Outcome]) {
     let mut summary = String::new();
     let mut idle = Vec::new();

@@ -1,4 +1,4 @@
-//! A browser with one window: clicks, keys, scripts, and what it wrote into its log.
+//! A browser with one window: clicks, keys, scripts, and its error log.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ pub(super) struct Browser {
 }
 
 impl Browser {
-    /// Opens a window whose texts are asked for in this language. None, and says so: there is no
-    /// browser on this machine.
+    /// Opens a window that prefers this language. None: there is no browser on this machine, and
+    /// the test reports a skip.
     pub(super) fn open(dir: &Path, language: &str) -> Option<Self> {
         let (Some(binary), Some(driver)) = (chromium(), Driver::start()) else {
             #[expect(clippy::print_stderr, reason = "a test says what it did not do")]
@@ -33,7 +33,8 @@ impl Browser {
         let wish = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": {
                 "binary": binary,
-                // Autoplay stays forbidden: a player that starts without a click would hide it.
+                // Autoplay stays forbidden: if it were allowed, a player that starts without a
+                // click would go unnoticed.
                 "args": [
                     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                     "--disable-background-networking", "--disable-component-update",
@@ -75,7 +76,7 @@ impl Browser {
         found[ELEMENT].as_str().expect("an element").to_owned()
     }
 
-    /// A real click, as by a mouse: it moves there, presses, and counts as a person's wish.
+    /// Clicks as a mouse does: moves there and presses, so that the page may play sound.
     pub(super) fn click(&self, css: &str) {
         let element = self.element(css);
         self.post(&format!("/element/{element}/click"), &json!({}));
@@ -88,7 +89,7 @@ impl Browser {
         self.post(&path, &json!({ "text": text }));
     }
 
-    /// Presses keys at whatever has the focus.
+    /// Presses keys; the element with the focus gets them.
     pub(super) fn press(&self, keys: &str) {
         let strokes = keys.chars().flat_map(|key| {
             let stroke = |kind| json!({ "type": kind, "value": key });
@@ -114,13 +115,13 @@ impl Browser {
         self.value(expression).as_f64().unwrap_or(f64::NAN)
     }
 
-    /// Runs a script that calls `done(value)` in its own time.
+    /// Runs a script that calls `done(value)` later, and gives the value.
     pub(super) fn later(&self, script: &str) -> Value {
         let script = format!("const done = arguments[0]; {script}");
         self.post("/execute/async", &json!({ "script": script, "args": [] }))
     }
 
-    /// Waits until an expression is true. The page looks for a second at a time.
+    /// Waits until an expression is true. Each script call polls in the page for a second.
     pub(super) fn until(&self, expression: &str) {
         let begun = Instant::now();
         let look = format!(
@@ -142,7 +143,7 @@ impl Browser {
         }
     }
 
-    /// Errors in the browser's log since it was last looked at.
+    /// Errors in the browser's log since the last call.
     pub(super) fn errors(&self) -> Vec<String> {
         let log = self.post("/se/log", &json!({ "type": "browser" }));
         let entries = log.as_array().cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! WebDriver as it is spoken: JSON over HTTP/1.1, one connection per question.
+//! A WebDriver client: JSON over HTTP/1.1, one connection per request.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use super::lab::{PATIENCE, within};
 
-/// A running ChromeDriver; ends with its browsers when dropped.
+/// A running ChromeDriver; it ends with its browsers when dropped.
 pub(super) struct Driver {
     child: Child,
     port: u16,
 }
 
 impl Driver {
-    /// Starts one on a port of the system's choice. None: it is not installed.
+    /// Starts a ChromeDriver on a free port. None: it is not installed.
     pub(super) fn start() -> Option<Self> {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdin(Stdio::null());
@@ -40,7 +40,7 @@ impl Driver {
         Some(Driver { child, port })
     }
 
-    /// Asks; gives the answer's `value`, or the error the driver names.
+    /// Sends a request; gives the answer's `value`, or the error that the driver names.
     pub(super) fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let answer = self.exchange(method, path, body);
         let answer = answer.map_err(|error| format!("{method} {path}: {error}"))?;
@@ -94,7 +94,7 @@ impl Drop for Driver {
     }
 }
 
-/// The driver prints two lines with a port; the first one only says what it was asked for.
+/// The port in the driver's second line; the first line only repeats the port that was asked for.
 fn port_in(line: &str) -> Option<u16> {
     let (_, port) = line.split_once("successfully on port ")?;
     port.trim_end_matches('.').parse().ok()

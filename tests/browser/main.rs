@@ -1,6 +1,6 @@
 //! The web player in a real browser: the binary's own page, real clicks, real sound.
 //!
-//! Where there is no Chromium with its driver each test says so and passes.
+//! Where Chromium or its driver is missing, each test reports a skip and passes.
 
 #[path = "../process/lab.rs"]
 #[expect(dead_code, reason = "the process tests use all of it")]

@@ -1,4 +1,4 @@
-//! What a person does with the page.
+//! What a user does on the page.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use super::stage::{AUDIO, Song, Stage};
 
 const MARKUP: &str = "<script>document.title=1</script>";
 
-/// Two lines in the file, one on the page.
+/// A title that takes two lines in the file and one on the page.
 const QUOTES: &str = "\"it's\", 100 % &lt;b&gt;\n\u{1f3b5} <b>${1}</b>";
 
 const SONGS: [Song; 4] = [
@@ -23,7 +23,7 @@ fn row(title: &str) -> String {
     format!("[...document.querySelectorAll('.row')].find(r => r.song.title === {title:?})")
 }
 
-/// Puts a mark on an element, so that a click can find it.
+/// Marks an element, so that a click can find it.
 fn mark(browser: &Browser, expression: &str) -> &'static str {
     browser.value(&format!(
         "(document.querySelectorAll('[data-marked]').forEach(e => e.removeAttribute('data-marked')),
@@ -32,7 +32,7 @@ fn mark(browser: &Browser, expression: &str) -> &'static str {
     "[data-marked]"
 }
 
-/// A click on Play is heard: the time goes on, and what comes out is no silence.
+/// After a click on Play the time advances and the output is not silent.
 #[test]
 fn play_is_heard_and_stop_ends_it() {
     let Some(stage) = Stage::set("play", "en", (1, 2), &SONGS[..2]) else {
@@ -67,7 +67,7 @@ fn play_is_heard_and_stop_ends_it() {
     assert_eq!(stage.errors(), [""; 0]);
 }
 
-/// The bar shows what the player's cache has, long before the browser asks for it.
+/// The bar shows which fragments the player has cached, long before the browser asks for them.
 #[test]
 fn the_bar_shows_what_is_cached() {
     let long = Song::new("long", 170, 220.0).tagged("Long shore", "Marea");
@@ -80,7 +80,7 @@ fn the_bar_shows_what_is_cached() {
     stage.lab.ok(&got);
     let browser = &stage.browser;
     browser.click("#play");
-    // A browser takes no more than it needs soon: the end of the song is told by the cache alone.
+    // A browser fetches little ahead, so only the cache can have told of the song's end.
     browser.until(
         "(cells => cells.length > 20 && cells.every(cell => cell.dataset.hue === 'cache'))
          ([...document.querySelectorAll('#strip i')])",
@@ -88,7 +88,7 @@ fn the_bar_shows_what_is_cached() {
     assert_eq!(stage.errors(), [""; 0]);
 }
 
-/// Words find songs as they are typed; the arrow keys and Enter play what was found.
+/// Typed words find songs; the arrow keys and Enter play what was found.
 #[test]
 fn search_finds_and_enter_plays() {
     let Some(stage) = Stage::set("search", "en", (1, 1), &SONGS[..2]) else {
@@ -113,7 +113,7 @@ fn search_finds_and_enter_plays() {
     assert_eq!(stage.errors(), [""; 0]);
 }
 
-/// A file chosen in the dialog is stored and appears in the list; a second time it is known.
+/// A file chosen in the dialog is stored and appears in the list; a second upload says it is known.
 #[test]
 fn upload_appears_in_the_list() {
     let Some(stage) = Stage::set("upload", "en", (1, 2), &[]) else {
@@ -133,7 +133,7 @@ fn upload_appears_in_the_list() {
     assert_eq!(stage.errors(), [""; 0]);
 }
 
-/// Download names the song's own file, byte for byte.
+/// Download gives the song's file, byte for byte.
 #[test]
 fn download_is_the_file() {
     let Some(stage) = Stage::set("download", "en", (1, 1), &SONGS[..1]) else {
@@ -154,7 +154,7 @@ fn download_is_the_file() {
     assert!(fetch(&link) == original, "not the bytes that were added");
 }
 
-/// The queue, the position in the song and the star are there again after a reload.
+/// The queue, the position in the song and the star survive a reload.
 #[test]
 fn queue_survives_a_reload() {
     let Some(stage) = Stage::set("queue", "en", (1, 1), &SONGS[..2]) else {
@@ -185,7 +185,7 @@ fn queue_survives_a_reload() {
     assert_eq!(stage.errors(), [""; 0]);
 }
 
-/// A browser that asks for Spanish is answered in Spanish.
+/// A browser that prefers Spanish gets Spanish texts.
 #[test]
 fn spanish_is_spoken() {
     let Some(stage) = Stage::set("spanish", "es", (1, 1), &SONGS[..1]) else {
@@ -203,7 +203,7 @@ fn spanish_is_spoken() {
     browser.until("/^de 127/.test(document.querySelector('#source').innerText)");
 }
 
-/// Tags are text, whatever they contain.
+/// Tags are shown as text, whatever they contain.
 #[test]
 fn markup_in_tags_is_text() {
     let Some(stage) = Stage::set("markup", "en", (1, 1), &SONGS[2..]) else {
@@ -223,7 +223,7 @@ fn markup_in_tags_is_text() {
     assert_eq!(stage.errors(), [""; 0]);
 }
 
-/// The body at an address of the player's.
+/// The body at a URL of the player.
 fn fetch(url: &str) -> Vec<u8> {
     let rest = url.strip_prefix("http://").expect("plain HTTP");
     let (host, path) = rest.split_once('/').expect("a path");

@@ -1,4 +1,4 @@
-//! A cluster, its web player, and a browser that looks at it.
+//! A cluster, its web player, and a browser on its page.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use super::browser::Browser;
 use super::lab::{Lab, Server};
 use super::sound;
 
-/// In the order in which it comes down: browser, player, nodes, folder.
+/// Fields in the order in which they are dropped: browser, player, nodes, folder.
 pub(super) struct Stage {
     pub(super) browser: Browser,
     pub(super) web: Server,
@@ -18,8 +18,8 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// A cluster of one DNS node, so many routers and data nodes, with these songs; and the page in
-    /// the browser. None: there is no browser.
+    /// Starts a cluster of one DNS node and so many routers and data nodes, adds these songs, and
+    /// opens the page in the browser. None: there is no browser.
     pub(super) fn set(
         name: &str,
         language: &str,
@@ -37,7 +37,7 @@ impl Stage {
             status["songs"] == songs.len() && status["copies_missing"] == 0
         });
         let web = lab.spawn(lab.command(&["web", "--listen", "127.0.0.1:0"]));
-        // The player names the page's address where a node names its own.
+        // In its ready line the player gives the page's URL where a node gives its address.
         let url = web.address.clone();
         browser.go(&url);
         let stage = Stage {
@@ -52,20 +52,20 @@ impl Stage {
         Some(stage)
     }
 
-    /// Waits until the list shows so many songs, and the page knows the nodes.
+    /// Waits until the list shows so many songs and the page knows the nodes.
     pub(super) fn is_listed(&self, songs: usize) {
         let rows = format!("document.querySelectorAll('#songs .row').length === {songs}");
         self.browser.until(&rows);
         self.browser.until("document.querySelector('#nodes li')");
     }
 
-    /// Waits until a song sounds at some second.
+    /// Waits until a song has played past so many seconds.
     pub(super) fn plays_past(&self, seconds: f64) {
         self.browser
             .until(&format!("{AUDIO}.currentTime > {seconds}"));
     }
 
-    /// Starts the player again where it was.
+    /// Starts the player again at the same address.
     pub(super) fn restart_web(&mut self) {
         let place = self.url.trim_start_matches("http://").trim_end_matches('/');
         self.web = self
@@ -82,17 +82,17 @@ impl Stage {
     }
 }
 
-/// The media element that is heard.
+/// The media element that is playing.
 pub(super) const AUDIO: &str = "document.querySelector('audio[data-current]')";
 
-/// A WAV to add.
+/// A WAV file to add.
 pub(super) struct Song {
     pub(super) name: &'static str,
     pub(super) seconds: u32,
     pub(super) tone: f32,
-    /// Samples per second: many make a song of many bytes.
+    /// Samples per second: a high rate makes a song of many bytes.
     pub(super) rate: u32,
-    /// Title and artist in the file itself, where the name is not enough.
+    /// Title and artist in the file's own tags, if it has any.
     pub(super) tags: Option<(&'static str, &'static str)>,
 }
 

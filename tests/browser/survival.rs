@@ -1,23 +1,23 @@
-//! Nodes that die or freeze while somebody listens.
+//! Nodes die or freeze while a song plays in the browser.
 //!
-//! The song has many bytes per second, and after each blow it is heard until what had come before
-//! is used up: going on means that fragments go on coming.
+//! The song has many bytes per second. After each fault the test listens until everything that had
+//! come before is used up: if the music goes on, fragments still come.
 
 use serde_json::Value;
 
 use super::lab::Server;
 use super::stage::{AUDIO, Song, Stage};
 
-/// 768 kB per second: a browser holds some thirty seconds of it, two blows use up two of those.
+/// 768 kB per second: a browser buffers some thirty seconds, and two faults use up two buffers.
 const SONG: [Song; 1] = [Song::new("long", 100, 262.0).at(192_000)];
 
-/// Five fragments: more than are asked for at a time.
+/// Duration of five fragments: more than the player asks for at a time.
 const ON_ITS_WAY_S: f64 = 6.5;
 
-/// All the moments together in which a busy machine was late with its sound.
+/// Most silence in all, allowed for a busy machine that is late with its sound.
 const SILENCE_S_MAX: f64 = 3.0;
 
-/// Plays the song, notes in the page when it stood where, and counts how often it waits for bytes.
+/// Starts to play, notes the lag between clock and music, and counts waits for bytes.
 fn begin(stage: &Stage) {
     stage.browser.click("#play");
     stage.plays_past(0.5);
@@ -27,12 +27,12 @@ fn begin(stage: &Stage) {
     ));
 }
 
-/// How far the music lags behind the clock, in seconds. Grows with every moment of silence, however
-/// rarely somebody looks.
+/// How far the music lags behind the clock, in seconds. Every moment of silence adds to it, so none
+/// can fall between two looks.
 const LAG: &str =
     "performance.now() / 1000 - document.querySelector('audio[data-current]').currentTime";
 
-/// Plays on without a break, through everything that has come and was on its way, and beyond.
+/// The music plays without a break past everything that had come or was on its way.
 fn goes_on(stage: &Stage) {
     let come = stage.browser.number(
         "(() => {
@@ -59,7 +59,7 @@ fn goes_on(stage: &Stage) {
     );
 }
 
-/// The node that gave the fragment which is heard.
+/// The data node that gave the fragment now playing.
 fn heard(stage: &mut Stage) -> &mut Server {
     stage
         .browser
@@ -72,7 +72,7 @@ fn heard(stage: &mut Stage) -> &mut Server {
     found.unwrap_or_else(|| panic!("nobody is at {address:?}"))
 }
 
-/// The router that the player asks.
+/// The router that the player uses.
 fn router(stage: &mut Stage) -> &mut Server {
     let status = stage
         .browser
@@ -89,7 +89,8 @@ fn dns(stage: &mut Stage) -> &mut Server {
     &mut stage.names[0]
 }
 
-/// The data node that is heard, then the router that is asked and the only DNS node.
+/// The music survives a fault of the data node that is playing, then of the router in use and of
+/// the only DNS node.
 fn survives(name: &str, blow: fn(&mut Server)) {
     let Some(mut stage) = Stage::set(name, "en", (2, 3), &SONG) else {
         return;
@@ -113,19 +114,19 @@ fn survives(name: &str, blow: fn(&mut Server)) {
     assert_eq!(stage.errors(), [""; 0]);
 }
 
-/// Killed: their connections break at once.
+/// The nodes are killed: their connections break at once.
 #[test]
 fn music_goes_on_when_nodes_are_killed() {
     survives("killed", Server::kill);
 }
 
-/// Frozen: their connections stand, and nothing comes.
+/// The nodes freeze: their connections stay open, and no bytes come.
 #[test]
 fn music_goes_on_when_nodes_freeze() {
     survives("frozen", |server| server.signal("STOP"));
 }
 
-/// The player's own process dies: the page says so, and goes on where it was once there is one again.
+/// The player's own process dies: the page says so, and goes on from there when the player is back.
 #[test]
 fn music_goes_on_when_the_player_is_back() {
     let Some(mut stage) = Stage::set("away", "en", (1, 2), &SONG) else {
@@ -134,7 +135,7 @@ fn music_goes_on_when_the_player_is_back() {
     stage.browser.click("#play");
     stage.plays_past(0.5);
     stage.web.kill();
-    // The middle of the song, which the browser cannot have yet.
+    // The middle of the song, which the browser cannot have buffered yet.
     stage.browser.click("#seek");
     stage
         .browser

@@ -1,7 +1,7 @@
-//! What keeping copies costs and how fast it goes, with real processes on this machine's loopback
+//! What keeping copies costs and how fast repair is, with real processes on this machine's loopback
 //! and disk: `cargo run --release -p tests --example copies`. Takes some ten minutes; `-- repair`,
-//! `-- newcomer` and `-- digests` measure one of them.
-// Figures are for standard output, and what is not as expected ends the run.
+//! `-- newcomer` and `-- digests` run one measurement.
+// Figures go to standard output, and an unexpected event ends the run.
 #![allow(clippy::print_stdout, clippy::wildcard_enum_match_arm)]
 
 #[allow(dead_code)]
@@ -25,18 +25,18 @@ use serde_json::Value;
 use storage::import::{read_source, scan};
 use storage::library::Library;
 
-/// Songs kept by each of three data nodes, one of which is lost.
+/// Songs of each of three data nodes, one of which is lost.
 const SONGS: usize = 10_000;
 const SONG_BYTES: usize = 100_000;
 
 /// Songs in the other measurements.
 const FEW: usize = 2_000;
 
-/// Data nodes of an idle cluster, and how long it is watched.
+/// Data nodes of an idle cluster, and how long the cluster is measured.
 const IDLE_NODES: usize = 4;
 const IDLE_FOR: Duration = Duration::from_secs(120);
 
-/// Thousands of songs take minutes, and whoever need not keep one any longer looks once a minute.
+/// Thousands of songs take minutes, and a node looks only once a minute for songs to drop.
 const PATIENCE: Duration = Duration::from_secs(400);
 
 fn main() {
@@ -52,7 +52,7 @@ fn main() {
     }
 }
 
-/// So many songs in one folder.
+/// Writes so many songs into one folder.
 fn songs(lab: &Lab, count: usize) -> std::path::PathBuf {
     let folder = lab.dir.join("songs");
     fs::create_dir(&folder).expect("a folder");
@@ -70,7 +70,7 @@ fn fill(lab: &Lab, count: usize) {
     });
 }
 
-/// The first state that is as wished; looked at often enough to measure seconds.
+/// Waits for the first status that is `good`; polls often enough to measure seconds.
 fn await_state(lab: &Lab, good: impl Fn(&Value) -> bool) -> Value {
     let begun = Instant::now();
     loop {
@@ -84,7 +84,7 @@ fn await_state(lab: &Lab, good: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-/// Songs at a node, or at all data nodes.
+/// Songs on one node, or on all data nodes together.
 fn held(status: &Value, id: Option<&str>) -> u64 {
     let nodes = status["nodes"].as_array().expect("a list");
     let data = nodes
@@ -94,7 +94,7 @@ fn held(status: &Value, id: Option<&str>) -> u64 {
     wanted.filter_map(|node| node["songs"].as_u64()).sum()
 }
 
-/// Data nodes that live.
+/// Data nodes that are alive.
 fn alive(status: &Value) -> usize {
     let nodes = status["nodes"].as_array().into_iter().flatten();
     nodes
@@ -110,7 +110,7 @@ fn loopback() -> u64 {
     word.and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
-/// What a cluster in which nothing changes sends with comparisons, and without.
+/// What an idle cluster sends with anti-entropy and without.
 fn digests() {
     let with = idle("repair.every=60s");
     let without = idle("repair.every=3600s");
@@ -131,7 +131,7 @@ fn idle(every: &'static str) -> f64 {
     (loopback() - before) as f64 / IDLE_NODES as f64 / IDLE_FOR.as_secs_f64()
 }
 
-/// What comes into motion when a fifth data node joins four.
+/// How many songs move when a fifth data node joins four.
 fn newcomer() {
     let mut lab = Lab::new("newcomer");
     let (_names, _data) = lab.cluster(1, 4);
@@ -153,14 +153,15 @@ fn newcomer() {
     );
 }
 
-/// One of three data nodes is lost; an empty one takes its place, and no client is served.
+/// One of three data nodes is lost, and an empty one takes its place; no client is served
+/// meanwhile.
 fn repair() {
     let mut lab = Lab::new("repair");
     lab.settings = vec!["--set", "repair.grace=1s"];
     let (_names, mut data) = lab.cluster(1, 3);
     fill(&lab, SONGS);
     data[0].kill();
-    // Where two nodes live, nobody misses a third copy: that it is dead is what is waited for.
+    // With two data nodes left no copy counts as missing, so the death itself is awaited.
     await_state(&lab, |status| alive(status) == 2);
     let fresh: Server = lab.start("data", "fresh", &[]);
     let begun = Instant::now();
@@ -187,7 +188,7 @@ fn rate(took: Duration) -> f64 {
     (SONGS * SONG_BYTES) as f64 / took.as_secs_f64() / 1e6
 }
 
-/// As many files, each synced before the next: what a disk gives to whoever wants them durable.
+/// Writes as many files, each synced before the next: the disk's own speed for durable files.
 fn plain_files(lab: &Lab) -> f64 {
     let folder = lab.dir.join("plain");
     fs::create_dir(&folder).expect("a folder");
@@ -201,7 +202,7 @@ fn plain_files(lab: &Lab) -> f64 {
     rate(begun.elapsed())
 }
 
-/// The same songs into a library of this process: what SQLite and the disk give.
+/// Puts the same songs into a library in this process: the speed of SQLite and the disk.
 fn through_a_library(lab: &Lab) -> f64 {
     let folder = lab.dir.join("library");
     fs::create_dir(&folder).expect("a folder");

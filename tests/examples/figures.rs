@@ -1,6 +1,6 @@
-//! The figures of a cluster of real processes on loopback, each beside a reference measured in
-//! the same run: `cargo run --release -p tests --example figures`.
-// Figures are for standard output, and what is not as expected ends the run.
+//! Figures of a cluster of real processes on loopback, each beside a reference from the same run:
+//! `cargo run --release -p tests --example figures`.
+// Figures go to standard output, and an unexpected event ends the run.
 #![allow(clippy::print_stdout, clippy::wildcard_enum_match_arm)]
 
 #[allow(dead_code)]
@@ -30,7 +30,7 @@ use storage::client::{ClientStore, ClientWorker};
 
 use lab::{Lab, Server};
 
-/// Songs in the library whose pages are measured.
+/// Songs in the library whose pages are listed.
 const SONGS: usize = 1_000;
 
 /// Bytes of the file that is fetched.
@@ -167,7 +167,7 @@ fn fetch(front: &Front, song: SongId) -> Duration {
     begun.elapsed()
 }
 
-/// 64 reads of a fifth of the file at once, against one after the other.
+/// Reads a fifth of the file 64 times at once, and 64 times one after the other.
 fn many(lab: &Lab, front: &Front) {
     let song = SongId::parse(&lab.id_of("big")).expect("an id");
     let (reads, fragments) = (64, 20);
@@ -199,7 +199,7 @@ fn many(lab: &Lab, front: &Front) {
     println!("64 reads at once    {all:.0} MB/s (one after the other: {one:.0} MB/s)");
 }
 
-/// A question and answer of the same size over plain TCP.
+/// Time of one question and answer of these sizes over plain TCP.
 fn echo(ask: usize, answer: usize) -> Duration {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address");
@@ -226,7 +226,7 @@ fn echo(ask: usize, answer: usize) -> Duration {
     median(times)
 }
 
-/// So many bytes over plain TCP, read and dropped.
+/// Time of so many bytes over plain TCP, read and dropped.
 fn copy(bytes: usize) -> Duration {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address");

@@ -1,11 +1,11 @@
-//! What listeners wait for, and what two hundred of them cost, beside a static file server that
-//! gives the same files in the same run: `cargo run --release -p tests --example listening`.
+//! How long listeners wait, and what two hundred of them cost, beside a static file server that
+//! serves the same files in the same run: `cargo run --release -p tests --example listening`.
 //!
-//! The static server is this program in a process of its own: a thread per connection, and the
-//! kernel's own copy from file to socket. Files are in the page cache on either side; the web
-//! player's own cache is empty, so what it gives comes from data nodes. Where there is Chromium, it
-//! listens, too.
-// Figures are for standard output, and what is not as expected ends the run.
+//! The static server is this program in another process: one thread per connection, and the
+//! kernel's own copy from file to socket. On either side the files are in the page cache. The web
+//! player's own cache is empty, so its bytes come from data nodes. Where Chromium is installed, it
+//! is measured as well.
+// Figures go to standard output, and an unexpected event ends the run.
 #![allow(clippy::print_stdout)]
 
 #[path = "../browser/browser.rs"]
@@ -31,22 +31,22 @@ use std::time::{Duration, Instant};
 use browser::Browser;
 use lab::{Lab, Server};
 
-/// Songs whose first sound is waited for, each once, and their length.
+/// Songs whose first sound is measured, once each, and their length.
 const SONGS: u64 = 40;
 const SONG_SECONDS: u64 = 30;
 
-/// The file in which listeners jump, and how often.
+/// Length of the file in which listeners jump, and the number of jumps.
 const LONG_SECONDS: u64 = 3 * 3600;
 const JUMPS: u64 = 40;
 
-/// Listeners at once, each at a place of its own in the long file.
+/// Listeners at once, each at another position of the long file.
 const LISTENERS: u64 = 200;
 
-/// What players take in at once before they settle to the pace of the music.
+/// Time in which players fill their buffers, before they read at the pace of the music.
 const SETTLE: Duration = Duration::from_secs(8);
 const LISTEN: Duration = Duration::from_secs(25);
 
-/// Bytes of a second at 320 kbit/s, and of the ten seconds that a fragment is.
+/// Bytes of one second at 320 kbit/s, and of a fragment of ten seconds.
 const SECOND_BYTES: u64 = 40_000;
 const FRAGMENT_BYTES: u64 = 10 * SECOND_BYTES;
 
@@ -95,7 +95,7 @@ fn fresh_web(lab: &Lab) -> (Server, String) {
     (server, at)
 }
 
-/// The same song at both servers.
+/// The paths of one song on both servers.
 struct Pair {
     streamed: String,
     file: String,
@@ -109,7 +109,7 @@ struct Source {
 }
 
 impl Source {
-    /// An MP3 of 320 kbit/s: frames of 24 ms with nothing to be heard in them.
+    /// Writes an MP3 of 320 kbit/s: silent frames of 24 ms.
     fn make(folder: &Path, number: u64, seconds: u64) -> Source {
         let name = format!("song {number}");
         let path = folder.join(format!("{name}.mp3"));
@@ -136,7 +136,7 @@ impl Source {
     }
 }
 
-/// From the question to the first byte of sound, and to ten seconds of it.
+/// Time from the request to the first byte of sound, and to ten seconds of sound.
 struct Wait {
     byte: Duration,
     fragment: Duration,
@@ -152,7 +152,7 @@ fn first_sounds(web: &str, plain: &str, songs: &[Pair]) {
     compare("first sound", songs.iter().map(waits).collect());
 }
 
-/// Places far from each other, in no order: no fragment is asked for twice.
+/// Jumps to positions far from each other, in no order, so that no fragment is fetched twice.
 fn jumps(web: &str, plain: &str, long: &Pair) {
     let waits = |n: u64| {
         let place = (n * 17 + 5) % JUMPS * (long.bytes / JUMPS) + n * 12_345;
@@ -228,17 +228,17 @@ fn middle(sorted: &[Duration]) -> Duration {
     sorted[sorted.len() / 2]
 }
 
-/// From a press on play, and from a jump, until the time of the music moves in Chromium.
+/// Time in Chromium from a press on Play, and from a jump, until the music's clock moves.
 fn in_browser(browser: &Browser, (web, plain): (&str, &str), songs: &[Pair], long: &Pair) {
     let at = |host: &str, path: fn(&Pair) -> &String| -> [Vec<Duration>; 2] {
         browser.go(&format!("http://{host}/"));
-        browser.click("body"); // Whoever has clicked may be played to.
+        browser.click("body"); // The page may play sound once it was clicked.
         let time = |script: &str| {
             let ms = browser.later(&format!("{MOVES} {script}"));
             Duration::from_secs_f64(ms.as_f64().expect("a time") / 1000.0)
         };
         let play = |song| time(&format!("play({:?}).then(done)", path(song)));
-        play(long); // The first sound of all also waits for the machine's loudspeakers.
+        play(long); // The very first sound also waits for the audio device.
         let first = songs.iter().take(PRESSES).map(play).collect();
         play(long);
         let jump = |n: usize| {
@@ -257,7 +257,7 @@ fn in_browser(browser: &Browser, (web, plain): (&str, &str), songs: &[Pair], lon
     }
 }
 
-/// Everyone at the pace of the music, each somewhere else; no fragment is in the cache.
+/// Listeners at the pace of the music, each at another position; no fragment is in the cache.
 fn listeners(who: &str, at: &str, pid: u32, path: &str) {
     let apart = LONG_SECONDS / LISTENERS * SECOND_BYTES;
     let begun = Instant::now();
@@ -268,7 +268,7 @@ fn listeners(who: &str, at: &str, pid: u32, path: &str) {
         while begun.elapsed() < until {
             all.iter_mut().for_each(Listener::listen);
             peak = peak.max(Memory::of(pid));
-            thread::sleep(TICK); // The pace of the music, nothing that is waited for.
+            thread::sleep(TICK); // The pace of the music; there is no event to wait for.
         }
     };
     listen(&mut all, SETTLE);
@@ -288,7 +288,7 @@ fn listeners(who: &str, at: &str, pid: u32, path: &str) {
     );
 }
 
-/// Somebody who takes his music as it is played.
+/// A listener that reads its music as it is played.
 struct Listener {
     stream: TcpStream,
     begun: Instant,
@@ -309,7 +309,7 @@ impl Listener {
         }
     }
 
-    /// Takes what is due by now; what is not there yet is late.
+    /// Reads what is due by now, and counts as late what is not there yet.
     fn listen(&mut self) {
         let mut piece = [0; 64 * 1024];
         let due = (self.begun.elapsed().as_secs_f64() * SECOND_BYTES as f64) as u64;
@@ -327,7 +327,7 @@ impl Listener {
     }
 }
 
-/// Memory of a process, in kB: all that is resident, and what is its own.
+/// Memory of a process in kB: all that is resident, and the part that it does not share.
 #[derive(Clone, Copy, Default)]
 struct Memory {
     resident: u64,
@@ -365,7 +365,7 @@ impl std::fmt::Display for Memory {
     }
 }
 
-/// How long a process has run on any core.
+/// CPU time that a process has used on all cores.
 fn busy(pid: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("Linux, and it lives");
     let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
@@ -374,7 +374,7 @@ fn busy(pid: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// The static server, in a process of its own; ends with this one.
+/// The static server in another process; it ends with this one.
 struct Static {
     child: Child,
     at: String,
@@ -404,7 +404,7 @@ impl Drop for Static {
 fn serve_files(folder: &str) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     println!("{}", listener.local_addr().expect("its address"));
-    // Its parent's end is its own.
+    // When the parent ends, standard input closes, and this process ends as well.
     thread::spawn(|| {
         let _ = std::io::stdin().read(&mut [0]);
         std::process::exit(0);
@@ -415,7 +415,7 @@ fn serve_files(folder: &str) {
     }
 }
 
-/// One answer: all of a file from a byte on. A listener who has heard enough hangs up.
+/// Answers one request with a file from a given byte on. A listener disconnects when it has enough.
 fn serve(mut stream: TcpStream, folder: &Path) {
     let head = http::read_head(&mut stream);
     let path = head.split([' ', '?']).nth(1).expect("a path");
@@ -443,10 +443,10 @@ fn serve(mut stream: TcpStream, folder: &Path) {
     let _ = std::io::copy(&mut file, &mut stream);
 }
 
-/// Presses on play, and jumps, in the browser.
+/// Presses on Play, and jumps, in the browser.
 const PRESSES: usize = 20;
 
-/// One media element, and how long until its time moves on from a place.
+/// Script that plays one media element from a position and gives the time until its clock moves.
 const MOVES: &str = "
     const audio = window.heard ??= new Audio();
     const moves = (begun, from) => new Promise((moved) => {
@@ -469,12 +469,12 @@ const MOVES: &str = "
         return moves(begun, to);
     };";
 
-/// The word that makes this program the static server.
+/// The argument that makes this program the static server.
 const STATIC: &str = "static-server";
 
 /// MPEG-1 layer III, 320 kbit/s, 48 kHz, stereo: 960 bytes for 24 ms.
 const FRAME_HEAD: [u8; 4] = [0xff, 0xfb, 0xe4, 0x00];
 const FRAME_BYTES: usize = 960;
 
-/// How often a listener takes his music.
+/// How often a listener reads.
 const TICK: Duration = Duration::from_millis(50);

@@ -1,7 +1,7 @@
-//! How fast a ring of real processes notices deaths, what it costs while nothing happens, and how
-//! fast a lost disk is made up for, beside a plain copy of as many bytes on the same disk:
-//! `cargo run --release -p tests --example ring`.
-// Figures are for standard output, and what is not as expected ends the run.
+//! How fast a ring of real processes detects deaths, what it costs while nothing happens, and how
+//! fast a lost disk is repaired, beside a plain copy of as many bytes on the same disk: `cargo run
+//! --release -p tests --example ring`.
+// Figures go to standard output, and an unexpected event ends the run.
 #![allow(clippy::print_stdout, clippy::wildcard_enum_match_arm)]
 
 #[allow(dead_code)]
@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 
 use lab::{Lab, Server};
 
-/// Deaths of each kind.
+/// Number of deaths of each kind.
 const DEATHS: usize = 7;
 
-/// Songs on the lost disk's cluster, and their size: enough for some seconds of work.
+/// Songs in the cluster that loses a disk, and their size: enough for some seconds of work.
 const SONGS: usize = 2_000;
 const SONG_BYTES: usize = 100_000;
 
@@ -42,7 +42,7 @@ fn five(lab: &mut Lab) -> (Server, Vec<Server>) {
     (dns, servers)
 }
 
-/// With the pauses of a real node.
+/// Starts a node with the default pauses of a real node.
 fn start(lab: &Lab, role: &str, n: usize) -> Server {
     let mut command = lab.command(&["node", role, "--host", "127.0.0.1", "--port", "0"]);
     command
@@ -57,7 +57,7 @@ fn await_ring(lab: &Lab, size: usize) {
     });
 }
 
-/// Wake-ups and bytes of an idle ring of five, per node and second.
+/// Measures wake-ups and bytes of an idle ring of five, per node and second.
 fn idle() {
     let mut lab = Lab::new("idle");
     let (_dns, servers) = five(&mut lab);
@@ -75,7 +75,7 @@ fn idle() {
     );
 }
 
-/// How often all threads of these processes have gone to sleep.
+/// How often all threads of these processes went to sleep.
 fn wakes(servers: &[Server]) -> u64 {
     let of = |server: &Server| -> u64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", server.pid()));
@@ -103,7 +103,7 @@ fn loopback() -> u64 {
     word.and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
-/// From the blow to the verdict at every survivor.
+/// Measures the time from the kill or freeze to the verdict at every survivor.
 fn deaths(kind: &str, killed: bool) {
     let mut lab = Lab::new("deaths");
     let (_dns, mut servers) = five(&mut lab);
@@ -130,7 +130,7 @@ fn deaths(kind: &str, killed: bool) {
             servers[place].signal("CONT");
         }
         await_ring(&lab, servers.len());
-        thread::sleep(Duration::from_millis(137 * death as u64)); // Any phase of the beat.
+        thread::sleep(Duration::from_millis(137 * death as u64)); // Any phase of a probe round.
     }
     took.sort_unstable();
     println!(
@@ -140,7 +140,7 @@ fn deaths(kind: &str, killed: bool) {
     );
 }
 
-/// A data node of four is lost: how fast its songs are copied elsewhere.
+/// One of four data nodes is lost: how fast its songs are copied to others.
 fn repair() {
     let mut lab = Lab::new("repair");
     lab.settings = vec!["--set", "repair.grace=1s", "--set", "repair.every=60s"];
@@ -170,7 +170,7 @@ fn repair() {
     );
 }
 
-/// As many files, each synced before the next: what a disk gives to whoever wants them durable.
+/// Writes as many files, each synced before the next: the disk's own speed for durable files.
 fn plain_copy(lab: &Lab, files: usize) -> f64 {
     let folder = lab.dir.join("plain");
     fs::create_dir(&folder).expect("a folder");

@@ -1,4 +1,4 @@
-//! Every song three times, whatever dies, comes back or is removed.
+//! Every song has three copies, whichever nodes die, come back or miss a removal.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use super::sound;
 /// Songs in the library.
 const SONGS: u64 = 200;
 
-/// Repair begins soon: its pauses are for machines that are restarted, not for tests.
+/// Repair begins soon: its usual pauses give a machine time to restart, which no test needs.
 const SOON: [&str; 4] = ["--set", "repair.grace=1s", "--set", "repair.every=3s"];
 
 fn library(lab: &Lab, songs: u64) -> Vec<PathBuf> {
@@ -28,7 +28,7 @@ fn library(lab: &Lab, songs: u64) -> Vec<PathBuf> {
     files
 }
 
-/// Waits until each song has three copies, no more and no fewer, on so many data nodes.
+/// Waits until each song has exactly three copies, spread over so many data nodes.
 fn await_three_copies(lab: &Lab, songs: u64, holders: usize) -> Value {
     lab.await_status("three copies of each song", |status| {
         let nodes = status["nodes"].as_array();
@@ -40,7 +40,7 @@ fn await_three_copies(lab: &Lab, songs: u64, holders: usize) -> Value {
     })
 }
 
-/// Every file comes back as it was added.
+/// Every song is fetched as it was in its file.
 fn check_bytes(lab: &Lab, files: &[PathBuf]) {
     let songs = lab.json(&["ls"]);
     assert_eq!(songs.len(), files.len());
@@ -50,16 +50,17 @@ fn check_bytes(lab: &Lab, files: &[PathBuf]) {
             .and_then(|stem| stem.to_str())
             .expect("ours");
         let id = lab.id_of(title);
-        // Nothing of it may come from the cache.
+        // The cache is emptied, so that the bytes come from data nodes.
         let _ = fs::remove_dir_all(lab.dir.join("cache/dispotify/songs"));
         let out = lab.ok(&["get", &id, "-o", "-"]);
         assert!(out == fs::read(file).expect("added"), "{title}");
     }
 }
 
-/// S36: five data nodes and 200 songs: two die, one after the other, and come back, one of them
-/// with an empty disk. Each time every song is there three times, byte for byte; what was removed
-/// while one of its holders was away does not come back with it, and no disk has anything twice.
+/// S36: of five data nodes with 200 songs two die, one after the other, and come back, one of them
+/// with an empty disk. Each time every song has three copies, byte for byte. A song that was
+/// removed while one of its holders was away does not return with that holder, and no disk has a
+/// song twice.
 #[test]
 fn two_of_five_disks_are_lost_and_no_song() {
     let mut lab = Lab::new("repair");
@@ -110,7 +111,7 @@ fn two_of_five_disks_are_lost_and_no_song() {
     assert_eq!(verified.iter().sum::<u64>(), 3 * left, "{verified:?}");
 }
 
-/// The songs in a library that is found to be in order, every byte of it.
+/// Checks a library of a stopped node, every byte of it, and gives its number of songs.
 fn songs_of(lab: &Lab, dir: &str) -> u64 {
     let dir = lab.dir.join(dir);
     let dir = dir.to_str().expect("a plain path");
@@ -118,8 +119,8 @@ fn songs_of(lab: &Lab, dir: &str) -> u64 {
     report["songs"].as_u64().expect("a number")
 }
 
-/// Removed while one holder was away, a song does not come back with it, and cannot be added
-/// again.
+/// A song that is removed while one holder is away does not return with that holder, and cannot be
+/// added again.
 #[test]
 fn a_removed_song_stays_removed() {
     let mut lab = Lab::new("removed");
@@ -148,7 +149,7 @@ fn a_removed_song_stays_removed() {
     await_three_copies(&lab, 4, 3);
 }
 
-/// A data node that was started to hand over does so before it ends.
+/// A data node that is set to hand over on a stop does so before it ends.
 #[test]
 fn a_drained_node_leaves_nothing_behind() {
     let mut lab = Lab::new("drain");
@@ -161,7 +162,7 @@ fn a_drained_node_leaves_nothing_behind() {
     await_three_copies(&lab, 20, 4);
     third.signal("TERM");
     assert!(third.wait().success());
-    // It has said goodbye when everything was elsewhere: nobody has to find out that it is gone.
+    // It says goodbye when its songs are elsewhere, so the others need not detect its death.
     let status = &lab.json(&["status"])[0];
     let nodes = status["nodes"].as_array().expect("a list");
     assert!(
@@ -172,7 +173,8 @@ fn a_drained_node_leaves_nothing_behind() {
     drop(fourth);
 }
 
-/// A fragment that rots on disk is found when it is read, fetched again, and good ever after.
+/// A fragment that rots on disk is noticed when it is read, fetched from another holder, and good
+/// from then on.
 #[test]
 fn a_rotten_fragment_is_healed() {
     let mut lab = Lab::new("rot");

@@ -1,4 +1,4 @@
-//! Processes that die or freeze, at the worst moment.
+//! Processes die or freeze at the worst moment.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::lab::{Lab, PATIENCE, Server, rest, within};
 use super::sound;
 
-/// A get that has begun: its process, its output so far, and what is to come of it.
+/// A `get` that has begun: its process, its output so far, and the rest of its output.
 struct Begun {
     child: Child,
     bytes: Vec<u8>,
@@ -27,7 +27,7 @@ impl Begun {
         Begun { child, bytes }
     }
 
-    /// Reads it to its end, which must come.
+    /// Reads the output to its end; the command must succeed.
     fn finish(mut self) -> Vec<u8> {
         let out = self.child.stdout.take().expect("it is piped");
         let bytes = within(PATIENCE, move || rest(out, self.bytes));
@@ -50,7 +50,7 @@ fn path(path: &Path) -> &str {
     path.to_str().expect("a plain path")
 }
 
-/// Two of three holders killed during a get, so that the serving one is among them.
+/// Two of three holders are killed during a get, so that the serving one is among them.
 #[test]
 fn a_get_survives_the_death_of_its_holders() {
     let mut lab = Lab::new("kill");
@@ -62,7 +62,7 @@ fn a_get_survives_the_death_of_its_holders() {
     assert!(get.finish() == original);
 }
 
-/// A holder that freezes is no better than a dead one, and says nothing of it.
+/// A frozen holder is as useless as a dead one, and its connection stays open.
 #[test]
 fn a_get_survives_a_frozen_holder() {
     let mut lab = Lab::new("freeze");
@@ -75,7 +75,7 @@ fn a_get_survives_a_frozen_holder() {
     data.iter().for_each(|node| node.signal("CONT"));
 }
 
-/// With a data node killed, a router killed and another frozen, lists go on: nobody notices.
+/// With a data node and a router killed and another router frozen, lists still succeed.
 #[test]
 fn lists_survive_dead_and_frozen_nodes() {
     let mut lab = Lab::new("lists");
@@ -109,7 +109,7 @@ fn a_get_survives_router_and_dns() {
     assert!(get.finish() == original);
 }
 
-/// The upload's answer means two disks: the owner that gave it may die at once.
+/// An acknowledged upload is on two disks: the owner that acknowledged it may die at once.
 #[test]
 fn an_acknowledged_song_survives_its_first_owner() {
     let mut lab = Lab::new("ack");
@@ -118,12 +118,12 @@ fn an_acknowledged_song_survives_its_first_owner() {
     sound::wav(&file, 12, 440.0);
     let added = lab.json(&["add", path(&file)]).remove(0);
     assert!(added["copies"].as_u64() >= Some(2), "{added}");
-    data[0].kill(); // One of three; each of them is the first owner in some run.
+    data[0].kill(); // One of three; each is the first owner in some run.
     let id = added["id"].as_str().expect("an id");
     assert!(lab.ok(&["get", id, "-o", "-"]) == fs::read(&file).expect("added"));
 }
 
-/// Who knows a router goes on without the DNS; one that starts empty fills by itself.
+/// A client that knows a router goes on without the DNS; a DNS node that restarts empty refills.
 #[test]
 fn the_dns_may_die_and_come_back_empty() {
     let mut lab = Lab::new("dns");
@@ -141,7 +141,7 @@ fn the_dns_may_die_and_come_back_empty() {
     }
 }
 
-/// The same node with the same songs, however it ended.
+/// A data node comes back as the same node with the same songs, whether it was stopped or killed.
 #[test]
 fn a_data_node_comes_back_with_its_songs() {
     let mut lab = Lab::new("back");
@@ -165,8 +165,8 @@ fn a_data_node_comes_back_with_its_songs() {
     }
 }
 
-/// Servers without a role take the roles that are needed, and one that was given songs to keep
-/// comes back to keep them.
+/// Servers without a role take the roles that are needed; a data node that has songs takes its role
+/// again after a restart.
 #[test]
 fn typeless_servers_take_roles_and_keep_them() {
     let mut lab = Lab::new("auto");
@@ -181,8 +181,9 @@ fn typeless_servers_take_roles_and_keep_them() {
     assert_eq!(again.role, "data");
 }
 
-/// S40: SIGKILL while songs are being committed, a hundred times: each time songs and fragments
-/// agree, what was acknowledged is there and right, and what is listed can be fetched.
+/// S40: a data node is killed a hundred times while songs are being committed. Each time songs and
+/// fragments agree, every acknowledged song is there and right, and every listed song can be
+/// fetched.
 #[test]
 fn nothing_acknowledged_is_lost_by_kills() {
     let mut lab = Lab::new("kills");

@@ -1,4 +1,4 @@
-//! Strangers and hostile peers at a real node: nobody else notices.
+//! Strangers and hostile peers at a real node: its other peers are served as usual.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::lab::{Lab, dispotify};
 use super::sound;
 
-/// Thousands of short connections at a process that may open 256 files: all are handled, and
+/// Thousands of short connections to a process that may open 256 files: all are handled, and
 /// neither descriptors nor memory grow.
 #[test]
 fn short_connections_leave_nothing_behind() {
@@ -36,7 +36,7 @@ fn short_connections_leave_nothing_behind() {
     assert!(grown < 2_048, "{grown} kB more than {memory} kB");
 }
 
-/// Connects, says something senseless or nothing, and goes.
+/// Connects `count` times, sends a few senseless bytes or none, and closes.
 fn flood(address: &str, count: usize) {
     for n in 0..count {
         let mut stream = TcpStream::connect(address).expect("it listens");
@@ -46,12 +46,12 @@ fn flood(address: &str, count: usize) {
             2 => b"GET / HTTP/1.1\r\n\r\n",
             _ => &[0xff; 200],
         };
-        // It may have hung up before we have spoken.
+        // The node may have closed the connection before we write.
         let _ = stream.write_all(said);
     }
 }
 
-/// More silent strangers than a node has room for: each is hung up on without a byte, and
+/// More silent strangers connect than a node has room for: each is disconnected without a byte, and
 /// everyone else is served meanwhile.
 #[test]
 fn silent_strangers_are_hung_up_on() {

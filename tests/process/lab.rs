@@ -1,4 +1,4 @@
-//! A cluster of real processes in a folder of its own: nothing outlives the test.
+//! A cluster of real processes in a folder of its own; no process outlives the test.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -13,14 +13,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-/// Longest wait for anything that a healthy machine does in a second.
+/// Longest wait for anything that a healthy machine does within a second.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary under test, built once per run; its path comes from cargo itself.
 pub(super) fn dispotify() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        // A run inside a network of its own is told by the run that made it.
+        // A test that runs again inside a private network gets the path from its first run.
         if let Some(path) = std::env::var_os(BINARY_VARIABLE) {
             return path.into();
         }
@@ -40,16 +40,16 @@ pub(super) fn dispotify() -> &'static Path {
     })
 }
 
-/// Names the binary to a run that cannot build it.
+/// Environment variable with the binary's path, for a run that cannot build the binary.
 pub(super) const BINARY_VARIABLE: &str = "DISPOTIFY_TEST_BINARY";
 
 /// A folder, a key, and the processes that share them.
 pub(super) struct Lab {
     pub(super) dir: PathBuf,
     dns: Vec<String>,
-    /// What every node is started with beside its role: `--set` and the like.
+    /// Further arguments for every node: `--set` and the like.
     pub(super) settings: Vec<&'static str>,
-    /// The network namespace that commands run in, if they are not to run here.
+    /// The network namespace in which commands run; none: the test's own.
     pub(super) host: Option<String>,
 }
 
@@ -66,7 +66,7 @@ impl Lab {
     pub(super) fn new(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        // Inside two namespaces two processes may have the same number.
+        // In two process namespaces two processes may have the same number, so the time is added.
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| now.subsec_nanos());
         let unique = format!("dispotify-{name}-{}-{number}-{now}", std::process::id());
@@ -81,7 +81,7 @@ impl Lab {
         }
     }
 
-    /// One DNS node, then routers and data nodes, each ready.
+    /// Starts one DNS node, then routers and data nodes, and waits until each is ready.
     pub(super) fn cluster(&mut self, routers: usize, data: usize) -> (Vec<Server>, Vec<Server>) {
         let dns = self.start("dns", "dns", &[]);
         self.dns.push(dns.address.clone());
@@ -100,7 +100,7 @@ impl Lab {
         (names, data)
     }
 
-    /// Waits until so many lines of the log say this.
+    /// Waits until the log has `line` at least `count` times.
     fn await_log(&self, line: &str, count: usize) {
         let begun = Instant::now();
         while self.read_log().matches(line).count() < count {
@@ -108,14 +108,14 @@ impl Lab {
         }
     }
 
-    /// Starts `dispotify node` in a folder of this name, and waits until it is ready.
+    /// Starts `dispotify node` with a data directory of this name, and waits until it is ready.
     pub(super) fn start(&self, role: &str, name: &str, more: &[&str]) -> Server {
         let mut command = self.node(role, name, "0");
         command.args(more);
         self.spawn(command)
     }
 
-    /// Starts a node again, at the address it had.
+    /// Starts a node again at the address it had.
     pub(super) fn restart(&self, server: &Server, name: &str) -> Server {
         let (_, port) = server.address.rsplit_once(':').expect("an address");
         self.spawn(self.node(&server.role, name, port))
@@ -124,18 +124,18 @@ impl Lab {
     pub(super) fn node(&self, role: &str, name: &str, port: &str) -> Command {
         let mut command = self.command(&["node", role, "--host", "127.0.0.1", "--port", port]);
         command.arg("--data-dir").arg(self.dir.join(name));
-        // Nodes that start one after the other are to know each other soon.
+        // A short refresh, so that nodes that start one after the other soon know each other.
         command.args(["--set", "resolve.refresh=500ms", "--log", "debug"]);
         command.args(&self.settings);
         command
     }
 
-    /// Starts a server, and waits for the line that says it is ready.
+    /// Starts a server, and waits for its `ready` line.
     pub(super) fn spawn(&self, command: Command) -> Server {
         self.spawn_when(command, "ready ")
     }
 
-    /// The same, with the beginning of that line.
+    /// Starts a server, and waits for the output line with this beginning.
     pub(super) fn spawn_when(&self, mut command: Command, begins: &'static str) -> Server {
         let mut child = command
             .stdout(Stdio::piped())
@@ -156,7 +156,7 @@ impl Lab {
         }
     }
 
-    /// Starts a server that cannot become ready for want of a DNS node.
+    /// Starts a server that cannot become ready, because it finds no DNS node.
     pub(super) fn launch(&self, mut command: Command) -> Server {
         let child = command.stdout(Stdio::null()).stderr(self.log()).spawn();
         Server {
@@ -177,7 +177,7 @@ impl Lab {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
-    /// A command line under this lab's key, DNS and folders.
+    /// A command that uses this lab's key, DNS nodes and folders.
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = match &self.host {
             None => Command::new(dispotify()),
@@ -207,7 +207,7 @@ impl Lab {
         }
     }
 
-    /// Each host has its own.
+    /// The cache folder; each network namespace has its own.
     fn cache(&self) -> PathBuf {
         let cache = self.dir.join("cache");
         match &self.host {
@@ -216,7 +216,7 @@ impl Lab {
         }
     }
 
-    /// The DNS nodes that commands are told of.
+    /// Sets the only DNS node that commands are given.
     pub(super) fn use_dns(&mut self, address: &str) {
         self.dns = vec![address.to_owned()];
     }
@@ -240,7 +240,7 @@ impl Lab {
         output.stdout
     }
 
-    /// Runs a command that must fail with this exit code; gives the one line it says.
+    /// Runs a command that must fail with this exit code; gives its one line of error output.
     pub(super) fn fails(&self, words: &[&str], code: i32) -> String {
         failure(self.run(words), code)
     }
@@ -253,7 +253,7 @@ impl Lab {
         lines.map(parse).collect()
     }
 
-    /// The id under which a title is listed.
+    /// The id of the song with this title.
     pub(super) fn id_of(&self, title: &str) -> String {
         let songs = self.json(&["ls"]);
         let song = songs.iter().find(|song| song["title"] == title);
@@ -261,7 +261,7 @@ impl Lab {
         song["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Asks again and again until the status is as wished.
+    /// Asks for the status again and again until it is `good`.
     pub(super) fn await_status(&self, wish: &str, good: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         let mut last = Value::Null;
@@ -295,7 +295,7 @@ impl Drop for Lab {
 }
 
 impl Server {
-    /// As if the power had gone.
+    /// Kills the process with SIGKILL.
     pub(super) fn kill(&mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it was our child");
@@ -309,7 +309,7 @@ impl Server {
         assert!(kill.status().expect("kill runs").success());
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the process.
     pub(super) fn wait(&mut self) -> std::process::ExitStatus {
         self.child.wait().expect("it was our child")
     }
@@ -318,13 +318,13 @@ impl Server {
         self.child.id()
     }
 
-    /// Files and sockets it holds open.
+    /// Number of files and sockets that the process holds open.
     pub(super) fn descriptors(&self) -> usize {
         let dir = fs::read_dir(format!("/proc/{}/fd", self.pid()));
         dir.map_or(0, Iterator::count)
     }
 
-    /// Memory of its own, in kB.
+    /// Resident memory of the process, in kB.
     pub(super) fn resident_kb(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = fs::read_to_string(path).unwrap_or_default();
@@ -341,7 +341,7 @@ impl Drop for Server {
     }
 }
 
-/// What a failed command said, if it failed as it should.
+/// The error output of a command that must have failed with this exit code.
 pub(super) fn failure(output: Output, code: i32) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "said {said:?}");
@@ -355,7 +355,7 @@ pub(super) fn write_key(path: &Path, byte: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("its mode");
 }
 
-/// Reads `ready ROLE ADDRESS NODE`, and lets the rest of the output flow away.
+/// Reads up to `ready ROLE ADDRESS NODE`, and discards the output that follows.
 fn first_ready(out: ChildStdout, begins: &str) -> Option<[String; 3]> {
     let mut lines = BufReader::new(out).lines();
     let ready = lines.find_map(|line| {
@@ -365,14 +365,14 @@ fn first_ready(out: ChildStdout, begins: &str) -> Option<[String; 3]> {
             .filter(|_| line.starts_with(begins));
         let mut words = line?.split(' ');
         let mut word = || words.next().map(str::to_owned);
-        // A web player has no id.
+        // The line of a web player has no node id.
         Some([word()?, word()?, word().unwrap_or_default()])
     });
     thread::spawn(move || lines.for_each(drop));
     ready
 }
 
-/// Does something that may wait for ever, but not for longer than this.
+/// Does something that may block for ever, and panics when it takes longer than `patience`.
 pub(super) fn within<T: Send + 'static>(
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -382,7 +382,7 @@ pub(super) fn within<T: Send + 'static>(
     receiver.recv_timeout(patience).ok()
 }
 
-/// Reads everything that is left.
+/// Appends all remaining output to `begun`.
 pub(super) fn rest(mut out: ChildStdout, begun: Vec<u8>) -> Vec<u8> {
     let mut bytes = begun;
     out.read_to_end(&mut bytes).expect("its output");

@@ -1,4 +1,4 @@
-//! The main job: what is added comes back, byte for byte.
+//! The main purpose: a song that is added is fetched byte for byte.
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,7 +7,8 @@ use super::lab::Lab;
 use super::sound;
 use super::web::http::{get, web};
 
-/// Every format through DNS, router and data, each its own process; then once more from the cache.
+/// Each format goes through a DNS node, a router and a data node, each its own process; then it
+/// comes from the cache.
 #[test]
 fn every_format_comes_back_identical() {
     let mut lab = Lab::new("formats");
@@ -89,7 +90,8 @@ fn songs_are_listed_searched_and_shown() {
     assert_eq!(answer.lines().count(), 2, "{answer}");
 }
 
-/// What was heard is not fetched again; what was altered on disk is noticed and fetched again.
+/// A cached fragment is not fetched again; one that was altered on disk is noticed and fetched
+/// again.
 #[test]
 fn a_cached_song_is_not_fetched_again() {
     let mut lab = Lab::new("cache");
@@ -117,7 +119,7 @@ fn a_cached_song_is_not_fetched_again() {
     assert!(fs::read(out).expect("fetched") == fs::read(&file).expect("added"));
 }
 
-/// From a later moment on, the head comes first: a decoder needs it.
+/// A song that is played from a later moment begins with its head, because a decoder needs it.
 #[test]
 fn a_song_plays_from_a_moment() {
     let mut lab = Lab::new("moment");
@@ -136,7 +138,7 @@ fn a_song_plays_from_a_moment() {
     assert!(late.contains("behind its end"), "{late}");
 }
 
-/// Three nodes in one process: the shortest way to a library, kept over a restart.
+/// `serve` runs three nodes in one process and keeps its library over a restart.
 #[test]
 fn serve_keeps_its_library() {
     let mut lab = Lab::new("serve");
@@ -159,8 +161,8 @@ fn serve_keeps_its_library() {
     }
 }
 
-/// S34: two nodes that have kept songs of their own become one library: all songs of both are
-/// there, each as it was.
+/// S34: two nodes with songs of their own become one library, which has all songs of both
+/// unaltered.
 #[test]
 fn two_libraries_become_one() {
     let (mut lab, mut other) = (Lab::new("union"), Lab::new("other"));
@@ -176,7 +178,7 @@ fn two_libraries_become_one() {
         lab.await_copies(songs.len() as u64);
         cluster
     };
-    // Two songs are in both.
+    // Two songs are in both libraries.
     let (_names, mut first) = alone(&mut lab, &all[..7]);
     let (names, mut second) = alone(&mut other, &all[5..]);
     second[0].kill();
@@ -204,8 +206,8 @@ fn two_libraries_become_one() {
     }
 }
 
-/// S43: titles are text, whatever they look like: each is listed on one line, found by its words
-/// and played, and none means anything to the library or to a program that reads the output.
+/// S43: titles are text, whatever they contain: each is listed on one line, can be searched and
+/// played, and means nothing special to the library or to a program that reads the output.
 #[test]
 fn odd_titles_are_text() {
     let mut lab = Lab::new("odd");
@@ -213,7 +215,7 @@ fn odd_titles_are_text() {
     let music = lab.dir.join("music");
     fs::create_dir(&music).expect("a folder");
     let long = "longest, ".repeat(1_200);
-    // As it is in the file, and as it is told.
+    // The title in the file, and the title in the output if it differs.
     let titles = [
         ("it's \"quoted\", twice", None),
         ("'); DROP TABLE songs; --", None),
@@ -267,7 +269,7 @@ fn odd_titles_are_text() {
     lab.ok(&["verify", "--data-dir", dir.to_str().expect("a plain path")]);
 }
 
-/// Every byte as `%XX`.
+/// Every byte of the text as `%XX`.
 fn percent(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! Real processes on loopback: few, because they prove the wiring, not the logic.
+//! Real processes on loopback. The tests are few, because they prove the wiring and not the logic.
 
 mod lab;
 mod netlab;

@@ -1,6 +1,6 @@
-//! A private network for one test: a namespace for each host, one bridge, cables that can be cut.
+//! A private network for one test: one namespace per host, one bridge, links that can be cut.
 //!
-//! The test runs itself again inside the network; whatever happens there, nothing of it is left.
+//! The test runs itself again inside the network, and the network ends with that run.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,8 +8,8 @@ use std::process::Command;
 use super::lab::{BINARY_VARIABLE, dispotify};
 use super::sound;
 
-/// True inside the network; false once the test has been run inside and has passed, or where
-/// this machine has no namespaces.
+/// True inside the network: the caller goes on with the test. False outside: the test has already
+/// passed inside, or this machine has no namespaces.
 pub(super) fn inside(test: &str, hosts: u32) -> bool {
     if std::env::var_os("NETLAB_IN").is_some() {
         return true;
@@ -47,7 +47,7 @@ fn can_make_networks() -> bool {
     probe.output().is_ok_and(|output| output.status.success())
 }
 
-/// Where host `n` is reached.
+/// The IP address of host `n`.
 pub(super) fn address(n: u32) -> String {
     format!("10.77.0.{}", 10 + n)
 }
@@ -57,12 +57,12 @@ pub(super) fn host(n: u32) -> String {
     format!("h{n}")
 }
 
-/// The switches of the network: hosts on different ones do not hear of each other, and their own
-/// links stay up.
+/// The switches of the network. Hosts on different switches do not reach each other, although their
+/// own links stay up.
 pub(super) struct Switches;
 
 impl Switches {
-    /// Moves these hosts to a switch of their own.
+    /// Moves these hosts to a second switch.
     pub(super) fn split(&self, hosts: &[u32]) {
         ip("link add br1 type bridge");
         ip("link set br1 up");
@@ -71,7 +71,7 @@ impl Switches {
         }
     }
 
-    /// Moves them back.
+    /// Moves these hosts back to the first switch.
     pub(super) fn join(&self, hosts: &[u32]) {
         for host in hosts {
             ip(&format!("link set p{host} master br0"));
@@ -79,12 +79,12 @@ impl Switches {
         ip("link del br1");
     }
 
-    /// Takes a host off the switch: it sees its link up, and nothing arrives.
+    /// Takes a host off its switch: its own link stays up, and nothing arrives.
     pub(super) fn unplug(&self, host: u32) {
         ip(&format!("link set p{host} nomaster"));
     }
 
-    /// Puts it back.
+    /// Puts a host back on the first switch.
     pub(super) fn plug(&self, host: u32) {
         ip(&format!("link set p{host} master br0"));
     }

@@ -1,4 +1,4 @@
-//! A ring of real processes whose network is cut: each half goes on, and they become one again.
+//! The network of a ring of real processes is cut: each half goes on, and later the halves merge.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ fn ring_of(status: &Value) -> usize {
     status["ring"].as_array().map_or(0, Vec::len)
 }
 
-/// What the status of one host's side says.
+/// Waits until the status shows so many members, as seen from one host's side.
 fn await_ring(lab: &mut Lab, host: u32, size: usize) {
     lab.host = Some(netlab::host(host));
     lab.await_status(
@@ -42,8 +42,8 @@ fn await_ring(lab: &mut Lab, host: u32, size: usize) {
     );
 }
 
-/// A data node and a router on each side, the DNS on one; after five seconds and after 75, both
-/// sides serve, and become one ring when they hear of each other.
+/// Each side has a data node and a router, one side has the DNS node. During a cut of `span` both
+/// sides serve; afterwards they become one ring.
 fn split_and_heal(test: &str, span: Duration) {
     if !netlab::inside(test, 5) {
         return;
@@ -51,7 +51,7 @@ fn split_and_heal(test: &str, span: Duration) {
     let mut lab = Lab::new("partition");
     let _servers = five_hosts(&mut lab);
     await_ring(&mut lab, 1, 4);
-    // Whoever asks from the other side knows a router from before.
+    // A command on the other side finds a router only if it remembers one from before the cut.
     lab.host = Some(netlab::host(3));
     lab.ok(&["status"]);
     let (switches, minority) = (Switches, [3, 5]);
@@ -81,8 +81,8 @@ fn a_long_partition_heals() {
     split_and_heal("partition::a_long_partition_heals", Duration::from_secs(75));
 }
 
-/// A host that vanishes without a word is found dead by those who watch it, and taken back when
-/// its cable is.
+/// A host that vanishes silently is called dead by the members that watch it, and is a member again
+/// when its cable is back.
 #[test]
 fn an_unplugged_host_is_dead_until_it_is_plugged_in() {
     if !netlab::inside(

@@ -1,9 +1,9 @@
-//! A disk that loses power: a file system in a file, shut down under a running node.
+//! A disk loses power: a file system inside a file is shut down under a running node.
 //!
-//! What was not synced is gone afterwards, as after a power cut, and whoever goes on gets an
-//! input/output error. What was synced while the cut was under way may be gone as well: the kernel
-//! itself loses the last record of a plain loop of write and fsync then. Owed is therefore what
-//! was acknowledged before the cut began, while other songs were on their way.
+//! What was not synced is gone afterwards, as after a power cut, and a process that goes on gets
+//! input/output errors. What is synced during the cut may be gone as well: even for a plain loop of
+//! write and fsync the kernel loses the last record then. So the test demands only the songs that
+//! were acknowledged before the cut began, while other songs were on their way.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,17 +17,17 @@ use super::{netlab, sound};
 /// How often the power fails.
 const CUTS: u64 = 8;
 
-/// Songs of one round; a cut comes when one, two or three of them are acknowledged.
+/// Songs of one round; the cut comes after one, two or three of them are acknowledged.
 const SONGS: u64 = 8;
 
-/// A file system of its own; unmounted when dropped.
+/// A file system inside a file; unmounted when dropped.
 struct Disk {
     image: PathBuf,
     mount: PathBuf,
 }
 
 impl Disk {
-    /// Why not, where this machine does not let us have one.
+    /// Makes the file system; the error says why this machine does not allow it.
     fn new(lab: &Lab) -> Result<Disk, String> {
         let (image, mount) = (lab.dir.join("image"), lab.dir.join("disk"));
         fs::create_dir(&mount).expect("a folder");
@@ -71,11 +71,11 @@ fn run(command: &mut Command) -> Result<(), String> {
     output.status.success().then_some(()).ok_or_else(failed)
 }
 
-/// S40: the power fails while songs are being committed, again and again: what was acknowledged
-/// is there, byte for byte, and the library is in order.
+/// S40: the power fails again and again while songs are being committed. Every acknowledged song is
+/// there, byte for byte, and the library is in order.
 #[test]
 fn nothing_acknowledged_is_lost_by_power_cuts() {
-    // Mounts of a namespace go with it, however the test ends.
+    // In a namespace of its own the mount disappears with the test, however the test ends.
     if !netlab::inside("powercut::nothing_acknowledged_is_lost_by_power_cuts", 1) {
         return;
     }
@@ -99,7 +99,7 @@ fn nothing_acknowledged_is_lost_by_power_cuts() {
         disk.unmount().expect("nobody uses it");
         disk.mount().expect("its journal is replayed");
         data = lab.restart(&data, "disk/data0");
-        // The others are added to the node that came back, or fail: nothing is owed for them.
+        // The other songs are added to the restarted node, or fail: the test demands none of them.
         lines.for_each(drop);
         adding.wait().expect("our child");
     }
@@ -115,7 +115,7 @@ fn nothing_acknowledged_is_lost_by_power_cuts() {
     lab.ok(&["verify", "--data-dir", dir.to_str().expect("a plain path")]);
 }
 
-/// The songs of one round.
+/// Makes the files of one round.
 fn songs(dir: &Path, round: u64) -> PathBuf {
     let folder = dir.join(format!("songs{round}"));
     fs::create_dir(&folder).expect("a folder");
@@ -126,7 +126,7 @@ fn songs(dir: &Path, round: u64) -> PathBuf {
     folder
 }
 
-/// Id and file of a song that was added.
+/// Id and file of an added song, from a line of output.
 fn added(line: &str) -> (String, String) {
     let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
     assert_eq!(line["outcome"], "added", "{line}");

@@ -1,4 +1,4 @@
-//! Bad input gets one clear line and the right exit code; nothing is lost.
+//! Bad input gets one clear line and the right exit code, and no data is lost.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::lab::{Lab, dispotify, failure, write_key};
 use super::sound;
 
-/// Every kind of node refuses a stranger, within ten seconds, with exit code 3.
+/// Every kind of node refuses a client with a wrong key, with exit code 3 within ten seconds. So it
+/// does with another cluster name and with `--insecure`.
 #[test]
 fn a_wrong_key_is_refused() {
     let mut lab = Lab::new("key");
@@ -70,7 +71,7 @@ fn what_makes_no_sense_is_exit_code_two() {
 fn unknown_and_ambiguous_ids_are_told_apart() {
     let mut lab = Lab::new("ids");
     let _cluster = lab.cluster(1, 1);
-    // Seventeen songs: two of them begin with the same digit.
+    // With seventeen songs at least two ids begin with the same hex digit.
     let folder = lab.dir.join("songs");
     fs::create_dir_all(&folder).expect("a folder");
     for n in 0..17 {
@@ -89,7 +90,7 @@ fn unknown_and_ambiguous_ids_are_told_apart() {
     assert!(said.contains("no such song"), "{said}");
 }
 
-/// Files that cannot be added are named; the others are added all the same.
+/// Files that cannot be added are named; the other files are added.
 #[test]
 fn unreadable_files_are_named() {
     let mut lab = Lab::new("files");
@@ -131,8 +132,8 @@ fn a_port_or_a_directory_has_one_node() {
     assert_eq!(other.expect("it runs").status.code(), Some(1));
 }
 
-/// An older copy of a node's folder is started somewhere else, when the node has been started a
-/// few times more. Everybody refuses it, so it says why and ends; the node goes on.
+/// An older copy of a node's folder is started elsewhere, after the node itself has started a few
+/// more times. The others refuse the copy, so it says why and ends; the node goes on.
 #[test]
 fn an_older_copy_of_a_folder_ends() {
     let mut lab = Lab::new("older");
@@ -182,8 +183,8 @@ fn a_foreign_or_newer_library_is_left_alone() {
     assert_eq!(fs::read(place("data0")).expect("it"), b"this is no library");
 }
 
-/// S41: a data node whose disk is full refuses, goes on serving, and the song goes elsewhere or
-/// not at all.
+/// S41: a data node with a full disk refuses uploads and goes on serving; the song goes to another
+/// data node, or the upload fails.
 #[test]
 fn a_full_disk_is_told_and_survived() {
     let mut lab = Lab::new("full");
@@ -223,7 +224,7 @@ fn a_full_disk_is_told_and_survived() {
         let nodes = status["nodes"].as_array().into_iter().flatten();
         nodes.filter(|node| node["role"] == "data").count() == 2
     });
-    // Whichever of the two is asked first.
+    // Either data node may be asked first, so several songs are added.
     for n in 0..5 {
         let file = lab.dir.join(format!("{n}.mp3"));
         sound::noise(&file, 5_000_000, n);
@@ -237,7 +238,8 @@ fn a_full_disk_is_told_and_survived() {
     assert!(lab.ok(&["get", &id, "-o", "-"]) == fs::read(&small).expect("added"));
 }
 
-/// Runs what follows with a disk of four megabytes at this place, in namespaces of its own.
+/// Runs the arguments that follow in a namespace where a disk of four megabytes is mounted at
+/// `dir`.
 fn small_disk(dir: &std::path::Path) -> Command {
     let mut unshare = Command::new("unshare");
     let mount = "mount -t tmpfs -o size=4m none \"$0\" && exec \"$@\"";
@@ -246,7 +248,7 @@ fn small_disk(dir: &std::path::Path) -> Command {
     unshare
 }
 
-/// Output that nobody reads any longer ends quietly.
+/// A command whose output is closed by its reader ends quietly.
 #[test]
 fn a_closed_pipe_is_no_error() {
     let mut lab = Lab::new("pipe");
@@ -266,7 +268,7 @@ fn a_closed_pipe_is_no_error() {
     );
 }
 
-/// The last line a node that could not start said; its log stands before it.
+/// The last line of error output of a node that could not start; its log comes before.
 fn last_line(output: std::process::Output) -> String {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -1,4 +1,4 @@
-//! Servers that watch each other: real processes, real kills.
+//! Servers that watch each other: real processes and real kills.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::lab::{Lab, PATIENCE, Server};
 
-/// Roles change one after the other: the pause between two is for people, not for tests.
+/// A short pause between two changes of role: the usual one spares people, and no test needs it.
 const IMPATIENT: [&str; 2] = ["--set", "ring.pause=1s"];
 
-/// A DNS node and so many servers that ask for their roles, all started at once.
+/// Starts a DNS node and so many servers without a role, all at once.
 fn autos(lab: &mut Lab, count: usize) -> (Server, Vec<Server>) {
     let dns = lab.start("dns", "dns", &[]);
     lab.use_dns(&dns.address);
@@ -29,7 +29,7 @@ fn autos(lab: &mut Lab, count: usize) -> (Server, Vec<Server>) {
     (dns, servers)
 }
 
-/// The ids of the living, as the ring has to show them.
+/// The ids of these servers, sorted as the status lists the living members.
 fn ids(servers: &[Server]) -> Vec<&str> {
     let mut ids: Vec<&str> = servers.iter().map(|server| server.id.as_str()).collect();
     ids.sort_unstable();
@@ -42,7 +42,7 @@ fn ring(status: &Value) -> Vec<&str> {
     ids.collect()
 }
 
-/// Data nodes and routers that are neither dead nor suspected.
+/// How many data nodes and routers are neither dead nor suspected.
 fn roles(status: &Value) -> (usize, usize) {
     let nodes = status["nodes"].as_array();
     let nodes: Vec<&Value> = nodes.into_iter().flatten().collect();
@@ -53,7 +53,7 @@ fn roles(status: &Value) -> (usize, usize) {
     (with("data"), with("router"))
 }
 
-/// Waits for one ring of these servers in which both roles are as many as the rule asks for.
+/// Waits until these servers are one ring with the wanted number of data nodes and routers.
 fn await_balance(lab: &Lab, servers: &[Server], wanted: (usize, usize)) -> Value {
     let all = ids(servers);
     lab.await_status(&format!("one ring with {wanted:?}"), |status| {
@@ -62,20 +62,21 @@ fn await_balance(lab: &Lab, servers: &[Server], wanted: (usize, usize)) -> Value
     })
 }
 
-/// What one server's log says of itself stands in the common log, behind its address.
+/// How often the common log of all servers has this text.
 fn count(lab: &Lab, line: &str) -> usize {
     lab.read_log().matches(line).count()
 }
 
-/// Seven servers, three data nodes to four routers; then one dies, then two neighbours, then the
-/// one that counted last: each time one ring, in balance, and never without a role for long.
+/// Seven servers are three data nodes and four routers. One dies, then two neighbours, then the
+/// manager of the last census. Each time the others become one ring in balance, and no role is
+/// empty for long.
 #[test]
 fn seven_servers_stay_one_ring_in_balance() {
     let mut lab = Lab::new("seven");
     let (_dns, mut servers) = autos(&mut lab, 7);
     await_balance(&lab, &servers, (3, 4));
 
-    // The verdict is a moment earlier than the alert that follows from it.
+    // The status shows a verdict a moment before the alert that follows from it.
     servers.remove(3).kill();
     await_balance(&lab, &servers, (3, 3));
     lab.await_status("an alert", |status| {
@@ -95,8 +96,7 @@ fn seven_servers_stay_one_ring_in_balance() {
     await_balance(&lab, &servers, (2, 1));
 }
 
-/// In rings of three, four and six one death makes exactly one alert, and everybody left has
-/// seen it.
+/// In rings of three, four and six, one death makes exactly one alert, which visits all survivors.
 #[test]
 fn one_death_is_one_alert_that_visits_everybody() {
     for size in [3, 4, 6] {
@@ -127,8 +127,8 @@ fn await_lines(lab: &Lab, line: &str, wanted: usize) {
     }
 }
 
-/// Two data nodes, three routers, all asked to take what is needed: a data node dies, exactly
-/// one router takes its place, is registered as such and gone from the routers.
+/// Of two data nodes and three routers without fixed roles, a data node dies: exactly one router
+/// takes its role, and is registered as a data node and no longer as a router.
 #[test]
 fn a_router_becomes_a_data_node() {
     let mut lab = Lab::new("switch");
@@ -154,8 +154,8 @@ fn a_router_becomes_a_data_node() {
     assert!(named("dispotify.router").iter().all(|node| node != changed));
 }
 
-/// A node that stands still for two seconds is called dead by nobody; for ten, it is, and comes
-/// back by itself.
+/// A node that is frozen for two seconds is called dead by no member. One that is frozen for ten is
+/// called dead, and rejoins by itself.
 #[test]
 fn a_node_that_stood_still_comes_back() {
     let mut lab = Lab::new("still");
@@ -184,12 +184,13 @@ fn a_node_that_stood_still_comes_back() {
     });
 }
 
-/// The time a process stands still is what is tested: nothing else can be waited for.
+/// Sleeps: the length of a freeze is what is tested, so there is no event to wait for.
 fn wait(span: Duration) {
     std::thread::sleep(span);
 }
 
-/// Restarted with its directory and without any DNS, a server finds the others and its role.
+/// A server that restarts with its data directory, but without any DNS node, finds the others and
+/// its role.
 #[test]
 fn a_server_restarts_without_dns() {
     let mut lab = Lab::new("memory");
@@ -212,7 +213,7 @@ fn a_server_restarts_without_dns() {
     let mut command = lab.node("auto", "auto1", port);
     command.args(IMPATIENT);
     let _silent = lab.launch(command);
-    // The router known from before answers: commands remember whom they spoke to.
+    // The command asks the router that it remembers, because no DNS node answers.
     lab.await_status("the same ring", |status| {
         let back = |node: &Value| node["id"] == old.id.as_str() && node["state"] == "alive";
         let nodes = status["nodes"].as_array();

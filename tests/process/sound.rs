@@ -1,15 +1,15 @@
-//! Files to add: real sound, made by the test.
+//! Files to add: real sound that the test generates.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A WAV of so many seconds: two tones, so that no two seconds are alike.
+/// Writes a WAV of so many seconds: two tones, so that no two seconds are alike.
 pub(super) fn wav(path: &Path, seconds: u32, tone: f32) {
     wav_at(44_100, path, seconds, tone);
 }
 
-/// The same with so many samples per second.
+/// As [`wav`], with so many samples per second.
 pub(super) fn wav_at(sample_rate: u32, path: &Path, seconds: u32, tone: f32) {
     let spec = hound::WavSpec {
         channels: 2,
@@ -27,8 +27,8 @@ pub(super) fn wav_at(sample_rate: u32, path: &Path, seconds: u32, tone: f32) {
     writer.finalize().expect("a whole WAV file");
 }
 
-/// The file in every other format ffmpeg can make of it, with odd tags. Empty, and says so,
-/// where ffmpeg is not installed.
+/// Transcodes the file to every other supported format, with odd tags. Where ffmpeg is not
+/// installed, reports a skip and gives no files.
 pub(super) fn transcode(from: &Path, into: &Path) -> Vec<PathBuf> {
     if Command::new("ffmpeg").arg("-version").output().is_err() {
         skipped("five of six formats, ffmpeg is not installed");
@@ -54,19 +54,19 @@ pub(super) fn transcode(from: &Path, into: &Path) -> Vec<PathBuf> {
     formats.iter().map(transcoded).collect()
 }
 
-/// An MP3 of a second with this title; each number gives another.
+/// Writes an MP3 of one second with this title; each number gives a different content.
 pub(super) fn mp3_titled(path: &Path, title: &str, number: u8) {
     let synchsafe = |n: usize| [21, 14, 7, 0].map(|shift| (n >> shift & 0x7f) as u8);
     let text = [b"\x03", title.as_bytes()].concat();
     let frame = [b"TIT2", &synchsafe(text.len())[..], b"\0\0", &text].concat();
     let tag = [b"ID3\x04\0\0", &synchsafe(frame.len())[..], &frame].concat();
-    // 128 kbit/s at 44.1 kHz, nothing in it.
+    // A frame head for 128 kbit/s at 44.1 kHz; the frame has no sound in it.
     let mut sound = vec![0xff, 0xfb, 0x90, 0x00];
     sound.resize(417, number);
     fs::write(path, [tag, sound.repeat(38)].concat()).expect("a file");
 }
 
-/// Bytes that are no music at all, different for each seed.
+/// Writes bytes that are no music at all, different for each seed.
 pub(super) fn noise(path: &Path, bytes: usize, seed: u64) {
     let mut state = seed << 1 | 1;
     let mut next = || {
@@ -79,7 +79,7 @@ pub(super) fn noise(path: &Path, bytes: usize, seed: u64) {
     fs::write(path, content).expect("a file");
 }
 
-/// Says what cannot be tested on this machine, even where the output of tests is captured.
+/// Reports a skipped test, even where the test runner captures output.
 pub(super) fn skipped(what: &str) {
     let line = format!("skipped: {what}\n");
     let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());

@@ -1,11 +1,12 @@
-//! A library checked with its node stopped, as a person would.
+//! `verify` checks the library of a stopped node.
 
 use std::fs;
 
 use super::lab::Lab;
 use super::sound;
 
-/// Refused while the node runs, clean afterwards, and a flipped bit is named with its song.
+/// The check is refused while the node runs, passes afterwards, and names the song with a flipped
+/// bit.
 #[test]
 fn a_stopped_library_is_checked() {
     let mut lab = Lab::new("verify");
@@ -37,7 +38,7 @@ fn a_stopped_library_is_checked() {
         "{said}"
     );
 
-    // Started and stopped well once more, all of it lies in one file.
+    // After an orderly stop everything is in one file, where the test can flip a bit.
     data[0] = lab.restart(&data[0], "data0");
     data[0].signal("TERM");
     assert!(data[0].wait().success());
@@ -62,7 +63,7 @@ fn a_stopped_library_is_checked() {
     );
 }
 
-/// What is no library is told from one that is damaged.
+/// A directory that is no library gets another error than a damaged library.
 #[test]
 fn a_directory_without_songs_is_a_misunderstanding() {
     let mut lab = Lab::new("verify-other");

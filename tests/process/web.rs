@@ -11,7 +11,7 @@ use super::lab::{Lab, PATIENCE, Server};
 use super::sound;
 use http::{ask, connect, dialled, get, read, read_head, read_one, upload, web};
 
-/// A song of so many seconds, 176 kB each.
+/// Writes a song of so many seconds, 176 kB each, and gives its bytes.
 fn wav(lab: &Lab, name: &str, seconds: u32) -> Vec<u8> {
     let path = lab.dir.join(name);
     sound::wav(&path, seconds, 330.0);
@@ -24,7 +24,7 @@ fn id_of(reply: &http::Reply) -> String {
     id.to_owned()
 }
 
-/// What goes up comes down, in one piece and in any part.
+/// An uploaded song comes back, in one piece and in any range.
 #[test]
 fn a_song_goes_up_and_comes_down() {
     let mut lab = Lab::new("web");
@@ -96,7 +96,8 @@ fn a_song_goes_up_and_comes_down() {
     assert_eq!(get(&at, &format!("/cover/{id}")).status, 404);
 }
 
-/// Bodies in chunks, bodies that wait for a word, and bodies that are no song.
+/// Uploads with chunked bodies, with bodies that wait for `100 Continue`, and with bodies that are
+/// no song.
 #[test]
 fn uploads_come_in_any_shape() {
     let mut lab = Lab::new("shapes");
@@ -118,7 +119,7 @@ fn uploads_come_in_any_shape() {
     stream.write_all(b"0\r\n\r\n").expect("it listens");
     let added = read_one(&mut stream);
     assert_eq!(added.status, 201, "{}", added.head);
-    // The connection stays: the song is fetched on it.
+    // The connection stays open, so the song is fetched on it.
     let id = id_of(&added);
     write!(stream, "GET /stream/{id} HTTP/1.1\r\nHost: {at}\r\n\r\n").expect("it listens");
     assert!(read_one(&mut stream).body == song);
@@ -142,7 +143,7 @@ fn uploads_come_in_any_shape() {
         b"x",
     );
     assert_eq!(huge.status, 413);
-    // Half a file is no file: nothing of it stays behind.
+    // Half a file is refused, and nothing of it is kept.
     let mut half = connect(&at);
     let head = format!("POST /api/songs HTTP/1.1\r\nHost: {at}\r\nContent-Length: 100\r\n\r\nhalf");
     half.write_all(head.as_bytes()).expect("it listens");
@@ -168,7 +169,7 @@ fn uploads_come_in_any_shape() {
     assert!(!lab.read_log().contains("ERROR"), "{}", lab.read_log());
 }
 
-/// The same names as the command line, page after page.
+/// The library as JSON has the field names of the command line, page after page.
 #[test]
 fn the_library_is_told_as_json() {
     let mut lab = Lab::new("json");
@@ -221,7 +222,7 @@ fn the_library_is_told_as_json() {
     assert_eq!(details["offsets"], serde_json::json!([0, 10_001]));
     assert_eq!(details["starts_ms"], serde_json::json!([0]));
     assert_eq!(details["cached"], serde_json::json!([]));
-    // What was heard is in the cache: its holders are told all the same.
+    // The song is in the cache by now: its holders are listed all the same.
     assert_eq!(get(&at, &format!("/stream/{id}")).body.len(), 10_001);
     let again = get(&at, &format!("/api/songs/{id}")).json();
     assert_eq!(
@@ -244,7 +245,7 @@ fn the_library_is_told_as_json() {
     assert_eq!(names(&status["nodes"][0]), names(&told["nodes"][0]));
 }
 
-/// Who may speak, and what about.
+/// Requests for other hosts, from other origins or without sense are refused.
 #[test]
 fn strangers_and_nonsense_are_refused() {
     let mut lab = Lab::new("guard");
@@ -316,8 +317,8 @@ fn strangers_and_nonsense_are_refused() {
     assert_eq!(status("GET /api/songs", &[]), 200);
 }
 
-/// Many requests at once on one connection are answered in order; the song that they ask for was
-/// stored a moment ago.
+/// Many requests at once on one connection are answered in order, although the song that they ask
+/// for was stored only a moment ago.
 #[test]
 fn requests_are_answered_in_order() {
     let mut lab = Lab::new("order");
@@ -361,7 +362,7 @@ fn begin(at: &str, id: &str) -> (std::net::TcpStream, Vec<u8>) {
     (stream, bytes)
 }
 
-/// The music goes on, byte for byte, and the page hears of it.
+/// A stream continues byte for byte when holders die, and the page is told of it.
 #[test]
 fn a_stream_survives_the_death_of_its_holders() {
     let mut lab = Lab::new("survive");
@@ -385,7 +386,7 @@ fn a_stream_survives_the_death_of_its_holders() {
         };
         !dead.iter().any(lives)
     });
-    // The next one to listen is told who is missing, though nothing is fetched.
+    // The next listener is told which holders are missing, although nothing is fetched.
     assert!(get(&at, &format!("/stream/{id}")).body == song);
     let last = song.len().div_ceil(1_000_000) as u64;
     let told = events.next("fragment", |f| {
@@ -398,7 +399,7 @@ fn a_stream_survives_the_death_of_its_holders() {
     assert_eq!(lost, dead);
 }
 
-/// What was heard plays without any server.
+/// A cached song plays while every server is dead.
 #[test]
 fn a_cached_song_plays_with_every_server_dead() {
     let mut lab = Lab::new("alone");
@@ -422,7 +423,7 @@ fn a_cached_song_plays_with_every_server_dead() {
     assert!(lab.ok(&["play", &id, "--stdout"]) == song);
 }
 
-/// Nothing is fetched for a listener who has gone.
+/// No fragments are fetched for a listener that has disconnected.
 #[test]
 fn an_aborted_stream_stops_fetching() {
     let mut lab = Lab::new("abort");
@@ -431,7 +432,7 @@ fn an_aborted_stream_stops_fetching() {
     let (song, id) = big_song(&lab, &at);
     let (stream, _) = begin(&at, &id);
     drop(stream);
-    // Whatever is asked for later is answered later.
+    // The client works in order: when this later song is there, an earlier fetch would be, too.
     let other = id_of(&upload(&at, "other.wav", &wav(&lab, "other.wav", 20)));
     get(&at, &format!("/stream/{other}"));
     let cached = lab
@@ -445,8 +446,8 @@ fn an_aborted_stream_stops_fetching() {
     assert!(!lab.read_log().contains("ERROR"), "{}", lab.read_log());
 }
 
-/// The client has room for a thousand operations: those of listeners who have gone are not among
-/// them.
+/// The client has room for a thousand operations: those of listeners that disconnected do not
+/// count.
 #[test]
 fn aborted_streams_leave_no_operation_behind() {
     let mut lab = Lab::new("operations");
@@ -461,7 +462,7 @@ fn aborted_streams_leave_no_operation_behind() {
     assert!(get(&at, &path).body == song);
 }
 
-/// Two hundred listeners who take nothing leave room for one who does.
+/// Two hundred listeners that take no bytes leave room for one that does.
 #[test]
 fn two_hundred_paused_streams_are_small() {
     let mut lab = Lab::new("many");
@@ -483,13 +484,13 @@ fn two_hundred_paused_streams_are_small() {
     assert!(get(&at, &format!("/stream/{id}")).body == song);
     let grown = web.resident_kb().saturating_sub(before);
     assert!(grown < 32 * 1024, "{grown} kB");
-    // Whoever goes on after a pause gets the rest, though it was let go meanwhile.
+    // A stream that was let go during its pause still delivers the rest.
     let mut bytes = vec![0; song.len() - 1000];
     streams[0].read_exact(&mut bytes).expect("the rest");
     assert!(bytes == song[1000..]);
 }
 
-/// Other programs read it, too.
+/// curl and ffprobe can read the player's streams.
 #[test]
 fn curl_and_ffprobe_understand_it() {
     let mut lab = Lab::new("tools");
@@ -540,7 +541,7 @@ fn curl_and_ffprobe_understand_it() {
     }
 }
 
-/// `serve` has the page, too.
+/// `serve` also serves the page.
 #[test]
 fn serve_has_the_page() {
     let mut lab = Lab::new("page");
@@ -570,7 +571,7 @@ fn serve_has_the_page() {
     child.wait().expect("our child");
 }
 
-/// One command, six nodes: they, their songs and the page live and die with it.
+/// One command runs six nodes: the nodes, their songs and the page live and end with it.
 #[test]
 fn a_demo_survives_a_death_and_takes_everything_with_it() {
     let lab = Lab::new("demo");
@@ -606,7 +607,7 @@ fn a_demo_survives_a_death_and_takes_everything_with_it() {
     }
 }
 
-/// Everything is gone after Ctrl-C.
+/// After Ctrl-C no process and no folder is left.
 #[test]
 fn an_interrupted_demo_leaves_nothing_behind() {
     let lab = Lab::new("leave");
@@ -625,7 +626,7 @@ fn an_interrupted_demo_leaves_nothing_behind() {
     assert_eq!(fs::read_dir(&tmp).expect("the folder").count(), 0);
 }
 
-/// Process numbers and command lines of a process's children.
+/// Process ids and command lines of a process's children.
 fn children_of(parent: u32) -> Vec<(u32, String)> {
     let numbers = fs::read_dir("/proc").expect("Linux").flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -642,7 +643,7 @@ fn children_of(parent: u32) -> Vec<(u32, String)> {
     children
 }
 
-/// Waits until a process is gone, or is only waited for by nobody.
+/// Waits until a process is gone, or is a zombie.
 fn await_end(pid: u32, line: &str) {
     let begun = std::time::Instant::now();
     let lives = || {
@@ -654,7 +655,7 @@ fn await_end(pid: u32, line: &str) {
     }
 }
 
-/// A page that listens.
+/// The events that a page receives.
 struct Events {
     lines: Box<dyn Iterator<Item = String> + Send>,
 }
@@ -671,7 +672,7 @@ impl Events {
         }
     }
 
-    /// Waits for an event of this name that is as wished.
+    /// Waits for an event with this name that is `good`.
     fn next(&mut self, name: &str, good: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
         let wanted = format!("event: {name}");
         let mut named = false;

@@ -1,7 +1,7 @@
-//! What will happen, in order: one queue of (time, sequence).
+//! The event queue: what is planned, in order of (time, sequence).
 //!
-//! Two things planned for the same moment happen in the order they were planned, so that a run
-//! is a function of its seed and of nothing else.
+//! Two things planned for the same moment happen in the order in which they were planned. A run is
+//! therefore a function of its seed and of nothing else.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,7 +12,7 @@ use roles::contract::time::Time;
 #[derive(Debug)]
 pub struct Agenda<T> {
     order: BinaryHeap<Reverse<(Time, u64, usize)>>,
-    /// The heap moves only numbers; the things themselves lie still here.
+    /// The heap moves only numbers; the planned things stay in place here.
     things: Vec<Option<T>>,
     free: Vec<usize>,
     count: u64,
@@ -41,12 +41,12 @@ impl<T> Agenda<T> {
         self.count += 1;
     }
 
-    /// When the next thing happens.
+    /// The time of the next planned thing.
     pub fn next(&self) -> Option<Time> {
         self.order.peek().map(|Reverse((at, _, _))| *at)
     }
 
-    /// Takes the next thing out.
+    /// Takes the next planned thing out of the queue.
     pub fn pop(&mut self) -> Option<(Time, T)> {
         let Reverse((at, _, place)) = self.order.pop()?;
         self.free.push(place);

@@ -1,4 +1,4 @@
-//! How nodes come into a world: with which disk, as what, and when.
+//! How nodes enter a world: with which disk, as which kind of node, and when.
 
 use roles::client::{self, Client};
 use roles::contract::chance::Chance;
@@ -45,7 +45,7 @@ impl World {
         self.add("probe", Kind::Probe);
     }
 
-    /// Adds a node that has not started.
+    /// Adds a node that has not started. A server gets an address and an empty disk.
     pub fn add(&mut self, name: &str, kind: Kind) -> Place {
         let place = self.nodes.len();
         let address = matches!(kind, Kind::Server(_))
@@ -80,18 +80,18 @@ impl World {
         disk
     }
 
-    /// The place of a node by its name.
+    /// The node with this name. Panics if there is none.
     pub fn place(&self, name: &str) -> Place {
         let found = self.nodes.iter().position(|slot| slot.name == name);
         found.unwrap_or_else(|| panic!("no node is called {name}"))
     }
 
-    /// Wraps the node at `place` whenever it starts.
+    /// Wraps the node at `place` whenever it starts, from its next start on.
     pub fn wrap(&mut self, place: Place, wrap: Wrap) {
         self.wraps.insert(place, wrap);
     }
 
-    /// Starts every node within the climate's spread, the users' work and the faults.
+    /// Plans the start of every node within the climate's spread, the users' work and the faults.
     pub fn start_all(&mut self) {
         for place in 0..self.nodes.len() {
             let at = self.chances.faults.within(self.climate.start_spread);
@@ -102,7 +102,7 @@ impl World {
         self.plan_faults();
     }
 
-    /// Starts one node's process.
+    /// Starts a node's process, unless it lives already.
     pub fn start(&mut self, place: Place) {
         if self.nodes[place].lives() {
             return;
@@ -126,6 +126,7 @@ impl World {
         let who = self.nodes[place].identity;
         let start = self.nodes[place].start;
         (self.ring).on_start(self.now, place, start, (who.node, who.incarnation));
+        // A link that is cut at the start also keeps others from hearing this process.
         if self.cuts.keys().any(|(a, b)| *a == place || *b == place) {
             self.ring.on_cut(self.now, [(place, start), (place, start)]);
         }

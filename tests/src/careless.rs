@@ -1,7 +1,7 @@
-//! Planted slips in keeping copies: each is found by worlds that are about copies.
+//! Mutants in keeping copies: worlds about copies find each of them.
 //!
-//! Some are in the roles ([`Lapse`]); the others wrap a data node and spoil what it orders, hears
-//! or says, or sit in its disk.
+//! Some are in the roles ([`Lapse`]). The others wrap a data node and change its orders, its input
+//! or its output, or are in its disk.
 
 use std::collections::BTreeMap;
 
@@ -19,29 +19,29 @@ use crate::resident::{Kind as Nature, Place, Resident};
 use crate::run::{self, Length};
 use crate::world::World;
 
-/// What is wrong with every node that keeps copies.
+/// A mutant of every node that keeps copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slip {
-    /// In the roles themselves.
+    /// A mutant in the roles themselves.
     Planted(Lapse),
     /// A song that is removed leaves no tombstone.
     BuriesNothing,
     /// A removal is answered before it is durable.
     AnswersRemovalEarly,
-    /// A removal that is not synced: a loss of power takes it back.
+    /// A removal is not synced: a power cut takes it back.
     ForgetsRemovals,
-    /// The third copy is owed in memory only.
+    /// The copies still to be made are remembered in memory only.
     OwesInMemoryOnly,
-    /// What is damaged or set aside is served all the same.
+    /// A fragment that is damaged or in quarantine is served, with false bytes.
     ServesRotten,
-    /// A commit does not look at the whole.
+    /// A commit does not verify the hash of the whole.
     CommitsUnchecked,
-    /// Who goes on with an upload is told to begin one fragment too late.
+    /// A client that resumes an upload is told to begin one fragment too late.
     ResumesTooLate,
 }
 
 impl Slip {
-    /// Every one.
+    /// Every mutant.
     pub fn all() -> Vec<Slip> {
         let planted = Lapse::ALL.into_iter().map(Slip::Planted);
         let others = [
@@ -57,13 +57,13 @@ impl Slip {
     }
 }
 
-/// Enough for several losses, and repair between them.
+/// Long enough for several losses, and for the repair between them.
 pub const LENGTH: Length = Length {
     events: 12_000,
     longest: std::time::Duration::from_secs(500),
 };
 
-/// The first world about copies in which a slip breaks a rule, and which rule.
+/// The first world about copies in which a mutant breaks an invariant, and which invariant.
 pub fn found_in_copies(slip: Slip, worlds: u64) -> Option<(u64, &'static str)> {
     (0..worlds).find_map(|seed| {
         let mut world = World::of_copies(seed);
@@ -74,7 +74,7 @@ pub fn found_in_copies(slip: Slip, worlds: u64) -> Option<(u64, &'static str)> {
 }
 
 impl World {
-    /// Everybody who keeps copies makes this mistake.
+    /// Gives every server this mutant, from its next start on.
     pub fn let_slip(&mut self, slip: Slip) {
         self.slip = Some(slip);
         let places: Vec<Place> = (0..self.nodes.len())
@@ -97,7 +97,7 @@ impl World {
 struct Careless {
     inner: Box<dyn Resident>,
     slip: Slip,
-    /// Fragments being read.
+    /// The index of each fragment that is being read.
     reads: BTreeMap<JobId, u32>,
 }
 
@@ -110,7 +110,7 @@ impl Careless {
         }
     }
 
-    /// Spoils what comes in.
+    /// Changes the input of the node.
     fn hear(&mut self, event: &mut Event, out: &mut Outbox) {
         match (self.slip, event) {
             (Slip::AnswersRemovalEarly, Event::Message { from, letter }) => {
@@ -131,7 +131,7 @@ impl Careless {
         }
     }
 
-    /// Spoils what goes out.
+    /// Changes the output of the node.
     fn act(&mut self, action: &mut Action) {
         match action {
             Action::Run { job, work, .. } => self.order(*job, work),

@@ -1,9 +1,9 @@
-//! What must be true after every event. Each rule is one function that can fail.
+//! Invariants that are checked after every event. Each is one function that can fail.
 //!
-//! The rules are those of the reference on simulation, by their numbers: S2 acknowledged songs
-//! stand, S4 nothing is done twice, S8 everything has a bound, S9 no expired record is served.
-//! S3, byte exactness, is checked where users hear: in [`crate::workload`]. What must be true of
-//! the copies is in [`crate::keeping`].
+//! The numbers are those of the reference on simulation: S2 acknowledged songs stand, S4 nothing is
+//! done twice, S8 everything has a bound, S9 no expired record is served. S3, byte exactness, is
+//! checked where users receive bytes: in [`crate::workload`]. The invariants of copies are in
+//! [`crate::keeping`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -20,61 +20,62 @@ use crate::disk::DiskId;
 use crate::resident::Place;
 use crate::world::World;
 
-/// A server's record lives at most so long at a DNS node (the roles' default).
+/// Longest life of a server's record at a DNS node (the default of the roles).
 const RECORD_TTL: Duration = Duration::from_secs(30);
 
-/// What the world knows better than its nodes.
+/// What the checks know from seeing every node.
 #[derive(Debug, Default)]
 pub struct Checks {
-    /// Acknowledged songs, when, and how many copies were promised.
+    /// Acknowledged songs: when first, and the highest number of copies acknowledged.
     pub promised: BTreeMap<SongId, (Time, u8)>,
-    /// Disks on which a song was committed, lost ones included.
+    /// The disks on which each song was committed, lost disks included.
     held: BTreeMap<SongId, BTreeSet<DiskId>>,
     wiped: BTreeSet<DiskId>,
     books: BTreeMap<Place, Book>,
     asked: BTreeMap<Asked, Heard>,
+    /// The keys of `asked`, oldest first, so that old ones can be removed.
     asked_in_order: VecDeque<(Time, Asked, Peer)>,
-    /// Which question an answer to this peer belongs to.
+    /// The question to which an answer from this node to this peer belongs.
     asked_by: BTreeMap<(Place, Peer, RequestId), Asked>,
-    /// The question that is being handled.
+    /// The question that is being handled, so that the jobs it orders are counted for it.
     present: Option<Asked>,
-    /// Fetches under way, by client.
+    /// When each open fetch of a client is given up.
     fetches: BTreeMap<Place, BTreeMap<RequestId, Time>>,
     steps: u64,
 }
 
-/// Who was asked what by whom, in which start of each.
+/// The node that was asked and its start; the asker and its incarnation; the question's id.
 type Asked = (Place, u64, NodeId, Incarnation, RequestId);
 
-/// What a question led to.
+/// What one question has led to.
 #[derive(Debug, Default)]
 struct Heard {
     times: u32,
-    /// Jobs that write, ordered while it was handled.
+    /// Writing jobs that were ordered while the question was handled.
     writes: u32,
     answer: Option<Message>,
 }
 
-/// What one DNS node has been told.
+/// What one DNS node has received, and therefore may or must serve.
 #[derive(Debug, Default)]
 struct Book {
-    /// Until when each node's record may be served at the very most.
+    /// Until when each node's record may be served at the latest.
     bound: BTreeMap<NodeId, Time>,
-    /// The latest start of each node that was told of.
+    /// The highest incarnation of each node that the DNS node heard of.
     latest: BTreeMap<NodeId, Incarnation>,
-    /// Until when each registered node must be served.
+    /// Until when each registered node's record must be served.
     stands: BTreeMap<NodeId, (Record, Time)>,
-    /// The latest registration of each node that was heard: one that comes again after long may be
-    /// confirmed from memory, when its time is over.
+    /// The latest registration of each node. The same registration may come again long afterwards
+    /// and be confirmed from the dedup window, although its time is over.
     registered: BTreeMap<NodeId, (Incarnation, u64)>,
-    /// Registrations on their way to being confirmed.
+    /// Registrations that have not been confirmed yet.
     pending: BTreeMap<(Peer, RequestId), Record>,
-    /// Which group was asked for.
+    /// The role that each open question asks for.
     resolving: BTreeMap<(Peer, RequestId), Role>,
 }
 
 impl Checks {
-    /// A server has started anew: what its earlier process knew is gone.
+    /// A server has started anew: its new process knows nothing of what the earlier one knew.
     pub fn forget(&mut self, place: Place) {
         self.books.remove(&place);
         self.fetches.remove(&place);
@@ -85,7 +86,7 @@ impl Checks {
         self.held.entry(song).or_default().insert(disk);
     }
 
-    /// S2: whoever says that so many copies are durable has made them so.
+    /// S2: at least as many disks as an acknowledgement promises have committed the song.
     pub fn on_promise(&mut self, now: Time, song: SongId, copies: u8) -> Option<String> {
         let made = self.held.get(&song).map_or(0, BTreeSet::len);
         let promise = self.promised.entry(song).or_insert((now, copies));
@@ -99,17 +100,20 @@ impl Checks {
         self.wiped.insert(disk);
     }
 
-    /// Whether a song still stands on some disk.
+    /// Whether a song was committed on some disk that is not lost.
     pub fn stands(&self, song: SongId) -> bool {
         (self.held.get(&song)).is_some_and(|held| held.difference(&self.wiped).next().is_some())
     }
 
-    /// An event has been handled whole.
+    /// An event has been handled completely.
     pub fn handled(&mut self) {
         self.present = None;
     }
 
+    /// Notes that a question arrives; true if it has arrived before.
     fn question(&mut self, now: Time, key: Asked, peer: Peer) -> bool {
+        // Half the window's lifetime is surely remembered by the node; later a repetition may count
+        // as new.
         while let Some((at, old, peer)) = self.asked_in_order.front()
             && *at + WINDOW_LIFETIME / 2 < now
         {
@@ -129,7 +133,7 @@ impl Checks {
 }
 
 impl World {
-    /// Looks at an event before its node does.
+    /// Checks an event before its node handles it.
     pub(crate) fn observe_event(&mut self, place: Place, event: &Event) {
         self.checks.steps += 1;
         if self.checks.steps.is_multiple_of(64) {
@@ -157,8 +161,8 @@ impl World {
                 }
                 Kind::Question { .. } | Kind::Answer { .. } | Kind::Word => (),
             }
-            // What comes twice is answered from memory and changes nothing, but for lists: they are
-            // too long to be remembered, and taken over once more.
+            // A repeated question is answered from the dedup window and changes nothing. Lists are
+            // the exception: they are too long to be kept there, so the node merges them once more.
             if let Message::Names(names) = &letter.message
                 && (!again || matches!(names, Names::Share { .. }))
                 && self.nodes[place].role() == Some(Role::Dns)
@@ -179,7 +183,7 @@ impl World {
         }
     }
 
-    /// Looks at what a node does before it is performed.
+    /// Checks what a node does before the world performs it.
     pub(crate) fn observe_action(&mut self, place: Place, action: &Action) {
         match action {
             Action::Send { to, letter } => {
@@ -219,7 +223,7 @@ impl World {
         }
     }
 
-    /// S8: a client has no more questions open than it may.
+    /// S8: a client has no more questions open than it may have.
     fn check_question(&mut self, place: Place, letter: &Letter) {
         if let Message::Audio(Audio::Fetch { .. }) = letter.message {
             let operations = self.nodes[place].resident.as_ref();
@@ -230,7 +234,8 @@ impl World {
             if let Kind::Question { patience } = letter.kind {
                 fetches.insert(letter.id, self.now + patience);
             }
-            // One whose connection broke is never answered: it counts while it is waited for.
+            // A question whose connection broke is never answered: it counts until its patience is
+            // over.
             if fetches.len() > 64 {
                 fetches.retain(|_, until| *until > self.now);
             }
@@ -241,14 +246,14 @@ impl World {
         }
     }
 
-    /// S4: the same question is always answered the same. S9: records are checked on their way.
+    /// S4: a question always gets the same answer. S9: records are checked when they are sent.
     fn check_answer(&mut self, place: Place, to: Peer, letter: &Letter) {
         let asked = self.checks.asked_by.get(&(place, to, letter.id)).copied();
         if let Some(heard) = asked.and_then(|key| self.checks.asked.get_mut(&key)) {
-            // A long answer is not remembered but made again, and a DNS node's list ages meanwhile.
+            // A long answer is made again instead of kept, and a DNS node's list ages in between.
             let ages = matches!(letter.message, Message::Names(Names::Shared { .. }));
             match (&letter.message, &heard.answer) {
-                // Who was refused may ask again, and be heard.
+                // A refusal changes nothing, so the same question may be tried again and succeed.
                 (Message::Refused(_), _) => heard.writes = 0,
                 (message, Some(before)) if before != message && !ages => {
                     let text = format!("{:?}: {before:?}, then {message:?}", letter.id);
@@ -265,7 +270,7 @@ impl World {
         }
     }
 
-    /// S8: what a node has open stays within its bounds.
+    /// S8: a node waits for no more answers than it may.
     fn check_bounds(&mut self, place: Place) {
         let slot = &self.nodes[place];
         let peers = slot.peers.values().flatten();
@@ -280,7 +285,7 @@ impl World {
         }
     }
 
-    /// A DNS node hears something of the names.
+    /// A DNS node receives a message about names.
     fn on_names(&mut self, place: Place, from: Sender, id: RequestId, names: &Names) {
         let now = self.now;
         let book = self.checks.books.entry(place).or_default();
@@ -293,7 +298,8 @@ impl World {
                     book.pending.insert((from.peer, id), *record);
                 }
             }
-            // One that comes too late is not listened to: it may be served and need not be.
+            // A confirmation that comes too late is ignored: its record may be served and need not
+            // be.
             Names::Confirmed { record } => book.learn(now, record),
             Names::Share { records, .. } | Names::Shared { records } => {
                 for record in records {
@@ -301,7 +307,7 @@ impl World {
                     book.overhear(now, record);
                 }
             }
-            // One that was under way for long speaks of an earlier start.
+            // A withdrawal that was under way for long belongs to an earlier start.
             Names::Withdraw { record } if book.knows_later(record) => (),
             Names::Withdraw { .. } => {
                 book.stands.remove(&from.node);
@@ -328,7 +334,7 @@ impl World {
         }
     }
 
-    /// S9: no record is served past its time, and none is missing within it.
+    /// S9: no record is served after its time is over, and no record that stands is missing.
     fn check_records(
         &mut self,
         place: Place,
@@ -364,7 +370,7 @@ impl World {
     }
 }
 
-/// Where a peer listens; nowhere, if it is a guest.
+/// The address at which a peer listens; `0.0.0.0:0`, where no node listens, if the peer is a guest.
 fn address_of(peer: Peer) -> Address {
     match peer {
         Peer::Node(address) => address,
@@ -373,7 +379,7 @@ fn address_of(peer: Peer) -> Address {
 }
 
 impl Book {
-    /// However it is heard, a record lives for what is left of its time from here on.
+    /// By whatever message it comes, a record lives for its remaining time from here on.
     fn learn(&mut self, now: Time, record: &Record) {
         let until = now + record.ttl().min(RECORD_TTL);
         let bound = self.bound.entry(record.node).or_default();
@@ -387,35 +393,38 @@ impl Book {
         latest.is_some_and(|latest| *latest > record.incarnation)
     }
 
-    /// A server has registered: whoever had its address is gone.
+    /// A server has registered: any other node with its address is gone.
     fn stand(&mut self, now: Time, record: Record) {
         let until = now + record.ttl().min(RECORD_TTL);
         let node = record.node;
         self.displace(record.address, node, Time::NEVER);
-        // One with its disk of old is taken where its later starts are forgotten.
+        // A node with a restored disk registers under an earlier incarnation; the DNS node accepts
+        // it once it has forgotten the later ones.
         self.latest.insert(node, record.incarnation);
         self.stands.insert(node, (record, until));
     }
 
-    /// Another DNS node knows something later.
+    /// Another DNS node tells of a record; it may be later than the one known here.
     fn overhear(&mut self, now: Time, record: &Record) {
         let until = now + record.ttl().min(RECORD_TTL);
         if let Some((known, stands)) = self.stands.get_mut(&record.node)
             && record.supersedes(known)
         {
             if record.role != known.role {
-                // Heard too late it is not listened to: it may be served as either, or not.
+                // If it came too late, the DNS node ignored it: either role may be served, or
+                // neither.
                 self.stands.remove(&record.node);
             } else {
-                // It may have come too late, too: of all that follows the registration, the one
-                // that ends first may be the one that is known.
+                // This one may have come too late as well. Any of the records since the
+                // registration may be the one that the DNS node has, so only the earliest end is
+                // certain.
                 *stands = until.min(*stands);
             }
         }
         self.displace(record.address, record.node, until);
     }
 
-    /// Only one server can be at an address: the one whose record lasts longer.
+    /// Only one server can be at an address: the one whose record lasts longest.
     fn displace(&mut self, address: Address, node: NodeId, until: Time) {
         self.stands.retain(|other, (record, stands)| {
             *other == node || record.address != address || *stands > until

@@ -1,8 +1,9 @@
-//! What must be true of the Chord circle in a world of real servers: bounds at any time; the ideal
-//! state, and look-ups that every data node leads to a living owner, once everything is mended.
+//! Invariants of the Chord circle in a world of real servers. At any time: bounds. Once everything
+//! is mended: the ideal state, and from every data node a look-up ends at the same living owners.
 //!
-//! While things break the invariant is counted and not demanded: a member may die, and tables may
-//! differ, while a list that names it is under way. The schedules demand it where it is sound.
+//! While faults happen, the ring invariant is counted and not demanded: a member may die, or member
+//! tables may differ, while a list that names the member is under way. The schedules demand it
+//! where it is sound.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,23 +21,23 @@ use crate::resident::Place;
 use crate::schedules::fault;
 use crate::world::World;
 
-/// A round, and what it waits for at the longest: so long is the circle given for each of twelve.
+/// Longest round of the circle, with its waits. The circle gets twelve rounds to become ideal.
 const ROUND: Duration = Duration::from_secs(3);
 
-/// L3: a look-up that begins anywhere asks at most so many nodes, the first included.
+/// L3: most nodes that a look-up asks, the first one included.
 const HOPS: usize = 2;
 
-/// Questions one node holds back, or waits for.
+/// Most questions that one node holds back, and most that it waits for.
 const OPEN_MAX: usize = 64;
 
-/// How a look-up ended.
+/// The result of a look-up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Searched {
-    /// Who keeps the song, if anybody said that it does.
+    /// The owners of the song; none if no node named them.
     pub owners: Option<Vec<NodeId>>,
-    /// Questions it took.
+    /// Number of nodes asked.
     pub asked: usize,
-    /// Who was asked last.
+    /// The node asked last.
     pub last: Option<NodeId>,
 }
 
@@ -46,7 +47,7 @@ impl World {
         server.chord()
     }
 
-    /// S8 for one node; and whether the circle is whole, as a figure, from five data nodes on.
+    /// S8 for one node. With five data nodes or more, also counts whether the circle is whole.
     pub(crate) fn check_circle(&mut self, place: Place) {
         let Some(chord) = self.chord_of(place) else {
             return;
@@ -78,7 +79,7 @@ impl World {
         self.seen.circles_broken += u64::from(fault(&lists, &living).is_some());
     }
 
-    /// L1: twelve rounds after the ring is one, every data node has its place.
+    /// L1: twelve rounds after the ring is one, every data node has its ideal neighbours.
     pub(crate) fn await_circle(&mut self) {
         let begun = self.now;
         match self.await_none(ROUND * 12, World::circle_fault) {
@@ -87,7 +88,7 @@ impl World {
         }
     }
 
-    /// L1 and L3 when nothing has changed for a while; a role may change even then.
+    /// L1 and L3 once nothing has changed for a while. A role may still change, so both get time.
     pub(crate) fn check_circle_at_rest(&mut self) {
         if let Some(text) = self.await_none(ROUND * 12, World::circle_fault) {
             return self.violated("L1 ideal circle", text);
@@ -101,13 +102,14 @@ impl World {
         }
     }
 
-    /// From every data node a look-up ends at the same owners.
+    /// Looks one song up from every data node; the text says where the results differ or fail.
     fn look_up_everywhere(&mut self) -> Option<String> {
         let data = self.servers(Role::Data);
         if data.iter().any(|place| self.is_leaving(*place)) {
             return None; // It leaves the circle at a moment of its own.
         }
-        // Spread by a node's own id: no chance is drawn, so that nothing else moves.
+        // The song is derived from a node id: drawing it would shift the random choices that
+        // follow.
         let id = self.nodes[*data.first()?].identity.node;
         let song = SongId(id.0.rotate_left(61) ^ (u128::MAX / 3));
         let mut found = None;
@@ -124,7 +126,7 @@ impl World {
         None
     }
 
-    /// Every data node has exactly the neighbours it should have.
+    /// A data node whose neighbours are not the ideal ones; none if all are right.
     pub fn circle_fault(&self) -> Option<String> {
         let data = self.servers(Role::Data);
         let mut all: Vec<NodeId> = data.iter().map(|p| self.nodes[*p].identity.node).collect();
@@ -141,7 +143,7 @@ impl World {
         })
     }
 
-    /// Whom a look-up that begins at this node names: it ends at the first of them, who says so.
+    /// Looks a song up from one node and gives its owners. The look-up must end at the first owner.
     pub fn look_up(&mut self, place: Place, song: SongId) -> Option<Vec<NodeId>> {
         match self.look_up_once(place, song) {
             Ok(owners) => Some(owners),
@@ -152,7 +154,7 @@ impl World {
         }
     }
 
-    /// The same; an error says what was wrong with it. A node may be leaving the circle meanwhile.
+    /// As [`World::look_up`], but an error says what was wrong: a node may be leaving the circle.
     fn look_up_once(&mut self, place: Place, song: SongId) -> Result<Vec<NodeId>, String> {
         let searched = self.search(place, song, Flaws::default());
         self.seen.look_ups += 1;
@@ -169,7 +171,7 @@ impl World {
         }
     }
 
-    /// Looks a song up, beginning at this node.
+    /// Looks a song up from one node, with these mutants in the search itself.
     pub fn search(&mut self, place: Place, song: SongId, flaws: Flaws) -> Searched {
         let first = self.nodes[place].identity.node;
         let mut search = Search::new(song, [first], flaws);

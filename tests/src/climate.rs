@@ -1,7 +1,7 @@
-//! What kind of world a seed is: how many nodes, how far apart, how often what breaks.
+//! The parameters of a seed's world: number of nodes, delays, and how often which fault happens.
 //!
 //! Drawn in swarm style: each kind of fault is switched off in a share of the seeds, so that some
-//! worlds know a single trouble, some all of them, and some none.
+//! worlds have a single kind of fault, some have all kinds, and some have none.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use roles::contract::chance::Chance;
 
 use crate::decay::{Decay, Upkeep};
 
-/// The options of a world.
+/// The parameters of a world.
 #[derive(Clone, Debug)]
 pub struct Climate {
     /// DNS nodes.
@@ -18,95 +18,97 @@ pub struct Climate {
     pub routers: usize,
     /// Servers started as data nodes.
     pub data: usize,
-    /// Servers started without a role.
+    /// Servers started without a role: they ask for one.
     pub auto: usize,
     /// Clients.
     pub clients: usize,
     /// Files that clients may upload.
     pub tunes: usize,
-    /// Most fragments of a file.
+    /// Most fragments in one file.
     pub fragments_max: u64,
-    /// All servers start within this time.
+    /// Each node starts at a random moment within this time.
     pub start_spread: Duration,
-    /// The mean time a letter is under way.
+    /// Mean one-way delay of an envelope.
     pub latency: Duration,
-    /// One letter in so many takes up to twenty times as long; 0: none does.
+    /// One envelope in so many takes two to nineteen times as long; 0: none does.
     pub latency_tail: u64,
     /// The mean time a job takes.
     pub job: Duration,
-    /// One job in so many waits for its peer to have room; 0: none does.
+    /// One job in so many, of those whose reply goes to a connected peer, waits until that peer has
+    /// room; 0: none waits.
     pub park: u64,
     /// Mean time between two actions of a client.
     pub act_every: Duration,
-    /// Mean time between two faults of each kind; `None`: never.
+    /// Mean times between faults.
     pub faults: Faults,
-    /// Of a thousand jobs so many find their queue full.
+    /// So many of a thousand jobs find their queue full.
     pub busy_permille: u64,
-    /// Of a thousand jobs that touch songs so many fail.
+    /// So many of a thousand jobs that touch songs fail.
     pub broken_permille: u64,
-    /// Every letter passes through the codec of the wire.
+    /// Every envelope is encoded and decoded with the codec of the wire.
     pub codec: bool,
-    /// Of a thousand questions that do something so many are sent twice under the same number.
+    /// So many of a thousand questions that are not read-only are sent twice under the same id.
     pub stutter_permille: u64,
-    /// The real library runs beside the model.
+    /// The real library runs beside the model, and the two must agree.
     pub real_library: bool,
-    /// When a data node's library is opened anew its staged uploads may be gone.
+    /// About half of the random crashes are power cuts: peers see no close, and what the disk has
+    /// not synced is lost.
     pub power_cuts: bool,
-    /// How copies are kept.
+    /// How copies are repaired, and what users do to them.
     pub upkeep: Upkeep,
 }
 
-/// Mean time between two faults of each kind, over the whole world; none: they do not happen.
+/// Mean time between two faults of each kind in the whole world; `None`: that kind does not happen.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// A server's process dies; it may come back without its disk.
+    /// A server's process dies. See [`Faults::wipe_percent`].
     pub crash: Option<Duration>,
-    /// A dead server stays dead for so long at least.
+    /// Least time for which a crashed server stays down; a random time is added.
     pub down_shortest: Duration,
-    /// Of a hundred crashes, so many take the disk along.
+    /// So many of a hundred crashes lose the disk too.
     pub wipe_percent: u64,
-    /// A node stands still for a while.
+    /// A node is frozen for a while.
     pub freeze: Option<Duration>,
     /// A connection breaks.
     pub reset: Option<Duration>,
-    /// Letters stop between some nodes, in one direction or both.
+    /// Envelopes stop between some nodes, in one direction or in both.
     pub cut: Option<Duration>,
     /// A disk is full for a while.
     pub disk_full: Option<Duration>,
     /// A server is asked to stop, and starts again.
     pub stop: Option<Duration>,
-    /// Something in a client's cache is altered.
+    /// A fragment in a client's cache is altered or cut short.
     pub cache: Option<Duration>,
     /// A client's process dies and starts again.
     pub client_crash: Option<Duration>,
-    /// A node stands still for so long at most.
+    /// Longest freeze.
     pub freeze_longest: Duration,
-    /// Two neighbours on the ring die at once.
+    /// Two neighbours on the ring die at the same moment.
     pub neighbours: Option<Duration>,
-    /// Whoever counts next dies while it counts.
+    /// The manager of the next census is killed while its alert travels.
     pub manager: Option<Duration>,
-    /// Whoever is named next dies before or after it has changed its role.
+    /// The node that the next census names is killed before or after it has switched its role.
     pub named: Option<Duration>,
-    /// The nodes fall into two or three parts.
+    /// The nodes split into two or three parts that cannot reach each other.
     pub split: Option<Duration>,
-    /// A link comes and goes.
+    /// A link is cut and mended several times.
     pub flap_link: Option<Duration>,
-    /// A server comes and goes.
+    /// A server is killed and started several times.
     pub flap_node: Option<Duration>,
-    /// A server's event loop is late.
+    /// A server's event loop stalls several times, for less than a second each.
     pub lag: Option<Duration>,
-    /// A server starts with its disk of some starts ago.
+    /// A server starts under the incarnation of an earlier start, as a restored disk would make it.
     pub roll_back: Option<Duration>,
-    /// All DNS nodes die at once.
+    /// All DNS nodes die at the same moment.
     pub lose_names: Option<Duration>,
-    /// Somebody talks nonsense.
+    /// A member receives a well-formed message that cannot be true.
     pub nonsense: Option<Duration>,
-    /// What befalls disks.
+    /// Faults of disks.
     pub decay: Decay,
 }
 
 impl Climate {
-    /// Small, near, quiet: what named scenarios start from.
+    /// A small, fast world without faults: named scenarios start from it.
     pub fn calm() -> Climate {
         Climate {
             dns: 1,
@@ -133,7 +135,8 @@ impl Climate {
         }
     }
 
-    /// The world of a seed.
+    /// The general world of a seed: every tenth has no faults, every tenth has only those of
+    /// [`Climate::ruffle`].
     pub fn of(seed: u64, chance: &mut Chance) -> Climate {
         let mut pick = |from: u64, to: u64| from + chance.below(to - from + 1);
         let (dns, routers, data) = (pick(1, 3), pick(1, 3), pick(1, 5));
@@ -158,7 +161,7 @@ impl Climate {
             climate.nobody_has_a_role(chance);
         }
         if chance.happens(1, 3) {
-            // Fewer users: the same number of events is a longer time.
+            // With fewer user actions, the same number of events covers a longer time.
             climate.act_every *= 10;
         }
         climate.codec = chance.happens(1, 4);
@@ -176,8 +179,8 @@ impl Climate {
         climate
     }
 
-    /// A small world about the ring alone: one user who does little, and much that concerns
-    /// members. Every sixth is without any trouble, every sixth only ruffled.
+    /// A small world about the ring alone: one user who does little, and faults that concern
+    /// members. Every sixth has no faults but all nodes start at once; every sixth has no deaths.
     pub fn of_ring(seed: u64, chance: &mut Chance) -> Climate {
         let mut climate = Climate {
             dns: 1 + chance.below(2) as usize,
@@ -204,8 +207,8 @@ impl Climate {
         climate
     }
 
-    /// Servers that all live and run, where connections break, letters take long and nodes stand
-    /// still for moments: nobody may be called dead.
+    /// Servers that all stay alive, where connections break, envelopes are slow and nodes freeze
+    /// for moments: no member may call another dead.
     pub fn ruffled(seed: u64, chance: &mut Chance) -> Climate {
         let mut climate = Climate::of_ring(seed - seed % 6 + 1, chance);
         climate.auto = 4 + chance.below(4) as usize;
@@ -213,8 +216,8 @@ impl Climate {
         climate
     }
 
-    /// A small world about the circle of data nodes: enough of them that it stands by itself, though
-    /// it may shrink until it does not. Every sixth is without any trouble.
+    /// A small world about the Chord circle: it starts with at least five data nodes, though faults
+    /// may leave fewer. Every sixth has no faults.
     pub fn of_circle(seed: u64, chance: &mut Chance) -> Climate {
         let mut climate = Climate::of_ring(seed, chance);
         climate.auto = 0;
@@ -227,14 +230,14 @@ impl Climate {
         climate
     }
 
-    /// Everybody comes at the same moment, over a slow network.
+    /// All nodes start at the same moment, over a slow network.
     fn crowd(&mut self, chance: &mut Chance) {
         (self.dns, self.auto) = (1, 6 + chance.below(5) as usize);
         self.start_spread = Duration::ZERO;
         self.latency = Duration::from_millis(50 + chance.below(100));
     }
 
-    /// One after the other dies for good.
+    /// One server after the other dies and stays down for a long time.
     fn wear_out(&mut self, chance: &mut Chance) {
         self.auto += 3;
         self.faults.crash = Some(Duration::from_secs(12 + chance.below(25)));
@@ -242,7 +245,7 @@ impl Climate {
         self.power_cuts = chance.happens(2, 3);
     }
 
-    /// What befalls members, and nothing else.
+    /// The faults that concern ring membership, and no others.
     fn stir(&mut self, chance: &mut Chance) {
         let mut some = |share: u64| {
             let every = Duration::from_secs(10) + chance.within(Duration::from_secs(40));
@@ -262,7 +265,8 @@ impl Climate {
         self.power_cuts = chance.happens(1, 2);
     }
 
-    /// Every server asks for a role: mostly a few, sometimes many.
+    /// No server starts with a role except the DNS nodes: the others ask for one. Mostly they are a
+    /// few, sometimes up to fifty.
     fn nobody_has_a_role(&mut self, chance: &mut Chance) {
         (self.routers, self.data) = (0, 0);
         self.auto = match chance.below(60) {
@@ -278,9 +282,11 @@ impl Climate {
         }
     }
 
-    /// Nobody dies, but connections break, letters take long and nodes stand still for moments:
-    /// nobody may be called dead.
+    /// Nobody dies, but connections break, envelopes are slow and nodes freeze for moments: no
+    /// member may call another dead.
     fn ruffle(&mut self, chance: &mut Chance) {
+        // Freezes and delays stay below what the failure detector forgives, so a verdict is a
+        // violation.
         self.latency = Duration::from_millis(20 + chance.below(180));
         self.latency_tail = 0;
         self.faults.freeze_longest = Duration::from_millis(3_800);
@@ -324,11 +330,11 @@ impl Climate {
         self.faults.wipe_percent = [0, 0, 15, 40][chance.below(4) as usize];
         self.busy_permille = [0, 0, 5, 40][chance.below(4) as usize];
         self.broken_permille = [0, 0, 0, 5][chance.below(4) as usize];
-        // The real library runs in memory, beside a model that must not lose what it keeps.
+        // The real library is kept in memory: it cannot lose what a power cut takes from the model.
         self.power_cuts = !self.real_library && chance.happens(1, 2);
     }
 
-    /// Whether nothing is meant to break in this world.
+    /// Whether this world plans no fault. Nonsense does not count: it must change nothing.
     pub fn is_calm(&self) -> bool {
         let f = &self.faults;
         let kinds = [

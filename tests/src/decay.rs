@@ -1,7 +1,7 @@
-//! Disks that are lost, rot, age, fail or dawdle; and worlds in which little else happens.
+//! Faults of disks: lost, rotten, restored from the past, failing, slow. And worlds about copies.
 //!
-//! In worlds about copies no more than two disks are lost within one repair window, so that there
-//! the rule is exact: no acknowledged song is ever lost.
+//! In worlds about copies no more than two disks are lost within one repair window. There the
+//! invariant is exact: no acknowledged song is ever lost.
 
 use std::time::Duration;
 
@@ -17,37 +17,37 @@ use crate::faults::{Death, Fault};
 use crate::resident::Place;
 use crate::world::{What, World};
 
-/// How copies are kept in a world, and what users do to them.
+/// How copies are kept in a world, and how often users remove songs.
 #[derive(Clone, Debug, Default)]
 pub struct Upkeep {
-    /// As data nodes are set up.
+    /// Settings of every data node's anti-entropy, repair and scrub.
     pub keeper: keeper::Config,
-    /// Data nodes that are stopped hand over first.
+    /// Data nodes hand their songs over when they are stopped.
     pub drain: bool,
-    /// Of a hundred actions of users so many remove a song.
+    /// So many of a hundred user actions remove a song.
     pub removals: u64,
-    /// Losses are spaced so that none needs to cost a song.
+    /// Disks are lost so far apart that repair can keep every song.
     pub spaced: bool,
 }
 
-/// Mean time between two troubles of each kind with disks; none: they do not happen.
+/// Mean time between two disk faults of each kind; `None`: that kind does not happen.
 #[derive(Clone, Debug, Default)]
 pub struct Decay {
-    /// A data node dies for good, and another takes its place.
+    /// A data node's disk is lost; the node starts again with a new id and an empty disk.
     pub lose: Option<Duration>,
     /// A fragment is altered.
     pub rot: Option<Duration>,
-    /// A disk comes back as it was some starts ago.
+    /// A disk goes back to what it was some starts ago.
     pub age: Option<Duration>,
-    /// A disk fails whatever is asked of it, for a while.
+    /// Every job that touches songs fails, for a while.
     pub fail: Option<Duration>,
-    /// A disk takes a second for everything, for a while.
+    /// A disk takes a second more for each job, for a while.
     pub slow: Option<Duration>,
-    /// Somebody uploads a song that is not what it says.
+    /// A sender with the cluster key uploads a song whose content does not match its id.
     pub forge: Option<Duration>,
 }
 
-/// A trouble with a disk.
+/// A kind of disk fault.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
 pub enum Ill {
@@ -60,7 +60,7 @@ pub enum Ill {
 }
 
 impl Ill {
-    /// Every kind.
+    /// Every kind of disk fault.
     pub const ALL: [Ill; 6] = [
         Ill::Lose,
         Ill::Rot,
@@ -83,14 +83,14 @@ impl Decay {
         }
     }
 
-    /// Whether nothing of the kind happens.
+    /// Whether no kind of disk fault happens.
     pub fn is_none(&self) -> bool {
         Ill::ALL.iter().all(|ill| self.every(*ill).is_none())
     }
 }
 
 impl Upkeep {
-    /// Of a world that lasts minutes: repair and scrub wait seconds.
+    /// Settings for a world that lasts minutes: repair and scrub wait seconds.
     pub(crate) fn hasty(chance: &mut Chance) -> Upkeep {
         Upkeep {
             keeper: keeper::Config {
@@ -105,24 +105,25 @@ impl Upkeep {
         }
     }
 
-    /// A disk lost in this time before another may have held what that one was needed for.
+    /// The repair window: a disk that is lost within this time after another may have held the
+    /// copies that were to replace the first one's.
     pub(crate) fn window(&self) -> Duration {
         self.keeper.grace + REPAIR_WITHIN + DOWN_LONGEST
     }
 }
 
-/// What is missing is copied again in this time, once nobody is waited for any longer.
+/// Missing copies are made within this time, once no dead node is waited for any longer.
 pub const REPAIR_WITHIN: Duration = Duration::from_secs(60);
 
-/// A crash in a world about copies lasts so long at most.
+/// Longest time for which a crashed node stays down in a world about copies.
 const DOWN_LONGEST: Duration = Duration::from_secs(80);
 
-/// Between two requests of a forger.
+/// Time between two questions of a forger.
 const FORGED_AFTER: Duration = Duration::from_secs(2);
 
 impl Climate {
-    /// A small world about copies: data nodes that come late, die for good, hand over and start
-    /// again; disks that rot, age, fail and fill; songs that are removed. Every sixth is quiet.
+    /// A small world about copies. Data nodes come late, lose their disks, hand over and restart;
+    /// disks rot, go back in time, fail and fill up; users remove songs. Every sixth has no faults.
     pub fn of_copies(seed: u64, chance: &mut Chance) -> Climate {
         let mut pick = |from: u64, to: u64| from + chance.below(to - from + 1);
         let mut climate = Climate {
@@ -171,7 +172,7 @@ impl Climate {
         };
     }
 
-    /// What a seed's disks go through beside everything else.
+    /// Disk faults of the general world, beside all other faults.
     pub(crate) fn decay(&mut self, chance: &mut Chance) {
         let mut some = |share: u64| {
             let every = Duration::from_secs(5) + chance.within(Duration::from_secs(40));
@@ -211,7 +212,7 @@ impl World {
         self.some(|w, p| w.nodes[p].lives() && w.keeps_songs(p))
     }
 
-    /// Whether it is a data node, and a song lies on its disk.
+    /// Whether the node is a data node with at least one song.
     fn keeps_songs(&self, place: Place) -> bool {
         let slot = &self.nodes[place];
         let disk = slot.disk.as_ref();
@@ -219,7 +220,7 @@ impl World {
             && disk.is_some_and(|disk| disk.songs().next().is_some())
     }
 
-    /// Whether another disk may be lost without a song having to be.
+    /// Whether another disk may be lost without a loss of songs.
     fn may_lose(&mut self) -> bool {
         let window = self.climate.upkeep.window();
         let since = |at: &Time| self.now.since(*at) < window;
@@ -259,7 +260,7 @@ impl World {
             .chances
             .faults
             .below(u64::from(tune.manifest.song.fragments)) as u32;
-        // The last good one is spared: nobody could make it good.
+        // The last good copy of a fragment is spared, because no node could heal it.
         let elsewhere = (self.nodes.iter().enumerate())
             .filter(|(other, _)| *other != place)
             .filter_map(|(_, slot)| slot.disk.as_ref()?.unsound(song))
@@ -287,7 +288,7 @@ impl World {
             .plan(self.now + down, What::Fault(Fault::Start(place)));
     }
 
-    /// The disk of a dead node is as it was some starts ago.
+    /// Gives a dead node its disk as it was some starts ago, if that is known.
     pub fn go_back(&mut self, place: Place) {
         debug_assert!(!self.nodes[place].lives());
         let Some(disk) = &mut self.nodes[place].disk else {
@@ -329,7 +330,7 @@ impl World {
             .plan(self.now + span, What::Fault(Fault::Recover(place)));
     }
 
-    /// A song of good fragments whose whole is not what its id says: from somebody with the key.
+    /// Uploads a song of good fragments whose whole does not have the hash that its id claims.
     fn forge_something(&mut self) {
         let Some(place) = self.some_data_node() else {
             return;
@@ -355,11 +356,11 @@ impl World {
     }
 }
 
-/// What ails a node's disk.
+/// What is wrong with a node's disk at present.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ailing {
-    /// Everything fails.
+    /// Every job that touches songs fails.
     pub fails: bool,
-    /// Everything takes a second.
+    /// Jobs take a second more.
     pub slow: bool,
 }

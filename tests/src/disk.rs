@@ -1,4 +1,4 @@
-//! What jobs are done on: a data node's disk, a client's machine.
+//! Where jobs are done: a server's disk, a client's machine.
 
 use std::collections::BTreeMap;
 
@@ -15,27 +15,28 @@ use storage::model::{ModelStore, agreed, spoiled};
 use crate::careless::Slip;
 use crate::music::{Music, hash_of};
 
-/// Which disk: a wiped node gets another one.
+/// Number of a disk; a wiped node gets another disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DiskId(pub u64);
 
 /// A server's disk.
 #[derive(Debug)]
 pub struct Disk {
-    /// Which.
+    /// Its number.
     pub id: DiskId,
     model: ModelStore,
     /// The real library beside the model, in the worlds that compare them.
     real: Option<LibraryWorker>,
-    /// Writes find no room.
+    /// Whether writes fail for want of room.
     pub full: bool,
-    /// The ring as it was, and the node's role in it.
+    /// The ring members and the node's role that were last remembered.
     memory: Option<(Vec<Member>, Role)>,
-    /// As it was at the last start and at the one before.
+    /// The content at the start before the last one, and at the last one.
     past: [Option<ModelStore>; 2],
-    /// What was planted in it.
+    /// The mutant in this disk.
     slip: Option<Slip>,
-    /// As it was before its last removal, if that is not synced.
+    /// The content before the last removal, while a power cut would take that removal back
+    /// (mutant).
     unsynced: Option<ModelStore>,
 }
 
@@ -58,7 +59,7 @@ impl Disk {
         }
     }
 
-    /// A process starts on it.
+    /// A process starts on this disk: its content is kept for [`Disk::go_back`].
     pub fn mark_start(&mut self) {
         if self.real.is_none() {
             self.past.swap(0, 1);
@@ -66,13 +67,13 @@ impl Disk {
         }
     }
 
-    /// It is as it was two starts ago, or one. False: nothing is known of that.
+    /// Restores the content of two starts ago, or else of the last start. False: neither is known.
     pub fn go_back(&mut self) -> bool {
         let past = self.past.iter_mut().find_map(Option::take);
         past.map(|past| self.model = past).is_some()
     }
 
-    /// It makes this mistake from here on.
+    /// Gives the disk this mutant.
     pub fn slip(&mut self, slip: Slip) {
         if slip == Slip::CommitsUnchecked {
             self.model.trust();
@@ -80,32 +81,32 @@ impl Disk {
         self.slip = Some(slip);
     }
 
-    /// Songs removed for good.
+    /// The songs with a tombstone.
     pub fn buried(&self) -> impl Iterator<Item = SongId> {
         self.model.buried()
     }
 
-    /// Whether a song has been removed for good.
+    /// Whether a song has a tombstone.
     pub fn is_buried(&self, song: SongId) -> bool {
         self.model.is_buried(song)
     }
 
-    /// Whether a song stands.
+    /// Whether a song is committed.
     pub fn has(&self, song: SongId) -> bool {
         self.model.is_committed(song)
     }
 
-    /// Whether a song stands, and stood at that revision of the library.
+    /// Whether a song is committed, and was so at that revision of the library.
     pub fn has_since(&self, song: SongId, revision: u64) -> bool {
         self.model.is_committed_by(song, revision)
     }
 
-    /// Fragments of a song that are not as they should be. None: it does not stand here.
+    /// Fragments of a song that are not good. None: the song is not committed here.
     pub fn unsound(&self, song: SongId) -> Option<Vec<u32>> {
         self.model.unsound(song)
     }
 
-    /// Does a job; an error tells how model and library differ.
+    /// Does a job; an error says how model and library differ.
     pub fn run(&mut self, job: Job) -> Result<JobReply, String> {
         if self.full && needs_room(&job) {
             return Ok(JobReply::Failed(JobFault::DiskFull));
@@ -138,7 +139,7 @@ impl Disk {
         JobReply::Members { members, role }
     }
 
-    /// The power fails: what is not durable is gone.
+    /// The power fails: what is not durable is lost.
     pub fn lose_power(&mut self) {
         debug_assert!(self.real.is_none(), "the library would remember");
         if let Some(before) = self.unsynced.take() {
@@ -147,7 +148,7 @@ impl Disk {
         self.model.crash();
     }
 
-    /// A fragment of a song that stands is altered. False: there is none to alter.
+    /// Alters a fragment of a committed song. False: there is none to alter.
     pub fn rot(&mut self, fragment: FragmentId) -> bool {
         match &mut self.real {
             Some(real) => spoiled(&mut self.model, real, fragment),
@@ -155,12 +156,12 @@ impl Disk {
         }
     }
 
-    /// The songs that stand.
+    /// The committed songs.
     pub fn songs(&self) -> impl Iterator<Item = SongId> {
         self.model.committed()
     }
 
-    /// Whether a song stands whole, byte for byte.
+    /// Whether all fragments of a song can be read and are right, byte for byte.
     pub fn holds(&mut self, song: SongId, music: &Music) -> bool {
         let Some(tune) = music.by_id(song) else {
             return false;
@@ -175,7 +176,7 @@ impl Disk {
         })
     }
 
-    /// The copies this disk still owes.
+    /// The copies that this disk still records as due: the song, and the node that shall get it.
     pub fn copies_due(&self) -> impl Iterator<Item = (SongId, NodeId)> {
         self.model.due()
     }
@@ -191,7 +192,7 @@ fn needs_room(job: &Job) -> bool {
     )
 }
 
-/// A client's machine: files to upload, a cache, the routers it remembers.
+/// A client's machine: its cache and the routers it remembers.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
     manifests: BTreeMap<SongId, Manifest>,
@@ -323,7 +324,7 @@ impl Machine {
         self.fragments.len()
     }
 
-    /// Alters or cuts one cached fragment. False: there is none.
+    /// Alters or cuts short one cached fragment. False: none is cached.
     pub fn spoil(&mut self, chance: &mut Chance) -> bool {
         let number = chance.below(self.fragments.len() as u64) as usize;
         let Some(bytes) = self.fragments.values_mut().nth(number) else {

@@ -1,4 +1,4 @@
-//! What breaks, when, and how it is mended.
+//! Faults: what breaks, when, and how it is mended.
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ use crate::world::{What, World};
 /// Something that breaks, or is mended.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
-    /// A node starts.
+    /// A node starts, unless it lives already.
     Start(Place),
     /// A frozen node goes on.
     Thaw(Place),
-    /// A disk has room again.
+    /// A full disk has room again.
     Room(Place),
-    /// Letters travel again in one direction.
+    /// Envelopes travel again from the first node to the second.
     Mend(Place, Place),
-    /// A node is killed in the middle of a job.
+    /// A node is killed, if it is still in this start.
     Strike(Place, u64),
     /// A node is killed, if it lives.
     Kill(Place),
-    /// A node stands still.
+    /// A node is frozen.
     Hold(Place),
-    /// Letters travel no longer in one direction, until then.
+    /// Envelopes travel no longer from the first node to the second, until the given time.
     Sever(Place, Place, Time),
     /// The next crash of a server.
     Crash,
@@ -37,21 +37,21 @@ pub enum Fault {
     Freeze,
     /// The next broken connection.
     Reset,
-    /// The next cut.
+    /// The next cut between nodes.
     Cut,
     /// The next full disk.
     DiskFull,
     /// The next stop of a server.
     Stop,
-    /// The next spoilt cache.
+    /// The next altered cache of a client.
     Cache,
     /// The next crash of a client.
     ClientCrash,
-    /// The next death of neighbours.
+    /// The next death of two ring neighbours.
     Neighbours,
-    /// The next death of a manager.
+    /// The next death of a census manager.
     Manager,
-    /// The next death of a member that is named.
+    /// The next death of a node that a census names.
     Named,
     /// The next split.
     Split,
@@ -59,26 +59,26 @@ pub enum Fault {
     FlapLink,
     /// The next server that flaps.
     FlapNode,
-    /// The next late event loop.
+    /// The next event loop that stalls.
     Lag,
-    /// The next disk from the past.
+    /// The next restart under an earlier incarnation.
     RollBack,
-    /// The next loss of all names.
+    /// The next death of all DNS nodes.
     LoseNames,
     /// The next nonsense.
     Nonsense,
-    /// The next trouble of this kind with a disk.
+    /// The next disk fault of this kind.
     Decay(Ill),
-    /// A disk is well again.
+    /// A failing or slow disk is well again.
     Recover(Place),
 }
 
 /// How a process is ended by force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
-    /// Killed: its peers hear of it at once.
+    /// The process is killed: its peers see their connections close.
     Kill,
-    /// The machine loses power: nobody hears anything, and what was not synced is lost.
+    /// The machine loses power: its peers see nothing, and what was not synced is lost.
     PowerCut,
 }
 
@@ -178,6 +178,7 @@ impl World {
     }
 
     fn crash_somebody(&mut self) {
+        // Random moments rarely hit a commit, so a third of the crashes wait for one.
         if self.chances.faults.happens(1, 3) {
             self.ambush = true;
             return;
@@ -188,7 +189,7 @@ impl World {
         self.crash_for_a_while(place);
     }
 
-    /// Lies in wait for the next node that commits a song.
+    /// Kills the next server that orders a commit, at a random moment of that job.
     pub(crate) fn spring(&mut self, place: Place, takes: Duration) {
         if self.ambush && self.is_server(place) {
             self.ambush = false;
@@ -220,7 +221,7 @@ impl World {
             .plan(self.now + down, What::Fault(Fault::Start(place)));
     }
 
-    /// Times are drawn so that short ones are as likely as long ones.
+    /// A random time from a geometric scale, so that short times are as likely as long ones.
     pub(crate) fn some_while(&mut self, shortest: Duration, longest: Duration) -> Duration {
         let chance = &mut self.chances.faults;
         let doublings = chance.below(12) as u32;
@@ -253,7 +254,8 @@ impl World {
         self.end_process(place, state, death == Death::Kill);
     }
 
-    /// The job in the writer's hands may have been done although nobody will hear of it.
+    /// The write job that runs at the moment of a crash may have been done, although nobody gets
+    /// its reply.
     fn finish_unheard(&mut self, place: Place) {
         let writes = |(job, running): (&_, &crate::resident::Running)| {
             let waits = running.parked || running.work.lane() != Lane::Write;
@@ -290,7 +292,7 @@ impl World {
         }
     }
 
-    /// The disk of a dead node is lost: it will start as somebody else, with nothing.
+    /// The disk of a dead node is lost: the next start has a new node id and an empty disk.
     pub fn wipe(&mut self, place: Place) {
         debug_assert!(!self.nodes[place].lives());
         self.seen.wipes += 1;
@@ -309,7 +311,7 @@ impl World {
         }
     }
 
-    /// A node that has not started takes the id of another, as a copied disk makes it.
+    /// A node that has not started takes another node's id, as on a machine with a copied disk.
     pub fn impersonate(&mut self, place: Place, whose: Place) {
         debug_assert!(!self.nodes[place].lives());
         let node = self.nodes[whose].identity.node;
@@ -328,7 +330,7 @@ impl World {
             .plan(self.now + span, What::Fault(Fault::Thaw(place)));
     }
 
-    /// A node stands still.
+    /// A node is frozen: it handles nothing until it thaws.
     pub fn freeze(&mut self, place: Place) {
         if self.nodes[place].state == State::Up {
             self.seen.freezes += 1;
@@ -339,7 +341,8 @@ impl World {
         }
     }
 
-    /// A frozen node goes on, its timers overdue, with all that has come meanwhile.
+    /// A frozen node goes on: its timers are overdue, and all that arrived meanwhile is handled
+    /// now.
     pub fn thaw(&mut self, place: Place) {
         if self.nodes[place].state != State::Frozen {
             return;
@@ -364,7 +367,7 @@ impl World {
         }
     }
 
-    /// One pair, one node from all others, or two halves; one way or both.
+    /// Cuts one node from all others or from one, or two random halves; one way or both.
     fn cut_something(&mut self) {
         let span = self.some_while(Duration::from_millis(200), Duration::from_secs(40));
         let count = self.nodes.len();
@@ -394,7 +397,7 @@ impl World {
         self.review_paths();
     }
 
-    /// From here on nothing travels from `a` to `b`; call [`World::cut_both`] for both ways.
+    /// Nothing travels from `a` to `b` until as many mends have followed; see [`World::cut_both`].
     fn cut(&mut self, a: Place, b: Place) {
         *self.cuts.entry((a, b)).or_default() += 1;
         let ends = [a, b].map(|place| (place, self.nodes[place].start));
@@ -413,30 +416,31 @@ impl World {
         self.review_paths();
     }
 
-    /// From here on nothing travels from `a` to `b`.
+    /// Nothing travels from `a` to `b` from here on.
     pub fn cut_one_way(&mut self, a: Place, b: Place) {
         self.seen.cuts += 1;
         self.cut(a, b);
         self.review_paths();
     }
 
-    /// From here on nothing travels between `a` and `b`.
+    /// Nothing travels between `a` and `b` from here on.
     pub fn cut_both(&mut self, a: Place, b: Place) {
         self.cut(b, a);
         self.cut_one_way(a, b);
     }
 
-    /// Letters travel from `a` to `b` again.
+    /// Ends one cut from `a` to `b`; envelopes travel again when no other cut is left.
     pub fn mend_one_way(&mut self, a: Place, b: Place) {
         self.mend(a, b);
     }
 
-    /// Letters travel between `a` and `b` again.
+    /// Ends one cut in each direction between `a` and `b`.
     pub fn mend_both(&mut self, a: Place, b: Place) {
         self.mend(a, b);
         self.mend(b, a);
     }
 
+    // Cuts overlap, so they are counted: a link is mended with the last of them.
     fn mend(&mut self, a: Place, b: Place) {
         if let Some(count) = self.cuts.get_mut(&(a, b)) {
             *count -= 1;
@@ -459,7 +463,7 @@ impl World {
         }
     }
 
-    /// A disk has no room from here on, or has room again.
+    /// Takes all room from a disk, or gives it back.
     pub fn fill_disk(&mut self, place: Place, full: bool) {
         if let Some(disk) = &mut self.nodes[place].disk {
             disk.full = full;
@@ -476,7 +480,7 @@ impl World {
         }
     }
 
-    /// A server is asked to end well.
+    /// A server is asked to stop in an orderly way.
     pub fn stop(&mut self, place: Place) {
         self.seen.stops += 1;
         self.note_stop(place);
@@ -502,7 +506,7 @@ impl World {
         }
     }
 
-    /// Everything is mended, everybody started, and nothing breaks any longer.
+    /// Mends everything, starts every node, and ends all faults.
     pub fn heal(&mut self) {
         self.climate.faults = Default::default();
         self.ambush = false;
@@ -519,8 +523,8 @@ impl World {
             if !self.nodes[place].lives() {
                 self.start(place);
             }
-            // One that was stopping when it froze ends only now, and one that bears the number of
-            // an earlier start ends as often as it takes to bear the next.
+            // A node that was stopping when it froze ends only after its thaw. A node under an
+            // incarnation that was used before ends at each start, until it reaches a fresh one.
             for seconds in [3, 6, 9, 12] {
                 let later = self.now + Duration::from_secs(seconds);
                 self.agenda.plan(later, What::Fault(Fault::Start(place)));
@@ -534,6 +538,7 @@ impl World {
     }
 }
 
+/// Mean time between two faults of a kind; none if the kind is off or is planned one by one.
 fn every(climate: &Climate, kind: Fault) -> Option<Duration> {
     let faults = &climate.faults;
     match kind {

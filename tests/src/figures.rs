@@ -1,4 +1,4 @@
-//! How long what takes: measured on the side, for the report of a long run.
+//! Durations that a run measures on the side, for the report of a long run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,30 +6,30 @@ use std::time::Duration;
 use roles::contract::id::{Incarnation, NodeId};
 use roles::contract::time::Time;
 
-/// Durations of one run.
+/// Durations of one or more runs.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
-    /// From a kill to the first verdict.
+    /// From the kill of a process to the first verdict that it is dead.
     pub killed: Vec<Duration>,
-    /// From a power cut to the first verdict.
+    /// From a power cut to the first verdict that the node is dead.
     pub silent: Vec<Duration>,
-    /// From the healing to one ring, in worlds where nobody was cut off.
+    /// From the healing to one ring, where no process was cut off or frozen for long.
     pub ideal: Vec<Duration>,
-    /// The same where somebody was.
+    /// From the healing to one ring, where a process was cut off or frozen for long.
     pub merged: Vec<Duration>,
-    /// From one ring to the ideal circle of data nodes.
+    /// From one ring to the ideal Chord circle.
     pub circle: Vec<Duration>,
-    /// Deaths without a verdict yet: when, and whether anybody could hear of it.
+    /// Deaths without a verdict yet: when, and whether peers saw the connections close.
     deaths: BTreeMap<(NodeId, Incarnation), (Time, bool)>,
 }
 
 impl Figures {
-    /// A process has died; `heard`: its peers have heard so.
+    /// A process has died. `heard`: its peers see their connections close.
     pub fn on_death(&mut self, now: Time, who: (NodeId, Incarnation), heard: bool) {
         self.deaths.insert(who, (now, heard));
     }
 
-    /// Somebody calls it dead.
+    /// A member has called the node dead; only the first verdict counts.
     pub fn on_verdict(&mut self, now: Time, node: NodeId, incarnation: Incarnation) {
         match self.deaths.remove(&(node, incarnation)) {
             Some((at, true)) => self.killed.push(now.since(at)),
@@ -38,7 +38,7 @@ impl Figures {
         }
     }
 
-    /// Adds those of another run.
+    /// Adds the durations of another run.
     pub fn add(&mut self, other: Figures) {
         self.killed.extend(other.killed);
         self.silent.extend(other.silent);

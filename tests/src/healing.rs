@@ -1,4 +1,4 @@
-//! What must come right once everything is mended: one ring, its roles, its names.
+//! Checks once everything is mended: one ring, roles in balance.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use roles::contract::record::{Address, Role};
 use crate::resident::{Kind, Place, State};
 use crate::world::World;
 
-/// A server that was just stopping is started again after three seconds.
+/// A server that was still stopping at the healing is started again after three seconds.
 const LAST_STARTS: Duration = Duration::from_secs(3);
 
-/// L1, L2: one ring in so long where nobody was cut off.
+/// L1, L2: longest time to one ring where no process was cut off.
 const IDEAL_WITHIN: Duration = Duration::from_secs(15);
 
-/// L7: and where somebody was.
+/// L7: longest time to one ring where a process was cut off.
 const MERGED_WITHIN: Duration = Duration::from_secs(45);
 
-/// L5: from one ring to its right roles; beside two minutes, a data node that leaves its role may
-/// need one to hand its songs over, perhaps in vain.
+/// L5: longest time from one ring to balanced roles. Beside two minutes for the changes, a data
+/// node may take one to hand its songs over, perhaps in vain.
 const ROLES_WITHIN: Duration = Duration::from_secs(180);
 
-/// For each further change that is needed: the pause between two.
+/// For each further change of role: the pause between two changes, and some.
 const PER_CHANGE: Duration = Duration::from_secs(65);
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -32,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 type Seat = (NodeId, Incarnation, Role, Address);
 
 impl World {
-    /// L1, L2, L7: all servers form one ring, and all see the same.
+    /// L1, L2, L7: all servers form one ring, and every member table shows the same.
     pub fn await_one_ring(&mut self) {
         let clean = self.ring.is_clean() && self.seen.rollbacks == 0;
         let begun = self.now;
@@ -55,7 +55,7 @@ impl World {
         self.seen.rings_checked += 1;
     }
 
-    /// L5: every role has about as many servers as at a start.
+    /// L5: roles are balanced as at a start, give or take one server.
     pub fn await_roles(&mut self) {
         let off = self.roles_off();
         let within = ROLES_WITHIN + PER_CHANGE * off.saturating_sub(2) as u32;
@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    /// Runs until there is no such fault; what it was, if there still is.
+    /// Runs until `fault` finds nothing; gives what it still finds after `within`.
     pub(crate) fn await_none(
         &mut self,
         within: Duration,
@@ -100,7 +100,7 @@ impl World {
         up.filter_map(seat).collect()
     }
 
-    /// Who does not see the ring that is there.
+    /// A server whose member table differs from the servers that run; none if all agree.
     pub fn ring_fault(&self) -> Option<String> {
         let seats = self.seats();
         for slot in self.nodes.iter().filter(|slot| slot.state == State::Up) {
@@ -129,7 +129,7 @@ impl World {
         None
     }
 
-    /// By how many the data nodes differ from the target.
+    /// By how many the number of data nodes differs from the target.
     fn roles_off(&self) -> usize {
         let (data, routers) = (
             self.servers(Role::Data).len(),
@@ -141,7 +141,8 @@ impl World {
     fn role_fault(&self) -> Option<String> {
         let (data, routers) = (self.servers(Role::Data), self.servers(Role::Router));
         let wanted = target(data.len() + routers.len());
-        // Who cannot finish handing over counts in the ring as what it is about to be.
+        // A data node that cannot finish handing over is counted by the ring as the router that it
+        // is about to become.
         let stuck = data.iter().filter(|place| self.is_stuck(**place)).count();
         let auto = |p: &&Place| self.nodes[**p].kind == Kind::Server(None);
         let short_of_data =

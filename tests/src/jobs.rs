@@ -1,5 +1,5 @@
-//! Jobs: one writer per node that takes them in order, readers that work side by side, and all
-//! the ways in which a job does not come to its end.
+//! Jobs: each node has one writer that does its jobs in order, and readers that work in parallel.
+//! Also all the ways in which a job fails or never ends.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::world::{What, World};
 /// Jobs that may wait per lane, as in the real pool.
 pub const JOBS_QUEUED_MAX: usize = 256;
 
-/// What an ailing disk takes longer for a job.
+/// Additional time that a slow disk takes for a job.
 const SLOW_DISK: Duration = Duration::from_secs(1);
 
 impl World {
-    /// Performs a job's order.
+    /// Runs a job that a node has ordered.
     pub(crate) fn run_job(&mut self, place: Place, job: JobId, work: Job, toward: Option<Peer>) {
         if let Some(peer) = toward {
             let connected = self.nodes[place].peers.contains_key(&peer);
@@ -46,7 +46,7 @@ impl World {
         self.agenda.plan(self.now + wait, what);
     }
 
-    /// The peer has room by now, if it is still there.
+    /// A parked job's peer has room, so the job is submitted, unless it was abandoned meanwhile.
     pub(crate) fn on_job_begins(&mut self, place: Place, start: u64, job: JobId) {
         let slot = &mut self.nodes[place];
         if slot.start != start {
@@ -95,7 +95,8 @@ impl World {
         self.agenda.plan(ends, What::JobEnds { place, start, job });
     }
 
-    /// What an ailing disk adds to a job; a long queue is short again when it has recovered.
+    /// Additional time for a job on a slow disk. A writer that is far behind gets none, so that its
+    /// queue is soon short again after recovery.
     fn ailing_for(&self, place: Place) -> Duration {
         let slot = &self.nodes[place];
         if slot.ailing.slow && slot.writer_free < self.now + 3 * SLOW_DISK {
@@ -110,7 +111,7 @@ impl World {
         self.soon(place, Event::Done { job, reply });
     }
 
-    /// A job is done at the moment of its end: until then a crash leaves no trace of it.
+    /// A job takes effect at the moment of its end: a crash before that leaves no trace of it.
     pub(crate) fn on_job_ends(&mut self, place: Place, start: u64, job: JobId) {
         let slot = &mut self.nodes[place];
         if slot.start != start {
@@ -127,7 +128,7 @@ impl World {
         self.hand(place, Event::Done { job, reply });
     }
 
-    /// Does a job on the disk of its node.
+    /// Does a job on its node's disk, or on its client's machine.
     pub(crate) fn do_job(&mut self, place: Place, work: Job) -> JobReply {
         if let Some(fault) = self.mishap(place, &work) {
             return JobReply::Failed(fault);
@@ -163,7 +164,7 @@ impl World {
         }
     }
 
-    /// A disk that cannot read or write, now and then.
+    /// A job that touches songs may fail: always on a failing disk, else now and then.
     fn mishap(&mut self, place: Place, work: &Job) -> Option<JobFault> {
         let permille = self.climate.broken_permille;
         let touches = matches!(

@@ -1,6 +1,6 @@
-//! What must be true of the copies, whatever happens to nodes and disks.
+//! Invariants of the copies of songs, whatever happens to nodes and disks.
 //!
-//! | rule | where it is looked at |
+//! | rule | where it is checked |
 //! |---|---|
 //! | S2 acknowledged songs stand | `World::on_loss`, after each loss of a disk or a fragment |
 //! | S2 nothing is let go that others lack | `World::on_ordered`, when it is ordered |
@@ -36,37 +36,38 @@ use crate::disk::DiskId;
 use crate::resident::{Place, State};
 use crate::world::World;
 
-/// What has been lost so lately excuses a count that is one too low.
+/// A loss within this time excuses a count of copies that is too low.
 const LATELY: Duration = Duration::from_secs(60);
 
-/// A comparison of all holdings, from its beginning to what it leads to.
+/// Longest round of anti-entropy, from its first question to the jobs it leads to.
 const ROUND: Duration = Duration::from_secs(20);
 
-/// L6: a question of a user to the cluster has ended by then.
+/// L6: a user's question to the cluster has ended within this time.
 const ASKED_MAX: Duration = Duration::from_secs(60);
 
-/// Questions remembered until they are answered; those of nodes that died are forgotten so.
+/// Questions remembered until their answer; the bound removes those of nodes that died.
 const ASKED_KEPT: usize = 512;
 
-/// What the world knows of the copies.
+/// What the checks know of the copies.
 #[derive(Debug, Default)]
 pub struct Keeping {
-    /// When disks were lost.
+    /// When a disk was lost or went back in time.
     pub lost: Vec<Time>,
-    /// When a copy of which song was lost, or a fragment of it.
+    /// When a copy of each song was lost, or a fragment of one.
     losses: BTreeMap<SongId, Vec<Time>>,
-    /// Songs that somebody wanted to remove, whatever came of it.
+    /// Songs that a user asked to remove, whether or not the removal succeeded.
     unwanted: BTreeSet<SongId>,
-    /// Songs that were removed, as users have been told.
+    /// Songs whose removal was confirmed to a user.
     removed: BTreeSet<SongId>,
-    /// Songs that are whole nowhere any longer, and with good reason.
+    /// Songs that are whole nowhere, after so many losses that this is no violation.
     given_up: BTreeSet<SongId>,
-    /// On which disks a removal is durable.
+    /// The disks on which the removal of a song is durable.
     buried: BTreeMap<SongId, BTreeSet<DiskId>>,
-    /// Who hands over before it stops, in which start.
+    /// Data nodes that hand over before they stop, and in which start.
     draining: BTreeSet<(Place, u64)>,
+    /// Questions to servers whose answer will be checked.
     asked: BTreeMap<(Place, Peer, RequestId), Asked>,
-    /// An upload's commit that is being handled.
+    /// The upload that is committed by the envelope being handled.
     committing: Option<(Place, SongId)>,
 }
 
@@ -76,7 +77,7 @@ enum Asked {
     Fetch(SongId),
 }
 
-/// What a job is about.
+/// What a job concerns, as far as these checks care.
 #[derive(Debug)]
 pub enum Touched {
     /// A fragment is read.
@@ -87,12 +88,12 @@ pub enum Touched {
     Remove(Vec<SongId>),
     /// A bad fragment is replaced.
     Replace,
-    /// Nothing that matters here.
+    /// Nothing that these checks look at.
     Nothing,
 }
 
 impl Keeping {
-    /// A disk has forgotten that songs were removed.
+    /// A disk has lost the tombstones of these songs.
     pub fn on_forgotten(&mut self, disk: DiskId, songs: &[SongId]) {
         for song in songs {
             if let Some(disks) = self.buried.get_mut(song) {
@@ -113,7 +114,7 @@ impl Keeping {
 }
 
 impl World {
-    /// Songs that were acknowledged and that nobody wanted to remove.
+    /// Songs that were acknowledged and that no user asked to remove.
     pub fn promised(&self) -> impl Iterator<Item = SongId> {
         let songs = self.checks.promised.keys().copied();
         songs.filter(|song| !self.keeping.unwanted.contains(song))
@@ -123,8 +124,8 @@ impl World {
         self.nodes[place].resident.as_ref()?.server()
     }
 
-    /// Data nodes that take songs, but for this one, and whether a dead one is waited for, as it
-    /// sees it.
+    /// How many other data nodes take songs, and whether a dead one is still waited for: both as
+    /// the member table of `place` has them.
     fn others_seen(&self, place: Place) -> (usize, bool) {
         let me = self.nodes[place].identity.node;
         let Some(ring) = self.server_at(place).and_then(Server::ring) else {
@@ -134,15 +135,16 @@ impl World {
         let takes = members
             .living()
             .filter(|m| m.node != me && m.role == Role::Data && takes_songs(m));
-        // The round that led to an order began a moment ago.
+        // The anti-entropy round that led to an order may have begun when the node was still waited
+        // for.
         let grace = self.climate.upkeep.keeper.grace + ROUND;
         let mut dead = members.dead();
         let waits = dead.any(|(m, at)| m.role == Role::Data && self.now.since(at) < grace);
         (takes.count(), waits)
     }
 
-    /// How many others must have a song before this node may be without it. Where anything can
-    /// happen, one may have lost it since it was asked.
+    /// How many other nodes must have a song before this node may drop it. Where losses are not
+    /// spaced, a node may have lost its copy since it was asked, so one less is enough.
     fn needed_elsewhere(&self, place: Place) -> usize {
         let (others, waits) = self.others_seen(place);
         let all = others.min(if waits { COPIES - 1 } else { COPIES });
@@ -158,7 +160,7 @@ impl World {
         others.filter(|(_, slot)| has(slot)).count()
     }
 
-    /// The first song this node has and too few others have.
+    /// The first of these songs that this node has and too few other nodes have.
     fn lacking_elsewhere(&self, place: Place, songs: &[SongId]) -> Option<String> {
         let disk = self.nodes[place].disk.as_ref()?;
         let needed = self.needed_elsewhere(place);
@@ -175,8 +177,9 @@ impl World {
         })
     }
 
-    /// S2: copies of songs are lost, or fragments of them. As long as fewer than three go within
-    /// one repair window, whatever was acknowledged is still somewhere, whole and right.
+    /// S2: copies or fragments of these songs are lost. While fewer than three copies are lost
+    /// within one repair window, every acknowledged song is still whole among the disks that are
+    /// left.
     pub fn on_loss(&mut self, songs: &[SongId], disk: bool) {
         let now = self.now;
         if disk {
@@ -211,6 +214,8 @@ impl World {
         };
         let losses = self.keeping.losses.get(&song).into_iter().flatten();
         let lately = losses.filter(|at| self.now.since(**at) < window).count();
+        // A young song may not have all its copies yet: it survives only what its acknowledgement
+        // promised.
         let young = !upkeep.spaced || self.now.since(since) < window;
         let allowed = if young { usize::from(copies) } else { COPIES };
         (lately < allowed).then(|| format!("{song:?} is gone after {lately} losses"))
@@ -220,7 +225,7 @@ impl World {
         self.is_whole_among(0..self.nodes.len(), song)
     }
 
-    /// Whether each fragment of a song is good on one disk of these at least.
+    /// Whether each fragment of a song is good on at least one disk of these nodes.
     pub(crate) fn is_whole_among(
         &self,
         places: impl IntoIterator<Item = Place>,
@@ -235,7 +240,7 @@ impl World {
         (0..tune.manifest.song.fragments).all(|index| good(&index))
     }
 
-    /// A server hears a question.
+    /// A server receives an envelope.
     pub(crate) fn on_upkeep_heard(&mut self, place: Place, from: Sender, letter: &Letter) {
         self.keeping.committing = None;
         let asked = match &letter.message {
@@ -260,7 +265,7 @@ impl World {
         }
     }
 
-    /// A node says something.
+    /// A node sends an envelope.
     pub(crate) fn on_upkeep_said(&mut self, place: Place, to: Peer, letter: &Letter) {
         let Kind::Answer { more } = letter.kind else {
             return;
@@ -314,7 +319,7 @@ impl World {
     /// A node orders a job.
     pub(crate) fn on_ordered(&mut self, place: Place, work: &Job) {
         if let Job::DropSongs { songs, until } = work {
-            // What has come since stays, whatever is ordered.
+            // The job drops only what stood at revision `until`: a song that came later stays.
             let disk = self.nodes[place].disk.as_ref();
             let goes = |song: &&SongId| disk.is_some_and(|disk| disk.has_since(**song, *until));
             let songs: Vec<SongId> = songs.iter().filter(goes).copied().collect();
@@ -334,7 +339,7 @@ impl World {
         }
     }
 
-    /// What a job is about, before it is done.
+    /// What a job concerns; asked before the job is done, because doing it consumes it.
     pub(crate) fn touched(&self, work: &Job) -> Touched {
         if let Job::ReadFragment { song, .. } = work {
             return Touched::Read(*song);
@@ -351,7 +356,7 @@ impl World {
         Touched::Nothing
     }
 
-    /// S3, S5: looks at what a job has led to.
+    /// S3, S5: checks what a job has led to.
     pub(crate) fn check_done(&mut self, place: Place, touched: &Touched, reply: &JobReply) {
         let Some(disk) = self.nodes[place].disk.as_ref().map(|disk| disk.id) else {
             return;
@@ -380,7 +385,7 @@ impl World {
         }
     }
 
-    /// A user is told that a song is gone.
+    /// A user is told that a song has been removed.
     pub(crate) fn on_removed(&mut self, song: SongId, copies: u8) {
         self.seen.removals += 1;
         self.keeping.removed.insert(song);
@@ -390,7 +395,7 @@ impl World {
         }
     }
 
-    /// S8, L6: looks at the queues of a node, and at what users wait for.
+    /// S8, L6: checks the queues of a node, and how long users have waited.
     pub(crate) fn check_upkeep(&mut self, place: Place) {
         let queues = self.server_at(place).map_or(Vec::new(), Server::queues);
         if let Some(queue) = queues.iter().find(|queue| queue.length > queue.most) {
@@ -407,7 +412,8 @@ impl World {
         }
     }
 
-    /// A server is told to stop: a data node may hand over first. Told twice, it stops at once.
+    /// A server is told to stop. A data node may hand its songs over first; told a second time, it
+    /// stops at once.
     pub(crate) fn note_stop(&mut self, place: Place) {
         if self.has_left(place) {
             return;
@@ -426,13 +432,14 @@ impl World {
         ring.is_some_and(|ring| ring.members().me().state == MemberState::Left)
     }
 
-    /// Whether it was told to stop and has not ended.
+    /// Whether the node was told to stop and has not ended yet.
     pub(crate) fn is_ending(&self, place: Place) -> bool {
         let key = (place, self.nodes[place].start);
         self.keeping.draining.contains(&key) || self.has_left(place)
     }
 
-    /// Everything is mended: nobody is waited for who hands over to nobody.
+    /// Everything is mended: a node that still hands over is told to stop a second time, because
+    /// there may be nobody to hand over to.
     pub(crate) fn hurry_out(&mut self, place: Place) {
         let key = (place, self.nodes[place].start);
         if self.keeping.draining.remove(&key) && self.nodes[place].state == State::Up {
@@ -440,12 +447,13 @@ impl World {
         }
     }
 
-    /// S7: a data node that says goodbye having handed over, or has changed its role, leaves with
-    /// nothing that is not elsewhere as often as can be. Who comes later finds it gone.
+    /// S7: a data node that leaves after it handed over, or after it changed its role, has no song
+    /// that too few others have. A node that joins later finds it gone.
     pub(crate) fn check_farewell(&mut self, place: Place, changed: bool) {
         let key = (place, self.nodes[place].start);
         let drained = self.keeping.draining.remove(&key);
-        // Whoever must end because of a later start, or of a twin, hands nothing over first.
+        // A node that ends because of a later start of itself, or of a twin, hands nothing over
+        // first.
         let outdated = self.server_at(place).is_some_and(Server::is_outdated);
         if !drained && !changed || outdated {
             return;
@@ -457,7 +465,7 @@ impl World {
         }
     }
 
-    /// A question of somebody who has the key and is nobody's member.
+    /// An event with a question from a sender that has the cluster key and is no member.
     pub(crate) fn stranger_says(&mut self, message: Message, body: Vec<u8>) -> Event {
         let probe = self.place("probe");
         self.nodes[probe].question += 1;

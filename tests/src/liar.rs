@@ -1,4 +1,4 @@
-//! A node that does what it should, and says something else.
+//! A node that works as it should, but whose answers and envelopes a test replaces.
 
 use roles::client::Client;
 use roles::contract::message::{Kind, Letter, Message};
@@ -8,10 +8,10 @@ use roles::server::Server;
 
 use crate::resident::Resident;
 
-/// What is answered instead of what is right.
+/// The answer to give instead of the node's own; none: the node handles the envelope.
 type Hear = Box<dyn FnMut(&Letter) -> Option<Message>>;
 
-/// Stands between a node and the world.
+/// A node, wrapped so that a test can replace what it says.
 pub struct Liar {
     inner: Box<dyn Resident>,
     hear: Hear,
@@ -19,7 +19,7 @@ pub struct Liar {
 }
 
 impl Liar {
-    /// Honest until it is told to be otherwise.
+    /// Changes nothing until [`Liar::hearing`] or [`Liar::saying`] is called.
     pub fn new(inner: Box<dyn Resident>) -> Self {
         Liar {
             inner,
@@ -28,14 +28,15 @@ impl Liar {
         }
     }
 
-    /// What it answers instead, and nothing else comes of such a letter; none: what is right.
+    /// Asks `hear` for an answer to each envelope. When it gives one, that is sent and the node
+    /// inside never sees the envelope.
     #[must_use]
     pub fn hearing(self, hear: impl FnMut(&Letter) -> Option<Message> + 'static) -> Self {
         let hear = Box::new(hear);
         Liar { hear, ..self }
     }
 
-    /// What it makes of each letter before it sends it.
+    /// Lets `say` change each envelope before it is sent.
     #[must_use]
     pub fn saying(self, say: impl FnMut(&mut Letter) + 'static) -> Self {
         let say = Box::new(say);

@@ -1,10 +1,10 @@
 //! The simulated world: the second host of the roles.
 //!
-//! A [`world::World`] holds the very state machines that run on servers, and performs every
-//! action of theirs in memory: virtual time, one queue, everything drawn from one seed. Faults
-//! follow the transport, the disks and the processes as they really fail; after every event the
-//! rules in [`checks`] are looked at, and once all is mended [`run`] demands that everything
-//! comes right. A seed that fails is repeated by its number.
+//! A [`world::World`] holds the same state machines that run on servers and performs their actions
+//! in memory: virtual time, one event queue, every random choice drawn from one seed. Faults
+//! imitate how transports, disks and processes fail in reality. After every event the invariants in
+//! [`checks`] are checked; once everything is mended, [`run`] checks that the cluster recovers. A
+//! seed that fails can be run again by its number.
 #![forbid(unsafe_code)]
 
 mod births;

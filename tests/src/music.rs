@@ -1,4 +1,4 @@
-//! Songs that exist only here: random bytes in small fragments, with manifests that are true.
+//! Songs of the simulated world: random bytes in small fragments, with true manifests.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use roles::contract::id::{ContentHash, SongId};
 use roles::contract::message::{Audio, Message};
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
 
-/// A file on somebody's disk, and what a scan of it finds.
+/// A file that a user can upload, with its manifest.
 #[derive(Clone, Debug)]
 pub struct Tune {
-    /// What a scan finds.
+    /// The manifest that a scan of the file gives.
     pub manifest: Manifest,
-    /// The file.
+    /// The content of the file.
     pub bytes: Arc<[u8]>,
 }
 
@@ -61,8 +61,8 @@ impl Music {
 }
 
 impl Tune {
-    /// A file of so many fragments of 8 to 600 bytes each: what a fragment weighs changes nothing
-    /// for a node that never looks inside.
+    /// A file of so many fragments of 8 to 599 bytes each. The sizes are small because no simulated
+    /// node depends on them.
     pub fn compose(chance: &mut Chance, number: usize, fragments: usize) -> Tune {
         let lengths: Vec<usize> = (0..fragments)
             .map(|_| 8 + chance.below(592) as usize)
@@ -86,7 +86,8 @@ impl Tune {
         self.bytes.get(from..from + length)
     }
 
-    /// What somebody says who gives these fragments for another whole.
+    /// The questions of a forger: an offer, the true fragments, and a commit, under the id of
+    /// another content.
     pub fn forged(&self, lie: u64) -> Vec<(Message, Vec<u8>)> {
         let mut manifest = self.manifest.clone();
         manifest.hash = hash_of(&lie.to_le_bytes());
@@ -108,7 +109,7 @@ impl Tune {
             .collect()
     }
 
-    /// Its id.
+    /// The song id of the file.
     pub fn id(&self) -> SongId {
         self.manifest.song.id
     }

@@ -1,6 +1,7 @@
-//! Planted faults: nodes that do one thing wrong. A check that never fails checks nothing.
+//! Mutants: nodes that do one thing wrong. A check that no mutant fails checks nothing.
 //!
-//! Each wraps a real node and spoils what goes in or comes out; the roles know nothing of it.
+//! Each wraps a real node and changes its input or output; the roles do not know of it. Helpers for
+//! the mutants inside the roles are here as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,22 +23,22 @@ use crate::resident::{Place, Resident};
 use crate::run::{self, Length};
 use crate::world::World;
 
-/// What is wrong with a node.
+/// A mutant of one kind of node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     /// A data node says that a song stands in two copies before it has committed it.
     AnswersBeforeCommit,
-    /// A data node tells its disk of no copies that are still to be made, and makes none.
+    /// A data node drops the list of copies still to be made, and makes none.
     ForgetsCopies,
-    /// A data node gives the fragment before the one that was asked for.
+    /// A data node serves the fragment before the one that was asked for.
     GivesAnotherFragment,
-    /// A DNS node goes on serving everybody who ever registered.
+    /// A DNS node goes on serving every node that ever registered.
     ServesTheDead,
-    /// A DNS node forgets one of those who registered.
+    /// A DNS node leaves the last record out of its answers.
     ServesTooFew,
-    /// A node does whatever it is asked as often as it is asked.
+    /// A node acts on a question as often as it arrives, because every question gets a fresh id.
     DoesTwice,
-    /// A router offers nobody but the first node it ever heard of.
+    /// A router offers only the first data node that it ever offered.
     OffersOneHolder,
     /// A router lists no songs.
     ListsNothing,
@@ -45,16 +46,16 @@ pub enum Flaw {
     DeliversOutOfOrder,
     /// A client ends every operation twice.
     EndsTwice,
-    /// A client drops the answers that data nodes give to its uploads.
+    /// A client ignores the answers that data nodes give to its uploads.
     NeverEnds,
-    /// A node wants to be woken for a moment that has passed.
+    /// A node gives a deadline in the past after each tick.
     LeavesDeadlinesBehind,
-    /// A client asks for each fragment five hundred times.
+    /// A client asks for each fragment five hundred times more.
     AsksWithoutEnd,
 }
 
 impl Flaw {
-    /// Every flaw.
+    /// Every mutant.
     pub const ALL: [Flaw; 13] = [
         Flaw::AnswersBeforeCommit,
         Flaw::ForgetsCopies,
@@ -71,7 +72,7 @@ impl Flaw {
         Flaw::AsksWithoutEnd,
     ];
 
-    /// The names of the nodes that have it.
+    /// Whether the node with this name gets the mutant.
     fn strikes(self, name: &str) -> bool {
         let kind = match self {
             Flaw::AnswersBeforeCommit | Flaw::ForgetsCopies | Flaw::GivesAnotherFragment => "data",
@@ -87,7 +88,7 @@ impl Flaw {
 }
 
 impl World {
-    /// Gives every node of the kind concerned this flaw.
+    /// Gives this mutant to every node of the kind concerned.
     pub fn plant(&mut self, flaw: Flaw) {
         let struck = |place: &Place| flaw.strikes(&self.nodes[*place].name);
         let places: Vec<Place> = (0..self.nodes.len()).filter(struck).collect();
@@ -100,13 +101,13 @@ impl World {
     }
 }
 
-/// Enough for several deaths, and the pauses between what they lead to.
+/// Long enough for several deaths, and for the pauses between the role changes that follow.
 pub const RING_LENGTH: Length = Length {
     events: 9_000,
     longest: Duration::from_secs(200),
 };
 
-/// The first world about the ring in which a flaw of the roles breaks a rule, and which rule.
+/// The first world about the ring in which a mutant of the roles breaks an invariant, and which.
 pub fn found_in_rings(flaw: Planted, worlds: u64) -> Option<(u64, &'static str)> {
     (0..worlds).find_map(|seed| {
         let mut world = World::of_ring(seed);
@@ -116,7 +117,7 @@ pub fn found_in_rings(flaw: Planted, worlds: u64) -> Option<(u64, &'static str)>
     })
 }
 
-/// The first world about the circle in which a flaw of the circle breaks a rule, and which rule.
+/// The first world about the circle in which a mutant of Chord breaks an invariant, and which.
 pub fn found_in_circles(flaw: chord::flaws::Flaw, worlds: u64) -> Option<(u64, &'static str)> {
     (0..worlds).find_map(|seed| {
         let mut world = World::of_circle(seed);
@@ -129,13 +130,13 @@ pub fn found_in_circles(flaw: chord::flaws::Flaw, worlds: u64) -> Option<(u64, &
 struct Flawed {
     inner: Box<dyn Resident>,
     flaw: Flaw,
-    /// Records ever seen.
+    /// Every record that was registered.
     records: BTreeMap<roles::contract::id::NodeId, Record>,
     holder: Option<roles::contract::message::Holder>,
     fragment: Option<Notice>,
-    /// True numbers of the questions that were given other ones.
+    /// The true ids of questions that were given fresh ones.
     renamed: BTreeMap<RequestId, RequestId>,
-    /// Questions answered before their time.
+    /// Questions that were answered too early.
     early: BTreeSet<RequestId>,
     count: u64,
     woken: bool,
@@ -156,7 +157,7 @@ impl Flawed {
         }
     }
 
-    /// Spoils what comes in. None: it is not heard at all.
+    /// Changes the input of the node. None: the node does not get the event.
     fn hear(&mut self, mut event: Event, out: &mut Outbox) -> Option<Event> {
         self.woken = event == Event::Tick;
         let Event::Message { from, letter } = &mut event else {
@@ -183,10 +184,10 @@ impl Flawed {
         Some(event)
     }
 
-    /// Spoils what goes out.
+    /// Changes the output of the node.
     fn act(&mut self, action: Action, out: &mut Outbox) {
         match action {
-            // It has been answered before it was done.
+            // The asker already has an answer, so the true one is dropped.
             Action::Send { letter, .. } if self.early.contains(&letter.id) => (),
             Action::Send { to, letter } => {
                 let letter = self.speak(letter);

@@ -1,11 +1,11 @@
 //! Connections as TCP really makes and breaks them.
 //!
-//! Inside a connection nothing is lost or overtaken. A reset takes an unknown tail of what is
-//! under way, and both ends hear of it at moments of their own. A cut or a frozen peer holds
-//! letters back without a word; the keep-alive of each end notices after a while. A dial is
-//! refused where nobody listens, ends in silence where nobody answers, and is not begun again
-//! until its backoff is over. The rules for two connections between the same two nodes are those
-//! of the real loop: the one dialled by the lower node is used, the other dies with it.
+//! Inside a connection no envelope is lost or overtaken. A reset loses an unknown tail of what is
+//! under way, and each end learns of it at a moment of its own. A cut or a frozen peer holds
+//! envelopes back silently; the keepalive of each end notices after a while. A dial is refused
+//! where no process listens, ends in a timeout where nothing answers, and is not repeated until its
+//! backoff is over. Of two connections between the same two nodes, as in the real loop, the one
+//! dialled by the lower node is used.
 
 mod paths;
 
@@ -23,13 +23,13 @@ use roles::contract::time::Time;
 use crate::resident::{Place, State};
 use crate::world::{What, World};
 
-/// Which connection; never used again.
+/// Number of a connection; never used again.
 pub type ConnId = u64;
 
-/// How long a dial may take.
+/// Longest time that a dial may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Silence that ends a connection on which something is awaited.
+/// Silence that ends a connection on which an answer is awaited.
 pub const WAITING_LOST_AFTER: Duration = Duration::from_secs(3);
 
 /// Silence that ends any connection.
@@ -46,37 +46,37 @@ const ACCEPTER: usize = 1;
 /// A connection, or a dial under way.
 #[derive(Debug)]
 pub struct Conn {
-    /// Who dialled, and who was dialled.
+    /// The end that dialled, then the end that was dialled.
     pub ends: [End; 2],
-    /// Letters that wait for the connection to stand; none once it does.
+    /// Envelopes that wait for the dial to succeed; none once the connection is open.
     waiting: Option<Vec<Letter>>,
     dialled_at: Time,
-    /// Another connection of the same two nodes is used instead.
+    /// The two nodes use another connection instead.
     retired: bool,
-    /// Since when letters do not get through in both directions.
+    /// Since when envelopes do not get through in both directions.
     impaired_since: Option<Time>,
 }
 
 /// One end of a connection.
 #[derive(Debug)]
 pub struct End {
-    /// Whose.
+    /// The node at this end.
     pub place: Place,
     start: u64,
     identity: Identity,
     /// How this end calls the other.
     pub peer: Peer,
-    /// This end has let go.
+    /// This end has closed the connection.
     pub gone: bool,
-    /// Questions asked here and not answered.
+    /// Questions sent from here that have no final answer yet.
     pub awaited: BTreeSet<RequestId>,
-    /// Questions heard here and not answered.
+    /// Questions received here that have no final answer yet.
     owed: BTreeSet<RequestId>,
-    /// When the last letter to this end arrives.
+    /// When the last envelope to this end arrives: no later one arrives before it.
     last_arrival: Time,
-    /// What arrives here later is lost.
+    /// What would arrive here later is lost.
     lost_after: Time,
-    /// Letters to this end that a cut holds back.
+    /// Envelopes to this end that a cut holds back.
     held: Vec<Letter>,
 }
 
@@ -98,7 +98,7 @@ impl End {
 }
 
 impl Conn {
-    /// Whether letters can travel on it.
+    /// Whether the dial has succeeded.
     pub fn is_open(&self) -> bool {
         self.waiting.is_none()
     }
@@ -107,7 +107,7 @@ impl Conn {
         &self.ends[1 - end]
     }
 
-    /// The end that stands at `place`.
+    /// The index of the end at `place`.
     pub fn end_at(&self, place: Place) -> usize {
         usize::from(self.ends[DIALLER].place != place)
     }
@@ -132,7 +132,8 @@ impl World {
         }
     }
 
-    /// An answer goes where its question came from, everything else over the one in use.
+    /// The connection for an envelope: an answer takes the one its question came on, anything else
+    /// the one in use.
     fn connection_for(&self, place: Place, to: Peer, letter: &Letter) -> Option<ConnId> {
         let conns = self.nodes[place].peers.get(&to)?;
         if conns.len() > 1
@@ -167,6 +168,8 @@ impl World {
         } else if letter.kind == (Kind::Answer { more: false }) {
             conn.ends[from].owed.remove(&letter.id);
         }
+        // An impaired connection is watched only from the cut on: a later question needs a watch of
+        // its own.
         if question && conn.impaired_since.is_some() {
             let what = What::Silence {
                 conn: id,
@@ -195,7 +198,7 @@ impl World {
         );
     }
 
-    /// What the other side decodes must be what this side has said.
+    /// Encodes and decodes an envelope; the result must equal the original.
     fn through_codec(&mut self, letter: Letter) -> Letter {
         let Letter {
             id,
@@ -235,7 +238,7 @@ impl World {
         }
     }
 
-    /// A letter has arrived.
+    /// An envelope reaches an end.
     pub(crate) fn on_arrive(&mut self, id: ConnId, end: usize, letter: Box<Letter>) {
         let now = self.now;
         let Some(conn) = self.conns.get_mut(&id) else {
@@ -290,7 +293,7 @@ impl World {
         let id = self.conn_count;
         let slot = &self.nodes[place];
         let dialler = End::of(place, slot.start, slot.identity, to);
-        // Who listens there is known when the dial ends; until then the other end is nobody.
+        // The listener is known only when the dial ends; until then no node is at the other end.
         let nobody = End::of(
             usize::MAX,
             0,
@@ -312,7 +315,7 @@ impl World {
         Some(id)
     }
 
-    /// The dial has come to its end, one way or the other.
+    /// A dial has ended, or has to wait for its timeout.
     pub(crate) fn on_dial_ends(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get(&id) else {
             return;
@@ -393,7 +396,8 @@ impl World {
         }
     }
 
-    /// Connections of earlier starts of the same node end when a later one says hello.
+    /// Ends the connections to earlier starts of a node, because a later start of it has said
+    /// hello.
     fn end_outdated(&mut self, place: Place, other: Place) {
         let start = self.nodes[other].start;
         let own = self.nodes[place].start;
@@ -417,10 +421,11 @@ impl World {
         }
     }
 
-    /// Of several connections between two nodes, both use the one dialled by the lower node; of
-    /// two dialled by the same one, the later.
+    /// Chooses which of several connections between two nodes is used: the one dialled by the lower
+    /// node; of two dialled by the same node, the later one.
     fn choose(&mut self, place: Place, peer: Peer, id: ConnId) {
         let nodes = &mut self.nodes;
+        // The new connection goes first, so that the minimum below prefers it among equals.
         let all = nodes[place].peers.entry(peer).or_default();
         all.retain(|other| *other != id);
         all.insert(0, id);
@@ -440,7 +445,7 @@ impl World {
         }
     }
 
-    /// One end lets go of a connection. The node hears of it if it was the one in use.
+    /// One end closes a connection. Its node learns of the loss if no other connection stands.
     pub(crate) fn lose(&mut self, id: ConnId, end: usize, why: Lost) {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
@@ -482,7 +487,7 @@ impl World {
         self.soon(place, Event::Lost { peer, why });
     }
 
-    /// Lets go of a connection without a word to the node.
+    /// Closes one end of a connection without telling its node.
     pub(crate) fn drop_end(&mut self, id: ConnId, place: Place) {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
@@ -496,7 +501,8 @@ impl World {
         }
     }
 
-    /// The other end hears that the connection is over, unless nothing reaches it at present.
+    /// The other end learns that the connection is over, unless nothing reaches that end at
+    /// present.
     fn tell_other_end(&mut self, id: ConnId, end: usize) {
         let Some(conn) = self.conns.get(&id) else {
             return;
@@ -512,7 +518,8 @@ impl World {
         self.end_later(id, end, wait, Lost::Closed);
     }
 
-    /// After a while the end hears that the connection is over; what arrives later is lost.
+    /// An end learns after `wait` that its connection is over; what arrives later than that is
+    /// lost.
     fn end_later(&mut self, id: ConnId, end: usize, wait: Duration, why: Lost) {
         let at = self.now + wait;
         if let Some(conn) = self.conns.get_mut(&id) {
@@ -521,7 +528,7 @@ impl World {
         }
     }
 
-    /// The moment has come at which an end hears that its connection is over.
+    /// An end learns that its connection is over.
     pub(crate) fn on_end_conn(&mut self, id: ConnId, end: usize, why: Lost) {
         let Some(conn) = self.conns.get(&id) else {
             return;
@@ -535,7 +542,7 @@ impl World {
         self.lose(id, end, why);
     }
 
-    /// Jobs that waited for a peer to have room will not begin: it is gone.
+    /// Parked jobs for a peer that is gone fail: it will never have room for them.
     fn abandon(&mut self, place: Place, peer: Peer) {
         let slot = &self.nodes[place];
         let parked = |job: &&roles::contract::id::JobId| {
@@ -551,7 +558,7 @@ impl World {
         }
     }
 
-    /// How long a letter takes.
+    /// A random delay for one envelope.
     fn latency(&mut self) -> Duration {
         let mean = self.climate.latency;
         let tail = self.climate.latency_tail;

@@ -1,5 +1,5 @@
-//! Well-formed nonsense: what a node with the key can say that cannot be true, or no longer is.
-//! It is refused and counted, and the ring stays as it is.
+//! Well-formed messages that cannot be true or are out of date, from a sender with the cluster key.
+//! The member refuses and counts them, and its table stays as it is.
 
 use roles::contract::id::{Incarnation, NodeId, RequestId};
 use roles::contract::limits::{CLAIMS_MAX, MEMBERS_MAX};
@@ -12,14 +12,14 @@ use roles::contract::ring::{Claim, Ring as Words};
 use crate::resident::{Place, State};
 use crate::world::World;
 
-/// Ways of talking nonsense.
+/// Number of kinds of nonsense.
 const KINDS: u64 = 14;
 
-/// Whether the receiver must count it as absurd, or may take it for old.
+/// A message, and whether the receiver must count it as absurd. If not, it may look merely old.
 type Said = (Words, bool);
 
 impl World {
-    /// Somebody talks nonsense to a member.
+    /// A random member receives a random kind of nonsense.
     pub(crate) fn talk_nonsense(&mut self) {
         let members = |w: &World, p: Place| w.nodes[p].state == State::Up && w.is_member(p);
         if let Some(place) = self.some(members) {
@@ -28,7 +28,7 @@ impl World {
         }
     }
 
-    /// Says one kind of nonsense to a member, and looks what it makes of it.
+    /// Hands one kind of nonsense to a member, and checks that it is refused and counted.
     pub fn say_nonsense(&mut self, place: Place, kind: u64) {
         let Some(before) = self.table_of(place) else {
             return;
@@ -157,7 +157,7 @@ fn with(mut member: Member, change: impl FnOnce(&mut Member)) -> Member {
     member
 }
 
-/// A member as it was before.
+/// A member one version ago, as if it had been dead then.
 fn past(member: Member) -> Option<Member> {
     let version = member.version.checked_sub(1)?;
     let state = MemberState::Dead;

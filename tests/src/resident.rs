@@ -1,4 +1,4 @@
-//! Who lives in the world: the real roles, and a node that only asks.
+//! The nodes of the world: the real roles, and a probe that only asks.
 
 use std::collections::BTreeMap;
 
@@ -15,17 +15,17 @@ use crate::decay::Ailing;
 use crate::disk::{Disk, Machine};
 use crate::network::ConnId;
 
-/// A place of the world: nodes are named by where they stand, across all their starts.
+/// Index of a node in the world; it stays the same across all starts of the node.
 pub type Place = usize;
 
-/// A node that can be looked into by the checks.
+/// A node whose inside the checks can see.
 pub trait Resident: Node {
-    /// The server it is.
+    /// The server inside, if the node is one.
     fn server(&self) -> Option<&Server> {
         None
     }
 
-    /// The client it is.
+    /// The client inside, if the node is one.
     fn client(&self) -> Option<&Client> {
         None
     }
@@ -43,8 +43,8 @@ impl Resident for Client {
     }
 }
 
-/// Asks what the world tells it to ask, and hears the answers: how a check looks at a server
-/// through the front door.
+/// Sends the questions that a check gives it; the world keeps the answers. A check looks at a
+/// server in this way from outside.
 #[derive(Debug, Default)]
 pub struct Probe;
 
@@ -58,8 +58,8 @@ impl Node for Probe {
 
 impl Resident for Probe {}
 
-/// Sends some of the questions that do something twice under the same number, as an asker may
-/// that has lost its connection: whoever is asked must do it once.
+/// Sends some questions twice under the same id, as an asker that lost its connection may do. Only
+/// questions that are not read-only are repeated: the receiver must act on them once.
 pub struct Stutter {
     inner: Box<dyn Resident>,
     permille: u64,
@@ -67,7 +67,7 @@ pub struct Stutter {
 }
 
 impl Stutter {
-    /// Lets `inner` stutter in so many of a thousand questions.
+    /// Wraps `inner`; `permille` of a thousand of its questions are repeated.
     pub fn new(inner: Box<dyn Resident>, permille: u64, chance: Chance) -> Self {
         Stutter {
             inner,
@@ -122,67 +122,67 @@ pub enum Kind {
     Probe,
 }
 
-/// How a node's process is.
+/// The state of a node's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It has not been started, or was killed, or has stopped.
+    /// The process has not been started, was killed, or has stopped.
     Down,
-    /// It runs.
+    /// The process runs.
     Up,
-    /// It stands still: nothing is handled, nobody hears of it.
+    /// The process is frozen: it handles nothing, and its peers see only silence.
     Frozen,
-    /// Its machine is off: nobody listens, and nobody hears that nobody does.
+    /// The machine is off: a dial ends in silence, and open connections see no close.
     Dark,
 }
 
-/// A job under way.
+/// A job that was ordered and has not ended.
 #[derive(Debug)]
 pub struct Running {
-    /// What is to be done; none once it is done.
+    /// The job itself.
     pub work: Job,
-    /// Whom the reply is for.
+    /// The peer for whom the result is meant.
     pub toward: Option<Peer>,
-    /// It waits for its peer to have room.
+    /// The job waits until its peer has room.
     pub parked: bool,
 }
 
-/// One node with all a host keeps for it.
+/// One node, with everything its host keeps for it.
 pub struct Slot {
-    /// What it is called in a trace.
+    /// Its name in scenarios and traces.
     pub name: String,
     /// What it is started as.
     pub kind: Kind,
-    /// Where it listens.
+    /// The address at which it listens; none for a client and the probe.
     pub address: Option<Address>,
-    /// Who it is in this start.
+    /// Its identity in the present start.
     pub identity: Identity,
-    /// Which process this is; what belongs to an earlier one finds nobody.
+    /// Number of its present or last process; what was planned for an earlier one does nothing.
     pub start: u64,
-    /// How the process is.
+    /// State of its process.
     pub state: State,
-    /// The node itself.
+    /// The node itself; none while it is down, and while it handles an event.
     pub resident: Option<Box<dyn Resident>>,
-    /// The deadline the agenda knows of.
+    /// The deadline for which a wake is planned.
     pub armed: Option<Time>,
-    /// Its connections, by peer; the first is the one in use.
+    /// Its connections by peer; the first is the one in use.
     pub peers: BTreeMap<Peer, Vec<ConnId>>,
-    /// Addresses dialled in vain: how often, and when to dial again.
+    /// Addresses that could not be dialled: failures in a row, and when the next dial is allowed.
     pub backoffs: BTreeMap<Address, (u32, Time)>,
-    /// Jobs under way.
+    /// Jobs that have not ended.
     pub jobs: BTreeMap<JobId, Running>,
-    /// When the writer is free again.
+    /// When the writer has done all jobs that are queued.
     pub writer_free: Time,
     /// A server's disk.
     pub disk: Option<Disk>,
-    /// What ails it.
+    /// What is wrong with the disk at present.
     pub ailing: Ailing,
-    /// A client's machine.
+    /// A client's files, cache and remembered routers.
     pub machine: Machine,
-    /// Events that wait for a frozen node to go on.
+    /// Not used: `World::backlogs` holds what waits for a frozen node.
     pub backlog: Vec<Event>,
-    /// A client's next operation.
+    /// The number of a client's latest operation.
     pub operation: u64,
-    /// A probe's next question.
+    /// The number of the probe's latest question.
     pub question: u64,
 }
 
@@ -211,23 +211,23 @@ impl Slot {
         }
     }
 
-    /// Whether its process exists.
+    /// Whether its process exists, running or frozen.
     pub fn lives(&self) -> bool {
         matches!(self.state, State::Up | State::Frozen)
     }
 
-    /// Its role at present.
+    /// The role its server has taken; none if it has none, is down, or is no server.
     pub fn role(&self) -> Option<Role> {
         self.resident.as_ref()?.server()?.role()
     }
 
-    /// The next number for an operation.
+    /// The next id for an operation of this client.
     pub fn next_operation(&mut self) -> OperationId {
         self.operation += 1;
         OperationId(self.operation)
     }
 
-    /// The next start of the same node.
+    /// Counts a start: a new process, and the next incarnation of the same node.
     pub fn grow(&mut self) {
         self.start += 1;
         self.identity.incarnation = Incarnation(self.identity.incarnation.0 + 1);

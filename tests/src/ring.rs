@@ -1,8 +1,9 @@
-//! What must be true of the ring after every event. Each rule is one function that can fail.
+//! Invariants of the ring, checked after every event. Each is one function that can fail.
 //!
-//! S1 the ring read off a table is a ring, S4 a role changes once for an order, S6 roles are kept
-//! and changed with restraint, S8 what is under way is bounded, S10 accounts only grow older; and
-//! whoever lives and runs is called dead by nobody.
+//! S1: the ring read from a member table is a ring. S4: a role changes at most once per order. S6:
+//! roles stay filled and change with restraint. S8: work in progress is bounded. S10: what is known
+//! of a member never gets older. And no member calls a node dead that lives, runs and could be
+//! heard.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -20,85 +21,90 @@ use roles::ring::{EPOCHS_MAX, SUCCESSORS};
 use crate::resident::{Kind, Place, State};
 use crate::world::World;
 
-/// A node that stands still for less than this is never called dead.
+/// A node that was frozen for less than this must not be called dead.
 const STILL_MAX: Duration = Duration::from_secs(4);
 
-/// The same where letters may be late as well.
+/// The same bound in worlds where envelopes may be late as well.
 const STILL_AND_LATE_MAX: Duration = Duration::from_secs(2);
 
-/// Standing still again within this time counts together.
+/// A freeze that begins within this time after a thaw is added to the freeze before it.
 const STILL_AGAIN: Duration = Duration::from_secs(20);
 
-/// After a death, a start or a cut the roles may be out of order for so long.
+/// After a death, a start or a cut, a role may be without a node for so long.
 const ROLES_AFTER: Duration = Duration::from_secs(20);
 
-/// A data node that nothing keeps any longer has left within so long.
+/// A data node that has handed over its last song has left its role within this time.
 const LOOKS_AGAIN: Duration = Duration::from_secs(6);
 
-/// A single death is known to all within so long, however silent it was.
+/// Every member knows of a single death within this time, even of a silent one.
 const MISSED_AFTER: Duration = Duration::from_secs(11);
 
-/// What has just changed is known to all within so long.
+/// News of a change reaches every member within this time.
 const NEWS: Duration = Duration::from_secs(3);
 
-/// After a start or a cut all see one ring within so long.
+/// After a start, a freeze or a cut, all members see one ring within this time.
 const MERGED_AFTER: Duration = Duration::from_secs(45);
 
-/// How often the roles of the whole world are looked at.
+/// How often the roles of the whole world are checked.
 const ROLES_EVERY: Duration = Duration::from_millis(500);
 
-/// No role changes so soon after another (the roles' default), but for a role nobody has.
+/// Least time between two changes of role (the default of the roles), except to fill an empty role.
+/// Also the span over which [`ALERTS_BEGUN_MAX`] counts.
 const SWITCH_PAUSE: Duration = Duration::from_secs(60);
 
-/// What has changed so lately may not be known everywhere.
+/// A change younger than this may not be known to every member.
 const HEARSAY: Duration = Duration::from_secs(30);
 
-/// One node hears the alert of one epoch at most so often: from several managers, each time from
-/// several members that could not tell whether it had arrived.
+/// How often one node may receive the alert of one epoch: several managers may send it, each of
+/// them through several members that could not tell whether it had arrived.
 const ALERTS_HEARD_MAX: u32 = 24;
 
-/// One node begins at most so many censuses in a minute.
+/// How many censuses one node may begin in a minute.
 const ALERTS_BEGUN_MAX: usize = 24;
 
-/// What the world knows of its ring.
+/// What the checks know of the ring.
 #[derive(Debug, Default)]
 pub struct RingBook {
     tables: BTreeMap<Place, Table>,
-    /// Processes that were cut off or stood still: others may have called them dead.
+    /// Starts of nodes that were cut off, frozen for long, or numbered like an earlier start:
+    /// others may rightly have called them dead.
     stained: BTreeMap<Place, u64>,
-    /// Since when a node stands still, and for how long it did lately.
+    /// Freezes of each node: since when, and how long the recent ones were.
     still: BTreeMap<Place, Still>,
-    /// Changes of roles: when, where, for which census.
+    /// The latest 64 changes of role.
     switches: VecDeque<Switch>,
+    /// How often a node received the alert of an epoch, and when it last did.
     heard: BTreeMap<(Place, u64, Epoch), (u32, Time)>,
     begun: BTreeMap<Place, Begun>,
-    /// The highest start of each node so far: one with its disk of old may repeat another.
+    /// The highest incarnation of each node so far; a node with a restored disk may repeat one.
     starts: BTreeMap<NodeId, Incarnation>,
-    /// When anything last came or went.
+    /// When a process, a link or a freeze last began or ended.
     disturbed_at: Time,
-    /// When it was last something that keeps news from spreading, or a start.
+    /// The same without deaths: what may leave the member tables different for a while.
     confused_at: Time,
+    /// When the roles of the whole world were last checked.
     looked_at: Time,
-    /// The disturbance after which all were found to see one ring.
+    /// The disturbance after which all members were found to agree.
     agreed_at: Time,
-    /// Since when somebody could take a role that nobody has.
+    /// Since when a role is empty although some node could take it.
     roleless_at: Option<Time>,
-    /// Since when not all see one ring, although they should.
+    /// Since when the members disagree although they should agree.
     disagreed_at: Option<Time>,
-    /// The last disturbance was a death, and nothing else for a while before.
+    /// The latest death came at least [`HEARSAY`] after any other disturbance.
     single: bool,
-    /// Nodes that have just stood still for long, and since when they do not.
+    /// Nodes that thawed after a long freeze and have not heard from a member since, with the time
+    /// of the thaw.
     asleep: BTreeMap<Place, Time>,
-    /// Letters are late at times, without anything being broken.
+    /// Envelopes are late at times although nothing is broken.
     pub late: bool,
 }
 
-/// What one process has said of the ring.
+/// What the table of one process has shown so far.
 #[derive(Debug, Default)]
 struct Table {
     revision: u64,
     role: Option<Role>,
-    /// Since when it hands its songs over, to change its role.
+    /// Since when the node is handing its songs over in order to change its role.
     ordered_at: Option<Time>,
     known: BTreeMap<NodeId, Age>,
 }
@@ -112,7 +118,7 @@ struct Still {
 
 #[derive(Clone, Copy, Debug)]
 struct Switch {
-    /// When it was decided on: handing songs over takes its time.
+    /// When the change was ordered: handing songs over may delay the change itself.
     ordered_at: Time,
     place: Place,
     start: u64,
@@ -130,6 +136,8 @@ impl RingBook {
     pub fn on_start(&mut self, now: Time, place: Place, start: u64, who: (NodeId, Incarnation)) {
         self.tables.remove(&place);
         self.stained.remove(&place);
+        // A node with a restored disk repeats an incarnation: members that know the later one
+        // refuse it, and may rightly call it dead.
         let last = self.starts.entry(who.0).or_default();
         if *last >= who.1 {
             self.stained.insert(place, start);
@@ -152,8 +160,8 @@ impl RingBook {
         self.disturbed_at = now;
     }
 
-    /// It hears or says something after it stood still; true if it answers without having heard
-    /// anybody.
+    /// Notes that a node receives a member's message (`heard`) or answers a question after a long
+    /// freeze. True: it answers at the moment of its thaw, before it has heard from any member.
     pub fn on_awake(&mut self, now: Time, place: Place, heard: bool) -> bool {
         let Some(thawed) = self.asleep.get(&place).copied() else {
             return false;
@@ -164,19 +172,20 @@ impl RingBook {
         !heard && now == thawed
     }
 
-    /// Something has been cut, or mended.
+    /// Something has been cut or mended. Mending counts too, because the tables still have to
+    /// merge.
     pub fn on_cut(&mut self, now: Time, ends: [(Place, u64); 2]) {
         self.stained.extend(ends);
         (self.disturbed_at, self.confused_at) = (now, now);
     }
 
-    /// A node stands still.
+    /// A node freezes.
     pub fn on_freeze(&mut self, now: Time, place: Place) {
         self.still.entry(place).or_default().since = Some(now);
         (self.disturbed_at, self.confused_at) = (now, now);
     }
 
-    /// It goes on.
+    /// A frozen node goes on.
     pub fn on_thaw(&mut self, now: Time, place: Place, start: u64) {
         if self.stood_still(now, place) >= self.still_max() {
             self.stained.insert(place, start);
@@ -213,19 +222,20 @@ impl RingBook {
         before + now.since(since)
     }
 
-    /// Whether this process was always there for others to hear.
+    /// Whether the others could hear this process all the time, but for short freezes.
     fn was_there(&self, now: Time, place: Place, start: u64) -> bool {
         self.stained.get(&place) != Some(&start) && self.stood_still(now, place) < self.still_max()
     }
 
-    /// Whether no process of the world was ever cut off or stood still for long.
+    /// Whether no node's latest process was cut off, frozen for long or numbered like an earlier
+    /// start.
     pub fn is_clean(&self) -> bool {
         self.stained.is_empty()
     }
 }
 
 impl World {
-    /// Looks at one node's table after an event.
+    /// Checks one node's member table after an event, if the table has changed.
     pub(crate) fn check_ring(&mut self, place: Place) {
         if self.ring.looked_at + ROLES_EVERY <= self.now {
             self.ring.looked_at = self.now;
@@ -273,7 +283,7 @@ impl World {
         self.check_circle(place);
     }
 
-    /// Who lives, runs and could always be heard is called dead by nobody.
+    /// No member calls a node dead that lives, runs and could always be heard.
     fn check_verdict(&mut self, place: Place, dead: &Member) {
         if dead.state != MemberState::Dead {
             return;
@@ -312,7 +322,7 @@ impl World {
             let text = format!("{name} changes its role twice for {epoch:?}");
             self.violated("S4 at most once", text);
         }
-        // A manager with its disk of old may give out the epochs of its other start again.
+        // A manager with a restored disk may use the epochs of an earlier start again.
         let repeated = epoch.is_some_and(|epoch| self.is_stained(epoch.about));
         let clear = self.ring.confused_at + HEARSAY < now && !repeated;
         let same = self.ring.switches.iter().rev().find(|s| s.epoch == epoch);
@@ -346,12 +356,13 @@ impl World {
         place.is_some_and(|place| self.ring.stained.get(&place) == Some(&self.nodes[place].start))
     }
 
-    /// How close to another change one was decided on, if that is too close and those who decided
-    /// had to know.
+    /// The time between the orders of this change and of the closest other one, if it is too short
+    /// and the manager of the later one had to know of the earlier.
     fn apart_from_another(&self, ordered_at: Time) -> Option<Duration> {
         let apart = |s: &&Switch| s.ordered_at.since(ordered_at) + ordered_at.since(s.ordered_at);
         let before = self.ring.switches.iter().filter(|s| {
-            // Who died after it had changed has changed nothing.
+            // A node that died after its change does not count: the members see its role as
+            // missing.
             let slot = &self.nodes[s.place];
             slot.lives() && slot.start == s.start
         });
@@ -366,7 +377,7 @@ impl World {
             .count()
     }
 
-    /// S6: where somebody could take it, no role is without anybody for long.
+    /// S6: no role stays empty for long while some node could take it.
     fn check_roles_filled(&mut self) {
         if self.ring.single && self.ring.disturbed_at + MISSED_AFTER < self.now {
             self.check_agreement();
@@ -382,7 +393,8 @@ impl World {
         if data.len() + routers.len() < 2 || still {
             return;
         }
-        // Nobody can hand songs over to a full disk: who was named tries for a while.
+        // No data node can hand songs over to a full disk, so the named node keeps its role for a
+        // while.
         let full = |p: &Place| self.nodes[*p].disk.as_ref().is_some_and(|disk| disk.full);
         if data.iter().any(full) {
             self.ring.roleless_at = None;
@@ -399,14 +411,15 @@ impl World {
             self.ring.roleless_at = None;
             return;
         };
-        // Who has just handed over its last song looks once more, and then leaves.
+        // A node that has just handed over its last song checks once more before it leaves its
+        // role.
         let since = *self.ring.roleless_at.get_or_insert(self.now);
         if self.now.since(since) > LOOKS_AGAIN {
             self.violated("S6 no role is without anybody", text.into());
         }
     }
 
-    /// L2, in the midst of it: when nothing has happened for a while, all see one ring.
+    /// L2 during a run: when nothing has happened for a while, all members see one ring.
     fn check_agreement(&mut self) {
         let still = self.nodes.iter().any(|slot| slot.state == State::Frozen);
         let merged = self.ring.confused_at + MERGED_AFTER < self.now;
@@ -417,7 +430,7 @@ impl World {
         if known || !merged || !named {
             return;
         }
-        // News of a change that nobody has made happen takes a moment to go round.
+        // A change that no fault has caused, such as a switch of role, takes a moment to spread.
         let Some(text) = self.ring_fault() else {
             self.ring.disagreed_at = None;
             self.ring.agreed_at = self.ring.disturbed_at;
@@ -430,7 +443,7 @@ impl World {
         }
     }
 
-    /// Whether a data node has nothing that is not elsewhere.
+    /// Whether every song on a data node's disk is also on another data node's disk.
     pub fn can_leave(&self, place: Place) -> bool {
         let kept = |p: Place| self.nodes[p].disk.iter().flat_map(|disk| disk.songs());
         let others: Vec<Place> = (self.servers(Role::Data).into_iter())
@@ -440,7 +453,7 @@ impl World {
         !others.is_empty() && kept(place).all(elsewhere)
     }
 
-    /// S8 and S10: an alert has arrived.
+    /// S8 and S10: a server receives a ring message.
     pub(crate) fn on_ring_heard(&mut self, place: Place, letter: &Letter) {
         let Message::Ring(words) = &letter.message else {
             return;
@@ -470,7 +483,7 @@ impl World {
         let key = (place, self.nodes[place].start, epoch);
         let now = self.now;
         let (heard, last) = self.ring.heard.entry(key).or_default();
-        // Who talks nonsense says the same again after a while.
+        // A sender of nonsense may repeat the same epoch after a while.
         if *last + HEARSAY < now {
             *heard = 0;
         }
@@ -481,7 +494,7 @@ impl World {
         }
     }
 
-    /// S8 and S10: a node sends something of the ring.
+    /// S8 and S10: a node sends a ring message.
     pub(crate) fn on_ring_said(&mut self, place: Place, words: &Words) {
         self.seen.ring_words += 1;
         let Words::Alert {
@@ -493,6 +506,7 @@ impl World {
         else {
             return;
         };
+        // An alert that has visited only its manager is the beginning of a census.
         let own = manager.node == self.nodes[place].identity.node;
         if own && tallies.len() == 1 {
             self.on_census_begun(place, *epoch);
@@ -506,7 +520,7 @@ impl World {
         let about = (epoch.about, epoch.incarnation);
         let before = begun.attempts.insert(about, epoch.attempt);
         if before == Some(epoch.attempt) {
-            return; // The same alert, to another member.
+            return; // The same alert, sent to another member.
         }
         self.seen.censuses += 1;
         begun.lately.push_back(now);
@@ -530,7 +544,7 @@ impl World {
 }
 
 impl Table {
-    /// S10: no account is followed by an earlier one.
+    /// S10: what the table knows of a member is never replaced by something older.
     fn grows(&mut self, members: &Members) -> Option<String> {
         for member in members.all() {
             let age = member.age();
@@ -543,7 +557,8 @@ impl Table {
     }
 }
 
-/// S1: in order, without doubles, this node among them, and its successors are the next ones.
+/// S1: the living are in order, without duplicates, this node is among them, and its successors and
+/// predecessors are the adjacent ones.
 fn is_a_ring(members: &Members) -> Option<String> {
     let me = members.me();
     let living: Vec<NodeId> = members.living().map(|m| m.node).collect();
@@ -565,7 +580,7 @@ fn is_a_ring(members: &Members) -> Option<String> {
     (!same).then(|| format!("{living:?} is followed as {successors:?}"))
 }
 
-/// S8: nothing grows past its bound.
+/// S8: no collection of the ring exceeds its bound.
 fn is_bounded(sizes: roles::ring::Sizes) -> Option<String> {
     let small = sizes.members <= MEMBERS_MAX
         && sizes.doubts <= sizes.members
@@ -575,7 +590,7 @@ fn is_bounded(sizes: roles::ring::Sizes) -> Option<String> {
     (!small).then(|| format!("{sizes:?}"))
 }
 
-/// Whether nobody else has this role.
+/// Whether no other member has this role.
 fn last_of_its_role(members: &Members, role: Option<Role>) -> bool {
     !members.others().any(|m| Some(m.role) == role)
 }

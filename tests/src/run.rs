@@ -1,4 +1,4 @@
-//! A seed from its beginning to its end: trouble, then healing, then everything must come right.
+//! Runs a seed from beginning to end: faults, then healing, then every check at rest must pass.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,12 +18,12 @@ use crate::trace::Trace;
 use crate::workload::Ended;
 use crate::world::{Violation, World};
 
-/// How long a run is.
+/// How long the phase with faults is.
 #[derive(Clone, Copy, Debug)]
 pub struct Length {
-    /// Events of the troubled phase.
+    /// Events after which the phase with faults ends.
     pub events: u64,
-    /// The troubled phase ends by then in any case.
+    /// Virtual time after which the phase with faults ends in any case.
     pub longest: Duration,
 }
 
@@ -34,51 +34,51 @@ impl Length {
         longest: Duration::from_secs(600),
     };
 
-    /// An hour, whatever happens in it.
+    /// An hour of virtual time, whatever happens in it.
     pub const HOUR: Length = Length {
         events: u64::MAX,
         longest: Duration::from_secs(3600),
     };
 
-    /// For a test that runs many in little time.
+    /// For a test that runs many seeds in little time.
     pub const SHORT: Length = Length {
         events: 5_000,
         longest: Duration::from_secs(240),
     };
 }
 
-/// After the healing, users go on for so long.
+/// After the healing, users go on for this long.
 const BUSY_AFTER: Duration = Duration::from_secs(20);
 
-/// Then everything settles: the longest pause between two attempts at a copy, and then some.
+/// Then everything settles: longer than the longest pause between two attempts at a copy.
 const SETTLE: Duration = Duration::from_secs(80);
 
-/// What a node has or has become is known to routers and DNS nodes within so long.
+/// Routers and DNS nodes know within this time what a node has or has become.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
-/// An operation begun before has ended by then.
+/// An operation that was begun before has ended within this time.
 const END_WITHIN: Duration = Duration::from_secs(60);
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
-    /// The first broken rule.
+    /// The first invariant that was broken.
     pub violation: Option<Violation>,
-    /// Events handled.
+    /// Events handled, in both phases.
     pub events: u64,
-    /// Virtual time.
+    /// Virtual time at the end.
     pub span: Time,
-    /// Nodes of all kinds that the world has.
+    /// Nodes of all kinds, clients and the probe included.
     pub nodes: u64,
-    /// The same for two runs of one seed.
+    /// A hash of all events; two runs of one seed have the same.
     pub hash: u64,
-    /// What was exercised.
+    /// How often each fault happened and each check ran.
     pub seen: Seen,
-    /// How long what took.
+    /// Measured durations.
     pub figures: Figures,
-    /// The last lines, if they were kept.
+    /// The last lines of the trace, if it was kept as text.
     pub lines: Vec<String>,
 }
 
@@ -87,42 +87,42 @@ pub fn run(seed: u64, length: Length) -> Outcome {
     run_world(seed, World::of_seed(seed), length)
 }
 
-/// Runs a seed again and keeps its last lines in words.
+/// Runs a seed and keeps the last lines of its trace as text.
 pub fn tell(seed: u64, length: Length) -> Outcome {
     let mut world = World::of_seed(seed);
     world.trace.lines = Some(Default::default());
     run_world(seed, world, length)
 }
 
-/// Runs the small world about the ring, in words if `told`.
+/// Runs the small world about the ring; keeps the trace as text if `told`.
 pub fn run_ring(seed: u64, length: Length, told: bool) -> Outcome {
     let mut world = World::of_ring(seed);
     world.trace.lines = told.then(Default::default);
     run_world(seed, world, length)
 }
 
-/// Runs the world in which nobody may be called dead, in words if `told`.
+/// Runs the world in which no node may be called dead; keeps the trace as text if `told`.
 pub fn run_ruffled(seed: u64, length: Length, told: bool) -> Outcome {
     let mut world = World::ruffled(seed);
     world.trace.lines = told.then(Default::default);
     run_world(seed, world, length)
 }
 
-/// Runs the small world about the circle, in words if `told`.
+/// Runs the small world about the Chord circle; keeps the trace as text if `told`.
 pub fn run_circle(seed: u64, length: Length, told: bool) -> Outcome {
     let mut world = World::of_circle(seed);
     world.trace.lines = told.then(Default::default);
     run_world(seed, world, length)
 }
 
-/// Runs the small world about copies, in words if `told`.
+/// Runs the small world about copies; keeps the trace as text if `told`.
 pub fn run_copies(seed: u64, length: Length, told: bool) -> Outcome {
     let mut world = World::of_copies(seed);
     world.trace.lines = told.then(Default::default);
     run_world(seed, world, length)
 }
 
-/// Runs a world that may have been tampered with.
+/// Runs a world that the caller may have changed, for example with a mutant.
 pub fn run_world(seed: u64, mut world: World, length: Length) -> Outcome {
     world.start_all();
     let until = world.now + length.longest;
@@ -148,11 +148,12 @@ pub fn run_world(seed: u64, mut world: World, length: Length) -> Outcome {
 }
 
 impl World {
-    /// Mends everything and demands that everything comes right.
+    /// Mends everything and checks that the cluster recovers.
     pub fn recover(&mut self) {
         if self.violation.is_some() {
             return;
         }
+        // The ring comes first: the circle, roles and copies are decided from its member tables.
         self.heal();
         self.await_one_ring();
         self.await_circle();
@@ -175,7 +176,7 @@ impl World {
         self.check_upload();
     }
 
-    /// Every operation has ended.
+    /// Every operation ends, as the users see it and in the clients themselves.
     fn check_ended(&mut self) {
         self.run_till(END_WITHIN, |world| world.fronts.open.is_empty());
         let open = self.fronts.open.iter().next();
@@ -194,9 +195,9 @@ impl World {
         }
     }
 
-    /// Every server is registered at every DNS node, and nobody else is.
+    /// Every DNS node knows exactly the servers that run, with their roles and addresses.
     fn check_names(&mut self) {
-        // A role may have changed a moment ago.
+        // A role may have changed a moment ago, so the DNS nodes get time to hear of it.
         if let Some(text) = self.await_none(HEARD_WITHIN, World::names_fault) {
             self.violated("DNS nodes agree with the world", text);
         }
@@ -220,8 +221,8 @@ impl World {
         })
     }
 
-    /// Every server has a role; without trouble, the roles of those that asked for one are those
-    /// that were needed.
+    /// Every server has a role. In a world without faults, the servers that asked for a role took
+    /// the roles that were needed.
     fn check_roles(&mut self) {
         let idle = (self.nodes.iter())
             .find(|slot| matches!(slot.kind, Kind::Server(_)) && slot.role().is_none());
@@ -230,7 +231,7 @@ impl World {
             return self.violated("every server has a role", text);
         }
         if !self.calm || self.climate.data + self.climate.routers > 0 {
-            return; // Who is started with a role may come after the choice was made.
+            return; // A server with a fixed role may come after the choice was made.
         }
         let (mut data, mut routers) = (0, 0);
         for _ in 0..self.climate.auto {
@@ -250,19 +251,20 @@ impl World {
         }
     }
 
-    /// Every copy that was promised to a node that lives and takes songs has been made.
+    /// Every copy that is due to a living node that takes songs has been made.
     fn check_copies(&mut self) {
         if let Some(text) = self.await_none(REPAIR_WITHIN, World::copies_fault) {
             return self.violated("copies are made", text);
         }
         self.check_left_behind();
-        // Copies are decided on when a song is committed, and a new role changes who has them.
+        // Copies are decided on when a song is committed; a later change of role changes the
+        // owners.
         if self.calm && self.seen.role_changes == 0 {
             self.check_number_of_copies();
         }
     }
 
-    /// A copy that a data node still owes to one that takes songs, of a song that is whole
+    /// A copy that a data node still owes to a node that takes songs, of a song that is whole
     /// somewhere.
     fn copies_fault(&self) -> Option<String> {
         let data = self.servers(Role::Data);
@@ -277,10 +279,10 @@ impl World {
         })
     }
 
-    /// No song lies on the disk of a node that serves none while nobody else has it.
+    /// No song is on a router's disk, where it is not served, while no data node has it.
     fn check_left_behind(&mut self) {
         if self.seen.wipes + self.seen.disks_of_old > 0 {
-            return; // Whoever had the others may be gone for good.
+            return; // The disk with the other copies may be lost.
         }
         let promised: Vec<SongId> = self.promised().collect();
         let left = (promised.into_iter()).find(|song| self.copies(*song) == 0);
@@ -298,7 +300,8 @@ impl World {
         }
     }
 
-    /// Where no data node came late or went, every song has all its copies.
+    /// In a world without faults, every song committed after all nodes knew each other has all its
+    /// copies.
     fn check_number_of_copies(&mut self) {
         let data = self.servers(Role::Data);
         let wanted = data.len().min(COPIES);
@@ -315,7 +318,7 @@ impl World {
         }
     }
 
-    /// Data nodes that run and hold a song.
+    /// How many running data nodes have a song.
     pub fn copies(&self, song: SongId) -> usize {
         let holds = |place: &Place| {
             let disk = self.nodes[*place].disk.as_ref();
@@ -324,10 +327,10 @@ impl World {
         self.servers(Role::Data).iter().filter(|p| holds(p)).count()
     }
 
-    /// Every router lists every acknowledged song with the copies it has, and counts every node.
+    /// Every router lists every acknowledged song with its number of copies, and counts every node.
     fn check_routers(&mut self) {
         for place in self.servers(Role::Router) {
-            // The last copy may have been made a moment ago.
+            // The last copy may have been made a moment ago, so the router gets time to hear of it.
             let until = self.now + HEARD_WITHIN;
             while let Some(text) = self.listing_fault(place) {
                 if self.now >= until || self.violation.is_some() {
@@ -373,7 +376,7 @@ impl World {
         }
     }
 
-    /// All songs one router lists, page by page.
+    /// All songs that a router lists, page by page; none if it fails to answer.
     pub fn list_of(&mut self, router: Place) -> Option<Vec<Listed>> {
         let mut listed = Vec::new();
         let mut query = Query::all(7);
@@ -394,8 +397,8 @@ impl World {
         }
     }
 
-    /// Acknowledged songs of which a data node that runs has a copy. One that has become a router
-    /// left its songs to others, and keeps them on its disk without serving them.
+    /// Acknowledged songs that are whole among the running data nodes. A node that has become a
+    /// router left its songs to others: they stay on its disk and are not served.
     pub fn promised_and_standing(&self) -> Vec<SongId> {
         let songs = self.promised();
         let data = self.servers(Role::Data);
@@ -405,7 +408,7 @@ impl World {
         songs.filter(stands).collect()
     }
 
-    /// Every acknowledged song can be read, byte for byte, by a client that has none of it.
+    /// A client with an empty cache can read every acknowledged song, byte for byte.
     fn check_songs(&mut self) {
         let Some(client) = self.clients().first().copied() else {
             return;
@@ -427,8 +430,8 @@ impl World {
         }
     }
 
-    /// Whatever data node says that it has a song has it whole. (A router may have kept one that
-    /// has rotted since; it serves none.)
+    /// Every data node that says it has a song has all of it. (A song that a router has kept may
+    /// have rotted; a router serves none.)
     fn check_disks(&mut self, song: SongId) {
         for place in self.servers(Role::Data) {
             let slot = &mut self.nodes[place];

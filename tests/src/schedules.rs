@@ -1,9 +1,10 @@
-//! Random schedules for the Chord circle: newcomers, deaths, slow letters, half-done operations.
+//! Random schedules for the Chord circle: joins, deaths, slow envelopes, half-done operations.
 //!
-//! The real machine of up to twelve data nodes in a small space of ids, message by message, with
-//! what must be true of it (Zave 2017) looked at after every one. Detection is perfect and nobody
-//! dies who is needed for the proof's assumption, as the lists stand and as they are under way:
-//! a member that dies while a list naming it travels is what no rule of a single node can mend.
+//! Up to twelve data nodes run the real state machine in a small space of ids, message by message.
+//! After every message the invariants of Zave 2017 are checked. Failure detection is perfect, and
+//! no node dies that the operating assumption of the proof needs, in the lists as they are and as
+//! they are under way: when a member dies while a list that names it travels, no rule of a single
+//! node can repair that.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -19,32 +20,32 @@ use roles::contract::node::{Action, Asker, Outbox, Peer, Sender};
 use roles::contract::record::Address;
 use roles::contract::time::Time;
 
-/// Most nodes at a time, and ids in all: each is used once.
+/// Most nodes at a time, and the number of ids; each id is used once.
 const NODES_MAX: usize = 12;
 const IDS: u128 = 64;
 
-/// Beats of one run, between which letters arrive.
+/// Steps of time in one run; envelopes arrive between them.
 const BEATS: u64 = 400;
 
 const BEAT: Duration = Duration::from_millis(5);
 const ROUND: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_millis(40);
 
-/// Rounds after the last change in which the circle becomes ideal, each with its questions.
+/// Rounds, each with its questions, after which the circle is ideal if nothing changes any longer.
 const ROUNDS_TO_IDEAL: u32 = 12;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Ran {
-    /// The first broken rule.
+    /// The first invariant that was broken, and the state that broke it.
     pub broken: Option<(&'static str, String)>,
-    /// Look-ups made, and steps after which everything was looked at.
+    /// Look-ups made.
     pub lookups: u64,
-    /// Looked at so often.
+    /// How often the invariants were checked.
     pub steps: u64,
 }
 
-/// The living, as everybody's ring sees them.
+/// The living nodes, as every member table has them.
 #[derive(Clone, Debug, Default)]
 pub struct Living(pub BTreeSet<NodeId>);
 
@@ -54,7 +55,7 @@ impl Table for Living {
     }
 }
 
-/// Ids stand in the upper bytes, so that they and songs lie in one space.
+/// Node ids use only the upper bits, so that song ids can lie between them.
 const SHIFT: u32 = 112;
 
 fn address_of(node: NodeId) -> Address {
@@ -70,27 +71,27 @@ struct Flight {
     letter: Letter,
 }
 
-/// A circle and its network.
+/// A circle of data nodes and its network.
 pub struct Circle {
     now: Time,
     nodes: BTreeMap<NodeId, Chord>,
     living: Living,
     flights: Vec<Flight>,
     used: BTreeSet<NodeId>,
-    /// Which operation of its asker a question belongs to.
+    /// The asker's Chord operation to which a question belongs.
     operations: BTreeMap<(NodeId, RequestId), u64>,
     config: Config,
-    /// Every message arrives before the next begins.
+    /// Every envelope arrives before the next step begins.
     atomic: bool,
-    /// There are two circles: nothing is demanded before they are one.
+    /// There are two circles: no invariant is checked before [`Circle::settle`].
     split: bool,
-    /// Member tables learn of most newcomers only with the next death.
+    /// A join reaches most member tables only with the next death.
     slow_news: bool,
     chance: Chance,
     ran: Ran,
 }
 
-/// Runs one schedule.
+/// Runs one random schedule.
 pub fn run(seed: u64, flaws: Flaws) -> Ran {
     let mut circle = Circle::of_seed(seed, flaws);
     for beat in 0..BEATS {
@@ -109,8 +110,8 @@ pub fn run(seed: u64, flaws: Flaws) -> Ran {
     circle.ran
 }
 
-/// Two circles, each whole and in order, as a split leaves them; then everybody's member table has
-/// everybody again.
+/// Starts with two circles, each whole and in order, as a split leaves them. Then every member
+/// table has all nodes again, and the circles must become one.
 pub fn mend(seed: u64) -> Ran {
     let mut circle = Circle::of_seed(seed, Flaws::default());
     let one = std::mem::take(&mut circle.used);
@@ -129,7 +130,7 @@ pub fn mend(seed: u64) -> Ran {
     circle.ran
 }
 
-/// The first of these schedules in which a flaw breaks a rule, and which.
+/// The first of these schedules in which a mutant breaks an invariant, and which invariant.
 pub fn found(flaw: Flaw, schedules: u64) -> Option<(u64, &'static str)> {
     (0..schedules).find_map(|seed| Some((seed, run(seed, Flaws::only(flaw)).broken?.0)))
 }
@@ -159,7 +160,7 @@ impl Circle {
         circle
     }
 
-    /// Nobody there yet.
+    /// A circle without nodes.
     pub fn new(config: Config, atomic: bool, chance: Chance) -> Circle {
         Circle {
             now: Time::from_secs(1),
@@ -181,7 +182,7 @@ impl Circle {
         NodeId(u128::from(self.chance.below(IDS as u64)) << SHIFT)
     }
 
-    /// All of `used` hold the lists of one member table.
+    /// Founds the circle: every node of `used` gets its lists from one member table.
     fn found(&mut self) {
         let ids: Vec<NodeId> = self.used.iter().copied().collect();
         self.living.0 = ids.iter().copied().collect();
@@ -189,7 +190,8 @@ impl Circle {
             let seed = self.chance.bits();
             let chord = Chord::new(self.config.clone(), *id, Chance::from_seed(seed));
             self.nodes.insert(*id, chord);
-            // One that was there while they were few is placed by the table.
+            // First it sees one other node only, and then all of them: a node that was there while
+            // they were few takes its place from the table.
             let other = ids.iter().copied().find(|node| node != id);
             self.show(*id, &other.into_iter().collect::<Vec<_>>());
         }
@@ -207,7 +209,8 @@ impl Circle {
         self.perform(id, out);
     }
 
-    /// Every third node hands its songs over, and not all have heard of it.
+    /// Nodes that take songs, as `of` knows them. Every third node hands its songs over and takes
+    /// none, but the others hear of that only by chance.
     fn takers(&mut self, of: NodeId) -> Vec<(NodeId, u16)> {
         let leaves = |node: NodeId| (node.0 >> SHIFT).is_multiple_of(3);
         let mut known = |node: &NodeId| *node == of || self.chance.happens(1, 2);
@@ -375,7 +378,7 @@ impl Circle {
         self.living.0.insert(id);
         let living: Vec<NodeId> = self.living.0.iter().copied().collect();
         for node in &living {
-            // Of a newcomer not everybody hears at once: the circle does not need it.
+            // Not every member hears of a newcomer at once: the circle does not need it.
             if *node == id || !self.slow_news || self.chance.happens(1, 4) {
                 self.show(*node, &living);
             }
@@ -388,8 +391,8 @@ impl Circle {
         self.show_all();
     }
 
-    /// The operating assumption: both parts of the invariant hold without this node, whichever of
-    /// the lists under way arrive.
+    /// The operating assumption: without this node both parts of the invariant still hold,
+    /// whichever of the lists under way arrive.
     fn may_die(&self, id: NodeId) -> bool {
         let left: BTreeSet<NodeId> = self.living.0.iter().copied().filter(|n| *n != id).collect();
         let mut lists = self.lists();
@@ -411,7 +414,7 @@ impl Circle {
         joined.map(|(id, _)| *id).collect()
     }
 
-    /// Each member, followed by its successors.
+    /// For each member a list: itself, then its successors.
     fn lists(&self) -> Vec<Vec<NodeId>> {
         let members = self.members().into_iter();
         members
@@ -419,7 +422,7 @@ impl Circle {
             .collect()
     }
 
-    /// What members will hold once the answers under way have arrived.
+    /// The lists that members will have once the answers under way have arrived.
     fn lists_under_way(&self) -> Vec<Vec<NodeId>> {
         let list = |flight: &Flight| {
             let Message::Chord(Words::Neighbourhood { successors, .. }) = &flight.letter.message
@@ -435,8 +438,9 @@ impl Circle {
         self.flights.iter().filter_map(list).collect()
     }
 
-    /// A member between a key and a node that no list skips, so that the key is known to be its own.
-    /// A node need not have heard of it yet where its predecessor, dead or not, lies before it.
+    /// A member that lies between a key and `node` and is in every list that spans it; the key is
+    /// then that member's. A member does not count while `node`'s known predecessor, dead or alive,
+    /// lies before it: `node` need not have heard of it yet.
     fn passed_by(&self, key: NodeId, node: NodeId) -> Option<NodeId> {
         let lists = self.lists();
         let known = self.nodes[&node].beside().predecessor;
@@ -451,7 +455,7 @@ impl Circle {
         self.ran.broken.get_or_insert((rule, text));
     }
 
-    /// Everything that is true of members in every state.
+    /// Checks what holds for the members in every state.
     fn check(&mut self) {
         self.ran.steps += 1;
         if self.split {
@@ -476,7 +480,7 @@ impl Circle {
         }
     }
 
-    /// Nothing changes any longer: everybody is on the circle and knows exactly its neighbours.
+    /// Lets the circle rest: then every node is on it and has exactly its ideal neighbours.
     fn settle(&mut self) {
         let span = (ROUND + PATIENCE) * ROUNDS_TO_IDEAL;
         let until = self.now + span;
@@ -497,13 +501,13 @@ impl Circle {
         }
     }
 
-    /// Looks a random song up from a random node.
+    /// Looks a random song up, from a random member.
     fn look_up(&mut self, ideal: bool) {
         let ids = self.members();
         let Some(first) = self.chance.pick(&ids).copied() else {
             return;
         };
-        // Past the id in whose number it lies: no song falls on a node.
+        // Half a step past a node id, so that no song's key equals a node's id.
         let song = SongId(self.fresh_id().0 + (1 << (SHIFT - 1)));
         let mut search = Search::new(song, [first], self.config.flaws);
         self.ran.lookups += 1;
@@ -538,7 +542,8 @@ impl Circle {
         None
     }
 
-    /// Whoever confirms is responsible; once all is quiet, it is the true owner.
+    /// The node that confirms a song is responsible for it; in the ideal state it is the true
+    /// owner.
     fn check_found(&mut self, ask: Ask, song: SongId, owners: &[NodeId], ideal: bool) {
         let Ask { node, before } = ask;
         let key = NodeId(song.0);
@@ -568,14 +573,14 @@ fn asker(node: NodeId, id: RequestId, until: Time) -> Asker {
     Asker { sender, id, until }
 }
 
-/// I1: every list leads to somebody who lives.
+/// I1: every list has a living successor.
 fn has_living(lists: &[Vec<NodeId>], living: &BTreeSet<NodeId>) -> bool {
     lists
         .iter()
         .all(|list| list[1..].iter().any(|node| living.contains(node)))
 }
 
-/// Members that no list skips.
+/// The number of these members that no list skips (Zave's principals).
 fn principals(members: &[NodeId], lists: &[Vec<NodeId>]) -> usize {
     let skips = |list: &Vec<NodeId>, node: NodeId| {
         list.windows(2).any(|pair| between(pair[0], node, pair[1]))
@@ -584,7 +589,7 @@ fn principals(members: &[NodeId], lists: &[Vec<NodeId>]) -> usize {
     members.iter().filter(|node| !skipped(node)).count()
 }
 
-/// The rule that these lists break, if any.
+/// The invariant that these lists break, if they break one.
 pub fn fault(lists: &[Vec<NodeId>], living: &BTreeSet<NodeId>) -> Option<(&'static str, String)> {
     let text = |list: &Vec<NodeId>| format!("{list:?} in {lists:?}");
     for list in lists {
@@ -608,7 +613,7 @@ pub fn fault(lists: &[Vec<NodeId>], living: &BTreeSet<NodeId>) -> Option<(&'stat
     ring_fault(&best).map(|rule| (rule, format!("{best:?}")))
 }
 
-/// One ring, in order, to which everybody leads.
+/// The best successors form one ring, in order of ids, which every member reaches.
 fn ring_fault(best: &BTreeMap<NodeId, NodeId>) -> Option<&'static str> {
     let mut rings: BTreeSet<VecDeque<NodeId>> = BTreeSet::new();
     for start in best.keys() {

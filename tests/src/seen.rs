@@ -1,6 +1,6 @@
-//! What has happened in a world, and how often.
+//! Counters of what happened in a world.
 
-/// How often what has happened: a fault that never strikes tests nothing.
+/// How often each fault happened and each check ran: a fault that never happens tests nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Seen {
@@ -71,10 +71,10 @@ pub struct Seen {
     pub circles_broken: u64,
 }
 
-/// How one thing that is counted is found among all.
+/// Reads one counter.
 pub type Counted = fn(&Seen) -> u64;
 
-/// Everything that is counted, in the order of a report.
+/// Every counter with its name, in the order of a report.
 pub const COUNTED: &[(&str, Counted)] = &[
     ("crashes", |s| s.crashes),
     ("disks lost", |s| s.wipes),

@@ -1,4 +1,4 @@
-//! How a test drives a world and asks what is in it.
+//! How a test drives a world and questions it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::resident::{Kind, Place, State};
 use crate::world::World;
 
 impl World {
-    /// Runs until `until` or the first violation.
+    /// Runs until `until`, or until the first violation.
     pub fn run_until(&mut self, until: Time) {
         while self.violation.is_none() && self.agenda.next().is_some_and(|at| at <= until) {
             self.step();
@@ -23,12 +23,12 @@ impl World {
         }
     }
 
-    /// Runs for a while.
+    /// Runs for `span`, or until the first violation.
     pub fn run_for(&mut self, span: Duration) {
         self.run_until(self.now + span);
     }
 
-    /// Runs until `done` says so; false if that takes longer than `span`.
+    /// Runs until `done` is true. False: that took longer than `span`, or an invariant was broken.
     pub fn run_till(&mut self, span: Duration, mut done: impl FnMut(&World) -> bool) -> bool {
         let until = self.now + span;
         while self.violation.is_none() {
@@ -44,7 +44,7 @@ impl World {
         false
     }
 
-    /// Hands an event to a node, for scenarios that go beside the user's front.
+    /// Hands an event to a node directly, without a user's operation.
     pub fn hand_event(&mut self, place: Place, event: Event) {
         self.hand(place, event);
     }
@@ -56,12 +56,12 @@ impl World {
         }
     }
 
-    /// Sends a question from the probe; the answer will stand in [`World::answers`].
+    /// Sends a question from the probe; the final answer will be in [`World::answers`].
     pub fn ask(&mut self, to: Place, message: Message) -> RequestId {
         self.ask_with(to, message, Vec::new())
     }
 
-    /// The same with bytes behind the question.
+    /// Sends a question with a payload from the probe.
     pub fn ask_with(&mut self, to: Place, message: Message, body: Vec<u8>) -> RequestId {
         let place = self.place("probe");
         let id = RequestId(self.nodes[place].question);
@@ -78,7 +78,7 @@ impl World {
         id
     }
 
-    /// Asks a server and waits for its answer, five seconds at most.
+    /// Sends a question from the probe and runs until the answer is there, five seconds at most.
     pub fn answer(&mut self, to: Place, message: Message) -> Option<Message> {
         let id = self.ask(to, message);
         self.run_till(Duration::from_secs(5), |world| {
@@ -87,7 +87,7 @@ impl World {
         self.answers.remove(&id).map(|letter| letter.message)
     }
 
-    /// The servers of a role that run.
+    /// The running servers of a role.
     pub fn servers(&self, role: Role) -> Vec<Place> {
         let serves = |place: &Place| {
             let slot = &self.nodes[*place];
@@ -96,7 +96,7 @@ impl World {
         (0..self.nodes.len()).filter(serves).collect()
     }
 
-    /// The clients.
+    /// The clients, whether they run or not.
     pub fn clients(&self) -> Vec<Place> {
         let is_client = |place: &Place| self.nodes[*place].kind == Kind::Client;
         (0..self.nodes.len()).filter(is_client).collect()

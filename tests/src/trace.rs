@@ -1,4 +1,4 @@
-//! What happened: a hash of every event, and on request the last lines in words.
+//! The trace of a run: a hash of every event, and on request the last events as text.
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -9,16 +9,17 @@ use roles::contract::message::{Letter, Message};
 use roles::contract::node::Event;
 use roles::contract::time::Time;
 
-/// Lines kept of a run that is told in words.
+/// Lines kept of a run that is traced as text.
 const LINES_MAX: usize = 5_000;
 
-/// The course of a run.
+/// The trace of a run.
 #[derive(Debug, Default)]
 pub struct Trace {
     hash: Fold,
     /// Events so far.
     pub events: u64,
-    /// Kept only on request: writing every event down costs more than the events themselves.
+    /// The latest lines, if asked for: writing events as text costs more than the events
+    /// themselves.
     pub lines: Option<VecDeque<String>>,
 }
 
@@ -54,12 +55,12 @@ impl Hasher for Fold {
 }
 
 impl Trace {
-    /// A number that two equal runs share.
+    /// A number that is the same for two equal runs.
     pub fn hash(&self) -> u64 {
         self.hash.finish()
     }
 
-    /// Notes an event of a node.
+    /// Adds an event of a node.
     pub fn event(&mut self, now: Time, place: usize, event: &Event) {
         self.events += 1;
         self.hash.add(now.as_nanos());
@@ -91,14 +92,14 @@ impl Trace {
         }
     }
 
-    /// Notes something else that happens to the world.
+    /// Adds something that happens to the world and is no event of a node.
     pub fn note(&mut self, now: Time, what: u64) {
         self.events += 1;
         self.hash.add(now.as_nanos());
         self.hash.add(what);
     }
 
-    /// Writes a line down, if lines are kept.
+    /// Adds a line of text, if lines are kept.
     pub fn line(&mut self, now: Time, who: &str, what: &dyn Debug) {
         if let Some(lines) = &mut self.lines {
             if lines.len() >= LINES_MAX {

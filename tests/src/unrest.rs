@@ -1,4 +1,5 @@
-//! Trouble that is meant for the ring: whoever counts, changes, flaps or comes back as before.
+//! Faults aimed at the ring: census managers and named nodes die, links and nodes flap, old
+//! incarnations return.
 
 use std::time::Duration;
 
@@ -9,17 +10,17 @@ use crate::faults::{Death, Fault};
 use crate::resident::{Kind, Place, State};
 use crate::world::{What, World};
 
-/// Which of the ring's own moments is waited for.
+/// The moments of the ring for which a kill waits.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Snares {
-    /// The next manager dies while its alert is on its way.
+    /// The next manager of a census is killed while its alert travels.
     pub manager: bool,
-    /// The next member that is named dies before or after it has changed.
+    /// The next node that a census names is killed before or after it has switched its role.
     pub named: bool,
 }
 
 impl World {
-    /// Two or three neighbours on the ring die at once.
+    /// Kills two neighbours on the ring at the same moment, if the ring has four members or more.
     pub(crate) fn kill_neighbours(&mut self) {
         let mut ring: Vec<Place> = (0..self.nodes.len())
             .filter(|p| self.nodes[*p].lives() && self.is_member(*p))
@@ -40,7 +41,7 @@ impl World {
         server.is_some_and(|server| server.ring().is_some())
     }
 
-    /// Whether a member knows of others.
+    /// Whether the node is a member and knows of other members.
     pub(crate) fn has_neighbours(&self, place: Place) -> bool {
         let server = self.nodes[place].resident.as_ref().and_then(|n| n.server());
         let ring = server.and_then(|server| server.ring());
@@ -54,7 +55,7 @@ impl World {
             .plan(at, What::Fault(Fault::Strike(place, start)));
     }
 
-    /// A node has begun a census.
+    /// A node has begun a census: it is killed soon, if a kill waits for a manager.
     pub(crate) fn strike_manager(&mut self, place: Place) {
         if std::mem::take(&mut self.snares.manager) {
             self.seen.managers_killed += 1;
@@ -63,7 +64,7 @@ impl World {
         }
     }
 
-    /// A node has been named.
+    /// A node has been named: half of the waiting kills strike it soon, before it switches.
     pub(crate) fn strike_named(&mut self, place: Place) {
         if self.snares.named && self.chances.faults.happens(1, 2) {
             self.snares.named = false;
@@ -73,7 +74,8 @@ impl World {
         }
     }
 
-    /// A node has changed its role.
+    /// A node has switched its role. If it left its songs, they must be elsewhere; a kill that
+    /// still waits for a named node strikes soon.
     pub(crate) fn strike_switcher(&mut self, place: Place) {
         if self.nodes[place].role() == Some(Role::Router) {
             self.check_farewell(place, true);
@@ -84,7 +86,7 @@ impl World {
         }
     }
 
-    /// Two or three parts that do not hear each other; now and then one node hears them all.
+    /// Splits the nodes into two or three parts; sometimes one node still reaches all of them.
     pub(crate) fn split(&mut self) {
         let span = self.some_while(Duration::from_secs(2), Duration::from_secs(100));
         let parts = 2 + self.chances.faults.below(2);
@@ -105,7 +107,7 @@ impl World {
         self.review_paths();
     }
 
-    /// A link between two servers comes and goes.
+    /// Cuts and mends the link between two nodes several times.
     pub(crate) fn flap_link(&mut self) {
         let count = self.nodes.len() as u64;
         let (a, b) = (
@@ -133,7 +135,7 @@ impl World {
         self.seen.links_flapping += 1;
     }
 
-    /// A server is killed and started again, and again.
+    /// Kills and starts a server several times.
     pub(crate) fn flap_node(&mut self) {
         let Some(place) = self.some(|w, p| w.is_server(p) && w.nodes[p].lives()) else {
             return;
@@ -152,7 +154,7 @@ impl World {
         self.seen.nodes_flapping += 1;
     }
 
-    /// A server's event loop is late, again and again.
+    /// Stalls a server's event loop several times.
     pub(crate) fn lag(&mut self) {
         let Some(place) = self.some(|w, p| w.is_server(p) && w.nodes[p].state == State::Up) else {
             return;
@@ -169,7 +171,8 @@ impl World {
         self.seen.lags += 1;
     }
 
-    /// A server comes back with its disk as it was some starts ago.
+    /// Kills a server that will start under an earlier incarnation, as if its disk had been
+    /// restored.
     pub(crate) fn roll_back(&mut self) {
         let Some(place) = self.some(|w, p| w.is_member(p) && w.nodes[p].lives()) else {
             return;
@@ -182,14 +185,14 @@ impl World {
             .plan(self.now + down, What::Fault(Fault::Start(place)));
     }
 
-    /// The next start of a dead node bears a number that was given before.
+    /// Sets a dead node's incarnation back, so that its next start repeats a number.
     pub fn rewind(&mut self, place: Place, starts: u64) {
         let Incarnation(last) = self.nodes[place].identity.incarnation;
         self.nodes[place].identity.incarnation = Incarnation(last.saturating_sub(starts));
         self.seen.rollbacks += 1;
     }
 
-    /// Every DNS node is lost; meanwhile a server is started again.
+    /// Kills every DNS node; a member restarts meanwhile.
     pub(crate) fn lose_names(&mut self) {
         let back = self.some_while(Duration::from_secs(1), Duration::from_secs(90));
         for place in self.servers(Role::Dns) {
@@ -206,7 +209,7 @@ impl World {
         self.seen.names_lost += 1;
     }
 
-    /// Servers without a role of their own.
+    /// Servers that were started without a role.
     pub fn autos(&self) -> Vec<Place> {
         let auto = |p: &Place| self.nodes[*p].kind == Kind::Server(None);
         (0..self.nodes.len()).filter(auto).collect()

@@ -1,4 +1,4 @@
-//! What users do, and what they are told: every notice is compared with what was asked for.
+//! What users do, and what they are told: every notice is compared with what the user asked for.
 
 mod notices;
 
@@ -14,27 +14,27 @@ use roles::contract::user::{Command, Failure};
 use crate::resident::{Place, State};
 use crate::world::{What, World};
 
-/// Everything users have begun.
+/// The operations of all users.
 #[derive(Debug, Default)]
 pub struct Fronts {
-    /// Operations under way.
+    /// Operations that have not ended.
     pub open: BTreeMap<(Place, OperationId), Operation>,
-    /// What ended operations have brought, for whoever asked by name.
+    /// Results of ended operations, for a caller that waits for one by its id.
     pub ended: BTreeMap<(Place, OperationId), Ended>,
-    /// Whether ends are kept.
+    /// Whether results are kept in `ended`.
     pub keep: bool,
     /// Whether users begin anything by themselves.
     pub active: bool,
-    /// What was logged above debug, if ends are kept.
+    /// Facts above debug level that were logged, if results are kept.
     pub facts: Vec<(Place, String)>,
-    /// Servers that have told that they are registered.
+    /// Servers that have announced that they are registered, and when.
     pub ready: Vec<(Time, Place)>,
 }
 
 /// How an operation ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The read is complete; so many of its fragments came from the cache.
+    /// The read is complete.
     Read {
         /// Fragments from the cache.
         cached: u32,
@@ -43,31 +43,31 @@ pub enum Ended {
         /// The longest wait between two fragments.
         longest_wait: Duration,
     },
-    /// The song stands.
+    /// The song is stored.
     Uploaded {
-        /// Which.
+        /// The song.
         song: SongId,
-        /// Copies known of.
+        /// Durable copies that the acknowledgement promises.
         copies: u8,
-        /// Whether it was there before.
+        /// Whether the cluster had the song before.
         known: bool,
     },
-    /// A page.
+    /// The first page of the list of songs.
     Songs(Vec<Listed>),
     /// The state of the cluster.
     Status(Box<roles::contract::message::Status>),
-    /// Records of a group.
+    /// Number of records of a role.
     Records(usize),
-    /// The song is gone; so many data nodes have noted it.
+    /// The song is removed; so many data nodes have its tombstone.
     Removed(u8),
-    /// It did not work.
+    /// The operation failed.
     Failed(Failure),
 }
 
-/// Something a user waits for.
+/// An operation for whose end a user waits.
 #[derive(Debug)]
 pub struct Operation {
-    /// When it was begun.
+    /// When the operation began.
     pub begun: Time,
     doing: Doing,
 }
@@ -83,30 +83,30 @@ enum Doing {
 #[derive(Debug)]
 struct Reading {
     song: SongId,
-    /// Fragments still allowed to come.
+    /// Fragments that may still be delivered before the user asks for more.
     credit: u32,
     next: u32,
     end: u32,
-    /// It is closed after so many fragments.
+    /// The user closes the song after so many fragments.
     close_after: Option<u32>,
     cached: u32,
     fetched: u32,
     opened: bool,
     asked_at: Time,
     longest_wait: Duration,
-    /// The user takes one fragment at a time.
+    /// The user asks for one fragment at a time.
     slow: bool,
 }
 
 impl Operation {
-    /// Whether it is one question to the cluster, not a long conversation.
+    /// Whether the operation is a single question to the cluster, not a read or an upload.
     pub fn is_short(&self) -> bool {
         matches!(self.doing, Doing::Ask | Doing::Remove)
     }
 }
 
 impl Fronts {
-    /// A client's process has ended, and with it what its users waited for.
+    /// A client's process has ended: its operations will get no notices.
     pub fn forget(&mut self, place: Place) {
         self.open.retain(|(at, _), _| *at != place);
     }
@@ -124,7 +124,7 @@ impl World {
         }
     }
 
-    /// A user does something.
+    /// A user begins something random.
     pub(crate) fn on_act(&mut self, place: Place) {
         if !self.fronts.active {
             return;
@@ -160,7 +160,7 @@ impl World {
         }
     }
 
-    /// Mostly a file that the cluster does not have yet.
+    /// Mostly a file that no acknowledged upload has brought yet.
     fn something_to_upload(&mut self) -> u64 {
         let count = self.music.len() as u64;
         let any = self.chances.workload.below(count);
@@ -206,7 +206,7 @@ impl World {
         }
     }
 
-    /// Begins to read a whole song.
+    /// Begins to read a song.
     pub fn open(&mut self, place: Place, song: SongId) -> OperationId {
         let reading = Reading {
             song,
@@ -258,7 +258,7 @@ impl World {
         })
     }
 
-    /// Asks for the first page of all songs.
+    /// Asks for the first page of all songs, five hundred at most.
     pub fn list(&mut self, place: Place) -> OperationId {
         let query = Query::all(500);
         self.begin(place, Doing::Ask, |operation| Command::List {
@@ -272,7 +272,7 @@ impl World {
         self.begin(place, Doing::Ask, |operation| Command::Status { operation })
     }
 
-    /// Asks what the DNS says.
+    /// Asks a DNS node for the records of a role.
     pub fn resolve(&mut self, place: Place, role: Role) -> OperationId {
         self.begin(place, Doing::Ask, |operation| Command::Resolve {
             operation,
@@ -332,7 +332,7 @@ impl World {
         self.hand(place, roles::contract::node::Event::User(command));
     }
 
-    /// The end of an operation begun by name, within `span`.
+    /// Waits at most `span` for the result of an operation; needs [`Fronts::keep`].
     pub fn end_of(
         &mut self,
         place: Place,

@@ -1,4 +1,4 @@
-//! The second host of the roles: virtual time, one queue, every effect performed in memory.
+//! The second host of the roles: virtual time, one event queue, every effect performed in memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,114 +29,115 @@ use crate::trace::Trace;
 use crate::unrest::Snares;
 use crate::workload::Fronts;
 
-/// One stream of chance per component: a change in one does not disturb the others.
+/// One random stream per component, so that a change in one component does not shift the draws of
+/// another.
 #[derive(Debug)]
 pub struct Chances {
     /// Latencies, resets, jitter of dials.
     pub network: Chance,
-    /// When which fault happens to whom.
+    /// Which fault happens when, and to which node.
     pub faults: Chance,
     /// What users do.
     pub workload: Chance,
-    /// How long jobs take, which fail.
+    /// How long jobs take, and which of them fail.
     pub disks: Chance,
-    /// The seeds of the nodes' own generators, their ids.
+    /// The seeds of the nodes' own generators, and the ids of nodes and stores.
     pub nodes: Chance,
 }
 
-/// What can be planned.
+/// An event that can be planned.
 #[derive(Debug)]
 pub enum What {
-    /// A node's deadline may have come.
+    /// A node's deadline may have come; the deadline may also have moved since this was planned.
     Wake {
-        /// Whose.
+        /// The node.
         place: Place,
-        /// In which start.
+        /// The start of the node for which this was planned; in a later start it does nothing.
         start: u64,
     },
-    /// Something happens to a node.
+    /// A node is handed an event.
     Event {
-        /// To whom.
+        /// The node.
         place: Place,
-        /// In which start.
+        /// The start of the node for which this was planned; in a later start it does nothing.
         start: u64,
-        /// What.
+        /// The event.
         event: Box<Event>,
     },
-    /// A dial comes to its end.
+    /// A dial succeeds, fails, or waits on until its timeout.
     DialEnds {
-        /// Which.
+        /// The connection that is dialled.
         conn: ConnId,
     },
-    /// A letter arrives.
+    /// An envelope arrives.
     Arrive {
-        /// On which connection.
+        /// The connection it travels on.
         conn: ConnId,
-        /// At which end.
+        /// Index of the receiving end.
         end: usize,
-        /// The letter.
+        /// The envelope.
         letter: Box<Letter>,
     },
-    /// An end hears that its connection is over.
+    /// An end learns that its connection is over.
     EndConn {
-        /// Which connection.
+        /// The connection.
         conn: ConnId,
-        /// Which end.
+        /// Index of the end that learns.
         end: usize,
-        /// Why.
+        /// The reason the node is given.
         why: Lost,
     },
-    /// The keep-alive of an end looks.
+    /// The keepalive of an end looks whether the connection has been silent for too long.
     Silence {
-        /// Which connection.
+        /// The connection.
         conn: ConnId,
-        /// Which end.
+        /// Index of the end whose keepalive looks.
         end: usize,
     },
-    /// A job's peer has room by now.
+    /// The peer of a parked job has room for the reply, so the job begins.
     JobBegins {
-        /// Whose job.
+        /// The node that ordered the job.
         place: Place,
-        /// In which start.
+        /// The start in which the job was ordered.
         start: u64,
-        /// Which.
+        /// The job.
         job: JobId,
     },
     /// A job ends.
     JobEnds {
-        /// Whose job.
+        /// The node that ordered the job.
         place: Place,
-        /// In which start.
+        /// The start in which the job was ordered.
         start: u64,
-        /// Which.
+        /// The job.
         job: JobId,
     },
     /// Something breaks, or is mended.
     Fault(Fault),
-    /// A user does something.
+    /// A user begins something.
     Act {
-        /// On which client.
+        /// The client.
         place: Place,
     },
-    /// A user goes on with something begun, if it still stands.
+    /// A user goes on with an operation, if that operation is still open.
     Command {
-        /// On which client.
+        /// The client.
         place: Place,
-        /// In which start.
+        /// The start in which the operation was begun.
         start: u64,
-        /// What.
+        /// The command for the client.
         command: Command,
     },
 }
 
-/// A rule that was broken.
+/// An invariant that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// When.
+    /// The moment at which the check failed.
     pub at: Time,
-    /// Which rule.
+    /// The name of the invariant.
     pub rule: &'static str,
-    /// What happened.
+    /// What the check found, cut to 400 bytes.
     pub text: String,
 }
 
@@ -147,48 +148,48 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Wraps a node when it starts: the way a planted fault gets in.
+/// Wraps a node whenever it starts; mutants and liars get in this way.
 pub type Wrap = Box<dyn Fn(Box<dyn Resident>) -> Box<dyn Resident>>;
 
 /// A cluster, its users, its network and its disks.
 pub struct World {
     /// The present moment.
     pub now: Time,
-    /// What kind of world it is.
+    /// Sizes, delays and fault rates of this world.
     pub climate: Climate,
-    /// Nothing was meant to break from the beginning.
+    /// Whether the climate planned no fault when the world was made.
     pub calm: bool,
-    /// Every node, by place.
+    /// Every node; a [`Place`] is an index into this list.
     pub nodes: Vec<Slot>,
-    /// What happened.
+    /// The events so far, as a hash and on request as text.
     pub trace: Trace,
-    /// The first rule that was broken.
+    /// The first invariant that was broken; the world stops there.
     pub violation: Option<Violation>,
-    /// Every file there is.
+    /// Every file that clients can upload.
     pub music: Music,
-    /// What was exercised.
+    /// How often each fault happened and each check ran.
     pub seen: Seen,
-    /// What must be true.
+    /// State of the checks on questions, names and acknowledged songs.
     pub checks: Checks,
-    /// What must be true of the ring.
+    /// State of the checks on the ring.
     pub ring: RingBook,
-    /// What must be true of the copies.
+    /// State of the checks on copies.
     pub keeping: Keeping,
-    /// How long what took.
+    /// Measured durations.
     pub figures: Figures,
-    /// Planted in every server.
+    /// Mutants in the ring and DNS code of every server that starts.
     pub flaws: Flaws,
-    /// Planted in every data node's place on the circle.
+    /// Mutants in the Chord code of every server that starts.
     pub circle_flaws: chord::flaws::Flaws,
-    /// Planted in everything that keeps copies.
+    /// The mutant in every disk that is made.
     pub slip: Option<Slip>,
-    /// What users are doing.
+    /// Operations that users have open.
     pub fronts: Fronts,
-    /// Answers that came to probes.
+    /// Final answers that the probe received, by the id of its question.
     pub answers: BTreeMap<RequestId, Letter>,
-    /// Questions that were sent, by kind of node and family; for scenarios that count.
+    /// Every envelope sent while [`World::logging`] is set: when, by which node, to which peer.
     pub log: Vec<(Time, Place, Peer, Letter)>,
-    /// Whether [`World::log`] is kept.
+    /// Whether [`World::log`] grows.
     pub logging: bool,
     pub(crate) agenda: Agenda<What>,
     pub(crate) places: BTreeMap<Address, Place>,
@@ -200,18 +201,18 @@ pub struct World {
     pub(crate) backlogs: BTreeMap<Place, Vec<What>>,
     pub(crate) chances: Chances,
     pub(crate) wraps: BTreeMap<Place, Wrap>,
-    /// The next commit does not end well.
+    /// The next server that orders a commit is killed while that job runs.
     pub(crate) ambush: bool,
-    /// Moments of the ring that are waited for.
+    /// Kills that wait for a moment of the ring's own, such as the next census.
     pub snares: Snares,
-    /// Nothing breaks any longer.
+    /// Faults are over: what was planned before the healing does nothing.
     pub(crate) healed: bool,
     outbox: Outbox,
     stopped: Vec<Place>,
 }
 
 impl World {
-    /// The world of a seed.
+    /// The general world of a seed.
     pub fn of_seed(seed: u64) -> World {
         let mut chance = Chance::from_seed(seed);
         let climate = Climate::of(seed, &mut chance);
@@ -225,7 +226,8 @@ impl World {
         World::new(chance.bits(), climate)
     }
 
-    /// A world in which nobody dies, and much is late.
+    /// A world without deaths, where connections break, envelopes are late and nodes freeze
+    /// briefly.
     pub fn ruffled(seed: u64) -> World {
         let mut chance = Chance::from_seed(seed);
         let climate = Climate::ruffled(seed, &mut chance);
@@ -239,7 +241,7 @@ impl World {
         World::new(chance.bits(), climate)
     }
 
-    /// A world of this climate, nobody started yet.
+    /// A world of this climate in which no node has started.
     pub fn new(seed: u64, climate: Climate) -> World {
         let mut chance = Chance::from_seed(seed);
         let mut stream = || Chance::from_seed(chance.bits());
@@ -291,7 +293,7 @@ impl World {
         world
     }
 
-    /// Takes the earliest of everything planned. False: nothing is.
+    /// Handles the earliest planned event. False: none is planned.
     pub fn step(&mut self) -> bool {
         let Some((at, what)) = self.agenda.pop() else {
             return false;
@@ -347,7 +349,7 @@ impl World {
         }
     }
 
-    /// Lets something happen to a node at this moment, after what happens already.
+    /// Hands a node an event at this same moment, after everything that is already planned for it.
     pub(crate) fn soon(&mut self, place: Place, event: Event) {
         let start = self.nodes[place].start;
         let event = Box::new(event);
@@ -359,7 +361,8 @@ impl World {
         self.agenda.plan(self.now, what);
     }
 
-    /// Hands an event to a node and performs what it does.
+    /// Hands an event to a node, performs the node's actions and runs the checks. A frozen node
+    /// gets the event when it thaws; a dead node never gets it.
     pub(crate) fn hand(&mut self, place: Place, event: Event) {
         match self.nodes[place].state {
             State::Up => (),
@@ -387,6 +390,7 @@ impl World {
         let mut out = std::mem::take(&mut self.outbox);
         resident.handle(self.now, event, &mut out);
         let deadline = resident.deadline();
+        // A deadline that is still due after its own tick would make the host's loop spin.
         if tick && deadline.is_some_and(|at| at <= self.now) {
             self.violated(
                 "deadlines advance",
@@ -426,7 +430,7 @@ impl World {
         }
     }
 
-    /// What a node tells whoever runs it.
+    /// Handles a notice that a node gives to its host or its user.
     fn on_notice(&mut self, place: Place, notice: Notice) {
         if self.trace.lines.is_some() {
             let name = format!("{} >", self.nodes[place].name);
@@ -439,7 +443,7 @@ impl World {
         self.on_told(place, notice);
     }
 
-    /// A node that has said its goodbyes is dropped by its host.
+    /// Ends the processes of the nodes that have announced that they stopped.
     fn retire_stopped(&mut self) {
         while let Some(place) = self.stopped.pop() {
             self.check_farewell(place, false);
@@ -447,7 +451,8 @@ impl World {
         }
     }
 
-    /// The process is gone, whatever it was doing.
+    /// Ends a process in whatever state it is. `heard`: its peers learn that their connections
+    /// closed.
     pub(crate) fn end_process(&mut self, place: Place, state: State, heard: bool) {
         let slot = &mut self.nodes[place];
         slot.resident = None;
@@ -476,7 +481,7 @@ impl World {
         }
     }
 
-    /// Remembers the first broken rule.
+    /// Records a broken invariant, if it is the first.
     pub(crate) fn violated(&mut self, rule: &'static str, mut text: String) {
         if self.violation.is_none() {
             let at = self.now;
@@ -485,7 +490,7 @@ impl World {
         }
     }
 
-    /// Notes something that is no event of a node.
+    /// Adds something that is no event of a node to the trace's hash.
     pub(crate) fn note(&mut self, what: u64, which: u64) {
         self.trace.note(self.now, what << 32 ^ which);
     }

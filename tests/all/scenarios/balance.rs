@@ -1,4 +1,4 @@
-//! Roles that are missing are taken by others, one at a time and no more than needed.
+//! Other servers take roles that are missing, one at a time and no more than needed.
 
 use roles::balance::target;
 use roles::contract::record::Role;
@@ -14,7 +14,7 @@ fn counts(world: &World) -> (usize, usize) {
     (with(Role::Data), with(Role::Router))
 }
 
-/// After so many deaths the roles are those of a start with as many, give or take one.
+/// After `seconds` the roles are those of a start with as many servers, give or take one.
 fn expect_balance(world: &mut World, seconds: u64) {
     world.run_for(secs(seconds));
     assert_one_ring(world);
@@ -27,7 +27,7 @@ fn expect_balance(world: &mut World, seconds: u64) {
     assert!(data > 0 && routers > 0);
 }
 
-/// Seven servers and a DNS are three and four; whichever one dies, the others go on.
+/// Seven servers are three data nodes and four routers; any one of them may die.
 #[test]
 fn of_seven_anyone_may_die() {
     for victim in 0..7 {
@@ -40,7 +40,7 @@ fn of_seven_anyone_may_die() {
     }
 }
 
-/// Any two neighbours of them may die at once.
+/// Any two neighbours of seven may die at once.
 #[test]
 fn of_seven_any_two_neighbours_may_die() {
     for first in 0..7 {
@@ -52,7 +52,7 @@ fn of_seven_any_two_neighbours_may_die() {
     }
 }
 
-/// So may one, and then the manager of the census about it.
+/// Any one of seven may die, and then the manager of the census about that death.
 #[test]
 fn of_seven_one_and_the_manager_may_die() {
     for victim in 0..7 {
@@ -77,7 +77,8 @@ fn two_and_three() -> World {
 fn a_router_becomes_a_data_node() {
     let mut world = two_and_three();
     upload(&mut world, 0);
-    // Two of four are right by the start-up rule: the second death leaves a shortage.
+    // Two data nodes of four servers are right by the start-up rule: the second death makes the
+    // shortage.
     let victim = world.servers(Role::Data)[0];
     world.crash(victim, Death::Kill);
     expect_one_ring(&mut world, 10);
@@ -89,7 +90,7 @@ fn a_router_becomes_a_data_node() {
     assert_eq!(list(&mut world).len(), 1);
 }
 
-/// S51: a router dies where data nodes are many: one of them becomes a router, and no song is lost.
+/// S51: routers die where data nodes are many: one data node becomes a router, and no song is lost.
 #[test]
 fn a_data_node_becomes_a_router() {
     let mut world = ring_of(6);
@@ -118,8 +119,8 @@ fn the_last_router_stays() {
     assert_eq!(world.seen.role_changes, 0);
 }
 
-/// The only router dies while the disk of one of two data nodes is full. The other has a song
-/// that it cannot hand over, and stays what it is: so the one with the full disk changes.
+/// The only router dies while one of two data nodes has a full disk. The other data node has a song
+/// that it cannot hand over and keeps its role, so the one with the full disk becomes the router.
 #[test]
 fn a_full_disk_keeps_no_role_without_anybody() {
     for full in 0..2 {
@@ -138,7 +139,7 @@ fn a_full_disk_keeps_no_role_without_anybody() {
     }
 }
 
-/// Nobody is left in a role: it is taken within seconds.
+/// A role that no server has is filled within seconds.
 #[test]
 fn a_role_without_anybody_is_taken_at_once() {
     let mut world = ring_of(5);
@@ -151,7 +152,7 @@ fn a_role_without_anybody_is_taken_at_once() {
     assert!(data >= 1 && routers >= 1);
 }
 
-/// S53: whoever changes its role dies in the middle: the role is taken all the same.
+/// S53: a node that switches its role dies in the middle: the role is filled all the same.
 #[test]
 fn a_change_survives_the_death_of_its_node() {
     let mut world = ring_of(7);
@@ -163,7 +164,7 @@ fn a_change_survives_the_death_of_its_node() {
     expect_balance(&mut world, 150);
 }
 
-/// S54: nobody can take the role: nothing happens, again and again.
+/// S54: no server can take the missing role: there are two censuses at most, and no role changes.
 #[test]
 fn a_shortage_nobody_can_mend_is_left_alone() {
     let mut world = world(|c| (c.routers, c.data) = (3, 2));
@@ -175,8 +176,8 @@ fn a_shortage_nobody_can_mend_is_left_alone() {
     assert!(world.seen.censuses <= 2, "{}", world.seen.censuses);
 }
 
-/// Uploads that are under way when a data node is told to become a router all end, and what they
-/// have brought stays within reach.
+/// Uploads that are under way when a data node is told to become a router all end, and the songs
+/// that they stored stay reachable.
 #[test]
 fn a_change_of_role_strands_no_upload() {
     for seed in 0..8 {
@@ -241,7 +242,7 @@ fn ten_at_once_are_four_and_six() {
     }
 }
 
-/// Without any name server the admitting member promises the role.
+/// Without any DNS node, the member that admits a newcomer reserves its role.
 #[test]
 fn a_role_is_found_without_names() {
     let mut world = unstarted(|c| (c.routers, c.data, c.auto) = (0, 0, 5));

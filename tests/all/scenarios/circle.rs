@@ -1,4 +1,4 @@
-//! The Chord circle: who keeps what, wherever one asks.
+//! The Chord circle: look-ups find the owners of songs, whichever data node they begin at.
 
 use roles::chord::HOPS_MAX;
 use roles::chord::flaws::Flaws;
@@ -15,12 +15,12 @@ use tests::world::World;
 
 use super::{assert_fine, secs, unstarted};
 
-/// Songs all over the circle.
+/// Song ids spread evenly over the circle.
 fn songs() -> impl Iterator<Item = SongId> {
     (0..16).map(|number| SongId(number << 124 | u128::MAX >> 5))
 }
 
-/// Every data node finds the owners of every song.
+/// Every data node finds the same owners for each song.
 fn assert_found(world: &mut World) {
     let data = world.servers(Role::Data);
     let ids: Vec<NodeId> = data.iter().map(|p| world.nodes[*p].identity.node).collect();
@@ -34,8 +34,8 @@ fn assert_found(world: &mut World) {
     assert_fine(world);
 }
 
-/// S33: data nodes that come at once, or up to ten seconds apart, find every song three rounds
-/// after the last of them is there; the original found 62 % after four minutes.
+/// S33: data nodes start at once or up to ten seconds apart; three rounds after the last start,
+/// every song is found. The original found 62 % after four minutes.
 #[test]
 fn look_ups_are_right_soon_after_the_last_has_joined() {
     for (count, gap) in [(4, 0), (4, 1), (4, 3), (4, 10), (8, 0), (8, 2)] {
@@ -59,8 +59,9 @@ fn look_ups_are_right_soon_after_the_last_has_joined() {
     }
 }
 
-/// S35: two machines with a copy of one disk: the second says so and ends, whether the DNS tells it,
-/// or the ring because the DNS has just started and knows nobody; the original kept both, silently.
+/// S35: two machines have a copy of one disk: the second one says so and ends. It learns of the
+/// first from the DNS, or from the ring when the DNS has just started and knows no node. The
+/// original kept both silently.
 #[test]
 fn one_id_is_one_node() {
     for dns_knows in [true, false] {
@@ -86,14 +87,15 @@ fn one_id_is_one_node() {
             "a DNS node knows: {dns_knows}"
         );
         world.run_for(secs(10));
-        // A DNS that knows the second only tells the first the same: nobody goes on unheard.
+        // A DNS node that knows only the second machine tells the first one the same, so the first
+        // may end as well.
         assert!(!dns_knows || world.nodes[one].state == State::Up);
         assert_eq!(world.circle_fault(), None);
         assert_fine(&world);
     }
 }
 
-/// Names whoever comes next when it is asked for a song, and never says "mine".
+/// Answers a look-up with the next four of `names` and never as the owner.
 fn lead_round(letter: &mut Letter, names: &mut [NodeId]) {
     if let Message::Chord(Words::Found { .. } | Words::Closer { .. }) = letter.message {
         names.rotate_left(4);
@@ -102,7 +104,7 @@ fn lead_round(letter: &mut Letter, names: &mut [NodeId]) {
     }
 }
 
-/// S44: in a circle of forty where everybody names others, a look-up ends without a result.
+/// S44: in a circle of forty where every node sends look-ups on, a look-up ends without a result.
 #[test]
 fn a_look_up_that_is_led_round_ends() {
     let mut world = unstarted(|c| c.data = 40);
@@ -123,8 +125,8 @@ fn a_look_up_that_is_led_round_ends() {
     assert_eq!((searched.owners, searched.asked), (None, HOPS_MAX));
 }
 
-/// S44: half of eight die at once, and nobody knows yet: look-ups fail or find, but they end, and
-/// find again when the ring has passed its verdicts.
+/// S44: half of eight die at once, and no node knows it yet. Look-ups fail or find, but they end;
+/// they find again after the ring's verdicts.
 #[test]
 fn look_ups_among_the_dead_end() {
     let mut world = unstarted(|c| c.data = 8);
@@ -145,8 +147,8 @@ fn look_ups_among_the_dead_end() {
     assert_found(&mut world);
 }
 
-/// A data node that is back before anybody has missed it has forgotten who stands beside it, and
-/// those who do have no other reason to tell it.
+/// A data node restarts before any member has missed it. It has forgotten its neighbours on the
+/// circle, and they have no other reason to tell it.
 #[test]
 fn who_comes_back_at_once_has_its_place_again() {
     let mut world = unstarted(|c| c.data = 6);
@@ -160,8 +162,8 @@ fn who_comes_back_at_once_has_its_place_again() {
     assert_fine(&world);
 }
 
-/// Half a minute after the last change nobody wakes for the circle, and each asks its successor
-/// once a minute, with a tick that comes anyway.
+/// Half a minute after the last change the circle causes no wake-ups of its own: each node asks its
+/// successor once a minute, with a tick that comes anyway.
 #[test]
 fn a_circle_at_rest_wakes_nobody() {
     let mut world = unstarted(|c| c.data = 6);

@@ -1,4 +1,4 @@
-//! Copies: repaired, handed over, healed, removed. Several were found by seeds.
+//! Copies are repaired, handed over, healed and removed. Seeds found several of these scenarios.
 
 use roles::contract::id::SongId;
 use roles::contract::job::FragmentId;
@@ -13,10 +13,10 @@ use tests::world::World;
 
 use super::{assert_fine, assert_read, end, list, millis, read, secs, upload, world};
 
-/// How long a dead node is waited for in these worlds.
+/// Seconds for which a dead node is waited for in these worlds.
 const GRACE: u64 = 15;
 
-/// So many data nodes, and as many songs.
+/// A world of so many data nodes, with so many songs uploaded.
 fn library(data: usize, songs: u64, drain: bool) -> (World, Vec<SongId>) {
     let mut world = world(|climate| {
         climate.data = data;
@@ -55,8 +55,8 @@ fn is_sound(world: &World, place: Place, song: SongId) -> bool {
     disk.and_then(|disk| disk.unsound(song)) == Some(Vec::new())
 }
 
-/// S20: a data node that restarts with its disk has its songs, gets what it missed, and nobody
-/// has anything twice or too much.
+/// S20: a data node that restarts with its disk has its songs and gets what it missed; no song has
+/// a copy too many.
 #[test]
 fn a_node_that_restarts_gets_what_it_missed() {
     let (mut world, mut songs) = library(3, 3, false);
@@ -88,8 +88,8 @@ fn two_holders_die_one_after_the_other() {
         .for_each(|song| assert_read(&read(&mut world, *song)));
 }
 
-/// S39: a newcomer dies while it is being given its share, and comes back; then one that gives
-/// it. Nothing is lost, and nothing is offered in part.
+/// S39: a newcomer dies while it is being given its share, and comes back; then a node dies that
+/// gives. No song is lost, and none is offered in part.
 #[test]
 fn a_newcomer_dies_in_the_middle() {
     let (mut world, songs) = library(3, 12, false);
@@ -130,8 +130,8 @@ fn the_last_holder_hands_over_first() {
         .for_each(|song| assert_read(&read(&mut world, *song)));
 }
 
-/// A disk that now and then has no time for a job puts off what it was asked, not the whole
-/// comparison. Found by a world about the ring.
+/// A disk that now and then is too busy for a job delays only the question that needed it, not the
+/// whole anti-entropy round. Found by a world about the ring.
 #[test]
 fn a_busy_disk_does_not_keep_a_leaver() {
     let (mut world, songs) = library(2, 12, true);
@@ -143,9 +143,9 @@ fn a_busy_disk_does_not_keep_a_leaver() {
     assert!(world.run_till(secs(10), gone), "it does not end");
 }
 
-/// An owner that restarts hears of an old death as if it had just happened. It waits for the dead
-/// node then, as owners do, but does not believe that its own copy is superfluous: the others,
-/// who wait for nobody, count on it. Found by a world about copies.
+/// An owner that restarts learns of an old death as if it had just happened, so it waits for the
+/// dead node, as owners do. It must not conclude that its own copy is superfluous: the others wait
+/// for no node and count on that copy. Found by a world about copies.
 #[test]
 fn an_old_death_costs_no_copy() {
     let (mut world, songs) = library(6, 12, false);
@@ -166,8 +166,8 @@ fn an_old_death_costs_no_copy() {
     }
 }
 
-/// The holder whose turn it is to send has rotted: it notices when it reads, heals, and sends,
-/// long before its next scrub. Found by a world about copies.
+/// The holder whose turn it is to send has a rotten fragment. It notices when it reads the
+/// fragment, heals it and sends, long before its next scrub. Found by a world about copies.
 #[test]
 fn a_rotten_sender_heals_itself() {
     let (mut world, songs) = library(3, 6, false);
@@ -183,7 +183,7 @@ fn a_rotten_sender_heals_itself() {
     assert_copies(&world, &songs, 3);
 }
 
-/// The only good fragment is with a node that hands over and takes part in nothing else: it is
+/// The only good fragment is on a node that hands over and takes part in nothing else: that node is
 /// asked all the same. Found by a seed.
 #[test]
 fn what_is_good_with_a_leaver_only_is_fetched_from_it() {
@@ -200,8 +200,8 @@ fn what_is_good_with_a_leaver_only_is_fetched_from_it() {
     assert!(is_sound(&world, stays, songs[0]) && is_sound(&world, late, songs[0]));
 }
 
-/// A data node that is told to hand over before it knows what it has waits quietly. Found by a
-/// seed: it asked for the same moment again and again.
+/// A data node that must hand over before it knows its own songs waits without a busy loop. Found
+/// by a seed: it asked for the same deadline again and again.
 #[test]
 fn who_hands_over_too_early_waits() {
     let (mut world, _) = library(2, 2, true);
@@ -215,8 +215,8 @@ fn who_hands_over_too_early_waits() {
     assert_fine(&world);
 }
 
-/// A song whose only holder is gone for good is removed: no router lists it any longer. Found by
-/// a world about copies.
+/// A song whose only holder is gone for good can be removed: no router lists it afterwards. Found
+/// by a world about copies.
 #[test]
 fn a_lost_song_can_be_removed() {
     let (mut world, songs) = library(1, 2, false);
@@ -233,7 +233,7 @@ fn a_lost_song_can_be_removed() {
     assert!(!list(&mut world).contains(&late));
 }
 
-/// Words of somebody with the key that cannot be true: each is refused, and no copy changes.
+/// Messages with the cluster key that cannot be true are refused, and no copy changes.
 #[test]
 fn no_lie_changes_a_copy() {
     let (mut world, songs) = library(3, 3, false);
@@ -280,7 +280,7 @@ fn no_lie_changes_a_copy() {
         let answer = world.answers.remove(&id).expect("it is there").message;
         assert!(matches!(answer, Message::Refused(_)), "{text}: {answer:?}");
     }
-    // The removal of a song that nobody knows is noted, and touches nothing else.
+    // The removal of an unknown song is recorded, and touches nothing else.
     let bury = Upkeep::Bury {
         songs: vec![unknown],
         copy: false,

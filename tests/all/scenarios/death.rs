@@ -1,4 +1,4 @@
-//! One node dies, in each of the three ways, while a user lists songs twice a second.
+//! One node dies, in each of three ways, while a user lists songs twice a second.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tests::world::World;
 
 use super::{assert_fine, list, millis, secs, upload, world};
 
-/// Lists twice a second for half a minute: nothing fails. Returns the slowest answer.
+/// Lists songs sixty times, half a second apart; every list succeeds. Returns the slowest time.
 fn slowest_list(world: &mut World) -> Duration {
     let client = world.place("client-0");
     let mut slowest = Duration::ZERO;
@@ -42,7 +42,7 @@ fn a_killed_data_node_is_not_felt() {
     assert!(slowest_list(&mut world) < secs(1));
 }
 
-/// S11: nor does one whose machine loses power.
+/// S11: a data node whose machine loses power fails no list either.
 #[test]
 fn a_dark_data_node_is_not_felt() {
     let mut world = two_and_two();
@@ -51,7 +51,7 @@ fn a_dark_data_node_is_not_felt() {
     assert!(slowest_list(&mut world) < secs(2));
 }
 
-/// S12: nor one that stands still.
+/// S12: nor does a data node that freezes.
 #[test]
 fn a_frozen_data_node_is_not_felt() {
     let mut world = two_and_two();
@@ -69,7 +69,7 @@ fn a_killed_router_is_not_felt() {
     assert!(slowest_list(&mut world) < secs(1));
 }
 
-/// A silent router costs one late question, then it is asked last.
+/// A frozen router delays one question; the client then asks it last.
 #[test]
 fn a_frozen_router_costs_little() {
     let mut world = two_and_two();

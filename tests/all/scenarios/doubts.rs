@@ -1,5 +1,5 @@
-//! Bad input about copies, from nodes that have the key: no good copy changes, each case is
-//! counted, and the log has one line for it.
+//! Bad input about copies, from nodes that have the key: no good copy changes, each anomaly is
+//! counted, and the log has one line for all of a kind.
 
 use roles::contract::id::SongId;
 use roles::contract::message::{Audio, Catalogue, Letter, Message, Refusal};
@@ -12,7 +12,7 @@ use tests::world::World;
 
 use super::{assert_fine, assert_read, list, read, secs, upload, world};
 
-/// Three data nodes that have twelve songs each, and the songs.
+/// Three data nodes with a copy of each of twelve songs.
 fn library() -> (World, Vec<SongId>) {
     let mut world = world(|climate| {
         climate.data = 3;
@@ -23,7 +23,7 @@ fn library() -> (World, Vec<SongId>) {
     (world, songs)
 }
 
-/// The third data node begins to lie.
+/// The third data node restarts as a liar.
 fn corrupt(world: &mut World, lie: impl Fn(Liar) -> Liar + 'static) -> Place {
     let liar = world.place("data-2");
     world.crash(liar, Death::Kill);
@@ -33,7 +33,7 @@ fn corrupt(world: &mut World, lie: impl Fn(Liar) -> Liar + 'static) -> Place {
     liar
 }
 
-/// So many of this doubt at a node.
+/// How many anomalies of this kind a node has counted.
 fn doubts(world: &World, place: Place, doubt: Doubt) -> u64 {
     let node = world.nodes[place].resident.as_ref();
     let server = node.and_then(|node| node.server()?.doubts());
@@ -48,7 +48,7 @@ fn lines(world: &World, place: Place, doubt: Doubt) -> usize {
     found.count()
 }
 
-/// The two honest data nodes have every song, as it was.
+/// The two honest data nodes have every song, unaltered.
 fn assert_good(world: &World, songs: &[SongId]) {
     assert_fine(world);
     for name in ["data-0", "data-1"] {
@@ -60,7 +60,8 @@ fn assert_good(world: &World, songs: &[SongId]) {
     }
 }
 
-/// Asks the first data node the same three times, who must refuse it each time, or may not.
+/// Sends the first data node the same question three times. It must refuse each one, or none, as
+/// `refused` says.
 fn say_thrice(world: &mut World, lie: &Message, body: &[u8], refused: bool) {
     for _ in 0..3 {
         let place = world.place("data-0");
@@ -72,7 +73,7 @@ fn say_thrice(world: &mut World, lie: &Message, body: &[u8], refused: bool) {
     }
 }
 
-/// Fragments without their hash, of a song that stands; fragments that no song has.
+/// Fragments of a stored song whose hash is wrong; fragments with an index that no song has.
 #[test]
 fn false_bytes_are_counted_and_told_once() {
     let (mut world, songs) = library();
@@ -87,8 +88,8 @@ fn false_bytes_are_counted_and_told_once() {
     assert_good(&world, &songs);
 }
 
-/// A holder sends copies with one byte altered: they are refused, and after a while the other
-/// holder sends what would fall to this one.
+/// A holder sends copies with one byte altered. They are refused, and after a while the other
+/// holder sends the songs that were this one's to send.
 #[test]
 fn a_holder_that_alters_copies_spoils_none() {
     let (mut world, songs) = library();
@@ -111,7 +112,7 @@ fn a_holder_that_alters_copies_spoils_none() {
         .for_each(|song| assert_read(&read(&mut world, *song)));
 }
 
-/// A data node announces songs and does not have them: whoever asks it goes on to the next.
+/// A data node announces songs that it does not have: the asker goes on to the next holder.
 #[test]
 fn a_holder_that_lacks_its_songs_is_passed_over() {
     let (mut world, songs) = library();
@@ -135,8 +136,8 @@ fn a_holder_that_lacks_its_songs_is_passed_over() {
     assert_good(&world, &songs);
 }
 
-/// A data node announces other songs than it says: the router begins again with it, and with
-/// nobody else.
+/// A data node's announcement does not match its digest: the router starts over with that node, and
+/// with no other.
 #[test]
 fn announcements_that_do_not_add_up_cost_only_their_sender() {
     let (mut world, songs) = library();
@@ -157,7 +158,7 @@ fn announcements_that_do_not_add_up_cost_only_their_sender() {
         .for_each(|song| assert_read(&read(&mut world, *song)));
 }
 
-/// Removals of songs that nobody knows are noted, and touch nothing else.
+/// Removals of songs that no node knows are recorded, and touch nothing else.
 #[test]
 fn tombstones_of_unknown_songs_bury_nothing() {
     let (mut world, songs) = library();
@@ -182,7 +183,7 @@ fn tombstones_of_unknown_songs_bury_nothing() {
     assert_eq!(list(&mut world).len(), songs.len());
 }
 
-/// Questions about another number of partitions are refused.
+/// Questions about a different number of partitions are refused.
 #[test]
 fn questions_of_another_circle_are_counted_and_told_once() {
     let (mut world, songs) = library();
@@ -204,7 +205,7 @@ fn questions_of_another_circle_are_counted_and_told_once() {
     assert_good(&world, &songs);
 }
 
-/// The view that data nodes have of each other, as they say it.
+/// The current view of the data nodes, read from the questions that they exchange.
 fn view(world: &mut World) -> u64 {
     world.logging = true;
     world.run_for(secs(30));
@@ -217,8 +218,8 @@ fn view(world: &mut World) -> u64 {
     view.expect("they compare")
 }
 
-/// Sums for another number of partitions are no answer: nobody concludes that anything is there
-/// or is not.
+/// Digests for a different number of partitions are no answer: no node concludes from them that a
+/// song is there or is missing.
 #[test]
 fn sums_of_another_circle_change_nothing() {
     let (mut world, songs) = library();
@@ -241,8 +242,8 @@ fn sums_of_another_circle_change_nothing() {
     assert_good(&world, &songs);
 }
 
-/// A data node without a disk worth the name accepts every copy at once and keeps none; another
-/// takes all fragments and wants them again; a third never says that a song stands.
+/// Three liars: one accepts every copy at once and stores none; one takes all fragments and asks
+/// for them again; one refuses every commit.
 #[test]
 fn who_accepts_and_never_stores_is_found_out() {
     let stored = |letter: &Letter| {

@@ -1,4 +1,4 @@
-//! What happens to names when servers, or the DNS itself, go away.
+//! What becomes of DNS records when servers, or the DNS nodes themselves, go away.
 
 use roles::contract::message::{Catalogue, Message};
 use roles::contract::record::Role;
@@ -9,7 +9,7 @@ use super::{
     assert_fine, assert_read, list, millis, read, resolve, secs, unstarted, upload, world,
 };
 
-/// S3: a node that dies leaves the answers at its record's end, and the sweep removes it.
+/// S3: a dead node's record is no longer served once its time is over.
 #[test]
 fn a_dead_node_leaves_the_names() {
     let mut world = world(|_| ());
@@ -20,7 +20,7 @@ fn a_dead_node_leaves_the_names() {
     assert_eq!(resolve(&mut world, "dns-0", Role::Data).len(), 1);
 }
 
-/// S18: without the DNS, whoever knows a router goes on listing and playing.
+/// S18: without the DNS, a client that knows a router goes on listing, playing and uploading.
 #[test]
 fn a_dead_dns_stops_nobody_who_has_resolved_before() {
     let mut world = world(|c| c.tunes = 3);
@@ -34,7 +34,7 @@ fn a_dead_dns_stops_nobody_who_has_resolved_before() {
     assert!(list(&mut world).contains(&other));
 }
 
-/// A router goes on asking a dead DNS, no longer says that it is there, and tells its log once.
+/// A router goes on asking a dead DNS node, leaves it out of its status, and logs the fact once.
 #[test]
 fn a_dead_dns_leaves_the_status() {
     let mut world = world(|_| ());
@@ -67,7 +67,7 @@ fn a_dead_dns_leaves_the_status() {
     assert_eq!(told(&world, "a dns node answers again"), 1);
 }
 
-/// S19: a DNS that comes back knowing nothing knows everybody within one renewal.
+/// S19: a DNS node that restarts empty knows every server within one renewal.
 #[test]
 fn an_emptied_dns_refills() {
     let mut world = world(|c| (c.routers, c.data) = (2, 3));
@@ -82,7 +82,8 @@ fn an_emptied_dns_refills() {
     assert_fine(&world);
 }
 
-/// S57: a node that registers while the sweep asks for it stays; the original erased it.
+/// S57: a node that registers while the sweep asks whether it lives stays registered; the original
+/// erased it.
 #[test]
 fn a_registration_during_the_sweep_stands() {
     let mut world = world(|_| ());
@@ -102,7 +103,7 @@ fn a_registration_during_the_sweep_stands() {
     assert_eq!(resolve(&mut world, "dns-0", Role::Data).len(), 2);
 }
 
-/// S58: fifty dead hosts cost one patience, and questions are answered meanwhile.
+/// S58: fifty dead hosts are gone after one time to live, and questions are answered meanwhile.
 #[test]
 fn fifty_dead_hosts_cost_one_patience() {
     let mut world = unstarted(|c| (c.routers, c.data, c.clients) = (50, 1, 0));
@@ -129,7 +130,7 @@ fn fifty_dead_hosts_cost_one_patience() {
     assert_eq!(records, 2, "the data node and the DNS node itself");
 }
 
-/// Two DNS nodes tell each other of what only one of them was told.
+/// Three DNS nodes share every record, whichever of them received it.
 #[test]
 fn dns_nodes_agree() {
     let mut world = world(|c| (c.dns, c.routers, c.data) = (3, 2, 3));
@@ -141,8 +142,8 @@ fn dns_nodes_agree() {
     assert_fine(&world);
 }
 
-/// A node that comes back without its disk is somebody else at the same address: whoever tells
-/// of the old one must not push it out. Found by seed 6.
+/// A node that restarts without its disk is another node at the same address. A DNS node that still
+/// tells of the old one must not displace it. Found by seed 6.
 #[test]
 fn the_newcomer_at_an_old_address_is_served() {
     let mut world = world(|c| (c.dns, c.data) = (2, 3));

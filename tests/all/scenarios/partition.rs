@@ -1,4 +1,4 @@
-//! Split in two and healed.
+//! The network is split in two or more parts, and healed.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use tests::world::World;
 use super::ring::{expect_one_ring, in_order, ring_of};
 use super::{assert_fine, millis, resolve, secs, world};
 
-/// Two data nodes, two routers, two clients, a DNS: one half of each and the DNS on one side.
+/// Two data nodes, two routers, two clients and a DNS node; each half has one of each, and one half
+/// has the DNS node.
 fn two_halves() -> (World, [Vec<Place>; 2]) {
     let world = world(|c| (c.routers, c.data, c.clients) = (2, 2, 2));
     let places = |names: &[&str]| names.iter().map(|name| world.place(name)).collect();
@@ -42,7 +43,7 @@ fn uploads(world: &mut World, client: &str, source: u64) {
     assert!(matches!(ended, Some(Ended::Uploaded { .. })), "{ended:?}");
 }
 
-/// S46: while the cluster is split, each side serves whoever knows a router there.
+/// S46: while the cluster is split, each side serves the clients that know a router there.
 #[test]
 fn both_halves_serve() {
     let (mut world, halves) = two_halves();
@@ -68,8 +69,8 @@ fn both_halves_serve() {
     assert_fine(&world);
 }
 
-/// S47: healed after five seconds, a good minute, ten minutes: one ring, one list of names, and
-/// what was uploaded on either side is there.
+/// S47: healed after five seconds, a good minute, ten minutes: there is one ring and one list of
+/// records, and what was uploaded on either side is there.
 #[test]
 fn healed_halves_are_one_again() {
     for span in [5, 75, 600] {
@@ -91,7 +92,7 @@ fn healed_halves_are_one_again() {
     }
 }
 
-/// Halves of a ring of eight without fixed roles balance theirs, and merge.
+/// Each half of a ring of eight balances its roles, and the halves merge.
 #[test]
 fn halves_of_eight_merge() {
     for span in [8, 90] {
@@ -114,7 +115,8 @@ fn halves_of_eight_merge() {
     }
 }
 
-/// Three parts, one node of which hears all: it tells each what it knows, and nobody storms.
+/// The ring is split in three parts, but one node reaches all: it carries news between them,
+/// without a storm of messages.
 #[test]
 fn a_bridge_between_three_parts() {
     let mut world = ring_of(7);
@@ -137,8 +139,8 @@ fn a_bridge_between_three_parts() {
     expect_one_ring(&mut world, 45);
 }
 
-/// S48: one direction is lost between two members, or comes and goes every second: few alerts, no
-/// change of roles.
+/// S48: one direction between two members is lost, or comes and goes every second: there are few
+/// alerts, and no role changes.
 #[test]
 fn a_bad_link_makes_no_storm() {
     for flapping in [false, true] {
@@ -169,7 +171,7 @@ fn a_bad_link_makes_no_storm() {
     }
 }
 
-/// Slow, lossy, but there: nobody is called dead.
+/// The network is slow and connections break, but envelopes arrive: no node is called dead.
 #[test]
 fn a_slow_network_kills_nobody() {
     let mut climate = tests::climate::Climate::calm();
@@ -185,7 +187,7 @@ fn a_slow_network_kills_nobody() {
 }
 
 /// S49: the DNS is on the other side: a newcomer waits, or joins by what it remembers, and never
-/// begins a ring of its own.
+/// founds a ring of its own.
 #[test]
 fn a_newcomer_without_names_begins_no_ring() {
     let mut world = ring_of(5);

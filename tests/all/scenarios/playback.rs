@@ -1,4 +1,4 @@
-//! A song is being played, and something goes wrong.
+//! A song is being played when something fails.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{
     assert_fine, assert_read, end, fetches, list, millis, read, secs, serving, upload, world,
 };
 
-/// A song of many fragments on two data nodes, and a wire slow enough to meet it in the middle.
+/// A song of many fragments on two data nodes, on a network slow enough to interrupt it midway.
 fn playing() -> (World, SongId, u32) {
     let mut world = world(|c| {
         (c.routers, c.data, c.tunes, c.fragments_max) = (2, 2, 12, 60);
@@ -35,7 +35,7 @@ fn playing() -> (World, SongId, u32) {
     (world, song, count)
 }
 
-/// Begins to read, and goes on until a few fragments have come.
+/// Begins to read, and runs until a few fragments have come. Gives the serving node too.
 fn midway(world: &mut World, song: SongId) -> (roles::contract::id::OperationId, Place) {
     let client = world.place("client-0");
     let operation = world.open(client, song);
@@ -64,7 +64,7 @@ fn a_killed_holder_does_not_stop_the_music() {
     assert!(again <= 9, "{again} fragments were asked for again");
 }
 
-/// S23: the serving node stands still; the wait is shorter than what has been read ahead.
+/// S23: the serving node freezes; the wait is shorter than the music that was read ahead.
 #[test]
 fn a_frozen_holder_does_not_stop_the_music() {
     let (mut world, song, _) = playing();
@@ -74,7 +74,7 @@ fn a_frozen_holder_does_not_stop_the_music() {
     assert!(longest_wait(&ended) < secs(10), "{ended:?}");
 }
 
-/// S23: the same with its power gone.
+/// S23: the serving node loses power; the wait is just as short.
 #[test]
 fn a_dark_holder_does_not_stop_the_music() {
     let (mut world, song, _) = playing();
@@ -97,7 +97,7 @@ fn killed_routers_do_not_stop_the_music() {
     assert!(longest_wait(&ended) < secs(1), "{ended:?}");
 }
 
-/// S25: nor is the DNS.
+/// S25: the DNS is not needed once the song is open.
 #[test]
 fn a_killed_dns_does_not_stop_the_music() {
     let (mut world, song, _) = playing();
@@ -107,7 +107,7 @@ fn a_killed_dns_does_not_stop_the_music() {
     assert!(longest_wait(&end(&mut world, operation)) < secs(1));
 }
 
-/// S26: whoever stops asks for nothing more; what has come is not fetched again.
+/// S26: a client that stops asks for no more fragments; what has come is not fetched again.
 #[test]
 fn stopping_stops_and_playing_resumes() {
     let (mut world, song, count) = playing();
@@ -168,7 +168,7 @@ fn a_spoilt_cache_is_noticed() {
     assert!(fetched >= 1, "the spoilt fragment came from a data node");
 }
 
-/// S32: a song that was played is played again without a question.
+/// S32: a song that was played once is played again from the cache, without any question.
 #[test]
 fn a_cached_song_asks_nobody() {
     let (mut world, song, count) = playing();
@@ -211,7 +211,7 @@ fn short_connections_leave_nothing_behind() {
     assert_fine(&world);
 }
 
-/// A server that is asked to stop says goodbye, and its names are gone at once.
+/// A server that is asked to stop says goodbye: its records are gone at once.
 #[test]
 fn a_stopped_server_leaves_the_names_at_once() {
     let mut world = world(|_| ());

@@ -1,4 +1,4 @@
-//! The ring: how it forms, loses members, and finds together again.
+//! The ring: how it forms, loses members, and merges.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use tests::world::World;
 
 use super::{assert_fine, millis, secs, unstarted};
 
-/// A ring of so many that asked for their roles, formed and at rest.
+/// A ring of `count` servers without fixed roles, formed and at rest.
 pub(super) fn ring_of(count: usize) -> World {
     let mut world = unstarted(|c| (c.routers, c.data, c.auto) = (0, 0, count));
     world.start_all();
@@ -26,13 +26,13 @@ pub(super) fn assert_one_ring(world: &World) {
     assert_eq!(world.ring_fault(), None);
 }
 
-/// All see one ring within so many seconds.
+/// All members see one ring within so many seconds.
 pub(super) fn expect_one_ring(world: &mut World, seconds: u64) {
     world.run_till(secs(seconds), |world| world.ring_fault().is_none());
     assert_one_ring(world);
 }
 
-/// The members that run, in the order of the ring.
+/// The running members, in the order of the ring.
 pub(super) fn in_order(world: &World) -> Vec<Place> {
     let mut places = world.autos();
     places.retain(|p| world.nodes[*p].lives());
@@ -40,7 +40,7 @@ pub(super) fn in_order(world: &World) -> Vec<Place> {
     places
 }
 
-/// Alerts in the log: each epoch, and how many members it had visited at the most.
+/// The alerts in the log: each epoch, and the most members that one of its alerts had visited.
 fn alerts(world: &World) -> Vec<(Epoch, usize)> {
     let mut all: Vec<(Epoch, usize)> = Vec::new();
     for (_, _, _, letter) in &world.log {
@@ -55,7 +55,8 @@ fn alerts(world: &World) -> Vec<(Epoch, usize)> {
     all
 }
 
-/// S5: two join a ring of one at the same instant: one ring of three, whatever the moment.
+/// S5: two nodes join a ring of one at the same instant: they form one ring of three, whatever the
+/// delay.
 #[test]
 fn two_may_join_a_ring_of_one_at_once() {
     for delay in 0..20 {
@@ -83,8 +84,8 @@ fn many_may_join_at_once() {
     }
 }
 
-/// S14: of a ring of three, four or six one is killed: the others are one ring in a few seconds,
-/// one alert visits all of them.
+/// S14: one node of a ring of three, four or six is killed: the others are one ring in a few
+/// seconds, and one alert visits all of them.
 #[test]
 fn a_death_is_counted_once_by_all() {
     for count in [3, 4, 6] {
@@ -128,7 +129,7 @@ fn two_neighbours_may_die_at_once() {
     }
 }
 
-/// S16: whoever counts dies while it counts: another member completes it.
+/// S16: the manager of a census dies during the census: another member completes it.
 #[test]
 fn a_census_is_completed_when_its_manager_dies() {
     let mut world = ring_of(6);
@@ -146,7 +147,8 @@ fn a_census_is_completed_when_its_manager_dies() {
     assert!(complete, "{:?}", alerts(&world));
 }
 
-/// S21: a node restarted before anybody has missed it is the same member in its next start.
+/// S21: a node that restarts before any member has missed it stays a member, under its next
+/// incarnation.
 #[test]
 fn a_quick_restart_leaves_the_ring_whole() {
     for down in [50, 400, 1500, 2600, 4000] {
@@ -159,7 +161,7 @@ fn a_quick_restart_leaves_the_ring_whole() {
     }
 }
 
-/// A machine that comes back without its disk is somebody else at the same address.
+/// A machine that comes back without its disk is another node at the same address.
 #[test]
 fn a_lost_disk_leaves_no_ghost() {
     for down in [100, 3000, 30_000] {
@@ -173,8 +175,8 @@ fn a_lost_disk_leaves_no_ghost() {
     }
 }
 
-/// A node that comes back with its disk of yesterday calls itself by the number of an earlier
-/// start: it must not stay outside for ever.
+/// A node with a restored disk starts under an earlier incarnation: it must not stay outside the
+/// ring for ever.
 #[test]
 fn a_disk_of_yesterday_finds_back() {
     for names in [true, false] {
@@ -193,7 +195,7 @@ fn a_disk_of_yesterday_finds_back() {
             world.crash(dns, Death::Kill);
         }
         world.run_for(secs(20));
-        // Whoever hears that a later start of it is known ends, and is started again.
+        // A node that learns of a later start of itself ends, and its host starts it again.
         for _ in 0..4 {
             world.start(victim);
             world.run_for(secs(15));
@@ -202,7 +204,7 @@ fn a_disk_of_yesterday_finds_back() {
     }
 }
 
-/// A member that says goodbye is gone at once, and nobody is alarmed.
+/// A member that says goodbye is gone at once, without an alert.
 #[test]
 fn a_goodbye_is_no_death() {
     let mut world = ring_of(5);
@@ -214,8 +216,8 @@ fn a_goodbye_is_no_death() {
     assert_eq!(alerts(&world), []);
 }
 
-/// Standing still for less than four seconds has no consequence; for longer, the node is missed,
-/// and is a member again soon after it goes on.
+/// A freeze of less than four seconds has no consequence. After a longer one the node is called
+/// dead, and is a member again soon after it thaws.
 #[test]
 fn a_pause_is_forgiven_or_undone() {
     for pause in [300, 2_500, 3_900, 8_000, 40_000, 120_000] {
@@ -231,7 +233,7 @@ fn a_pause_is_forgiven_or_undone() {
     }
 }
 
-/// All DNS nodes are gone: a server that starts again finds the ring by what it remembers.
+/// All DNS nodes are gone: a server that restarts finds the ring by the members it remembers.
 #[test]
 fn the_ring_is_found_without_names() {
     let mut world = ring_of(5);
@@ -261,7 +263,7 @@ fn nonsense_is_refused() {
     assert_eq!(world.seen.censuses, 0);
 }
 
-/// The talk of a ring at rest is small and does not grow with time.
+/// The traffic of a ring at rest is small and does not grow with time.
 #[test]
 fn a_ring_at_rest_is_quiet() {
     let mut world = ring_of(5);
@@ -273,7 +275,7 @@ fn a_ring_at_rest_is_quiet() {
     assert_eq!(nodes.len(), 5);
 }
 
-/// A disk that hangs makes its node sick for everybody, and well again with its first answer.
+/// A disk that hangs marks its node as sick in every table, until its first answer.
 #[test]
 fn a_hanging_disk_is_seen_by_all() {
     let mut world = ring_of(5);

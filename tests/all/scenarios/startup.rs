@@ -1,4 +1,4 @@
-//! Nodes that begin, in whatever order.
+//! Nodes start, in various orders.
 
 use roles::contract::message::{Audio, Message};
 use roles::contract::record::Role;
@@ -39,7 +39,8 @@ fn a_router_waits_for_its_first_data_node() {
     assert_eq!(list(&mut world), [song]);
 }
 
-/// S4: whoever starts before its DNS is found within one renewal of the DNS's start.
+/// S4: a server that starts before its DNS node is registered within one renewal of the DNS node's
+/// start.
 #[test]
 fn servers_may_start_before_their_dns() {
     let mut world = unstarted(|_| ());
@@ -64,7 +65,7 @@ fn typeless_servers_in_a_row_follow_two_to_three() {
         let place = world.place(name);
         world.start(place);
     }
-    // Until then the DNS is not sure that nobody waits to register.
+    // Until then the DNS node cannot be sure that no server is about to register.
     world.run_for(secs(5));
     let mut roles = Vec::new();
     for number in 0..10 {
@@ -77,7 +78,7 @@ fn typeless_servers_in_a_row_follow_two_to_three() {
     assert_eq!(roles, [d, r, d, r, r, d, r, r, d, r]);
 }
 
-/// S9: ten at once reserve their roles one by one: the same numbers come out.
+/// S9: ten servers at once reserve their roles one by one: the numbers of each role are the same.
 #[test]
 fn typeless_servers_at_once_follow_two_to_three() {
     let mut world = world(|c| (c.routers, c.data, c.auto) = (0, 0, 10));

@@ -1,4 +1,4 @@
-//! Songs on their way into the cluster, and what stands afterwards.
+//! Uploads, and the songs that are stored afterwards.
 
 use roles::contract::id::SongId;
 use roles::contract::job::Job;
@@ -10,7 +10,7 @@ use tests::world::World;
 
 use super::{assert_fine, assert_read, end, list, millis, read, secs, unstarted, upload, world};
 
-/// S34: a second data node with songs of its own joins: all songs of both are there.
+/// S34: a second data node with songs of its own joins: the cluster has all songs of both.
 #[test]
 fn two_libraries_are_one() {
     let mut world = unstarted(|_| ());
@@ -36,7 +36,7 @@ fn two_libraries_are_one() {
         .for_each(|song| assert_read(&read(&mut world, *song)));
 }
 
-/// S37: the node that took the upload dies with its disk at the moment of its answer.
+/// S37: the node that took the upload dies, disk included, at the moment of its answer.
 #[test]
 fn an_acknowledged_song_survives_its_owner() {
     let mut world = world(|c| c.data = 3);
@@ -79,7 +79,7 @@ fn long_upload() -> (World, u64) {
     (world, source)
 }
 
-/// Whom the song is being given to, once a few fragments have arrived.
+/// Runs until a few fragments have arrived; gives the node that takes the song.
 fn midway(world: &mut World) -> usize {
     let taken = |w: &World| {
         let keeps = |slot: &tests::resident::Slot| {
@@ -93,7 +93,7 @@ fn midway(world: &mut World) -> usize {
     taken(world).expect("found")
 }
 
-/// S38: the accepting node dies in the middle: the next owner takes the song, and no half of it
+/// S38: the accepting node dies in the middle: the next owner takes the song, and no partial song
 /// is listed.
 #[test]
 fn an_upload_goes_on_at_the_next_owner() {
@@ -112,7 +112,7 @@ fn an_upload_goes_on_at_the_next_owner() {
     }
 }
 
-/// S38: the client dies in the middle: nothing is listed, and the second attempt succeeds.
+/// S38: the client dies in the middle: nothing is listed, and a second attempt succeeds.
 #[test]
 fn an_upload_cut_short_is_taken_up_again() {
     let (mut world, source) = long_upload();
@@ -128,7 +128,8 @@ fn an_upload_cut_short_is_taken_up_again() {
     assert_read(&read(&mut world, song));
 }
 
-/// S40: killed at a hundred moments round a commit, a disk has the song whole or not at all.
+/// S40: a data node is killed at a hundred moments around a commit: its disk has the whole song or
+/// none of it.
 #[test]
 fn a_commit_is_whole_or_nothing() {
     let mut whole = 0;
@@ -161,7 +162,7 @@ fn a_commit_is_whole_or_nothing() {
     assert!((1..100).contains(&whole), "{whole} of 100 were whole");
 }
 
-/// S41: a full disk refuses the upload with its reason, and goes on serving.
+/// S41: a data node with a full disk refuses the upload, gives the reason, and goes on serving.
 #[test]
 fn a_full_disk_refuses_and_serves() {
     let mut world = world(|c| c.data = 1);
@@ -178,7 +179,7 @@ fn a_full_disk_refuses_and_serves() {
     assert_eq!(list(&mut world).len(), 2);
 }
 
-/// S41: where another data node has room, the song goes there.
+/// S41: where another data node has room, that node takes the song.
 #[test]
 fn a_full_disk_is_passed_over() {
     let mut world = world(|c| c.data = 2);
@@ -190,7 +191,7 @@ fn a_full_disk_is_passed_over() {
     assert_eq!(list(&mut world).len(), 5);
 }
 
-/// S42: the same song from two clients at once is one song, and both are told that it stands.
+/// S42: two clients upload the same song at once: it is stored once, and both are told so.
 #[test]
 fn the_same_song_twice_at_once_is_one() {
     let mut world = world(|c| (c.routers, c.data, c.clients) = (2, 3, 2));
@@ -205,8 +206,8 @@ fn the_same_song_twice_at_once_is_one() {
     assert_fine(&world);
 }
 
-/// A data node that finds its library busy at its start announces its songs all the same. Found
-/// by seed 7.
+/// A data node whose library is busy at its start announces its songs all the same. Found by seed
+/// 7.
 #[test]
 fn a_busy_library_is_looked_into_again() {
     let mut world = world(|c| c.data = 1);

@@ -1,11 +1,11 @@
-//! A browser of few words, on a plain socket.
+//! A minimal HTTP client on a plain socket.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use crate::lab::{Lab, PATIENCE, Server};
 
-/// An answer, read whole.
+/// A complete answer.
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) head: String,
@@ -25,7 +25,7 @@ impl Reply {
     }
 }
 
-/// Starts a web player; its address as browsers dial it.
+/// Starts a web player; also gives the address that browsers dial.
 pub(crate) fn web(lab: &Lab, more: &[&str]) -> (Server, String) {
     let mut command = lab.command(&["web", "--listen", "127.0.0.1:0", "--log", "debug"]);
     command.args(more);
@@ -34,7 +34,7 @@ pub(crate) fn web(lab: &Lab, more: &[&str]) -> (Server, String) {
     (server, at)
 }
 
-/// The socket address out of `http://ADDRESS/`.
+/// The socket address in `http://ADDRESS/`.
 pub(crate) fn dialled(server: &Server) -> String {
     let address = server.address.strip_prefix("http://").expect("a page");
     address.trim_end_matches('/').to_owned()
@@ -47,7 +47,7 @@ pub(crate) fn connect(at: &str) -> TcpStream {
     stream
 }
 
-/// Asks with these header lines, on a connection of its own.
+/// Sends a request with these header lines on a connection of its own.
 pub(crate) fn ask(at: &str, line: &str, fields: &[&str], body: &[u8]) -> Reply {
     let mut stream = connect(at);
     let mut text = format!("{line} HTTP/1.1\r\nConnection: close\r\n");
@@ -59,7 +59,7 @@ pub(crate) fn ask(at: &str, line: &str, fields: &[&str], body: &[u8]) -> Reply {
         .for_each(|field| text.push_str(&format!("{field}\r\n")));
     text.push_str("\r\n");
     stream.write_all(text.as_bytes()).expect("it listens");
-    // An answer may come before all of a body has been taken.
+    // The server may answer before it has taken the whole body.
     let _ = stream.write_all(body);
     read(&mut stream)
 }
@@ -68,7 +68,7 @@ pub(crate) fn get(at: &str, path: &str) -> Reply {
     ask(at, &format!("GET {path}"), &[], b"")
 }
 
-/// Uploads a file under a name; gives the answer's object.
+/// Uploads a file under a name; gives the answer.
 pub(crate) fn upload(at: &str, name: &str, bytes: &[u8]) -> Reply {
     let length = format!("Content-Length: {}", bytes.len());
     let name = format!("X-Filename: {name}");
@@ -83,7 +83,7 @@ pub(crate) fn read(stream: &mut TcpStream) -> Reply {
     parse(head, body)
 }
 
-/// Reads an answer of known length; the connection stays.
+/// Reads one answer with a known length; the connection stays open.
 pub(crate) fn read_one(stream: &mut TcpStream) -> Reply {
     let reply = parse(read_head(stream), vec![]);
     let length = reply.field("Content-Length").expect("a length");

@@ -1,4 +1,4 @@
-//! What is demanded of the copies when nothing breaks any longer.
+//! Checks on the copies once no more faults happen.
 
 use crate::decay::REPAIR_WITHIN;
 use crate::disk::DiskId;
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl World {
-    /// L4: every song is with all who shall have it, and with nobody else.
+    /// L4: every song is on all its owners and on no other data node.
     pub(crate) fn check_placement(&mut self) {
         match self.await_none(REPAIR_WITHIN, World::placement_fault) {
             Some(text) => self.violated("L4 every song is where it belongs", text),
@@ -22,12 +22,13 @@ impl World {
         }
     }
 
-    /// Whether it hands its songs over: it takes none meanwhile.
+    /// Whether the data node hands its songs over; it takes none meanwhile.
     pub(crate) fn is_leaving(&self, place: Place) -> bool {
         self.server_at(place).is_some_and(Server::is_leaving)
     }
 
-    /// Whether it cannot finish handing its songs over: it keeps one that is whole nowhere.
+    /// Whether the data node cannot finish its hand-over, because one of its songs is whole
+    /// nowhere.
     pub(crate) fn is_stuck(&self, place: Place) -> bool {
         let data = self.servers(Role::Data);
         let whole = |song| self.is_whole_among(data.iter().copied(), song);
@@ -71,7 +72,7 @@ impl World {
             .collect();
         let mut bad = unsound.first().into_iter().flatten();
         if bad.any(|index| unsound.iter().all(|bad| bad.contains(index))) {
-            return None; // Of a fragment that is good nowhere there can be no further copy.
+            return None; // A fragment that is good nowhere cannot be copied.
         }
         let wrong = data.iter().find(|place| {
             let owns = owners.contains(&self.nodes[**place].identity.node);
@@ -94,8 +95,8 @@ impl World {
         ))
     }
 
-    /// S5: what was removed is nowhere any longer: not on a disk, not in a list, not to be read,
-    /// as long as one data node remembers that it was removed.
+    /// S5: a removed song is on no disk and in no list, and cannot be read, as long as the disk of
+    /// one running data node remembers the removal.
     pub(crate) fn check_removed(&mut self) {
         if self.violation.is_some() {
             return;
@@ -140,7 +141,8 @@ impl World {
         }
     }
 
-    /// A song nobody has uploaded yet is taken, and has two copies at once where that can be.
+    /// A song that no user has uploaded is accepted, with two copies at once where two nodes take
+    /// songs.
     pub(crate) fn check_upload(&mut self) {
         let known = |song: &SongId| self.checks.promised.contains_key(song);
         let count = self.music.len() as u64;

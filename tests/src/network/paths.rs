@@ -1,4 +1,4 @@
-//! Whether bytes come through between two machines, and what a connection makes of it.
+//! Whether bytes get through between two machines, and what that means for a connection.
 
 use super::{ACCEPTER, Conn, ConnId, DIALLER, IDLE_LOST_AFTER, WAITING_LOST_AFTER};
 use crate::resident::{Place, State};
@@ -15,7 +15,7 @@ impl World {
         }
     }
 
-    /// All ends of a dead process let go; who was connected hears of it, if `heard`.
+    /// Closes all ends of a dead process; its peers learn of it if `heard`.
     pub(crate) fn cut_off(&mut self, place: Place, heard: bool) {
         self.nodes[place].peers.clear();
         let here = |conn: &Conn| conn.ends.iter().any(|end| end.place == place && !end.gone);
@@ -42,13 +42,13 @@ impl World {
         self.review_paths();
     }
 
-    /// Whether letters get through between two places in both directions.
+    /// Whether envelopes get through between two nodes in both directions.
     pub(super) fn is_through(&self, a: Place, b: Place) -> bool {
         !self.cuts.contains_key(&(a, b)) && !self.cuts.contains_key(&(b, a))
     }
 
-    /// After a change of cuts or states: starts the watch on connections that have gone silent,
-    /// lets those go on that have not ended meanwhile.
+    /// After a change of cuts or states: starts to watch connections that became silent, and lets
+    /// connections go on that survived their silence.
     pub(crate) fn review_paths(&mut self) {
         let ids: Vec<ConnId> = self.conns.keys().copied().collect();
         for id in ids {
@@ -83,7 +83,7 @@ impl World {
         }
     }
 
-    /// What was held back goes on its way; an end whose other end has let go meanwhile hears it.
+    /// Delivers what was held back; an end whose other end has closed meanwhile learns of that.
     pub(super) fn resume(&mut self, id: ConnId) {
         for end in [DIALLER, ACCEPTER] {
             let wait = self.latency();
@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// The keep-alive of an end looks whether it has heard anything.
+    /// The keepalive of an end checks whether the connection has been silent for too long.
     pub(crate) fn on_silence(&mut self, id: ConnId, end: usize) {
         let Some(conn) = self.conns.get(&id) else {
             return;

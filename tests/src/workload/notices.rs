@@ -1,4 +1,4 @@
-//! What users are told, compared with what they asked for.
+//! Compares what users are told with what they asked for.
 
 use super::{Doing, Ended, Operation};
 use crate::resident::Place;
@@ -9,7 +9,7 @@ use roles::contract::user::{Command, Level, Notice, Origin};
 use std::time::Duration;
 
 impl World {
-    /// A node tells its user something.
+    /// A node gives its user a notice.
     pub(crate) fn on_told(&mut self, place: Place, notice: Notice) {
         let heard = match notice {
             Notice::Fact { level, text } => {
