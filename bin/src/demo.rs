@@ -28,10 +28,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::args::{Common, Demo};
 use crate::commands::add;
 use crate::failure::{Failure, output};
-use crate::front::Front;
 use crate::log_lines;
-use crate::orphans;
+use crate::session::Session;
 use crate::settings::Settings;
+use crate::stale_dirs;
 use crate::web;
 
 use children::Children;
@@ -79,8 +79,8 @@ pub(crate) fn run(mut settings: Settings, common: &Common, demo: &Demo) -> Resul
     } else {
         demo.paths.clone()
     };
-    let front = Front::start(&settings)?;
-    add_in_background(front, paths, sender.clone())?;
+    let session = Session::start(&settings)?;
+    add_in_background(session, paths, sender.clone())?;
     await_added(&moments, &mut children)?;
     let address = listener.address();
     let stop = serve(&settings, demo, listener, sender)?;
@@ -103,7 +103,7 @@ struct Folder(PathBuf);
 impl Folder {
     fn make() -> Result<Self, Failure> {
         let base = std::env::temp_dir();
-        orphans::remove(&base, PREFIX);
+        stale_dirs::remove(&base, PREFIX);
         let path = base.join(format!("{PREFIX}{}", std::process::id()));
         let made = DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|error| Failure::failed(format!("make {}", path.display()), error))?;
@@ -143,33 +143,33 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure
 }
 
 fn add_in_background(
-    front: Front,
+    session: Session,
     paths: Vec<PathBuf>,
     sender: Sender<Moment>,
 ) -> Result<(), Failure> {
     spawn("add", move || {
-        let added = add_when_up(&front, &paths);
+        let added = add_when_up(&session, &paths);
         let _ = sender.send(Moment::Added(added));
     })
 }
 
 /// Adds the songs once all nodes know each other, and waits until all songs are listed.
-fn add_when_up(front: &Front, paths: &[PathBuf]) -> Result<(), Failure> {
+fn add_when_up(session: &Session, paths: &[PathBuf]) -> Result<(), Failure> {
     until("six nodes stand in the list", PATIENCE, || {
-        Ok(all_stand(&status(front)?))
+        Ok(all_stand(&status(session)?))
     })?;
     let mut songs = BTreeSet::new();
-    let added = add::add_and_note(front, paths, (false, false), &mut songs);
+    let added = add::add_and_note(session, paths, (false, false), &mut songs);
     if songs.is_empty() {
         added?;
         return Err(Failure::Failed("demo: there is no music to play".into()));
     }
     until("every song stands in the list", PATIENCE, || {
-        is_listed(front, &songs)
+        is_listed(session, &songs)
     })?;
     // The page need not wait long for third copies: the demo works without them.
     let copied = until("every song has three copies", COPY_PATIENCE, || {
-        Ok(status(front)?.copies_missing == 0)
+        Ok(status(session)?.copies_missing == 0)
     });
     copied.or_else(|_| say("some copies are still on their way"))
 }
@@ -202,10 +202,10 @@ fn until(
     Ok(())
 }
 
-fn status(front: &Front) -> Result<Status, Failure> {
-    let operation = front.operation();
+fn status(session: &Session) -> Result<Status, Failure> {
+    let operation = session.operation();
     let command = Command::Status { operation };
-    front.answer("ask for the status", command, |notice| {
+    session.answer("ask for the status", command, |notice| {
         if let Notice::Status { status, .. } = notice {
             return Some(status);
         }
@@ -221,7 +221,7 @@ fn all_stand(status: &Status) -> bool {
     count(Role::Data) >= 3 && count(Role::Router) >= 2 && count(Role::Dns) >= 1
 }
 
-fn is_listed(front: &Front, songs: &BTreeSet<SongId>) -> Result<bool, Failure> {
+fn is_listed(session: &Session, songs: &BTreeSet<SongId>) -> Result<bool, Failure> {
     let query = Query {
         words: String::new(),
         sort: Sort::Artist,
@@ -229,7 +229,7 @@ fn is_listed(front: &Front, songs: &BTreeSet<SongId>) -> Result<bool, Failure> {
         after: None,
         limit: 1,
     };
-    let (_, total, _) = front.page(query)?;
+    let (_, total, _) = session.page(query)?;
     Ok(total >= songs.len() as u64)
 }
 
@@ -255,7 +255,7 @@ fn serve(
     sender: Sender<Moment>,
 ) -> Result<StopHandle, Failure> {
     let mut reactor = web::reactor(settings, settings.security()?)?;
-    let guard = web::Guard::new(&demo.allow_host);
+    let guard = web::OriginGuard::new(&demo.allow_host);
     web::attach(
         &mut reactor,
         settings,

@@ -11,9 +11,9 @@ mod settings;
 mod commands;
 
 mod demo;
-mod front;
 mod serve;
 mod server;
+mod session;
 mod web;
 
 mod data;
@@ -21,7 +21,7 @@ mod data;
 mod key;
 mod log_lines;
 mod memory;
-mod orphans;
+mod stale_dirs;
 mod text;
 
 mod failure;

@@ -11,9 +11,9 @@ use roles::contract::record::{Address, Record};
 use crate::args::{self, Page, RoleChoice, Serve};
 use crate::commands::add;
 use crate::failure::{self, Failure};
-use crate::front::Front;
 use crate::log_lines;
 use crate::server::{Plan, prepare, reactor, stop_on_signal};
+use crate::session::Session;
 use crate::settings::{self, Settings};
 use crate::web;
 
@@ -57,18 +57,18 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     let page = match page {
         Some(listener) => {
             let address = listener.address();
-            let guard = web::Guard::new(&serve.allow_host);
+            let guard = web::OriginGuard::new(&serve.allow_host);
             web::attach(&mut reactor, settings, config.clone(), listener, guard)?;
             Some(address)
         }
         None => None,
     };
-    let (front, host) = Front::prepare(settings, config)?;
+    let (session, host) = Session::prepare(settings, config)?;
     let handle = start(&mut reactor, host)?;
     let stop = reactor.stop_handle();
     stop_on_signal(stop)?;
     welcome(settings, &dir, &dns, page).map_err(failure::output)?;
-    let adding = add_in_background(front.attached(handle), up, serve.paths.clone())?;
+    let adding = add_in_background(session.attached(handle), up, serve.paths.clone())?;
     reactor
         .run()
         .map_err(|error| Failure::failed("run the nodes", error))?;
@@ -148,7 +148,7 @@ fn welcome(
 
 /// Adds the paths once all nodes are up.
 fn add_in_background(
-    front: Front,
+    session: Session,
     up: Receiver<Record>,
     paths: Vec<PathBuf>,
 ) -> Result<std::thread::JoinHandle<()>, Failure> {
@@ -157,7 +157,7 @@ fn add_in_background(
         if !all_up || paths.is_empty() {
             return;
         }
-        if let Err(failure) = add::add_all(&front, &paths, false, true) {
+        if let Err(failure) = add::add_all(&session, &paths, false, true) {
             failure.report();
         }
     };

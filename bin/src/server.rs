@@ -9,14 +9,14 @@ use crossbeam_channel::Sender;
 use log::info;
 use net::{Host, Listener, Reactor, StopHandle, own_features};
 use rand::random;
-use roles::contract::chance::Chance;
 use roles::contract::id::NodeId;
 use roles::contract::node::Identity;
 use roles::contract::record::{Address, Record};
+use roles::contract::rng::Rng;
 use roles::contract::user::Notice;
 use roles::server::{self, Server};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
-use storage::home::Home;
+use storage::data_dir::DataDir;
 
 use crate::args::{Node, RoleChoice};
 use crate::data;
@@ -40,7 +40,7 @@ pub(crate) struct Plan {
 pub(crate) struct Prepared {
     pub(crate) host: Host,
     pub(crate) address: Address,
-    pub(crate) home: Home,
+    pub(crate) home: DataDir,
 }
 
 /// Runs one node until it is told to stop.
@@ -108,7 +108,7 @@ pub(crate) fn prepare(
         let why = "give the address by which the others reach this machine";
         return Err(Failure::Usage(format!("--host {}: {why}", plan.host)));
     }
-    let home = Home::open(&plan.dir, kind, NodeId(random()))
+    let home = DataDir::open(&plan.dir, kind, NodeId(random()))
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let (readers, writer) = match plan.choice {
         RoleChoice::Data => data::workers(&plan.dir, home.node(), settings.readers)?,
@@ -129,13 +129,13 @@ pub(crate) fn prepare(
         weight: plan.weight,
         ..config.clone()
     };
-    let chance = Chance::from_seed(random());
+    let rng = Rng::from_seed(random());
     info!(
         "start {kind} {address} node={} start={}",
         identity.node, identity.incarnation.0
     );
     let host = Host {
-        node: Box::new(Server::new(config, identity, address, chance)),
+        node: Box::new(Server::new(config, identity, address, rng)),
         identity,
         listener: Some(listener),
         bind_from: Some(plan.host),

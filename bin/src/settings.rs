@@ -190,22 +190,22 @@ const SETTINGS: [(&str, &str, Apply); 18] = [
     (
         "repair.every",
         "between two comparisons of data nodes [60s]",
-        |s, v| assign(&mut s.server.data.keeper.every, duration(v)),
+        |s, v| assign(&mut s.server.data.anti_entropy.every, duration(v)),
     ),
     (
         "repair.grace",
         "how long a dead data node is waited for [300s]",
-        |s, v| assign(&mut s.server.data.keeper.grace, duration(v)),
+        |s, v| assign(&mut s.server.data.anti_entropy.grace, duration(v)),
     ),
     (
         "repair.share",
         "percent of the line for copies while clients are served [30]",
-        |s, v| assign(&mut s.server.data.keeper.share_percent, percent(v)),
+        |s, v| assign(&mut s.server.data.anti_entropy.share_percent, percent(v)),
     ),
     (
         "scrub.within",
         "every fragment is read and checked once in this time [1728000s]",
-        |s, v| assign(&mut s.server.data.keeper.scrub, duration(v)),
+        |s, v| assign(&mut s.server.data.anti_entropy.scrub, duration(v)),
     ),
     (
         "ring.beat",

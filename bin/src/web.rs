@@ -6,14 +6,14 @@
 mod answer;
 mod api;
 mod assets;
+mod buffer_budget;
 mod covers;
-mod errands;
 mod events;
-mod guard;
-mod larder;
+mod origin;
 mod player;
 mod stream;
 mod uploads;
+mod workers;
 
 use std::env;
 use std::io;
@@ -24,15 +24,15 @@ use roles::client;
 
 use crate::args::Web;
 use crate::failure::Failure;
-use crate::front::Front;
 use crate::log_lines;
 use crate::server::{self, stop_on_signal};
+use crate::session::Session;
 use crate::settings::Settings;
 
-use errands::Errands;
 use player::Player;
+use workers::Workers;
 
-pub(crate) use guard::Guard;
+pub(crate) use origin::OriginGuard;
 
 /// Runs the player on a loop of its own until told to stop.
 pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
@@ -41,7 +41,7 @@ pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
     let listener = listen(web.listen)?;
     let mut reactor = reactor(settings, security)?;
     let address = listener.address();
-    let guard = Guard::new(&web.allow_host);
+    let guard = OriginGuard::new(&web.allow_host);
     attach(
         &mut reactor,
         settings,
@@ -73,16 +73,16 @@ pub(crate) fn attach(
     settings: &Settings,
     config: client::Config,
     listener: Listener,
-    guard: Guard,
+    guard: OriginGuard,
 ) -> Result<(), Failure> {
     let failed = |error| Failure::failed("start the web player", error);
-    let (prepared, host) = Front::prepare(settings, config)?;
+    let (prepared, host) = Session::prepare(settings, config)?;
     let handle = reactor.add(host).map_err(failed)?;
     // Uploads are spooled next to the cache, which is on a disk: the temporary folder may be in
     // memory.
     let base = settings.cache_dir.clone().unwrap_or_else(env::temp_dir);
-    let errands = Errands::start(base, prepared.cache.clone(), &reactor.ringer())?;
-    let player = Player::new(prepared.attached(handle), errands, guard);
+    let workers = Workers::start(base, prepared.cache.clone(), &reactor.wake_handle())?;
+    let player = Player::new(prepared.attached(handle), workers, guard);
     reactor.serve(listener, Box::new(player)).map_err(failed)
 }
 

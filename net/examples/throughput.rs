@@ -89,10 +89,10 @@ struct Giver;
 impl Node for Giver {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
         match event {
-            Event::Message { from, letter } => {
+            Event::Message { from, envelope } => {
                 let asker = Asker {
                     sender: from,
-                    id: letter.id,
+                    id: envelope.id,
                     until: now + Duration::from_secs(1),
                 };
                 let chunk = Audio::Chunk { index: 0, load: 0 };
@@ -131,11 +131,13 @@ impl Node for Taker {
                 out.push(Action::Meet { address, features });
                 (0..self.in_flight).for_each(|_| self.ask(out));
             }
-            Event::Message { letter, .. } => {
-                assert!(matches!(letter.kind, Kind::Answer { .. }));
+            Event::Message { envelope, .. } => {
+                assert!(matches!(envelope.kind, Kind::Answer { .. }));
                 self.got += 1;
                 if self.got == self.count {
-                    self.done.send(self.got * letter.body.len() as u64).unwrap();
+                    self.done
+                        .send(self.got * envelope.body.len() as u64)
+                        .unwrap();
                     return out.tell(Notice::Stopped);
                 }
                 self.ask(out);

@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use roles::contract::chance::Chance;
 use roles::contract::record::Address;
+use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
@@ -123,7 +123,7 @@ impl Backoffs {
     }
 
     /// Notes a failed dial. The pause doubles; half of it is random, so that nodes spread out.
-    pub(crate) fn failed(&mut self, address: Address, now: Time, chance: &mut Chance) {
+    pub(crate) fn failed(&mut self, address: Address, now: Time, rng: &mut Rng) {
         if self.0.len() >= BACKOFF_ADDRESSES_MAX {
             self.0.retain(|_, b| b.until > now);
             self.0.pop_first();
@@ -135,7 +135,7 @@ impl Backoffs {
         let doubled = BACKOFF_FIRST * (1 << backoff.failures.min(10));
         let pause = doubled.min(BACKOFF_LONGEST);
         backoff.failures += 1;
-        backoff.until = now + pause / 2 + chance.within(pause / 2);
+        backoff.until = now + pause / 2 + rng.within(pause / 2);
     }
 
     /// Ends the backoff of an address that has answered.
@@ -150,13 +150,13 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_longest_and_end_with_success() {
-        let (mut backoffs, mut chance) = (Backoffs::default(), Chance::from_seed(1));
+        let (mut backoffs, mut rng) = (Backoffs::default(), Rng::from_seed(1));
         let address = Address(([127, 0, 0, 1], 1).into());
-        backoffs.failed(address, Time::ZERO, &mut chance);
+        backoffs.failed(address, Time::ZERO, &mut rng);
         assert!(backoffs.holds(address, Time::from_millis(49)));
         assert!(!backoffs.holds(address, Time::from_millis(101)));
         for _ in 0..40 {
-            backoffs.failed(address, Time::ZERO, &mut chance);
+            backoffs.failed(address, Time::ZERO, &mut rng);
         }
         assert!(backoffs.holds(address, Time::from_millis(2400)));
         assert!(!backoffs.holds(address, Time::from_millis(5001)));
@@ -166,10 +166,10 @@ mod tests {
 
     #[test]
     fn failures_of_any_number_of_addresses_take_bounded_room() {
-        let (mut backoffs, mut chance) = (Backoffs::default(), Chance::from_seed(1));
+        let (mut backoffs, mut rng) = (Backoffs::default(), Rng::from_seed(1));
         for port in 1..=u16::MAX {
             let address = Address(([127, 0, 0, 1], port).into());
-            backoffs.failed(address, Time::ZERO, &mut chance);
+            backoffs.failed(address, Time::ZERO, &mut rng);
         }
         assert!(backoffs.0.len() <= BACKOFF_ADDRESSES_MAX);
     }

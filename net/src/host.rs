@@ -13,10 +13,10 @@ use roles::contract::job::Job;
 use roles::contract::node::{Identity, Node, Peer};
 use roles::contract::user::{Command, Notice};
 
-use crate::bell::Bell;
 use crate::conns::ConnId;
 use crate::dial::Listener;
 use crate::pool::{Pool, Worker};
+use crate::waker::LoopWaker;
 
 /// Commands that may be queued for one node: far more than a user gives.
 const COMMANDS_QUEUED_MAX: usize = 1024;
@@ -44,7 +44,7 @@ pub struct Host {
 #[derive(Clone, Debug)]
 pub struct HostHandle {
     commands: Sender<Box<Command>>,
-    bell: Arc<Bell>,
+    loop_waker: Arc<LoopWaker>,
 }
 
 /// Why a command is not accepted.
@@ -60,14 +60,14 @@ pub enum Gone {
 #[derive(Clone, Debug)]
 pub struct StopHandle {
     pub(crate) asked: Arc<AtomicBool>,
-    pub(crate) bell: Arc<Bell>,
+    pub(crate) loop_waker: Arc<LoopWaker>,
 }
 
 /// Wakes a loop, from any thread.
 #[derive(Clone, Debug)]
-pub struct Ringer(pub(crate) Arc<Bell>);
+pub struct WakeHandle(pub(crate) Arc<LoopWaker>);
 
-impl Ringer {
+impl WakeHandle {
     /// Makes the loop run a turn soon. Call after queueing the item that the loop is to find.
     pub fn ring(&self) {
         self.0.ring();
@@ -102,9 +102,9 @@ pub(crate) struct PeerState {
 }
 
 impl Host {
-    pub(crate) fn start(self, bell: &Arc<Bell>) -> io::Result<(Hosted, HostHandle)> {
+    pub(crate) fn start(self, loop_waker: &Arc<LoopWaker>) -> io::Result<(Hosted, HostHandle)> {
         let (sender, commands) = bounded(COMMANDS_QUEUED_MAX);
-        let pool = Pool::start(self.writer, self.readers, bell)?;
+        let pool = Pool::start(self.writer, self.readers, loop_waker)?;
         let hosted = Hosted {
             node: self.node,
             identity: self.identity,
@@ -120,7 +120,7 @@ impl Host {
         };
         let handle = HostHandle {
             commands: sender,
-            bell: Arc::clone(bell),
+            loop_waker: Arc::clone(loop_waker),
         };
         Ok((hosted, handle))
     }
@@ -135,7 +135,7 @@ impl HostHandle {
                 TrySendError::Full(_) => Gone::Busy,
                 TrySendError::Disconnected(_) => Gone::Ended,
             })?;
-        self.bell.ring();
+        self.loop_waker.ring();
         Ok(())
     }
 }
@@ -144,7 +144,7 @@ impl StopHandle {
     /// Every node soon receives [`Event::Stop`](roles::contract::node::Event::Stop).
     pub fn stop(&self) {
         self.asked.store(true, Ordering::Release);
-        self.bell.ring();
+        self.loop_waker.ring();
     }
 }
 

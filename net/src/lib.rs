@@ -37,13 +37,13 @@ mod conn;
 
 mod dial;
 
-mod bell;
+mod waker;
 
 mod clock;
 
 pub use clock::Clock;
 pub use dial::{Listener, SocketBuffers};
-pub use host::{Gone, Host, HostHandle, Ringer, StopHandle};
+pub use host::{Gone, Host, HostHandle, StopHandle, WakeHandle};
 pub use pool::{JOBS_QUEUED_MAX, Worker};
 pub use reactor::{Reactor, Settings, WEB_CONNECTIONS_MAX};
 pub use wire::seal::{ClusterNameTooLong, Security, own_features};

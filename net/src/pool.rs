@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use roles::contract::id::JobId;
 use roles::contract::job::{Job, JobFault, JobReply, Lane};
 
-use crate::bell::Bell;
+use crate::waker::LoopWaker;
 
 /// Jobs that may be queued per lane: more than every question of four busy peers.
 pub const JOBS_QUEUED_MAX: usize = 256;
@@ -62,7 +62,7 @@ impl Pool {
     pub(crate) fn start(
         writer: Option<Box<dyn Worker>>,
         readers: Vec<Box<dyn Worker>>,
-        bell: &Arc<Bell>,
+        loop_waker: &Arc<LoopWaker>,
     ) -> io::Result<Self> {
         let (done, finished) = bounded(REPLIES_QUEUED_MAX);
         let mut pool = Pool {
@@ -72,8 +72,8 @@ impl Pool {
             threads: Vec::new(),
         };
         let writers = writer.into_iter().collect();
-        pool.write = pool.start_lane("writer", TOGETHER_MAX, writers, &done, bell)?;
-        pool.read = pool.start_lane("reader", 1, readers, &done, bell)?;
+        pool.write = pool.start_lane("writer", TOGETHER_MAX, writers, &done, loop_waker)?;
+        pool.read = pool.start_lane("reader", 1, readers, &done, loop_waker)?;
         Ok(pool)
     }
 
@@ -83,18 +83,18 @@ impl Pool {
         most: usize,
         workers: Vec<Box<dyn Worker>>,
         done: &Sender<Replied>,
-        bell: &Arc<Bell>,
+        loop_waker: &Arc<LoopWaker>,
     ) -> io::Result<Option<Sender<Waiting>>> {
         if workers.is_empty() {
             return Ok(None);
         }
         let (jobs, queue) = bounded(JOBS_QUEUED_MAX);
         for (number, worker) in workers.into_iter().enumerate() {
-            let (queue, done, bell) = (queue.clone(), done.clone(), Arc::clone(bell));
+            let (queue, done, loop_waker) = (queue.clone(), done.clone(), Arc::clone(loop_waker));
             let thread = thread::Builder::new()
                 .name(format!("{name}-{number}"))
                 .stack_size(STACK_BYTES)
-                .spawn(move || work(worker, most, &queue, &done, &bell))?;
+                .spawn(move || work(worker, most, &queue, &done, &loop_waker))?;
             self.threads.push(thread);
         }
         Ok(Some(jobs))
@@ -146,7 +146,7 @@ fn work(
     most: usize,
     queue: &Receiver<Waiting>,
     done: &Sender<Replied>,
-    bell: &Bell,
+    loop_waker: &LoopWaker,
 ) {
     while let Ok(first) = queue.recv() {
         let (ids, jobs) = take_waiting(first, most, queue);
@@ -156,7 +156,7 @@ fn work(
                 return;
             }
         }
-        bell.ring();
+        loop_waker.ring();
     }
 }
 
@@ -276,9 +276,9 @@ mod tests {
     fn the_writer_takes_together_what_waits() {
         let ((let_go, hold), (begun, begins)) = (bounded::<()>(0), bounded::<()>(9));
         let mut poll = Poll::new().unwrap();
-        let bell = Arc::new(Bell::new(poll.registry(), Token(0)).unwrap());
+        let loop_waker = Arc::new(LoopWaker::new(poll.registry(), Token(0)).unwrap());
         let writer = Box::new(Counts { begun, hold });
-        let pool = Pool::start(Some(writer), Vec::new(), &bell).unwrap();
+        let pool = Pool::start(Some(writer), Vec::new(), &loop_waker).unwrap();
         let sweep = || Job::NoteScrub { after: None };
         let stored = |id, count| (JobId(id), revision(count));
         pool.submit(JobId(1), sweep()).unwrap();
@@ -314,8 +314,8 @@ mod tests {
 
     fn pool(does: impl FnMut(Job) -> JobReply + Send + 'static) -> (Poll, Pool) {
         let poll = Poll::new().unwrap();
-        let bell = Arc::new(Bell::new(poll.registry(), Token(0)).unwrap());
-        let pool = Pool::start(None, vec![Box::new(Does(does))], &bell).unwrap();
+        let loop_waker = Arc::new(LoopWaker::new(poll.registry(), Token(0)).unwrap());
+        let pool = Pool::start(None, vec![Box::new(Does(does))], &loop_waker).unwrap();
         (poll, pool)
     }
 

@@ -9,7 +9,7 @@
 
 mod ingest;
 mod jobs;
-mod meeting;
+mod peers;
 mod web;
 
 #[cfg(test)]
@@ -24,21 +24,21 @@ use std::time::Duration;
 
 use log::{debug, error};
 use mio::{Events, Interest, Poll, Token};
-use roles::contract::chance::Chance;
-use roles::contract::message::{Kind, Letter, Message, Refusal};
+use roles::contract::message::{Envelope, Kind, Message, Refusal};
 use roles::contract::node::{Action, Event, Lost, Outbox, Peer};
 use roles::contract::record::{Address, Features};
+use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 use roles::contract::timers::earlier;
 use roles::contract::user::Notice;
 
-use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::conn::{Buffers, READ_BYTES};
 use crate::conns::{ConnId, Conns};
 use crate::dial::{Backoffs, Listener, SocketBuffers};
-use crate::host::{Host, HostHandle, Hosted, Ringer, StopHandle};
+use crate::host::{Host, HostHandle, Hosted, StopHandle, WakeHandle};
 use crate::http::site::Site;
+use crate::waker::LoopWaker;
 use crate::wire::hello::Farewell;
 use crate::wire::link::{LinkEvent, SendError};
 use crate::wire::seal::Security;
@@ -91,14 +91,14 @@ pub struct Reactor {
     now: Time,
     security: Arc<Security>,
     settings: Settings,
-    bell: Arc<Bell>,
+    loop_waker: Arc<LoopWaker>,
     stop_asked: Arc<AtomicBool>,
     phase: Phase,
     hosts: Vec<Hosted>,
     conns: Conns,
     buffers: Buffers,
     link_events: Vec<LinkEvent>,
-    chance: Chance,
+    rng: Rng,
     /// Processor features of peers, from address records or their latest hello.
     met: BTreeMap<Address, Features>,
     backoffs: Backoffs,
@@ -160,7 +160,7 @@ impl Reactor {
     /// Builds a loop without nodes. `seed` drives the jitter of the dial backoff.
     pub fn new(security: Security, settings: Settings, seed: u64) -> io::Result<Reactor> {
         let poll = Poll::new()?;
-        let bell = Arc::new(Bell::new(poll.registry(), BELL)?);
+        let loop_waker = Arc::new(LoopWaker::new(poll.registry(), BELL)?);
         Ok(Reactor {
             poll,
             events: Events::with_capacity(settings.events.max(1)),
@@ -169,14 +169,14 @@ impl Reactor {
             now: Time::ZERO,
             security: Arc::new(security),
             settings,
-            bell,
+            loop_waker,
             stop_asked: Arc::default(),
             phase: Phase::Running,
             hosts: Vec::new(),
             conns: Conns::default(),
             buffers: Buffers::new(),
             link_events: Vec::new(),
-            chance: Chance::from_seed(seed),
+            rng: Rng::from_seed(seed),
             met: BTreeMap::new(),
             backoffs: Backoffs::default(),
             guests: 0,
@@ -195,7 +195,7 @@ impl Reactor {
     /// Adds a node and starts its handler threads. The node gets its first event once the loop
     /// runs.
     pub fn add(&mut self, host: Host) -> io::Result<HostHandle> {
-        let (mut hosted, handle) = host.start(&self.bell)?;
+        let (mut hosted, handle) = host.start(&self.loop_waker)?;
         let number = self.hosts.len();
         if let Some(listener) = &mut hosted.listener {
             let registry = self.poll.registry();
@@ -214,15 +214,15 @@ impl Reactor {
     }
 
     /// A handle that wakes the loop from any thread.
-    pub fn ringer(&self) -> Ringer {
-        Ringer(Arc::clone(&self.bell))
+    pub fn wake_handle(&self) -> WakeHandle {
+        WakeHandle(Arc::clone(&self.loop_waker))
     }
 
     /// A handle that tells all nodes to stop, from any thread.
     pub fn stop_handle(&self) -> StopHandle {
         StopHandle {
             asked: Arc::clone(&self.stop_asked),
-            bell: Arc::clone(&self.bell),
+            loop_waker: Arc::clone(&self.loop_waker),
         }
     }
 
@@ -340,7 +340,7 @@ impl Reactor {
 
     fn perform(&mut self, host: usize, action: Action) {
         match action {
-            Action::Send { to, letter } => self.send(host, to, letter),
+            Action::Send { to, envelope } => self.send(host, to, envelope),
             Action::Run { job, work, toward } => self.run_job(host, job, work, toward),
             Action::Hang { peer } => self.hang(host, peer),
             Action::Meet { address, features } => self.meet(address, features),
@@ -348,16 +348,16 @@ impl Reactor {
         }
     }
 
-    fn send(&mut self, host: usize, to: Peer, letter: Letter) {
-        let used = self.connection_for(host, to, &letter);
+    fn send(&mut self, host: usize, to: Peer, envelope: Envelope) {
+        let used = self.connection_for(host, to, &envelope);
         let Some(id) = used.or_else(|| self.dial(host, to)) else {
             return;
         };
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
-        let (number, kind) = (letter.id, letter.kind);
-        let sent = conn.link.send(self.now, letter);
+        let (number, kind) = (envelope.id, envelope.kind);
+        let sent = conn.link.send(self.now, envelope);
         self.touched.insert(id);
         match sent {
             // The flush at the end of the turn finds an ended link and reports its loss.
@@ -374,12 +374,16 @@ impl Reactor {
 
     /// The connection for an envelope: an answer uses the connection on which the question came;
     /// any other envelope uses the peer's connection in use.
-    fn connection_for(&self, host: usize, to: Peer, letter: &Letter) -> Option<ConnId> {
+    fn connection_for(&self, host: usize, to: Peer, envelope: &Envelope) -> Option<ConnId> {
         let conns = &self.hosts[host].peers.get(&to)?.conns;
-        let owes = |id: &ConnId| self.conns.get(*id).is_some_and(|c| c.link.owes(letter.id));
-        let asked_on = match letter.kind {
+        let owes = |id: &ConnId| {
+            self.conns
+                .get(*id)
+                .is_some_and(|c| c.link.owes(envelope.id))
+        };
+        let asked_on = match envelope.kind {
             Kind::Answer { .. } if conns.len() > 1 => conns.iter().copied().find(owes),
-            Kind::Answer { .. } | Kind::Question { .. } | Kind::Word => None,
+            Kind::Answer { .. } | Kind::Question { .. } | Kind::OneWay => None,
         };
         asked_on.or_else(|| conns.first().copied())
     }
@@ -515,8 +519,8 @@ fn due_at(hosted: &Hosted, now: Time) -> bool {
     hosted.node.deadline().is_some_and(|at| at <= now)
 }
 
-fn refusal_letter(id: roles::contract::id::RequestId, message: Message) -> Letter {
-    Letter {
+fn refusal_letter(id: roles::contract::id::RequestId, message: Message) -> Envelope {
+    Envelope {
         id,
         kind: Kind::Answer { more: false },
         message,

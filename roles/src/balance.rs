@@ -5,10 +5,10 @@
 
 use alloc::vec::Vec;
 
-use crate::assign::needed_role;
 use crate::contract::id::NodeId;
 use crate::contract::member::{Tally, Traits};
 use crate::contract::record::Role;
+use crate::role_assignment::needed_role;
 
 /// A role that is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@
 //! the table, because even the corrected rules fail on so small a circle. A node without any living
 //! successor joins anew through the table. When a list skips the next node of the table, this node
 //! asks that node and adopts it after its answer, because a split leaves two circles that know
-//! nothing of each other. Points decide which songs a node keeps ([`crate::circle`]). A look-up
+//! nothing of each other. Points decide which songs a node keeps ([`crate::hash_ring`]). A look-up
 //! ends at a node that confirms its responsibility.
 //!
 //! The proof assumes that questions are answered at once, which a network does not do. A node that
@@ -23,31 +23,31 @@
 
 pub mod arc;
 mod fingers;
-pub mod flaws;
 mod lookup;
+pub mod mutants;
 mod operations;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::circle::Circle;
-use crate::contract::chance::Chance;
-use crate::contract::chord::Chord as Words;
+use crate::contract::chord::Chord as ChordMessage;
 use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::NEIGHBOURS_MAX;
-use crate::contract::message::{Letter, Message, Refusal};
+use crate::contract::message::{Envelope, Message, Refusal};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Role};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
+use crate::hash_ring::HashRing;
 use crate::members::Members;
-use crate::requests::{Desk, Requests};
+use crate::requests::{Requester, Requests};
 
 use arc::around;
 pub use fingers::Fingers;
-use flaws::{Flaw, Flaws};
 pub use lookup::{Ask, HOPS_MAX, Search, Way};
+use mutants::{ChordMutant, ChordMutants};
 use operations::{HOSTS_MAX, Pending, Purpose};
 
 /// The timing and the bounds of the circle.
@@ -70,7 +70,7 @@ pub struct Config {
     /// says that it lives.
     pub silences: u32,
     /// Mutants that the schedules plant; empty in every real node.
-    pub flaws: Flaws,
+    pub mutants: ChordMutants,
 }
 
 impl Default for Config {
@@ -82,7 +82,7 @@ impl Default for Config {
             every: Duration::from_secs(60),
             patience: Duration::from_secs(2),
             silences: 3,
-            flaws: Flaws::default(),
+            mutants: ChordMutants::default(),
         }
     }
 }
@@ -153,9 +153,9 @@ pub struct Chord {
     /// Data nodes that take songs, with their weights.
     takers: Vec<(NodeId, u16)>,
     /// The points of the takers, computed when first needed.
-    points: Option<Circle>,
+    points: Option<HashRing>,
     pending: Option<Pending>,
-    held: VecDeque<(Asker, Words)>,
+    held: VecDeque<(Asker, ChordMessage)>,
     requests: Requests<Purpose>,
     operations: u64,
     /// Consecutive attempts to join in which every host refused.
@@ -165,14 +165,14 @@ pub struct Chord {
     due_at: Time,
     rounds: u32,
     strange: u64,
-    chance: Chance,
+    rng: Rng,
 }
 
 impl Chord {
     /// A node that knows no other yet.
-    pub fn new(config: Config, me: NodeId, mut chance: Chance) -> Self {
+    pub fn new(config: Config, me: NodeId, mut rng: Rng) -> Self {
         Chord {
-            requests: Requests::new(Desk::Chord, Chance::from_seed(chance.bits())),
+            requests: Requests::new(Requester::Chord, Rng::from_seed(rng.bits())),
             config,
             me,
             standing: Standing::Listed,
@@ -191,7 +191,7 @@ impl Chord {
             due_at: Time::NEVER,
             rounds: 0,
             strange: 0,
-            chance,
+            rng,
         }
     }
 
@@ -259,21 +259,21 @@ impl Chord {
         &mut self,
         now: Time,
         asker: Asker,
-        words: Words,
+        words: ChordMessage,
         table: &dyn Table,
         out: &mut Outbox,
     ) {
         match words {
-            Words::Neighbours { .. } | Words::Notify if self.must_wait(&words) => {
+            ChordMessage::Neighbours { .. } | ChordMessage::Notify if self.must_wait(&words) => {
                 self.hold(asker, words, out);
             }
-            Words::Neighbours { of } => self.on_neighbours(asker, of, out),
-            Words::Notify => self.on_notify(now, asker, table, out),
-            Words::Find { song, before } => self.on_find(asker, song, before, table, out),
-            Words::Neighbourhood { .. }
-            | Words::Noted
-            | Words::Found { .. }
-            | Words::Closer { .. } => out.refuse(asker, Refusal::WrongRole),
+            ChordMessage::Neighbours { of } => self.on_neighbours(asker, of, out),
+            ChordMessage::Notify => self.on_notify(now, asker, table, out),
+            ChordMessage::Find { song, before } => self.on_find(asker, song, before, table, out),
+            ChordMessage::Neighbourhood { .. }
+            | ChordMessage::Noted
+            | ChordMessage::Found { .. }
+            | ChordMessage::Closer { .. } => out.refuse(asker, Refusal::WrongRole),
         }
     }
 
@@ -282,11 +282,11 @@ impl Chord {
         &mut self,
         now: Time,
         from: Peer,
-        letter: Letter,
+        envelope: Envelope,
         table: &dyn Table,
         out: &mut Outbox,
     ) {
-        if let Some(outcome) = self.requests.on_answer(now, from, letter, out) {
+        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
             self.conclude(now, outcome, table, out);
         }
     }
@@ -326,7 +326,7 @@ impl Chord {
     }
 
     fn successors_max(&self) -> usize {
-        if self.config.flaws.has(Flaw::ListOfTwo) {
+        if self.config.mutants.has(ChordMutant::ListOfTwo) {
             return self.config.successors.min(2);
         }
         self.config.successors
@@ -336,7 +336,7 @@ impl Chord {
     /// enough, this node takes its neighbours from the table: every node that was there before has
     /// the lists of the same table, so they agree.
     fn take_stand(&mut self, now: Time, others: usize) {
-        let alone = self.config.flaws.has(Flaw::FoundsAlone);
+        let alone = self.config.mutants.has(ChordMutant::FoundsAlone);
         let few = others < self.config.successors;
         if few && !alone {
             self.give_up();
@@ -354,7 +354,7 @@ impl Chord {
         }
         self.due_at = self
             .due_at
-            .min(now + self.chance.within(self.config.round / 4));
+            .min(now + self.rng.within(self.config.round / 4));
     }
 
     /// Takes the neighbours that the member table suggests, and is on the circle.
@@ -369,13 +369,13 @@ impl Chord {
 /// restarts before any other has missed it has forgotten its neighbours.
 fn digest(nodes: &[(NodeId, Incarnation)]) -> u64 {
     nodes.iter().fold(1, |sum: u64, (node, start)| {
-        let id = crate::circle::mix(node.0 as u64 ^ (node.0 >> 64) as u64);
-        crate::circle::mix(sum ^ id ^ crate::circle::mix(start.0))
+        let id = crate::hash_ring::mix(node.0 as u64 ^ (node.0 >> 64) as u64);
+        crate::hash_ring::mix(sum ^ id ^ crate::hash_ring::mix(start.0))
     }) | 1
 }
 
 /// Wraps the words in a message.
-fn message(words: Words) -> Message {
+fn message(words: ChordMessage) -> Message {
     Message::Chord(words)
 }
 

@@ -15,18 +15,18 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::chance::Chance;
+use crate::anomalies::{Anomalies, Anomaly};
 use crate::contract::id::{JobId, OperationId};
 use crate::contract::job::{Job, JobFault, JobReply};
-use crate::contract::message::{Catalogue, Letter, Message, Names, Refusal};
+use crate::contract::message::{Catalogue, Envelope, Message, Names, Refusal};
 use crate::contract::node::{Event, Lost, Node, Outbox, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::{Command, Failure, Notice};
-use crate::doubts::{Doubt, Doubts};
 use crate::jobs::Jobs;
-use crate::requests::{Desk, Outcome, Policy, Requests};
+use crate::requests::{Outcome, Policy, Requester, Requests};
 use crate::resolver::{self, Resolved, Resolver};
 
 use ask::Ask;
@@ -66,13 +66,13 @@ impl Default for Config {
 /// A client.
 #[derive(Debug)]
 pub struct Client {
-    desk: Front,
+    cx: Context,
     operations: BTreeMap<OperationId, Operation>,
 }
 
 /// What operations share: the means to ask, to order jobs and to wait.
 #[derive(Debug)]
-struct Front {
+struct Context {
     config: Config,
     resolver: Resolver,
     requests: Requests<Purpose>,
@@ -80,8 +80,8 @@ struct Front {
     timers: Timers<OperationId>,
     peers: Peers,
     manifests: Manifests,
-    doubts: Doubts,
-    chance: Chance,
+    anomalies: Anomalies,
+    rng: Rng,
     /// A look-up of the routers has ended since the start, well or not.
     looked_up: bool,
     /// Why the last look-up failed, if it did.
@@ -126,37 +126,37 @@ enum Progress {
 
 impl Client {
     /// A client that knows the DNS nodes of its configuration and nothing else.
-    pub fn new(config: Config, mut chance: Chance) -> Self {
-        let mut part = || Chance::from_seed(chance.bits());
+    pub fn new(config: Config, mut rng: Rng) -> Self {
+        let mut part = || Rng::from_seed(rng.bits());
         let resolver = resolver::Config {
             own: None,
             dns: config.dns_nodes.clone(),
             watched: Vec::new(),
             refresh: config.refresh,
         };
-        let desk = Front {
+        let cx = Context {
             resolver: Resolver::new(resolver, part()),
-            requests: Requests::new(Desk::Client, part()),
-            jobs: Jobs::new(Desk::Client),
+            requests: Requests::new(Requester::Client, part()),
+            jobs: Jobs::new(Requester::Client),
             timers: Timers::new(),
             peers: Peers::default(),
             manifests: Manifests::default(),
-            doubts: Doubts::default(),
-            chance: part(),
+            anomalies: Anomalies::default(),
+            rng: part(),
             looked_up: false,
             dns_lost: None,
             remembered: Vec::new(),
             config,
         };
         Client {
-            desk,
+            cx,
             operations: BTreeMap::new(),
         }
     }
 
     /// What data nodes have said of songs that it could not believe.
-    pub fn doubts(&self) -> &Doubts {
-        &self.desk.doubts
+    pub fn anomalies(&self) -> &Anomalies {
+        &self.cx.anomalies
     }
 
     /// How many operations are under way.
@@ -177,7 +177,7 @@ impl Client {
             Command::Resolve { operation, role } => self.on_resolve(now, operation, role, out),
             Command::Open { operation, song } => {
                 if self.admit(operation, out) {
-                    let (read, progress) = Read::open(operation, song, &mut self.desk, out);
+                    let (read, progress) = Read::open(operation, song, &mut self.cx, out);
                     self.operations.insert(operation, Operation::Read(read));
                     self.go_on(now, operation, progress, out);
                 }
@@ -186,12 +186,12 @@ impl Client {
                 operation,
                 first,
                 end,
-            } => self.with_read(now, operation, out, |read, desk, out| {
-                read.range(now, first, end, desk, out)
+            } => self.with_read(now, operation, out, |read, cx, out| {
+                read.range(now, first, end, cx, out)
             }),
             Command::Take { operation, count } => {
-                self.with_read(now, operation, out, |read, desk, out| {
-                    read.take(now, count, desk, out)
+                self.with_read(now, operation, out, |read, cx, out| {
+                    read.take(now, count, cx, out)
                 });
             }
             Command::Close { operation } => self.close(operation),
@@ -204,7 +204,7 @@ impl Client {
             }
             Command::Upload { operation, source } => {
                 if self.admit(operation, out) {
-                    let upload = Upload::begin(operation, source, &mut self.desk, out);
+                    let upload = Upload::begin(operation, source, &mut self.cx, out);
                     self.operations.insert(operation, Operation::Upload(upload));
                 }
             }
@@ -241,12 +241,12 @@ impl Client {
         }
         let ask = Operation::Ask(Ask::new(operation));
         self.operations.insert(operation, ask);
-        let candidates: Vec<Peer> = self.desk.resolver.dns().map(Peer::Node).collect();
+        let candidates: Vec<Peer> = self.cx.resolver.dns().map(Peer::Node).collect();
         let question = Message::Names(Names::Resolve { role });
         let purpose = Purpose::Names(operation);
         let policy = Policy::RESOLVE;
         let asked = self
-            .desk
+            .cx
             .requests
             .ask(now, purpose, candidates, question, policy, out);
         if asked.is_none() {
@@ -261,10 +261,10 @@ impl Client {
         now: Time,
         operation: OperationId,
         out: &mut Outbox,
-        step: impl FnOnce(&mut Read, &mut Front, &mut Outbox) -> Progress,
+        step: impl FnOnce(&mut Read, &mut Context, &mut Outbox) -> Progress,
     ) {
         if let Some(Operation::Read(read)) = self.operations.get_mut(&operation) {
-            let progress = step(read, &mut self.desk, out);
+            let progress = step(read, &mut self.cx, out);
             self.go_on(now, operation, progress, out);
         }
     }
@@ -274,18 +274,18 @@ impl Client {
         now: Time,
         operation: OperationId,
         out: &mut Outbox,
-        step: impl FnOnce(&mut Upload, &mut Front, &mut Outbox) -> Progress,
+        step: impl FnOnce(&mut Upload, &mut Context, &mut Outbox) -> Progress,
     ) {
         if let Some(Operation::Upload(upload)) = self.operations.get_mut(&operation) {
-            let progress = step(upload, &mut self.desk, out);
+            let progress = step(upload, &mut self.cx, out);
             self.go_on(now, operation, progress, out);
         }
     }
 
     fn close(&mut self, operation: OperationId) {
-        self.desk.timers.disarm(&operation);
+        self.cx.timers.disarm(&operation);
         match self.operations.remove(&operation) {
-            Some(Operation::Read(read)) => read.close(&mut self.desk),
+            Some(Operation::Read(read)) => read.close(&mut self.cx),
             Some(Operation::Ask(_) | Operation::Upload(_) | Operation::Remove(_)) | None => (),
         }
     }
@@ -311,46 +311,46 @@ impl Client {
         }
     }
 
-    fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
-        match Desk::of(letter.id.0) {
-            Some(Desk::Resolver) => {
-                let resolved = self.desk.resolver.on_answer(now, from, letter, out);
+    fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
+        match Requester::of(envelope.id.0) {
+            Some(Requester::Resolver) => {
+                let resolved = self.cx.resolver.on_answer(now, from, envelope, out);
                 self.on_resolved(now, resolved.into_iter().collect(), out);
             }
-            Some(Desk::Client) => {
-                self.doubt_holder(from, &letter, out);
-                if let Some(outcome) = self.desk.requests.on_answer(now, from, letter, out) {
+            Some(Requester::Client) => {
+                self.doubt_holder(from, &envelope, out);
+                if let Some(outcome) = self.cx.requests.on_answer(now, from, envelope, out) {
                     self.on_outcome(now, outcome, out);
                 }
             }
             Some(
-                Desk::Registrar
-                | Desk::Dns
-                | Desk::Data
-                | Desk::Announcer
-                | Desk::Copies
-                | Desk::Assignment
-                | Desk::Ring
-                | Desk::Upkeep
-                | Desk::Scrub
-                | Desk::Removal
-                | Desk::Chord,
+                Requester::Registrar
+                | Requester::Dns
+                | Requester::Data
+                | Requester::Announcer
+                | Requester::Replication
+                | Requester::Assignment
+                | Requester::Ring
+                | Requester::Upkeep
+                | Requester::Scrub
+                | Requester::Removal
+                | Requester::Chord,
             )
             | None => (),
         }
     }
 
     /// Whom the router has named for a song, and who does not have it. Another is asked.
-    fn doubt_holder(&mut self, from: Peer, letter: &Letter, out: &mut Outbox) {
+    fn doubt_holder(&mut self, from: Peer, envelope: &Envelope, out: &mut Outbox) {
         let of_holder = |purpose: &Purpose| {
             let Purpose::Read(_, step) = purpose else {
                 return false;
             };
             matches!(step, read::Step::Describe | read::Step::Fetch(..))
         };
-        let lacks = letter.message == Message::Refused(Refusal::NotFound);
-        if lacks && self.desk.requests.purpose(letter.id).is_some_and(of_holder) {
-            self.desk.doubts.note(Doubt::Holder, from, out);
+        let lacks = envelope.message == Message::Refused(Refusal::NotFound);
+        if lacks && self.cx.requests.purpose(envelope.id).is_some_and(of_holder) {
+            self.cx.anomalies.note(Anomaly::Holder, from, out);
         }
     }
 
@@ -373,13 +373,13 @@ impl Client {
             Purpose::Router(operation) => self.on_routed(now, operation, reply, out),
             Purpose::Names(operation) => self.on_names(operation, reply, out),
             Purpose::Read(operation, step) => {
-                self.with_read(now, operation, out, |read, desk, out| {
-                    read.on_reply(now, step, reply, desk, out)
+                self.with_read(now, operation, out, |read, cx, out| {
+                    read.on_reply(now, step, reply, cx, out)
                 });
             }
             Purpose::Upload(operation, step) => {
-                self.with_upload(now, operation, out, |upload, desk, out| {
-                    upload.on_reply(now, step, reply, desk, out)
+                self.with_upload(now, operation, out, |upload, cx, out| {
+                    upload.on_reply(now, step, reply, cx, out)
                 });
             }
             Purpose::Remove(operation) => {
@@ -405,10 +405,10 @@ impl Client {
 
     fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
         if let Peer::Node(address) = peer {
-            self.desk.peers.on_lost(now, address);
+            self.cx.peers.on_lost(now, address);
         }
-        let resolved = self.desk.resolver.on_lost(now, peer, why, out);
-        let outcomes = self.desk.requests.on_lost(now, peer, why, out);
+        let resolved = self.cx.resolver.on_lost(now, peer, why, out);
+        let outcomes = self.cx.requests.on_lost(now, peer, why, out);
         for outcome in outcomes {
             self.on_outcome(now, outcome, out);
         }
@@ -416,21 +416,21 @@ impl Client {
     }
 
     fn on_done(&mut self, now: Time, job: JobId, reply: JobReply, out: &mut Outbox) {
-        match self.desk.jobs.done(job) {
+        match self.cx.jobs.done(job) {
             Some(Purpose::Read(operation, step)) => {
-                self.with_read(now, operation, out, |read, desk, out| {
-                    read.on_done(now, step, reply, desk, out)
+                self.with_read(now, operation, out, |read, cx, out| {
+                    read.on_done(now, step, reply, cx, out)
                 });
             }
             Some(Purpose::Upload(operation, step)) => {
-                self.with_upload(now, operation, out, |upload, desk, out| {
-                    upload.on_done(now, step, reply, desk, out)
+                self.with_upload(now, operation, out, |upload, cx, out| {
+                    upload.on_done(now, step, reply, cx, out)
                 });
             }
             Some(Purpose::RecallPeers) => {
                 if let JobReply::Peers { records } = reply {
-                    self.desk.remembered.clone_from(&records);
-                    self.desk.resolver.remember(Role::Router, records, out);
+                    self.cx.remembered.clone_from(&records);
+                    self.cx.resolver.remember(Role::Router, records, out);
                 }
             }
             Some(Purpose::Router(_) | Purpose::Names(_) | Purpose::Remove(_) | Purpose::Note)
@@ -439,17 +439,17 @@ impl Client {
     }
 
     fn on_tick(&mut self, now: Time, out: &mut Outbox) {
-        let resolved = self.desk.resolver.on_tick(now, out);
-        for outcome in self.desk.requests.on_tick(now, out) {
+        let resolved = self.cx.resolver.on_tick(now, out);
+        for outcome in self.cx.requests.on_tick(now, out) {
             self.on_outcome(now, outcome, out);
         }
         self.on_resolved(now, resolved, out);
-        while let Some(operation) = self.desk.timers.pop_due(now) {
-            self.with_read(now, operation, out, |read, desk, out| {
-                read.on_timer(now, desk, out)
+        while let Some(operation) = self.cx.timers.pop_due(now) {
+            self.with_read(now, operation, out, |read, cx, out| {
+                read.on_timer(now, cx, out)
             });
-            self.with_upload(now, operation, out, |upload, desk, out| {
-                upload.on_timer(now, desk, out)
+            self.with_upload(now, operation, out, |upload, cx, out| {
+                upload.on_timer(now, cx, out)
             });
         }
     }
@@ -457,9 +457,9 @@ impl Client {
     fn on_resolved(&mut self, now: Time, resolved: Vec<Resolved>, out: &mut Outbox) {
         for Resolved { role, failed } in resolved {
             if role == Role::Router {
-                self.desk.looked_up = true;
-                self.desk.dns_lost = failed;
-                self.desk.remember_routers(out);
+                self.cx.looked_up = true;
+                self.cx.dns_lost = failed;
+                self.cx.remember_routers(out);
                 self.ask_waiting_routers(now, out);
             }
         }
@@ -469,7 +469,7 @@ impl Client {
 /// An answer, with who gave it and the bytes behind it; or why there is none.
 type Reply = Result<(Peer, Message, Vec<u8>), (Option<Refusal>, Option<Lost>)>;
 
-impl Front {
+impl Context {
     /// Writes the routers down for a later run, if they are others than those on disk.
     fn remember_routers(&mut self, out: &mut Outbox) {
         let place = |record: &Record| (record.node, record.address);
@@ -489,7 +489,7 @@ impl Front {
 
     /// Lets an operation go on after a pause.
     fn pause(&mut self, now: Time, operation: OperationId, pause: Duration) {
-        let at = now + self.chance.upper_half(pause);
+        let at = now + self.rng.upper_half(pause);
         self.timers.arm(operation, at);
     }
 }
@@ -498,15 +498,15 @@ impl Node for Client {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
         match event {
             Event::Start => {
-                self.desk
+                self.cx
                     .jobs
                     .run(Purpose::RecallPeers, Job::RecallPeers, out);
             }
             Event::Tick => self.on_tick(now, out),
             Event::Message {
                 from: Sender { peer, .. },
-                letter,
-            } => self.on_answer(now, peer, letter, out),
+                envelope,
+            } => self.on_answer(now, peer, envelope, out),
             Event::Lost { peer, why } => self.on_lost(now, peer, why, out),
             Event::Done { job, reply } => self.on_done(now, job, reply, out),
             Event::User(command) => self.on_command(now, command, out),
@@ -515,8 +515,8 @@ impl Node for Client {
     }
 
     fn deadline(&self) -> Option<Time> {
-        let asked = earlier(self.desk.requests.deadline(), self.desk.resolver.deadline());
-        earlier(self.desk.timers.next(), asked)
+        let asked = earlier(self.cx.requests.deadline(), self.cx.resolver.deadline());
+        earlier(self.cx.timers.next(), asked)
     }
 }
 

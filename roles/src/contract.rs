@@ -1,6 +1,5 @@
 //! The words that nodes, their host and the disk have in common.
 
-pub mod chance;
 pub mod chord;
 pub mod id;
 pub mod job;
@@ -10,6 +9,7 @@ pub mod message;
 pub mod node;
 pub mod record;
 pub mod ring;
+pub mod rng;
 pub mod song;
 pub mod time;
 pub mod timers;

@@ -2,57 +2,57 @@
 //!
 //! Owns the jobs behind each question to this data node, and sorts replies and answers to the
 //! parts that wait for them. Telling the routers is [`announcer`]'s business, making copies
-//! [`copies`]', comparing with the others [`keeper`]'s.
+//! [`replication`]', comparing with the others [`anti_entropy`]'s.
 
 pub mod announcer;
 mod answers;
-pub mod copies;
+pub mod anti_entropy;
+mod awaiting_routers;
+mod digests;
 mod disk;
-pub mod keeper;
+mod intake;
+mod maintenance;
 mod placement;
 mod removal;
+pub mod replication;
 mod scrub;
 mod stream;
-mod sums;
-mod taking;
-mod untold;
-mod upkeep;
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::chance::Chance;
+use crate::anomalies::Anomalies;
 use crate::contract::id::{JobId, NodeId, SongId};
 use crate::contract::job::{Job, JobFault, JobReply, Overview};
 use crate::contract::limits::PAGE_SONGS_MAX;
-use crate::contract::message::{Audio, Letter, Refusal};
+use crate::contract::message::{Audio, Envelope, Refusal};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
-use crate::doubts::Doubts;
 use crate::jobs::Jobs;
-use crate::requests::Desk;
+use crate::requests::Requester;
 
 use announcer::Announcer;
 use answers::answer_to;
-use copies::Copies;
+use anti_entropy::AntiEntropy;
+use awaiting_routers::AwaitingRouters;
+use digests::Chosen;
 use disk::Disk;
-use keeper::Keeper;
+pub use maintenance::Queue;
+use maintenance::{Silence, on_sums};
 use removal::Removal;
+use replication::Replication;
 use scrub::Scrub;
 use stream::Stream;
-use sums::Chosen;
-use untold::Untold;
-pub use upkeep::Queue;
-use upkeep::{Silence, on_sums};
 
 /// How a data node behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// How it keeps its copies in order.
-    pub keeper: keeper::Config,
+    pub anti_entropy: anti_entropy::Config,
     /// Between two announcements to a router when nothing changes.
     pub announce_every: Duration,
     /// An upload nobody has touched for so long is forgotten.
@@ -62,7 +62,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            keeper: keeper::Config::default(),
+            anti_entropy: anti_entropy::Config::default(),
             announce_every: Duration::from_secs(20),
             upload_untouched: Duration::from_secs(24 * 3600),
         }
@@ -101,9 +101,9 @@ pub struct Data {
     config: Config,
     jobs: Jobs<Purpose>,
     announcer: Announcer,
-    copies: Copies,
-    untold: Untold,
-    keeper: Keeper,
+    copies: Replication,
+    untold: AwaitingRouters,
+    anti_entropy: AntiEntropy,
     scrub: Scrub,
     removal: Removal,
     disk: Disk,
@@ -115,7 +115,7 @@ pub struct Data {
     sweep_at: Time,
     /// A full disk has been told of until then.
     full_told_until: Time,
-    doubts: Doubts,
+    anomalies: Anomalies,
 }
 
 /// What a job was ordered for.
@@ -143,23 +143,23 @@ enum Purpose {
 
 impl Data {
     /// A data node that has not looked into its library yet.
-    pub fn new(config: Config, mut chance: Chance) -> Self {
-        let mut part = || Chance::from_seed(chance.bits());
+    pub fn new(config: Config, mut rng: Rng) -> Self {
+        let mut part = || Rng::from_seed(rng.bits());
         Data {
-            jobs: Jobs::new(Desk::Data),
+            jobs: Jobs::new(Requester::Data),
             announcer: Announcer::new(config.announce_every, part()),
-            copies: Copies::new(&config.keeper, part()),
-            untold: Untold::default(),
-            keeper: Keeper::new(config.keeper.clone(), part()),
-            scrub: Scrub::new(&config.keeper, part()),
-            removal: Removal::new(config.keeper.lapse, part()),
+            copies: Replication::new(&config.anti_entropy, part()),
+            untold: AwaitingRouters::default(),
+            anti_entropy: AntiEntropy::new(config.anti_entropy.clone(), part()),
+            scrub: Scrub::new(&config.anti_entropy, part()),
+            removal: Removal::new(config.anti_entropy.mutant, part()),
             disk: Disk::default(),
             overview: None,
             silence: None,
             look_at: None,
             sweep_at: Time::ZERO,
             full_told_until: Time::ZERO,
-            doubts: Doubts::default(),
+            anomalies: Anomalies::default(),
             config,
         }
     }
@@ -182,7 +182,7 @@ impl Data {
         out: &mut Outbox,
     ) {
         match audio {
-            Audio::Keep { after, limit } => self.on_keep(asker, after, limit, out),
+            Audio::ListSongs { after, limit } => self.on_list_songs(asker, after, limit, out),
             Audio::Describe { song } => {
                 let purpose = Purpose::Answer(asker);
                 self.jobs.run(purpose, Job::Describe { song }, out);
@@ -191,7 +191,7 @@ impl Data {
             Audio::Offer { manifest, copy } => self.on_offer(asker, manifest, copy, out),
             Audio::Give { song, index } => self.on_give(asker, song, index, body, out),
             Audio::Commit { song, copy } => self.on_commit(asker, (song, copy), others, out),
-            Audio::Kept { .. }
+            Audio::SongPage { .. }
             | Audio::Described { .. }
             | Audio::Chunk { .. }
             | Audio::Wanted { .. }
@@ -200,7 +200,7 @@ impl Data {
         }
     }
 
-    fn on_keep(&mut self, asker: Asker, after: Option<SongId>, limit: u32, out: &mut Outbox) {
+    fn on_list_songs(&mut self, asker: Asker, after: Option<SongId>, limit: u32, out: &mut Outbox) {
         let limit = limit.clamp(1, PAGE_SONGS_MAX as u32);
         let job = Job::Songs { after, limit };
         self.jobs.run(Purpose::Answer(asker), job, out);
@@ -280,30 +280,32 @@ impl Data {
         &mut self,
         now: Time,
         from: Peer,
-        letter: Letter,
+        envelope: Envelope,
         others: Others<'_>,
         out: &mut Outbox,
     ) {
-        match Desk::of(letter.id.0) {
-            Some(Desk::Announcer) => {
-                self.announcer.on_answer(now, from, letter, out);
+        match Requester::of(envelope.id.0) {
+            Some(Requester::Announcer) => {
+                self.announcer.on_answer(now, from, envelope, out);
             }
-            Some(Desk::Copies) => {
-                let made = self.copies.on_answer(now, from, letter, others.data, out);
+            Some(Requester::Replication) => {
+                let made = self.copies.on_answer(now, from, envelope, others.data, out);
                 self.answer_uploads(now, made);
             }
-            Some(Desk::Upkeep) => self.keeper.on_answer(now, from, letter, others, out),
-            Some(Desk::Scrub) => self.scrub.on_answer(now, from, letter, out),
-            Some(Desk::Removal) => self.removal.on_answer(now, from, letter, out),
+            Some(Requester::Upkeep) => self
+                .anti_entropy
+                .on_answer(now, from, envelope, others, out),
+            Some(Requester::Scrub) => self.scrub.on_answer(now, from, envelope, out),
+            Some(Requester::Removal) => self.removal.on_answer(now, from, envelope, out),
             Some(
-                Desk::Registrar
-                | Desk::Resolver
-                | Desk::Dns
-                | Desk::Data
-                | Desk::Assignment
-                | Desk::Client
-                | Desk::Ring
-                | Desk::Chord,
+                Requester::Registrar
+                | Requester::Resolver
+                | Requester::Dns
+                | Requester::Data
+                | Requester::Assignment
+                | Requester::Client
+                | Requester::Ring
+                | Requester::Chord,
             )
             | None => (),
         }
@@ -320,30 +322,30 @@ impl Data {
         out: &mut Outbox,
     ) {
         self.disk.on_reply(now, &reply);
-        match Desk::of(job.0) {
-            Some(Desk::Data) => self.on_own_done(now, job, reply, others, out),
-            Some(Desk::Announcer) => {
+        match Requester::of(job.0) {
+            Some(Requester::Data) => self.on_own_done(now, job, reply, others, out),
+            Some(Requester::Announcer) => {
                 let news = self.news(others.own);
                 self.announcer.on_done(now, job, reply, news, out);
             }
-            Some(Desk::Copies) => {
+            Some(Requester::Replication) => {
                 let made = self.copies.on_done(now, job, reply, others.data, out);
                 self.answer_uploads(now, made);
                 for fragment in self.copies.take_rotten() {
                     self.scrub.on_rot(fragment, out);
                 }
             }
-            Some(Desk::Upkeep) => self.keeper.on_done(now, job, reply, others, out),
-            Some(Desk::Scrub) => self.scrub.on_done(now, job, reply, others, out),
+            Some(Requester::Upkeep) => self.anti_entropy.on_done(now, job, reply, others, out),
+            Some(Requester::Scrub) => self.scrub.on_done(now, job, reply, others, out),
             Some(
-                Desk::Registrar
-                | Desk::Resolver
-                | Desk::Dns
-                | Desk::Assignment
-                | Desk::Client
-                | Desk::Ring
-                | Desk::Removal
-                | Desk::Chord,
+                Requester::Registrar
+                | Requester::Resolver
+                | Requester::Dns
+                | Requester::Assignment
+                | Requester::Client
+                | Requester::Ring
+                | Requester::Removal
+                | Requester::Chord,
             )
             | None => (),
         }
@@ -362,7 +364,7 @@ impl Data {
         self.announcer.on_lost(now, peer, why, out);
         let made = self.copies.on_lost(now, peer, why, others.data, out);
         self.answer_uploads(now, made);
-        self.keeper.on_lost(now, peer, why, others, out);
+        self.anti_entropy.on_lost(now, peer, why, others, out);
         self.scrub.on_lost(now, peer, why, out);
         self.removal.on_lost(now, peer, why, out);
         self.keep_up(now, others, out);
@@ -381,7 +383,7 @@ impl Data {
         self.announcer.on_tick(now, out);
         let made = self.copies.on_tick(now, others.data, out);
         self.answer_uploads(now, made);
-        self.keeper.on_tick(now, others, out);
+        self.anti_entropy.on_tick(now, others, out);
         let overview = self.overview.unwrap_or_default();
         self.scrub.on_tick(now, overview, others, out);
         self.removal.on_tick(now, out);
@@ -406,9 +408,9 @@ impl Data {
         let parts = earlier(announcer, uploads);
         // Before the library is known nothing can be compared.
         let waits = self.overview.is_none() || self.copies.repairs() > 0;
-        let keeper = self.keeper.deadline(waits);
+        let anti_entropy = self.anti_entropy.deadline(waits);
         let upkeep = earlier(
-            keeper,
+            anti_entropy,
             earlier(self.scrub.deadline(), self.removal.deadline()),
         );
         let own = earlier(self.look_at, Some(self.sweep_at));
@@ -423,8 +425,8 @@ impl Data {
     }
 
     /// What others have said of copies that it could not believe.
-    pub fn doubts(&self) -> &Doubts {
-        &self.doubts
+    pub fn anomalies(&self) -> &Anomalies {
+        &self.anomalies
     }
 
     /// Jobs that wait here: what a client weighs when it chooses among holders.

@@ -10,19 +10,19 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::assign::Reservations;
-use crate::circle::WEIGHT_MAX;
-use crate::contract::chance::Chance;
 use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::RECORDS_MAX;
-use crate::contract::message::{Letter, Message, Names, Refusal};
+use crate::contract::message::{Envelope, Message, Names, Refusal};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record, Role};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::Level;
-use crate::flaws::{Flaw, Flaws};
-use crate::requests::{Desk, Outcome, Policy, Requests};
+use crate::hash_ring::WEIGHT_MAX;
+use crate::requests::{Outcome, Policy, Requester, Requests};
+use crate::ring_mutants::{RingMutant, RingMutants};
+use crate::role_assignment::Reservations;
 
 /// How a DNS node behaves.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct Config {
     /// How long a role stays reserved for a server that does not register.
     pub reservation: Duration,
     /// What the simulated world has broken on purpose.
-    pub flaws: Flaws,
+    pub mutants: RingMutants,
 }
 
 impl Default for Config {
@@ -46,7 +46,7 @@ impl Default for Config {
             share_every: Duration::from_secs(5),
             confirm_patience: Duration::from_secs(1),
             reservation: Duration::from_secs(30),
-            flaws: Flaws::default(),
+            mutants: RingMutants::default(),
         }
     }
 }
@@ -67,7 +67,7 @@ pub struct Dns {
     settled_at: Time,
     requests: Requests<Question>,
     timers: Timers<Timer>,
-    chance: Chance,
+    rng: Rng,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,14 +109,14 @@ enum Timer {
 impl Dns {
     /// Empty. `fresh`: this node has never run before, so that only servers that wait for it can
     /// be unknown to it, and they ask often.
-    pub fn new(config: Config, me: NodeId, now: Time, fresh: bool, mut chance: Chance) -> Self {
+    pub fn new(config: Config, me: NodeId, now: Time, fresh: bool, mut rng: Rng) -> Self {
         let unsettled = if fresh {
             FRESH_UNSETTLED.min(config.record_ttl / 3)
         } else {
             config.record_ttl / 3
         };
         let settled_at = now + unsettled;
-        let requests = Requests::new(Desk::Dns, Chance::from_seed(chance.bits()));
+        let requests = Requests::new(Requester::Dns, Rng::from_seed(rng.bits()));
         let mut timers = Timers::new();
         timers.arm(Timer::Share, now);
         Dns {
@@ -128,7 +128,7 @@ impl Dns {
             settled_at,
             requests,
             timers,
-            chance,
+            rng,
         }
     }
 
@@ -181,7 +181,7 @@ impl Dns {
 
     fn on_resolve(&mut self, now: Time, asker: Asker, role: Role, out: &mut Outbox) {
         let mut records: Vec<Record> = self.valid(now).filter(|r| r.role == role).collect();
-        self.chance.shuffle(&mut records);
+        self.rng.shuffle(&mut records);
         let settled = self.is_settled(now);
         let answer = Names::Records { records, settled };
         out.answer(asker, Message::Names(answer));
@@ -334,7 +334,7 @@ impl Dns {
         };
         let there = (others(Role::Data), others(Role::Router));
         let until = now + self.config.reservation;
-        if self.config.flaws.has(Flaw::IgnoresReservations) {
+        if self.config.mutants.has(RingMutant::IgnoresReservations) {
             self.reservations = Reservations::default();
         }
         let role = self
@@ -348,8 +348,8 @@ impl Dns {
     }
 
     /// Takes an answer of a server that was asked whether it lives, or of another DNS node.
-    pub fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
-        if let Some(outcome) = self.requests.on_answer(now, from, letter, out) {
+    pub fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
+        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
             self.conclude(now, outcome, out);
         }
     }
@@ -404,8 +404,7 @@ impl Dns {
 
     fn share(&mut self, now: Time, peers: &[Address], out: &mut Outbox) {
         let every = self.config.share_every;
-        self.timers
-            .arm(Timer::Share, now + self.chance.around(every));
+        self.timers.arm(Timer::Share, now + self.rng.around(every));
         for peer in peers {
             let records = self.valid(now).collect();
             let ours = Message::Names(Names::Share {

@@ -5,21 +5,21 @@ use alloc::collections::BTreeMap;
 use crate::contract::id::JobId;
 use crate::contract::job::Job;
 use crate::contract::node::{Outbox, Peer};
-use crate::requests::Desk;
+use crate::requests::Requester;
 
 /// A part's jobs in the pool.
 #[derive(Debug)]
 pub struct Jobs<P> {
-    desk: Desk,
+    requester: Requester,
     running: BTreeMap<JobId, P>,
     count: u64,
 }
 
 impl<P> Jobs<P> {
     /// Nothing ordered yet.
-    pub fn new(desk: Desk) -> Self {
+    pub fn new(requester: Requester) -> Self {
         Jobs {
-            desk,
+            requester,
             running: BTreeMap::new(),
             count: 0,
         }
@@ -66,7 +66,7 @@ impl<P> Jobs<P> {
 
     fn admit(&mut self, purpose: P) -> JobId {
         self.count += 1;
-        let job = JobId(self.desk.number(self.count));
+        let job = JobId(self.requester.number(self.count));
         self.running.insert(job, purpose);
         job
     }

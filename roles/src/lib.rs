@@ -26,21 +26,21 @@ pub mod data;
 
 pub mod client;
 
-pub mod assign;
 pub mod registrar;
 pub mod resolver;
+pub mod role_assignment;
 
 pub mod requests;
 
-pub mod doubts;
+pub mod anomalies;
+pub mod dedup;
 pub mod jobs;
-pub mod window;
 
 pub mod chord;
-pub mod circle;
+pub mod hash_ring;
 
-pub mod flaws;
-pub mod lapses;
+pub mod copy_mutants;
+pub mod ring_mutants;
 
 #[cfg(test)]
-mod samples;
+mod test_support;

@@ -8,13 +8,13 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::circle::mix;
 use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::{MEMBERS_MAX, OBSERVERS_MAX};
 use crate::contract::member::{Member, MemberState, Traits};
 use crate::contract::record::{Address, Role};
 use crate::contract::ring::Claim;
 use crate::contract::time::Time;
+use crate::hash_ring::mix;
 
 /// How long the dead and the departed are remembered. A member that returns later joins as a new
 /// one.

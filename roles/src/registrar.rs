@@ -7,13 +7,13 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::chance::Chance;
-use crate::contract::message::{Letter, Message, Names, Refusal};
+use crate::contract::message::{Envelope, Message, Names, Refusal};
 use crate::contract::node::{Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
-use crate::requests::{Desk, Outcome, Policy, Requests};
+use crate::requests::{Outcome, Policy, Requester, Requests};
 
 /// First pause before a silent DNS node is tried again; doubles. A cluster that starts all at once
 /// is up as soon as its last node is.
@@ -42,20 +42,20 @@ pub struct Registrar {
     due: Timers<Address>,
     /// Times each DNS node has not answered since it last did.
     failures: BTreeMap<Address, u32>,
-    chance: Chance,
+    rng: Rng,
 }
 
 impl Registrar {
     /// Will keep `record` alive, renewing at a third of its TTL.
-    pub fn new(record: Record, mut chance: Chance) -> Self {
-        let requests = Requests::new(Desk::Registrar, Chance::from_seed(chance.bits()));
+    pub fn new(record: Record, mut rng: Rng) -> Self {
+        let requests = Requests::new(Requester::Registrar, Rng::from_seed(rng.bits()));
         Registrar {
             record,
             dns: Vec::new(),
             requests,
             due: Timers::new(),
             failures: BTreeMap::new(),
-            chance,
+            rng,
         }
     }
 
@@ -115,10 +115,10 @@ impl Registrar {
         &mut self,
         now: Time,
         from: Peer,
-        letter: Letter,
+        envelope: Envelope,
         out: &mut Outbox,
     ) -> Option<Registration> {
-        let outcome = self.requests.on_answer(now, from, letter, out)?;
+        let outcome = self.requests.on_answer(now, from, envelope, out)?;
         Some(self.conclude(now, outcome))
     }
 
@@ -206,7 +206,7 @@ impl Registrar {
             };
             // A little early and never in step, so that a cluster's renewals spread out.
             self.due
-                .arm(at, now + wait * 3 / 4 + self.chance.within(wait / 4));
+                .arm(at, now + wait * 3 / 4 + self.rng.within(wait / 4));
         }
         registration
     }

@@ -9,11 +9,11 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::chance::Chance;
 use crate::contract::id::RequestId;
 use crate::contract::limits::QUESTIONS_ASKED_MAX;
-use crate::contract::message::{Kind, Letter, Message, Refusal};
+use crate::contract::message::{Envelope, Kind, Message, Refusal};
 use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
 
@@ -21,7 +21,7 @@ use crate::contract::timers::Timers;
 /// that an answer finds its asker and numbers never meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Desk {
+pub enum Requester {
     /// Registration with the DNS nodes.
     Registrar = 1,
     /// Names to addresses.
@@ -33,7 +33,7 @@ pub enum Desk {
     /// A data node telling the routers what it keeps.
     Announcer = 5,
     /// A data node making copies.
-    Copies = 6,
+    Replication = 6,
     /// A server asking for its role.
     Assignment = 7,
     /// A client.
@@ -50,26 +50,26 @@ pub enum Desk {
     Chord = 13,
 }
 
-impl Desk {
+impl Requester {
     /// The desk a number was given out by.
     pub fn of(number: u64) -> Option<Self> {
         [
-            Desk::Registrar,
-            Desk::Resolver,
-            Desk::Dns,
-            Desk::Data,
-            Desk::Announcer,
-            Desk::Copies,
-            Desk::Assignment,
-            Desk::Client,
-            Desk::Ring,
-            Desk::Upkeep,
-            Desk::Scrub,
-            Desk::Removal,
-            Desk::Chord,
+            Requester::Registrar,
+            Requester::Resolver,
+            Requester::Dns,
+            Requester::Data,
+            Requester::Announcer,
+            Requester::Replication,
+            Requester::Assignment,
+            Requester::Client,
+            Requester::Ring,
+            Requester::Upkeep,
+            Requester::Scrub,
+            Requester::Removal,
+            Requester::Chord,
         ]
         .into_iter()
-        .find(|desk| *desk as u64 == number >> 56)
+        .find(|requester| *requester as u64 == number >> 56)
     }
 
     /// The number after `count` others of this desk.
@@ -153,11 +153,11 @@ pub enum Outcome<P> {
 /// A part's questions in flight.
 #[derive(Debug)]
 pub struct Requests<P> {
-    desk: Desk,
+    requester: Requester,
     asked: BTreeMap<RequestId, Asked<P>>,
     timers: Timers<(RequestId, Due)>,
     budget: Budget,
-    chance: Chance,
+    rng: Rng,
     count: u64,
 }
 
@@ -192,16 +192,16 @@ enum Due {
 
 impl<P: Clone> Requests<P> {
     /// Nothing asked yet.
-    pub fn new(desk: Desk, mut chance: Chance) -> Self {
+    pub fn new(requester: Requester, mut rng: Rng) -> Self {
         // Each start counts from another number: an answer to its predecessor, which finds the
         // same address, must not look like an answer to a question of its own.
-        let count = chance.bits() >> 16;
+        let count = rng.bits() >> 16;
         Requests {
-            desk,
+            requester,
             asked: BTreeMap::new(),
             timers: Timers::new(),
             budget: Budget::default(),
-            chance,
+            rng,
             count,
         }
     }
@@ -274,7 +274,7 @@ impl<P: Clone> Requests<P> {
             return None;
         }
         self.count += 1;
-        let id = RequestId(self.desk.number(self.count));
+        let id = RequestId(self.requester.number(self.count));
         self.timers.arm((id, Due::Deadline), asked.until);
         self.asked.insert(id, asked);
         Some(id)
@@ -308,38 +308,38 @@ impl<P: Clone> Requests<P> {
         &mut self,
         now: Time,
         from: Peer,
-        letter: Letter,
+        envelope: Envelope,
         out: &mut Outbox,
     ) -> Option<Outcome<P>> {
-        let Kind::Answer { more } = letter.kind else {
+        let Kind::Answer { more } = envelope.kind else {
             return None;
         };
-        let asked = self.asked.get_mut(&letter.id)?;
+        let asked = self.asked.get_mut(&envelope.id)?;
         if !asked.candidates.contains(&from) {
             return None;
         }
-        if let Message::Refused(why) = &letter.message
+        if let Message::Refused(why) = &envelope.message
             && !why.is_final()
         {
             asked.refusal = Some(why.clone());
             if why.is_lasting() && !asked.denied.contains(&from) {
                 asked.denied.push(from);
             }
-            return self.fail_attempt(now, letter.id, from, out);
+            return self.fail_attempt(now, envelope.id, from, out);
         }
         let purpose = asked.purpose.clone();
         if more {
             // A stream of answers has begun: whoever sends it is asked alone from here on.
             asked.turn = usize::MAX;
-            self.timers.disarm(&(letter.id, Due::Attempt));
+            self.timers.disarm(&(envelope.id, Due::Attempt));
         } else {
-            self.cancel(letter.id);
+            self.cancel(envelope.id);
         }
         Some(Outcome::Answered {
             purpose,
             from,
-            message: letter.message,
-            body: letter.body,
+            message: envelope.message,
+            body: envelope.body,
             more,
         })
     }
@@ -438,7 +438,7 @@ impl<P: Clone> Requests<P> {
             self.attempt(now, id, out);
         } else if asked.open.is_empty() {
             let round = (turn / count) as u32;
-            let pause = round_pause(round, &mut self.chance);
+            let pause = round_pause(round, &mut self.rng);
             self.timers.arm((id, Due::Attempt), now + pause);
         }
         None
@@ -484,9 +484,9 @@ impl<P> Asked<P> {
 
 /// The wait after `round` rounds of failures: full jitter over 100 ms, doubling to 2 s. The floor
 /// lets the host's dial backoff pass, or every second round would fail for nothing.
-fn round_pause(round: u32, chance: &mut Chance) -> Duration {
+fn round_pause(round: u32, rng: &mut Rng) -> Duration {
     let longest = Duration::from_millis(100 << round.min(5)).min(Duration::from_secs(2));
-    chance.upper_half(longest)
+    rng.upper_half(longest)
 }
 
 impl Refusal {

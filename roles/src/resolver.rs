@@ -8,15 +8,15 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::chance::Chance;
 use crate::contract::limits::RECORDS_MAX;
-use crate::contract::message::{Letter, Message, Names};
+use crate::contract::message::{Envelope, Message, Names};
 use crate::contract::node::{Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record, Role};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::Level;
-use crate::requests::{Desk, Outcome, Policy, Requests};
+use crate::requests::{Outcome, Policy, Requester, Requests};
 
 /// Most DNS nodes asked: more would not make the name service more available.
 const DNS_MAX: usize = 16;
@@ -59,7 +59,7 @@ pub struct Resolver {
     timers: Timers<Role>,
     /// Grows whenever a group's records are replaced.
     revision: u64,
-    chance: Chance,
+    rng: Rng,
 }
 
 #[derive(Debug, Default)]
@@ -73,8 +73,8 @@ struct Group {
 
 impl Resolver {
     /// Knows the DNS nodes of the configuration and nothing else.
-    pub fn new(config: Config, mut chance: Chance) -> Self {
-        let requests = Requests::new(Desk::Resolver, Chance::from_seed(chance.bits()));
+    pub fn new(config: Config, mut rng: Rng) -> Self {
+        let requests = Requests::new(Requester::Resolver, Rng::from_seed(rng.bits()));
         Resolver {
             config,
             learned: Vec::new(),
@@ -82,7 +82,7 @@ impl Resolver {
             requests,
             timers: Timers::new(),
             revision: 0,
-            chance,
+            rng,
         }
     }
 
@@ -136,7 +136,7 @@ impl Resolver {
             return true;
         }
         let mut candidates: Vec<Peer> = self.dns().map(Peer::Node).collect();
-        self.chance.shuffle(&mut candidates);
+        self.rng.shuffle(&mut candidates);
         let question = Message::Names(Names::Resolve { role });
         let policy = Policy::RESOLVE;
         let asked = self
@@ -154,10 +154,10 @@ impl Resolver {
         &mut self,
         now: Time,
         from: Peer,
-        letter: Letter,
+        envelope: Envelope,
         out: &mut Outbox,
     ) -> Option<Resolved> {
-        let outcome = self.requests.on_answer(now, from, letter, out)?;
+        let outcome = self.requests.on_answer(now, from, envelope, out)?;
         Some(self.conclude(now, outcome, out))
     }
 
@@ -224,7 +224,7 @@ impl Resolver {
         let group = self.groups.entry(role).or_default();
         let wait = (FIRST_REFRESH * (1 << group.calm.min(10))).min(self.config.refresh);
         group.calm += 1;
-        self.chance.around(wait)
+        self.rng.around(wait)
     }
 
     fn on_records(

@@ -10,39 +10,39 @@
 //! It is declared dead only when it has not refuted the suspicion in time (SWIM with Lifeguard's
 //! extensions; each part names its source).
 
-mod accounts;
 mod census;
-mod contacts;
+mod failure_detector;
 mod gossip;
-mod health;
+mod join;
+mod local_health;
 mod questions;
-mod watch;
+mod updates;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::chance::Chance;
 use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::{CLAIMS_MAX, MEMBERS_MAX};
 use crate::contract::member::{Epoch, Member, MemberState, Traits};
-use crate::contract::message::{LastAlert, LastSwitch, Letter, Message, Refusal};
+use crate::contract::message::{Envelope, LastAlert, LastSwitch, Message, Refusal};
 use crate::contract::node::{Asker, Lost, Outbox, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
-use crate::contract::ring::{Claim, Ring as Words};
+use crate::contract::ring::{Claim, Ring as RingMessage};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::Level;
-use crate::flaws::{Flaw, Flaws};
 use crate::members::Members;
-use crate::requests::{Desk, Requests};
+use crate::requests::{Requester, Requests};
+use crate::ring_mutants::{RingMutant, RingMutants};
 
 use census::Census;
 pub use census::EPOCHS_MAX;
-use contacts::Contacts;
+use failure_detector::Suspicion;
 use gossip::Gossip;
-use health::Health;
-use watch::Doubt;
+use join::Contacts;
+use local_health::Health;
 
 /// The timing of the ring. The defaults are those of the specification: a killed process is
 /// declared dead after two and a half seconds, a silent host after five and a half.
@@ -69,9 +69,9 @@ pub struct Config {
     /// begun.
     pub census_wait: Duration,
     /// How long the roles may be out of balance before the lowest member begins a census.
-    pub unease: Duration,
+    pub shortage_patience: Duration,
     /// Mutants that the simulated world plants; empty in every real node.
-    pub flaws: Flaws,
+    pub mutants: RingMutants,
 }
 
 impl Default for Config {
@@ -86,8 +86,8 @@ impl Default for Config {
             contact_beats: 10,
             switch_pause: Duration::from_secs(60),
             census_wait: Duration::from_secs(10),
-            unease: Duration::from_secs(15),
-            flaws: Flaws::default(),
+            shortage_patience: Duration::from_secs(15),
+            mutants: RingMutants::default(),
         }
     }
 }
@@ -105,7 +105,7 @@ pub struct Ring {
     heard: BTreeMap<NodeId, Time>,
     /// The predecessor, whose silence is being measured.
     watched: Option<NodeId>,
-    doubts: BTreeMap<NodeId, Doubt>,
+    suspicions: BTreeMap<NodeId, Suspicion>,
     /// Suspects whose verdict this node has put off, because this node may be the one cut off.
     postponed: BTreeSet<NodeId>,
     /// Suspects that this node heard during their suspicion and gave more time, once each.
@@ -133,7 +133,7 @@ pub struct Ring {
     unreached: BTreeSet<NodeId>,
     /// Another node knows a later start of this node.
     outdated: bool,
-    chance: Chance,
+    rng: Rng,
 }
 
 /// How much state one node holds for the ring; each number has a bound.
@@ -142,7 +142,7 @@ pub struct Sizes {
     /// Entries in the member table, the dead included.
     pub members: usize,
     /// Members whose silence is being checked.
-    pub doubts: usize,
+    pub suspicions: usize,
     /// Updates waiting to be passed on.
     pub news: usize,
     /// Censuses remembered.
@@ -183,7 +183,7 @@ enum Timer {
     /// The predecessor has been silent for too long.
     Silence,
     /// The helpers that check a silent member have had their time.
-    Doubt(NodeId),
+    Suspicion(NodeId),
     Verdict(NodeId),
     Spread,
     /// A death is known and no alert about it has arrived.
@@ -213,9 +213,9 @@ const ABSURD_SENDERS_MAX: usize = 64;
 
 impl Ring {
     /// A ring of one.
-    pub fn new(config: Config, now: Time, me: Member, mut chance: Chance) -> Self {
-        let mut part = || Chance::from_seed(chance.bits());
-        let requests = Requests::new(Desk::Ring, part());
+    pub fn new(config: Config, now: Time, me: Member, mut rng: Rng) -> Self {
+        let mut part = || Rng::from_seed(rng.bits());
+        let requests = Requests::new(Requester::Ring, part());
         let mut timers = Timers::new();
         // Members that start together must not send their reports at the same moment.
         let beat_due = now + part().within(config.beat);
@@ -225,7 +225,7 @@ impl Ring {
             health: Health::default(),
             heard: BTreeMap::new(),
             watched: None,
-            doubts: BTreeMap::new(),
+            suspicions: BTreeMap::new(),
             postponed: BTreeSet::new(),
             spared: BTreeSet::new(),
             gossip: Gossip::default(),
@@ -243,7 +243,7 @@ impl Ring {
             told: BTreeMap::new(),
             unreached: BTreeSet::new(),
             outdated: false,
-            chance: part(),
+            rng: part(),
             config,
         }
     }
@@ -273,7 +273,7 @@ impl Ring {
     pub fn sizes(&self) -> Sizes {
         Sizes {
             members: self.members.all().count(),
-            doubts: self.doubts.len(),
+            suspicions: self.suspicions.len(),
             news: self.gossip.len(),
             epochs: self.census.len(),
             questions: self.requests.len(),
@@ -335,7 +335,7 @@ impl Ring {
         self.spread(now, me, None);
         self.tell_news(now, out);
         self.timers = Timers::new();
-        self.doubts.clear();
+        self.suspicions.clear();
     }
 
     /// Whether this node has left. The others send it no reports any longer, so their silence
@@ -351,7 +351,7 @@ impl Ring {
         if lag <= self.config.beat / 2 || self.timers.next().is_none() {
             return;
         }
-        if self.config.flaws.has(Flaw::TrustsItsClock) {
+        if self.config.mutants.has(RingMutant::TrustsItsClock) {
             return;
         }
         self.health.worse();
@@ -372,7 +372,7 @@ impl Ring {
     fn on_slept(&mut self, now: Time, lag: Duration, out: &mut Outbox) {
         let line = alloc::format!("stood still for_ms={}", lag.as_millis());
         out.fact(Level::Info, line);
-        self.doubts.clear();
+        self.suspicions.clear();
         let neighbours = self.members.successors(SUCCESSORS);
         if neighbours.is_empty() {
             return;
@@ -395,7 +395,7 @@ impl Ring {
         }
         self.heard.insert(from.node, now);
         self.unreached.remove(&from.node);
-        self.doubts.remove(&from.node);
+        self.suspicions.remove(&from.node);
         self.unsure_until = Time::ZERO;
         if self.is_predecessor(from.node) {
             self.watch(now);
@@ -411,23 +411,23 @@ impl Ring {
     }
 
     /// Takes a one-way message. A message that needs an answer is counted as impossible.
-    pub fn on_word(&mut self, now: Time, from: Sender, words: Words, out: &mut Outbox) {
+    pub fn on_one_way(&mut self, now: Time, from: Sender, words: RingMessage, out: &mut Outbox) {
         self.meet(now, from, out);
         match words {
-            Words::Report { me, view } => self.on_report(now, from, me, view, out),
-            Words::News { claims } => self.on_news(now, from, claims, out),
-            Words::Join { .. }
-            | Words::Joined { .. }
-            | Words::Probe { .. }
-            | Words::Probed { .. }
-            | Words::Check { .. }
-            | Words::Checked { .. }
-            | Words::Alert { .. }
-            | Words::Heard
-            | Words::Count { .. }
-            | Words::Counted { .. }
-            | Words::Unbalance { .. }
-            | Words::Accepted => self.note_absurd(from.node, out),
+            RingMessage::Report { me, view } => self.on_report(now, from, me, view, out),
+            RingMessage::News { claims } => self.on_news(now, from, claims, out),
+            RingMessage::Join { .. }
+            | RingMessage::Joined { .. }
+            | RingMessage::Probe { .. }
+            | RingMessage::Probed { .. }
+            | RingMessage::Check { .. }
+            | RingMessage::Checked { .. }
+            | RingMessage::Alert { .. }
+            | RingMessage::Heard
+            | RingMessage::Count { .. }
+            | RingMessage::Counted { .. }
+            | RingMessage::Unbalance { .. }
+            | RingMessage::Accepted => self.note_absurd(from.node, out),
         }
     }
 
@@ -436,45 +436,45 @@ impl Ring {
         &mut self,
         now: Time,
         asker: Asker,
-        words: Words,
+        words: RingMessage,
         out: &mut Outbox,
     ) -> Option<Order> {
-        if !matches!(words, Words::Join { .. }) {
+        if !matches!(words, RingMessage::Join { .. }) {
             self.meet(now, asker.sender, out);
         }
         match words {
-            Words::Join { members } => self.on_join(now, asker, members, out),
-            Words::Probe { known } => self.on_probe(now, asker, known, out),
-            Words::Check { node, address } => self.on_check(now, asker, node, address, out),
-            Words::Alert {
+            RingMessage::Join { members } => self.on_join(now, asker, members, out),
+            RingMessage::Probe { known } => self.on_probe(now, asker, known, out),
+            RingMessage::Check { node, address } => self.on_check(now, asker, node, address, out),
+            RingMessage::Alert {
                 epoch,
                 manager,
                 hops,
                 tallies,
             } => self.on_alert(now, asker, (epoch, manager, hops, tallies), out),
-            Words::Count { epoch, manager } => self.on_count(now, asker, epoch, manager, out),
-            Words::Unbalance {
+            RingMessage::Count { epoch, manager } => self.on_count(now, asker, epoch, manager, out),
+            RingMessage::Unbalance {
                 epoch,
                 manager,
                 wanted,
                 named,
                 ..
             } => return self.on_unbalance(now, asker, (epoch, manager, wanted, named), out),
-            Words::Joined { .. }
-            | Words::Report { .. }
-            | Words::News { .. }
-            | Words::Probed { .. }
-            | Words::Checked { .. }
-            | Words::Heard
-            | Words::Counted { .. }
-            | Words::Accepted => out.refuse(asker, Refusal::WrongRole),
+            RingMessage::Joined { .. }
+            | RingMessage::Report { .. }
+            | RingMessage::News { .. }
+            | RingMessage::Probed { .. }
+            | RingMessage::Checked { .. }
+            | RingMessage::Heard
+            | RingMessage::Counted { .. }
+            | RingMessage::Accepted => out.refuse(asker, Refusal::WrongRole),
         }
         None
     }
 
     /// Takes the answer to a question of the ring.
-    pub fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
-        if let Some(outcome) = self.requests.on_answer(now, from, letter, out) {
+    pub fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
+        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
             self.conclude(now, outcome, out);
         }
     }
@@ -493,7 +493,7 @@ impl Ring {
         // A dial suppressed by backoff is no new evidence, so it starts no probe.
         if let (Peer::Node(address), true) = (peer, why != Lost::Backoff)
             && let Some(member) = self.members.at(address)
-            && !self.doubts.contains_key(&member.node)
+            && !self.suspicions.contains_key(&member.node)
         {
             self.on_broken(now, member.node, why);
             self.verify(now, member.node, out);
@@ -526,7 +526,7 @@ impl Ring {
             match timer {
                 Timer::Beat => self.on_beat(now, outside, out),
                 Timer::Silence => self.on_silence(now, out),
-                Timer::Doubt(node) => self.settle_doubt(now, node, out),
+                Timer::Suspicion(node) => self.settle_suspicion(now, node, out),
                 Timer::Verdict(node) => self.on_verdict_due(now, node, out),
                 Timer::Spread => self.tell_news(now, out),
                 Timer::CensusDue(node) => self.on_census_due(now, node, out),
@@ -551,7 +551,7 @@ impl Ring {
             self.probe_somebody(now, out);
         }
         self.reach_out(now, outside, out);
-        self.feel_unease(now, out);
+        self.check_shortage(now, out);
         if self.beats.is_multiple_of(60) {
             self.members.forget_old(now);
             let members = &self.members;
@@ -565,7 +565,7 @@ impl Ring {
 
     fn report(&mut self, now: Time, out: &mut Outbox) {
         debug_assert!(now < Time::NEVER);
-        let report = Words::Report {
+        let report = RingMessage::Report {
             me: self.members.me(),
             view: self.members.view(),
         };
@@ -587,7 +587,7 @@ impl Ring {
         self.on_heard(now, from, out);
         self.settle(now, me);
         let alike = view == self.members.view();
-        if self.contacts.differs(alike) && !self.config.flaws.has(Flaw::KeepsNewsToItself) {
+        if self.contacts.differs(alike) && !self.config.mutants.has(RingMutant::KeepsNewsToItself) {
             self.join(now, [me.address].into(), out);
         }
     }
@@ -597,7 +597,7 @@ impl Ring {
             self.take(now, asker.sender.node, account(known), out);
         }
         let me = self.members.me();
-        out.answer(asker, Message::Ring(Words::Probed { me }));
+        out.answer(asker, Message::Ring(RingMessage::Probed { me }));
     }
 }
 

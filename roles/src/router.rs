@@ -11,18 +11,18 @@ mod order;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::chance::Chance;
+use crate::anomalies::{Anomalies, Anomaly};
 use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{COPIES, HOLDERS_MAX};
 use crate::contract::member::{Member, MemberState, Traits};
 use crate::contract::message::{
-    Announcement, Catalogue as Words, Holder, Message, NodeState, NodeStatus, Query, Refusal,
-    Status,
+    Announcement, Catalogue as CatalogueMessage, Holder, Message, NodeState, NodeStatus, Query,
+    Refusal, Status,
 };
 use crate::contract::node::{Asker, Outbox, Peer};
 use crate::contract::record::{Address, Record, Role};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
-use crate::doubts::{Doubt, Doubts};
 use crate::ring::Ring;
 
 use catalogue::Catalogue;
@@ -63,8 +63,8 @@ pub struct Router {
     holders: Holders,
     /// Until then, songs that no data node has told of yet may be missing.
     listening_until: Time,
-    doubts: Doubts,
-    chance: Chance,
+    anomalies: Anomalies,
+    rng: Rng,
 }
 
 /// How long a router that has just started waits for the data nodes before it says that there is
@@ -73,13 +73,13 @@ const LISTENING: Duration = Duration::from_secs(3);
 
 impl Router {
     /// Knows nothing yet.
-    pub fn new(config: Config, now: Time, chance: Chance) -> Self {
+    pub fn new(config: Config, now: Time, rng: Rng) -> Self {
         Router {
             listening_until: now + LISTENING,
             catalogue: Catalogue::default(),
             holders: Holders::new(config),
-            doubts: Doubts::default(),
-            chance,
+            anomalies: Anomalies::default(),
+            rng,
         }
     }
 
@@ -88,30 +88,30 @@ impl Router {
         &mut self,
         now: Time,
         asker: Asker,
-        words: Words,
+        words: CatalogueMessage,
         sight: Sight<'_>,
         out: &mut Outbox,
     ) {
         match words {
-            Words::List { .. } if self.knows_too_little(now, sight.servers) => {
+            CatalogueMessage::List { .. } if self.knows_too_little(now, sight.servers) => {
                 out.refuse(asker, Refusal::NotReady);
             }
-            Words::List { query } => self.on_list(now, asker, &query, sight, out),
-            Words::Locate { prefix }
+            CatalogueMessage::List { query } => self.on_list(now, asker, &query, sight, out),
+            CatalogueMessage::Locate { prefix }
                 if self.catalogue.find(prefix) == Err(Refusal::NotFound)
                     && self.knows_too_little(now, sight.servers) =>
             {
                 out.refuse(asker, Refusal::NotReady);
             }
-            Words::Locate { prefix } => self.on_locate(now, asker, prefix, sight, out),
-            Words::Place { song } => self.on_place(now, asker, song, sight, out),
-            Words::Announce(news) => self.on_announce(now, asker, news, out),
-            Words::Inspect => self.on_inspect(now, asker, sight, out),
-            Words::Songs { .. }
-            | Words::Located { .. }
-            | Words::Placed { .. }
-            | Words::Announced { .. }
-            | Words::Status(_) => out.refuse(asker, Refusal::WrongRole),
+            CatalogueMessage::Locate { prefix } => self.on_locate(now, asker, prefix, sight, out),
+            CatalogueMessage::Place { song } => self.on_place(now, asker, song, sight, out),
+            CatalogueMessage::Announce(news) => self.on_announce(now, asker, news, out),
+            CatalogueMessage::Inspect => self.on_inspect(now, asker, sight, out),
+            CatalogueMessage::Songs { .. }
+            | CatalogueMessage::Located { .. }
+            | CatalogueMessage::Placed { .. }
+            | CatalogueMessage::Announced { .. }
+            | CatalogueMessage::Status(_) => out.refuse(asker, Refusal::WrongRole),
         }
     }
 
@@ -131,8 +131,8 @@ impl Router {
     }
 
     /// What data nodes have announced that it could not believe.
-    pub fn doubts(&self) -> &Doubts {
-        &self.doubts
+    pub fn anomalies(&self) -> &Anomalies {
+        &self.anomalies
     }
 
     /// Songs in the catalogue.
@@ -171,7 +171,7 @@ impl Router {
             Err(why) => return out.refuse(asker, why),
         };
         let mut holders = self.holders.offer(now, nodes, sight);
-        self.chance.shuffle(&mut holders);
+        self.rng.shuffle(&mut holders);
         // The sort is stable: within the living and within the suspected, the order stays random.
         holders.sort_by_key(|(state, _)| *state);
         let holders = (holders.into_iter())
@@ -179,7 +179,7 @@ impl Router {
             .take(HOLDERS_MAX)
             .collect();
         let song = song.clone();
-        let located = Words::Located { song, holders };
+        let located = CatalogueMessage::Located { song, holders };
         out.answer(asker, Message::Catalogue(located));
     }
 
@@ -192,24 +192,24 @@ impl Router {
         out: &mut Outbox,
     ) {
         let owners = self.holders.owners(now, song, sight);
-        let placed = Words::Placed { owners };
+        let placed = CatalogueMessage::Placed { owners };
         out.answer(asker, Message::Catalogue(placed));
     }
 
     fn on_announce(&mut self, now: Time, asker: Asker, news: Announcement, out: &mut Outbox) {
         if news.record.node != asker.sender.node || news.record.role != Role::Data {
-            self.doubts
-                .note(Doubt::Announcement, asker.sender.node, out);
+            self.anomalies
+                .note(Anomaly::Announcement, asker.sender.node, out);
             let why = "a data node announces only itself".into();
             return out.refuse(asker, Refusal::Invalid(why));
         }
         let store = news.store;
         let (revision, adds_up) = self.holders.on_announce(now, news, &mut self.catalogue);
         if !adds_up {
-            self.doubts
-                .note(Doubt::Announcement, asker.sender.node, out);
+            self.anomalies
+                .note(Anomaly::Announcement, asker.sender.node, out);
         }
-        let announced = Words::Announced { store, revision };
+        let announced = CatalogueMessage::Announced { store, revision };
         out.answer(asker, Message::Catalogue(announced));
     }
 
@@ -227,7 +227,7 @@ impl Router {
             last_alert: sight.ring.and_then(|ring| ring.last_alert(now)),
             last_switch: sight.ring.and_then(|ring| ring.last_switch(now)),
         };
-        out.answer(asker, Message::Catalogue(Words::Status(status)));
+        out.answer(asker, Message::Catalogue(CatalogueMessage::Status(status)));
     }
 
     /// Every server: the members of the ring, dead ones included, and whom only the names know.

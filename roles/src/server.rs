@@ -11,29 +11,29 @@ mod role;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::assign::{Assignment, Reservations};
+use crate::anomalies::Anomalies;
 use crate::chord::{self, Chord};
-use crate::contract::chance::Chance;
 use crate::contract::id::JobId;
 use crate::contract::job::JobReply;
 use crate::contract::member::Epoch;
 use crate::contract::member::Traits;
-use crate::contract::message::{Kind, Letter, Message, Names, Refusal};
+use crate::contract::message::{Envelope, Kind, Message, Names, Refusal};
 use crate::contract::node::{Asker, Event, Identity, Lost, Node, Outbox, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
-use crate::contract::ring::Ring as RingWords;
+use crate::contract::ring::Ring as RingMessage;
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::{Level, Notice};
 use crate::data;
+use crate::dedup::{self, Admission, DedupWindow};
 use crate::dns;
-use crate::doubts::Doubts;
 use crate::registrar::{Registrar, Registration};
-use crate::requests::Desk;
+use crate::requests::Requester;
 use crate::resolver::{self, Resolved, Resolver};
 use crate::ring::{self, Ring};
+use crate::role_assignment::{Assignment, Reservations};
 use crate::router;
-use crate::window::{self, Admission, Window};
 
 use known::Known;
 use memory::Memory;
@@ -109,7 +109,7 @@ pub struct Server {
     config: Config,
     me: Identity,
     address: Address,
-    window: Window,
+    window: DedupWindow,
     resolver: Resolver,
     part: Part,
     /// The previous role, which still answers for a while after a change of role.
@@ -137,14 +137,14 @@ pub struct Server {
     /// The user has been told that the server is registered.
     ready: bool,
     stopping: Option<Time>,
-    chance: Chance,
+    rng: Rng,
 }
 
 impl Server {
     /// A server that has not started. `address` is where it listens, and must agree with the
     /// identity.
-    pub fn new(config: Config, me: Identity, address: Address, mut chance: Chance) -> Self {
-        let mut part = || Chance::from_seed(chance.bits());
+    pub fn new(config: Config, me: Identity, address: Address, mut rng: Rng) -> Self {
+        let mut part = || Rng::from_seed(rng.bits());
         // A DNS node whose own address is among the given ones is not its own peer.
         let dns: Vec<Address> = (config.dns_nodes.iter().copied())
             .filter(|at| *at != address)
@@ -158,7 +158,7 @@ impl Server {
         Server {
             me,
             address,
-            window: Window::default(),
+            window: DedupWindow::default(),
             resolver: Resolver::new(resolver, part()),
             part: Part::Idle(Assignment::new(dns, part())),
             retiring: None,
@@ -175,7 +175,7 @@ impl Server {
             registrar: None,
             ready: false,
             stopping: None,
-            chance: part(),
+            rng: part(),
             config,
         }
     }
@@ -201,7 +201,7 @@ impl Server {
         let window = data::Queue {
             name: "questions",
             length: self.window.len(),
-            most: window::LENGTH_MAX,
+            most: dedup::LENGTH_MAX,
         };
         match &self.part {
             Part::Data(data) => data.queues().into_iter().chain([window]).collect(),
@@ -211,10 +211,10 @@ impl Server {
 
     /// The anomalies noticed by a data node or router: statements of other nodes about songs and
     /// copies that cannot be true. Other servers have none.
-    pub fn doubts(&self) -> Option<&Doubts> {
+    pub fn anomalies(&self) -> Option<&Anomalies> {
         match &self.part {
-            Part::Data(data) => Some(data.doubts()),
-            Part::Router(router) => Some(router.doubts()),
+            Part::Data(data) => Some(data.anomalies()),
+            Part::Router(router) => Some(router.anomalies()),
             Part::Idle(_) | Part::Dns(_) => None,
         }
     }
@@ -295,19 +295,19 @@ impl Server {
         }
     }
 
-    fn on_message(&mut self, now: Time, from: Sender, letter: Letter, out: &mut Outbox) {
+    fn on_message(&mut self, now: Time, from: Sender, envelope: Envelope, out: &mut Outbox) {
         if let Some(ring) = &mut self.ring {
             ring.on_heard(now, from, out);
         }
-        match letter.kind {
+        match envelope.kind {
             Kind::Question { patience } => {
                 let asker = Asker {
                     sender: from,
-                    id: letter.id,
+                    id: envelope.id,
                     until: now + patience,
                 };
-                match self.window.admit(now, from, &letter) {
-                    Admission::Fresh => self.on_question(now, asker, letter, out),
+                match self.window.admit(now, from, &envelope) {
+                    Admission::Fresh => self.on_question(now, asker, envelope, out),
                     Admission::Repeated(message) => out.answer(asker, message),
                     Admission::Working => (),
                     Admission::TooMany => out.refuse(
@@ -318,22 +318,22 @@ impl Server {
                     ),
                 }
             }
-            Kind::Answer { .. } => self.on_answer(now, from.peer, letter, out),
-            Kind::Word => self.on_word(now, from, letter, out),
+            Kind::Answer { .. } => self.on_answer(now, from.peer, envelope, out),
+            Kind::OneWay => self.on_one_way(now, from, envelope, out),
         }
     }
 
-    fn on_word(&mut self, now: Time, from: Sender, letter: Letter, out: &mut Outbox) {
-        if let (Message::Ring(words), Some(ring)) = (letter.message, &mut self.ring) {
-            ring.on_word(now, from, words, out);
+    fn on_one_way(&mut self, now: Time, from: Sender, envelope: Envelope, out: &mut Outbox) {
+        if let (Message::Ring(words), Some(ring)) = (envelope.message, &mut self.ring) {
+            ring.on_one_way(now, from, words, out);
         }
     }
 
-    fn on_question(&mut self, now: Time, asker: Asker, letter: Letter, out: &mut Outbox) {
+    fn on_question(&mut self, now: Time, asker: Asker, envelope: Envelope, out: &mut Outbox) {
         if self.stopping.is_some() {
             return out.refuse(asker, Refusal::ShuttingDown);
         }
-        match letter.message {
+        match envelope.message {
             Message::Refused(_) => (), // A refusal is no question.
             Message::Ring(words) => self.on_ring(now, asker, words, out),
             Message::Names(names) => self.on_names(now, asker, names, out),
@@ -344,13 +344,13 @@ impl Server {
                 out.refuse(asker, Refusal::NotReady);
             }
             Message::Catalogue(words) => self.on_catalogue(now, asker, words, out),
-            Message::Audio(audio) => self.on_audio(asker, audio, letter.body, out),
+            Message::Audio(audio) => self.on_audio(asker, audio, envelope.body, out),
             Message::Upkeep(words) => self.on_upkeep(asker, words, out),
             Message::Chord(words) => self.on_chord(now, asker, words, out),
         }
     }
 
-    fn on_ring(&mut self, now: Time, asker: Asker, words: RingWords, out: &mut Outbox) {
+    fn on_ring(&mut self, now: Time, asker: Asker, words: RingMessage, out: &mut Outbox) {
         let Some(ring) = &mut self.ring else {
             return out.refuse(asker, Refusal::WrongRole);
         };
@@ -391,38 +391,44 @@ impl Server {
         }
     }
 
-    fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
-        match (Desk::of(letter.id.0), &mut self.part) {
-            (Some(Desk::Resolver), _) => {
-                let resolved = self.resolver.on_answer(now, from, letter, out);
+    fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
+        match (Requester::of(envelope.id.0), &mut self.part) {
+            (Some(Requester::Resolver), _) => {
+                let resolved = self.resolver.on_answer(now, from, envelope, out);
                 self.note_names(resolved, out);
                 self.register(now, out);
             }
-            (Some(Desk::Registrar), _) => {
+            (Some(Requester::Registrar), _) => {
                 if let Some(registrar) = &mut self.registrar {
-                    let ended = registrar.on_answer(now, from, letter, out);
+                    let ended = registrar.on_answer(now, from, envelope, out);
                     self.on_registrations(ended.into_iter().collect(), out);
                 }
             }
-            (Some(Desk::Ring), _) => {
+            (Some(Requester::Ring), _) => {
                 if let Some(ring) = &mut self.ring {
-                    ring.on_answer(now, from, letter, out);
+                    ring.on_answer(now, from, envelope, out);
                 }
             }
-            (Some(Desk::Chord), _) => self.on_chord_answer(now, from, letter, out),
-            (Some(Desk::Assignment), Part::Idle(assignment)) => {
-                if let Some(role) = assignment.on_answer(now, from, letter, out) {
+            (Some(Requester::Chord), _) => self.on_chord_answer(now, from, envelope, out),
+            (Some(Requester::Assignment), Part::Idle(assignment)) => {
+                if let Some(role) = assignment.on_answer(now, from, envelope, out) {
                     self.take(now, role, out);
                 }
             }
-            (Some(Desk::Dns), Part::Dns(dns)) => dns.on_answer(now, from, letter, out),
+            (Some(Requester::Dns), Part::Dns(dns)) => dns.on_answer(now, from, envelope, out),
             (
-                Some(Desk::Announcer | Desk::Copies | Desk::Upkeep | Desk::Scrub | Desk::Removal),
+                Some(
+                    Requester::Announcer
+                    | Requester::Replication
+                    | Requester::Upkeep
+                    | Requester::Scrub
+                    | Requester::Removal,
+                ),
                 Part::Data(data),
             ) => {
                 if let Some(registrar) = &self.registrar {
                     let others = self.known.others(registrar.record());
-                    data.on_answer(now, from, letter, others, out);
+                    data.on_answer(now, from, envelope, others, out);
                 }
             }
             _ => (), // The role that asked is gone.
@@ -479,8 +485,8 @@ impl Server {
     }
 
     fn on_done(&mut self, now: Time, job: JobId, reply: JobReply, out: &mut Outbox) {
-        match Desk::of(job.0) {
-            Some(Desk::Ring) => {
+        match Requester::of(job.0) {
+            Some(Requester::Ring) => {
                 if let Some(recalled) = self.memory.on_done(now, job, reply) {
                     self.on_recalled(now, recalled, out);
                 }
@@ -600,7 +606,7 @@ impl Node for Server {
         match event {
             Event::Start => self.on_start(now, out),
             Event::Tick => self.on_tick(now, out),
-            Event::Message { from, letter } => self.on_message(now, from, letter, out),
+            Event::Message { from, envelope } => self.on_message(now, from, envelope, out),
             Event::Lost { peer, why } => self.on_lost(now, peer, why, out),
             Event::Done { job, reply } => self.on_done(now, job, reply, out),
             Event::User(_) => (), // A server has no user.

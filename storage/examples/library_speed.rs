@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{env, fs, process};
 
-use roles::circle::Partition;
 use roles::contract::id::{ContentHash, NodeId, SongId};
 use roles::contract::job::{Job, JobReply};
 use roles::contract::message::{Position, StoreId};
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
+use roles::hash_ring::Partition;
 use storage::library::verify::{Depth, verify};
 use storage::library::{Library, LibraryWorker};
 

@@ -9,12 +9,12 @@
 mod window;
 
 mod cutter;
-mod edges;
 mod flac;
 mod mp3;
 mod mp4;
 mod ogg;
 mod opaque;
+mod tag_blocks;
 mod wav;
 
 use std::io::{self, Read, Seek};
@@ -22,7 +22,7 @@ use std::io::{self, Read, Seek};
 use roles::contract::limits::{FRAGMENT_BYTES_MAX, FRAGMENTS_MAX, PREFIX_BYTES_MAX};
 use roles::contract::song::{DecoderPrefix, Format, Part};
 
-use window::{Doubt, Sure, Window};
+use window::{Sure, Uncertainty, Window};
 
 /// A file's slices and what is known of its sound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +72,11 @@ pub fn cut<S: Read + Seek>(source: &mut S, bytes: u64) -> io::Result<Cutting> {
             log::warn!("audio cut wrong format={} bytes={bytes}", cutting.format);
             Ok(opaque::slice(bytes))
         }
-        Err(Doubt::Unsure(why)) => {
+        Err(Uncertainty::Unsure(why)) => {
             log::debug!("audio opaque bytes={bytes} why={why:?}");
             Ok(opaque::slice(bytes))
         }
-        Err(Doubt::Broken(error)) => Err(error),
+        Err(Uncertainty::Broken(error)) => Err(error),
     }
 }
 
@@ -132,7 +132,7 @@ fn part_order(part: Part) -> u8 {
 }
 
 fn scan<S: Read + Seek>(window: &mut Window<'_, S>) -> Sure<Cutting> {
-    let begin = edges::after_id3v2(window)?;
+    let begin = tag_blocks::after_id3v2(window)?;
     let magic = window.up_to(begin, MAGIC_BYTES)?.to_vec();
     match Kind::of(&magic) {
         Kind::Wave => wav::scan(window, begin),

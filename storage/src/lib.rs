@@ -8,7 +8,7 @@
 // A test says what it expects and fails at anything else.
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm))]
 
-pub mod home;
+pub mod data_dir;
 pub mod memory;
 
 pub mod library;

@@ -3,9 +3,9 @@
 //! Owns `library.db`: `songs` with their tags, `slices` with each song's manifest, `fragments`
 //! with the sound, and small tables for totals, removals and copies still to be made. A song is
 //! seen only once it is committed: whole, checked against its hash, and on the disk. Two nodes
-//! on one file are kept apart by [`Home`](crate::home::Home), not here.
+//! on one file are kept apart by [`DataDir`](crate::data_dir::DataDir), not here.
 
-mod changes;
+mod change_feed;
 mod copies;
 mod fault;
 mod fragments;
@@ -193,7 +193,7 @@ fn apply(db: &Connection, job: &Job) -> Result<JobReply, Stop> {
     match job {
         Job::Overview => songs::overview(db),
         Job::Songs { after, limit } => songs::page(db, *after, *limit),
-        Job::Changes { since, limit } => changes::page(db, *since, *limit),
+        Job::Changes { since, limit } => change_feed::page(db, *since, *limit),
         Job::Describe { song } => songs::describe(db, *song),
         Job::ReadFragment { song, at } => fragments::answer(db, *song, *at),
         Job::CopiesDue { after, limit } => copies::due(db, *after, *limit),

@@ -281,7 +281,7 @@ impl ModelStore {
         if kept.quarantined.remove(&index) {
             kept.rotten.remove(&index);
         }
-        Ok(JobReply::Kept)
+        Ok(JobReply::FragmentStored)
     }
 
     fn commit(&mut self, song: SongId, copies_due: &[NodeId]) -> Result<JobReply, JobFault> {

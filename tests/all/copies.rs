@@ -1,7 +1,7 @@
 //! Worlds about copies keep every invariant, and every mutant of keeping copies breaks one.
 
-use roles::lapses::Lapse;
-use tests::careless::{self, Slip};
+use roles::copy_mutants::CopyMutant;
+use tests::data_mutants::{self, DataMutant};
 use tests::run;
 
 /// Worlds without a mutant.
@@ -14,7 +14,7 @@ const SLIPS: u64 = 60;
 #[test]
 fn worlds_about_copies_keep_every_rule() {
     for seed in 0..SEEDS {
-        let outcome = run::run_copies(seed, careless::LENGTH, false);
+        let outcome = run::run_copies(seed, data_mutants::LENGTH, false);
         assert_eq!(outcome.violation, None, "copies seed {seed:#x}");
     }
 }
@@ -22,34 +22,40 @@ fn worlds_about_copies_keep_every_rule() {
 /// Some world breaks an invariant for each mutant, and it is an invariant that the mutant concerns.
 #[test]
 fn every_slip_in_keeping_copies_is_found() {
-    for slip in Slip::all() {
-        let rules: &[&str] = match slip {
-            Slip::Planted(Lapse::LetsGoUnconfirmed) => &["S2 nothing is let go that others lack"],
-            Slip::Planted(
-                Lapse::NeverLetsGo
-                | Lapse::TrustsAStaleTable
-                | Lapse::RepairNeverStarts
-                | Lapse::NeverCompares
-                | Lapse::GivesNewcomersNothing,
+    for mutant in DataMutant::all() {
+        let rules: &[&str] = match mutant {
+            DataMutant::Planted(CopyMutant::LetsGoUnconfirmed) => {
+                &["S2 nothing is let go that others lack"]
+            }
+            DataMutant::Planted(
+                CopyMutant::NeverLetsGo
+                | CopyMutant::TrustsAStaleTable
+                | CopyMutant::RepairNeverStarts
+                | CopyMutant::NeverCompares
+                | CopyMutant::GivesNewcomersNothing,
             ) => &["L4 every song is where it belongs", "copies are made"],
-            Slip::Planted(Lapse::CountsRefusedCopies) => &["S2 an acknowledgement is true"],
-            Slip::Planted(Lapse::DrainsAtOnce) => &["S7 who hands over leaves with nothing"],
-            Slip::Planted(Lapse::ScrubLooksAway) => {
+            DataMutant::Planted(CopyMutant::CountsRefusedCopies) => {
+                &["S2 an acknowledgement is true"]
+            }
+            DataMutant::Planted(CopyMutant::DrainsAtOnce) => {
+                &["S7 who hands over leaves with nothing"]
+            }
+            DataMutant::Planted(CopyMutant::ScrubLooksAway) => {
                 &["L4 every song is where it belongs", "copies are made"]
             }
-            Slip::Planted(Lapse::BuriesAlone) | Slip::BuriesNothing | Slip::AnswersRemovalEarly => {
-                &["S5 a removal's answer is true"]
-            }
-            Slip::ForgetsRemovals => &["S5 a removal lasts"],
-            Slip::OwesInMemoryOnly => &["S2 what is owed is written down"],
-            Slip::ServesRotten => &["S3 no wrong byte leaves a data node"],
-            Slip::CommitsUnchecked => &["S3 the whole is what its id says"],
-            Slip::ResumesTooLate => &["uploads are taken", "copies are made"],
+            DataMutant::Planted(CopyMutant::BuriesAlone)
+            | DataMutant::BuriesNothing
+            | DataMutant::AnswersRemovalEarly => &["S5 a removal's answer is true"],
+            DataMutant::ForgetsRemovals => &["S5 a removal lasts"],
+            DataMutant::OwesInMemoryOnly => &["S2 what is owed is written down"],
+            DataMutant::ServesRotten => &["S3 no wrong byte leaves a data node"],
+            DataMutant::CommitsUnchecked => &["S3 the whole is what its id says"],
+            DataMutant::ResumesTooLate => &["uploads are taken", "copies are made"],
         };
-        let found = careless::found_in_copies(slip, SLIPS);
+        let found = data_mutants::found_in_copies(mutant, SLIPS);
         assert!(
             found.is_some_and(|(_, rule)| rules.contains(&rule)),
-            "{slip:?}: {found:?}"
+            "{mutant:?}: {found:?}"
         );
     }
 }

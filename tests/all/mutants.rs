@@ -1,8 +1,8 @@
 //! Mutants are found: each invariant can fail.
 
-use roles::chord::flaws::Flaw as Circular;
-use roles::flaws::Flaw as Planted;
-use tests::mutants::{self, Flaw};
+use roles::chord::mutants::ChordMutant as Circular;
+use roles::ring_mutants::RingMutant as Planted;
+use tests::mutants::{self, Mutant};
 use tests::run::{self, Length};
 use tests::world::World;
 
@@ -16,10 +16,10 @@ const RINGS: u64 = 60;
 const CIRCLES: u64 = 24;
 
 /// The invariant that the first of a few worlds breaks.
-fn found(flaw: Flaw) -> Option<&'static str> {
+fn found(mutant: Mutant) -> Option<&'static str> {
     (0..SEEDS).find_map(|seed| {
         let mut world = World::of_seed(seed);
-        world.plant(flaw);
+        world.plant(mutant);
         let outcome = run::run_world(seed, world, Length::SHORT);
         outcome.violation.map(|violation| violation.rule)
     })
@@ -28,29 +28,29 @@ fn found(flaw: Flaw) -> Option<&'static str> {
 /// A dozen worlds are enough for every mutant, and the broken invariant is one the mutant concerns.
 #[test]
 fn every_planted_flaw_is_found() {
-    for flaw in Flaw::ALL {
-        let rules: &[&str] = match flaw {
-            Flaw::AnswersBeforeCommit => &["S2 an acknowledgement is true"],
-            Flaw::ForgetsCopies => &["S2 what is owed is written down"],
-            Flaw::GivesAnotherFragment => &[
+    for mutant in Mutant::ALL {
+        let rules: &[&str] = match mutant {
+            Mutant::AnswersBeforeCommit => &["S2 an acknowledgement is true"],
+            Mutant::ForgetsCopies => &["S2 what is owed is written down"],
+            Mutant::GivesAnotherFragment => &[
                 "acknowledged songs can be read",
                 "copies are made",
                 "uploads are taken",
             ],
-            Flaw::ServesTheDead | Flaw::ServesTooFew => &["S9 names"],
-            Flaw::DoesTwice => &["S4 at most once"],
-            Flaw::OffersOneHolder => &["acknowledged songs can be read"],
-            Flaw::ListsNothing => &["routers list every song"],
-            Flaw::DeliversOutOfOrder => &["S3 byte exactness"],
-            Flaw::EndsTwice => &["one final notice"],
-            Flaw::NeverEnds => &["every operation ends", "uploads are taken"],
-            Flaw::LeavesDeadlinesBehind => &["deadlines advance"],
-            Flaw::AsksWithoutEnd => &["S8 bounds"],
+            Mutant::ServesTheDead | Mutant::ServesTooFew => &["S9 names"],
+            Mutant::DoesTwice => &["S4 at most once"],
+            Mutant::OffersOneHolder => &["acknowledged songs can be read"],
+            Mutant::ListsNothing => &["routers list every song"],
+            Mutant::DeliversOutOfOrder => &["S3 byte exactness"],
+            Mutant::EndsTwice => &["one final notice"],
+            Mutant::NeverEnds => &["every operation ends", "uploads are taken"],
+            Mutant::LeavesDeadlinesBehind => &["deadlines advance"],
+            Mutant::AsksWithoutEnd => &["S8 bounds"],
         };
-        let rule = found(flaw);
+        let rule = found(mutant);
         assert!(
             rule.is_some_and(|rule| rules.contains(&rule)),
-            "{flaw:?}: {rule:?}"
+            "{mutant:?}: {rule:?}"
         );
     }
 }
@@ -62,8 +62,8 @@ fn every_planted_flaw_is_found() {
 fn every_flaw_of_the_roles_is_found() {
     let made_good = [Planted::NeverWatches, Planted::TrustsItsClock];
     let missed: Vec<Planted> = (Planted::ALL.into_iter())
-        .filter(|flaw| !made_good.contains(flaw))
-        .filter(|flaw| mutants::found_in_rings(*flaw, RINGS).is_none())
+        .filter(|mutant| !made_good.contains(mutant))
+        .filter(|mutant| mutants::found_in_rings(*mutant, RINGS).is_none())
         .collect();
     assert!(missed.is_empty(), "{missed:?}");
 }
@@ -78,8 +78,8 @@ fn flaws_of_the_circle_that_last_are_found() {
         Circular::ListOfTwo,
         Circular::TrustsFingers,
     ];
-    for flaw in lasting {
-        assert!(mutants::found_in_circles(flaw, 6).is_some(), "{flaw:?}");
+    for mutant in lasting {
+        assert!(mutants::found_in_circles(mutant, 6).is_some(), "{mutant:?}");
     }
 }
 

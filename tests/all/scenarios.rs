@@ -1,11 +1,11 @@
 //! The failures of the original program, one by one: the test's name is the claim, and the numbers
 //! are those of the reference.
 
+mod anomalies;
 mod balance;
 mod circle;
 mod copies;
 mod death;
-mod doubts;
 mod names;
 mod partition;
 mod playback;
@@ -109,14 +109,14 @@ fn resolve(world: &mut World, dns: &str, role: Role) -> Vec<Record> {
 fn fetches(world: &World) -> usize {
     let fetch = |message: &Message| matches!(message, Message::Audio(Audio::Fetch { .. }));
     (world.log.iter())
-        .filter(|(_, _, _, letter)| fetch(&letter.message))
+        .filter(|(_, _, _, envelope)| fetch(&envelope.message))
         .count()
 }
 
 /// The data node that was last asked for a fragment.
 fn serving(world: &World) -> Option<Place> {
-    let fetched = world.log.iter().rev().find_map(|(_, _, to, letter)| {
-        matches!(letter.message, Message::Audio(Audio::Fetch { .. })).then_some(*to)
+    let fetched = world.log.iter().rev().find_map(|(_, _, to, envelope)| {
+        matches!(envelope.message, Message::Audio(Audio::Fetch { .. })).then_some(*to)
     })?;
     let at = |slot: &tests::resident::Slot| {
         slot.address.map(roles::contract::node::Peer::Node) == Some(fetched)

@@ -1,6 +1,6 @@
 //! The Chord circle under random schedules, and mutants that its checks must find.
 
-use roles::chord::flaws::{Flaw, Flaws};
+use roles::chord::mutants::{ChordMutant, ChordMutants};
 use tests::schedules;
 
 /// Schedules that are run, and schedules that are tried for each mutant.
@@ -10,7 +10,7 @@ const SCHEDULES: u64 = 40;
 #[test]
 fn schedules_keep_every_rule() {
     for seed in 0..SCHEDULES {
-        let ran = schedules::run(seed, Flaws::default());
+        let ran = schedules::run(seed, ChordMutants::default());
         assert_eq!(ran.broken, None, "schedule {seed}");
         assert!(ran.lookups > 0 && ran.steps > 1000);
     }
@@ -27,8 +27,8 @@ fn two_circles_become_one() {
 /// Each mutant breaks an invariant; the mistakes of the published Chord are among the mutants.
 #[test]
 fn every_flaw_of_the_circle_is_found() {
-    for flaw in Flaw::ALL {
-        let found = schedules::found(flaw, SCHEDULES);
-        assert!(found.is_some(), "{flaw:?}");
+    for mutant in ChordMutant::ALL {
+        let found = schedules::found(mutant, SCHEDULES);
+        assert!(found.is_some(), "{mutant:?}");
     }
 }

@@ -3,8 +3,8 @@
 use std::env;
 use std::fmt::Write;
 
+use tests::coverage::COUNTED;
 use tests::run::{self, Length, Outcome};
-use tests::seen::COUNTED;
 
 /// As many seeds as an unoptimised build runs in half a minute on one core.
 const SEEDS: u64 = 80;

@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 
 use net::{Host, HostHandle, Reactor, Security, Settings, StopHandle, Worker, own_features};
 use roles::client::{self, Client};
-use roles::contract::chance::Chance;
 use roles::contract::id::{Incarnation, NodeId, OperationId, SongId};
 use roles::contract::job::{Job, JobReply};
 use roles::contract::message::Query;
 use roles::contract::node::Identity;
 use roles::contract::record::Address;
+use roles::contract::rng::Rng;
 use roles::contract::user::{Command, Notice};
 use storage::client::{ClientStore, ClientWorker};
 
@@ -281,7 +281,7 @@ impl Front {
         let store = ClientStore::default();
         let worker = || -> Box<dyn Worker> { Box::new(Local(store.worker())) };
         let host = Host {
-            node: Box::new(Client::new(config, Chance::from_seed(1))),
+            node: Box::new(Client::new(config, Rng::from_seed(1))),
             identity: Identity {
                 node: NodeId(0xf1),
                 incarnation: Incarnation(1),

@@ -3,7 +3,7 @@
 //! The numbers are those of the reference on simulation: S2 acknowledged songs stand, S4 nothing is
 //! done twice, S8 everything has a bound, S9 no expired record is served. S3, byte exactness, is
 //! checked where users receive bytes: in [`crate::workload`]. The invariants of copies are in
-//! [`crate::keeping`].
+//! [`crate::copy_invariants`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use roles::contract::id::{Incarnation, NodeId, RequestId, SongId};
 use roles::contract::job::Lane;
 use roles::contract::limits::{QUESTIONS_ASKED_MAX, WINDOW_LIFETIME};
-use roles::contract::message::{Audio, Kind, Letter, Message, Names};
+use roles::contract::message::{Audio, Envelope, Kind, Message, Names};
 use roles::contract::node::{Action, Event, Peer, Sender};
 use roles::contract::record::{Address, Record, Role};
 use roles::contract::time::Time;
@@ -140,45 +140,45 @@ impl World {
             self.check_bounds(place);
             self.check_upkeep(place);
         }
-        if let Event::Message { from, letter } = event {
+        if let Event::Message { from, envelope } = event {
             if self.is_server(place) {
-                self.on_upkeep_heard(place, *from, letter);
-                self.on_ring_heard(place, letter);
+                self.on_upkeep_heard(place, *from, envelope);
+                self.on_ring_heard(place, envelope);
                 if self.places.contains_key(&address_of(from.peer)) {
                     self.ring.on_awake(self.now, place, true);
                 }
             } else {
-                self.on_heard_by_client(place, letter);
+                self.on_heard_by_client(place, envelope);
                 return;
             }
             let mut again = false;
-            match letter.kind {
-                Kind::Question { .. } if !letter.message.only_reads() => {
+            match envelope.kind {
+                Kind::Question { .. } if !envelope.message.only_reads() => {
                     let start = self.nodes[place].start;
-                    let key = (place, start, from.node, from.incarnation, letter.id);
+                    let key = (place, start, from.node, from.incarnation, envelope.id);
                     again = self.checks.question(self.now, key, from.peer);
                     self.seen.questions_repeated += u64::from(again);
                 }
-                Kind::Question { .. } | Kind::Answer { .. } | Kind::Word => (),
+                Kind::Question { .. } | Kind::Answer { .. } | Kind::OneWay => (),
             }
             // A repeated question is answered from the dedup window and changes nothing. Lists are
             // the exception: they are too long to be kept there, so the node merges them once more.
-            if let Message::Names(names) = &letter.message
+            if let Message::Names(names) = &envelope.message
                 && (!again || matches!(names, Names::Share { .. }))
                 && self.nodes[place].role() == Some(Role::Dns)
             {
-                self.on_names(place, *from, letter.id, names);
+                self.on_names(place, *from, envelope.id, names);
             }
         }
     }
 
-    fn on_heard_by_client(&mut self, place: Place, letter: &Letter) {
-        if let Kind::Answer { more: false } = letter.kind {
+    fn on_heard_by_client(&mut self, place: Place, envelope: &Envelope) {
+        if let Kind::Answer { more: false } = envelope.kind {
             if let Some(fetches) = self.checks.fetches.get_mut(&place) {
-                fetches.remove(&letter.id);
+                fetches.remove(&envelope.id);
             }
             if matches!(self.nodes[place].kind, crate::resident::Kind::Probe) {
-                self.answers.insert(letter.id, letter.clone());
+                self.answers.insert(envelope.id, envelope.clone());
             }
         }
     }
@@ -186,24 +186,24 @@ impl World {
     /// Checks what a node does before the world performs it.
     pub(crate) fn observe_action(&mut self, place: Place, action: &Action) {
         match action {
-            Action::Send { to, letter } => {
+            Action::Send { to, envelope } => {
                 self.seen.messages += 1;
-                if let Message::Ring(words) = &letter.message {
+                if let Message::Ring(words) = &envelope.message {
                     self.on_ring_said(place, words);
                 }
-                if let Message::Catalogue(_) = &letter.message
-                    && letter.kind == (Kind::Answer { more: false })
+                if let Message::Catalogue(_) = &envelope.message
+                    && envelope.kind == (Kind::Answer { more: false })
                     && self.has_neighbours(place)
                     && self.ring.on_awake(self.now, place, false)
                 {
                     let text = format!("{} answers in its sleep", self.nodes[place].name);
                     self.violated("who stood still asks first", text);
                 }
-                self.on_upkeep_said(place, *to, letter);
-                match letter.kind {
-                    Kind::Answer { more: false } => self.check_answer(place, *to, letter),
-                    Kind::Answer { more: true } | Kind::Word => (),
-                    Kind::Question { .. } => self.check_question(place, letter),
+                self.on_upkeep_said(place, *to, envelope);
+                match envelope.kind {
+                    Kind::Answer { more: false } => self.check_answer(place, *to, envelope),
+                    Kind::Answer { more: true } | Kind::OneWay => (),
+                    Kind::Question { .. } => self.check_question(place, envelope),
                 }
             }
             Action::Run { work, .. } => {
@@ -224,15 +224,15 @@ impl World {
     }
 
     /// S8: a client has no more questions open than it may have.
-    fn check_question(&mut self, place: Place, letter: &Letter) {
-        if let Message::Audio(Audio::Fetch { .. }) = letter.message {
+    fn check_question(&mut self, place: Place, envelope: &Envelope) {
+        if let Message::Audio(Audio::Fetch { .. }) = envelope.message {
             let operations = self.nodes[place].resident.as_ref();
             let operations = operations
                 .and_then(|node| node.client())
                 .map_or(0, |c| c.operations());
             let fetches = self.checks.fetches.entry(place).or_default();
-            if let Kind::Question { patience } = letter.kind {
-                fetches.insert(letter.id, self.now + patience);
+            if let Kind::Question { patience } = envelope.kind {
+                fetches.insert(envelope.id, self.now + patience);
             }
             // A question whose connection broke is never answered: it counts until its patience is
             // over.
@@ -247,26 +247,26 @@ impl World {
     }
 
     /// S4: a question always gets the same answer. S9: records are checked when they are sent.
-    fn check_answer(&mut self, place: Place, to: Peer, letter: &Letter) {
-        let asked = self.checks.asked_by.get(&(place, to, letter.id)).copied();
+    fn check_answer(&mut self, place: Place, to: Peer, envelope: &Envelope) {
+        let asked = self.checks.asked_by.get(&(place, to, envelope.id)).copied();
         if let Some(heard) = asked.and_then(|key| self.checks.asked.get_mut(&key)) {
             // A long answer is made again instead of kept, and a DNS node's list ages in between.
-            let ages = matches!(letter.message, Message::Names(Names::Shared { .. }));
-            match (&letter.message, &heard.answer) {
+            let ages = matches!(envelope.message, Message::Names(Names::Shared { .. }));
+            match (&envelope.message, &heard.answer) {
                 // A refusal changes nothing, so the same question may be tried again and succeed.
                 (Message::Refused(_), _) => heard.writes = 0,
                 (message, Some(before)) if before != message && !ages => {
-                    let text = format!("{:?}: {before:?}, then {message:?}", letter.id);
+                    let text = format!("{:?}: {before:?}, then {message:?}", envelope.id);
                     self.violated("S4 at most once", text);
                 }
                 (message, _) => heard.answer = Some(message.clone()),
             }
         }
-        if let Message::Names(Names::Records { records, settled }) = &letter.message {
-            self.check_records(place, (to, letter.id), records, *settled);
+        if let Message::Names(Names::Records { records, settled }) = &envelope.message {
+            self.check_records(place, (to, envelope.id), records, *settled);
         }
-        if let Message::Names(Names::Registered) = &letter.message {
-            self.on_registered(place, (to, letter.id));
+        if let Message::Names(Names::Registered) = &envelope.message {
+            self.on_registered(place, (to, envelope.id));
         }
     }
 

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use roles::chord::arc::around;
-use roles::chord::flaws::Flaws;
+use roles::chord::mutants::ChordMutants;
 use roles::chord::{Ask, Chord, Config, Neighbours, Search, Standing};
-use roles::contract::chord::Chord as Words;
+use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{NodeId, SongId};
 use roles::contract::limits::NEIGHBOURS_MAX;
 use roles::contract::message::Message;
@@ -156,7 +156,7 @@ impl World {
 
     /// As [`World::look_up`], but an error says what was wrong: a node may be leaving the circle.
     fn look_up_once(&mut self, place: Place, song: SongId) -> Result<Vec<NodeId>, String> {
-        let searched = self.search(place, song, Flaws::default());
+        let searched = self.search(place, song, ChordMutants::default());
         self.seen.look_ups += 1;
         let text = format!("{}: {song:?}: {searched:?}", self.nodes[place].name);
         match searched.owners {
@@ -172,20 +172,20 @@ impl World {
     }
 
     /// Looks a song up from one node, with these mutants in the search itself.
-    pub fn search(&mut self, place: Place, song: SongId, flaws: Flaws) -> Searched {
+    pub fn search(&mut self, place: Place, song: SongId, mutants: ChordMutants) -> Searched {
         let first = self.nodes[place].identity.node;
-        let mut search = Search::new(song, [first], flaws);
+        let mut search = Search::new(song, [first], mutants);
         let mut searched = Searched::default();
         while let Some(Ask { node, before }) = search.next_asked() {
             let at = (self.servers(Role::Data).into_iter())
                 .find(|place| self.nodes[*place].identity.node == node);
-            let question = Message::Chord(Words::Find { song, before });
+            let question = Message::Chord(ChordMessage::Find { song, before });
             let answer = at.and_then(|at| self.answer(at, question));
             searched.asked = search.hops();
             searched.last = Some(node);
             match answer {
-                Some(Message::Chord(Words::Closer { nodes })) => search.go_on(nodes),
-                Some(Message::Chord(Words::Found { owners })) => {
+                Some(Message::Chord(ChordMessage::Closer { nodes })) => search.go_on(nodes),
+                Some(Message::Chord(ChordMessage::Found { owners })) => {
                     searched.owners = Some(owners);
                     return searched;
                 }

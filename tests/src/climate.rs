@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use roles::contract::chance::Chance;
+use roles::contract::rng::Rng;
 
-use crate::decay::{Decay, Upkeep};
+use crate::disk_faults::{DiskFaults, Upkeep};
 
 /// The parameters of a world.
 #[derive(Clone, Debug)]
@@ -104,7 +104,7 @@ pub struct Faults {
     /// A member receives a well-formed message that cannot be true.
     pub nonsense: Option<Duration>,
     /// Faults of disks.
-    pub decay: Decay,
+    pub decay: DiskFaults,
 }
 
 impl Climate {
@@ -136,9 +136,9 @@ impl Climate {
     }
 
     /// The general world of a seed: every tenth has no faults, every tenth has only those of
-    /// [`Climate::ruffle`].
-    pub fn of(seed: u64, chance: &mut Chance) -> Climate {
-        let mut pick = |from: u64, to: u64| from + chance.below(to - from + 1);
+    /// `ruffle`.
+    pub fn of(seed: u64, rng: &mut Rng) -> Climate {
+        let mut pick = |from: u64, to: u64| from + rng.below(to - from + 1);
         let (dns, routers, data) = (pick(1, 3), pick(1, 3), pick(1, 5));
         let (auto, clients) = (pick(0, 3).saturating_sub(1), pick(1, 4));
         let mut climate = Climate {
@@ -157,23 +157,23 @@ impl Climate {
             act_every: Duration::from_millis(pick(30, 800)),
             ..Climate::calm()
         };
-        if chance.happens(1, 3) {
-            climate.nobody_has_a_role(chance);
+        if rng.happens(1, 3) {
+            climate.nobody_has_a_role(rng);
         }
-        if chance.happens(1, 3) {
+        if rng.happens(1, 3) {
             // With fewer user actions, the same number of events covers a longer time.
             climate.act_every *= 10;
         }
-        climate.codec = chance.happens(1, 4);
+        climate.codec = rng.happens(1, 4);
         climate.real_library = seed % 50 == 49;
-        climate.stutter_permille = [0, 0, 100, 400][chance.below(4) as usize];
-        climate.upkeep = Upkeep::hasty(chance);
+        climate.stutter_permille = [0, 0, 100, 400][rng.below(4) as usize];
+        climate.upkeep = Upkeep::hasty(rng);
         match seed % 10 {
             0 => (),
-            5 => climate.ruffle(chance),
+            5 => climate.ruffle(rng),
             _ => {
-                climate.trouble(chance);
-                climate.decay(chance);
+                climate.trouble(rng);
+                climate.decay(rng);
             }
         }
         climate
@@ -181,75 +181,75 @@ impl Climate {
 
     /// A small world about the ring alone: one user who does little, and faults that concern
     /// members. Every sixth has no faults but all nodes start at once; every sixth has no deaths.
-    pub fn of_ring(seed: u64, chance: &mut Chance) -> Climate {
+    pub fn of_ring(seed: u64, rng: &mut Rng) -> Climate {
         let mut climate = Climate {
-            dns: 1 + chance.below(2) as usize,
+            dns: 1 + rng.below(2) as usize,
             routers: 0,
             data: 0,
-            auto: 4 + chance.below(7) as usize,
+            auto: 4 + rng.below(7) as usize,
             tunes: 8,
             fragments_max: 2,
-            start_spread: Duration::from_millis(chance.below(3) * 1500),
-            latency: Duration::from_millis(1 + chance.below(10)),
+            start_spread: Duration::from_millis(rng.below(3) * 1500),
+            latency: Duration::from_millis(1 + rng.below(10)),
             act_every: Duration::from_secs(4),
             codec: false,
             ..Climate::calm()
         };
         match seed % 6 {
-            0 => climate.crowd(chance),
+            0 => climate.crowd(rng),
             1 => {
-                climate.ruffle(chance);
-                climate.faults.freeze = Some(Duration::from_secs(3 + chance.below(6)));
+                climate.ruffle(rng);
+                climate.faults.freeze = Some(Duration::from_secs(3 + rng.below(6)));
             }
-            2 | 3 => climate.wear_out(chance),
-            _ => climate.stir(chance),
+            2 | 3 => climate.wear_out(rng),
+            _ => climate.stir(rng),
         }
         climate
     }
 
     /// Servers that all stay alive, where connections break, envelopes are slow and nodes freeze
     /// for moments: no member may call another dead.
-    pub fn ruffled(seed: u64, chance: &mut Chance) -> Climate {
-        let mut climate = Climate::of_ring(seed - seed % 6 + 1, chance);
-        climate.auto = 4 + chance.below(4) as usize;
-        climate.ruffle(chance);
+    pub fn ruffled(seed: u64, rng: &mut Rng) -> Climate {
+        let mut climate = Climate::of_ring(seed - seed % 6 + 1, rng);
+        climate.auto = 4 + rng.below(4) as usize;
+        climate.ruffle(rng);
         climate
     }
 
     /// A small world about the Chord circle: it starts with at least five data nodes, though faults
     /// may leave fewer. Every sixth has no faults.
-    pub fn of_circle(seed: u64, chance: &mut Chance) -> Climate {
-        let mut climate = Climate::of_ring(seed, chance);
+    pub fn of_circle(seed: u64, rng: &mut Rng) -> Climate {
+        let mut climate = Climate::of_ring(seed, rng);
         climate.auto = 0;
         climate.routers = 1;
-        climate.data = 5 + chance.below(7) as usize;
+        climate.data = 5 + rng.below(7) as usize;
         if !seed.is_multiple_of(6) {
-            climate.faults.split = Some(Duration::from_secs(15 + chance.below(30)));
-            climate.faults.neighbours = Some(Duration::from_secs(15 + chance.below(30)));
+            climate.faults.split = Some(Duration::from_secs(15 + rng.below(30)));
+            climate.faults.neighbours = Some(Duration::from_secs(15 + rng.below(30)));
         }
         climate
     }
 
     /// All nodes start at the same moment, over a slow network.
-    fn crowd(&mut self, chance: &mut Chance) {
-        (self.dns, self.auto) = (1, 6 + chance.below(5) as usize);
+    fn crowd(&mut self, rng: &mut Rng) {
+        (self.dns, self.auto) = (1, 6 + rng.below(5) as usize);
         self.start_spread = Duration::ZERO;
-        self.latency = Duration::from_millis(50 + chance.below(100));
+        self.latency = Duration::from_millis(50 + rng.below(100));
     }
 
     /// One server after the other dies and stays down for a long time.
-    fn wear_out(&mut self, chance: &mut Chance) {
+    fn wear_out(&mut self, rng: &mut Rng) {
         self.auto += 3;
-        self.faults.crash = Some(Duration::from_secs(12 + chance.below(25)));
+        self.faults.crash = Some(Duration::from_secs(12 + rng.below(25)));
         self.faults.down_shortest = Duration::from_secs(100);
-        self.power_cuts = chance.happens(2, 3);
+        self.power_cuts = rng.happens(2, 3);
     }
 
     /// The faults that concern ring membership, and no others.
-    fn stir(&mut self, chance: &mut Chance) {
+    fn stir(&mut self, rng: &mut Rng) {
         let mut some = |share: u64| {
-            let every = Duration::from_secs(10) + chance.within(Duration::from_secs(40));
-            chance.happens(share, 100).then_some(every)
+            let every = Duration::from_secs(10) + rng.within(Duration::from_secs(40));
+            rng.happens(share, 100).then_some(every)
         };
         self.faults = Faults {
             crash: some(70),
@@ -262,45 +262,45 @@ impl Climate {
             freeze_longest: Duration::from_secs(40),
             ..Faults::default()
         };
-        self.power_cuts = chance.happens(1, 2);
+        self.power_cuts = rng.happens(1, 2);
     }
 
     /// No server starts with a role except the DNS nodes: the others ask for one. Mostly they are a
     /// few, sometimes up to fifty.
-    fn nobody_has_a_role(&mut self, chance: &mut Chance) {
+    fn nobody_has_a_role(&mut self, rng: &mut Rng) {
         (self.routers, self.data) = (0, 0);
-        self.auto = match chance.below(60) {
+        self.auto = match rng.below(60) {
             0 => 50,
-            1..=4 => 11 + chance.below(20) as usize,
-            _ => 2 + chance.below(9) as usize,
+            1..=4 => 11 + rng.below(20) as usize,
+            _ => 2 + rng.below(9) as usize,
         };
         if self.auto > 10 {
             self.act_every = Duration::from_secs(5);
         }
-        if chance.happens(1, 3) {
+        if rng.happens(1, 3) {
             self.start_spread = Duration::ZERO;
         }
     }
 
     /// Nobody dies, but connections break, envelopes are slow and nodes freeze for moments: no
     /// member may call another dead.
-    fn ruffle(&mut self, chance: &mut Chance) {
+    fn ruffle(&mut self, rng: &mut Rng) {
         // Freezes and delays stay below what the failure detector forgives, so a verdict is a
         // violation.
-        self.latency = Duration::from_millis(20 + chance.below(180));
+        self.latency = Duration::from_millis(20 + rng.below(180));
         self.latency_tail = 0;
         self.faults.freeze_longest = Duration::from_millis(3_800);
-        self.faults.freeze = Some(Duration::from_secs(8 + chance.below(20)));
-        self.faults.reset = Some(Duration::from_millis(300 + chance.below(3000)));
-        self.faults.lag = chance.happens(1, 2).then_some(Duration::from_secs(10));
-        self.faults.nonsense = chance.happens(1, 2).then_some(Duration::from_secs(5));
+        self.faults.freeze = Some(Duration::from_secs(8 + rng.below(20)));
+        self.faults.reset = Some(Duration::from_millis(300 + rng.below(3000)));
+        self.faults.lag = rng.happens(1, 2).then_some(Duration::from_secs(10));
+        self.faults.nonsense = rng.happens(1, 2).then_some(Duration::from_secs(5));
     }
 
-    fn trouble(&mut self, chance: &mut Chance) {
-        let often = Duration::from_secs(2 + chance.below(20));
+    fn trouble(&mut self, rng: &mut Rng) {
+        let often = Duration::from_secs(2 + rng.below(20));
         let mut some = |share: u64| {
-            let there = chance.happens(share, 100);
-            let every = often / 2 + chance.within(often * 2);
+            let there = rng.happens(share, 100);
+            let every = often / 2 + rng.within(often * 2);
             there.then_some(every)
         };
         self.faults = Faults {
@@ -325,13 +325,13 @@ impl Climate {
             roll_back: some(10),
             lose_names: some(15),
             nonsense: some(25),
-            decay: Decay::default(),
+            decay: DiskFaults::default(),
         };
-        self.faults.wipe_percent = [0, 0, 15, 40][chance.below(4) as usize];
-        self.busy_permille = [0, 0, 5, 40][chance.below(4) as usize];
-        self.broken_permille = [0, 0, 0, 5][chance.below(4) as usize];
+        self.faults.wipe_percent = [0, 0, 15, 40][rng.below(4) as usize];
+        self.busy_permille = [0, 0, 5, 40][rng.below(4) as usize];
+        self.broken_permille = [0, 0, 0, 5][rng.below(4) as usize];
         // The real library is kept in memory: it cannot lose what a power cut takes from the model.
-        self.power_cuts = !self.real_library && chance.happens(1, 2);
+        self.power_cuts = !self.real_library && rng.happens(1, 2);
     }
 
     /// Whether this world plans no fault. Nonsense does not count: it must change nothing.

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use roles::contract::chance::Chance;
 use roles::contract::id::{ContentHash, NodeId, SongId, SongPrefix};
 use roles::contract::job::{FragmentId, Job, JobFault, JobReply};
 use roles::contract::member::Member;
 use roles::contract::message::{Position, StoreId};
 use roles::contract::record::{Record, Role};
+use roles::contract::rng::Rng;
 use roles::contract::song::Manifest;
 use storage::library::{Library, LibraryWorker};
 use storage::model::{ModelStore, agreed, spoiled};
 
-use crate::careless::Slip;
+use crate::data_mutants::DataMutant;
 use crate::music::{Music, hash_of};
 
 /// Number of a disk; a wiped node gets another disk.
@@ -34,7 +34,7 @@ pub struct Disk {
     /// The content at the start before the last one, and at the last one.
     past: [Option<ModelStore>; 2],
     /// The mutant in this disk.
-    slip: Option<Slip>,
+    mutant: Option<DataMutant>,
     /// The content before the last removal, while a power cut would take that removal back
     /// (mutant).
     unsynced: Option<ModelStore>,
@@ -54,7 +54,7 @@ impl Disk {
             full: false,
             memory: None,
             past: [None, None],
-            slip: None,
+            mutant: None,
             unsynced: None,
         }
     }
@@ -74,11 +74,11 @@ impl Disk {
     }
 
     /// Gives the disk this mutant.
-    pub fn slip(&mut self, slip: Slip) {
-        if slip == Slip::CommitsUnchecked {
+    pub fn mutant(&mut self, mutant: DataMutant) {
+        if mutant == DataMutant::CommitsUnchecked {
             self.model.trust();
         }
-        self.slip = Some(slip);
+        self.mutant = Some(mutant);
     }
 
     /// The songs with a tombstone.
@@ -118,7 +118,7 @@ impl Disk {
             self.memory = Some((members, role));
             return Ok(JobReply::Done);
         }
-        if self.slip == Some(Slip::ForgetsRemovals) {
+        if self.mutant == Some(DataMutant::ForgetsRemovals) {
             if let Job::RemoveSongs { .. } = job {
                 self.unsynced = Some(self.model.clone());
             } else if let Job::CommitUpload { .. } = job {
@@ -325,12 +325,12 @@ impl Machine {
     }
 
     /// Alters or cuts short one cached fragment. False: none is cached.
-    pub fn spoil(&mut self, chance: &mut Chance) -> bool {
-        let number = chance.below(self.fragments.len() as u64) as usize;
+    pub fn spoil(&mut self, rng: &mut Rng) -> bool {
+        let number = rng.below(self.fragments.len() as u64) as usize;
         let Some(bytes) = self.fragments.values_mut().nth(number) else {
             return false;
         };
-        if chance.happens(1, 2) {
+        if rng.happens(1, 2) {
             bytes.truncate(bytes.len() / 2);
         } else if let Some(byte) = bytes.first_mut() {
             *byte ^= 0x20;

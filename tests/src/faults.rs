@@ -8,7 +8,7 @@ use roles::contract::node::{Event, Identity};
 use roles::contract::time::Time;
 
 use crate::climate::Climate;
-use crate::decay::{Ailing, Ill};
+use crate::disk_faults::{Ailing, Ill};
 use crate::resident::{Kind, Place, State};
 use crate::world::{What, World};
 
@@ -68,7 +68,7 @@ pub enum Fault {
     /// The next nonsense.
     Nonsense,
     /// The next disk fault of this kind.
-    Decay(Ill),
+    DiskFaults(Ill),
     /// A failing or slow disk is well again.
     Recover(Place),
 }
@@ -104,7 +104,7 @@ impl World {
             Fault::LoseNames,
             Fault::Nonsense,
         ];
-        let ills = Ill::ALL.map(Fault::Decay);
+        let ills = Ill::ALL.map(Fault::DiskFaults);
         for kind in kinds.into_iter().chain(ills) {
             self.plan_fault(kind);
         }
@@ -161,7 +161,7 @@ impl World {
             Fault::RollBack => self.roll_back(),
             Fault::LoseNames => self.lose_names(),
             Fault::Nonsense => self.talk_nonsense(),
-            Fault::Decay(ill) => self.on_ill(ill),
+            Fault::DiskFaults(ill) => self.on_ill(ill),
             Fault::Recover(place) => {
                 self.nodes[place].ailing = Ailing::default();
                 return;
@@ -223,9 +223,9 @@ impl World {
 
     /// A random time from a geometric scale, so that short times are as likely as long ones.
     pub(crate) fn some_while(&mut self, shortest: Duration, longest: Duration) -> Duration {
-        let chance = &mut self.chances.faults;
-        let doublings = chance.below(12) as u32;
-        (shortest * (1 << doublings)).min(longest) * 3 / 4 + chance.within(shortest)
+        let rng = &mut self.chances.faults;
+        let doublings = rng.below(12) as u32;
+        (shortest * (1 << doublings)).min(longest) * 3 / 4 + rng.within(shortest)
     }
 
     /// Ends a process by force.
@@ -569,6 +569,6 @@ fn every(climate: &Climate, kind: Fault) -> Option<Duration> {
         Fault::RollBack => faults.roll_back,
         Fault::LoseNames => faults.lose_names,
         Fault::Nonsense => faults.nonsense,
-        Fault::Decay(ill) => faults.decay.every(ill),
+        Fault::DiskFaults(ill) => faults.decay.every(ill),
     }
 }

@@ -1,7 +1,7 @@
 //! A node that works as it should, but whose answers and envelopes a test replaces.
 
 use roles::client::Client;
-use roles::contract::message::{Kind, Letter, Message};
+use roles::contract::message::{Envelope, Kind, Message};
 use roles::contract::node::{Action, Event, Node, Outbox};
 use roles::contract::time::Time;
 use roles::server::Server;
@@ -9,13 +9,13 @@ use roles::server::Server;
 use crate::resident::Resident;
 
 /// The answer to give instead of the node's own; none: the node handles the envelope.
-type Hear = Box<dyn FnMut(&Letter) -> Option<Message>>;
+type Hear = Box<dyn FnMut(&Envelope) -> Option<Message>>;
 
 /// A node, wrapped so that a test can replace what it says.
 pub struct Liar {
     inner: Box<dyn Resident>,
     hear: Hear,
-    say: Box<dyn FnMut(&mut Letter)>,
+    say: Box<dyn FnMut(&mut Envelope)>,
 }
 
 impl Liar {
@@ -31,14 +31,14 @@ impl Liar {
     /// Asks `hear` for an answer to each envelope. When it gives one, that is sent and the node
     /// inside never sees the envelope.
     #[must_use]
-    pub fn hearing(self, hear: impl FnMut(&Letter) -> Option<Message> + 'static) -> Self {
+    pub fn hearing(self, hear: impl FnMut(&Envelope) -> Option<Message> + 'static) -> Self {
         let hear = Box::new(hear);
         Liar { hear, ..self }
     }
 
     /// Lets `say` change each envelope before it is sent.
     #[must_use]
-    pub fn saying(self, say: impl FnMut(&mut Letter) + 'static) -> Self {
+    pub fn saying(self, say: impl FnMut(&mut Envelope) + 'static) -> Self {
         let say = Box::new(say);
         Liar { say, ..self }
     }
@@ -46,23 +46,23 @@ impl Liar {
 
 impl Node for Liar {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
-        if let Event::Message { from, letter } = &event
-            && let Some(message) = (self.hear)(letter)
+        if let Event::Message { from, envelope } = &event
+            && let Some(message) = (self.hear)(envelope)
         {
-            let letter = Letter {
-                id: letter.id,
+            let envelope = Envelope {
+                id: envelope.id,
                 kind: Kind::Answer { more: false },
                 message,
                 body: Vec::new(),
             };
             let to = from.peer;
-            return out.push(Action::Send { to, letter });
+            return out.push(Action::Send { to, envelope });
         }
         let mut own = Outbox::new();
         self.inner.handle(now, event, &mut own);
         while let Some(mut action) = own.pop() {
-            if let Action::Send { letter, .. } = &mut action {
-                (self.say)(letter);
+            if let Action::Send { envelope, .. } = &mut action {
+                (self.say)(envelope);
             }
             out.push(action);
         }

@@ -7,29 +7,29 @@
 //! seed that fails can be run again by its number.
 #![forbid(unsafe_code)]
 
-mod births;
-pub mod seen;
+pub mod coverage;
+mod spawn;
 mod steering;
 pub mod world;
 
-pub mod agenda;
 pub mod climate;
-pub mod decay;
 pub mod disk;
+pub mod disk_faults;
+pub mod event_queue;
 pub mod faults;
 pub mod jobs;
 pub mod liar;
+pub mod malformed;
 pub mod music;
 pub mod network;
-pub mod nonsense;
 pub mod resident;
-pub mod unrest;
+pub mod ring_faults;
 
-pub mod careless;
 pub mod checks;
 pub mod circle;
-pub mod healing;
-pub mod keeping;
+pub mod convergence;
+pub mod copy_invariants;
+pub mod data_mutants;
 pub mod mutants;
 pub mod ring;
 pub mod schedules;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use roles::contract::chance::Chance;
 use roles::contract::id::{ContentHash, SongId};
 use roles::contract::message::{Audio, Message};
+use roles::contract::rng::Rng;
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
 
 /// A file that a user can upload, with its manifest.
@@ -24,11 +24,11 @@ pub struct Music {
 
 impl Music {
     /// `count` files of 1 to `fragments_max` fragments.
-    pub fn compose(chance: &mut Chance, count: usize, fragments_max: u64) -> Music {
+    pub fn compose(rng: &mut Rng, count: usize, fragments_max: u64) -> Music {
         let tunes = (0..count)
             .map(|number| {
-                let fragments = 1 + chance.below(fragments_max.max(1)) as usize;
-                Tune::compose(chance, number, fragments)
+                let fragments = 1 + rng.below(fragments_max.max(1)) as usize;
+                Tune::compose(rng, number, fragments)
             })
             .collect();
         Music { tunes }
@@ -63,14 +63,14 @@ impl Music {
 impl Tune {
     /// A file of so many fragments of 8 to 599 bytes each. The sizes are small because no simulated
     /// node depends on them.
-    pub fn compose(chance: &mut Chance, number: usize, fragments: usize) -> Tune {
+    pub fn compose(rng: &mut Rng, number: usize, fragments: usize) -> Tune {
         let lengths: Vec<usize> = (0..fragments)
-            .map(|_| 8 + chance.below(592) as usize)
+            .map(|_| 8 + rng.below(592) as usize)
             .collect();
         let total: usize = lengths.iter().sum();
         let mut bytes = Vec::with_capacity(total + 8);
         while bytes.len() < total {
-            bytes.extend_from_slice(&chance.bits().to_le_bytes());
+            bytes.extend_from_slice(&rng.bits().to_le_bytes());
         }
         bytes.truncate(total);
         let manifest = manifest(number, &bytes, &lengths);

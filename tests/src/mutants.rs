@@ -10,13 +10,13 @@ use roles::chord;
 use roles::client::Client;
 use roles::contract::id::{JobId, RequestId, SongId};
 use roles::contract::job::Job;
-use roles::contract::message::{Audio, Catalogue, Kind, Letter, Message, Names};
+use roles::contract::message::{Audio, Catalogue, Envelope, Kind, Message, Names};
 use roles::contract::node::{Action, Event, Node, Outbox, Peer};
 use roles::contract::record::Record;
 use roles::contract::time::Time;
 use roles::contract::user::Notice;
-use roles::flaws::{Flaw as Planted, Flaws};
-use roles::requests::Desk;
+use roles::requests::Requester;
+use roles::ring_mutants::{RingMutant as Planted, RingMutants};
 use roles::server::Server;
 
 use crate::resident::{Place, Resident};
@@ -25,7 +25,7 @@ use crate::world::World;
 
 /// A mutant of one kind of node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub enum Mutant {
     /// A data node says that a song stands in two copies before it has committed it.
     AnswersBeforeCommit,
     /// A data node drops the list of copies still to be made, and makes none.
@@ -54,34 +54,39 @@ pub enum Flaw {
     AsksWithoutEnd,
 }
 
-impl Flaw {
+impl Mutant {
     /// Every mutant.
-    pub const ALL: [Flaw; 13] = [
-        Flaw::AnswersBeforeCommit,
-        Flaw::ForgetsCopies,
-        Flaw::GivesAnotherFragment,
-        Flaw::ServesTheDead,
-        Flaw::ServesTooFew,
-        Flaw::DoesTwice,
-        Flaw::OffersOneHolder,
-        Flaw::ListsNothing,
-        Flaw::DeliversOutOfOrder,
-        Flaw::EndsTwice,
-        Flaw::NeverEnds,
-        Flaw::LeavesDeadlinesBehind,
-        Flaw::AsksWithoutEnd,
+    pub const ALL: [Mutant; 13] = [
+        Mutant::AnswersBeforeCommit,
+        Mutant::ForgetsCopies,
+        Mutant::GivesAnotherFragment,
+        Mutant::ServesTheDead,
+        Mutant::ServesTooFew,
+        Mutant::DoesTwice,
+        Mutant::OffersOneHolder,
+        Mutant::ListsNothing,
+        Mutant::DeliversOutOfOrder,
+        Mutant::EndsTwice,
+        Mutant::NeverEnds,
+        Mutant::LeavesDeadlinesBehind,
+        Mutant::AsksWithoutEnd,
     ];
 
     /// Whether the node with this name gets the mutant.
     fn strikes(self, name: &str) -> bool {
         let kind = match self {
-            Flaw::AnswersBeforeCommit | Flaw::ForgetsCopies | Flaw::GivesAnotherFragment => "data",
-            Flaw::ServesTheDead | Flaw::ServesTooFew => "dns",
-            Flaw::DoesTwice => return !name.starts_with("client"),
-            Flaw::OffersOneHolder | Flaw::ListsNothing | Flaw::LeavesDeadlinesBehind => "router",
-            Flaw::DeliversOutOfOrder | Flaw::EndsTwice | Flaw::NeverEnds | Flaw::AsksWithoutEnd => {
-                "client"
+            Mutant::AnswersBeforeCommit | Mutant::ForgetsCopies | Mutant::GivesAnotherFragment => {
+                "data"
             }
+            Mutant::ServesTheDead | Mutant::ServesTooFew => "dns",
+            Mutant::DoesTwice => return !name.starts_with("client"),
+            Mutant::OffersOneHolder | Mutant::ListsNothing | Mutant::LeavesDeadlinesBehind => {
+                "router"
+            }
+            Mutant::DeliversOutOfOrder
+            | Mutant::EndsTwice
+            | Mutant::NeverEnds
+            | Mutant::AsksWithoutEnd => "client",
         };
         name.starts_with(kind) || (name.starts_with("auto") && kind != "client" && kind != "dns")
     }
@@ -89,13 +94,13 @@ impl Flaw {
 
 impl World {
     /// Gives this mutant to every node of the kind concerned.
-    pub fn plant(&mut self, flaw: Flaw) {
-        let struck = |place: &Place| flaw.strikes(&self.nodes[*place].name);
+    pub fn plant(&mut self, mutant: Mutant) {
+        let struck = |place: &Place| mutant.strikes(&self.nodes[*place].name);
         let places: Vec<Place> = (0..self.nodes.len()).filter(struck).collect();
         for place in places {
             self.wrap(
                 place,
-                Box::new(move |inner| Box::new(Flawed::new(inner, flaw))),
+                Box::new(move |inner| Box::new(MutantNode::new(inner, mutant))),
             );
         }
     }
@@ -108,28 +113,31 @@ pub const RING_LENGTH: Length = Length {
 };
 
 /// The first world about the ring in which a mutant of the roles breaks an invariant, and which.
-pub fn found_in_rings(flaw: Planted, worlds: u64) -> Option<(u64, &'static str)> {
+pub fn found_in_rings(mutant: Planted, worlds: u64) -> Option<(u64, &'static str)> {
     (0..worlds).find_map(|seed| {
         let mut world = World::of_ring(seed);
-        world.flaws = Flaws::only(flaw);
+        world.mutants = RingMutants::only(mutant);
         let outcome = run::run_world(seed, world, RING_LENGTH);
         Some((seed, outcome.violation?.rule))
     })
 }
 
 /// The first world about the circle in which a mutant of Chord breaks an invariant, and which.
-pub fn found_in_circles(flaw: chord::flaws::Flaw, worlds: u64) -> Option<(u64, &'static str)> {
+pub fn found_in_circles(
+    mutant: chord::mutants::ChordMutant,
+    worlds: u64,
+) -> Option<(u64, &'static str)> {
     (0..worlds).find_map(|seed| {
         let mut world = World::of_circle(seed);
-        world.circle_flaws = chord::flaws::Flaws::only(flaw);
+        world.circle_mutants = chord::mutants::ChordMutants::only(mutant);
         let outcome = run::run_world(seed, world, RING_LENGTH);
         Some((seed, outcome.violation?.rule))
     })
 }
 
-struct Flawed {
+struct MutantNode {
     inner: Box<dyn Resident>,
-    flaw: Flaw,
+    mutant: Mutant,
     /// Every record that was registered.
     records: BTreeMap<roles::contract::id::NodeId, Record>,
     holder: Option<roles::contract::message::Holder>,
@@ -142,11 +150,11 @@ struct Flawed {
     woken: bool,
 }
 
-impl Flawed {
-    fn new(inner: Box<dyn Resident>, flaw: Flaw) -> Self {
-        Flawed {
+impl MutantNode {
+    fn new(inner: Box<dyn Resident>, mutant: Mutant) -> Self {
+        MutantNode {
             inner,
-            flaw,
+            mutant,
             records: BTreeMap::new(),
             holder: None,
             fragment: None,
@@ -160,24 +168,26 @@ impl Flawed {
     /// Changes the input of the node. None: the node does not get the event.
     fn hear(&mut self, mut event: Event, out: &mut Outbox) -> Option<Event> {
         self.woken = event == Event::Tick;
-        let Event::Message { from, letter } = &mut event else {
+        let Event::Message { from, envelope } = &mut event else {
             return Some(event);
         };
-        match (self.flaw, &letter.message) {
-            (Flaw::AnswersBeforeCommit, Message::Audio(Audio::Commit { copy: false, .. })) => {
+        match (self.mutant, &envelope.message) {
+            (Mutant::AnswersBeforeCommit, Message::Audio(Audio::Commit { copy: false, .. })) => {
                 let message = Message::Audio(Audio::Stored { copies: 2 });
-                out.push(answer(from.peer, letter.id, message));
-                self.early.insert(letter.id);
+                out.push(answer(from.peer, envelope.id, message));
+                self.early.insert(envelope.id);
             }
-            (Flaw::ServesTheDead, Message::Names(Names::Register { record })) => {
+            (Mutant::ServesTheDead, Message::Names(Names::Register { record })) => {
                 self.records.insert(record.node, *record);
             }
-            (Flaw::NeverEnds, Message::Audio(Audio::Stored { .. } | Audio::Taken)) => return None,
-            (Flaw::DoesTwice, _) if matches!(letter.kind, Kind::Question { .. }) => {
+            (Mutant::NeverEnds, Message::Audio(Audio::Stored { .. } | Audio::Taken)) => {
+                return None;
+            }
+            (Mutant::DoesTwice, _) if matches!(envelope.kind, Kind::Question { .. }) => {
                 self.count += 1;
                 let number = RequestId(0xff << 56 | self.count);
-                self.renamed.insert(number, letter.id);
-                letter.id = number;
+                self.renamed.insert(number, envelope.id);
+                envelope.id = number;
             }
             _ => (),
         }
@@ -188,22 +198,22 @@ impl Flawed {
     fn act(&mut self, action: Action, out: &mut Outbox) {
         match action {
             // The asker already has an answer, so the true one is dropped.
-            Action::Send { letter, .. } if self.early.contains(&letter.id) => (),
-            Action::Send { to, letter } => {
-                let letter = self.speak(letter);
-                let fetch = matches!(letter.message, Message::Audio(Audio::Fetch { .. }));
-                let more = if fetch && self.flaw == Flaw::AsksWithoutEnd {
+            Action::Send { envelope, .. } if self.early.contains(&envelope.id) => (),
+            Action::Send { to, envelope } => {
+                let envelope = self.speak(envelope);
+                let fetch = matches!(envelope.message, Message::Audio(Audio::Fetch { .. }));
+                let more = if fetch && self.mutant == Mutant::AsksWithoutEnd {
                     500
                 } else {
                     0
                 };
                 for _ in 0..more {
                     self.count += 1;
-                    let mut letter = letter.clone();
-                    letter.id = RequestId(0xff << 56 | self.count);
-                    out.push(Action::Send { to, letter });
+                    let mut envelope = envelope.clone();
+                    envelope.id = RequestId(0xff << 56 | self.count);
+                    out.push(Action::Send { to, envelope });
                 }
-                out.push(Action::Send { to, letter });
+                out.push(Action::Send { to, envelope });
             }
             Action::Run { job, work, toward } => {
                 let work = self.work(work, job);
@@ -214,12 +224,12 @@ impl Flawed {
         }
     }
 
-    fn speak(&mut self, mut letter: Letter) -> Letter {
-        if let Some(id) = self.renamed.get(&letter.id) {
-            letter.id = *id;
+    fn speak(&mut self, mut envelope: Envelope) -> Envelope {
+        if let Some(id) = self.renamed.get(&envelope.id) {
+            envelope.id = *id;
         }
-        match (self.flaw, &mut letter.message) {
-            (Flaw::ServesTheDead, Message::Names(Names::Records { records, .. })) => {
+        match (self.mutant, &mut envelope.message) {
+            (Mutant::ServesTheDead, Message::Names(Names::Records { records, .. })) => {
                 let role = records.first().map(|record| record.role);
                 let missing = self.records.values().filter(|r| Some(r.role) == role);
                 let missing: Vec<Record> = missing
@@ -228,32 +238,32 @@ impl Flawed {
                     .collect();
                 records.extend(missing);
             }
-            (Flaw::ServesTooFew, Message::Names(Names::Records { records, .. })) => {
+            (Mutant::ServesTooFew, Message::Names(Names::Records { records, .. })) => {
                 records.pop();
             }
-            (Flaw::OffersOneHolder, Message::Catalogue(Catalogue::Located { holders, .. })) => {
+            (Mutant::OffersOneHolder, Message::Catalogue(Catalogue::Located { holders, .. })) => {
                 let first = self.holder.or(holders.first().copied());
                 self.holder = first;
                 *holders = first.into_iter().collect();
             }
-            (Flaw::ListsNothing, Message::Catalogue(Catalogue::Songs { songs, next, .. })) => {
+            (Mutant::ListsNothing, Message::Catalogue(Catalogue::Songs { songs, next, .. })) => {
                 songs.clear();
                 *next = None;
             }
             _ => (),
         }
-        letter
+        envelope
     }
 
     fn work(&self, mut work: Job, job: JobId) -> Job {
-        match (self.flaw, &mut work) {
-            (Flaw::ForgetsCopies, Job::CommitUpload { copies_due, .. }) => copies_due.clear(),
-            (Flaw::ForgetsCopies, Job::Describe { song })
-                if Desk::of(job.0) == Some(Desk::Copies) =>
+        match (self.mutant, &mut work) {
+            (Mutant::ForgetsCopies, Job::CommitUpload { copies_due, .. }) => copies_due.clear(),
+            (Mutant::ForgetsCopies, Job::Describe { song })
+                if Requester::of(job.0) == Some(Requester::Replication) =>
             {
                 *song = SongId(0);
             }
-            (Flaw::GivesAnotherFragment, Job::ReadFragment { at, .. }) => {
+            (Mutant::GivesAnotherFragment, Job::ReadFragment { at, .. }) => {
                 use roles::contract::message::Position;
                 if let Position::Index(index) = at {
                     *index = index.saturating_sub(1);
@@ -266,10 +276,10 @@ impl Flawed {
 
     fn tell(&mut self, notice: Notice, out: &mut Outbox) {
         let ends = matches!(notice, Notice::Songs { .. } | Notice::Uploaded { .. });
-        if self.flaw == Flaw::EndsTwice && ends {
+        if self.mutant == Mutant::EndsTwice && ends {
             out.tell(notice.clone());
         }
-        if self.flaw == Flaw::DeliversOutOfOrder && matches!(notice, Notice::Fragment { .. }) {
+        if self.mutant == Mutant::DeliversOutOfOrder && matches!(notice, Notice::Fragment { .. }) {
             match self.fragment.take() {
                 None => self.fragment = Some(notice),
                 Some(before) => {
@@ -283,7 +293,7 @@ impl Flawed {
     }
 }
 
-impl Node for Flawed {
+impl Node for MutantNode {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
         let Some(event) = self.hear(event, out) else {
             return;
@@ -296,14 +306,14 @@ impl Node for Flawed {
     }
 
     fn deadline(&self) -> Option<Time> {
-        if self.flaw == Flaw::LeavesDeadlinesBehind && self.woken {
+        if self.mutant == Mutant::LeavesDeadlinesBehind && self.woken {
             return Some(Time::ZERO);
         }
         self.inner.deadline()
     }
 }
 
-impl Resident for Flawed {
+impl Resident for MutantNode {
     fn server(&self) -> Option<&Server> {
         self.inner.server()
     }
@@ -316,7 +326,7 @@ impl Resident for Flawed {
 fn answer(to: Peer, id: RequestId, message: Message) -> Action {
     Action::Send {
         to,
-        letter: Letter {
+        envelope: Envelope {
             id,
             kind: Kind::Answer { more: false },
             message,

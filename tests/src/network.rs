@@ -15,7 +15,7 @@ use std::time::Duration;
 use net::wire::codec;
 use roles::contract::id::RequestId;
 use roles::contract::job::{JobFault, JobReply};
-use roles::contract::message::{Kind, Letter};
+use roles::contract::message::{Envelope, Kind};
 use roles::contract::node::{Event, Identity, Lost, Peer, Sender};
 use roles::contract::record::Address;
 use roles::contract::time::Time;
@@ -49,7 +49,7 @@ pub struct Conn {
     /// The end that dialled, then the end that was dialled.
     pub ends: [End; 2],
     /// Envelopes that wait for the dial to succeed; none once the connection is open.
-    waiting: Option<Vec<Letter>>,
+    waiting: Option<Vec<Envelope>>,
     dialled_at: Time,
     /// The two nodes use another connection instead.
     retired: bool,
@@ -71,13 +71,13 @@ pub struct End {
     /// Questions sent from here that have no final answer yet.
     pub awaited: BTreeSet<RequestId>,
     /// Questions received here that have no final answer yet.
-    owed: BTreeSet<RequestId>,
+    unanswered: BTreeSet<RequestId>,
     /// When the last envelope to this end arrives: no later one arrives before it.
     last_arrival: Time,
     /// What would arrive here later is lost.
     lost_after: Time,
     /// Envelopes to this end that a cut holds back.
-    held: Vec<Letter>,
+    held: Vec<Envelope>,
 }
 
 impl End {
@@ -89,7 +89,7 @@ impl End {
             peer,
             gone: false,
             awaited: BTreeSet::new(),
-            owed: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
             last_arrival: Time::ZERO,
             lost_after: Time::NEVER,
             held: Vec::new(),
@@ -115,8 +115,8 @@ impl Conn {
 
 impl World {
     /// Performs a send of a node.
-    pub(crate) fn send(&mut self, place: Place, to: Peer, letter: Letter) {
-        let found = self.connection_for(place, to, &letter);
+    pub(crate) fn send(&mut self, place: Place, to: Peer, envelope: Envelope) {
+        let found = self.connection_for(place, to, &envelope);
         let Some(id) = found.or_else(|| self.dial(place, to)) else {
             return;
         };
@@ -124,24 +124,27 @@ impl World {
             return;
         };
         match &mut conn.waiting {
-            Some(waiting) => waiting.push(letter),
+            Some(waiting) => waiting.push(envelope),
             None => {
                 let from = conn.end_at(place);
-                self.transmit(id, from, letter);
+                self.transmit(id, from, envelope);
             }
         }
     }
 
     /// The connection for an envelope: an answer takes the one its question came on, anything else
     /// the one in use.
-    fn connection_for(&self, place: Place, to: Peer, letter: &Letter) -> Option<ConnId> {
+    fn connection_for(&self, place: Place, to: Peer, envelope: &Envelope) -> Option<ConnId> {
         let conns = self.nodes[place].peers.get(&to)?;
         if conns.len() > 1
-            && let Kind::Answer { .. } = letter.kind
+            && let Kind::Answer { .. } = envelope.kind
         {
             let owes = |id: &&ConnId| {
                 let conn = &self.conns[*id];
-                conn.is_open() && conn.ends[conn.end_at(place)].owed.contains(&letter.id)
+                conn.is_open()
+                    && conn.ends[conn.end_at(place)]
+                        .unanswered
+                        .contains(&envelope.id)
             };
             if let Some(id) = conns.iter().find(owes) {
                 return Some(*id);
@@ -150,11 +153,11 @@ impl World {
         conns.first().copied()
     }
 
-    fn transmit(&mut self, id: ConnId, from: usize, letter: Letter) {
-        let letter = if self.climate.codec {
-            self.through_codec(letter)
+    fn transmit(&mut self, id: ConnId, from: usize, envelope: Envelope) {
+        let envelope = if self.climate.codec {
+            self.through_codec(envelope)
         } else {
-            letter
+            envelope
         };
         let latency = self.latency();
         let now = self.now;
@@ -162,11 +165,11 @@ impl World {
             return;
         };
         let (a, b) = (conn.ends[from].place, conn.ends[1 - from].place);
-        let question = matches!(letter.kind, Kind::Question { .. });
+        let question = matches!(envelope.kind, Kind::Question { .. });
         if question {
-            conn.ends[from].awaited.insert(letter.id);
-        } else if letter.kind == (Kind::Answer { more: false }) {
-            conn.ends[from].owed.remove(&letter.id);
+            conn.ends[from].awaited.insert(envelope.id);
+        } else if envelope.kind == (Kind::Answer { more: false }) {
+            conn.ends[from].unanswered.remove(&envelope.id);
         }
         // An impaired connection is watched only from the cut on: a later question needs a watch of
         // its own.
@@ -182,30 +185,30 @@ impl World {
             return;
         }
         if self.cuts.contains_key(&(a, b)) {
-            to.held.push(letter);
+            to.held.push(envelope);
             return;
         }
         to.last_arrival = to.last_arrival.max(now + latency);
         let (at, end) = (to.last_arrival, 1 - from);
-        let letter = Box::new(letter);
+        let envelope = Box::new(envelope);
         self.agenda.plan(
             at,
             What::Arrive {
                 conn: id,
                 end,
-                letter,
+                envelope,
             },
         );
     }
 
     /// Encodes and decodes an envelope; the result must equal the original.
-    fn through_codec(&mut self, letter: Letter) -> Letter {
-        let Letter {
+    fn through_codec(&mut self, envelope: Envelope) -> Envelope {
+        let Envelope {
             id,
             kind,
             message,
             body,
-        } = letter;
+        } = envelope;
         let encoded = codec::encode(kind, &message, body);
         let decoded = encoded.and_then(|encoded| {
             let prefix = codec::prefix(&encoded.head)?;
@@ -218,7 +221,7 @@ impl World {
                 if heard != message {
                     self.violated("codec", format!("{message:?} was heard as {heard:?}"));
                 }
-                Letter {
+                Envelope {
                     id,
                     kind,
                     message: heard,
@@ -228,7 +231,7 @@ impl World {
             Err(why) => {
                 self.violated("codec", format!("{message:?} cannot be written: {why}"));
                 let body = Vec::new();
-                Letter {
+                Envelope {
                     id,
                     kind,
                     message,
@@ -239,7 +242,7 @@ impl World {
     }
 
     /// An envelope reaches an end.
-    pub(crate) fn on_arrive(&mut self, id: ConnId, end: usize, letter: Box<Letter>) {
+    pub(crate) fn on_arrive(&mut self, id: ConnId, end: usize, envelope: Box<Envelope>) {
         let now = self.now;
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
@@ -252,19 +255,19 @@ impl World {
             let what = What::Arrive {
                 conn: id,
                 end,
-                letter,
+                envelope,
             };
             self.backlogs.entry(place).or_default().push(what);
             return;
         }
-        match letter.kind {
+        match envelope.kind {
             Kind::Question { .. } => {
-                conn.ends[end].owed.insert(letter.id);
+                conn.ends[end].unanswered.insert(envelope.id);
             }
             Kind::Answer { more: false } => {
-                conn.ends[end].awaited.remove(&letter.id);
+                conn.ends[end].awaited.remove(&envelope.id);
             }
-            Kind::Answer { more: true } | Kind::Word => (),
+            Kind::Answer { more: true } | Kind::OneWay => (),
         }
         let Identity {
             node, incarnation, ..
@@ -275,8 +278,8 @@ impl World {
             node,
             incarnation,
         };
-        let letter = *letter;
-        self.hand(place, Event::Message { from, letter });
+        let envelope = *envelope;
+        self.hand(place, Event::Message { from, envelope });
     }
 
     fn dial(&mut self, place: Place, to: Peer) -> Option<ConnId> {
@@ -391,8 +394,8 @@ impl World {
         self.choose(place, Peer::Node(address), id);
         self.choose(target, named, id);
         self.note(0x0be9, id);
-        for letter in waiting {
-            self.transmit(id, DIALLER, letter);
+        for envelope in waiting {
+            self.transmit(id, DIALLER, envelope);
         }
     }
 
@@ -471,8 +474,8 @@ impl World {
         all.retain(|other| *other != id);
         let stands = all.iter().any(|id| !self.conns[id].retired);
         if stands {
-            for letter in waiting.unwrap_or_default() {
-                self.send(place, peer, letter);
+            for envelope in waiting.unwrap_or_default() {
+                self.send(place, peer, envelope);
             }
             return;
         }
@@ -562,10 +565,10 @@ impl World {
     fn latency(&mut self) -> Duration {
         let mean = self.climate.latency;
         let tail = self.climate.latency_tail;
-        let chance = &mut self.chances.network;
-        let usual = mean / 2 + chance.within(mean);
-        if tail > 0 && chance.happens(1, tail) {
-            return usual * (2 + chance.below(18) as u32);
+        let rng = &mut self.chances.network;
+        let usual = mean / 2 + rng.within(mean);
+        if tail > 0 && rng.happens(1, tail) {
+            return usual * (2 + rng.below(18) as u32);
         }
         usual
     }

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use roles::client::Client;
-use roles::contract::chance::Chance;
 use roles::contract::id::{Incarnation, JobId, OperationId};
 use roles::contract::job::Job;
 use roles::contract::node::{Event, Identity, Node, Outbox, Peer};
 use roles::contract::record::{Address, Role};
+use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 use roles::server::Server;
 
-use crate::decay::Ailing;
 use crate::disk::{Disk, Machine};
+use crate::disk_faults::Ailing;
 use crate::network::ConnId;
 
 /// Index of a node in the world; it stays the same across all starts of the node.
@@ -63,16 +63,16 @@ impl Resident for Probe {}
 pub struct Stutter {
     inner: Box<dyn Resident>,
     permille: u64,
-    chance: Chance,
+    rng: Rng,
 }
 
 impl Stutter {
     /// Wraps `inner`; `permille` of a thousand of its questions are repeated.
-    pub fn new(inner: Box<dyn Resident>, permille: u64, chance: Chance) -> Self {
+    pub fn new(inner: Box<dyn Resident>, permille: u64, rng: Rng) -> Self {
         Stutter {
             inner,
             permille,
-            chance,
+            rng,
         }
     }
 }
@@ -84,13 +84,13 @@ impl Node for Stutter {
         let mut own = Outbox::new();
         self.inner.handle(now, event, &mut own);
         while let Some(action) = own.pop() {
-            if let Action::Send { to, letter } = &action
-                && let Kind::Question { .. } = letter.kind
-                && !letter.message.only_reads()
-                && self.chance.happens(self.permille, 1000)
+            if let Action::Send { to, envelope } = &action
+                && let Kind::Question { .. } = envelope.kind
+                && !envelope.message.only_reads()
+                && self.rng.happens(self.permille, 1000)
             {
-                let letter = letter.clone();
-                out.push(Action::Send { to: *to, letter });
+                let envelope = envelope.clone();
+                out.push(Action::Send { to: *to, envelope });
             }
             out.push(action);
         }

@@ -11,9 +11,9 @@ use std::time::Duration;
 use roles::contract::id::{Incarnation, NodeId, SongId};
 use roles::contract::limits::MEMBERS_MAX;
 use roles::contract::member::{Age, Epoch, Member, MemberState, Traits};
-use roles::contract::message::{Letter, Message};
+use roles::contract::message::{Envelope, Message};
 use roles::contract::record::Role;
-use roles::contract::ring::Ring as Words;
+use roles::contract::ring::Ring as RingMessage;
 use roles::contract::time::Time;
 use roles::members::Members;
 use roles::ring::{EPOCHS_MAX, SUCCESSORS};
@@ -454,25 +454,25 @@ impl World {
     }
 
     /// S8 and S10: a server receives a ring message.
-    pub(crate) fn on_ring_heard(&mut self, place: Place, letter: &Letter) {
-        let Message::Ring(words) = &letter.message else {
+    pub(crate) fn on_ring_heard(&mut self, place: Place, envelope: &Envelope) {
+        let Message::Ring(words) = &envelope.message else {
             return;
         };
         match words {
-            Words::Alert { epoch, .. } => self.count_alert(place, *epoch),
-            Words::Unbalance { .. } => self.strike_named(place),
-            Words::Join { .. }
-            | Words::Joined { .. }
-            | Words::Report { .. }
-            | Words::News { .. }
-            | Words::Probe { .. }
-            | Words::Probed { .. }
-            | Words::Check { .. }
-            | Words::Checked { .. }
-            | Words::Heard
-            | Words::Count { .. }
-            | Words::Counted { .. }
-            | Words::Accepted => (),
+            RingMessage::Alert { epoch, .. } => self.count_alert(place, *epoch),
+            RingMessage::Unbalance { .. } => self.strike_named(place),
+            RingMessage::Join { .. }
+            | RingMessage::Joined { .. }
+            | RingMessage::Report { .. }
+            | RingMessage::News { .. }
+            | RingMessage::Probe { .. }
+            | RingMessage::Probed { .. }
+            | RingMessage::Check { .. }
+            | RingMessage::Checked { .. }
+            | RingMessage::Heard
+            | RingMessage::Count { .. }
+            | RingMessage::Counted { .. }
+            | RingMessage::Accepted => (),
         }
     }
 
@@ -495,9 +495,9 @@ impl World {
     }
 
     /// S8 and S10: a node sends a ring message.
-    pub(crate) fn on_ring_said(&mut self, place: Place, words: &Words) {
+    pub(crate) fn on_ring_said(&mut self, place: Place, words: &RingMessage) {
         self.seen.ring_words += 1;
-        let Words::Alert {
+        let RingMessage::Alert {
             epoch,
             manager,
             tallies,
@@ -583,7 +583,7 @@ fn is_a_ring(members: &Members) -> Option<String> {
 /// S8: no collection of the ring exceeds its bound.
 fn is_bounded(sizes: roles::ring::Sizes) -> Option<String> {
     let small = sizes.members <= MEMBERS_MAX
-        && sizes.doubts <= sizes.members
+        && sizes.suspicions <= sizes.members
         && sizes.news <= sizes.members
         && sizes.epochs <= EPOCHS_MAX
         && sizes.questions <= 64 + 16 * sizes.members;

@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use roles::assign::needed_role;
 use roles::contract::id::{NodeId, SongId};
 use roles::contract::limits::COPIES;
 use roles::contract::message::{Catalogue, Listed, Message, NodeState, Query};
 use roles::contract::record::{Address, Role};
 use roles::contract::time::Time;
+use roles::role_assignment::needed_role;
 
-use crate::decay::REPAIR_WITHIN;
+use crate::coverage::Coverage;
+use crate::disk_faults::REPAIR_WITHIN;
 use crate::figures::Figures;
 use crate::resident::{Kind, Place, State};
-use crate::seen::Seen;
 use crate::trace::Trace;
 use crate::workload::Ended;
 use crate::world::{Violation, World};
@@ -75,7 +75,7 @@ pub struct Outcome {
     /// A hash of all events; two runs of one seed have the same.
     pub hash: u64,
     /// How often each fault happened and each check ran.
-    pub seen: Seen,
+    pub seen: Coverage,
     /// Measured durations.
     pub figures: Figures,
     /// The last lines of the trace, if it was kept as text.

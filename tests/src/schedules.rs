@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use roles::chord::arc::{around, between};
-use roles::chord::flaws::{Flaw, Flaws};
+use roles::chord::mutants::{ChordMutant, ChordMutants};
 use roles::chord::{Ask, Chord, Config, HOPS_MAX, Search, Standing, Table, Way};
-use roles::contract::chance::Chance;
-use roles::contract::chord::Chord as Words;
+use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{Incarnation, NodeId, RequestId, SongId};
-use roles::contract::message::{Kind, Letter, Message};
+use roles::contract::message::{Envelope, Kind, Message};
 use roles::contract::node::{Action, Asker, Outbox, Peer, Sender};
 use roles::contract::record::Address;
+use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 
 /// Most nodes at a time, and the number of ids; each id is used once.
@@ -68,7 +68,7 @@ struct Flight {
     at: Time,
     from: NodeId,
     to: NodeId,
-    letter: Letter,
+    envelope: Envelope,
 }
 
 /// A circle of data nodes and its network.
@@ -87,13 +87,13 @@ pub struct Circle {
     split: bool,
     /// A join reaches most member tables only with the next death.
     slow_news: bool,
-    chance: Chance,
+    rng: Rng,
     ran: Ran,
 }
 
 /// Runs one random schedule.
-pub fn run(seed: u64, flaws: Flaws) -> Ran {
-    let mut circle = Circle::of_seed(seed, flaws);
+pub fn run(seed: u64, mutants: ChordMutants) -> Ran {
+    let mut circle = Circle::of_seed(seed, mutants);
     for beat in 0..BEATS {
         circle.beat();
         if beat % 4 == 0 {
@@ -113,7 +113,7 @@ pub fn run(seed: u64, flaws: Flaws) -> Ran {
 /// Starts with two circles, each whole and in order, as a split leaves them. Then every member
 /// table has all nodes again, and the circles must become one.
 pub fn mend(seed: u64) -> Ran {
-    let mut circle = Circle::of_seed(seed, Flaws::default());
+    let mut circle = Circle::of_seed(seed, ChordMutants::default());
     let one = std::mem::take(&mut circle.used);
     while circle.used.len() < one.len() {
         let id = circle.fresh_id();
@@ -131,26 +131,26 @@ pub fn mend(seed: u64) -> Ran {
 }
 
 /// The first of these schedules in which a mutant breaks an invariant, and which invariant.
-pub fn found(flaw: Flaw, schedules: u64) -> Option<(u64, &'static str)> {
-    (0..schedules).find_map(|seed| Some((seed, run(seed, Flaws::only(flaw)).broken?.0)))
+pub fn found(mutant: ChordMutant, schedules: u64) -> Option<(u64, &'static str)> {
+    (0..schedules).find_map(|seed| Some((seed, run(seed, ChordMutants::only(mutant)).broken?.0)))
 }
 
 impl Circle {
-    fn of_seed(seed: u64, flaws: Flaws) -> Circle {
-        let mut chance = Chance::from_seed(seed);
-        let successors = 2 + chance.below(2) as usize;
+    fn of_seed(seed: u64, mutants: ChordMutants) -> Circle {
+        let mut rng = Rng::from_seed(seed);
+        let successors = 2 + rng.below(2) as usize;
         let config = Config {
             successors,
-            fingers: [0, 512][chance.below(2) as usize],
+            fingers: [0, 512][rng.below(2) as usize],
             round: ROUND,
             every: ROUND * 3,
             patience: PATIENCE,
             silences: u32::MAX, // Detection is perfect: silence is never a death.
-            flaws,
+            mutants,
         };
-        let mut circle = Circle::new(config, chance.happens(1, 4), chance);
-        circle.slow_news = circle.chance.happens(1, 2);
-        let alone = flaws.has(Flaw::FoundsAlone);
+        let mut circle = Circle::new(config, rng.happens(1, 4), rng);
+        circle.slow_news = circle.rng.happens(1, 2);
+        let alone = mutants.has(ChordMutant::FoundsAlone);
         let count = if alone { 1 } else { successors + 1 };
         while circle.used.len() < count {
             let id = circle.fresh_id();
@@ -161,7 +161,7 @@ impl Circle {
     }
 
     /// A circle without nodes.
-    pub fn new(config: Config, atomic: bool, chance: Chance) -> Circle {
+    pub fn new(config: Config, atomic: bool, rng: Rng) -> Circle {
         Circle {
             now: Time::from_secs(1),
             nodes: BTreeMap::new(),
@@ -173,13 +173,13 @@ impl Circle {
             atomic,
             split: false,
             slow_news: false,
-            chance,
+            rng,
             ran: Ran::default(),
         }
     }
 
     fn fresh_id(&mut self) -> NodeId {
-        NodeId(u128::from(self.chance.below(IDS as u64)) << SHIFT)
+        NodeId(u128::from(self.rng.below(IDS as u64)) << SHIFT)
     }
 
     /// Founds the circle: every node of `used` gets its lists from one member table.
@@ -187,8 +187,8 @@ impl Circle {
         let ids: Vec<NodeId> = self.used.iter().copied().collect();
         self.living.0 = ids.iter().copied().collect();
         for id in &ids {
-            let seed = self.chance.bits();
-            let chord = Chord::new(self.config.clone(), *id, Chance::from_seed(seed));
+            let seed = self.rng.bits();
+            let chord = Chord::new(self.config.clone(), *id, Rng::from_seed(seed));
             self.nodes.insert(*id, chord);
             // First it sees one other node only, and then all of them: a node that was there while
             // they were few takes its place from the table.
@@ -213,7 +213,7 @@ impl Circle {
     /// none, but the others hear of that only by chance.
     fn takers(&mut self, of: NodeId) -> Vec<(NodeId, u16)> {
         let leaves = |node: NodeId| (node.0 >> SHIFT).is_multiple_of(3);
-        let mut known = |node: &NodeId| *node == of || self.chance.happens(1, 2);
+        let mut known = |node: &NodeId| *node == of || self.rng.happens(1, 2);
         let living = self.living.0.iter().copied();
         living
             .filter(|node| !(leaves(*node) && known(node)))
@@ -232,7 +232,7 @@ impl Circle {
         self.now = self.now + BEAT;
         self.deliver();
         let mut ids: Vec<NodeId> = self.nodes.keys().copied().collect();
-        self.chance.shuffle(&mut ids);
+        self.rng.shuffle(&mut ids);
         for id in ids {
             self.tick(id);
         }
@@ -270,7 +270,7 @@ impl Circle {
 
     fn arrive(&mut self, flight: Flight) {
         let Flight {
-            from, to, letter, ..
+            from, to, envelope, ..
         } = flight;
         let mut out = Outbox::new();
         let Some(chord) = self.nodes.get_mut(&to) else {
@@ -278,25 +278,25 @@ impl Circle {
         };
         let peer = Peer::Node(address_of(from));
         let mut fault = None;
-        match (letter.kind, letter.message) {
+        match (envelope.kind, envelope.message) {
             (Kind::Question { patience }, Message::Chord(words)) => {
                 let waits = chord.operation().is_some() && chord.standing() == Standing::Joined;
-                let asker = asker(from, letter.id, self.now + patience);
+                let asker = asker(from, envelope.id, self.now + patience);
                 chord.on_question(self.now, asker, words, &self.living, &mut out);
                 if waits && !out.is_empty() {
                     fault = Some("who waits tells nothing");
                 }
             }
             (kind, message) => {
-                let letter = Letter {
+                let envelope = Envelope {
                     kind,
                     message,
-                    ..letter
+                    ..envelope
                 };
-                let asked = self.operations.get(&(to, letter.id)).copied();
+                let asked = self.operations.get(&(to, envelope.id)).copied();
                 let late = asked.is_some() && asked != chord.operation();
                 let before = chord.beside().clone();
-                chord.on_answer(self.now, peer, letter, &self.living, &mut out);
+                chord.on_answer(self.now, peer, envelope, &self.living, &mut out);
                 if late && before != *chord.beside() {
                     fault = Some("late answers change nothing");
                 }
@@ -310,7 +310,7 @@ impl Circle {
 
     fn perform(&mut self, from: NodeId, mut out: Outbox) {
         while let Some(action) = out.pop() {
-            let Action::Send { to, letter } = action else {
+            let Action::Send { to, envelope } = action else {
                 continue;
             };
             let to = self
@@ -322,17 +322,17 @@ impl Circle {
                 continue;
             };
             let number = self.nodes.get(&from).and_then(Chord::operation);
-            if let (Message::Chord(Words::Neighbours { .. }), Some(number)) =
-                (&letter.message, number)
+            if let (Message::Chord(ChordMessage::Neighbours { .. }), Some(number)) =
+                (&envelope.message, number)
             {
-                self.operations.insert((from, letter.id), number);
+                self.operations.insert((from, envelope.id), number);
             }
             let at = self.now + self.latency();
             let flight = Flight {
                 at,
                 from,
                 to,
-                letter,
+                envelope,
             };
             if self.atomic {
                 self.arrive(flight);
@@ -343,15 +343,15 @@ impl Circle {
     }
 
     fn latency(&mut self) -> Duration {
-        let base = Duration::from_micros(500 + self.chance.below(2_000));
-        if self.chance.happens(1, 20) {
-            return base * (5 + self.chance.below(16) as u32);
+        let base = Duration::from_micros(500 + self.rng.below(2_000));
+        if self.rng.happens(1, 20) {
+            return base * (5 + self.rng.below(16) as u32);
         }
         base
     }
 
     fn churn(&mut self) {
-        match self.chance.below(5) {
+        match self.rng.below(5) {
             0 | 1 if self.nodes.len() < NODES_MAX => {
                 let id = self.fresh_id();
                 if self.used.insert(id) {
@@ -360,7 +360,7 @@ impl Circle {
             }
             2 | 3 => {
                 let ids: Vec<NodeId> = self.nodes.keys().copied().collect();
-                if let Some(id) = self.chance.pick(&ids).copied()
+                if let Some(id) = self.rng.pick(&ids).copied()
                     && self.may_die(id)
                 {
                     self.kill(id);
@@ -372,14 +372,14 @@ impl Circle {
     }
 
     fn join(&mut self, id: NodeId) {
-        let seed = self.chance.bits();
-        let chord = Chord::new(self.config.clone(), id, Chance::from_seed(seed));
+        let seed = self.rng.bits();
+        let chord = Chord::new(self.config.clone(), id, Rng::from_seed(seed));
         self.nodes.insert(id, chord);
         self.living.0.insert(id);
         let living: Vec<NodeId> = self.living.0.iter().copied().collect();
         for node in &living {
             // Not every member hears of a newcomer at once: the circle does not need it.
-            if *node == id || !self.slow_news || self.chance.happens(1, 4) {
+            if *node == id || !self.slow_news || self.rng.happens(1, 4) {
                 self.show(*node, &living);
             }
         }
@@ -398,7 +398,7 @@ impl Circle {
         let mut lists = self.lists();
         lists.extend(self.lists_under_way());
         lists.retain(|list| list[0] != id);
-        if self.config.flaws.has(Flaw::FoundsAlone) {
+        if self.config.mutants.has(ChordMutant::FoundsAlone) {
             return left.len() > 1 && has_living(&lists, &left);
         }
         let members = self.members();
@@ -425,11 +425,12 @@ impl Circle {
     /// The lists that members will have once the answers under way have arrived.
     fn lists_under_way(&self) -> Vec<Vec<NodeId>> {
         let list = |flight: &Flight| {
-            let Message::Chord(Words::Neighbourhood { successors, .. }) = &flight.letter.message
+            let Message::Chord(ChordMessage::Neighbourhood { successors, .. }) =
+                &flight.envelope.message
             else {
                 return None;
             };
-            let number = self.operations.get(&(flight.to, flight.letter.id))?;
+            let number = self.operations.get(&(flight.to, flight.envelope.id))?;
             let waits = self.nodes.get(&flight.to)?.operation() == Some(*number);
             let mut list = [&[flight.to, flight.from], successors.as_slice()].concat();
             list.truncate(self.config.successors + 1);
@@ -467,7 +468,7 @@ impl Circle {
         if let Some(node) = lists.iter().flatten().find(apart) {
             self.broken("lists name members", format!("{node:?} in {lists:?}"));
         }
-        let alone = self.config.flaws.has(Flaw::FoundsAlone) && members.len() < 2;
+        let alone = self.config.mutants.has(ChordMutant::FoundsAlone) && members.len() < 2;
         if alone || self.ran.broken.is_some() {
             return;
         }
@@ -475,7 +476,7 @@ impl Circle {
         let few = principals(&members, &lists) <= self.config.successors;
         if let Some((rule, text)) = fault {
             self.broken(rule, text);
-        } else if few && !self.config.flaws.has(Flaw::FoundsAlone) {
+        } else if few && !self.config.mutants.has(ChordMutant::FoundsAlone) {
             self.broken("I2 principals", format!("{lists:?}"));
         }
     }
@@ -504,22 +505,22 @@ impl Circle {
     /// Looks a random song up, from a random member.
     fn look_up(&mut self, ideal: bool) {
         let ids = self.members();
-        let Some(first) = self.chance.pick(&ids).copied() else {
+        let Some(first) = self.rng.pick(&ids).copied() else {
             return;
         };
         // Half a step past a node id, so that no song's key equals a node's id.
         let song = SongId(self.fresh_id().0 + (1 << (SHIFT - 1)));
-        let mut search = Search::new(song, [first], self.config.flaws);
+        let mut search = Search::new(song, [first], self.config.mutants);
         self.ran.lookups += 1;
         while let Some(ask) = search.next_asked() {
             if search.hops() > HOPS_MAX {
                 return self.broken("look-ups end", format!("{song:?} from {first:?}"));
             }
             match self.find(ask, song) {
-                Some(Words::Found { owners }) => {
+                Some(ChordMessage::Found { owners }) => {
                     return self.check_found(ask, song, &owners, ideal);
                 }
-                Some(Words::Closer { nodes }) => search.go_on(nodes),
+                Some(ChordMessage::Closer { nodes }) => search.go_on(nodes),
                 Some(_) | None => (),
             }
         }
@@ -528,14 +529,14 @@ impl Circle {
         }
     }
 
-    fn find(&mut self, Ask { node, before }: Ask, song: SongId) -> Option<Words> {
+    fn find(&mut self, Ask { node, before }: Ask, song: SongId) -> Option<ChordMessage> {
         let asker = asker(NodeId(u128::MAX), RequestId(1), Time::NEVER);
         let mut out = Outbox::new();
-        let words = Words::Find { song, before };
+        let words = ChordMessage::Find { song, before };
         let chord = self.nodes.get_mut(&node)?;
         chord.on_question(self.now, asker, words, &self.living, &mut out);
-        if let Action::Send { letter, .. } = out.pop()?
-            && let Message::Chord(words) = letter.message
+        if let Action::Send { envelope, .. } = out.pop()?
+            && let Message::Chord(words) = envelope.message
         {
             return Some(words);
         }

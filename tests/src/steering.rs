@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roles::contract::id::RequestId;
-use roles::contract::message::{Kind as LetterKind, Letter, Message};
+use roles::contract::message::{Envelope, Kind as LetterKind, Message};
 use roles::contract::node::{Event, Peer};
 use roles::contract::record::Role;
 use roles::contract::time::Time;
@@ -68,13 +68,13 @@ impl World {
         self.nodes[place].question += 1;
         let to = Peer::Node(self.nodes[to].address.expect("servers listen"));
         let patience = Duration::from_secs(5);
-        let letter = Letter {
+        let envelope = Envelope {
             id,
             kind: LetterKind::Question { patience },
             message,
             body,
         };
-        self.send(place, to, letter);
+        self.send(place, to, envelope);
         id
     }
 
@@ -84,7 +84,7 @@ impl World {
         self.run_till(Duration::from_secs(5), |world| {
             world.answers.contains_key(&id)
         });
-        self.answers.remove(&id).map(|letter| letter.message)
+        self.answers.remove(&id).map(|envelope| envelope.message)
     }
 
     /// The running servers of a role.

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
 use std::mem::discriminant;
 
-use roles::contract::message::{Letter, Message};
+use roles::contract::message::{Envelope, Message};
 use roles::contract::node::Event;
 use roles::contract::time::Time;
 
@@ -68,7 +68,7 @@ impl Trace {
         discriminant(event).hash(&mut self.hash);
         match event {
             Event::Start | Event::Tick | Event::User(_) | Event::Stop => (),
-            Event::Message { letter, .. } => self.letter(letter),
+            Event::Message { envelope, .. } => self.envelope(envelope),
             Event::Lost { why, .. } => discriminant(why).hash(&mut self.hash),
             Event::Done { job, reply } => {
                 self.hash.add(job.0);
@@ -77,11 +77,11 @@ impl Trace {
         }
     }
 
-    fn letter(&mut self, letter: &Letter) {
-        self.hash.add(letter.id.0);
-        self.hash.add(letter.body.len() as u64);
-        discriminant(&letter.kind).hash(&mut self.hash);
-        match &letter.message {
+    fn envelope(&mut self, envelope: &Envelope) {
+        self.hash.add(envelope.id.0);
+        self.hash.add(envelope.body.len() as u64);
+        discriminant(&envelope.kind).hash(&mut self.hash);
+        match &envelope.message {
             Message::Refused(why) => discriminant(why).hash(&mut self.hash),
             Message::Names(names) => discriminant(names).hash(&mut self.hash),
             Message::Catalogue(words) => discriminant(words).hash(&mut self.hash),

@@ -187,9 +187,9 @@ impl World {
             }
         };
         let operation = self.open(place, song);
-        let chance = &mut self.chances.workload;
-        let close = chance.happens(15, 100).then(|| chance.below(6) as u32);
-        let slow = chance.happens(1, 4);
+        let rng = &mut self.chances.workload;
+        let close = rng.happens(15, 100).then(|| rng.below(6) as u32);
+        let slow = rng.happens(1, 4);
         self.reading(place, operation, |reading| {
             reading.close_after = close;
             reading.slow = slow;

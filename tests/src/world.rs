@@ -4,45 +4,45 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use roles::chord;
-use roles::contract::chance::Chance;
 use roles::contract::id::{JobId, RequestId};
-use roles::contract::message::Letter;
+use roles::contract::message::Envelope;
 use roles::contract::node::{Action, Event, Lost, Outbox, Peer};
 use roles::contract::record::Address;
+use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 use roles::contract::user::{Command, Notice};
-use roles::flaws::Flaws;
+use roles::ring_mutants::RingMutants;
 
-use crate::agenda::Agenda;
-use crate::careless::Slip;
 use crate::checks::Checks;
 use crate::climate::Climate;
+use crate::copy_invariants::CopyInvariants;
+use crate::coverage::Coverage;
+use crate::data_mutants::DataMutant;
+use crate::event_queue::EventQueue;
 use crate::faults::Fault;
 use crate::figures::Figures;
-use crate::keeping::Keeping;
 use crate::music::Music;
 use crate::network::{Conn, ConnId};
 use crate::resident::{Place, Resident, Slot, State};
 use crate::ring::RingBook;
-use crate::seen::Seen;
+use crate::ring_faults::Snares;
 use crate::trace::Trace;
-use crate::unrest::Snares;
 use crate::workload::Fronts;
 
 /// One random stream per component, so that a change in one component does not shift the draws of
 /// another.
 #[derive(Debug)]
-pub struct Chances {
+pub struct Rngs {
     /// Latencies, resets, jitter of dials.
-    pub network: Chance,
+    pub network: Rng,
     /// Which fault happens when, and to which node.
-    pub faults: Chance,
+    pub faults: Rng,
     /// What users do.
-    pub workload: Chance,
+    pub workload: Rng,
     /// How long jobs take, and which of them fail.
-    pub disks: Chance,
+    pub disks: Rng,
     /// The seeds of the nodes' own generators, and the ids of nodes and stores.
-    pub nodes: Chance,
+    pub nodes: Rng,
 }
 
 /// An event that can be planned.
@@ -76,7 +76,7 @@ pub enum What {
         /// Index of the receiving end.
         end: usize,
         /// The envelope.
-        letter: Box<Letter>,
+        envelope: Box<Envelope>,
     },
     /// An end learns that its connection is over.
     EndConn {
@@ -168,30 +168,30 @@ pub struct World {
     /// Every file that clients can upload.
     pub music: Music,
     /// How often each fault happened and each check ran.
-    pub seen: Seen,
+    pub seen: Coverage,
     /// State of the checks on questions, names and acknowledged songs.
     pub checks: Checks,
     /// State of the checks on the ring.
     pub ring: RingBook,
     /// State of the checks on copies.
-    pub keeping: Keeping,
+    pub keeping: CopyInvariants,
     /// Measured durations.
     pub figures: Figures,
     /// Mutants in the ring and DNS code of every server that starts.
-    pub flaws: Flaws,
+    pub mutants: RingMutants,
     /// Mutants in the Chord code of every server that starts.
-    pub circle_flaws: chord::flaws::Flaws,
+    pub circle_mutants: chord::mutants::ChordMutants,
     /// The mutant in every disk that is made.
-    pub slip: Option<Slip>,
+    pub mutant: Option<DataMutant>,
     /// Operations that users have open.
     pub fronts: Fronts,
     /// Final answers that the probe received, by the id of its question.
-    pub answers: BTreeMap<RequestId, Letter>,
+    pub answers: BTreeMap<RequestId, Envelope>,
     /// Every envelope sent while [`World::logging`] is set: when, by which node, to which peer.
-    pub log: Vec<(Time, Place, Peer, Letter)>,
+    pub log: Vec<(Time, Place, Peer, Envelope)>,
     /// Whether [`World::log`] grows.
     pub logging: bool,
-    pub(crate) agenda: Agenda<What>,
+    pub(crate) agenda: EventQueue<What>,
     pub(crate) places: BTreeMap<Address, Place>,
     pub(crate) conns: BTreeMap<ConnId, Conn>,
     pub(crate) conn_count: u64,
@@ -199,7 +199,7 @@ pub struct World {
     pub(crate) disks: u64,
     pub(crate) cuts: BTreeMap<(Place, Place), u32>,
     pub(crate) backlogs: BTreeMap<Place, Vec<What>>,
-    pub(crate) chances: Chances,
+    pub(crate) chances: Rngs,
     pub(crate) wraps: BTreeMap<Place, Wrap>,
     /// The next server that orders a commit is killed while that job runs.
     pub(crate) ambush: bool,
@@ -214,37 +214,37 @@ pub struct World {
 impl World {
     /// The general world of a seed.
     pub fn of_seed(seed: u64) -> World {
-        let mut chance = Chance::from_seed(seed);
-        let climate = Climate::of(seed, &mut chance);
-        World::new(chance.bits(), climate)
+        let mut rng = Rng::from_seed(seed);
+        let climate = Climate::of(seed, &mut rng);
+        World::new(rng.bits(), climate)
     }
 
     /// The small world of a seed that is about the ring alone.
     pub fn of_ring(seed: u64) -> World {
-        let mut chance = Chance::from_seed(seed);
-        let climate = Climate::of_ring(seed, &mut chance);
-        World::new(chance.bits(), climate)
+        let mut rng = Rng::from_seed(seed);
+        let climate = Climate::of_ring(seed, &mut rng);
+        World::new(rng.bits(), climate)
     }
 
     /// A world without deaths, where connections break, envelopes are late and nodes freeze
     /// briefly.
     pub fn ruffled(seed: u64) -> World {
-        let mut chance = Chance::from_seed(seed);
-        let climate = Climate::ruffled(seed, &mut chance);
-        World::new(chance.bits(), climate)
+        let mut rng = Rng::from_seed(seed);
+        let climate = Climate::ruffled(seed, &mut rng);
+        World::new(rng.bits(), climate)
     }
 
     /// The small world of a seed that is about the circle of data nodes.
     pub fn of_circle(seed: u64) -> World {
-        let mut chance = Chance::from_seed(seed);
-        let climate = Climate::of_circle(seed, &mut chance);
-        World::new(chance.bits(), climate)
+        let mut rng = Rng::from_seed(seed);
+        let climate = Climate::of_circle(seed, &mut rng);
+        World::new(rng.bits(), climate)
     }
 
     /// A world of this climate in which no node has started.
     pub fn new(seed: u64, climate: Climate) -> World {
-        let mut chance = Chance::from_seed(seed);
-        let mut stream = || Chance::from_seed(chance.bits());
+        let mut rng = Rng::from_seed(seed);
+        let mut stream = || Rng::from_seed(rng.bits());
         let music = Music::compose(&mut stream(), climate.tunes, climate.fragments_max);
         let mut world = World {
             now: Time::ZERO,
@@ -252,19 +252,19 @@ impl World {
             trace: Trace::default(),
             violation: None,
             music,
-            seen: Seen::default(),
+            seen: Coverage::default(),
             checks: Checks::default(),
             ring: RingBook::default(),
-            keeping: Keeping::default(),
+            keeping: CopyInvariants::default(),
             figures: Figures::default(),
-            flaws: Flaws::default(),
-            circle_flaws: chord::flaws::Flaws::default(),
-            slip: None,
+            mutants: RingMutants::default(),
+            circle_mutants: chord::mutants::ChordMutants::default(),
+            mutant: None,
             fronts: Fronts::default(),
             answers: BTreeMap::new(),
             log: Vec::new(),
             logging: false,
-            agenda: Agenda::default(),
+            agenda: EventQueue::default(),
             places: BTreeMap::new(),
             conns: BTreeMap::new(),
             conn_count: 0,
@@ -272,7 +272,7 @@ impl World {
             disks: 0,
             cuts: BTreeMap::new(),
             backlogs: BTreeMap::new(),
-            chances: Chances {
+            chances: Rngs {
                 network: stream(),
                 faults: stream(),
                 workload: stream(),
@@ -317,7 +317,11 @@ impl World {
                 }
             }
             What::DialEnds { conn } => self.on_dial_ends(conn),
-            What::Arrive { conn, end, letter } => self.on_arrive(conn, end, letter),
+            What::Arrive {
+                conn,
+                end,
+                envelope,
+            } => self.on_arrive(conn, end, envelope),
             What::EndConn { conn, end, why } => self.on_end_conn(conn, end, why),
             What::Silence { conn, end } => self.on_silence(conn, end),
             What::JobBegins { place, start, job } => self.on_job_begins(place, start, job),
@@ -411,11 +415,11 @@ impl World {
 
     fn perform(&mut self, place: Place, action: Action) {
         match action {
-            Action::Send { to, letter } => {
+            Action::Send { to, envelope } => {
                 if self.logging {
-                    self.log.push((self.now, place, to, letter.clone()));
+                    self.log.push((self.now, place, to, envelope.clone()));
                 }
-                self.send(place, to, letter);
+                self.send(place, to, envelope);
             }
             Action::Run { job, work, toward } => self.run_job(place, job, work, toward),
             Action::Hang { peer } => self.hang(place, peer),

@@ -18,9 +18,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use roles::chord::flaws as chord_flaws;
-use roles::flaws::Flaw;
-use tests::careless::{self, Slip};
+use roles::chord::mutants as chord_mutants;
+use roles::ring_mutants::RingMutant;
+use tests::data_mutants::{self, DataMutant};
 use tests::mutants;
 use tests::run::{self, Length, Outcome};
 
@@ -112,10 +112,10 @@ fn run_seeds(args: &Args) -> io::Result<bool> {
 
 fn find_mutants(worlds: u64) -> io::Result<bool> {
     let mut missed = 0;
-    for flaw in Flaw::ALL {
-        let found = mutants::found_in_rings(flaw, worlds);
+    for mutant in RingMutant::ALL {
+        let found = mutants::found_in_rings(mutant, worlds);
         missed += usize::from(found.is_none());
-        let name = format!("{flaw:?}");
+        let name = format!("{mutant:?}");
         writeln!(io::stdout(), "{name:<24} {found:?}")?;
     }
     Ok(missed == 0)
@@ -123,9 +123,9 @@ fn find_mutants(worlds: u64) -> io::Result<bool> {
 
 /// Not all can be found: what the member table mends is right again before anybody looks.
 fn find_circle_flaws(worlds: u64) -> io::Result<bool> {
-    for flaw in chord_flaws::Flaw::ALL {
-        let found = mutants::found_in_circles(flaw, worlds);
-        let name = format!("{flaw:?}");
+    for mutant in chord_mutants::ChordMutant::ALL {
+        let found = mutants::found_in_circles(mutant, worlds);
+        let name = format!("{mutant:?}");
         writeln!(io::stdout(), "{name:<26} {found:?}")?;
     }
     Ok(true)
@@ -133,10 +133,10 @@ fn find_circle_flaws(worlds: u64) -> io::Result<bool> {
 
 fn find_slips(worlds: u64) -> io::Result<bool> {
     let mut missed = 0;
-    for slip in Slip::all() {
-        let found = careless::found_in_copies(slip, worlds);
+    for mutant in DataMutant::all() {
+        let found = data_mutants::found_in_copies(mutant, worlds);
         missed += usize::from(found.is_none());
-        let name = format!("{slip:?}");
+        let name = format!("{mutant:?}");
         writeln!(io::stdout(), "{name:<32} {found:?}")?;
     }
     Ok(missed == 0)
@@ -184,7 +184,7 @@ fn run_one(args: &Args, seed: u64) -> Outcome {
         ..Length::STANDARD
     };
     if args.copies {
-        return run::run_copies(seed, careless::LENGTH, args.trace);
+        return run::run_copies(seed, data_mutants::LENGTH, args.trace);
     }
     if args.ruffled {
         return run::run_ruffled(seed, Length::HOUR, args.trace);

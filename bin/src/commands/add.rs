@@ -14,7 +14,7 @@ use storage::import::walk;
 use super::{json_line, line};
 use crate::args::Add;
 use crate::failure::Failure;
-use crate::front::Front;
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::text;
 
@@ -23,32 +23,32 @@ const AT_ONCE: usize = 3;
 
 /// Adds the named files. A file that fails is reported, and the others continue.
 pub(crate) fn run(settings: &Settings, add: &Add) -> Result<(), Failure> {
-    let front = Front::start(settings)?;
-    add_all(&front, &add.paths, add.json, false)
+    let session = Session::start(settings)?;
+    add_all(&session, &add.paths, add.json, false)
 }
 
 /// Adds files and folders through a running client. `alone` means that a single data node is
 /// intended, so songs with one copy cause no warning.
 pub(crate) fn add_all(
-    front: &Front,
+    session: &Session,
     paths: &[PathBuf],
     json: bool,
     alone: bool,
 ) -> Result<(), Failure> {
     let mut songs = BTreeSet::new();
-    add_and_note(front, paths, (json, alone), &mut songs)
+    add_and_note(session, paths, (json, alone), &mut songs)
 }
 
 /// The same; `songs` collects the songs that the library holds, even when other files fail.
 pub(crate) fn add_and_note(
-    front: &Front,
+    session: &Session,
     paths: &[PathBuf],
     (json, alone): (bool, bool),
     songs: &mut BTreeSet<SongId>,
 ) -> Result<(), Failure> {
     let (files, unreadable) = walk(paths);
     let nothing = files.is_empty() && unreadable.is_empty();
-    let mut work = Work::new(front, (json, alone), files.len(), songs);
+    let mut work = Work::new(session, (json, alone), files.len(), songs);
     if nothing && !json {
         let named: Vec<String> = paths
             .iter()
@@ -73,7 +73,7 @@ pub(crate) fn add_and_note(
 
 /// The files in progress, and the results of the others.
 struct Work<'a> {
-    front: &'a Front,
+    session: &'a Session,
     json: bool,
     alone: bool,
     bar: ProgressBar,
@@ -99,7 +99,7 @@ struct Underway {
 
 impl<'a> Work<'a> {
     fn new(
-        front: &'a Front,
+        session: &'a Session,
         (json, alone): (bool, bool),
         files: usize,
         songs: &'a mut BTreeSet<SongId>,
@@ -111,7 +111,7 @@ impl<'a> Work<'a> {
         }
         bar.set_message(text::count(files as u64, "file"));
         Work {
-            front,
+            session,
             json,
             alone,
             bar,
@@ -126,8 +126,8 @@ impl<'a> Work<'a> {
     }
 
     fn begin(&mut self, path: PathBuf) -> Result<(), Failure> {
-        let operation = self.front.operation();
-        let source = self.front.sources.add(&path);
+        let operation = self.session.operation();
+        let source = self.session.sources.add(&path);
         let underway = Underway {
             path,
             source,
@@ -135,12 +135,12 @@ impl<'a> Work<'a> {
             shown: 0,
         };
         self.underway.insert(operation, underway);
-        self.front.give(Command::Upload { operation, source })
+        self.session.give(Command::Upload { operation, source })
     }
 
     /// Waits for one notice and handles it.
     fn step(&mut self) -> Result<(), Failure> {
-        match self.front.hear()? {
+        match self.session.hear()? {
             Notice::Scanned {
                 operation,
                 manifest,
@@ -181,7 +181,7 @@ impl<'a> Work<'a> {
 
     fn take(&mut self, operation: OperationId) -> Option<Underway> {
         let underway = self.underway.remove(&operation)?;
-        self.front.sources.forget(underway.source);
+        self.session.sources.forget(underway.source);
         let whole = underway.manifest.as_ref().map_or(0, |m| m.song.bytes);
         self.bar.inc(whole.saturating_sub(underway.shown));
         Some(underway)

@@ -16,18 +16,18 @@ use signal_hook::consts::SIGINT;
 use super::{json_line, line};
 use crate::args::Get;
 use crate::failure::{Failure, output};
-use crate::front::{Front, Opened};
+use crate::session::{Opened, Session};
 use crate::settings::Settings;
 use crate::text;
 
 /// Fetches a song into a file, which appears only when it is complete and verified.
 pub(crate) fn run(settings: &Settings, get: &Get) -> Result<(), Failure> {
-    let front = Front::start(settings)?;
+    let session = Session::start(settings)?;
     let attempt = format!("get {}", get.id);
-    let song = front.open(&attempt, &get.id)?;
+    let song = session.open(&attempt, &get.id)?;
     if get.output.as_deref() == Some(Path::new("-")) {
         let mut out = io::stdout().lock();
-        fetch(&front, &song, &attempt, |bytes| {
+        fetch(&session, &song, &attempt, |bytes| {
             out.write_all(bytes).map_err(output)
         })?;
         return out.flush().map_err(output);
@@ -35,7 +35,7 @@ pub(crate) fn run(settings: &Settings, get: &Get) -> Result<(), Failure> {
     let path = place(get, &song.manifest)?;
     let interrupted = on_interrupt()?;
     let mut part = Part::create(&path)?;
-    let sources = fetch(&front, &song, &attempt, |bytes| {
+    let sources = fetch(&session, &song, &attempt, |bytes| {
         if interrupted.load(Ordering::Relaxed) {
             let resume = "interrupted (the same command goes on where it stood)";
             return Err(Failure::failed(&attempt, resume));
@@ -80,7 +80,7 @@ fn place(get: &Get, manifest: &Manifest) -> Result<PathBuf, Failure> {
 
 /// Reads the whole song and verifies its hash.
 fn fetch(
-    front: &Front,
+    session: &Session,
     song: &Opened,
     attempt: &str,
     mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
@@ -90,7 +90,7 @@ fn fetch(
     let mut hasher = blake3::Hasher::new();
     let mut sources = Sources::default();
     let whole = (0, manifest.song.fragments);
-    song.read(front, whole, attempt, |_, bytes, origin| {
+    song.read(session, whole, attempt, |_, bytes, origin| {
         hasher.update(bytes);
         sources.note(origin);
         bar.inc(bytes.len() as u64);

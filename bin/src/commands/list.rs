@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::{json_line, line, write_all};
 use crate::args::List;
 use crate::failure::Failure;
-use crate::front::Front;
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::text;
 
 /// Lists every song in which all words occur, page after page.
 pub(crate) fn run(settings: &Settings, list: &List, words: &str) -> Result<(), Failure> {
-    let front = Front::start(settings)?;
+    let session = Session::start(settings)?;
     let mut query = Query {
         words: words.to_owned(),
         sort: list.sort.into(),
@@ -24,7 +24,7 @@ pub(crate) fn run(settings: &Settings, list: &List, words: &str) -> Result<(), F
     };
     let mut all = Vec::new();
     loop {
-        let (songs, total, next) = front.page(query.clone())?;
+        let (songs, total, next) = session.page(query.clone())?;
         if list.json {
             songs.iter().try_for_each(|one| json_line(&Line::of(one)))?;
         } else {

@@ -12,7 +12,7 @@ use roles::contract::song::{Manifest, Part};
 
 use crate::args::Play;
 use crate::failure::{Failure, output};
-use crate::front::{Front, Opened};
+use crate::session::{Opened, Session};
 use crate::settings::Settings;
 use crate::text;
 
@@ -34,26 +34,26 @@ pub(crate) fn run(settings: &Settings, play: &Play) -> Result<(), Failure> {
     } else {
         Some(command(play)?)
     };
-    let front = Front::start(settings)?;
+    let session = Session::start(settings)?;
     let attempt = format!("play {}", play.id);
-    let song = front.open(&attempt, &play.id)?;
+    let song = session.open(&attempt, &play.id)?;
     match player {
-        None => to_stdout(&front, &song, play, &attempt),
-        Some(command) => to_player(&front, &song, play, &attempt, command),
+        None => to_stdout(&session, &song, play, &attempt),
+        Some(command) => to_player(&session, &song, play, &attempt, command),
     }
 }
 
-fn to_stdout(front: &Front, song: &Opened, play: &Play, attempt: &str) -> Result<(), Failure> {
+fn to_stdout(session: &Session, song: &Opened, play: &Play, attempt: &str) -> Result<(), Failure> {
     let ranges = ranges(&song.manifest, play, attempt)?;
     let mut out = io::stdout().lock();
-    stream(front, song, ranges, attempt, |_, bytes| {
+    stream(session, song, ranges, attempt, |_, bytes| {
         out.write_all(bytes).map_err(output)
     })?;
     out.flush().map_err(output)
 }
 
 fn to_player(
-    front: &Front,
+    session: &Session,
     song: &Opened,
     play: &Play,
     attempt: &str,
@@ -65,7 +65,7 @@ fn to_player(
         .last()
         .map_or(0, |(first, _)| start_ms(&song.manifest, *first));
     let show = Show::of(&song.manifest, from_ms);
-    let result = stream(front, song, ranges, attempt, |index, bytes| {
+    let result = stream(session, song, ranges, attempt, |index, bytes| {
         show.buffered(index);
         player.feed(bytes)
     });
@@ -101,14 +101,16 @@ fn ranges(manifest: &Manifest, play: &Play, attempt: &str) -> Result<Vec<(u32, u
 
 /// Writes the song's bytes in order.
 fn stream(
-    front: &Front,
+    session: &Session,
     song: &Opened,
     ranges: Vec<(u32, u32)>,
     attempt: &str,
     mut give: impl FnMut(u32, &[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     for range in ranges.into_iter().filter(|(first, end)| first < end) {
-        song.read(front, range, attempt, |index, bytes, _| give(index, bytes))?;
+        song.read(session, range, attempt, |index, bytes, _| {
+            give(index, bytes)
+        })?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{json_line, line};
 use crate::args::Resolve;
 use crate::failure::Failure;
-use crate::front::Front;
+use crate::session::Session;
 use crate::settings::Settings;
 
 /// Shows the records of a group, as the DNS answers at this moment.
@@ -17,10 +17,10 @@ pub(crate) fn run(settings: &Settings, resolve: &Resolve) -> Result<(), Failure>
         let names = Role::ALL.map(Role::domain).join(", ");
         Failure::Usage(format!("{attempt}: no such name (there are {names})"))
     })?;
-    let front = Front::start(settings)?;
-    let operation = front.operation();
+    let session = Session::start(settings)?;
+    let operation = session.operation();
     let command = Command::Resolve { operation, role };
-    let records = front.answer(&attempt, command, |notice| {
+    let records = session.answer(&attempt, command, |notice| {
         if let Notice::Records { records, .. } = notice {
             return Some(records);
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{json_line, line};
 use crate::args::Rm;
 use crate::failure::Failure;
-use crate::front::Front;
+use crate::session::Session;
 use crate::settings::Settings;
 
 /// Removes songs one after the other; stops at the first failure.
@@ -17,9 +17,9 @@ pub(crate) fn run(settings: &Settings, rm: &Rm) -> Result<(), Failure> {
         .iter()
         .map(|id| Ok((id, parse(id)?)))
         .collect::<Result<_, Failure>>()?;
-    let front = Front::start(settings)?;
+    let session = Session::start(settings)?;
     prefixes.iter().try_for_each(|(id, prefix)| {
-        let (song, copies) = remove(&front, id, *prefix)?;
+        let (song, copies) = remove(&session, id, *prefix)?;
         if rm.json {
             return json_line(&Removed {
                 id: song.to_string(),
@@ -41,10 +41,10 @@ fn parse(id: &str) -> Result<SongPrefix, Failure> {
     })
 }
 
-fn remove(front: &Front, id: &str, song: SongPrefix) -> Result<(SongId, u8), Failure> {
-    let operation = front.operation();
+fn remove(session: &Session, id: &str, song: SongPrefix) -> Result<(SongId, u8), Failure> {
+    let operation = session.operation();
     let command = Command::Remove { operation, song };
-    front.answer(&format!("remove {id}"), command, |notice| {
+    session.answer(&format!("remove {id}"), command, |notice| {
         if let Notice::Removed { song, copies, .. } = notice {
             return Some((song, copies));
         }

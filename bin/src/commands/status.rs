@@ -9,16 +9,16 @@ use serde::Serialize;
 use super::{json_line, write_all};
 use crate::args::Status;
 use crate::failure::Failure;
-use crate::front::Front;
+use crate::session::Session;
 use crate::settings::Settings;
 use crate::text;
 
 /// Shows the cluster as one router sees it.
 pub(crate) fn run(settings: &Settings, status: &Status) -> Result<(), Failure> {
-    let front = Front::start(settings)?;
-    let operation = front.operation();
+    let session = Session::start(settings)?;
+    let operation = session.operation();
     let command = Command::Status { operation };
-    let (cluster, router) = front.answer("ask for the status", command, |notice| {
+    let (cluster, router) = session.answer("ask for the status", command, |notice| {
         if let Notice::Status { status, router, .. } = notice {
             return Some((status, router));
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use roles::contract::id::NodeId;
 use serde::Serialize;
-use storage::home::{HomeFault, Visit};
+use storage::data_dir::{DataDirFault, Visit};
 use storage::library::OpenFault;
 use storage::library::verify::{self, Depth, Finding, Progress, Report};
 
@@ -51,12 +51,12 @@ fn visited(verify: &Verify) -> Result<(PathBuf, Visit), Failure> {
         dir
     };
     let visit = Visit::begin(&dir).map_err(|error| match error.why {
-        HomeFault::Absent => Failure::Usage(format!("{error}: give that of one by --data-dir")),
-        HomeFault::InUse { .. } => Failure::Failed(format!("{error}: stop the node first")),
-        HomeFault::OtherKind { .. }
-        | HomeFault::Newer { .. }
-        | HomeFault::Corrupt(_)
-        | HomeFault::Io { .. } => Failure::Failed(error.to_string()),
+        DataDirFault::Absent => Failure::Usage(format!("{error}: give that of one by --data-dir")),
+        DataDirFault::InUse { .. } => Failure::Failed(format!("{error}: stop the node first")),
+        DataDirFault::OtherKind { .. }
+        | DataDirFault::Newer { .. }
+        | DataDirFault::Corrupt(_)
+        | DataDirFault::Io { .. } => Failure::Failed(error.to_string()),
     })?;
     if !["data", "auto"].contains(&visit.kind.as_str()) {
         return Err(Failure::Usage(format!(

@@ -9,7 +9,7 @@ use net::http::site::Exchange;
 use roles::contract::id::{OperationId, SongId};
 use roles::contract::song::{Manifest, Part};
 
-use super::errands::Pieces;
+use super::workers::Pieces;
 
 /// Covers read at once.
 pub(super) const COVERS_AT_ONCE: usize = 2;

@@ -2,7 +2,7 @@
 //!
 //! Owns every unfinished exchange, and maps each operation of the client to its exchange. When an
 //! exchange ends, its operation is cancelled, so nothing is fetched in vain; only a complete upload
-//! is still added. `guard` decides which requests are allowed, `larder` how many bytes may be in
+//! is still added. `guard` decides which requests are allowed, `buffer_budget` how many bytes may be in
 //! memory.
 
 mod covers;
@@ -30,15 +30,15 @@ use storage::tags::Picture;
 use super::answer;
 use super::api::{self, Known, Route, Songs};
 use super::assets::Assets;
+use super::buffer_budget::BufferBudget;
 use super::covers::{COVERS_AT_ONCE, Cover, Covers};
-use super::errands::{Done, Errands, Look, Spool};
 use super::events::{Events, Lagging};
-use super::guard::Guard;
-use super::larder::Larder;
+use super::origin::OriginGuard;
 use super::stream::{self, Stream, Wish};
 use super::uploads::{Added, Uploads};
+use super::workers::{Done, Look, Spool, Workers};
 use crate::commands::status;
-use crate::front::Front;
+use crate::session::Session;
 
 /// A listener that accepts no byte for this long loses its held fragments when others wait. Its
 /// socket is full, which is seconds of music, and reading the rest again takes a millisecond.
@@ -49,17 +49,17 @@ const OPENING_MAX: usize = 32;
 
 /// The site of the web player.
 pub(super) struct Player {
-    front: Front,
-    errands: Errands,
-    guard: Guard,
+    session: Session,
+    workers: Workers,
+    guard: OriginGuard,
     assets: Assets,
-    deeds: BTreeMap<Exchange, Deed>,
+    deeds: BTreeMap<Exchange, ExchangeState>,
     operations: BTreeMap<OperationId, Purpose>,
     /// Commands that wait because the client's queue is full.
-    owed: VecDeque<Command>,
-    larder: Larder,
+    unsent: VecDeque<Command>,
+    buffer_budget: BufferBudget,
     /// Whether a queued stream may be served in the next turn.
-    hungry: bool,
+    readers_wait: bool,
     /// When a stalled listener is to lose its held fragments.
     stalled_at: Option<Time>,
     events: Events,
@@ -71,7 +71,7 @@ pub(super) struct Player {
 }
 
 /// The work in progress for an exchange.
-enum Deed {
+enum ExchangeState {
     /// A complete body, and how many of its bytes have been sent.
     Page(Cow<'static, [u8]>, usize),
     /// A question to the client.
@@ -102,17 +102,17 @@ enum Purpose {
 }
 
 impl Player {
-    pub(super) fn new(front: Front, errands: Errands, guard: Guard) -> Self {
+    pub(super) fn new(session: Session, workers: Workers, guard: OriginGuard) -> Self {
         Player {
-            front,
-            errands,
+            session,
+            workers,
             guard,
             assets: Assets::new(),
             deeds: BTreeMap::new(),
             operations: BTreeMap::new(),
-            owed: VecDeque::new(),
-            larder: Larder::default(),
-            hungry: false,
+            unsent: VecDeque::new(),
+            buffer_budget: BufferBudget::default(),
+            readers_wait: false,
             stalled_at: None,
             events: Events::default(),
             uploads: Uploads::default(),
@@ -124,22 +124,22 @@ impl Player {
 
     fn on_taken(&mut self, now: Time, exchange: Exchange, bytes: usize) {
         match self.deeds.get_mut(&exchange) {
-            Some(Deed::Page(_, sent)) => *sent += bytes,
-            Some(Deed::Stream(stream)) => {
+            Some(ExchangeState::Page(_, sent)) => *sent += bytes,
+            Some(ExchangeState::Stream(stream)) => {
                 let free = stream.on_taken(now, bytes);
-                self.larder.give_back(free);
-                self.hungry |= free > 0;
+                self.buffer_budget.give_back(free);
+                self.readers_wait |= free > 0;
                 self.queue(exchange);
             }
-            Some(Deed::Listener) => self.events.on_taken(exchange, bytes),
+            Some(ExchangeState::Listener) => self.events.on_taken(exchange, bytes),
             Some(
-                Deed::Asked(_)
-                | Deed::Details(_)
-                | Deed::OpenWaits(_)
-                | Deed::Opening(..)
-                | Deed::CoverWaits
-                | Deed::Cover(_)
-                | Deed::Upload(_),
+                ExchangeState::Asked(_)
+                | ExchangeState::Details(_)
+                | ExchangeState::OpenWaits(_)
+                | ExchangeState::Opening(..)
+                | ExchangeState::CoverWaits
+                | ExchangeState::Cover(_)
+                | ExchangeState::Upload(_),
             )
             | None => (),
         }
@@ -147,23 +147,25 @@ impl Player {
 
     /// Ends all work for an exchange that is over, complete or not.
     fn on_over(&mut self, exchange: Exchange) {
-        let Some(deed) = self.deeds.remove(&exchange) else {
+        let Some(exchange_state) = self.deeds.remove(&exchange) else {
             return;
         };
         self.covers.quiet.remove(&exchange);
-        match deed {
-            Deed::Page(..) | Deed::Details(_) => (),
-            Deed::Asked(operation) => self.close(operation),
-            Deed::OpenWaits(_) => self.opens.retain(|waiting| *waiting != exchange),
-            Deed::Opening(operation, _) => {
+        match exchange_state {
+            ExchangeState::Page(..) | ExchangeState::Details(_) => (),
+            ExchangeState::Asked(operation) => self.close(operation),
+            ExchangeState::OpenWaits(_) => self.opens.retain(|waiting| *waiting != exchange),
+            ExchangeState::Opening(operation, _) => {
                 self.close(operation);
                 self.end_open();
             }
-            Deed::Stream(stream) => self.end_stream(exchange, &stream),
-            Deed::CoverWaits => self.covers.line.retain(|(waiting, _)| *waiting != exchange),
-            Deed::Cover(cover) => self.end_cover(cover.operation),
-            Deed::Listener => self.events.leave(exchange),
-            Deed::Upload(number) => self.leave_upload(number),
+            ExchangeState::Stream(stream) => self.end_stream(exchange, &stream),
+            ExchangeState::CoverWaits => {
+                self.covers.line.retain(|(waiting, _)| *waiting != exchange)
+            }
+            ExchangeState::Cover(cover) => self.end_cover(cover.operation),
+            ExchangeState::Listener => self.events.leave(exchange),
+            ExchangeState::Upload(number) => self.leave_upload(number),
         }
     }
 
@@ -177,7 +179,7 @@ impl Player {
                 }
             }
             Done::Spooled { upload, path } => {
-                let source = self.front.sources.add(path);
+                let source = self.session.sources.add(path);
                 self.add(upload, source);
             }
             Done::Failed { upload, error } => {
@@ -207,7 +209,8 @@ impl Player {
         body: impl Into<Cow<'static, [u8]>>,
         acts: &mut Vec<Act>,
     ) {
-        self.deeds.insert(exchange, Deed::Page(body.into(), 0));
+        self.deeds
+            .insert(exchange, ExchangeState::Page(body.into(), 0));
         acts.push(Act::Answer { exchange, head });
     }
 
@@ -217,14 +220,14 @@ impl Player {
     }
 
     fn operation(&mut self, purpose: Purpose) -> OperationId {
-        let operation = self.front.operation();
+        let operation = self.session.operation();
         self.operations.insert(operation, purpose);
         operation
     }
 
     fn asked(&mut self, exchange: Exchange) -> OperationId {
         let operation = self.operation(Purpose::Exchange(exchange));
-        self.deeds.insert(exchange, Deed::Asked(operation));
+        self.deeds.insert(exchange, ExchangeState::Asked(operation));
         operation
     }
 
@@ -244,19 +247,19 @@ impl Player {
     /// Sends a command to the client, after those that wait. The backlog is bounded, because
     /// exchanges are bounded and so are the commands of each.
     fn command(&mut self, command: Command) {
-        self.owed.push_back(command);
-        while let Some(command) = self.owed.pop_front() {
-            if self.front.give(command.clone()).is_err() {
-                return self.owed.push_front(command);
+        self.unsent.push_back(command);
+        while let Some(command) = self.unsent.pop_front() {
+            if self.session.give(command.clone()).is_err() {
+                return self.unsent.push_front(command);
             }
         }
     }
 
     fn give_owed(&mut self) {
-        if let Some(command) = self.owed.pop_front() {
-            self.owed.push_front(command.clone());
-            if self.front.give(command).is_ok() {
-                self.owed.pop_front();
+        if let Some(command) = self.unsent.pop_front() {
+            self.unsent.push_front(command.clone());
+            if self.session.give(command).is_ok() {
+                self.unsent.pop_front();
             }
         }
     }
@@ -278,35 +281,35 @@ impl Site for Player {
         }
     }
 
-    fn is_hungry(&self, exchange: Exchange) -> bool {
-        let Some(Deed::Upload(upload)) = self.deeds.get(&exchange) else {
+    fn wants_body(&self, exchange: Exchange) -> bool {
+        let Some(ExchangeState::Upload(upload)) = self.deeds.get(&exchange) else {
             return true;
         };
         self.uploads
             .all
             .get(upload)
-            .is_none_or(|upload| upload.is_hungry())
+            .is_none_or(|upload| upload.wants_body())
     }
 
     fn body(&mut self, exchange: Exchange) -> Body<'_> {
-        if let Some(Deed::Stream(stream)) = self.deeds.get(&exchange)
+        if let Some(ExchangeState::Stream(stream)) = self.deeds.get(&exchange)
             && stream.holds_nothing()
         {
             // The listener reads again after its fragments were dropped, so the stream queues anew.
             self.queue(exchange);
         }
         match self.deeds.get(&exchange) {
-            Some(Deed::Page(bytes, sent)) => Body::Bytes(&bytes[*sent..]),
-            Some(Deed::Stream(stream)) => stream.body(),
-            Some(Deed::Listener) => self.events.body(exchange),
+            Some(ExchangeState::Page(bytes, sent)) => Body::Bytes(&bytes[*sent..]),
+            Some(ExchangeState::Stream(stream)) => stream.body(),
+            Some(ExchangeState::Listener) => self.events.body(exchange),
             Some(
-                Deed::Asked(_)
-                | Deed::Details(_)
-                | Deed::OpenWaits(_)
-                | Deed::Opening(..)
-                | Deed::CoverWaits
-                | Deed::Cover(_)
-                | Deed::Upload(_),
+                ExchangeState::Asked(_)
+                | ExchangeState::Details(_)
+                | ExchangeState::OpenWaits(_)
+                | ExchangeState::Opening(..)
+                | ExchangeState::CoverWaits
+                | ExchangeState::Cover(_)
+                | ExchangeState::Upload(_),
             ) => Body::Later,
             None => Body::End,
         }
@@ -314,10 +317,10 @@ impl Site for Player {
 
     fn attend(&mut self, now: Time, acts: &mut Vec<Act>) {
         self.give_owed();
-        while let Some(notice) = self.front.heard() {
+        while let Some(notice) = self.session.heard() {
             self.on_notice(now, notice, acts);
         }
-        while let Ok(done) = self.errands.done.try_recv() {
+        while let Ok(done) = self.workers.done.try_recv() {
             self.on_done(done, acts);
         }
         if self.events.asks(now) {
@@ -325,13 +328,13 @@ impl Site for Player {
             self.command(Command::Status { operation });
         }
         wake(self.events.on_tick(now), acts);
-        if self.hungry || self.stalled_at.is_some_and(|at| at <= now) {
+        if self.readers_wait || self.stalled_at.is_some_and(|at| at <= now) {
             self.feed(now);
         }
     }
 
     fn deadline(&self) -> Option<Time> {
-        let soon = self.hungry.then_some(Time::ZERO);
+        let soon = self.readers_wait.then_some(Time::ZERO);
         earlier(earlier(soon, self.stalled_at), self.events.deadline())
     }
 }

@@ -202,7 +202,7 @@ impl Stream {
     }
 
     /// Bytes charged to the memory budget and not yet credited.
-    pub(super) fn owed(&self) -> usize {
+    pub(super) fn held_bytes(&self) -> usize {
         let first_asked = self.first + self.held.len() as u32;
         let asked = first_asked..first_asked + self.asked;
         let held: usize = self.held.iter().map(Vec::len).sum();
@@ -297,7 +297,7 @@ mod tests {
                 let bytes = file[start as usize..start as usize + length].to_vec();
                 assert!(stream.on_fragment(Time::ZERO, index, bytes));
             }
-            assert!(stream.owed() <= 2 * 10, "at most two fragments");
+            assert!(stream.held_bytes() <= 2 * 10, "at most two fragments");
             let Body::Bytes(bytes) = stream.body() else {
                 return (given, asked);
             };

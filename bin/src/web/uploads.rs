@@ -96,7 +96,7 @@ impl Upload {
         if self.total == 0 { Err(EMPTY) } else { Ok(()) }
     }
 
-    pub(super) fn is_hungry(&self) -> bool {
+    pub(super) fn wants_body(&self) -> bool {
         self.waiting < WAITING_BYTES_MAX
     }
 }

@@ -18,7 +18,7 @@ pub struct Exchange {
 /// An event of an exchange, as the site receives it.
 #[derive(Debug)]
 pub enum Heard<'a> {
-    /// A request. Its body, if any, follows while [`Site::is_hungry`] holds.
+    /// A request. Its body, if any, follows while [`Site::wants_body`] holds.
     Request(Request),
     /// The next bytes of the body.
     Body(&'a [u8]),
@@ -82,7 +82,7 @@ pub trait Site: Send {
     fn hear(&mut self, now: Time, exchange: Exchange, heard: Heard<'_>, acts: &mut Vec<Act>);
 
     /// Whether the site accepts more of a request's body.
-    fn is_hungry(&self, exchange: Exchange) -> bool;
+    fn wants_body(&self, exchange: Exchange) -> bool;
 
     /// The next bytes of an answer's body. Written bytes are reported as [`Heard::Taken`].
     fn body(&mut self, exchange: Exchange) -> Body<'_>;

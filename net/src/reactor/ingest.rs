@@ -45,7 +45,7 @@ impl Reactor {
             more |= self.pending.len() - before == COMMANDS_PER_TURN;
         }
         if more {
-            self.bell.ring();
+            self.loop_waker.ring();
         }
     }
 
@@ -122,12 +122,12 @@ impl Reactor {
     fn on_link_event(&mut self, id: ConnId, event: LinkEvent) {
         match event {
             LinkEvent::Opened(hello) => self.on_opened(id, &hello),
-            LinkEvent::Letter(letter) => {
+            LinkEvent::Envelope(envelope) => {
                 // Without a peer, the connection was refused after these bytes had arrived.
                 let Some((host, from)) = self.sender(id) else {
                     return;
                 };
-                let event = Event::Message { from, letter };
+                let event = Event::Message { from, envelope };
                 self.pending.push_back((host, event));
             }
         }

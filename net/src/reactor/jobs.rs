@@ -20,7 +20,7 @@ const JOBS_PER_TURN: usize = 256;
 impl Reactor {
     /// Fetches finished jobs from all pools, a bounded number from each.
     pub(super) fn collect_jobs(&mut self) {
-        self.bell.hush();
+        self.loop_waker.hush();
         for host in 0..self.hosts.len() {
             let mut left = JOBS_PER_TURN;
             while left > 0
@@ -35,7 +35,7 @@ impl Reactor {
                 left -= 1;
             }
             if left == 0 {
-                self.bell.ring();
+                self.loop_waker.ring();
             }
         }
     }

@@ -24,10 +24,10 @@ fn letters_with_a_megabyte_come_back_under_both_suites() {
         client.act(Action::Meet { address, features });
         for (id, body) in [(1, 0), (2, 1_000_000), (3, 500_000)] {
             client.ask(server.peer(), id, vec![id as u8; body]);
-            let (from, letter) = client.letter();
+            let (from, envelope) = client.envelope();
             assert_eq!(from.node, NodeId(1));
-            assert_eq!(letter.id, RequestId(id));
-            assert_eq!(letter.body, vec![id as u8; body]);
+            assert_eq!(envelope.id, RequestId(id));
+            assert_eq!(envelope.body, vec![id as u8; body]);
         }
     }
 }
@@ -51,7 +51,7 @@ fn another_key_is_refused_and_told() {
     assert_eq!(client.lost(), (server.peer(), Lost::HandshakeRefused));
     let other = Toy::client(3).start();
     other.ask(server.peer(), 1, Vec::new());
-    assert_eq!(other.letter().1.id, RequestId(1));
+    assert_eq!(other.envelope().1.id, RequestId(1));
 }
 
 /// Peers without the key get no byte and are dropped in bounded time; others are served meanwhile.
@@ -67,7 +67,7 @@ fn strangers_are_dropped_in_bounded_time() {
     });
     let client = Toy::client(2).start();
     client.ask(server.peer(), 1, Vec::new());
-    assert_eq!(client.letter().1.id, RequestId(1));
+    assert_eq!(client.envelope().1.id, RequestId(1));
     for mut stream in strangers {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let read = stream.read(&mut [0; 16]);
@@ -109,7 +109,7 @@ fn more_strangers_than_allowed_make_room_for_each_other() {
         .collect();
     let client = Toy::client(2).start();
     client.ask(server.peer(), 1, Vec::new());
-    assert_eq!(client.letter().1.id, RequestId(1));
+    assert_eq!(client.envelope().1.id, RequestId(1));
     drop(strangers);
 }
 
@@ -138,18 +138,18 @@ fn a_late_answer_goes_nowhere() {
     let server = Toy::server(1).silent().start();
     let first = Toy::client(2).start();
     first.ask(server.peer(), 1, Vec::new());
-    let (from, _) = server.letter();
+    let (from, _) = server.envelope();
     assert!(matches!(from.peer, Peer::Guest(_)));
     drop(first);
     assert_eq!(server.lost().0, from.peer);
 
     let second = Toy::client(3).start();
     second.ask(server.peer(), 1, Vec::new());
-    let (other, _) = server.letter();
+    let (other, _) = server.envelope();
     assert_ne!(other.peer, from.peer);
     server.act(send(from.peer, answer(1, b"late".to_vec())));
     server.act(send(other.peer, answer(1, b"right".to_vec())));
-    assert_eq!(second.letter().1.body, b"right");
+    assert_eq!(second.envelope().1.body, b"right");
 }
 
 /// A deadline is kept, no matter how much input is waiting.
@@ -161,7 +161,7 @@ fn deadlines_are_kept_under_traffic() {
         client.ask(server.peer(), id, vec![0; 500_000]);
     }
     for _ in 0..40 {
-        client.letter();
+        client.envelope();
     }
     let ticks = server.ticks();
     assert!(ticks.len() > 1);
@@ -179,17 +179,17 @@ fn what_a_budget_leaves_is_read_later() {
     let server = Toy::server(1).settings(settings).start();
     let client = Toy::client(2).start();
     client.ask(server.peer(), 1, vec![1; 100_000]);
-    assert_eq!(client.letter().1.body.len(), 100_000);
+    assert_eq!(client.envelope().1.body.len(), 100_000);
 }
 
 /// Both ends choose the same one of two connections, in whatever order these opened.
 #[test]
 fn of_two_connections_the_one_dialled_by_the_lower_node_is_used() {
     let (low, high) = (NodeId(1), NodeId(2));
-    assert_eq!(meeting::used(&[(low, 'a'), (high, 'b')]), Some('a'));
-    assert_eq!(meeting::used(&[(high, 'b'), (low, 'a')]), Some('a'));
+    assert_eq!(peers::used(&[(low, 'a'), (high, 'b')]), Some('a'));
+    assert_eq!(peers::used(&[(high, 'b'), (low, 'a')]), Some('a'));
     // The same node dialled twice: the latest connection, which stands first, wins.
-    assert_eq!(meeting::used(&[(low, 'c'), (low, 'a')]), Some('c'));
+    assert_eq!(peers::used(&[(low, 'c'), (low, 'a')]), Some('c'));
 }
 
 /// More events than the event buffer holds are all served.
@@ -206,7 +206,7 @@ fn a_full_event_buffer_leaves_nobody_behind() {
             client.ask(server.peer(), id, vec![1; 1000]);
         }
         for client in &clients {
-            assert_eq!(client.letter().1.id, RequestId(id));
+            assert_eq!(client.envelope().1.id, RequestId(id));
         }
     }
 }
@@ -221,8 +221,8 @@ fn nodes_that_dial_each_other_lose_nothing() {
             b.ask(a.peer(), id, vec![2; 50_000]);
         }
         for _ in 0..10 {
-            assert_eq!(a.letter().1.body[0], 1);
-            assert_eq!(b.letter().1.body[0], 2);
+            assert_eq!(a.envelope().1.body[0], 1);
+            assert_eq!(b.envelope().1.body[0], 2);
         }
     }
 }
@@ -232,10 +232,10 @@ fn a_later_start_replaces_an_earlier_one() {
     let server = Toy::server(1).start();
     let old = Toy::client(2).start();
     old.ask(server.peer(), 1, Vec::new());
-    old.letter();
+    old.envelope();
     let new = Toy::client(2).incarnation(2).start();
     new.ask(server.peer(), 1, Vec::new());
-    new.letter();
+    new.envelope();
     assert_eq!(old.lost(), (server.peer(), Lost::Outdated));
     let late = Toy::client(2).start();
     late.ask(server.peer(), 1, Vec::new());
@@ -254,12 +254,12 @@ fn a_hang_up_is_told_to_the_other_end_only() {
     let server = Toy::server(1).start();
     let client = Toy::client(2).start();
     client.ask(server.peer(), 1, Vec::new());
-    client.letter();
+    client.envelope();
     let peer = server.peer();
     client.act(Action::Hang { peer });
     assert!(matches!(server.lost(), (Peer::Guest(_), Lost::Closed)));
     client.ask(peer, 2, Vec::new());
-    assert_eq!(client.letter().1.id, RequestId(2));
+    assert_eq!(client.envelope().1.id, RequestId(2));
 }
 
 /// When a peer does not read, jobs wait instead of piling up. When the peer ends, they fail.
@@ -268,7 +268,7 @@ fn jobs_wait_for_a_slow_peer_and_end_with_it() {
     let server = Toy::server(1).silent().start();
     let mut deaf = Deaf::connect(&server);
     deaf.ask(1);
-    let (from, _) = server.letter();
+    let (from, _) = server.envelope();
     for job in 0..40 {
         server.act(Action::Run {
             job: JobId(job),
@@ -331,7 +331,7 @@ fn a_loop_becomes_quiet_after_its_jobs() {
 fn a_stop_with_nothing_to_say_is_immediate() {
     let (server, client) = (Toy::server(1).start(), Toy::client(2).start());
     client.ask(server.peer(), 1, Vec::new());
-    client.letter();
+    client.envelope();
     let begun = Instant::now();
     drop(client);
     drop(server);
@@ -430,20 +430,20 @@ impl Toy {
 
     fn ask(&self, to: Peer, id: u64, body: Vec<u8>) {
         let kind = Kind::Question { patience: PATIENCE };
-        let letter = Letter {
+        let envelope = Envelope {
             kind,
             ..answer(id, body)
         };
-        self.act(send(to, letter));
+        self.act(send(to, envelope));
     }
 
     fn event(&self) -> Event {
         self.heard.recv_timeout(PATIENCE).unwrap()
     }
 
-    fn letter(&self) -> (roles::contract::node::Sender, Letter) {
+    fn envelope(&self) -> (roles::contract::node::Sender, Envelope) {
         match self.event() {
-            Event::Message { from, letter } => (from, letter),
+            Event::Message { from, envelope } => (from, envelope),
             other => panic!("a letter, not {other:?}"),
         }
     }
@@ -570,9 +570,9 @@ impl Node for ToyNode {
             Event::User(_) => self.to_do.try_iter().for_each(|action| out.push(action)),
             Event::Stop if self.plan.stubborn => (),
             Event::Stop => out.tell(Notice::Stopped),
-            Event::Message { from, letter } if self.plan.echoes && is_question(&letter) => {
+            Event::Message { from, envelope } if self.plan.echoes && is_question(&envelope) => {
                 let kind = Kind::Answer { more: false };
-                out.push(send(from.peer, Letter { kind, ..letter }));
+                out.push(send(from.peer, Envelope { kind, ..envelope }));
             }
             event @ (Event::Message { .. } | Event::Lost { .. } | Event::Done { .. }) => {
                 let _ = self.hears.send(event);
@@ -631,11 +631,11 @@ impl Deaf {
 
     fn ask(&mut self, id: u64) {
         let kind = Kind::Question { patience: PATIENCE };
-        let letter = Letter {
+        let envelope = Envelope {
             kind,
             ..answer(id, Vec::new())
         };
-        self.link.send(Time::ZERO, letter).unwrap();
+        self.link.send(Time::ZERO, envelope).unwrap();
         let mut out = Vec::new();
         let limit = usize::MAX;
         self.link
@@ -644,16 +644,16 @@ impl Deaf {
     }
 }
 
-fn is_question(letter: &Letter) -> bool {
-    matches!(letter.kind, Kind::Question { .. })
+fn is_question(envelope: &Envelope) -> bool {
+    matches!(envelope.kind, Kind::Question { .. })
 }
 
-fn send(to: Peer, letter: Letter) -> Action {
-    Action::Send { to, letter }
+fn send(to: Peer, envelope: Envelope) -> Action {
+    Action::Send { to, envelope }
 }
 
-fn answer(id: u64, body: Vec<u8>) -> Letter {
-    Letter {
+fn answer(id: u64, body: Vec<u8>) -> Envelope {
+    Envelope {
         body,
         ..refusal_letter(RequestId(id), Message::Refused(Refusal::NotFound))
     }

@@ -334,8 +334,8 @@ impl Web {
                 connection: number,
                 number: socket.requests,
             };
-            let hungry = self.site.is_hungry(exchange);
-            let Some(event) = socket.http.next(now, hungry) else {
+            let wants_body = self.site.wants_body(exchange);
+            let Some(event) = socket.http.next(now, wants_body) else {
                 break;
             };
             let heard = match event {

@@ -68,7 +68,7 @@ pub fn encode(kind: Kind, message: &Message, body: Vec<u8>) -> Result<Encoded, C
 fn patience_ms(kind: Kind) -> u32 {
     match kind {
         Kind::Question { patience } => patience.min(DEADLINE_MAX).as_millis() as u32,
-        Kind::Answer { .. } | Kind::Word => 0,
+        Kind::Answer { .. } | Kind::OneWay => 0,
     }
 }
 

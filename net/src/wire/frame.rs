@@ -44,7 +44,7 @@ pub enum FrameKind {
     /// The last frame in its direction: the reason why the sender leaves.
     Goodbye = 7,
     /// A piece of a message that expects no answer.
-    Word = 8,
+    OneWay = 8,
 }
 
 /// The flag bits of a frame.
@@ -128,7 +128,7 @@ impl FrameKind {
             5 => FrameKind::Ack,
             6 => FrameKind::Hello,
             7 => FrameKind::Goodbye,
-            8 => FrameKind::Word,
+            8 => FrameKind::OneWay,
             _ => return None,
         })
     }

@@ -6,7 +6,7 @@
 
 use roles::contract::id::RequestId;
 use roles::contract::limits::{FRAME_BODY_BYTES_MAX, MESSAGE_BYTES_MAX};
-use roles::contract::message::{Kind, Letter};
+use roles::contract::message::{Envelope, Kind};
 
 use super::codec::{self, CodecError, PREFIX_BYTES, Prefix};
 use super::frame::{Flags, FrameHead, FrameKind};
@@ -50,7 +50,7 @@ impl Incomings {
         &mut self,
         head: &FrameHead,
         body: &[u8],
-    ) -> Result<Option<Letter>, IncomingError> {
+    ) -> Result<Option<Envelope>, IncomingError> {
         let more = head.flags.has(Flags::MORE);
         if more && body.len() != FRAME_BODY_BYTES_MAX {
             return Err(IncomingError::Thin);
@@ -119,7 +119,7 @@ impl Partial {
         Ok(())
     }
 
-    fn finish(mut self, head: &FrameHead) -> Result<Letter, IncomingError> {
+    fn finish(mut self, head: &FrameHead) -> Result<Envelope, IncomingError> {
         if self.head.len() < PREFIX_BYTES + self.prefix.head_bytes {
             return Err(IncomingError::Codec(CodecError::Cut));
         }
@@ -129,7 +129,7 @@ impl Partial {
         if self.body.capacity() > 2 * self.body.len() {
             self.body.shrink_to_fit();
         }
-        Ok(Letter {
+        Ok(Envelope {
             id: RequestId(self.id),
             kind: self.letter_kind(head),
             message,
@@ -143,8 +143,8 @@ impl Partial {
                 patience: self.prefix.patience,
             };
         }
-        if self.kind == FrameKind::Word {
-            return Kind::Word;
+        if self.kind == FrameKind::OneWay {
+            return Kind::OneWay;
         }
         let more = head.flags.has(Flags::MORE_ANSWERS);
         Kind::Answer { more }
@@ -170,9 +170,12 @@ mod tests {
             Ok(None)
         );
         let last = frame(1, Flags::default());
-        let letter = incomings.take(&last, &one[FRAME_BODY_BYTES_MAX..]);
-        let letter = letter.unwrap().expect("complete");
-        assert_eq!((letter.id, letter.body), (RequestId(1), vec![1; 20_000]));
+        let envelope = incomings.take(&last, &one[FRAME_BODY_BYTES_MAX..]);
+        let envelope = envelope.unwrap().expect("complete");
+        assert_eq!(
+            (envelope.id, envelope.body),
+            (RequestId(1), vec![1; 20_000])
+        );
     }
 
     #[test]

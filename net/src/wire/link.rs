@@ -4,14 +4,14 @@
 //! send queues, credit, acknowledgements, keepalive and the reason why the connection ended.
 //! `conns` and `reactor` decide which connections exist and which of them a peer uses.
 
-mod hearing;
-mod saying;
+mod receive;
+mod send;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use roles::contract::id::RequestId;
-use roles::contract::message::Letter;
+use roles::contract::message::Envelope;
 use roles::contract::node::{Identity, Lost};
 use roles::contract::time::Time;
 use roles::contract::timers::earlier;
@@ -19,8 +19,8 @@ use roles::contract::timers::earlier;
 use super::codec::CodecError;
 use super::hello::{Farewell, Hello};
 use super::incoming::Incomings;
+use super::keepalive::{Keepalive, Questions, Receipts};
 use super::outgoing::Outgoings;
-use super::pulse::{Pulse, Questions, Receipts};
 use super::record::RecordReader;
 use super::seal::{self, Call, Opening, Security, Session, Suite};
 
@@ -42,7 +42,7 @@ pub enum LinkEvent {
     /// The handshake is complete and the peer has sent its hello.
     Opened(Hello),
     /// A complete envelope.
-    Letter(Letter),
+    Envelope(Envelope),
 }
 
 /// Why an envelope is not accepted.
@@ -69,7 +69,7 @@ pub struct Link {
     reader: RecordReader,
     incoming: Incomings,
     outgoing: Outgoings,
-    pulse: Pulse,
+    keepalive: Keepalive,
     receipts: Receipts,
     /// Open questions that this end has asked.
     asked: Questions,
@@ -137,7 +137,7 @@ impl Link {
             reader: RecordReader::default(),
             incoming: Incomings::default(),
             outgoing: Outgoings::new(),
-            pulse: Pulse::new(now),
+            keepalive: Keepalive::new(now),
             receipts: Receipts::new(),
             asked: Questions::default(),
             pending: Questions::default(),
@@ -204,7 +204,7 @@ impl Link {
             | State::Awaiting { until }
             | State::Greeting { until }
             | State::Leaving { until } => Some(*until),
-            State::Open(_) => earlier(Some(self.pulse.deadline()), self.receipts.deadline()),
+            State::Open(_) => earlier(Some(self.keepalive.deadline()), self.receipts.deadline()),
             State::Over(_) => None,
         }
     }
@@ -213,7 +213,7 @@ impl Link {
     /// now, so it is no reason to wake: the loop would spin.
     pub fn deadline_while_blocked(&self) -> Option<Time> {
         match &self.state {
-            State::Open(_) => earlier(Some(self.pulse.deadline()), self.receipts.overdue_at()),
+            State::Open(_) => earlier(Some(self.keepalive.deadline()), self.receipts.overdue_at()),
             State::Calling { .. }
             | State::Awaiting { .. }
             | State::Greeting { .. }
@@ -254,7 +254,7 @@ impl Link {
         self.pending.expire(now);
         self.note_waiting(now);
         self.receipts.on_tick(now)?;
-        if self.pulse.on_tick(now)? {
+        if self.keepalive.on_tick(now)? {
             self.duty.ping = true;
             self.trim();
         }
@@ -273,12 +273,12 @@ impl Link {
     /// Counts bytes that the socket accepts as a sign of life, while this end does not read the
     /// peer.
     pub fn heard(&mut self, now: Time) {
-        self.pulse.heard(now);
+        self.keepalive.heard(now);
     }
 
     fn note_waiting(&mut self, now: Time) {
         let waiting = !self.asked.is_empty() || self.receipts.waiting();
-        self.pulse.set_waiting(now, waiting);
+        self.keepalive.set_waiting(now, waiting);
     }
 
     fn end(&mut self, why: Lost) {
@@ -328,7 +328,7 @@ impl Link {
     pub fn is_idle(&self) -> bool {
         self.asked.is_empty()
             && self.pending.is_empty()
-            && self.outgoing.letters() == 0
+            && self.outgoing.envelopes() == 0
             && !self.receipts.waiting()
     }
 
@@ -359,7 +359,7 @@ impl Link {
 
     /// Removes and returns the queued envelopes, so that another connection to the peer can send
     /// them. Empty once the link has opened, because then some of them may already be on their way.
-    pub fn take_waiting(&mut self) -> Vec<Letter> {
+    pub fn take_waiting(&mut self) -> Vec<Envelope> {
         if self.hello().is_some() || self.is_leaving() {
             return Vec::new();
         }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use roles::contract::id::RequestId;
 use roles::contract::limits::FRAME_BODY_BYTES_MAX;
-use roles::contract::message::{Kind, Letter};
+use roles::contract::message::{Envelope, Kind};
 
 use super::codec::{self, CodecError, Encoded};
 use super::frame::{FRAME_HEAD_BYTES, Flags, FrameHead, FrameKind};
@@ -65,19 +65,19 @@ impl Outgoings {
     }
 
     /// Encodes an envelope and queues it.
-    pub(crate) fn push(&mut self, letter: Letter) -> Result<(), CodecError> {
-        let (kind, more) = match letter.kind {
+    pub(crate) fn push(&mut self, envelope: Envelope) -> Result<(), CodecError> {
+        let (kind, more) = match envelope.kind {
             Kind::Question { .. } => (FrameKind::Question, false),
             Kind::Answer { more } => (FrameKind::Answer, more),
-            Kind::Word => (FrameKind::Word, false),
+            Kind::OneWay => (FrameKind::OneWay, false),
         };
-        let message = codec::encode(letter.kind, &letter.message, letter.body)?;
+        let message = codec::encode(envelope.kind, &envelope.message, envelope.body)?;
         let bulk = !message.body.is_empty()
             || message.bytes() > CONTROL_BYTES_MAX
             || self
                 .bulk
                 .iter()
-                .any(|o| (o.kind, o.id) == (kind, letter.id));
+                .any(|o| (o.kind, o.id) == (kind, envelope.id));
         self.bytes += message.bytes();
         if !bulk {
             self.control_bytes += message.bytes();
@@ -89,7 +89,7 @@ impl Outgoings {
         };
         queue.push_back(Outgoing {
             kind,
-            id: letter.id,
+            id: envelope.id,
             marks: Flags::default()
                 .with(Flags::MORE_ANSWERS, more)
                 .with(Flags::BULK, bulk),
@@ -152,12 +152,12 @@ impl Outgoings {
     }
 
     /// Envelopes not yet fully sent.
-    pub(crate) fn letters(&self) -> usize {
+    pub(crate) fn envelopes(&self) -> usize {
         self.control.len() + self.bulk.len()
     }
 
     /// Empties both queues and returns their envelopes. Call only before anything has been sent.
-    pub(crate) fn take_all(&mut self) -> Vec<Letter> {
+    pub(crate) fn take_all(&mut self) -> Vec<Envelope> {
         self.bytes = 0;
         self.control_bytes = 0;
         let queued = self.control.drain(..).chain(self.bulk.drain(..));
@@ -166,7 +166,7 @@ impl Outgoings {
 
     /// Frees the queues while they are empty.
     pub(crate) fn trim(&mut self) {
-        if self.letters() == 0 {
+        if self.envelopes() == 0 {
             self.control = VecDeque::new();
             self.bulk = VecDeque::new();
         }
@@ -174,13 +174,13 @@ impl Outgoings {
 }
 
 impl Outgoing {
-    fn into_letter(self) -> Option<Letter> {
+    fn into_letter(self) -> Option<Envelope> {
         let head = &self.message.head;
         let kind = match self.kind {
             FrameKind::Question => Kind::Question {
                 patience: codec::prefix(head).ok()?.patience,
             },
-            FrameKind::Word => Kind::Word,
+            FrameKind::OneWay => Kind::OneWay,
             FrameKind::Answer
             | FrameKind::Ping
             | FrameKind::Pong
@@ -190,7 +190,7 @@ impl Outgoing {
                 more: self.marks.has(Flags::MORE_ANSWERS),
             },
         };
-        Some(Letter {
+        Some(Envelope {
             id: self.id,
             kind,
             message: codec::decode(&head[codec::PREFIX_BYTES..]).ok()?,
@@ -265,8 +265,8 @@ mod tests {
         queue.next_piece(&mut vec![0; FRAME_BYTES_MAX])
     }
 
-    fn answer(id: u64, body: usize, more: bool) -> Letter {
-        Letter {
+    fn answer(id: u64, body: usize, more: bool) -> Envelope {
+        Envelope {
             id: RequestId(id),
             kind: Kind::Answer { more },
             message: Message::Refused(Refusal::NotFound),
@@ -274,8 +274,8 @@ mod tests {
         }
     }
 
-    fn question(id: u64) -> Letter {
-        Letter {
+    fn question(id: u64) -> Envelope {
+        Envelope {
             id: RequestId(id),
             kind: Kind::Question {
                 patience: Duration::from_secs(1),

@@ -17,13 +17,13 @@
 use alloc::vec::Vec;
 
 use super::arc::{belongs, between};
-use super::flaws::{Flaw, Flaws};
-use super::{Chord, Standing, Table, Words, message};
-use crate::circle::{Circle, Partition};
+use super::mutants::{ChordMutant, ChordMutants};
+use super::{Chord, ChordMessage, Standing, Table, message};
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::limits::{COPIES, NEIGHBOURS_MAX};
 use crate::contract::message::Refusal;
 use crate::contract::node::{Asker, Outbox};
+use crate::hash_ring::{HashRing, Partition};
 
 /// Bound on the questions of one look-up: four times the expected number at 2048 nodes, which is
 /// log2 N / 2 + 0.9, rounded up.
@@ -55,13 +55,15 @@ impl Chord {
         } else {
             self.way(NodeId(song.0), before, table)
         };
-        let speaks = self.config.flaws.has(Flaw::TrustsFingers);
+        let speaks = self.config.mutants.has(ChordMutant::TrustsFingers);
         match way {
             Way::Closer(nodes) if nodes.is_empty() => out.refuse(asker, Refusal::NotReady),
-            Way::Closer(nodes) if !speaks => out.answer(asker, message(Words::Closer { nodes })),
+            Way::Closer(nodes) if !speaks => {
+                out.answer(asker, message(ChordMessage::Closer { nodes }))
+            }
             Way::Mine | Way::Closer(_) => {
                 let owners = self.owners(song);
-                out.answer(asker, message(Words::Found { owners }));
+                out.answer(asker, message(ChordMessage::Found { owners }));
             }
         }
     }
@@ -69,7 +71,7 @@ impl Chord {
     /// The nodes that keep a song, nearest first, by the points of the nodes that take songs.
     pub fn owners(&mut self, song: SongId) -> Vec<NodeId> {
         let takers = &self.takers;
-        let points = (self.points).get_or_insert_with(|| Circle::of(takers.iter().copied()));
+        let points = (self.points).get_or_insert_with(|| HashRing::of(takers.iter().copied()));
         points.owners(Partition::of(song), COPIES)
     }
 
@@ -82,7 +84,7 @@ impl Chord {
 
     /// Where a look-up goes from here: it ends, returns to a joined node that the asker has passed
     /// by, goes to the successor that is responsible, or goes to the closest nodes known before the
-    /// key. `before` is the living node that led the asker here ([`Words::Find`]).
+    /// key. `before` is the living node that led the asker here ([`ChordMessage::Find`]).
     pub fn way(&self, key: NodeId, before: Option<NodeId>, table: &dyn Table) -> Way {
         let lives = |node: &NodeId| !table.is_dead(*node);
         let led = before.is_some_and(|node| node != self.me && belongs(node, key, self.me));
@@ -117,7 +119,7 @@ impl Chord {
         if let Some(before) = predecessor {
             return belongs(before, key, self.me);
         }
-        if self.config.flaws.has(Flaw::ClaimsFromTheDead) {
+        if self.config.mutants.has(ChordMutant::ClaimsFromTheDead) {
             return true;
         }
         let dead = self.beside.predecessor;
@@ -131,7 +133,7 @@ impl Chord {
 pub struct Ask {
     /// The node to ask.
     pub node: NodeId,
-    /// The value of `before` in [`Words::Find`].
+    /// The value of `before` in [`ChordMessage::Find`].
     pub before: Option<NodeId>,
 }
 
@@ -144,18 +146,22 @@ pub struct Search {
     ahead: Vec<NodeId>,
     /// The node closest before the key among those that have answered.
     before: Option<NodeId>,
-    flaws: Flaws,
+    mutants: ChordMutants,
 }
 
 impl Search {
     /// Begins a look-up at these nodes, in the order given.
-    pub fn new(song: SongId, first: impl IntoIterator<Item = NodeId>, flaws: Flaws) -> Self {
+    pub fn new(
+        song: SongId,
+        first: impl IntoIterator<Item = NodeId>,
+        mutants: ChordMutants,
+    ) -> Self {
         let mut search = Search {
             key: NodeId(song.0),
             asked: Vec::new(),
             ahead: Vec::new(),
             before: None,
-            flaws,
+            mutants,
         };
         search.go_on(first);
         search
@@ -163,7 +169,7 @@ impl Search {
 
     /// The next question. None: the look-up has failed.
     pub fn next_asked(&mut self) -> Option<Ask> {
-        let endless = self.flaws.has(Flaw::NoHopLimit);
+        let endless = self.mutants.has(ChordMutant::NoHopLimit);
         while self.asked.len() < HOPS_MAX || endless {
             let node = self.ahead.pop()?;
             let leads = |b: &NodeId| *b != node && belongs(*b, self.key, node);

@@ -4,8 +4,8 @@
 use alloc::vec::Vec;
 
 use super::arc::between;
-use super::flaws::Flaw;
-use super::{Chord, HELD_MAX, Neighbours, ROUNDS_MORE, Standing, Table, Words, message};
+use super::mutants::ChordMutant;
+use super::{Chord, ChordMessage, HELD_MAX, Neighbours, ROUNDS_MORE, Standing, Table, message};
 use crate::contract::id::NodeId;
 use crate::contract::limits::NEIGHBOURS_MAX;
 use crate::contract::message::{Message, Refusal};
@@ -67,13 +67,13 @@ pub(super) const HOSTS_MAX: usize = 16;
 impl Chord {
     /// Whether a question must wait until the running operation ends: its answer could be half of a
     /// change.
-    pub(super) fn must_wait(&self, words: &Words) -> bool {
-        let tells = matches!(words, Words::Neighbours { .. });
-        let hasty = tells && self.config.flaws.has(Flaw::AnswersWhilePending);
+    pub(super) fn must_wait(&self, words: &ChordMessage) -> bool {
+        let tells = matches!(words, ChordMessage::Neighbours { .. });
+        let hasty = tells && self.config.mutants.has(ChordMutant::AnswersWhilePending);
         self.pending.is_some() && self.standing == Standing::Joined && !hasty
     }
 
-    pub(super) fn hold(&mut self, asker: Asker, words: Words, out: &mut Outbox) {
+    pub(super) fn hold(&mut self, asker: Asker, words: ChordMessage, out: &mut Outbox) {
         if self.held.len() >= HELD_MAX {
             let retry_after_ms = 100;
             return out.refuse(asker, Refusal::Busy { retry_after_ms });
@@ -100,7 +100,7 @@ impl Chord {
             successors,
             predecessor,
         } = self.beside.clone();
-        let words = Words::Neighbourhood {
+        let words = ChordMessage::Neighbourhood {
             predecessor,
             successors,
         };
@@ -121,7 +121,7 @@ impl Chord {
         if self.standing == Standing::Apart || notifier == self.me || table.is_dead(notifier) {
             return out.refuse(asker, Refusal::NotReady);
         }
-        out.answer(asker, message(Words::Noted));
+        out.answer(asker, message(ChordMessage::Noted));
         if self.standing == Standing::Joined {
             self.rectify(now, notifier, table, out);
         }
@@ -131,7 +131,11 @@ impl Chord {
         match self.beside.predecessor {
             Some(known) if known == notifier => (),
             Some(known) if !between(known, notifier, self.me) => {
-                if !self.config.flaws.has(Flaw::NeverReplacesPredecessor) {
+                if !self
+                    .config
+                    .mutants
+                    .has(ChordMutant::NeverReplacesPredecessor)
+                {
                     self.ask(now, Step::Predecessor { notifier }, known, table, out);
                 }
             }
@@ -164,7 +168,7 @@ impl Chord {
         } else {
             self.config.every
         };
-        self.due_at = now + self.chance.upper_half(pause);
+        self.due_at = now + self.rng.upper_half(pause);
         match self.standing {
             Standing::Listed => self.due_at = Time::NEVER,
             Standing::Apart => self.join(now, table, out),
@@ -193,7 +197,7 @@ impl Chord {
 
     /// Part A: drops the dead nodes at the head of the list, then asks the first living one.
     fn stabilise(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
-        if self.config.flaws.has(Flaw::ClearsPredecessor) {
+        if self.config.mutants.has(ChordMutant::ClearsPredecessor) {
             self.beside.predecessor.take_if(|node| table.is_dead(*node));
         }
         let dead = |node: &&NodeId| table.is_dead(**node);
@@ -202,7 +206,7 @@ impl Chord {
         if let Some(first) = self.beside.successors.first().copied() {
             return self.ask(now, Step::Successor, first, table, out);
         }
-        if !self.config.flaws.has(Flaw::FoundsAlone) {
+        if !self.config.mutants.has(ChordMutant::FoundsAlone) {
             // No node of the list lives, so this node joins anew through the member table.
             self.standing = Standing::Apart;
             return self.join(now, table, out);
@@ -225,12 +229,12 @@ impl Chord {
             rounds: 1,
         };
         let purpose = Purpose::Ask { number, step, of };
-        let question = message(Words::Neighbours { of });
+        let question = message(ChordMessage::Neighbours { of });
         let to = [Peer::Node(address)].into();
         if let Some(request) = (self.requests).ask(now, purpose, to, question, policy, out) {
             self.pending = Some(Pending {
                 number,
-                until: now + self.chance.upper_half(patience),
+                until: now + self.rng.upper_half(patience),
                 step,
                 of,
                 request,
@@ -241,7 +245,7 @@ impl Chord {
     fn notify(&mut self, now: Time, node: NodeId, table: &dyn Table, out: &mut Outbox) {
         if let Some(address) = table.address(node) {
             let to = [Peer::Node(address)].into();
-            let question = message(Words::Notify);
+            let question = message(ChordMessage::Notify);
             let _ = (self.requests).ask(now, Purpose::Notify, to, question, Policy::ONCE, out);
         }
     }
@@ -265,7 +269,7 @@ impl Chord {
     /// nothing.
     pub(super) fn give_up(&mut self) {
         if let Some(pending) = self.pending.take()
-            && !self.config.flaws.has(Flaw::AcceptsLateAnswers)
+            && !self.config.mutants.has(ChordMutant::AcceptsLateAnswers)
         {
             self.requests.cancel(pending.request);
         }
@@ -314,7 +318,7 @@ impl Chord {
     }
 
     fn neighbours_in(&mut self, answer: Option<Message>) -> Option<Neighbours> {
-        let Message::Chord(Words::Neighbourhood {
+        let Message::Chord(ChordMessage::Neighbourhood {
             predecessor,
             successors,
         }) = answer?
@@ -360,7 +364,7 @@ impl Chord {
     fn on_led(&mut self, now: Time, next: NodeId, theirs: &[NodeId]) {
         self.refused = 0;
         self.standing = Standing::Joined;
-        let pointer = self.config.flaws.has(Flaw::JoinsWithOnePointer);
+        let pointer = self.config.mutants.has(ChordMutant::JoinsWithOnePointer);
         self.adopt(now, next, if pointer { &[] } else { theirs });
         self.beside.predecessor = None;
     }
@@ -379,7 +383,7 @@ impl Chord {
         self.release(now, table, out);
         let nearer = |node: &NodeId| between(self.me, *node, of);
         match theirs.predecessor.filter(nearer) {
-            Some(candidate) if self.config.flaws.has(Flaw::AdoptsTheSilent) => {
+            Some(candidate) if self.config.mutants.has(ChordMutant::AdoptsTheSilent) => {
                 let list = self.beside.successors.clone();
                 self.adopt(now, candidate, &list);
                 self.notify(now, candidate, table, out);
@@ -412,7 +416,7 @@ impl Chord {
         let nearer = |node: &NodeId| between(self.me, *node, nearest) && !table.is_dead(*node);
         let suggested = self.suggested.successors.first().copied().filter(nearer);
         match (suggested, candidate) {
-            (Some(next), _) if self.config.flaws.has(Flaw::AdoptsTheSuggested) => {
+            (Some(next), _) if self.config.mutants.has(ChordMutant::AdoptsTheSuggested) => {
                 let list = self.beside.successors.clone();
                 self.adopt(now, next, &list);
                 self.notify(now, next, table, out);
@@ -472,7 +476,7 @@ impl Chord {
     fn adopt(&mut self, now: Time, first: NodeId, theirs: &[NodeId]) {
         let mut list: Vec<NodeId> = Vec::with_capacity(self.successors_max());
         list.push(first);
-        if self.config.flaws.has(Flaw::RepairsPiecemeal) {
+        if self.config.mutants.has(ChordMutant::RepairsPiecemeal) {
             let own = self.beside.successors.iter().filter(|n| **n != first);
             list.extend(own);
             let last = *list.last().unwrap_or(&first);

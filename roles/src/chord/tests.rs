@@ -4,7 +4,7 @@ use super::*;
 use crate::contract::id::{Incarnation, RequestId, SongId};
 use crate::contract::message::Kind;
 use crate::contract::node::{Action, Sender};
-use crate::samples::at;
+use crate::test_support::at;
 use alloc::vec;
 
 struct Living(Vec<u128>);
@@ -32,7 +32,7 @@ fn show(chord: &mut Chord, living: &Living, out: &mut Outbox) {
 
 /// Node 10 of seven data nodes, placed when they became enough for a circle.
 fn placed(living: &Living) -> Chord {
-    let mut chord = Chord::new(Config::default(), NodeId(10), Chance::from_seed(1));
+    let mut chord = Chord::new(Config::default(), NodeId(10), Rng::from_seed(1));
     let mut out = Outbox::new();
     show(&mut chord, &Living(vec![10, 20]), &mut out);
     show(&mut chord, living, &mut out);
@@ -43,10 +43,10 @@ fn seven() -> Living {
     Living(vec![10, 20, 30, 40, 50, 60, 70])
 }
 
-fn asked(out: &mut Outbox) -> Option<(RequestId, Words, Peer)> {
+fn asked(out: &mut Outbox) -> Option<(RequestId, ChordMessage, Peer)> {
     match out.pop()? {
-        Action::Send { to, letter } => match letter.message {
-            Message::Chord(words) => Some((letter.id, words, to)),
+        Action::Send { to, envelope } => match envelope.message {
+            Message::Chord(words) => Some((envelope.id, words, to)),
             _ => None,
         },
         _ => None,
@@ -60,19 +60,19 @@ fn told(
     now: Time,
     (predecessor, successors): (Option<u128>, &[u128]),
     out: &mut Outbox,
-) -> Option<Words> {
+) -> Option<ChordMessage> {
     let (id, _, from) = asked(out).expect("a question");
-    let words = Words::Neighbourhood {
+    let words = ChordMessage::Neighbourhood {
         predecessor: predecessor.map(NodeId),
         successors: ids(successors),
     };
-    let letter = Letter {
+    let envelope = Envelope {
         id,
         kind: Kind::Answer { more: false },
         message: message(words),
         body: Vec::new(),
     };
-    chord.on_answer(now, from, letter, living, out);
+    chord.on_answer(now, from, envelope, living, out);
     asked(out).map(|(_, words, _)| words)
 }
 
@@ -91,7 +91,7 @@ fn asker(node: u128) -> Asker {
 
 #[test]
 fn few_nodes_stand_as_the_member_table_says() {
-    let mut chord = Chord::new(Config::default(), NodeId(10), Chance::from_seed(1));
+    let mut chord = Chord::new(Config::default(), NodeId(10), Rng::from_seed(1));
     let mut out = Outbox::new();
     show(&mut chord, &Living(vec![5, 10, 20]), &mut out);
     assert_eq!(chord.standing(), Standing::Listed);
@@ -106,7 +106,7 @@ fn few_nodes_stand_as_the_member_table_says() {
 fn a_newcomer_joins_by_its_successor() {
     let living = seven();
     assert_eq!(placed(&living).standing(), Standing::Joined);
-    let mut chord = Chord::new(Config::default(), NodeId(10), Chance::from_seed(1));
+    let mut chord = Chord::new(Config::default(), NodeId(10), Rng::from_seed(1));
     let mut out = Outbox::new();
     show(&mut chord, &living, &mut out);
     assert_eq!(chord.standing(), Standing::Apart);
@@ -138,7 +138,7 @@ fn a_candidate_must_answer() {
         (Some(15), &[30, 40, 50, 60]),
         &mut out,
     );
-    assert_eq!(next, Some(Words::Neighbours { of: NodeId(15) }));
+    assert_eq!(next, Some(ChordMessage::Neighbours { of: NodeId(15) }));
     assert_eq!(chord.beside().successors, ids(&[20, 30, 40, 50]));
 }
 
@@ -155,7 +155,11 @@ fn the_dead_leave_the_head_of_the_list() {
         (Some(30), &[50, 60, 70, 10]),
         &mut out,
     );
-    assert_eq!(next, Some(Words::Notify), "the dead candidate is not asked");
+    assert_eq!(
+        next,
+        Some(ChordMessage::Notify),
+        "the dead candidate is not asked"
+    );
     assert_eq!(chord.beside().successors, ids(&[40, 50, 60, 70]));
 }
 
@@ -165,10 +169,13 @@ fn a_predecessor_is_replaced_when_it_is_dead() {
     let living = seven();
     let mut chord = placed(&living);
     let mut out = Outbox::new();
-    chord.on_question(at(1), asker(60), Words::Notify, &living, &mut out);
-    assert_eq!(asked(&mut out).map(|asked| asked.1), Some(Words::Noted));
+    chord.on_question(at(1), asker(60), ChordMessage::Notify, &living, &mut out);
+    assert_eq!(
+        asked(&mut out).map(|asked| asked.1),
+        Some(ChordMessage::Noted)
+    );
     let question = asked(&mut out).map(|asked| asked.1);
-    assert_eq!(question, Some(Words::Neighbours { of: NodeId(70) }));
+    assert_eq!(question, Some(ChordMessage::Neighbours { of: NodeId(70) }));
     assert_eq!(chord.beside().predecessor, Some(NodeId(70)));
     let left = Living(vec![10, 20, 30, 40, 50, 60]);
     chord.on_tick(at(1), &left, &mut out);
@@ -185,7 +192,7 @@ fn a_node_that_nobody_told_looks_back() {
     chord.on_tick(at(1), &living, &mut out);
     let theirs: (_, &[u128]) = (Some(10), &[30, 40, 50, 60]);
     let next = told(&mut chord, &living, at(1), theirs, &mut out);
-    assert_eq!(next, Some(Words::Neighbours { of: NodeId(60) }));
+    assert_eq!(next, Some(ChordMessage::Neighbours { of: NodeId(60) }));
     assert_eq!(chord.beside().predecessor, Some(NodeId(70)));
 }
 
@@ -197,13 +204,16 @@ fn strangers_and_absurd_lists_change_nothing() {
     let mut chord = placed(&living);
     let before = chord.beside().clone();
     let mut out = Outbox::new();
-    chord.on_question(at(1), asker(5), Words::Notify, &living, &mut out);
-    chord.on_question(at(1), asker(10), Words::Notify, &living, &mut out);
+    chord.on_question(at(1), asker(5), ChordMessage::Notify, &living, &mut out);
+    chord.on_question(at(1), asker(10), ChordMessage::Notify, &living, &mut out);
     while let Some(action) = out.pop() {
-        let Action::Send { letter, .. } = action else {
+        let Action::Send { envelope, .. } = action else {
             continue;
         };
-        assert!(matches!(letter.message, Message::Refused(_)), "{letter:?}");
+        assert!(
+            matches!(envelope.message, Message::Refused(_)),
+            "{envelope:?}"
+        );
     }
     chord.on_tick(at(1), &living, &mut out);
     let long: Vec<u128> = (21..60).collect();
@@ -221,14 +231,14 @@ fn questions_wait_for_the_operation() {
     let mut out = Outbox::new();
     chord.on_tick(at(1), &living, &mut out);
     let (_, question, _) = asked(&mut out).expect("it stabilises");
-    assert_eq!(question, Words::Neighbours { of: NodeId(20) });
-    let ask = Words::Neighbours { of: NodeId(10) };
+    assert_eq!(question, ChordMessage::Neighbours { of: NodeId(20) });
+    let ask = ChordMessage::Neighbours { of: NodeId(10) };
     chord.on_question(at(1), asker(70), ask, &living, &mut out);
     assert!(out.is_empty());
     chord.on_tick(at(4), &living, &mut out);
     let told = asked(&mut out).map(|asked| asked.1);
     assert!(
-        matches!(told, Some(Words::Neighbourhood { .. })),
+        matches!(told, Some(ChordMessage::Neighbourhood { .. })),
         "{told:?}"
     );
 }
@@ -239,7 +249,7 @@ fn thinned(living: &Living) -> Chord {
         fingers: 0,
         ..Config::default()
     };
-    let mut chord = Chord::new(config, NodeId(40), Chance::from_seed(1));
+    let mut chord = Chord::new(config, NodeId(40), Rng::from_seed(1));
     let mut out = Outbox::new();
     show(&mut chord, &Living(vec![30, 40]), &mut out);
     show(&mut chord, living, &mut out);
@@ -279,7 +289,7 @@ fn who_could_not_tell_is_asked_again_by_a_better_guide() {
         let node = NodeId(node);
         Some(Ask { node, before })
     };
-    let mut search = Search::new(SongId(25), ids(&[40]), Flaws::default());
+    let mut search = Search::new(SongId(25), ids(&[40]), ChordMutants::default());
     assert_eq!(search.next_asked(), ask(40, None));
     search.go_on(ids(&[10]));
     assert_eq!(search.next_asked(), ask(10, None));
@@ -295,7 +305,7 @@ fn who_could_not_tell_is_asked_again_by_a_better_guide() {
 #[test]
 fn a_search_ends() {
     let song = SongId(9);
-    let mut search = Search::new(song, [NodeId(1)], Flaws::default());
+    let mut search = Search::new(song, [NodeId(1)], ChordMutants::default());
     while let Some(Ask { node, .. }) = search.next_asked() {
         search.go_on([NodeId(3 - node.0)]);
     }
@@ -304,7 +314,7 @@ fn a_search_ends() {
         3,
         "the first again, now that 2 has led there"
     );
-    let mut search = Search::new(song, [NodeId(1)], Flaws::default());
+    let mut search = Search::new(song, [NodeId(1)], ChordMutants::default());
     while let Some(Ask { node, .. }) = search.next_asked() {
         search.go_on([NodeId(node.0 + 1)]);
     }

@@ -76,12 +76,12 @@ impl Ask {
 impl Client {
     /// Asks the routers known, or waits for their addresses.
     pub(super) fn ask_router(&mut self, now: Time, operation: OperationId, out: &mut Outbox) {
-        let fresh = self.desk.resolver.is_fresh(now, Role::Router);
+        let fresh = self.cx.resolver.is_fresh(now, Role::Router);
         if !fresh {
-            let asking = self.desk.resolver.resolve(now, Role::Router, out);
+            let asking = self.cx.resolver.resolve(now, Role::Router, out);
             // What was known is used meanwhile; where nothing is, the look-up is waited for.
-            let nothing = self.desk.resolver.records(Role::Router).is_empty();
-            if asking && (nothing || !self.desk.looked_up) {
+            let nothing = self.cx.resolver.records(Role::Router).is_empty();
+            if asking && (nothing || !self.cx.looked_up) {
                 self.wait_for_routers(operation);
                 return;
             }
@@ -90,9 +90,9 @@ impl Client {
     }
 
     fn ask_routers_known(&mut self, now: Time, operation: OperationId, out: &mut Outbox) {
-        let records = self.desk.resolver.records(Role::Router);
+        let records = self.cx.resolver.records(Role::Router);
         let known: Vec<Address> = records.iter().map(|record| record.address).collect();
-        let turn = self.desk.peers.in_turn(now, known, &mut self.desk.chance);
+        let turn = self.cx.peers.in_turn(now, known, &mut self.cx.rng);
         let candidates: Vec<Peer> = turn.into_iter().map(Peer::Node).collect();
         let question = self.routing(operation).and_then(|routing| {
             routing.waiting = false;
@@ -104,11 +104,11 @@ impl Client {
         let purpose = Purpose::Router(operation);
         let policy = Policy::GROUP;
         let asked = self
-            .desk
+            .cx
             .requests
             .ask(now, purpose, candidates, question, policy, out);
         if asked.is_none() {
-            let (role, last) = match self.desk.dns_lost {
+            let (role, last) = match self.cx.dns_lost {
                 Some(lost) => (Role::Dns, Some(lost)),
                 None => (Role::Router, None),
             };
@@ -148,7 +148,7 @@ impl Client {
                 let old = matches!(refusal, None | Some(Refusal::WrongRole));
                 let again = old
                     && self.routing(operation).is_some_and(|r| !r.asked)
-                    && self.desk.resolver.resolve(now, Role::Router, out);
+                    && self.cx.resolver.resolve(now, Role::Router, out);
                 if again && let Some(routing) = self.routing(operation) {
                     (routing.asked, routing.waiting) = (true, true);
                     return;
@@ -181,12 +181,12 @@ impl Client {
                 return self.on_unrouted(now, operation, senseless(), out);
             }
         };
-        let desk = &mut self.desk;
+        let cx = &mut self.cx;
         let progress = match self.operations.get_mut(&operation) {
             Some(Operation::Ask(ask)) => ask.on_answer(from, answer),
-            Some(Operation::Read(read)) => read.on_router(now, answer, desk, out),
-            Some(Operation::Upload(upload)) => upload.on_router(now, answer, desk, out),
-            Some(Operation::Remove(remove)) => remove.on_router(now, answer, desk, out),
+            Some(Operation::Read(read)) => read.on_router(now, answer, cx, out),
+            Some(Operation::Upload(upload)) => upload.on_router(now, answer, cx, out),
+            Some(Operation::Remove(remove)) => remove.on_router(now, answer, cx, out),
             None => Progress::Waits,
         };
         self.go_on(now, operation, progress, out);
@@ -200,13 +200,13 @@ impl Client {
         failure: Failure,
         out: &mut Outbox,
     ) {
-        let desk = &mut self.desk;
+        let cx = &mut self.cx;
         let progress = match self.operations.get_mut(&operation) {
             Some(Operation::Ask(_) | Operation::Remove(_)) => {
                 Progress::Ends(failed(operation, failure))
             }
-            Some(Operation::Read(read)) => read.on_unrouted(now, failure, desk, out),
-            Some(Operation::Upload(upload)) => upload.on_unrouted(now, failure, desk, out),
+            Some(Operation::Read(read)) => read.on_unrouted(now, failure, cx, out),
+            Some(Operation::Upload(upload)) => upload.on_unrouted(now, failure, cx, out),
             None => Progress::Waits,
         };
         self.go_on(now, operation, progress, out);
@@ -242,24 +242,24 @@ pub(super) fn senseless() -> Failure {
 mod tests {
     use super::*;
     use crate::client::Config;
-    use crate::contract::chance::Chance;
     use crate::contract::id::{Incarnation, NodeId, RequestId};
-    use crate::contract::message::{Kind, Letter, Names};
+    use crate::contract::message::{Envelope, Kind, Names};
     use crate::contract::node::{Action, Event, Node, Sender};
+    use crate::contract::rng::Rng;
 
     use crate::contract::user::Command;
-    use crate::samples::{addr, record};
+    use crate::test_support::{addr, record};
     use core::time::Duration;
 
     const DNS: u8 = 1;
 
-    struct Desk {
+    struct Requester {
         client: Client,
         out: Outbox,
         now: Time,
     }
 
-    impl Desk {
+    impl Requester {
         fn handle(&mut self, event: Event) {
             self.client.handle(self.now, event, &mut self.out);
         }
@@ -269,9 +269,9 @@ mod tests {
             loop {
                 let due = self.client.deadline();
                 match self.out.pop() {
-                    Some(Action::Send { to, letter }) => {
+                    Some(Action::Send { to, envelope }) => {
                         let number = |n: &u8| to == Peer::Node(addr(*n));
-                        return Some(((1..9).find(number)?, letter.id));
+                        return Some(((1..9).find(number)?, envelope.id));
                     }
                     Some(_) => (),
                     None => {
@@ -288,13 +288,13 @@ mod tests {
                 node: NodeId(u128::from(from)),
                 incarnation: Incarnation(1),
             };
-            let letter = Letter {
+            let envelope = Envelope {
                 id,
                 kind: Kind::Answer { more: false },
                 message,
                 body: Vec::new(),
             };
-            self.handle(Event::Message { from, letter });
+            self.handle(Event::Message { from, envelope });
         }
 
         fn name(&mut self, id: RequestId, routers: &[u8]) {
@@ -312,8 +312,8 @@ mod tests {
             dns_nodes: [addr(DNS)].into(),
             ..Config::default()
         };
-        let mut desk = Desk {
-            client: Client::new(config, Chance::from_seed(1)),
+        let mut cx = Requester {
+            client: Client::new(config, Rng::from_seed(1)),
             out: Outbox::new(),
             now: Time::ZERO,
         };
@@ -322,22 +322,22 @@ mod tests {
                 operation: OperationId(n),
             })
         };
-        desk.handle(status(1));
-        let (to, id) = desk.asked().expect("a look-up");
+        cx.handle(status(1));
+        let (to, id) = cx.asked().expect("a look-up");
         assert_eq!(to, DNS);
-        desk.name(id, &[2]);
-        let (to, id) = desk.asked().expect("a question");
+        cx.name(id, &[2]);
+        let (to, id) = cx.asked().expect("a question");
         assert_eq!(to, 2);
-        desk.answer(2, id, Message::Refused(Refusal::NotFound));
+        cx.answer(2, id, Message::Refused(Refusal::NotFound));
 
-        desk.now = desk.now + Duration::from_secs(60);
-        desk.handle(status(2));
-        let (to, names) = desk.asked().expect("a look-up");
+        cx.now = cx.now + Duration::from_secs(60);
+        cx.handle(status(2));
+        let (to, names) = cx.asked().expect("a look-up");
         assert_eq!(to, DNS);
-        let (to, id) = desk.asked().expect("a question meanwhile");
+        let (to, id) = cx.asked().expect("a question meanwhile");
         assert_eq!(to, 2);
-        desk.answer(2, id, Message::Refused(Refusal::WrongRole));
-        desk.name(names, &[3]);
-        assert_eq!(desk.asked().map(|(to, _)| to), Some(3));
+        cx.answer(2, id, Message::Refused(Refusal::WrongRole));
+        cx.name(names, &[3]);
+        assert_eq!(cx.asked().map(|(to, _)| to), Some(3));
     }
 }

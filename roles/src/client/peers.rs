@@ -4,9 +4,9 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::chance::Chance;
 use crate::contract::message::Holder;
 use crate::contract::record::Address;
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 
 /// How long a server that failed is asked only after the others.
@@ -53,9 +53,9 @@ impl Peers {
         &self,
         now: Time,
         mut addresses: Vec<Address>,
-        chance: &mut Chance,
+        rng: &mut Rng,
     ) -> Vec<Address> {
-        chance.shuffle(&mut addresses);
+        rng.shuffle(&mut addresses);
         addresses.sort_by_key(|at| self.avoided(now, *at));
         addresses
     }
@@ -66,10 +66,10 @@ impl Peers {
         &self,
         now: Time,
         holders: &[Holder],
-        chance: &mut Chance,
+        rng: &mut Rng,
     ) -> Vec<Address> {
         let addresses = holders.iter().map(|holder| holder.address).collect();
-        let mut addresses = self.in_turn(now, addresses, chance);
+        let mut addresses = self.in_turn(now, addresses, rng);
         if let [first, second, ..] = &mut addresses[..]
             && self.avoided(now, *first) == self.avoided(now, *second)
             && self.burden(*second) < self.burden(*first)
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::contract::id::NodeId;
     use crate::contract::record::Features;
-    use crate::samples::addr;
+    use crate::test_support::addr;
 
     fn holders() -> [Holder; 3] {
         [1, 2, 3].map(|n| Holder {
@@ -113,23 +113,23 @@ mod tests {
 
     #[test]
     fn a_failed_holder_is_asked_last_until_it_is_forgiven() {
-        let (mut peers, mut chance) = (Peers::default(), Chance::from_seed(1));
+        let (mut peers, mut rng) = (Peers::default(), Rng::from_seed(1));
         peers.on_lost(Time::from_secs(1), addr(2));
         for _ in 0..20 {
-            let order = peers.better_of_two(Time::from_secs(5), &holders(), &mut chance);
+            let order = peers.better_of_two(Time::from_secs(5), &holders(), &mut rng);
             assert_eq!(order[2], addr(2));
         }
-        let first = |_| peers.better_of_two(Time::from_secs(11), &holders(), &mut chance)[0];
+        let first = |_| peers.better_of_two(Time::from_secs(11), &holders(), &mut rng)[0];
         assert!((0..50).map(first).any(|at| at == addr(2)));
     }
 
     /// The busiest of three is never first: whoever it is compared with is better.
     #[test]
     fn the_busiest_holder_is_not_asked_first() {
-        let (mut peers, mut chance) = (Peers::default(), Chance::from_seed(1));
+        let (mut peers, mut rng) = (Peers::default(), Rng::from_seed(1));
         peers.on_load(addr(3), 9);
         for _ in 0..50 {
-            let order = peers.better_of_two(Time::ZERO, &holders(), &mut chance);
+            let order = peers.better_of_two(Time::ZERO, &holders(), &mut rng);
             assert_ne!(order[0], addr(3));
         }
     }

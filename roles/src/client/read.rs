@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ask::{Routing, senseless};
-use super::{Front, Progress, Purpose, Reply, failed, failure, local};
+use super::{Context, Progress, Purpose, Reply, failed, failure, local};
+use crate::anomalies::Anomaly;
 use crate::contract::id::{JobId, OperationId, RequestId, SongPrefix};
 use crate::contract::job::{Job, JobFault, JobReply};
 use crate::contract::message::{Audio, Catalogue, Holder, Message, Position, Refusal};
@@ -20,7 +21,6 @@ use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice, Origin};
-use crate::doubts::Doubt;
 use crate::requests::Policy;
 
 /// Fragments asked for ahead of the one to be delivered next.
@@ -99,7 +99,7 @@ impl Read {
     pub(super) fn open(
         operation: OperationId,
         prefix: SongPrefix,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> (Self, Progress) {
         let mut read = Read {
@@ -120,18 +120,18 @@ impl Read {
             failure: None,
         };
         let progress = if prefix.is_whole() {
-            read.recall(None, desk, out)
+            read.recall(None, cx, out)
         } else {
             read.locate()
         };
         (read, progress)
     }
 
-    fn recall(&mut self, failure: Option<Failure>, desk: &mut Front, out: &mut Outbox) -> Progress {
+    fn recall(&mut self, failure: Option<Failure>, cx: &mut Context, out: &mut Outbox) -> Progress {
         self.stage = Stage::Recalling(failure);
         let prefix = self.prefix;
         let purpose = Purpose::Read(self.operation, Step::Manifest);
-        desk.jobs.run(purpose, Job::CachedManifest { prefix }, out);
+        cx.jobs.run(purpose, Job::CachedManifest { prefix }, out);
         Progress::Waits
     }
 
@@ -150,7 +150,7 @@ impl Read {
         &mut self,
         now: Time,
         answer: Catalogue,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         self.locating = false;
@@ -158,28 +158,28 @@ impl Read {
             return self.fail(senseless());
         };
         for holder in &holders {
-            desk.peers.on_load(holder.address, holder.load);
+            cx.peers.on_load(holder.address, holder.load);
             out.meet(holder.address, holder.features);
         }
         self.holders = holders;
         if let Stage::Open(_) = self.stage {
-            return self.after_locating(now, desk, out);
+            return self.after_locating(now, cx, out);
         }
         let known = self.prefix.is_whole();
         self.prefix = song.id.into();
         if known && !matches!(self.stage, Stage::Recalling(_)) {
-            return self.describe(now, desk, out); // The cache has been asked before.
+            return self.describe(now, cx, out); // The cache has been asked before.
         }
-        self.recall(None, desk, out)
+        self.recall(None, cx, out)
     }
 
     /// Fresh holders for an open song: go on, or wait a little for one to appear.
-    fn after_locating(&mut self, now: Time, desk: &mut Front, out: &mut Outbox) -> Progress {
+    fn after_locating(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         if self.holders.is_empty() {
             self.failure = Some(Failure::NoCopy);
-            return self.try_later(now, desk);
+            return self.try_later(now, cx);
         }
-        self.fill(now, desk, out)
+        self.fill(now, cx, out)
     }
 
     /// No router could help: the cache may, or the holders known before.
@@ -187,13 +187,13 @@ impl Read {
         &mut self,
         now: Time,
         failure: Failure,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         self.locating = false;
         if let Stage::Open(_) = self.stage {
             self.failure = Some(failure);
-            return self.try_later(now, desk);
+            return self.try_later(now, cx);
         }
         let reachable = matches!(
             failure,
@@ -202,22 +202,20 @@ impl Read {
         if reachable || self.prefix.is_whole() {
             return self.fail(failure);
         }
-        self.recall(Some(failure), desk, out)
+        self.recall(Some(failure), cx, out)
     }
 
-    fn describe(&mut self, now: Time, desk: &mut Front, out: &mut Outbox) -> Progress {
+    fn describe(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         if self.holders.is_empty() {
             return self.fail(Failure::NoCopy);
         }
         self.stage = Stage::Describing;
-        let order = desk
-            .peers
-            .better_of_two(now, &self.holders, &mut desk.chance);
+        let order = cx.peers.better_of_two(now, &self.holders, &mut cx.rng);
         let candidates = order.into_iter().map(Peer::Node).collect();
         let song = self.prefix.first();
         let question = Message::Audio(Audio::Describe { song });
         let purpose = Purpose::Read(self.operation, Step::Describe);
-        let asked = desk
+        let asked = cx
             .requests
             .ask(now, purpose, candidates, question, Policy::GROUP, out);
         match asked {
@@ -226,14 +224,14 @@ impl Read {
         }
     }
 
-    fn opened(&mut self, manifest: Manifest, desk: &mut Front, out: &mut Outbox) -> Progress {
+    fn opened(&mut self, manifest: Manifest, cx: &mut Context, out: &mut Outbox) -> Progress {
         out.tell(Notice::Opened {
             operation: self.operation,
             manifest: manifest.clone(),
             holders: self.holders.clone(),
         });
         self.prefix = manifest.song.id.into();
-        self.stage = Stage::Open(desk.manifests.share(manifest));
+        self.stage = Stage::Open(cx.manifests.share(manifest));
         Progress::Waits
     }
 
@@ -243,7 +241,7 @@ impl Read {
         now: Time,
         first: u32,
         end: u32,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         let Stage::Open(manifest) = &self.stage else {
@@ -256,10 +254,10 @@ impl Read {
             .filter(|index| !kept.contains(index))
             .collect();
         for index in dropped {
-            self.drop_slot(index, desk);
+            self.drop_slot(index, cx);
         }
         (self.first, self.reading, self.tries) = (true, true, 0);
-        self.fill(now, desk, out)
+        self.fill(now, cx, out)
     }
 
     /// The front has room for more.
@@ -267,34 +265,34 @@ impl Read {
         &mut self,
         now: Time,
         count: u32,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         self.credit = self.credit.saturating_add(count);
-        self.fill(now, desk, out)
+        self.fill(now, cx, out)
     }
 
     /// Ends it: what is asked for and ordered will find nobody.
-    pub(super) fn close(mut self, desk: &mut Front) {
+    pub(super) fn close(mut self, cx: &mut Context) {
         let all: Vec<u32> = self.slots.keys().copied().collect();
         for index in all {
-            self.drop_slot(index, desk);
+            self.drop_slot(index, cx);
         }
     }
 
-    fn drop_slot(&mut self, index: u32, desk: &mut Front) {
+    fn drop_slot(&mut self, index: u32, cx: &mut Context) {
         match self.slots.remove(&index) {
             Some(Slot::Asking(id, at)) => {
-                desk.requests.cancel(id);
-                desk.peers.on_ended(at);
+                cx.requests.cancel(id);
+                cx.peers.on_ended(at);
             }
-            Some(Slot::Recalling(job) | Slot::Checking(job)) => desk.jobs.forget(job),
+            Some(Slot::Recalling(job) | Slot::Checking(job)) => cx.jobs.forget(job),
             Some(Slot::Wanted | Slot::Ready(..)) | None => (),
         }
     }
 
     /// Delivers what is ready, asks for what is missing.
-    fn fill(&mut self, now: Time, desk: &mut Front, out: &mut Outbox) -> Progress {
+    fn fill(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         if !matches!(self.stage, Stage::Open(_)) {
             return Progress::Waits;
         }
@@ -303,10 +301,10 @@ impl Read {
         for index in self.next..ahead {
             if let Entry::Vacant(slot) = self.slots.entry(index) {
                 slot.insert(Slot::Wanted);
-                self.recall_fragment(index, desk, out);
+                self.recall_fragment(index, cx, out);
             }
         }
-        self.fetch_wanted(now, desk, out)
+        self.fetch_wanted(now, cx, out)
     }
 
     fn deliver(&mut self, out: &mut Outbox) {
@@ -333,7 +331,7 @@ impl Read {
         }
     }
 
-    fn recall_fragment(&mut self, index: u32, desk: &mut Front, out: &mut Outbox) {
+    fn recall_fragment(&mut self, index: u32, cx: &mut Context, out: &mut Outbox) {
         let Stage::Open(manifest) = &self.stage else {
             return;
         };
@@ -350,13 +348,13 @@ impl Read {
             hash: fragment.hash,
         };
         let purpose = Purpose::Read(self.operation, Step::Recall(index));
-        let job = desk.jobs.run(purpose, job, out);
+        let job = cx.jobs.run(purpose, job, out);
         self.slots.insert(index, Slot::Recalling(job));
     }
 
     /// Asks holders for every fragment that nobody has been asked for.
-    fn fetch_wanted(&mut self, now: Time, desk: &mut Front, out: &mut Outbox) -> Progress {
-        if self.locating || desk.timers.armed(&self.operation).is_some() {
+    fn fetch_wanted(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
+        if self.locating || cx.timers.armed(&self.operation).is_some() {
             return Progress::Waits;
         }
         let wanted = |(_, slot): &(&u32, &Slot)| matches!(slot, Slot::Wanted);
@@ -368,22 +366,20 @@ impl Read {
             return self.locate();
         }
         for index in wanted {
-            self.fetch(now, index, desk, out);
+            self.fetch(now, index, cx, out);
         }
         Progress::Waits
     }
 
-    fn fetch(&mut self, now: Time, index: u32, desk: &mut Front, out: &mut Outbox) {
-        let order = desk
-            .peers
-            .better_of_two(now, &self.holders, &mut desk.chance);
+    fn fetch(&mut self, now: Time, index: u32, cx: &mut Context, out: &mut Outbox) {
+        let order = cx.peers.better_of_two(now, &self.holders, &mut cx.rng);
         let Some(best) = order.first().copied() else {
             return;
         };
         let hurry = self.first && index == self.next;
         let policy = Policy {
             attempt: if hurry {
-                desk.config.hedge_after
+                cx.config.hedge_after
             } else {
                 FRAGMENT.attempt
             },
@@ -396,15 +392,15 @@ impl Read {
         });
         let candidates = order.into_iter().map(Peer::Node).collect();
         let purpose = Purpose::Read(self.operation, Step::Fetch(index, best));
-        let asked = desk
+        let asked = cx
             .requests
             .ask(now, purpose, candidates, question, policy, out);
         if let Some(id) = asked {
-            desk.peers.on_asked(best);
+            cx.peers.on_asked(best);
             self.slots.insert(index, Slot::Asking(id, best));
         } else {
             // Too many questions are open: this one waits for its turn.
-            desk.pause(now, self.operation, PAUSE);
+            cx.pause(now, self.operation, PAUSE);
         }
     }
 
@@ -414,20 +410,20 @@ impl Read {
         now: Time,
         step: Step,
         reply: Reply,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         match step {
-            Step::Describe => self.on_described(reply, desk, out),
+            Step::Describe => self.on_described(reply, cx, out),
             Step::Fetch(index, asked) => {
-                desk.peers.on_ended(asked);
-                self.on_chunk(now, index, reply, desk, out)
+                cx.peers.on_ended(asked);
+                self.on_chunk(now, index, reply, cx, out)
             }
             Step::Manifest | Step::Recall(_) | Step::Check(..) => Progress::Waits,
         }
     }
 
-    fn on_described(&mut self, reply: Reply, desk: &mut Front, out: &mut Outbox) -> Progress {
+    fn on_described(&mut self, reply: Reply, cx: &mut Context, out: &mut Outbox) -> Progress {
         let manifest = match reply {
             Ok((_, Message::Audio(Audio::Described { manifest }), _)) => manifest,
             Ok((_, Message::Refused(why), _)) => {
@@ -441,13 +437,13 @@ impl Read {
         if manifest.check().is_err() || !self.prefix.matches(manifest.song.id) {
             return self.fail(senseless());
         }
-        if keeps(&manifest, desk) {
+        if keeps(&manifest, cx) {
             let job = Job::CacheManifest {
                 manifest: manifest.clone(),
             };
-            desk.jobs.run(Purpose::Note, job, out);
+            cx.jobs.run(Purpose::Note, job, out);
         }
-        self.opened(manifest, desk, out)
+        self.opened(manifest, cx, out)
     }
 
     fn on_chunk(
@@ -455,25 +451,25 @@ impl Read {
         now: Time,
         index: u32,
         reply: Reply,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         let (from, bytes) = match reply {
             Ok((Peer::Node(from), Message::Audio(Audio::Chunk { index: which, load }), bytes))
                 if which == index =>
             {
-                desk.peers.on_load(from, load);
+                cx.peers.on_load(from, load);
                 (from, bytes)
             }
             Ok((_, Message::Refused(why), _)) => {
-                return self.miss(now, index, failure(Role::Data, Some(why), None), desk);
+                return self.miss(now, index, failure(Role::Data, Some(why), None), cx);
             }
-            Ok(_) => return self.miss(now, index, senseless(), desk),
+            Ok(_) => return self.miss(now, index, senseless(), cx),
             Err((refusal, lost)) => {
-                return self.miss(now, index, failure(Role::Data, refusal, lost), desk);
+                return self.miss(now, index, failure(Role::Data, refusal, lost), cx);
             }
         };
-        self.check(index, from, bytes, desk, out);
+        self.check(index, from, bytes, cx, out);
         Progress::Waits
     }
 
@@ -483,7 +479,7 @@ impl Read {
         index: u32,
         from: Address,
         bytes: Vec<u8>,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) {
         let Stage::Open(manifest) = &self.stage else {
@@ -496,39 +492,39 @@ impl Read {
             song: manifest.song.id,
             index,
             hash: fragment.hash,
-            keep: keeps(manifest, desk),
+            keep: keeps(manifest, cx),
             bytes,
         };
         let purpose = Purpose::Read(self.operation, Step::Check(index, from));
-        let job = desk.jobs.run(purpose, job, out);
+        let job = cx.jobs.run(purpose, job, out);
         self.slots.insert(index, Slot::Checking(job));
     }
 
     /// The fragment did not come: the next round begins after a pause, with fresh holders.
-    fn miss(&mut self, now: Time, index: u32, why: Failure, desk: &mut Front) -> Progress {
+    fn miss(&mut self, now: Time, index: u32, why: Failure, cx: &mut Context) -> Progress {
         self.slots.insert(index, Slot::Wanted);
         self.failure = Some(why);
         self.holders.clear();
-        if desk.timers.armed(&self.operation).is_some() || self.locating {
+        if cx.timers.armed(&self.operation).is_some() || self.locating {
             return Progress::Waits;
         }
-        self.try_later(now, desk)
+        self.try_later(now, cx)
     }
 
-    fn try_later(&mut self, now: Time, desk: &mut Front) -> Progress {
+    fn try_later(&mut self, now: Time, cx: &mut Context) -> Progress {
         self.tries += 1;
         if self.tries > TRIES_MAX {
             // A holder that lacks a song it has announced: not the song is unknown, its copies are.
             let failure = self.failure.take().filter(|why| *why != Failure::NotFound);
             return self.fail(failure.unwrap_or(Failure::NoCopy));
         }
-        desk.pause(now, self.operation, PAUSE * (1 << self.tries));
+        cx.pause(now, self.operation, PAUSE * (1 << self.tries));
         Progress::Waits
     }
 
     /// A pause is over.
-    pub(super) fn on_timer(&mut self, now: Time, desk: &mut Front, out: &mut Outbox) -> Progress {
-        self.fill(now, desk, out)
+    pub(super) fn on_timer(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
+        self.fill(now, cx, out)
     }
 
     /// A job on this machine has ended.
@@ -537,13 +533,13 @@ impl Read {
         now: Time,
         step: Step,
         reply: JobReply,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         match step {
-            Step::Manifest => self.on_recalled(now, reply, desk, out),
-            Step::Recall(index) => self.on_recalled_fragment(now, index, reply, desk, out),
-            Step::Check(index, from) => self.on_checked(now, index, from, reply, desk, out),
+            Step::Manifest => self.on_recalled(now, reply, cx, out),
+            Step::Recall(index) => self.on_recalled_fragment(now, index, reply, cx, out),
+            Step::Check(index, from) => self.on_checked(now, index, from, reply, cx, out),
             Step::Describe | Step::Fetch(..) => Progress::Waits,
         }
     }
@@ -552,7 +548,7 @@ impl Read {
         &mut self,
         now: Time,
         reply: JobReply,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         let Stage::Recalling(before) = &mut self.stage else {
@@ -562,7 +558,7 @@ impl Read {
         match (reply, before) {
             (JobReply::Described { manifest }, _) if self.prefix.matches(manifest.song.id) => {
                 self.cached = true;
-                self.opened(manifest, desk, out)
+                self.opened(manifest, cx, out)
             }
             (JobReply::Failed(fault @ JobFault::Ambiguous(_)), Some(_)) => self.fail(local(fault)),
             (_, Some(failure)) => self.fail(failure),
@@ -570,7 +566,7 @@ impl Read {
                 self.stage = Stage::Locating;
                 self.locate()
             }
-            (_, None) => self.describe(now, desk, out),
+            (_, None) => self.describe(now, cx, out),
         }
     }
 
@@ -579,7 +575,7 @@ impl Read {
         now: Time,
         index: u32,
         reply: JobReply,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         let slot = if let JobReply::Fragment { bytes, .. } = reply {
@@ -588,7 +584,7 @@ impl Read {
             Slot::Wanted
         };
         self.slots.insert(index, slot);
-        self.fill(now, desk, out)
+        self.fill(now, cx, out)
     }
 
     fn on_checked(
@@ -597,28 +593,28 @@ impl Read {
         index: u32,
         from: Address,
         reply: JobReply,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         if let JobReply::Fragment { bytes, .. } = reply {
             self.tries = 0;
             let slot = Slot::Ready(bytes, Origin::Node(from));
             self.slots.insert(index, slot);
-            return self.fill(now, desk, out);
+            return self.fill(now, cx, out);
         }
         let JobReply::Failed(fault) = reply else {
-            return self.miss(now, index, senseless(), desk);
+            return self.miss(now, index, senseless(), cx);
         };
         if fault == JobFault::Damaged {
-            desk.doubts.note(Doubt::Bytes, from, out);
+            cx.anomalies.note(Anomaly::Bytes, from, out);
             // That holder is asked last from here on; another has the song whole.
-            desk.peers.on_lost(now, from);
+            cx.peers.on_lost(now, from);
         }
-        self.miss(now, index, local(fault), desk)
+        self.miss(now, index, local(fault), cx)
     }
 }
 
 /// A song of more than half the cache would push everything else out.
-fn keeps(manifest: &Manifest, desk: &Front) -> bool {
-    manifest.song.bytes <= desk.config.cache_bytes / 2
+fn keeps(manifest: &Manifest, cx: &Context) -> bool {
+    manifest.song.bytes <= cx.config.cache_bytes / 2
 }

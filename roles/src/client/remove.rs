@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::ask::{Routing, senseless};
-use super::{Front, Progress, Purpose, Reply, failed, failure};
+use super::{Context, Progress, Purpose, Reply, failed, failure};
 use crate::contract::id::{OperationId, SongId, SongPrefix};
 use crate::contract::message::{Catalogue, Holder, Message};
 use crate::contract::node::{Outbox, Peer};
@@ -38,7 +38,7 @@ impl Remove {
         &mut self,
         now: Time,
         answer: Catalogue,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         match (answer, self.song) {
@@ -48,9 +48,9 @@ impl Remove {
                     let place = Catalogue::Place { song: song.id };
                     return Progress::AskRouter(Message::Catalogue(place));
                 }
-                self.bury(now, song.id, &holders, desk, out)
+                self.bury(now, song.id, &holders, cx, out)
             }
-            (Catalogue::Placed { owners }, Some(song)) => self.bury(now, song, &owners, desk, out),
+            (Catalogue::Placed { owners }, Some(song)) => self.bury(now, song, &owners, cx, out),
             _ => Progress::Ends(failed(self.operation, senseless())),
         }
     }
@@ -60,7 +60,7 @@ impl Remove {
         now: Time,
         song: SongId,
         holders: &[Holder],
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         let candidates: Vec<Peer> = holders.iter().map(|h| Peer::Node(h.address)).collect();
@@ -72,7 +72,7 @@ impl Remove {
             attempt: Policy::GROUP.deadline / 2,
             ..Policy::GROUP
         };
-        let asked = (desk.requests).ask(now, purpose, candidates, question, policy, out);
+        let asked = (cx.requests).ask(now, purpose, candidates, question, policy, out);
         match asked {
             Some(_) => Progress::Waits,
             None => Progress::Ends(failed(self.operation, Failure::NoData)),

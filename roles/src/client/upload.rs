@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ask::{Routing, senseless};
-use super::{Front, Progress, Purpose, Reply, failed, failure};
+use super::{Context, Progress, Purpose, Reply, failed, failure};
 use crate::contract::id::{OperationId, SourceId};
 use crate::contract::job::{Job, JobFault, JobReply};
 use crate::contract::limits::COPIES_ACKNOWLEDGED;
@@ -91,11 +91,11 @@ impl Upload {
     pub(super) fn begin(
         operation: OperationId,
         source: SourceId,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Self {
         let purpose = Purpose::Upload(operation, Step::Scan);
-        desk.jobs.run(purpose, Job::Scan { source }, out);
+        cx.jobs.run(purpose, Job::Scan { source }, out);
         Upload {
             operation,
             source,
@@ -126,7 +126,7 @@ impl Upload {
         now: Time,
         step: Step,
         reply: JobReply,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         match (step, reply) {
@@ -134,15 +134,15 @@ impl Upload {
             // Read for an owner that is not asked any longer.
             (Step::Read(round), _) if round != self.round => Progress::Waits,
             (Step::Read(_), JobReply::Fragment { index, bytes }) => {
-                self.give(now, index, bytes, desk, out)
+                self.give(now, index, bytes, cx, out)
             }
             // The owner went before the fragment was read for it.
             (Step::Read(_), JobReply::Failed(JobFault::Abandoned)) => {
                 self.failure = Some(failure(Role::Data, None, Some(Lost::Closed)));
-                self.offer_next(now, desk, out)
+                self.offer_next(now, cx, out)
             }
             (_, JobReply::Failed(JobFault::Busy)) if self.file.is_some() => {
-                self.offer_again(now, desk, out)
+                self.offer_again(now, cx, out)
             }
             (_, JobReply::Failed(fault)) => self.fail(Failure::Local(fault)),
             (_, _) => self.fail(senseless()),
@@ -177,7 +177,7 @@ impl Upload {
         &mut self,
         now: Time,
         answer: Catalogue,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         match answer {
@@ -193,7 +193,7 @@ impl Upload {
                     out.meet(owner.address, owner.features);
                 }
                 self.owners = owners.into();
-                self.offer_next(now, desk, out)
+                self.offer_next(now, cx, out)
             }
             Catalogue::List { .. }
             | Catalogue::Songs { .. }
@@ -211,14 +211,14 @@ impl Upload {
         &mut self,
         now: Time,
         failure: Failure,
-        desk: &mut Front,
+        cx: &mut Context,
         _out: &mut Outbox,
     ) -> Progress {
         if failure == Failure::NotFound {
             return self.place();
         }
         self.failure = Some(failure);
-        self.try_later(now, desk)
+        self.try_later(now, cx)
     }
 
     fn place(&mut self) -> Progress {
@@ -230,17 +230,17 @@ impl Upload {
     }
 
     /// Offers the song to the next owner.
-    fn offer_next(&mut self, now: Time, desk: &mut Front, out: &mut Outbox) -> Progress {
+    fn offer_next(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         let Some(owner) = self.owners.pop_front() else {
             self.failure.get_or_insert(Failure::NoData);
-            return self.try_later(now, desk);
+            return self.try_later(now, cx);
         };
         self.owner = Some(owner.address);
         (self.busy, self.lost) = (0, false);
-        self.offer(now, desk, out)
+        self.offer(now, cx, out)
     }
 
-    fn offer(&mut self, now: Time, desk: &mut Front, out: &mut Outbox) -> Progress {
+    fn offer(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         self.round += 1;
         self.gives = 0;
         self.missing.clear();
@@ -251,14 +251,7 @@ impl Upload {
             manifest: file.manifest.clone(),
             copy: false,
         };
-        self.ask(
-            now,
-            Step::Offer(self.round),
-            offer,
-            Policy::OFFER,
-            desk,
-            out,
-        )
+        self.ask(now, Step::Offer(self.round), offer, Policy::OFFER, cx, out)
     }
 
     fn ask(
@@ -267,13 +260,13 @@ impl Upload {
         step: Step,
         question: Audio,
         policy: Policy,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         let candidates: Vec<Peer> = self.owner.into_iter().map(Peer::Node).collect();
         let purpose = Purpose::Upload(self.operation, step);
         let question = Message::Audio(question);
-        let asked = desk
+        let asked = cx
             .requests
             .ask(now, purpose, candidates, question, policy, out);
         match asked {
@@ -287,7 +280,7 @@ impl Upload {
         now: Time,
         index: u32,
         bytes: Vec<u8>,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         let (Some(file), Some(owner)) = (&self.file, self.owner) else {
@@ -297,12 +290,12 @@ impl Upload {
         let purpose = Purpose::Upload(self.operation, Step::Give(self.round, index));
         let question = (Message::Audio(Audio::Give { song, index }), bytes);
         let to = Peer::Node(owner);
-        let asked = desk
+        let asked = cx
             .requests
             .ask_with(now, purpose, to, question, GIVE_PATIENCE, out);
         match asked {
             Some(_) => Progress::Waits,
-            None => self.offer_again(now, desk, out),
+            None => self.offer_again(now, cx, out),
         }
     }
 
@@ -312,7 +305,7 @@ impl Upload {
         now: Time,
         step: Step,
         reply: Reply,
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         let round = match step {
@@ -330,32 +323,32 @@ impl Upload {
                 self.end(copies, !self.committing)
             }
             (Step::Offer(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
-                self.on_wanted(now, &missing, desk, out)
+                self.on_wanted(now, &missing, cx, out)
             }
             (Step::Commit(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
                 self.lacking += 1;
                 if self.lacking > LACKING_MAX {
                     // It has taken everything again and again, and keeps nothing.
                     self.failure = Some(senseless());
-                    return self.offer_next(now, desk, out);
+                    return self.offer_next(now, cx, out);
                 }
-                self.on_wanted(now, &missing, desk, out)
+                self.on_wanted(now, &missing, cx, out)
             }
             (Step::Give(_, index), Ok((_, Message::Audio(Audio::Taken), _))) => {
-                self.on_taken(now, index, desk, out)
+                self.on_taken(now, index, cx, out)
             }
             (_, Ok((_, Message::Refused(why @ Refusal::Invalid(_)), _))) => {
                 self.fail(Failure::Refused(why))
             }
-            (_, Err((Some(Refusal::Busy { .. }), _))) => self.offer_again(now, desk, out),
+            (_, Err((Some(Refusal::Busy { .. }), _))) => self.offer_again(now, cx, out),
             // The connection broke: the same owner has most of the song and may live.
             (_, Err((None, Some(_)))) if !self.lost => {
                 self.lost = true;
-                self.offer_again(now, desk, out)
+                self.offer_again(now, cx, out)
             }
             (_, Err((refusal, lost))) => {
                 self.failure = Some(failure(Role::Data, refusal, lost));
-                self.offer_next(now, desk, out)
+                self.offer_next(now, cx, out)
             }
             (_, Ok(_)) => self.fail(senseless()),
         }
@@ -365,7 +358,7 @@ impl Upload {
         &mut self,
         now: Time,
         missing: &[(u32, u32)],
-        desk: &mut Front,
+        cx: &mut Context,
         out: &mut Outbox,
     ) -> Progress {
         let Some(file) = &mut self.file else {
@@ -377,11 +370,11 @@ impl Upload {
         self.missing = missing;
         let lengths = (self.missing.iter()).map(|i| file.length(*i));
         file.arrived = file.manifest.song.bytes - lengths.sum::<u64>();
-        self.pump(now, desk, out)
+        self.pump(now, cx, out)
     }
 
     /// Keeps a few fragments on their way; commits when all have arrived.
-    fn pump(&mut self, now: Time, desk: &mut Front, out: &mut Outbox) -> Progress {
+    fn pump(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         let Some(file) = &self.file else {
             return Progress::Waits;
         };
@@ -398,8 +391,8 @@ impl Upload {
             };
             let purpose = Purpose::Upload(self.operation, Step::Read(self.round));
             match self.owner {
-                Some(owner) => desk.jobs.run_toward(purpose, job, Peer::Node(owner), out),
-                None => desk.jobs.run(purpose, job, out),
+                Some(owner) => cx.jobs.run_toward(purpose, job, Peer::Node(owner), out),
+                None => cx.jobs.run(purpose, job, out),
             };
             self.gives += 1;
         }
@@ -409,10 +402,10 @@ impl Upload {
         let song = file.manifest.song.id;
         self.committing = true;
         let commit = Audio::Commit { song, copy: false };
-        self.ask(now, Step::Commit(self.round), commit, COMMIT, desk, out)
+        self.ask(now, Step::Commit(self.round), commit, COMMIT, cx, out)
     }
 
-    fn on_taken(&mut self, now: Time, index: u32, desk: &mut Front, out: &mut Outbox) -> Progress {
+    fn on_taken(&mut self, now: Time, index: u32, cx: &mut Context, out: &mut Outbox) -> Progress {
         self.gives = self.gives.saturating_sub(1);
         self.busy = 0;
         if let Some(file) = &mut self.file {
@@ -422,25 +415,25 @@ impl Upload {
                 bytes: file.arrived,
             });
         }
-        self.pump(now, desk, out)
+        self.pump(now, cx, out)
     }
 
     /// The owner is busy: the same one again, a little later, with what it lacks by then.
-    fn offer_again(&mut self, now: Time, desk: &mut Front, out: &mut Outbox) -> Progress {
+    fn offer_again(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         self.round += 1;
         self.busy += 1;
         if self.busy > BUSY_MAX {
             let busy = Refusal::Busy { retry_after_ms: 0 };
             self.failure = Some(Failure::Refused(busy));
-            return self.offer_next(now, desk, out);
+            return self.offer_next(now, cx, out);
         }
         self.again = true;
-        desk.pause(now, self.operation, PAUSE);
+        cx.pause(now, self.operation, PAUSE);
         Progress::Waits
     }
 
     /// Everyone has failed: ask for owners anew after a pause.
-    fn try_later(&mut self, now: Time, desk: &mut Front) -> Progress {
+    fn try_later(&mut self, now: Time, cx: &mut Context) -> Progress {
         self.tries += 1;
         let hopeless = matches!(
             self.failure,
@@ -453,7 +446,7 @@ impl Upload {
         // What is still under way to the last owner counts neither for nor against the next.
         self.round += 1;
         self.again = false;
-        desk.pause(now, self.operation, PAUSE * (1 << self.tries));
+        cx.pause(now, self.operation, PAUSE * (1 << self.tries));
         Progress::Waits
     }
 
@@ -464,9 +457,9 @@ impl Upload {
     }
 
     /// A pause is over.
-    pub(super) fn on_timer(&mut self, now: Time, desk: &mut Front, out: &mut Outbox) -> Progress {
+    pub(super) fn on_timer(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         if self.again {
-            return self.offer(now, desk, out);
+            return self.offer(now, cx, out);
         }
         self.place()
     }

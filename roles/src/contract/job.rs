@@ -13,7 +13,7 @@ use super::member::Member;
 use super::message::{Change, Digest, Position, StoreId};
 use super::record::{Record, Role};
 use super::song::{Manifest, Song};
-use crate::circle::Partition;
+use crate::hash_ring::Partition;
 
 /// Work for the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub enum Job {
         /// Checked already.
         manifest: Manifest,
     },
-    /// Keeps a fragment of a begun upload, if its hash is right. Answered by [`JobReply::Kept`].
+    /// Keeps a fragment of a begun upload, if its hash is right. Answered by [`JobReply::FragmentStored`].
     KeepFragment {
         /// Which song.
         song: SongId,
@@ -159,7 +159,7 @@ pub enum Job {
         /// At most this many, and at most [`super::limits::PAGE_IDS_MAX`].
         limit: u32,
     },
-    /// Puts good bytes in the place of a bad fragment. Answered by [`JobReply::Kept`].
+    /// Puts good bytes in the place of a bad fragment. Answered by [`JobReply::FragmentStored`].
     ReplaceFragment {
         /// Which fragment of a committed song.
         fragment: FragmentId,
@@ -279,7 +279,7 @@ pub enum JobReply {
         ranges: Vec<(u32, u32)>,
     },
     /// The fragment is kept, not yet durable.
-    Kept,
+    FragmentStored,
     /// The song is committed and durable.
     Stored {
         /// The library after it.
@@ -524,7 +524,7 @@ impl fmt::Debug for JobReply {
             JobReply::Described { manifest } => write!(f, "Described({:?})", manifest.song.id),
             JobReply::Fragment { index, bytes } => write!(f, "Fragment({index}, {}B)", bytes.len()),
             JobReply::Missing { ranges } => write!(f, "Missing({ranges:?})"),
-            JobReply::Kept => f.write_str("Kept"),
+            JobReply::FragmentStored => f.write_str("FragmentStored"),
             JobReply::Stored { overview } => write!(f, "Stored(revision: {})", overview.revision),
             JobReply::CopiesDue { due, more } => write!(f, "CopiesDue({due:?}, more: {more})"),
             JobReply::Removed { count, overview } => {

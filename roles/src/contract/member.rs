@@ -58,8 +58,42 @@ pub struct Epoch {
     pub about: NodeId,
     /// In which start.
     pub incarnation: Incarnation,
-    /// Grows with each census about the same.
+    /// Grows with each census about the same, and names the [`Cause`].
     pub attempt: u32,
+}
+
+/// Why the roles are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The member that the epoch names has died.
+    Death,
+    /// The member that the epoch names lives, and has found the roles out of balance.
+    Shortage,
+}
+
+/// Attempts for a [`Cause::Shortage`] are numbered from here on, those for a death below.
+const SHORTAGES: u32 = 1 << 30;
+
+impl Epoch {
+    /// What this census is about.
+    pub fn cause(&self) -> Cause {
+        if self.attempt < SHORTAGES {
+            Cause::Death
+        } else {
+            Cause::Shortage
+        }
+    }
+}
+
+impl Cause {
+    /// The attempt number of the `count`th census for this cause. After 2^30 they begin again.
+    pub fn attempt(self, count: u32) -> u32 {
+        let first = match self {
+            Cause::Death => 0,
+            Cause::Shortage => SHORTAGES,
+        };
+        first + count % SHORTAGES
+    }
 }
 
 /// What one member adds to an alert on its way round the ring.
@@ -133,7 +167,7 @@ impl Member {
             && self.traits.0 <= Traits::KNOWN
             && self.incarnation.0 < u64::MAX / 2
             && self.version < u32::MAX / 2
-            && self.weight <= crate::circle::WEIGHT_MAX
+            && self.weight <= crate::hash_ring::WEIGHT_MAX
     }
 
     /// The same member as a DNS record, for those who work with records.

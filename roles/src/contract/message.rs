@@ -3,7 +3,7 @@
 //!
 //! No type here is recursive, and every list has a bound in [`super::limits`] that its receiver
 //! checks: the decoder bounds only the whole. Raw bytes of songs never stand inside a message:
-//! they travel behind it as the [`Letter`]'s body.
+//! they travel behind it as the [`Envelope`]'s body.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,7 +22,7 @@ use super::upkeep::Upkeep;
 
 /// One message on its way: what is said, under which number, with which bytes behind it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Letter {
+pub struct Envelope {
     /// The number its asker gave the question.
     pub id: RequestId,
     /// Question or answer.
@@ -47,7 +47,7 @@ pub enum Kind {
         more: bool,
     },
     /// Wants no answer: a later one replaces it, or it is told to several.
-    Word,
+    OneWay,
 }
 
 /// What can be said.
@@ -217,14 +217,14 @@ pub enum Catalogue {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Audio {
     /// The report's first question to a data node: which songs do you keep? Answered by `Kept`.
-    Keep {
+    ListSongs {
         /// The page begins after this id.
         after: Option<SongId>,
         /// At most [`super::limits::PAGE_SONGS_MAX`].
         limit: u32,
     },
     /// A page of the songs kept, by id.
-    Kept {
+    SongPage {
         /// The page.
         songs: Vec<Song>,
         /// Whether more follow.
@@ -541,7 +541,7 @@ impl Audio {
     pub fn is_read(&self) -> bool {
         matches!(
             self,
-            Audio::Keep { .. } | Audio::Describe { .. } | Audio::Fetch { .. }
+            Audio::ListSongs { .. } | Audio::Describe { .. } | Audio::Fetch { .. }
         )
     }
 }
@@ -578,11 +578,11 @@ impl Message {
                 | Catalogue::Status(_) => false,
             },
             Message::Audio(audio) => match audio {
-                Audio::Keep { .. } | Audio::Describe { .. } | Audio::Fetch { .. } => true,
+                Audio::ListSongs { .. } | Audio::Describe { .. } | Audio::Fetch { .. } => true,
                 Audio::Offer { .. }
                 | Audio::Give { .. }
                 | Audio::Commit { .. }
-                | Audio::Kept { .. }
+                | Audio::SongPage { .. }
                 | Audio::Described { .. }
                 | Audio::Chunk { .. }
                 | Audio::Wanted { .. }
@@ -623,13 +623,13 @@ impl Message {
     }
 }
 
-impl fmt::Debug for Letter {
+impl fmt::Debug for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mark, more) = match self.kind {
             Kind::Question { .. } => ('?', ""),
             Kind::Answer { more: false } => ('!', ""),
             Kind::Answer { more: true } => ('!', "+"),
-            Kind::Word => ('.', ""),
+            Kind::OneWay => ('.', ""),
         };
         write!(f, "{mark}{}{more} {:?}", self.id.0, self.message)?;
         if self.body.is_empty() {

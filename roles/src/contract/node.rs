@@ -12,7 +12,7 @@ use core::time::Duration;
 
 use super::id::{Incarnation, JobId, NodeId, RequestId};
 use super::job::{Job, JobReply};
-use super::message::{Kind, Letter, Message, Refusal};
+use super::message::{Envelope, Kind, Message, Refusal};
 use super::record::{Address, Features};
 use super::time::Time;
 use super::user::{Command, Notice};
@@ -38,7 +38,7 @@ pub enum Event {
         /// Who wrote it.
         from: Sender,
         /// The letter.
-        letter: Letter,
+        envelope: Envelope,
     },
     /// Nothing will come from this peer until it is spoken to again; letters to it may be lost.
     Lost {
@@ -68,7 +68,7 @@ pub enum Action {
         /// To whom.
         to: Peer,
         /// What.
-        letter: Letter,
+        envelope: Envelope,
     },
     /// Run a job; an [`Event::Done`] follows.
     Run {
@@ -216,7 +216,7 @@ impl Outbox {
     pub fn answer_with(&mut self, asker: Asker, message: Message, body: Vec<u8>, more: bool) {
         self.push(Action::Send {
             to: asker.sender.peer,
-            letter: Letter {
+            envelope: Envelope {
                 id: asker.id,
                 kind: Kind::Answer { more },
                 message,
@@ -241,7 +241,7 @@ impl Outbox {
     ) {
         self.push(Action::Send {
             to,
-            letter: Letter {
+            envelope: Envelope {
                 id,
                 kind: Kind::Question { patience },
                 message,
@@ -254,9 +254,9 @@ impl Outbox {
     pub fn say(&mut self, to: Peer, id: RequestId, message: Message) {
         self.push(Action::Send {
             to,
-            letter: Letter {
+            envelope: Envelope {
                 id,
-                kind: Kind::Word,
+                kind: Kind::OneWay,
                 message,
                 body: Vec::new(),
             },

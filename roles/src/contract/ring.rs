@@ -1,6 +1,6 @@
 //! The words of the ring: reports, news, probes, alerts.
 //!
-//! Reports and news are [`Kind::Word`](super::message::Kind): nobody answers them. Everything else
+//! Reports and news are [`Kind::OneWay`](super::message::Kind): nobody answers them. Everything else
 //! is a question with an answer.
 
 use alloc::vec::Vec;

@@ -81,7 +81,7 @@ pub fn earlier(a: Option<Time>, b: Option<Time>) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::at;
+    use crate::test_support::at;
 
     #[test]
     fn timers_fire_in_order_and_once() {

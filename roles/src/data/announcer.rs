@@ -8,17 +8,17 @@ use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::chance::Chance;
 use crate::contract::id::JobId;
 use crate::contract::job::{Job, JobReply, Overview};
 use crate::contract::limits::PAGE_SONGS_MAX;
-use crate::contract::message::{Announcement, Catalogue, Change, Letter, Message};
+use crate::contract::message::{Announcement, Catalogue, Change, Envelope, Message};
 use crate::contract::node::{Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::jobs::Jobs;
-use crate::requests::{Desk, Outcome, Policy, Requests};
+use crate::requests::{Outcome, Policy, Requester, Requests};
 
 /// What is announced: who, what, how busy.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ pub struct Announcer {
     due: Timers<Address>,
     requests: Requests<Address>,
     jobs: Jobs<(Address, u64)>,
-    chance: Chance,
+    rng: Rng,
 }
 
 #[derive(Debug, Default)]
@@ -64,15 +64,15 @@ struct Router {
 
 impl Announcer {
     /// Announces at least once per `every`.
-    pub fn new(every: Duration, mut chance: Chance) -> Self {
-        let requests = Requests::new(Desk::Announcer, Chance::from_seed(chance.bits()));
+    pub fn new(every: Duration, mut rng: Rng) -> Self {
+        let requests = Requests::new(Requester::Announcer, Rng::from_seed(rng.bits()));
         Announcer {
             every,
             routers: BTreeMap::new(),
             due: Timers::new(),
             requests,
-            jobs: Jobs::new(Desk::Announcer),
-            chance,
+            jobs: Jobs::new(Requester::Announcer),
+            rng,
         }
     }
 
@@ -189,8 +189,8 @@ impl Announcer {
     }
 
     /// A router has answered.
-    pub fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
-        if let Some(outcome) = self.requests.on_answer(now, from, letter, out) {
+    pub fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
+        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
             self.conclude(now, outcome);
         }
     }
@@ -254,7 +254,7 @@ impl Announcer {
     fn rest(&mut self, now: Time, at: Address) {
         if let Some(router) = self.routers.get_mut(&at) {
             router.busy = false;
-            let pause = self.chance.around(self.every);
+            let pause = self.rng.around(self.every);
             self.due.arm_by(at, now + pause);
         }
     }

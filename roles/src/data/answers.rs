@@ -13,10 +13,10 @@ pub(super) fn stored(copies: u8) -> Message {
 /// The answer that a job's reply amounts to.
 pub(super) fn answer_to(reply: JobReply) -> Message {
     Message::Audio(match reply {
-        JobReply::Songs { songs, more } => Audio::Kept { songs, more },
+        JobReply::Songs { songs, more } => Audio::SongPage { songs, more },
         JobReply::Described { manifest } => Audio::Described { manifest },
         JobReply::Missing { ranges } => Audio::Wanted { missing: ranges },
-        JobReply::Kept => Audio::Taken,
+        JobReply::FragmentStored => Audio::Taken,
         JobReply::Stored { .. } => Audio::Stored { copies: 1 },
         JobReply::PartitionSongs {
             songs,

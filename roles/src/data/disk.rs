@@ -79,7 +79,7 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::at;
+    use crate::test_support::at;
 
     #[test]
     fn an_idle_disk_is_well() {

@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Others;
-use crate::circle::{Circle, Partition, mix};
 use crate::contract::id::NodeId;
 use crate::contract::limits::COPIES;
 use crate::contract::time::Time;
+use crate::hash_ring::{HashRing, Partition, mix};
 
 /// The owners of every partition at one moment.
 #[derive(Clone, Debug, Default)]
@@ -18,9 +18,9 @@ pub(super) struct Placement {
     me: Option<NodeId>,
     /// The living, this node among them unless it is handing its songs over.
     living: Vec<NodeId>,
-    now: Circle,
+    now: HashRing,
     /// With those who died lately.
-    lately: Circle,
+    lately: HashRing,
 }
 
 impl Placement {
@@ -33,8 +33,8 @@ impl Placement {
             .map(|(record, _)| (record.node, record.weight));
         Placement {
             me: Some(others.own.node),
-            lately: Circle::of(living.iter().copied().chain(waited_for)),
-            now: Circle::of(living.iter().copied()),
+            lately: HashRing::of(living.iter().copied().chain(waited_for)),
+            now: HashRing::of(living.iter().copied()),
             living: living.iter().map(|(node, _)| *node).collect(),
         }
     }
@@ -95,15 +95,15 @@ pub(super) fn sender(song: u128, holders: &[NodeId]) -> Option<NodeId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::circle::PARTITIONS;
     use crate::contract::record::{Record, Role};
-    use crate::samples::{self, at};
+    use crate::hash_ring::PARTITIONS;
+    use crate::test_support::{self, at};
     use alloc::vec;
 
     fn record(n: u8) -> Record {
         Record {
             node: NodeId(u128::from(n) << 64 | 7),
-            ..samples::record(n, Role::Data)
+            ..test_support::record(n, Role::Data)
         }
     }
 

@@ -7,14 +7,14 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::Others;
-use crate::contract::chance::Chance;
 use crate::contract::id::SongId;
-use crate::contract::message::{Letter, Message};
+use crate::contract::message::{Envelope, Message};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
-use crate::lapses::Lapse;
-use crate::requests::{Desk, Outcome, Policy, Requests};
+use crate::copy_mutants::CopyMutant;
+use crate::requests::{Outcome, Policy, Requester, Requests};
 
 /// Removals waiting for a second node; more are answered with one.
 pub(super) const WAITING_MAX: usize = 256;
@@ -28,7 +28,7 @@ pub(super) struct Removal {
     waiting: BTreeMap<u64, Waiting>,
     requests: Requests<u64>,
     count: u64,
-    lapse: Option<Lapse>,
+    mutant: Option<CopyMutant>,
 }
 
 #[derive(Debug)]
@@ -39,12 +39,12 @@ struct Waiting {
 }
 
 impl Removal {
-    pub(super) fn new(lapse: Option<Lapse>, chance: Chance) -> Self {
+    pub(super) fn new(mutant: Option<CopyMutant>, rng: Rng) -> Self {
         Removal {
             waiting: BTreeMap::new(),
-            requests: Requests::new(Desk::Removal, chance),
+            requests: Requests::new(Requester::Removal, rng),
             count: 0,
-            lapse,
+            mutant,
         }
     }
 
@@ -62,7 +62,7 @@ impl Removal {
         others: Others<'_>,
         out: &mut Outbox,
     ) {
-        if self.lapse == Some(Lapse::BuriesAlone) {
+        if self.mutant == Some(CopyMutant::BuriesAlone) {
             return out.answer(asker, buried(2));
         }
         self.count += 1;
@@ -89,8 +89,14 @@ impl Removal {
         self.waiting.insert(number, Waiting { asker, open });
     }
 
-    pub(super) fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
-        if let Some(outcome) = self.requests.on_answer(now, from, letter, out) {
+    pub(super) fn on_answer(
+        &mut self,
+        now: Time,
+        from: Peer,
+        envelope: Envelope,
+        out: &mut Outbox,
+    ) {
+        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
             self.conclude([outcome], out);
         }
     }

@@ -9,20 +9,20 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::placement::Placement;
-use super::{Others, keeper};
-use crate::circle::Partition;
-use crate::contract::chance::Chance;
+use super::{Others, anti_entropy};
 use crate::contract::id::{JobId, NodeId};
 use crate::contract::job::{FragmentId, Job, JobFault, JobReply, Overview, Scrubbed};
 use crate::contract::limits::SCRUB_BYTES_MAX;
-use crate::contract::message::{Audio, Letter, Message, Position};
+use crate::contract::message::{Audio, Envelope, Message, Position};
 use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
+use crate::copy_mutants::CopyMutant;
+use crate::hash_ring::Partition;
 use crate::jobs::Jobs;
-use crate::lapses::Lapse;
-use crate::requests::{Desk, Outcome, Policy, Requests};
+use crate::requests::{Outcome, Policy, Requester, Requests};
 
 /// Longest and shortest time between two steps, and how many a round has at least.
 const STEP: Duration = Duration::from_secs(600);
@@ -66,7 +66,7 @@ pub(super) struct Scrub {
     again: Option<Time>,
     jobs: Jobs<Purpose>,
     requests: Requests<FragmentId>,
-    chance: Chance,
+    rng: Rng,
     looks_away: bool,
     /// Who has given bytes that were no better, a case each.
     doubted: Vec<Peer>,
@@ -91,8 +91,8 @@ enum Purpose {
 }
 
 impl Scrub {
-    pub(super) fn new(config: &keeper::Config, mut chance: Chance) -> Self {
-        let requests = Requests::new(Desk::Scrub, Chance::from_seed(chance.bits()));
+    pub(super) fn new(config: &anti_entropy::Config, mut rng: Rng) -> Self {
+        let requests = Requests::new(Requester::Scrub, Rng::from_seed(rng.bits()));
         Scrub {
             within: config.scrub,
             step: (config.scrub / STEPS_MIN).clamp(STEP_MIN, STEP),
@@ -103,17 +103,17 @@ impl Scrub {
             left: 0,
             bad: BTreeMap::new(),
             again: None,
-            jobs: Jobs::new(Desk::Scrub),
+            jobs: Jobs::new(Requester::Scrub),
             requests,
-            chance,
-            looks_away: config.lapse == Some(Lapse::ScrubLooksAway),
+            rng,
+            looks_away: config.mutant == Some(CopyMutant::ScrubLooksAway),
             doubted: Vec::new(),
         }
     }
 
     /// The clock begins to run.
     pub(super) fn arm(&mut self, now: Time) {
-        self.due = now + self.chance.within(self.step);
+        self.due = now + self.rng.within(self.step);
         self.noted_at = now;
     }
 
@@ -175,7 +175,7 @@ impl Scrub {
                 }
                 self.fetch(now, others, out);
             }
-            (Some(Purpose::Replace(fragment, _)), JobReply::Kept) => {
+            (Some(Purpose::Replace(fragment, _)), JobReply::FragmentStored) => {
                 self.bad.remove(&fragment);
                 let line =
                     alloc::format!("healed song={} fragment={}", fragment.song, fragment.index);
@@ -240,7 +240,7 @@ impl Scrub {
     /// and may be the only one who has it whole; so may one that hands over.
     fn whom_to_ask(&mut self, owners: &[NodeId], others: Others<'_>) -> Vec<Peer> {
         let mut all = [others.data, others.leaving].concat();
-        self.chance.shuffle(&mut all);
+        self.rng.shuffle(&mut all);
         all.sort_by_key(|record| !owners.contains(&record.node));
         all.truncate(ASKED_MAX);
         all.iter().map(|r| Peer::Node(r.address)).collect()
@@ -249,12 +249,18 @@ impl Scrub {
     fn put_off(&mut self, now: Time, fragment: FragmentId) {
         if let Some(care) = self.bad.get_mut(&fragment) {
             *care = Care::Waiting;
-            self.again = earlier(self.again, Some(now + self.chance.around(AGAIN)));
+            self.again = earlier(self.again, Some(now + self.rng.around(AGAIN)));
         }
     }
 
-    pub(super) fn on_answer(&mut self, now: Time, from: Peer, letter: Letter, out: &mut Outbox) {
-        if let Some(outcome) = self.requests.on_answer(now, from, letter, out) {
+    pub(super) fn on_answer(
+        &mut self,
+        now: Time,
+        from: Peer,
+        envelope: Envelope,
+        out: &mut Outbox,
+    ) {
+        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
             self.conclude(now, outcome, out);
         }
     }
@@ -302,7 +308,7 @@ impl Scrub {
         if self.due > now {
             return;
         }
-        self.due = now + self.chance.around(self.step);
+        self.due = now + self.rng.around(self.step);
         // The list could not be read, or was longer than what is looked after at once.
         if self.begun && overview.quarantined > self.bad.len() as u64 {
             self.list(out);

@@ -3,7 +3,7 @@ use super::*;
 use crate::contract::id::{Incarnation, RequestId};
 use crate::contract::node::{Action, Sender};
 use crate::contract::record::Role;
-use crate::samples::record;
+use crate::test_support::record;
 
 fn others(data: &[Record]) -> Others<'_> {
     Others {
@@ -44,7 +44,7 @@ fn ordered(out: &mut Outbox) -> Option<(JobId, Job)> {
 /// What was written to disk with the song is what is done, as soon as that node is back.
 #[test]
 fn the_copies_written_down_are_the_copies_made() {
-    let mut data = Data::new(Config::default(), Chance::from_seed(1));
+    let mut data = Data::new(Config::default(), Rng::from_seed(1));
     let mut out = Outbox::new();
     data.sweep_at = Time::NEVER;
     let (song, other) = (SongId(7), [record(2, Role::Data)]);
@@ -68,7 +68,7 @@ fn the_copies_written_down_are_the_copies_made() {
 /// on the list on disk; in memory there is only so much of it, and uploads are answered.
 #[test]
 fn a_peer_that_never_stores_costs_no_memory() {
-    let mut data = Data::new(Config::default(), Chance::from_seed(1));
+    let mut data = Data::new(Config::default(), Rng::from_seed(1));
     let mut out = Outbox::new();
     data.sweep_at = Time::NEVER;
     let other = [record(2, Role::Data)];
@@ -87,7 +87,7 @@ fn a_peer_that_never_stores_costs_no_memory() {
         let alone = stored(1);
         let actions = core::iter::from_fn(|| out.pop());
         answered += actions
-            .filter(|a| matches!(a, Action::Send { letter, .. } if letter.message == alone))
+            .filter(|a| matches!(a, Action::Send { envelope, .. } if envelope.message == alone))
             .count();
     }
     assert!(answered > 1900, "{answered} are answered at once");

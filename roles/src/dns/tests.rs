@@ -2,7 +2,7 @@ use super::*;
 use crate::contract::id::RequestId;
 use crate::contract::message::Kind;
 use crate::contract::node::{Action, Sender};
-use crate::samples::{addr, at, record};
+use crate::test_support::{addr, at, record};
 use alloc::vec;
 
 fn asker(n: u8) -> Asker {
@@ -24,8 +24,8 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let chance = Chance::from_seed(1);
-        let dns = Dns::new(Config::default(), NodeId(200), at(0), true, chance);
+        let rng = Rng::from_seed(1);
+        let dns = Dns::new(Config::default(), NodeId(200), at(0), true, rng);
         World {
             dns,
             out: Outbox::new(),
@@ -40,10 +40,10 @@ impl World {
 
     fn answer(&mut self) -> Message {
         while let Some(action) = self.out.pop() {
-            if let Action::Send { letter, .. } = action
-                && letter.kind == (Kind::Answer { more: false })
+            if let Action::Send { envelope, .. } = action
+                && envelope.kind == (Kind::Answer { more: false })
             {
-                return letter.message;
+                return envelope.message;
             }
         }
         panic!("no answer");
@@ -70,8 +70,8 @@ impl World {
         self.dns.on_tick(now, &[], &mut self.out);
         let mut asked = vec![];
         while let Some(action) = self.out.pop() {
-            if let Action::Send { to, letter } = action {
-                asked.push((to, letter.id));
+            if let Action::Send { to, envelope } = action {
+                asked.push((to, envelope.id));
             }
         }
         asked
@@ -104,7 +104,7 @@ fn a_sweep_renews_who_answers() {
     world.register(at(0), record(1, Role::Data));
     let asked = world.sweep(at(30));
     assert_eq!(asked.len(), 1);
-    let letter = Letter {
+    let envelope = Envelope {
         id: asked[0].1,
         kind: Kind::Answer { more: false },
         message: Message::Names(Names::Confirmed {
@@ -114,7 +114,7 @@ fn a_sweep_renews_who_answers() {
     };
     world
         .dns
-        .on_answer(at(30), asked[0].0, letter, &mut world.out);
+        .on_answer(at(30), asked[0].0, envelope, &mut world.out);
     assert_eq!(world.resolve(at(59), Role::Data).len(), 1);
 }
 
@@ -146,9 +146,9 @@ fn roles_are_reserved_for_joiners_at_once() {
 
 #[test]
 fn a_restarted_dns_does_not_claim_that_nobody_is_there() {
-    let chance = Chance::from_seed(1);
+    let rng = Rng::from_seed(1);
     let mut world = World::new();
-    world.dns = Dns::new(Config::default(), NodeId(200), at(0), false, chance);
+    world.dns = Dns::new(Config::default(), NodeId(200), at(0), false, rng);
     let unsettled = Message::Names(Names::Records {
         records: vec![],
         settled: false,

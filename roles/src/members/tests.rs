@@ -1,6 +1,6 @@
 //! Which update about a member wins.
 
-use crate::samples::{addr, at};
+use crate::test_support::{addr, at};
 use alloc::vec;
 
 use super::*;

@@ -16,21 +16,21 @@ fn peer(n: u8) -> Peer {
 }
 
 fn requests() -> Requests<&'static str> {
-    Requests::new(Desk::Client, Chance::from_seed(1))
+    Requests::new(Requester::Client, Rng::from_seed(1))
 }
 
 fn asked(out: &mut Outbox) -> Vec<(Peer, RequestId)> {
     let mut sent = vec![];
     while let Some(action) = out.pop() {
-        if let Action::Send { to, letter } = action {
-            sent.push((to, letter.id));
+        if let Action::Send { to, envelope } = action {
+            sent.push((to, envelope.id));
         }
     }
     sent
 }
 
-fn answer(id: RequestId, message: Message) -> Letter {
-    Letter {
+fn answer(id: RequestId, message: Message) -> Envelope {
+    Envelope {
         id,
         kind: Kind::Answer { more: false },
         message,
@@ -208,10 +208,13 @@ fn questions_in_flight_are_bounded() {
 fn another_start_numbers_its_questions_apart() {
     let mut out = Outbox::new();
     let mut ask = |seed| {
-        let mut requests = Requests::new(Desk::Copies, Chance::from_seed(seed));
+        let mut requests = Requests::new(Requester::Replication, Rng::from_seed(seed));
         let candidates = vec![peer(1)];
         requests.ask(at(0), (), candidates, QUESTION, Policy::ONCE, &mut out)
     };
     assert_ne!(ask(1), ask(2));
-    assert_eq!(ask(1).and_then(|id| Desk::of(id.0)), Some(Desk::Copies));
+    assert_eq!(
+        ask(1).and_then(|id| Requester::of(id.0)),
+        Some(Requester::Replication)
+    );
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::contract::id::RequestId;
 use crate::contract::message::Kind;
 use crate::contract::node::Action;
-use crate::samples::{addr, at, record};
+use crate::test_support::{addr, at, record};
 use alloc::vec;
 
 fn resolver() -> Resolver {
@@ -12,13 +12,13 @@ fn resolver() -> Resolver {
         watched: vec![],
         refresh: Duration::from_secs(5),
     };
-    Resolver::new(config, Chance::from_seed(1))
+    Resolver::new(config, Rng::from_seed(1))
 }
 
 fn ask(resolver: &mut Resolver, now: Time, out: &mut Outbox) -> RequestId {
     assert!(resolver.resolve(now, Role::Router, out));
     match out.pop() {
-        Some(Action::Send { letter, .. }) => letter.id,
+        Some(Action::Send { envelope, .. }) => envelope.id,
         other => panic!("no question but {other:?}"),
     }
 }
@@ -26,13 +26,13 @@ fn ask(resolver: &mut Resolver, now: Time, out: &mut Outbox) -> RequestId {
 fn tell(resolver: &mut Resolver, now: Time, records: Vec<Record>, settled: bool) {
     let mut out = Outbox::new();
     let id = ask(resolver, now, &mut out);
-    let letter = Letter {
+    let envelope = Envelope {
         id,
         kind: Kind::Answer { more: false },
         message: Message::Names(Names::Records { records, settled }),
         body: vec![],
     };
-    let got = resolver.on_answer(now, Peer::Node(addr(1)), letter, &mut out);
+    let got = resolver.on_answer(now, Peer::Node(addr(1)), envelope, &mut out);
     assert!(got.is_some_and(|resolved| resolved.failed.is_none()));
 }
 
@@ -115,7 +115,7 @@ fn a_dns_node_does_not_learn_of_itself() {
     let mut resolver = resolver();
     let mut out = Outbox::new();
     assert!(resolver.resolve(at(0), Role::Dns, &mut out));
-    let Some(Action::Send { letter, .. }) = out.pop() else {
+    let Some(Action::Send { envelope, .. }) = out.pop() else {
         panic!("no question");
     };
     let dns = |n| Record {
@@ -124,12 +124,12 @@ fn a_dns_node_does_not_learn_of_itself() {
     };
     let records = vec![dns(1), dns(2), dns(9)];
     let settled = true;
-    let letter = Letter {
-        id: letter.id,
+    let envelope = Envelope {
+        id: envelope.id,
         kind: Kind::Answer { more: false },
         message: Message::Names(Names::Records { records, settled }),
         body: vec![],
     };
-    resolver.on_answer(at(0), Peer::Node(addr(1)), letter, &mut out);
+    resolver.on_answer(at(0), Peer::Node(addr(1)), envelope, &mut out);
     assert_eq!(resolver.dns().collect::<Vec<_>>(), [addr(1), addr(2)]);
 }

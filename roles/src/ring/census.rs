@@ -7,8 +7,8 @@
 //! An epoch identifies the death and the attempt. A member passes each epoch on once, and at most
 //! one role changes for it. When one epoch has two managers, every member keeps the smaller.
 
-mod naming;
-mod unease;
+mod shortage;
+mod switch;
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
@@ -19,15 +19,15 @@ use super::{Purpose, Ring, SUCCESSORS, Timer};
 use crate::balance::{self, Shortage};
 use crate::contract::id::NodeId;
 use crate::contract::limits::MEMBERS_MAX;
-use crate::contract::member::{Epoch, Member, MemberState, Tally, Traits};
+use crate::contract::member::{Cause, Epoch, Member, MemberState, Tally, Traits};
 use crate::contract::message::{LastAlert, Message, Refusal};
 use crate::contract::node::{Asker, Outbox, Peer};
 use crate::contract::record::{Address, Role};
-use crate::contract::ring::Ring as Words;
+use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
-use crate::flaws::Flaw;
 use crate::requests::Policy;
+use crate::ring_mutants::RingMutant;
 
 /// Epochs remembered; far more than there are deaths while one alert travels.
 pub const EPOCHS_MAX: usize = 256;
@@ -52,10 +52,6 @@ const PASS_ON: Policy = Policy {
 /// How long a role without any holder must persist before the lowest member begins a census.
 const NOBODY_LEFT: Duration = Duration::from_secs(3);
 
-/// Attempt numbers from here on do not concern a death: the member they name has begun the census
-/// itself, because the roles are out of balance.
-const NOT_A_DEATH: u32 = 1 << 30;
-
 /// How long after the alert of another manager this node begins no census. Otherwise both would
 /// fill the same gap.
 const ANOTHER_COUNTS: Duration = Duration::from_secs(1);
@@ -78,7 +74,7 @@ pub(super) struct Census {
     /// Number of censuses this node has begun because of a shortage and not of a death.
     own: u32,
     /// The shortage that this node, as lowest member, sees, and since when.
-    uneasy: Option<(Shortage, Time)>,
+    shortage: Option<(Shortage, Time)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -165,7 +161,7 @@ impl Census {
         let same = |epoch: &&Epoch| {
             epoch.about == about.node
                 && epoch.incarnation == about.incarnation
-                && epoch.attempt < NOT_A_DEATH
+                && epoch.cause() == Cause::Death
         };
         let seen = self.seen.keys().filter(same);
         seen.map(|epoch| epoch.attempt + 1).max().unwrap_or(0)
@@ -183,7 +179,7 @@ impl Ring {
         observers: &[NodeId],
         out: &mut Outbox,
     ) {
-        if self.config.flaws.has(Flaw::NeverCounts) {
+        if self.config.mutants.has(RingMutant::NeverCounts) {
             return;
         }
         let me = self.members.me().node;
@@ -268,7 +264,7 @@ impl Ring {
         for next in self.members.successors(MEMBERS_MAX) {
             let home = next.node == manager.node;
             let visited = tallies.iter().any(|tally| tally.node == next.node);
-            let again = self.config.flaws.has(Flaw::ForgetsEpochs);
+            let again = self.config.mutants.has(RingMutant::ForgetsEpochs);
             if !home && visited && !again {
                 continue;
             }
@@ -280,10 +276,10 @@ impl Ring {
         if to.is_empty() {
             to.push(manager.address);
         }
-        if self.config.flaws.has(Flaw::ListOfOne) {
+        if self.config.mutants.has(RingMutant::ListOfOne) {
             to.truncate(1);
         }
-        let alert = Words::Alert {
+        let alert = RingMessage::Alert {
             epoch,
             manager,
             hops,
@@ -311,13 +307,13 @@ impl Ring {
             let why = "an alert cannot have visited so many".into();
             return out.refuse(asker, Refusal::Invalid(why));
         }
-        out.answer(asker, Message::Ring(Words::Heard));
+        out.answer(asker, Message::Ring(RingMessage::Heard));
         let me = self.members.me().node;
         if manager.node == me {
             return self.on_returned(now, epoch, tallies, out);
         }
         let known = self.census.seen.get(&epoch).map(|seen| seen.manager);
-        let forgets = self.config.flaws.has(Flaw::ForgetsEpochs);
+        let forgets = self.config.mutants.has(RingMutant::ForgetsEpochs);
         if known.is_some_and(|known| known <= manager.node) && !forgets {
             return;
         }
@@ -358,7 +354,7 @@ impl Ring {
         self.census.running = None;
         self.timers.disarm(&Timer::Return);
         self.timers.disarm(&Timer::Recount);
-        if epoch.attempt < NOT_A_DEATH {
+        if epoch.cause() == Cause::Death {
             let again = now + 2 * ANOTHER_COUNTS;
             self.timers.arm(Timer::CensusDue(epoch.about), again);
         }
@@ -379,7 +375,7 @@ impl Ring {
         let Some(running) = &mut self.census.running else {
             return;
         };
-        if self.config.flaws.has(Flaw::ListOfOne) {
+        if self.config.mutants.has(RingMutant::ListOfOne) {
             return;
         }
         let epoch = running.epoch;
@@ -394,7 +390,7 @@ impl Ring {
         self.timers.arm(Timer::Recount, now + RECOUNT);
         let manager = self.members.me().node;
         for member in missing {
-            let question = (Words::Count { epoch, manager }, RECOUNT);
+            let question = (RingMessage::Count { epoch, manager }, RECOUNT);
             let to = vec![member.address];
             self.ask(now, Purpose::Count, to, question, out);
         }
@@ -416,7 +412,7 @@ impl Ring {
         self.census.note(now, epoch, manager);
         self.timers.disarm(&Timer::CensusDue(epoch.about));
         let tally = self.tally(epoch);
-        out.answer(asker, Message::Ring(Words::Counted { tally }));
+        out.answer(asker, Message::Ring(RingMessage::Counted { tally }));
     }
 
     pub(super) fn on_counted(&mut self, now: Time, tally: Tally, out: &mut Outbox) {
@@ -443,7 +439,7 @@ impl Ring {
         // A member that was not reached counts in the role that the table gives it. Without its
         // traits it cannot be named.
         let counts = |m: &&Member| {
-            let lives = m.lives() || self.config.flaws.has(Flaw::CountsTheDead);
+            let lives = m.lives() || self.config.mutants.has(RingMutant::CountsTheDead);
             lives && !m.traits.ends_soon()
         };
         let unreached = (self.members.all().filter(counts))

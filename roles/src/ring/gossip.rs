@@ -14,9 +14,9 @@ use crate::contract::id::NodeId;
 use crate::contract::limits::CLAIMS_MAX;
 use crate::contract::member::{Member, MemberState};
 use crate::contract::node::{Outbox, Sender};
-use crate::contract::ring::{Claim, Ring as Words};
+use crate::contract::ring::{Claim, Ring as RingMessage};
 use crate::contract::time::Time;
-use crate::flaws::Flaw;
+use crate::ring_mutants::RingMutant;
 
 /// How long an update waits for others, so that one message carries them.
 const GATHERING: Duration = Duration::from_millis(20);
@@ -43,7 +43,8 @@ impl Ring {
     /// Queues the changed entry of `node`. `from` is the member that told this node; it is not told
     /// again.
     pub(super) fn spread(&mut self, now: Time, node: NodeId, from: Option<NodeId>) {
-        if self.config.flaws.has(Flaw::KeepsNewsToItself) && node != self.members.me().node {
+        if self.config.mutants.has(RingMutant::KeepsNewsToItself) && node != self.members.me().node
+        {
             return;
         }
         self.gossip.fresh.insert(node, from);
@@ -69,7 +70,7 @@ impl Ring {
     fn tell(&mut self, to: Member, claims: Vec<Claim>, out: &mut Outbox) {
         for page in claims.chunks(CLAIMS_MAX) {
             let claims = page.to_vec();
-            self.say(to.address, Words::News { claims }, out);
+            self.say(to.address, RingMessage::News { claims }, out);
         }
     }
 
@@ -93,7 +94,7 @@ impl Ring {
         let mut told = self.members.successors(1);
         told.extend(self.members.predecessors(1));
         others.retain(|m| told.iter().all(|t| t.node != m.node));
-        self.chance.shuffle(&mut others);
+        self.rng.shuffle(&mut others);
         told.extend(others.iter().take(SOME));
         told
     }

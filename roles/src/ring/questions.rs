@@ -8,9 +8,9 @@ use crate::contract::id::RequestId;
 use crate::contract::message::Message;
 use crate::contract::node::{Outbox, Peer};
 use crate::contract::record::Address;
-use crate::contract::ring::Ring as Words;
+use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
-use crate::requests::{Desk, Outcome, Policy};
+use crate::requests::{Outcome, Policy, Requester};
 
 impl Ring {
     pub(super) fn conclude(&mut self, now: Time, outcome: Outcome<Purpose>, out: &mut Outbox) {
@@ -28,23 +28,23 @@ impl Ring {
         }
     }
 
-    fn on_answered(&mut self, now: Time, purpose: Purpose, words: Words, out: &mut Outbox) {
+    fn on_answered(&mut self, now: Time, purpose: Purpose, words: RingMessage, out: &mut Outbox) {
         match (purpose, words) {
-            (Purpose::Join, Words::Joined { members }) => self.on_joined(now, members, out),
-            (Purpose::Probe(probe), Words::Probed { me }) => {
+            (Purpose::Join, RingMessage::Joined { members }) => self.on_joined(now, members, out),
+            (Purpose::Probe(probe), RingMessage::Probed { me }) => {
                 self.on_probed(now, probe.node, me, out);
             }
-            (Purpose::CheckFor(asker, node), Words::Probed { me }) => {
+            (Purpose::CheckFor(asker, node), RingMessage::Probed { me }) => {
                 self.on_probed(now, node, me, out);
                 let reached = me.node == node;
-                out.answer(asker, Message::Ring(Words::Checked { reached }));
+                out.answer(asker, Message::Ring(RingMessage::Checked { reached }));
             }
-            (Purpose::Check { of, by }, Words::Checked { reached }) => {
+            (Purpose::Check { of, by }, RingMessage::Checked { reached }) => {
                 self.on_checked(now, of, by, reached, out);
             }
-            (Purpose::Alert, Words::Heard) => (),
-            (Purpose::Count, Words::Counted { tally }) => self.on_counted(now, tally, out),
-            (Purpose::Unbalance(node), Words::Accepted) => self.on_accepted(node, out),
+            (Purpose::Alert, RingMessage::Heard) => (),
+            (Purpose::Count, RingMessage::Counted { tally }) => self.on_counted(now, tally, out),
+            (Purpose::Unbalance(node), RingMessage::Accepted) => self.on_accepted(node, out),
             (purpose, _) => self.on_unanswered(now, purpose, out),
         }
     }
@@ -56,18 +56,18 @@ impl Ring {
             Purpose::Check { of, by } => self.on_check_failed(now, of, by, out),
             Purpose::CheckFor(asker, _) => {
                 let reached = false;
-                out.answer(asker, Message::Ring(Words::Checked { reached }));
+                out.answer(asker, Message::Ring(RingMessage::Checked { reached }));
             }
             Purpose::Unbalance(node) => self.on_declined(now, node, out),
         }
     }
 
-    pub(super) fn say(&mut self, to: Address, words: Words, out: &mut Outbox) {
+    pub(super) fn say(&mut self, to: Address, words: RingMessage, out: &mut Outbox) {
         if to == self.members.me().address {
             return; // The address is in the entry of an earlier start that had another disk.
         }
         self.words += 1;
-        let id = RequestId(Desk::Ring.number(self.words & (u64::MAX >> 8)));
+        let id = RequestId(Requester::Ring.number(self.words & (u64::MAX >> 8)));
         out.say(Peer::Node(to), id, Message::Ring(words));
     }
 
@@ -76,7 +76,7 @@ impl Ring {
         now: Time,
         purpose: Purpose,
         to: Vec<Address>,
-        (words, patience): (Words, Duration),
+        (words, patience): (RingMessage, Duration),
         out: &mut Outbox,
     ) {
         // A broken connection, or a dial suppressed by backoff, does not show that the process is

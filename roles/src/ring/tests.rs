@@ -1,11 +1,11 @@
 //! One node's part in the ring, driven from outside. The simulated world tests how many nodes work
 //! together.
 
-use crate::samples::addr;
+use crate::test_support::addr;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::watch::UNTROUBLED;
+use super::failure_detector::HEALTHY_PATIENCE;
 use super::*;
 use crate::contract::id::{Incarnation, RequestId};
 use crate::contract::member::Tally;
@@ -52,19 +52,19 @@ struct World {
 impl World {
     /// Member 5 of a ring of the members 1 to `count`.
     fn of(count: u8) -> World {
-        let ring = Ring::new(Config::default(), at(0), member(5), Chance::from_seed(1));
+        let ring = Ring::new(Config::default(), at(0), member(5), Rng::from_seed(1));
         let mut world = World {
             ring,
             out: Outbox::new(),
             now: at(0),
         };
         let members = (1..=count).map(member).collect();
-        world.ask(1, Words::Join { members });
+        world.ask(1, RingMessage::Join { members });
         world.said();
         world
     }
 
-    fn ask(&mut self, who: u8, words: Words) -> Option<Order> {
+    fn ask(&mut self, who: u8, words: RingMessage) -> Option<Order> {
         let asker = Asker {
             sender: sender(who),
             id: RequestId(1),
@@ -73,15 +73,15 @@ impl World {
         self.ring.on_question(self.now, asker, words, &mut self.out)
     }
 
-    fn tell(&mut self, who: u8, words: Words) {
+    fn tell(&mut self, who: u8, words: RingMessage) {
         self.ring
-            .on_word(self.now, sender(who), words, &mut self.out);
+            .on_one_way(self.now, sender(who), words, &mut self.out);
     }
 
     /// The messages sent since the last call, each with its receiver.
     fn said(&mut self) -> Vec<(Peer, Message)> {
         let sent = |action| match action {
-            Action::Send { to, letter } => Some((to, letter.message)),
+            Action::Send { to, envelope } => Some((to, envelope.message)),
             _ => None,
         };
         core::iter::from_fn(|| self.out.pop())
@@ -106,7 +106,7 @@ impl World {
         let view = self.ring.members().view();
         let me = member(n);
         self.ring.on_heard(self.now, sender(n), &mut self.out);
-        self.tell(n, Words::Report { me, view });
+        self.tell(n, RingMessage::Report { me, view });
     }
 }
 
@@ -134,7 +134,7 @@ fn epoch(about: u8) -> Epoch {
 fn a_verdict_put_off_ends_with_its_suspect() {
     let mut world = World::of(7);
     let claims = vec![suspected(6, &[1])];
-    world.tell(1, Words::News { claims });
+    world.tell(1, RingMessage::News { claims });
     world.ring.postponed.insert(NodeId(6));
     assert!(world.ring.blames_itself());
 
@@ -142,8 +142,10 @@ fn a_verdict_put_off_ends_with_its_suspect() {
     let me = Member { node, ..member(6) };
     let from = Sender { node, ..sender(6) };
     let view = 0;
-    let report = Words::Report { me, view };
-    world.ring.on_word(world.now, from, report, &mut world.out);
+    let report = RingMessage::Report { me, view };
+    world
+        .ring
+        .on_one_way(world.now, from, report, &mut world.out);
     assert_eq!(world.state(6), Some(MemberState::Left));
     assert!(!world.ring.blames_itself());
 }
@@ -160,7 +162,7 @@ fn who_follows_a_doubted_successor_hears_as_well() {
         world.ring.on_lost(world.now, peer, why, &mut world.out);
     }
     world.run_to(2500);
-    let report = |message: &Message| matches!(message, Message::Ring(Words::Report { .. }));
+    let report = |message: &Message| matches!(message, Message::Ring(RingMessage::Report { .. }));
     let said = world.said().into_iter();
     let heard = said.filter(|(_, message)| report(message));
     let heard: Vec<Peer> = heard.map(|(to, _)| to).collect();
@@ -173,23 +175,23 @@ fn who_follows_a_doubted_successor_hears_as_well() {
 fn a_stranger_that_asks_is_joined() {
     let mut world = World::of(0);
     let joins = |said: Vec<(Peer, Message)>| -> Vec<Peer> {
-        let join = |message: &Message| matches!(message, Message::Ring(Words::Join { .. }));
+        let join = |message: &Message| matches!(message, Message::Ring(RingMessage::Join { .. }));
         let all = said.into_iter().filter(|(_, message)| join(message));
         all.map(|(to, _)| to).collect()
     };
     for who in [2, 3] {
-        world.ask(who, Words::Probe { known: member(5) });
+        world.ask(who, RingMessage::Probe { known: member(5) });
     }
     assert_eq!(joins(world.said()), [Peer::Node(addr(2))]);
     world.now = at(1000);
     let claims = vec![suspected(7, &[3])];
-    world.tell(3, Words::News { claims });
+    world.tell(3, RingMessage::News { claims });
     assert_eq!(joins(world.said()), [Peer::Node(addr(3))]);
     world.report(3);
     let members = vec![member(3), member(5)];
-    world.ask(3, Words::Join { members });
+    world.ask(3, RingMessage::Join { members });
     world.now = at(2000);
-    world.ask(3, Words::Probe { known: member(5) });
+    world.ask(3, RingMessage::Probe { known: member(5) });
     assert_eq!(joins(world.said()), []);
 }
 
@@ -204,7 +206,7 @@ fn the_successor_hears_every_second() {
         let reports: Vec<Peer> = world
             .said()
             .into_iter()
-            .filter(|(_, message)| matches!(message, Message::Ring(Words::Report { .. })))
+            .filter(|(_, message)| matches!(message, Message::Ring(RingMessage::Report { .. })))
             .map(|(to, _)| to)
             .collect();
         assert_eq!(reports, [Peer::Node(addr(6))]);
@@ -230,7 +232,7 @@ fn silence_is_checked_before_it_is_suspicion() {
 }
 
 fn checks(message: &Message) -> bool {
-    matches!(message, Message::Ring(Words::Check { .. }))
+    matches!(message, Message::Ring(RingMessage::Check { .. }))
 }
 
 /// Two observers reach the verdict sooner than one alone.
@@ -238,7 +240,7 @@ fn checks(message: &Message) -> bool {
 fn two_who_agree_decide_sooner() {
     let mut world = World::of(7);
     let claims = vec![suspected(7, &[1])];
-    world.tell(1, Words::News { claims });
+    world.tell(1, RingMessage::News { claims });
     world.run_to(2_100);
     assert_eq!(world.state(7), Some(MemberState::Suspect), "may refute");
     world.run_to(2_300);
@@ -250,7 +252,7 @@ fn two_who_agree_decide_sooner() {
 
     let mut pair = World::of(0);
     let members = vec![member(4)];
-    pair.ask(4, Words::Join { members });
+    pair.ask(4, RingMessage::Join { members });
     pair.run_to(9_400);
     assert_eq!(pair.state(4), Some(MemberState::Suspect), "silent since 0");
     pair.run_to(9_600);
@@ -262,10 +264,10 @@ fn two_who_agree_decide_sooner() {
 fn a_suspicion_of_oneself_is_refuted() {
     let mut world = World::of(7);
     let claims = vec![suspected(5, &[1, 2])];
-    world.tell(1, Words::News { claims });
+    world.tell(1, RingMessage::News { claims });
     world.run_to(100);
     let refuted = |(_, message): &(Peer, Message)| match message {
-        Message::Ring(Words::News { claims }) => claims
+        Message::Ring(RingMessage::News { claims }) => claims
             .iter()
             .any(|c| c.member.node == NodeId(5) && c.member.version == 1),
         _ => false,
@@ -283,7 +285,7 @@ fn who_stood_still_suspects_nobody() {
     world.ring.on_event(world.now, &mut world.out);
     assert!(world.ring.is_unsure(world.now));
     world.ring.on_tick(world.now, &[], &mut world.out);
-    let joins = |(_, m): &(Peer, Message)| matches!(m, Message::Ring(Words::Join { .. }));
+    let joins = |(_, m): &(Peer, Message)| matches!(m, Message::Ring(RingMessage::Join { .. }));
     assert!(world.said().iter().any(joins), "it asks how it is seen");
     world.run_to(60_400);
     assert!((1..=7).all(|n| world.state(n) == Some(MemberState::Alive)));
@@ -295,14 +297,15 @@ fn who_stood_still_suspects_nobody() {
 #[test]
 fn an_alert_is_passed_on_once() {
     let mut world = World::of(7);
-    let alert = |manager| Words::Alert {
+    let alert = |manager| RingMessage::Alert {
         epoch: epoch(9),
         manager: member(manager),
         hops: 14,
         tallies: vec![],
     };
     let passed = |world: &mut World| {
-        let is_alert = |(_, m): &(Peer, Message)| matches!(m, Message::Ring(Words::Alert { .. }));
+        let is_alert =
+            |(_, m): &(Peer, Message)| matches!(m, Message::Ring(RingMessage::Alert { .. }));
         world.said().iter().filter(|said| is_alert(said)).count()
     };
     world.ask(4, alert(3));
@@ -313,7 +316,7 @@ fn an_alert_is_passed_on_once() {
     assert_eq!(passed(&mut world), 0, "a larger manager");
     world.ask(4, alert(2));
     assert_eq!(passed(&mut world), 1, "a smaller one");
-    let no_hops = Words::Alert {
+    let no_hops = RingMessage::Alert {
         epoch: epoch(8),
         manager: member(3),
         hops: 0,
@@ -327,7 +330,7 @@ fn an_alert_is_passed_on_once() {
 /// last holder of a role.
 #[test]
 fn an_order_needs_its_alert() {
-    let order = |manager: u8, wanted| Words::Unbalance {
+    let order = |manager: u8, wanted| RingMessage::Unbalance {
         epoch: epoch(9),
         manager: NodeId(u128::from(manager)),
         wanted,
@@ -336,7 +339,7 @@ fn an_order_needs_its_alert() {
     };
     let mut world = World::of(7);
     assert!(world.ask(3, order(3, Role::Data)).is_none(), "no alert");
-    let alert = Words::Alert {
+    let alert = RingMessage::Alert {
         epoch: epoch(9),
         manager: member(3),
         hops: 14,
@@ -370,20 +373,20 @@ fn nonsense_changes_nothing() {
     ];
     world.tell(
         2,
-        Words::News {
+        RingMessage::News {
             claims: claims.clone(),
         },
     );
-    world.tell(2, Words::News { claims });
+    world.tell(2, RingMessage::News { claims });
     world.tell(
         2,
-        Words::Report {
+        RingMessage::Report {
             me: member(3),
             view: 0,
         },
     );
     let many = vec![suspected(3, &[]); CLAIMS_MAX + 1];
-    world.tell(2, Words::News { claims: many });
+    world.tell(2, RingMessage::News { claims: many });
     let tally = Tally {
         node: NodeId(1),
         incarnation: Incarnation(1),
@@ -392,7 +395,7 @@ fn nonsense_changes_nothing() {
         traits: Traits::default(),
         spent: false,
     };
-    let absurd = Words::Alert {
+    let absurd = RingMessage::Alert {
         epoch: epoch(3),
         manager: member(2),
         hops: 60_000,
@@ -410,13 +413,13 @@ fn reports_are_words() {
     let mut world = World::of(2);
     world.run_to(1_500);
     let mut kinds = core::iter::from_fn(|| world.out.pop()).filter_map(|action| match action {
-        Action::Send { letter, .. } => match letter.message {
-            Message::Ring(Words::Report { .. }) => Some(letter.kind),
+        Action::Send { envelope, .. } => match envelope.message {
+            Message::Ring(RingMessage::Report { .. }) => Some(envelope.kind),
             _ => None,
         },
         _ => None,
     });
-    assert_eq!(kinds.next(), Some(Kind::Word));
+    assert_eq!(kinds.next(), Some(Kind::OneWay));
 }
 
 /// A node that has left receives no reports any longer, so it suspects nobody.
@@ -430,9 +433,9 @@ fn who_has_left_suspects_nobody() {
     let lost = Peer::Node(addr(3));
     (world.ring).on_lost(world.now, lost, Lost::Silent, &mut world.out);
     let claims = vec![suspected(7, &[1, 2])];
-    world.tell(1, Words::News { claims });
+    world.tell(1, RingMessage::News { claims });
     world.run_to(20_000);
-    let told = |(_, m): &(Peer, Message)| matches!(m, Message::Ring(Words::News { .. }));
+    let told = |(_, m): &(Peer, Message)| matches!(m, Message::Ring(RingMessage::News { .. }));
     assert!(world.said().iter().all(told), "it only passes news on");
     assert_eq!(world.state(3), Some(MemberState::Alive));
     assert_eq!(world.state(4), Some(MemberState::Alive));
@@ -446,13 +449,13 @@ fn a_later_start_is_not_blamed_for_a_probe_of_the_earlier_one() {
     let mut world = World::of(7);
     world.run_to(500);
     let claims = vec![suspected(7, &[1])];
-    world.tell(1, Words::News { claims });
+    world.tell(1, RingMessage::News { claims });
     let later = Member {
         incarnation: Incarnation(2),
         ..member(7)
     };
     let claims = vec![account(later)];
-    world.tell(1, Words::News { claims });
+    world.tell(1, RingMessage::News { claims });
     world.said();
     world.run_to(1_600);
     assert!(world.said().iter().all(|(_, m)| !checks(m)), "no doubt");
@@ -471,7 +474,7 @@ fn a_later_start_is_not_doubted_for_the_earlier_one() {
         ..member(4)
     };
     let claims = vec![account(later)];
-    world.tell(1, Words::News { claims });
+    world.tell(1, RingMessage::News { claims });
     world.run_to(6_000);
     assert_eq!(world.state(4), Some(MemberState::Alive));
     world.run_to(8_000);
@@ -486,10 +489,10 @@ fn a_dial_in_vain_is_tried_again() {
     world.run_to(500);
     let lost = Peer::Node(addr(3));
     (world.ring).on_lost(world.now, lost, Lost::Silent, &mut world.out);
-    let until = world.now + world.ring.config.confirm * UNTROUBLED;
+    let until = world.now + world.ring.config.confirm * HEALTHY_PATIENCE;
     while world.now < until {
         let probes = |(to, m): &(Peer, Message)| {
-            *to == lost && matches!(m, Message::Ring(Words::Probe { .. }))
+            *to == lost && matches!(m, Message::Ring(RingMessage::Probe { .. }))
         };
         let said = world.said();
         assert!(!said.iter().any(|(_, m)| checks(m)), "at {:?}", world.now);

@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use super::order::{Order, fold, search_text, sort_key};
 use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX, SEARCH_BYTES_MAX, SONG_BYTES_MAX};
-use crate::contract::message::{Catalogue as Words, Cursor, Listed, Query, Refusal, Sort};
+use crate::contract::message::{
+    Catalogue as CatalogueMessage, Cursor, Listed, Query, Refusal, Sort,
+};
 use crate::contract::song::Song;
 
 /// Most words of a search: each is looked for in every song, on the loop.
@@ -173,7 +175,7 @@ impl Catalogue {
     }
 
     /// One page of a list.
-    pub fn page(&mut self, query: &Query, alive: impl Fn(&[NodeId]) -> usize) -> Words {
+    pub fn page(&mut self, query: &Query, alive: impl Fn(&[NodeId]) -> usize) -> CatalogueMessage {
         let entries = &self.entries;
         let order = self.orders.entry(query.sort).or_insert_with(|| {
             let keys = entries
@@ -209,7 +211,7 @@ impl Catalogue {
             });
             page.push(&entry.song, alive(&entry.holders));
         }
-        Words::Songs {
+        CatalogueMessage::Songs {
             songs: page.songs,
             total: total as u64,
             next: page.next,

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use super::catalogue::Catalogue;
 use super::{Config, Sight, holder, is_at, state_of};
-use crate::circle::{Circle, Partition};
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::limits::RECORDS_MAX;
 use crate::contract::message::{
@@ -14,6 +13,7 @@ use crate::contract::message::{
 use crate::contract::node::Peer;
 use crate::contract::record::{Record, Role};
 use crate::contract::time::Time;
+use crate::hash_ring::{HashRing, Partition};
 use crate::members;
 
 /// The data nodes that have announced themselves.
@@ -139,7 +139,7 @@ impl Holders {
                 weights.push((record.node, record.weight));
             }
         }
-        let circle = Circle::of(weights);
+        let circle = HashRing::of(weights);
         let mut order = circle.owners(Partition::of(song), well.len());
         order.sort_by_key(|id| is_on_probation(now, *id, sight));
         order.iter().filter_map(|id| well.remove(id)).collect()

@@ -1,6 +1,6 @@
 //! What a router answers, told from outside.
 
-use crate::samples::{addr, at, record};
+use crate::test_support::{addr, at, record};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -36,12 +36,12 @@ struct World {
 impl World {
     fn new() -> Self {
         World {
-            router: Router::new(Config::default(), at(0), Chance::from_seed(1)),
+            router: Router::new(Config::default(), at(0), Rng::from_seed(1)),
             out: Outbox::new(),
         }
     }
 
-    fn ask(&mut self, now: Time, who: u8, words: Words) -> Message {
+    fn ask(&mut self, now: Time, who: u8, words: CatalogueMessage) -> Message {
         let sender = Sender {
             peer: Peer::Node(addr(who)),
             node: NodeId(u128::from(who)),
@@ -62,7 +62,7 @@ impl World {
             .on_question(now, asker, words, sight, &mut self.out);
         let mut actions = core::iter::from_fn(|| self.out.pop());
         let answer = actions.find_map(|action| match action {
-            Action::Send { letter, .. } => Some(letter.message),
+            Action::Send { envelope, .. } => Some(envelope.message),
             Action::Tell(_) => None,
             other => panic!("no answer but {other:?}"),
         });
@@ -98,8 +98,8 @@ impl World {
             repairing: 0,
             damaged: 0,
         };
-        match self.ask(now, record.node.0 as u8, Words::Announce(news)) {
-            Message::Catalogue(Words::Announced { revision, .. }) => revision,
+        match self.ask(now, record.node.0 as u8, CatalogueMessage::Announce(news)) {
+            Message::Catalogue(CatalogueMessage::Announced { revision, .. }) => revision,
             other => panic!("not announced but {other:?}"),
         }
     }
@@ -108,8 +108,10 @@ impl World {
         &mut self,
         query: Query,
     ) -> (Vec<Listed>, u64, Option<crate::contract::message::Cursor>) {
-        match self.ask(at(3), 99, Words::List { query }) {
-            Message::Catalogue(Words::Songs { songs, total, next }) => (songs, total, next),
+        match self.ask(at(3), 99, CatalogueMessage::List { query }) {
+            Message::Catalogue(CatalogueMessage::Songs { songs, total, next }) => {
+                (songs, total, next)
+            }
             other => panic!("no songs but {other:?}"),
         }
     }
@@ -126,8 +128,8 @@ impl World {
 
     fn holders(&mut self, now: Time, n: u8) -> Vec<Address> {
         let prefix = SongPrefix::from(song(n, "", "").id);
-        match self.ask(now, 99, Words::Locate { prefix }) {
-            Message::Catalogue(Words::Located { holders, .. }) => {
+        match self.ask(now, 99, CatalogueMessage::Locate { prefix }) {
+            Message::Catalogue(CatalogueMessage::Located { holders, .. }) => {
                 holders.iter().map(|holder| holder.address).collect()
             }
             other => panic!("not located but {other:?}"),
@@ -229,7 +231,7 @@ fn pages_join_without_gap() {
 fn a_query_out_of_bounds_is_refused() {
     let mut world = World::new();
     let refused = |world: &mut World, query| {
-        let answer = world.ask(at(3), 99, Words::List { query });
+        let answer = world.ask(at(3), 99, CatalogueMessage::List { query });
         assert!(matches!(answer, Message::Refused(Refusal::Invalid(_))));
     };
     refused(&mut world, Query::all(0));
@@ -262,10 +264,10 @@ fn a_dead_holder_is_not_offered() {
 #[test]
 fn a_fresh_router_is_not_an_empty_library() {
     let mut world = World::new();
-    let list = Words::List {
+    let list = CatalogueMessage::List {
         query: Query::all(1),
     };
-    let locate = Words::Locate {
+    let locate = CatalogueMessage::Locate {
         prefix: SongPrefix::from(song(1, "", "").id),
     };
     let not_ready = Message::Refused(Refusal::NotReady);
@@ -283,7 +285,7 @@ fn a_short_prefix_is_ambiguous_and_an_unknown_one_not_found() {
     let mut world = World::new();
     let songs = [song(0x10, "B", "x"), song(0x11, "A", "y")];
     world.announce(at(0), 7, 0, &songs, &songs);
-    let locate = |text| Words::Locate {
+    let locate = |text| CatalogueMessage::Locate {
         prefix: SongPrefix::parse(text).expect("digits"),
     };
     let ambiguous = world.ask(at(0), 9, locate("1"));
@@ -299,7 +301,9 @@ fn a_status_counts_what_is_missing() {
     let songs = [song(1, "B", "x"), song(2, "A", "y")];
     world.announce(at(0), 7, 0, &songs, &songs);
     world.announce(at(0), 8, 0, &songs[..1], &songs[..1]);
-    let Message::Catalogue(Words::Status(status)) = world.ask(at(0), 9, Words::Inspect) else {
+    let Message::Catalogue(CatalogueMessage::Status(status)) =
+        world.ask(at(0), 9, CatalogueMessage::Inspect)
+    else {
         panic!("no status");
     };
     assert_eq!((status.songs, status.copies_missing), (2, 1));
@@ -323,7 +327,7 @@ fn nobody_announces_for_another() {
         repairing: 0,
         damaged: 0,
     };
-    let answer = world.ask(at(0), 8, Words::Announce(news));
+    let answer = world.ask(at(0), 8, CatalogueMessage::Announce(news));
     assert!(matches!(answer, Message::Refused(Refusal::Invalid(_))));
-    assert_eq!(world.router.doubts().count(Doubt::Announcement), 1);
+    assert_eq!(world.router.anomalies().count(Anomaly::Announcement), 1);
 }

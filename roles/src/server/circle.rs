@@ -5,12 +5,12 @@ use alloc::vec::Vec;
 use super::Server;
 use super::role::Part;
 use crate::chord::Chord;
-use crate::contract::chance::Chance;
-use crate::contract::chord::Chord as Words;
+use crate::contract::chord::Chord as ChordMessage;
 use crate::contract::id::{Incarnation, NodeId};
-use crate::contract::message::{Letter, Refusal};
+use crate::contract::message::{Envelope, Refusal};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::Role;
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 
 impl Server {
@@ -28,8 +28,8 @@ impl Server {
             return;
         };
         let chord = self.chord.get_or_insert_with(|| {
-            let chance = Chance::from_seed(self.chance.bits());
-            Chord::new(self.config.chord.clone(), self.me.node, chance)
+            let rng = Rng::from_seed(self.rng.bits());
+            Chord::new(self.config.chord.clone(), self.me.node, rng)
         });
         let members = ring.members();
         let data = members.others().filter(|m| m.role == Role::Data);
@@ -41,7 +41,13 @@ impl Server {
         chord.see(now, &others, takers, members, out);
     }
 
-    pub(super) fn on_chord(&mut self, now: Time, asker: Asker, words: Words, out: &mut Outbox) {
+    pub(super) fn on_chord(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        words: ChordMessage,
+        out: &mut Outbox,
+    ) {
         match (&mut self.chord, &self.ring) {
             (Some(chord), Some(ring)) => {
                 chord.on_question(now, asker, words, ring.members(), out);
@@ -54,11 +60,11 @@ impl Server {
         &mut self,
         now: Time,
         from: Peer,
-        letter: Letter,
+        envelope: Envelope,
         out: &mut Outbox,
     ) {
         if let (Some(chord), Some(ring)) = (&mut self.chord, &self.ring) {
-            chord.on_answer(now, from, letter, ring.members(), out);
+            chord.on_answer(now, from, envelope, ring.members(), out);
         }
     }
 

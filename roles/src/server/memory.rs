@@ -15,7 +15,7 @@ use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::jobs::Jobs;
 use crate::members::Members;
-use crate::requests::Desk;
+use crate::requests::Requester;
 
 /// Least time between two writes.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -56,7 +56,7 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new() -> Self {
         Memory {
-            jobs: Jobs::new(Desk::Ring),
+            jobs: Jobs::new(Requester::Ring),
             kept: Vec::new(),
             role: None,
             due: None,

@@ -8,23 +8,23 @@ use core::time::Duration;
 
 use super::Server;
 use super::memory::Recalled;
-use crate::assign::Assignment;
-use crate::contract::chance::Chance;
 use crate::contract::id::JobId;
 use crate::contract::job::JobReply;
 use crate::contract::member::{Member, MemberState, Traits};
 use crate::contract::message::{Audio, Catalogue, Refusal};
 use crate::contract::node::{Asker, Outbox};
 use crate::contract::record::{Record, Role};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::contract::user::{Level, Notice};
 use crate::data::{Data, Others};
 use crate::dns::Dns;
-use crate::flaws::Flaw;
 use crate::registrar::Registrar;
 use crate::resolver::Resolver;
 use crate::ring::{Order, Ring};
+use crate::ring_mutants::RingMutant;
+use crate::role_assignment::Assignment;
 use crate::router::{Router, Sight};
 
 /// How long the previous role goes on answering.
@@ -123,8 +123,8 @@ impl Server {
         self.registrar = Some(Registrar::new(record, self.draw()));
         self.part = self.begin(now, role, out);
         if role != Role::Dns {
-            let (config, chance) = (self.config.ring.clone(), self.draw());
-            self.ring = Some(Ring::new(config, now, self.member(record), chance));
+            let (config, rng) = (self.config.ring.clone(), self.draw());
+            self.ring = Some(Ring::new(config, now, self.member(record), rng));
         }
         let line = alloc::format!("role {role} at {}", self.address);
         out.fact(Level::Info, line);
@@ -155,8 +155,8 @@ impl Server {
         }
     }
 
-    fn draw(&mut self) -> Chance {
-        Chance::from_seed(self.chance.bits())
+    fn draw(&mut self) -> Rng {
+        Rng::from_seed(self.rng.bits())
     }
 
     fn record(&self, role: Role) -> Record {
@@ -322,7 +322,7 @@ impl Server {
             }
         }
         if let Some(registrar) = &mut self.registrar
-            && !self.config.ring.flaws.has(Flaw::StaysRegistered)
+            && !self.config.ring.mutants.has(RingMutant::StaysRegistered)
         {
             registrar.change(now, record);
             // The process that started this node learns its role.
@@ -384,7 +384,7 @@ impl Server {
         if deaf && let Audio::Offer { copy: false, .. } = audio {
             return out.refuse(asker, Refusal::NotReady);
         }
-        let lists = matches!(audio, Audio::Keep { .. });
+        let lists = matches!(audio, Audio::ListSongs { .. });
         if self.leaving.is_some() && matches!(audio, Audio::Offer { .. }) {
             // A song accepted during the hand-over would have to be handed over, too.
             return out.refuse(asker, Refusal::NotReady);

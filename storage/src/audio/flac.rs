@@ -10,13 +10,13 @@ use roles::contract::song::{DecoderPrefix, Format};
 
 use super::cutter::Cutter;
 use super::window::{Sure, Window, unsure};
-use super::{Cutting, edges, milliseconds};
+use super::{Cutting, milliseconds, tag_blocks};
 
 /// Cuts a file whose `fLaC` stands at `begin`.
 pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Sure<Cutting> {
     let info = StreamInfo::read(window, begin + 4)?;
     let head = after_metadata(window, begin + 4)?;
-    let end = edges::before_old_tags(window, head)?;
+    let end = tag_blocks::before_old_tags(window, head)?;
     let sound = walk(window, &info, head, end)?;
     let duration_ms = milliseconds(sound.samples, info.rate);
     Ok(Cutting {

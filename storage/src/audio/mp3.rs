@@ -10,11 +10,11 @@ use roles::contract::song::{DecoderPrefix, Format};
 
 use super::cutter::Cutter;
 use super::window::{Sure, Window, unsure};
-use super::{Cutting, JUNK_BYTES_MAX, edges, milliseconds};
+use super::{Cutting, JUNK_BYTES_MAX, milliseconds, tag_blocks};
 
 /// Cuts a file whose ID3v2 tags end at `begin`.
 pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Sure<Cutting> {
-    let end = edges::before_old_tags(window, begin)?;
+    let end = tag_blocks::before_old_tags(window, begin)?;
     let mut frames = Frames { window, end };
     let junk_end = end.min(begin.saturating_add(JUNK_BYTES_MAX));
     let Some((first, header)) = frames.settle(begin, junk_end, None, FIRST_RUN)? else {
@@ -77,7 +77,7 @@ impl<S: Read + Seek> Frames<'_, '_, S> {
     fn after_junk(&mut self, at: u64, like: Header) -> Sure<Option<u64>> {
         // The tag of a song that was appended may hold a cover, which is not searched, unless the
         // tag claims more than it has.
-        let behind_tag = edges::id3v2_at(self.window, at)?.map(|length| at + length);
+        let behind_tag = tag_blocks::id3v2_at(self.window, at)?.map(|length| at + length);
         for from in behind_tag.into_iter().chain([at + 1]) {
             if let Some((next, _)) = self.settle(from, self.end, Some(like), NEXT_RUN)? {
                 return Ok(Some(next));

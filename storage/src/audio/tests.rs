@@ -1,7 +1,7 @@
 //! Scanners against files made by hand, against real encoders, and against chance.
 
-mod chance;
 mod real;
+mod rng;
 mod streams;
 
 use super::*;

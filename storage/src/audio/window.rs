@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 /// Why a scanner gave up.
 #[derive(Debug)]
-pub(super) enum Doubt {
+pub(super) enum Uncertainty {
     /// The source could not be read.
     Broken(io::Error),
     /// The bytes are not what they seemed to be.
@@ -15,17 +15,17 @@ pub(super) enum Doubt {
 }
 
 /// What a scanner is sure of.
-pub(super) type Sure<T> = Result<T, Doubt>;
+pub(super) type Sure<T> = Result<T, Uncertainty>;
 
-impl From<io::Error> for Doubt {
+impl From<io::Error> for Uncertainty {
     fn from(error: io::Error) -> Self {
-        Doubt::Broken(error)
+        Uncertainty::Broken(error)
     }
 }
 
 /// The doubt that says `why`.
 pub(super) fn unsure<T>(why: &'static str) -> Sure<T> {
-    Err(Doubt::Unsure(why))
+    Err(Uncertainty::Unsure(why))
 }
 
 /// A file of which at most [`WINDOW_BYTES`] are in memory.

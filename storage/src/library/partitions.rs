@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use roles::circle::Partition;
 use roles::contract::id::SongId;
 use roles::contract::job::{JobReply, PartitionDigest};
 use roles::contract::limits::PAGE_IDS_MAX;
 use roles::contract::message::Digest;
+use roles::hash_ring::Partition;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::fault::Stop;

@@ -58,10 +58,10 @@ pub(super) fn replace(
     }
     let index = fragment.index;
     if !holds(db, row, index)? && fragments::read(db, row, index, &slice).is_ok() {
-        return Ok(JobReply::Kept);
+        return Ok(JobReply::FragmentStored);
     }
     put_in_place(db, row, index, bytes)?;
-    Ok(JobReply::Kept)
+    Ok(JobReply::FragmentStored)
 }
 
 /// Puts bytes that have been checked in the place of bad ones.

@@ -16,12 +16,12 @@ use std::thread;
 
 use super::*;
 use crate::testing::{TempDir, manifest_of, song};
-use roles::circle::Partition;
 use roles::contract::id::{ContentHash, SongId};
 use roles::contract::job::{FragmentId, Overview, PartitionDigest, ScrubNote, Scrubbed};
 use roles::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX};
 use roles::contract::message::{Change, Digest, Position};
 use roles::contract::song::{DecoderPrefix, Format, Manifest, Part, Song};
+use roles::hash_ring::Partition;
 
 const NODE: NodeId = NodeId(0xabc);
 const STORE: StoreId = StoreId(u64::MAX - 5);
@@ -66,7 +66,7 @@ fn upload(library: &mut LibraryWorker, manifest: &Manifest, pieces: &[Vec<u8>]) 
     for (index, bytes) in (0..).zip(pieces) {
         assert_eq!(
             keep(library, manifest.song.id, index, bytes),
-            JobReply::Kept
+            JobReply::FragmentStored
         );
     }
     commit(library, manifest.song.id, &[])

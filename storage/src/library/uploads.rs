@@ -140,7 +140,7 @@ pub(super) fn keep(
     } else if quarantine::holds(db, found.row, index)? {
         quarantine::put_in_place(db, found.row, index, bytes)?;
     }
-    Ok(JobReply::Kept)
+    Ok(JobReply::FragmentStored)
 }
 
 /// The answer to a fragment that the manifest does not know.

@@ -13,7 +13,7 @@ use std::path::Path;
 use roles::contract::id::NodeId;
 use rusqlite::Connection;
 
-pub use finding::{Finding, Flaw};
+pub use finding::{Finding, FindingKind};
 
 use super::fault::Stop;
 use super::open::{self, OpenError, OpenFault};

@@ -107,7 +107,7 @@ impl ModelStore {
         }
         kept.rotten.remove(&fragment.index);
         kept.quarantined.remove(&fragment.index);
-        Ok(JobReply::Kept)
+        Ok(JobReply::FragmentStored)
     }
 
     pub(super) fn quarantined(&self, after: Option<FragmentId>, limit: u32) -> JobReply {

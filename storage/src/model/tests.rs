@@ -3,10 +3,10 @@
 use super::*;
 use crate::library::{Library, LibraryWorker};
 use crate::testing::{TempDir, manifest_of, song};
-use roles::circle::Partition;
-use roles::contract::chance::Chance;
 use roles::contract::job::{FragmentId, PartitionDigest};
 use roles::contract::limits::PAGE_SONGS_MAX;
+use roles::contract::rng::Rng;
+use roles::hash_ring::Partition;
 
 const STORE: StoreId = StoreId(42);
 const NODE: NodeId = NodeId(1);
@@ -143,7 +143,7 @@ fn begin(model: &mut ModelStore, manifest: &Manifest) -> JobReply {
 fn keep(model: &mut ModelStore, manifest: &Manifest, index: u32, pieces: &[Vec<u8>]) {
     let (song, bytes) = (manifest.song.id, pieces[index as usize].clone());
     let reply = model.run(Job::KeepFragment { song, index, bytes });
-    assert_eq!(reply, JobReply::Kept);
+    assert_eq!(reply, JobReply::FragmentStored);
 }
 
 fn commit(model: &mut ModelStore, manifest: &Manifest) -> JobReply {
@@ -153,7 +153,7 @@ fn commit(model: &mut ModelStore, manifest: &Manifest) -> JobReply {
 
 /// A few songs, some in two cuts, some with a lie, and jobs about them drawn at random.
 struct World {
-    chance: Chance,
+    rng: Rng,
     songs: Vec<(Manifest, Vec<Vec<u8>>)>,
     /// What the disk has altered, whatever became of it.
     rotten: Vec<FragmentId>,
@@ -161,13 +161,11 @@ struct World {
 
 impl World {
     fn of(seed: u64) -> World {
-        let mut chance = Chance::from_seed(seed);
+        let mut rng = Rng::from_seed(seed);
         let mut songs = Vec::new();
         for number in 0..12 {
-            let count = 1 + chance.below(6);
-            let lengths: Vec<usize> = (0..count)
-                .map(|_| 1 + chance.below(3000) as usize)
-                .collect();
+            let count = 1 + rng.below(6);
+            let lengths: Vec<usize> = (0..count).map(|_| 1 + rng.below(3000) as usize).collect();
             let (manifest, pieces) = song(number, &lengths);
             let whole = vec![pieces.concat()];
             songs.push((manifest_of(&whole), whole));
@@ -179,18 +177,18 @@ impl World {
         liar.song.id = SongId::of(&liar.hash);
         songs[5].0.song.bytes += 1;
         World {
-            chance,
+            rng,
             songs,
             rotten: Vec::new(),
         }
     }
 
     fn job(&mut self) -> Job {
-        let (manifest, pieces) = self.chance.pick(&self.songs).expect("a dozen").clone();
+        let (manifest, pieces) = self.rng.pick(&self.songs).expect("a dozen").clone();
         let song = manifest.song.id;
-        let node = NodeId(self.chance.bits().into());
-        let limit = *self.chance.pick(&[0, 1, 3, 500, u32::MAX]).expect("five");
-        match self.chance.below(130) {
+        let node = NodeId(self.rng.bits().into());
+        let limit = *self.rng.pick(&[0, 1, 3, 500, u32::MAX]).expect("five");
+        match self.rng.below(130) {
             100..106 => self.removal_job(song),
             106..118 => self.partition_job(song, limit),
             118.. => self.repair_job(song, &pieces, limit),
@@ -210,11 +208,11 @@ impl World {
             },
             84..86 => Job::Describe { song },
             86..88 => Job::Songs {
-                after: self.chance.happens(1, 2).then_some(song),
+                after: self.rng.happens(1, 2).then_some(song),
                 limit,
             },
             88..91 => Job::Changes {
-                since: self.chance.below(12),
+                since: self.rng.below(12),
                 limit,
             },
             91..96 => self.copies_job(song, node, limit),
@@ -228,31 +226,31 @@ impl World {
 
     fn copies_job(&mut self, song: SongId, node: NodeId, limit: u32) -> Job {
         let node = NodeId(node.0 % 4);
-        match self.chance.below(10) {
+        match self.rng.below(10) {
             0..5 => Job::CopyDone { song, node },
             5 => Job::ForgetCopiesDue { node },
             _ => Job::CopiesDue {
-                after: self.chance.happens(1, 2).then_some((song, node)),
+                after: self.rng.happens(1, 2).then_some((song, node)),
                 limit,
             },
         }
     }
 
     fn any_song(&mut self) -> SongId {
-        let (manifest, _) = self.chance.pick(&self.songs).expect("a dozen");
+        let (manifest, _) = self.rng.pick(&self.songs).expect("a dozen");
         manifest.song.id
     }
 
     /// Mostly songs let go, which may come back; in a whole run only a few are removed for good.
     fn removal_job(&mut self, song: SongId) -> Job {
         let songs = vec![song, self.any_song(), song];
-        match self.chance.below(12) {
+        match self.rng.below(12) {
             0 => Job::RemoveSongs {
-                songs: songs[..self.chance.below(3) as usize].to_vec(),
+                songs: songs[..self.rng.below(3) as usize].to_vec(),
             },
             1..4 => Job::DropSongs {
                 songs,
-                until: self.chance.below(20),
+                until: self.rng.below(20),
             },
             4..6 => Job::DropSongs {
                 songs,
@@ -267,8 +265,8 @@ impl World {
     }
 
     fn partition_job(&mut self, song: SongId, limit: u32) -> Job {
-        let after = self.chance.happens(1, 3).then(|| self.any_song());
-        match self.chance.below(3) {
+        let after = self.rng.happens(1, 3).then(|| self.any_song());
+        match self.rng.below(3) {
             0 => Job::PartitionDigests,
             1 => Job::PartitionSongs {
                 partition: Partition::of(song),
@@ -281,19 +279,19 @@ impl World {
 
     fn repair_job(&mut self, song: SongId, pieces: &[Vec<u8>], limit: u32) -> Job {
         let index = self.small();
-        let rotten = self.chance.pick(&self.rotten).copied();
-        let rotten = rotten.filter(|_| self.chance.happens(3, 4));
+        let rotten = self.rng.pick(&self.rotten).copied();
+        let rotten = rotten.filter(|_| self.rng.happens(3, 4));
         let fragment = rotten.unwrap_or(FragmentId { song, index });
         let FragmentId { song, index } = fragment;
-        let after = self.chance.happens(2, 3).then_some(fragment);
-        match self.chance.below(15) {
+        let after = self.rng.happens(2, 3).then_some(fragment);
+        match self.rng.below(15) {
             12.. => Job::ReadFragment {
                 song,
                 at: Position::Index(index),
             },
             0..4 => Job::Scrub {
                 after,
-                bytes: *self.chance.pick(&[0, 1, 4000, u64::MAX]).expect("four"),
+                bytes: *self.rng.pick(&[0, 1, 4000, u64::MAX]).expect("four"),
             },
             4 => Job::NoteScrub { after },
             5..8 => Job::Quarantine { fragment },
@@ -314,16 +312,16 @@ impl World {
         let fitting: Vec<&Vec<u8>> = cuts
             .filter_map(|(_, pieces)| pieces.get(fragment.index as usize))
             .collect();
-        let fitting = self.chance.pick(&fitting).copied();
+        let fitting = self.rng.pick(&fitting).copied();
         fitting.unwrap_or(&pieces[0]).clone()
     }
 
     /// Now and then, the disk alters a fragment.
     fn rot(&mut self, model: &mut ModelStore, library: &mut LibraryWorker) {
-        if self.chance.happens(1, 20) {
+        if self.rng.happens(1, 20) {
             let songs: Vec<SongId> = model.committed().collect();
-            let song = self.chance.pick(&songs).copied().unwrap_or(SongId(0));
-            let index = self.chance.below(3) as u32;
+            let song = self.rng.pick(&songs).copied().unwrap_or(SongId(0));
+            let index = self.rng.below(3) as u32;
             let fragment = FragmentId { song, index };
             if spoiled(model, library, fragment) {
                 self.rotten.push(fragment);
@@ -332,16 +330,16 @@ impl World {
     }
 
     fn small(&mut self) -> u32 {
-        self.chance.below(8) as u32
+        self.rng.below(8) as u32
     }
 
     fn fragment(&mut self, song: SongId, pieces: &[Vec<u8>]) -> Job {
-        let index = self.chance.below(pieces.len() as u64) as u32;
+        let index = self.rng.below(pieces.len() as u64) as u32;
         let mut bytes = pieces[index as usize].clone();
-        if self.chance.happens(1, 20) {
+        if self.rng.happens(1, 20) {
             bytes[0] ^= 1;
         }
-        let beyond = u32::from(self.chance.happens(1, 40));
+        let beyond = u32::from(self.rng.happens(1, 40));
         Job::KeepFragment {
             song,
             index: index + beyond,

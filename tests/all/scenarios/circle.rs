@@ -1,13 +1,13 @@
 //! The Chord circle: look-ups find the owners of songs, whichever data node they begin at.
 
 use roles::chord::HOPS_MAX;
-use roles::chord::flaws::Flaws;
-use roles::circle::{Circle, Partition};
-use roles::contract::chord::Chord as Words;
+use roles::chord::mutants::ChordMutants;
+use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{NodeId, SongId};
 use roles::contract::limits::COPIES;
-use roles::contract::message::{Letter, Message};
+use roles::contract::message::{Envelope, Message};
 use roles::contract::record::Role;
+use roles::hash_ring::{HashRing, Partition};
 use tests::faults::Death;
 use tests::liar::Liar;
 use tests::resident::{Resident, State};
@@ -24,7 +24,7 @@ fn songs() -> impl Iterator<Item = SongId> {
 fn assert_found(world: &mut World) {
     let data = world.servers(Role::Data);
     let ids: Vec<NodeId> = data.iter().map(|p| world.nodes[*p].identity.node).collect();
-    let points = Circle::of(ids.iter().map(|node| (*node, 1)));
+    let points = HashRing::of(ids.iter().map(|node| (*node, 1)));
     for place in data {
         for song in songs() {
             let owners = points.owners(Partition::of(song), COPIES);
@@ -96,11 +96,13 @@ fn one_id_is_one_node() {
 }
 
 /// Answers a look-up with the next four of `names` and never as the owner.
-fn lead_round(letter: &mut Letter, names: &mut [NodeId]) {
-    if let Message::Chord(Words::Found { .. } | Words::Closer { .. }) = letter.message {
+fn lead_round(envelope: &mut Envelope, names: &mut [NodeId]) {
+    if let Message::Chord(ChordMessage::Found { .. } | ChordMessage::Closer { .. }) =
+        envelope.message
+    {
         names.rotate_left(4);
         let nodes = names[..4].to_vec();
-        letter.message = Message::Chord(Words::Closer { nodes });
+        envelope.message = Message::Chord(ChordMessage::Closer { nodes });
     }
 }
 
@@ -115,13 +117,13 @@ fn a_look_up_that_is_led_round_ends() {
         names.rotate_left(number * 7 % 40);
         let lie = move |inner| -> Box<dyn Resident> {
             let mut names = names.clone();
-            Box::new(Liar::new(inner).saying(move |letter| lead_round(letter, &mut names)))
+            Box::new(Liar::new(inner).saying(move |envelope| lead_round(envelope, &mut names)))
         };
         world.wrap(place, Box::new(lie));
     }
     world.start_all();
     world.run_for(secs(20));
-    let searched = world.search(world.place("data-0"), SongId(7), Flaws::default());
+    let searched = world.search(world.place("data-0"), SongId(7), ChordMutants::default());
     assert_eq!((searched.owners, searched.asked), (None, HOPS_MAX));
 }
 
@@ -139,7 +141,7 @@ fn look_ups_among_the_dead_end() {
     }
     for place in world.servers(Role::Data) {
         for song in songs().take(4) {
-            let searched = world.search(place, song, Flaws::default());
+            let searched = world.search(place, song, ChordMutants::default());
             assert!(searched.asked <= 8, "{searched:?}");
         }
     }
@@ -182,10 +184,10 @@ fn a_circle_at_rest_wakes_nobody() {
             );
         }
     }
-    let asked = (world.log.iter()).filter(|(_, _, _, letter)| {
+    let asked = (world.log.iter()).filter(|(_, _, _, envelope)| {
         matches!(
-            letter.message,
-            Message::Chord(Words::Neighbours { .. } | Words::Notify)
+            envelope.message,
+            Message::Chord(ChordMessage::Neighbours { .. } | ChordMessage::Notify)
         )
     });
     let asked = asked.count();

@@ -20,7 +20,7 @@ const GRACE: u64 = 15;
 fn library(data: usize, songs: u64, drain: bool) -> (World, Vec<SongId>) {
     let mut world = world(|climate| {
         climate.data = data;
-        climate.upkeep.keeper.grace = secs(GRACE);
+        climate.upkeep.anti_entropy.grace = secs(GRACE);
         climate.upkeep.drain = drain;
     });
     let songs = (0..songs).map(|source| upload(&mut world, source));

@@ -94,7 +94,7 @@ fn a_registration_during_the_sweep_stands() {
         let confirm = roles::contract::message::Message::Names(confirm);
         w.log
             .iter()
-            .any(|(_, _, _, letter)| letter.message == confirm)
+            .any(|(_, _, _, envelope)| envelope.message == confirm)
     };
     world.logging = true;
     assert!(world.run_till(secs(60), asked), "the sweep asks");

@@ -146,7 +146,7 @@ fn a_vanished_client_costs_nothing() {
         !world
             .log
             .iter()
-            .any(|(_, _, _, letter)| chunk(&letter.message))
+            .any(|(_, _, _, envelope)| chunk(&envelope.message))
     );
 }
 
@@ -159,7 +159,7 @@ fn a_spoilt_cache_is_noticed() {
     for _ in 0..5 {
         let spoilt = world.nodes[client]
             .machine
-            .spoil(&mut roles::contract::chance::Chance::from_seed(3));
+            .spoil(&mut roles::contract::rng::Rng::from_seed(3));
         assert!(spoilt);
     }
     let Ended::Read { fetched, .. } = read(&mut world, song) else {

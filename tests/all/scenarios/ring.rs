@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use roles::contract::member::{Epoch, Traits};
 use roles::contract::message::{Audio, Message};
 use roles::contract::record::Role;
-use roles::contract::ring::Ring as Words;
+use roles::contract::ring::Ring as RingMessage;
 use tests::faults::Death;
 use tests::resident::Place;
 use tests::world::World;
@@ -43,8 +43,8 @@ pub(super) fn in_order(world: &World) -> Vec<Place> {
 /// The alerts in the log: each epoch, and the most members that one of its alerts had visited.
 fn alerts(world: &World) -> Vec<(Epoch, usize)> {
     let mut all: Vec<(Epoch, usize)> = Vec::new();
-    for (_, _, _, letter) in &world.log {
-        let Message::Ring(Words::Alert { epoch, tallies, .. }) = &letter.message else {
+    for (_, _, _, envelope) in &world.log {
+        let Message::Ring(RingMessage::Alert { epoch, tallies, .. }) = &envelope.message else {
             continue;
         };
         match all.iter_mut().find(|(known, _)| known == epoch) {
@@ -296,7 +296,7 @@ fn a_hanging_disk_is_seen_by_all() {
     assert_eq!(sick(&world), 0);
     world.climate.job = secs(40);
     let after = None;
-    world.ask(data, Message::Audio(Audio::Keep { after, limit: 1 }));
+    world.ask(data, Message::Audio(Audio::ListSongs { after, limit: 1 }));
     assert!(world.run_till(secs(25), |world| sick(world) == 5));
     world.climate.job = millis(1);
     assert!(world.run_till(secs(120), |world| sick(world) == 0));

@@ -17,9 +17,9 @@ fn a_data_node_alone_answers_with_an_empty_list() {
         "it registers within a second"
     );
     let (after, limit) = (None, 10);
-    let kept = world.answer(data, Message::Audio(Audio::Keep { after, limit }));
+    let kept = world.answer(data, Message::Audio(Audio::ListSongs { after, limit }));
     let (songs, more) = (vec![], false);
-    assert_eq!(kept, Some(Message::Audio(Audio::Kept { songs, more })));
+    assert_eq!(kept, Some(Message::Audio(Audio::SongPage { songs, more })));
 }
 
 /// S2: a router alone lists nothing; as soon as a data node has a song, it lists that.

@@ -93,13 +93,13 @@ impl World {
             conn.impaired_since = None;
             let other_gone = conn.ends[1 - end].gone;
             let to = &mut conn.ends[end];
-            for letter in std::mem::take(&mut to.held) {
+            for envelope in std::mem::take(&mut to.held) {
                 to.last_arrival = to.last_arrival.max(self.now + wait);
-                let letter = Box::new(letter);
+                let envelope = Box::new(envelope);
                 let what = What::Arrive {
                     conn: id,
                     end,
-                    letter,
+                    envelope,
                 };
                 self.agenda.plan(to.last_arrival, what);
             }

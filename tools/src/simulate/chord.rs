@@ -12,17 +12,17 @@ mod rounds;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use roles::chord::flaws::{Flaw, Flaws};
+use roles::chord::mutants::{ChordMutant, ChordMutants};
 use roles::chord::{Ask, Chord, Config, Search, Table, Way};
-use roles::circle::{Circle, Partition};
-use roles::contract::chance::Chance;
-use roles::contract::chord::Chord as Words;
+use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{Incarnation, NodeId, RequestId, SongId};
 use roles::contract::limits::COPIES;
 use roles::contract::message::Message;
 use roles::contract::node::{Action, Asker, Outbox, Peer, Sender};
 use roles::contract::record::Address;
+use roles::contract::rng::Rng;
 use roles::contract::time::Time;
+use roles::hash_ring::{HashRing, Partition};
 use tests::schedules;
 
 /// Look-ups behind each path length.
@@ -70,13 +70,13 @@ impl Table for Living {
     }
 }
 
-fn random(chance: &mut Chance) -> u128 {
-    u128::from(chance.bits()) << 64 | u128::from(chance.bits())
+fn random(rng: &mut Rng) -> u128 {
+    u128::from(rng.bits()) << 64 | u128::from(rng.bits())
 }
 
 /// So many nodes, in the order of their ids.
-fn ids(count: usize, chance: &mut Chance) -> Vec<NodeId> {
-    let mut ids: Vec<NodeId> = (0..count).map(|_| NodeId(random(chance))).collect();
+fn ids(count: usize, rng: &mut Rng) -> Vec<NodeId> {
+    let mut ids: Vec<NodeId> = (0..count).map(|_| NodeId(random(rng))).collect();
     ids.sort_unstable();
     ids
 }
@@ -88,14 +88,8 @@ fn seen(all: &[NodeId], but: NodeId) -> Vec<(NodeId, Incarnation)> {
 }
 
 /// A node that was there while they were two, and is told of all: it has the ideal lists.
-fn placed(
-    me: NodeId,
-    all: &[NodeId],
-    config: &Config,
-    living: &Living,
-    chance: &mut Chance,
-) -> Chord {
-    let mut chord = Chord::new(config.clone(), me, Chance::from_seed(chance.bits()));
+fn placed(me: NodeId, all: &[NodeId], config: &Config, living: &Living, rng: &mut Rng) -> Chord {
+    let mut chord = Chord::new(config.clone(), me, Rng::from_seed(rng.bits()));
     let mut out = Outbox::new();
     let others = seen(all, me);
     chord.see(Time::ZERO, &others[..1], Vec::new(), living, &mut out);
@@ -125,8 +119,8 @@ struct Many {
 }
 
 impl Many {
-    fn of(count: usize, successors: usize, chance: &mut Chance) -> Many {
-        let all = ids(count, chance);
+    fn of(count: usize, successors: usize, rng: &mut Rng) -> Many {
+        let all = ids(count, rng);
         let config = Config {
             successors,
             fingers: 0,
@@ -134,7 +128,7 @@ impl Many {
         };
         let living = Living::of(&all);
         let nodes = (all.iter())
-            .map(|id| (*id, placed(*id, &all, &config, &living, chance)))
+            .map(|id| (*id, placed(*id, &all, &config, &living, rng)))
             .collect();
         Many { nodes, living }
     }
@@ -142,7 +136,7 @@ impl Many {
     /// Asks from node to node, as any asker does, until one says that the key is its own: hops, if
     /// that is true.
     fn look_up(&self, from: NodeId, key: NodeId) -> Option<usize> {
-        let mut search = Search::new(SongId(key.0), [from], Flaws::default());
+        let mut search = Search::new(SongId(key.0), [from], ChordMutants::default());
         while let Some(Ask { node, before }) = search.next_asked() {
             match self.nodes[&node].way(key, before, &self.living) {
                 Way::Mine if self.owner(key) == Some(node) => return Some(search.hops() - 1),
@@ -161,12 +155,12 @@ impl Many {
 
     /// Hops of many look-ups by nodes that are not themselves the owner, sorted, and how many
     /// failed.
-    fn look_ups(&self, count: u64, chance: &mut Chance) -> (Vec<usize>, u64) {
+    fn look_ups(&self, count: u64, rng: &mut Rng) -> (Vec<usize>, u64) {
         let living: Vec<NodeId> = self.living.0.keys().copied().collect();
         let (mut hops, mut failed) = (Vec::new(), 0);
         while hops.len() as u64 + failed < count && living.len() > 1 {
-            let key = NodeId(random(chance));
-            let from = chance.pick(&living).copied();
+            let key = NodeId(random(rng));
+            let from = rng.pick(&living).copied();
             let Some(from) = from.filter(|from| self.owner(key) != Some(*from)) else {
                 continue;
             };
@@ -179,9 +173,9 @@ impl Many {
         (hops, failed)
     }
 
-    fn kill(&mut self, percent: u64, chance: &mut Chance) {
+    fn kill(&mut self, percent: u64, rng: &mut Rng) {
         let mut all: Vec<NodeId> = self.living.0.keys().copied().collect();
-        chance.shuffle(&mut all);
+        rng.shuffle(&mut all);
         let dead = all.len() * percent as usize / 100;
         for id in &all[..dead] {
             self.living.0.remove(id);
@@ -219,10 +213,10 @@ fn paths(out: &mut impl Write) -> io::Result<bool> {
     for power in 4..=14 {
         let count = 1 << power;
         let target = power as f64 / 2.0 + 0.9;
-        let mut chance = Chance::from_seed(power);
+        let mut rng = Rng::from_seed(power);
         let mut row = |successors: usize| {
-            let many = Many::of(count, successors, &mut chance);
-            let (hops, failed) = many.look_ups(LOOK_UPS, &mut chance);
+            let many = Many::of(count, successors, &mut rng);
+            let (hops, failed) = many.look_ups(LOOK_UPS, &mut rng);
             let high = hops[hops.len() * 99 / 100];
             (mean(&hops), high, hops[hops.len() - 1], failed)
         };
@@ -249,15 +243,15 @@ fn one_hop(out: &mut impl Write) -> io::Result<bool> {
     writeln!(out, "      N  look-ups  mean hops  longest  failed")?;
     let mut all = true;
     for (count, look_ups) in [(5, 500), (50, 500), (512, 100)] {
-        let mut chance = Chance::from_seed(count as u64);
-        let nodes = ids(count, &mut chance);
-        let points = Circle::of(nodes.iter().map(|node| (*node, 1)));
+        let mut rng = Rng::from_seed(count as u64);
+        let nodes = ids(count, &mut rng);
+        let points = HashRing::of(nodes.iter().map(|node| (*node, 1)));
         let mut hops = Vec::new();
         for _ in 0..look_ups {
-            let song = SongId(random(&mut chance));
+            let song = SongId(random(&mut rng));
             let owners = points.owners(Partition::of(song), COPIES);
-            if let Some(from) = chance.pick(&nodes).copied()
-                && let Some((count, found)) = find(&nodes, from, song, &mut chance)
+            if let Some(from) = rng.pick(&nodes).copied()
+                && let Some((count, found)) = find(&nodes, from, song, &mut rng)
                 && found == owners
             {
                 hops.push(count);
@@ -282,13 +276,13 @@ fn find(
     nodes: &[NodeId],
     from: NodeId,
     song: SongId,
-    chance: &mut Chance,
+    rng: &mut Rng,
 ) -> Option<(usize, Vec<NodeId>)> {
     let living = Living::of(nodes);
-    let mut search = Search::new(song, [from], Flaws::default());
+    let mut search = Search::new(song, [from], ChordMutants::default());
     while let Some(Ask { node, before }) = search.next_asked() {
         let mut out = Outbox::new();
-        let mut chord = Chord::new(Config::default(), node, Chance::from_seed(chance.bits()));
+        let mut chord = Chord::new(Config::default(), node, Rng::from_seed(rng.bits()));
         let takers: Vec<(NodeId, u16)> = nodes.iter().map(|node| (*node, 1)).collect();
         let others = seen(nodes, node);
         // There while they were two, so that it has a place.
@@ -298,30 +292,30 @@ fn find(
         chord.on_question(
             Time::ZERO,
             asker,
-            Words::Find { song, before },
+            ChordMessage::Find { song, before },
             &living,
             &mut out,
         );
         match answered(&mut out)? {
-            Words::Closer { nodes } => search.go_on(nodes),
-            Words::Found { owners } if owners.first() == Some(&node) => {
+            ChordMessage::Closer { nodes } => search.go_on(nodes),
+            ChordMessage::Found { owners } if owners.first() == Some(&node) => {
                 return Some((search.hops() - 1, owners));
             }
-            Words::Neighbours { .. }
-            | Words::Neighbourhood { .. }
-            | Words::Notify
-            | Words::Noted
-            | Words::Find { .. }
-            | Words::Found { .. } => return None,
+            ChordMessage::Neighbours { .. }
+            | ChordMessage::Neighbourhood { .. }
+            | ChordMessage::Notify
+            | ChordMessage::Noted
+            | ChordMessage::Find { .. }
+            | ChordMessage::Found { .. } => return None,
         }
     }
     None
 }
 
-fn answered(out: &mut Outbox) -> Option<Words> {
+fn answered(out: &mut Outbox) -> Option<ChordMessage> {
     while let Some(action) = out.pop() {
-        if let Action::Send { letter, .. } = action
-            && let Message::Chord(words) = letter.message
+        if let Action::Send { envelope, .. } = action
+            && let Message::Chord(words) = envelope.message
         {
             return Some(words);
         }
@@ -374,13 +368,13 @@ fn deaths(out: &mut impl Write) -> io::Result<bool> {
 
 /// Look-ups that fail when so many have died, and the path of the others.
 fn after_deaths(count: usize, successors: usize, percent: u64) -> (f64, f64) {
-    let mut chance = Chance::from_seed(percent);
+    let mut rng = Rng::from_seed(percent);
     let circles = if count > 100 { 4 } else { 200 };
     let (mut lost, mut paths) = (0, Vec::new());
     for _ in 0..circles {
-        let mut many = Many::of(count, successors, &mut chance);
-        many.kill(percent, &mut chance);
-        let (hops, failed) = many.look_ups(LOOK_UPS_EACH, &mut chance);
+        let mut many = Many::of(count, successors, &mut rng);
+        many.kill(percent, &mut rng);
+        let (hops, failed) = many.look_ups(LOOK_UPS_EACH, &mut rng);
         lost += failed;
         paths.extend(hops);
     }
@@ -396,7 +390,7 @@ fn circles(out: &mut impl Write, count: u64) -> io::Result<bool> {
     )?;
     let (mut broken, mut steps) = (0, 0);
     for seed in 0..count {
-        let ran = schedules::run(seed, Flaws::default());
+        let ran = schedules::run(seed, ChordMutants::default());
         steps += ran.steps;
         if let Some((rule, text)) = ran.broken {
             broken += 1;
@@ -405,10 +399,10 @@ fn circles(out: &mut impl Write, count: u64) -> io::Result<bool> {
     }
     writeln!(out, "\nsteps {steps}, schedules broken {broken}\n")?;
     let mut all = broken == 0;
-    for flaw in Flaw::ALL {
-        let found = schedules::found(flaw, count.max(40));
+    for mutant in ChordMutant::ALL {
+        let found = schedules::found(mutant, count.max(40));
         all &= found.is_some();
-        writeln!(out, "{:<26} {found:?}", format!("{flaw:?}"))?;
+        writeln!(out, "{:<26} {found:?}", format!("{mutant:?}"))?;
     }
     Ok(all)
 }

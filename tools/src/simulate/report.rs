@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use tests::coverage::{COUNTED, Coverage};
 use tests::figures::Figures;
 use tests::run::Outcome;
-use tests::seen::{COUNTED, Seen};
 
 /// Sums over all seeds so far.
 #[derive(Default)]
@@ -17,7 +17,7 @@ pub(crate) struct Total {
     /// Seconds of all nodes together.
     lived: f64,
     broken: Vec<Outcome>,
-    seen: Vec<Seen>,
+    seen: Vec<Coverage>,
     figures: Figures,
     /// What the threads have spent of their processors.
     pub(crate) busy: Duration,

@@ -19,7 +19,7 @@ impl Player {
         if request.query == "missing=204" {
             self.covers.quiet.insert(exchange);
         }
-        self.deeds.insert(exchange, Deed::CoverWaits);
+        self.deeds.insert(exchange, ExchangeState::CoverWaits);
         self.covers.line.push_back((exchange, song));
         self.begin_covers();
     }
@@ -29,8 +29,8 @@ impl Player {
             && let Some((exchange, song)) = self.covers.line.pop_front()
         {
             let operation = self.operation(Purpose::Exchange(exchange));
-            let deed = Deed::Cover(Cover::new(operation));
-            self.deeds.insert(exchange, deed);
+            let exchange_state = ExchangeState::Cover(Cover::new(operation));
+            self.deeds.insert(exchange, exchange_state);
             self.covers.at_work += 1;
             let song = song.into();
             self.command(Command::Open { operation, song });
@@ -44,7 +44,7 @@ impl Player {
     }
 
     pub(super) fn read_cover(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
-        let Some(Deed::Cover(cover)) = self.deeds.get_mut(&exchange) else {
+        let Some(ExchangeState::Cover(cover)) = self.deeds.get_mut(&exchange) else {
             return;
         };
         let operation = cover.operation;
@@ -58,7 +58,7 @@ impl Player {
             return self.command(Command::Take { operation, count });
         }
         let pieces = cover.take_pieces();
-        if !pieces.is_some_and(|pieces| self.errands.look(Look::Cover(pieces))) {
+        if !pieces.is_some_and(|pieces| self.workers.look(Look::Cover(pieces))) {
             self.end_cover(operation);
             self.refuse(exchange, 503, "too many covers are being looked for", acts);
         }
@@ -70,7 +70,7 @@ impl Player {
         picture: Option<Picture>,
         acts: &mut Vec<Act>,
     ) {
-        let Some(Deed::Cover(cover)) = self.deeds.get(&exchange) else {
+        let Some(ExchangeState::Cover(cover)) = self.deeds.get(&exchange) else {
             return;
         };
         self.end_cover(cover.operation);

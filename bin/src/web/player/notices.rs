@@ -92,13 +92,13 @@ impl Player {
             Some(Purpose::Status | Purpose::Upload(_)) | None => return,
         };
         match self.deeds.get_mut(&exchange) {
-            Some(Deed::Opening(_, wish)) => {
+            Some(ExchangeState::Opening(_, wish)) => {
                 let (head, stream) = Stream::begin(now, operation, wish, manifest);
                 acts.push(Act::Answer { exchange, head });
                 self.begin_stream(exchange, stream, song);
                 self.end_open();
             }
-            Some(Deed::Cover(cover)) => {
+            Some(ExchangeState::Cover(cover)) => {
                 if cover.on_opened(exchange, manifest) {
                     self.read_cover(exchange, acts);
                 } else {
@@ -106,24 +106,24 @@ impl Player {
                     self.give_no_cover(exchange, acts);
                 }
             }
-            Some(Deed::Asked(_)) => {
+            Some(ExchangeState::Asked(_)) => {
                 let known = Known::of(manifest, holders);
                 self.close(operation);
-                self.deeds.insert(exchange, Deed::Details(known));
-                if !self.errands.look(Look::Kept { exchange, song }) {
+                self.deeds.insert(exchange, ExchangeState::Details(known));
+                if !self.workers.look(Look::Kept { exchange, song }) {
                     // The cached ranges are only a hint for the eye: the page must not wait for a
                     // full queue.
                     self.on_kept(exchange, &[], acts);
                 }
             }
             Some(
-                Deed::Page(..)
-                | Deed::Details(_)
-                | Deed::OpenWaits(_)
-                | Deed::Stream(_)
-                | Deed::CoverWaits
-                | Deed::Upload(_)
-                | Deed::Listener,
+                ExchangeState::Page(..)
+                | ExchangeState::Details(_)
+                | ExchangeState::OpenWaits(_)
+                | ExchangeState::Stream(_)
+                | ExchangeState::CoverWaits
+                | ExchangeState::Upload(_)
+                | ExchangeState::Listener,
             )
             | None => (),
         }
@@ -131,7 +131,7 @@ impl Player {
 
     /// Answers a request for a song's details, now that the cached fragments are known.
     pub(super) fn on_kept(&mut self, exchange: Exchange, runs: &[Range<u32>], acts: &mut Vec<Act>) {
-        if let Some(Deed::Details(known)) = self.deeds.get(&exchange) {
+        if let Some(ExchangeState::Details(known)) = self.deeds.get(&exchange) {
             let (head, body) = answer::json(200, &known.details(runs));
             self.give(exchange, head, body, acts);
         }
@@ -149,14 +149,14 @@ impl Player {
             return; // The operation was cancelled.
         };
         match self.deeds.get_mut(&exchange) {
-            Some(Deed::Stream(stream)) => {
+            Some(ExchangeState::Stream(stream)) => {
                 if !stream.on_fragment(now, index, bytes) {
                     log::error!("web stream out of order index={index}");
                     return acts.push(Act::Cut { exchange });
                 }
                 let (song, before) = (stream.song, stream.origin.replace(origin));
-                self.larder.arrived();
-                self.hungry = true;
+                self.buffer_budget.arrived();
+                self.readers_wait = true;
                 self.queue(exchange);
                 acts.push(Act::Wake { exchange });
                 wake(
@@ -164,16 +164,16 @@ impl Player {
                     acts,
                 );
             }
-            Some(Deed::Cover(cover)) => cover.on_fragment(index, bytes),
+            Some(ExchangeState::Cover(cover)) => cover.on_fragment(index, bytes),
             Some(
-                Deed::Page(..)
-                | Deed::Asked(_)
-                | Deed::Details(_)
-                | Deed::OpenWaits(_)
-                | Deed::Opening(..)
-                | Deed::CoverWaits
-                | Deed::Upload(_)
-                | Deed::Listener,
+                ExchangeState::Page(..)
+                | ExchangeState::Asked(_)
+                | ExchangeState::Details(_)
+                | ExchangeState::OpenWaits(_)
+                | ExchangeState::Opening(..)
+                | ExchangeState::CoverWaits
+                | ExchangeState::Upload(_)
+                | ExchangeState::Listener,
             )
             | None => (),
         }
@@ -204,27 +204,27 @@ impl Player {
 
     fn fail(&mut self, exchange: Exchange, status: u16, why: &str, acts: &mut Vec<Act>) {
         match self.deeds.remove(&exchange) {
-            Some(Deed::Stream(stream)) => {
+            Some(ExchangeState::Stream(stream)) => {
                 log::warn!("web stream given up song={}: {why}", stream.song);
                 self.end_stream(exchange, &stream);
                 acts.push(Act::Cut { exchange });
             }
-            Some(Deed::Cover(cover)) => {
+            Some(ExchangeState::Cover(cover)) => {
                 self.end_cover(cover.operation);
                 self.refuse(exchange, status, why, acts);
             }
-            Some(Deed::Opening(..)) => {
+            Some(ExchangeState::Opening(..)) => {
                 self.end_open();
                 self.refuse(exchange, status, why, acts);
             }
             Some(
-                Deed::Page(..)
-                | Deed::Asked(_)
-                | Deed::Details(_)
-                | Deed::OpenWaits(_)
-                | Deed::CoverWaits
-                | Deed::Upload(_)
-                | Deed::Listener,
+                ExchangeState::Page(..)
+                | ExchangeState::Asked(_)
+                | ExchangeState::Details(_)
+                | ExchangeState::OpenWaits(_)
+                | ExchangeState::CoverWaits
+                | ExchangeState::Upload(_)
+                | ExchangeState::Listener,
             )
             | None => self.refuse(exchange, status, why, acts),
         }

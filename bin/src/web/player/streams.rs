@@ -18,7 +18,7 @@ impl Player {
             return self.give(exchange, head, vec![], acts);
         }
         let wish = Wish::of(song, request, download);
-        self.deeds.insert(exchange, Deed::OpenWaits(wish));
+        self.deeds.insert(exchange, ExchangeState::OpenWaits(wish));
         self.opens.push_back(exchange);
         self.begin_opens();
     }
@@ -28,12 +28,13 @@ impl Player {
         while self.opening < OPENING_MAX
             && let Some(exchange) = self.opens.pop_front()
         {
-            let Some(Deed::OpenWaits(wish)) = self.deeds.remove(&exchange) else {
+            let Some(ExchangeState::OpenWaits(wish)) = self.deeds.remove(&exchange) else {
                 continue;
             };
             let operation = self.operation(Purpose::Exchange(exchange));
             let song = wish.song.into();
-            self.deeds.insert(exchange, Deed::Opening(operation, wish));
+            self.deeds
+                .insert(exchange, ExchangeState::Opening(operation, wish));
             self.opening += 1;
             self.command(Command::Open { operation, song });
         }
@@ -52,10 +53,12 @@ impl Player {
         song: SongId,
     ) {
         let opening = match stream {
-            Some(stream) => self.deeds.insert(exchange, Deed::Stream(stream)),
+            Some(stream) => self.deeds.insert(exchange, ExchangeState::Stream(stream)),
             None => self.deeds.remove(&exchange),
         };
-        if let (None, Some(Deed::Opening(operation, _))) = (self.deeds.get(&exchange), opening) {
+        if let (None, Some(ExchangeState::Opening(operation, _))) =
+            (self.deeds.get(&exchange), opening)
+        {
             return self.close(operation);
         }
         self.queue(exchange);
@@ -67,7 +70,7 @@ impl Player {
 
     /// Queues a stream for the memory budget, if the stream needs a fragment.
     pub(super) fn queue(&mut self, exchange: Exchange) {
-        let Some(Deed::Stream(stream)) = self.deeds.get_mut(&exchange) else {
+        let Some(ExchangeState::Stream(stream)) = self.deeds.get_mut(&exchange) else {
             return;
         };
         let Some((_, length)) = stream.wants() else {
@@ -75,37 +78,37 @@ impl Player {
         };
         // A stream has one request at a time, because a new range replaces the previous one. No
         // stream reads ahead while others wait for the fragment that they play.
-        let due = stream.holds_nothing() || self.larder.is_easy(length);
+        let due = stream.holds_nothing() || self.buffer_budget.is_easy(length);
         if !stream.waits && stream.asked == 0 && due {
             stream.waits = true;
-            self.larder.wait(exchange);
-            self.hungry = true;
+            self.buffer_budget.wait(exchange);
+            self.readers_wait = true;
         }
     }
 
     /// Serves the queue in order while the memory budget allows.
     pub(super) fn feed(&mut self, now: Time) {
-        (self.hungry, self.stalled_at) = (false, None);
-        while let Some(exchange) = self.larder.next() {
-            if !self.larder.may_ask() {
+        (self.readers_wait, self.stalled_at) = (false, None);
+        while let Some(exchange) = self.buffer_budget.next() {
+            if !self.buffer_budget.may_ask() {
                 return; // The next arrival makes room.
             }
-            let Some(Deed::Stream(stream)) = self.deeds.get(&exchange) else {
-                self.larder.step();
+            let Some(ExchangeState::Stream(stream)) = self.deeds.get(&exchange) else {
+                self.buffer_budget.step();
                 continue;
             };
             let needed = stream.wants().map_or(0, |(_, length)| length);
-            if !self.larder.has(needed) && !self.make_room(now, needed) {
+            if !self.buffer_budget.has(needed) && !self.make_room(now, needed) {
                 return;
             }
-            self.larder.step();
+            self.buffer_budget.step();
             self.fetch(exchange);
         }
     }
 
     /// Requests the fragments that a stream needs: one, or two while the budget is ample.
     pub(super) fn fetch(&mut self, exchange: Exchange) {
-        let Some(Deed::Stream(stream)) = self.deeds.get_mut(&exchange) else {
+        let Some(ExchangeState::Stream(stream)) = self.deeds.get_mut(&exchange) else {
             return;
         };
         stream.waits = false;
@@ -114,10 +117,10 @@ impl Player {
         };
         let mut end = first;
         while let Some((index, length)) = stream.wants()
-            && (index == first || self.larder.is_easy(length))
+            && (index == first || self.buffer_budget.is_easy(length))
         {
             stream.asked += 1;
-            self.larder.pay(length);
+            self.buffer_budget.pay(length);
             end = index + 1;
         }
         let (operation, count) = (stream.operation, stream.asked);
@@ -133,12 +136,12 @@ impl Player {
     pub(super) fn make_room(&mut self, now: Time, needed: usize) -> bool {
         let since =
             Time::from_nanos((now.since(Time::ZERO).saturating_sub(STALLED)).as_nanos() as u64);
-        for deed in self.deeds.values_mut() {
-            if let Deed::Stream(stream) = deed
+        for exchange_state in self.deeds.values_mut() {
+            if let ExchangeState::Stream(stream) = exchange_state
                 && stream.is_stalled(since)
             {
-                self.larder.give_back(stream.let_go());
-                if self.larder.has(needed) {
+                self.buffer_budget.give_back(stream.let_go());
+                if self.buffer_budget.has(needed) {
                     return true;
                 }
             }
@@ -149,9 +152,9 @@ impl Player {
 
     pub(super) fn end_stream(&mut self, exchange: Exchange, stream: &Stream) {
         self.close(stream.operation);
-        self.larder.forget(exchange);
-        self.larder.give_back(stream.owed());
-        (0..stream.asked).for_each(|_| self.larder.arrived());
-        self.hungry = true;
+        self.buffer_budget.forget(exchange);
+        self.buffer_budget.give_back(stream.held_bytes());
+        (0..stream.asked).for_each(|_| self.buffer_budget.arrived());
+        self.readers_wait = true;
     }
 }

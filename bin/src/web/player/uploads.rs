@@ -6,8 +6,8 @@ impl Player {
     pub(super) fn on_upload(&mut self, exchange: Exchange, request: &Request, acts: &mut Vec<Act>) {
         match self.uploads.begin(exchange, request) {
             Ok((upload, name)) => {
-                self.deeds.insert(exchange, Deed::Upload(upload));
-                if !self.errands.spool(Spool::Begin { upload, name }) {
+                self.deeds.insert(exchange, ExchangeState::Upload(upload));
+                if !self.workers.spool(Spool::Begin { upload, name }) {
                     self.drop_upload(upload, BUSY, acts);
                 }
             }
@@ -16,7 +16,7 @@ impl Player {
     }
 
     pub(super) fn on_body(&mut self, exchange: Exchange, bytes: &[u8], acts: &mut Vec<Act>) {
-        let Some(Deed::Upload(upload)) = self.deeds.get(&exchange) else {
+        let Some(ExchangeState::Upload(upload)) = self.deeds.get(&exchange) else {
             return; // The upload has been answered already.
         };
         let number = *upload;
@@ -30,20 +30,20 @@ impl Player {
         };
         if let Err(refusal) = counted {
             self.drop_upload(number, refusal, acts);
-        } else if !self.errands.spool(write) {
+        } else if !self.workers.spool(write) {
             self.drop_upload(number, BUSY, acts);
         }
     }
 
     pub(super) fn on_body_end(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
-        let Some(Deed::Upload(upload)) = self.deeds.get(&exchange) else {
+        let Some(ExchangeState::Upload(upload)) = self.deeds.get(&exchange) else {
             return;
         };
         let upload = *upload;
         let whole = self.uploads.all.get(&upload).map(|upload| upload.on_end());
         if let Some(Err(refusal)) = whole {
             self.drop_upload(upload, refusal, acts);
-        } else if !self.errands.spool(Spool::Finish { upload }) {
+        } else if !self.workers.spool(Spool::Finish { upload }) {
             self.drop_upload(upload, BUSY, acts);
         }
     }
@@ -63,10 +63,10 @@ impl Player {
     /// Removes an upload and its spooled file; returns the exchange that waits for the result.
     pub(super) fn end_upload(&mut self, upload: u64) -> Option<Exchange> {
         let ended = self.uploads.all.remove(&upload)?;
-        self.errands.spool(Spool::Remove { upload });
+        self.workers.spool(Spool::Remove { upload });
         if let Some((operation, source)) = ended.adding {
             self.operations.remove(&operation);
-            self.front.sources.forget(source);
+            self.session.sources.forget(source);
         }
         ended.exchange
     }
@@ -111,7 +111,7 @@ impl Player {
     /// Adds a file that is complete on this machine's disk, as `dispotify add` does.
     pub(super) fn add(&mut self, number: u64, source: SourceId) {
         if !self.uploads.all.contains_key(&number) {
-            return self.front.sources.forget(source);
+            return self.session.sources.forget(source);
         }
         let operation = self.operation(Purpose::Upload(number));
         if let Some(upload) = self.uploads.all.get_mut(&number) {

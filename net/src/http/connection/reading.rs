@@ -5,8 +5,8 @@ use super::super::request::Parsed;
 use super::*;
 
 impl Connection {
-    /// The next event, if any. `hungry` is whether the site accepts bytes of a body.
-    pub fn next(&mut self, now: Time, hungry: bool) -> Option<Event<'_>> {
+    /// The next event, if any. `wants_body` is whether the site accepts bytes of a body.
+    pub fn next(&mut self, now: Time, wants_body: bool) -> Option<Event<'_>> {
         if std::mem::take(&mut self.aborted) {
             return Some(Event::Aborted);
         }
@@ -20,7 +20,7 @@ impl Connection {
                 Reading::Done | Reading::Nothing => return None,
                 Reading::Sized { .. } | Reading::Chunked(_) => (),
             }
-            match self.next_piece(now, hungry) {
+            match self.next_piece(now, wants_body) {
                 Piece::Skipped => (),
                 Piece::Data(range) => return Some(Event::Body(&self.input[range])),
                 Piece::End => return Some(Event::BodyEnd),
@@ -29,11 +29,11 @@ impl Connection {
         }
     }
 
-    fn next_piece(&mut self, now: Time, hungry: bool) -> Piece {
+    fn next_piece(&mut self, now: Time, wants_body: bool) -> Piece {
         self.go_ahead();
         match self.reading {
-            Reading::Sized { left } => self.next_sized(left, hungry),
-            Reading::Chunked(chunks) if hungry => self.next_chunk(now, chunks),
+            Reading::Sized { left } => self.next_sized(left, wants_body),
+            Reading::Chunked(chunks) if wants_body => self.next_chunk(now, chunks),
             Reading::Chunked(_) | Reading::Head | Reading::Done | Reading::Nothing => Piece::None,
         }
     }
@@ -92,14 +92,14 @@ impl Connection {
         Event::Request(request)
     }
 
-    fn next_sized(&mut self, left: u64, hungry: bool) -> Piece {
+    fn next_sized(&mut self, left: u64, wants_body: bool) -> Piece {
         if left == 0 {
             self.reading = Reading::Done;
             return Piece::End;
         }
         let here = (self.input.len() - self.read) as u64;
         let take = here.min(left) as usize;
-        if take == 0 || !hungry {
+        if take == 0 || !wants_body {
             return Piece::None;
         }
         self.reading = Reading::Sized {

@@ -4,7 +4,7 @@ use super::*;
 struct Toy {
     http: Connection,
     now: Time,
-    hungry: bool,
+    wants_body: bool,
     answers: bool,
     heard: Vec<String>,
     sent: Vec<u8>,
@@ -15,7 +15,7 @@ impl Toy {
         Toy {
             http: Connection::new(Time::ZERO),
             now: Time::ZERO,
-            hungry: true,
+            wants_body: true,
             answers: true,
             heard: vec![],
             sent: vec![],
@@ -39,7 +39,7 @@ impl Toy {
 
     fn work(&mut self) {
         self.write();
-        while let Some(event) = self.http.next(self.now, self.hungry) {
+        while let Some(event) = self.http.next(self.now, self.wants_body) {
             let mut path = None;
             self.heard.push(match event {
                 Event::Request(request) => {
@@ -135,12 +135,12 @@ fn a_head_request_is_answered_without_a_body() {
 #[test]
 fn a_body_comes_as_the_site_can_take_it() {
     let mut toy = Toy::new();
-    (toy.answers, toy.hungry) = (false, false);
+    (toy.answers, toy.wants_body) = (false, false);
     toy.say(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
     toy.say(b"3\r\nabc\r\n0\r\n\r\n");
     assert_eq!(toy.heard, ["Post /"]);
     assert!(toy.say(&[b'x'; 100_000]) < 70_000);
-    toy.hungry = true;
+    toy.wants_body = true;
     toy.work();
     assert_eq!(toy.heard, ["Post /", "abc", "end"]);
 }

@@ -265,8 +265,8 @@ fn an_idle_link_holds_little() {
 struct Pair {
     a: Link,
     b: Link,
-    a_heard: Vec<Letter>,
-    b_heard: Vec<Letter>,
+    a_heard: Vec<Envelope>,
+    b_heard: Vec<Envelope>,
     scratch: Scratch,
     /// Bytes delivered in one call.
     step: usize,
@@ -349,14 +349,14 @@ fn deliver(
     bytes: &[u8],
     step: usize,
     scratch: &mut Scratch,
-    heard: &mut Vec<Letter>,
+    heard: &mut Vec<Envelope>,
 ) {
     let mut events = Vec::new();
     for piece in bytes.chunks(step) {
         link.receive(now, piece, scratch, &mut events);
     }
     heard.extend(events.into_iter().filter_map(|event| match event {
-        LinkEvent::Letter(letter) => Some(letter),
+        LinkEvent::Envelope(envelope) => Some(envelope),
         LinkEvent::Opened(_) => None,
     }));
 }
@@ -392,8 +392,8 @@ fn identity(node: u128) -> Identity {
     }
 }
 
-fn question(id: u64) -> Letter {
-    Letter {
+fn question(id: u64) -> Envelope {
+    Envelope {
         id: RequestId(id),
         kind: Kind::Question {
             patience: Duration::from_secs(30),
@@ -403,8 +403,8 @@ fn question(id: u64) -> Letter {
     }
 }
 
-fn answer(id: u64, body: usize, more: bool) -> Letter {
-    Letter {
+fn answer(id: u64, body: usize, more: bool) -> Envelope {
+    Envelope {
         id: RequestId(id),
         kind: Kind::Answer { more },
         message: Message::Refused(Refusal::NotFound),

@@ -146,7 +146,7 @@ fn a_bad_fragment_is_set_aside_and_made_good() {
         assert_eq!(read(&mut library, id, 1), failed(JobFault::Quarantined));
     }
     for _ in 0..2 {
-        assert_eq!(library.run(replace(&pieces[1])), JobReply::Kept);
+        assert_eq!(library.run(replace(&pieces[1])), JobReply::FragmentStored);
         assert_eq!(read(&mut library, id, 1), fragment(1, &pieces[1]));
         assert_eq!(overview(&mut library).quarantined, 0);
     }
@@ -176,9 +176,15 @@ fn an_upload_makes_a_damaged_song_good() {
     assert_eq!(begin(&mut library, &renamed), missing(&[(1, 3)]));
     let damaged = keep(&mut library, id, 1, &pieces[0]);
     assert_eq!(damaged, failed(JobFault::Damaged));
-    assert_eq!(keep(&mut library, id, 2, &pieces[2]), JobReply::Kept);
+    assert_eq!(
+        keep(&mut library, id, 2, &pieces[2]),
+        JobReply::FragmentStored
+    );
     assert_eq!(begin(&mut library, &manifest), missing(&[(1, 2)]));
-    assert_eq!(keep(&mut library, id, 1, &pieces[1]), JobReply::Kept);
+    assert_eq!(
+        keep(&mut library, id, 1, &pieces[1]),
+        JobReply::FragmentStored
+    );
     assert_eq!(commit(&mut library, id, &[]), stored);
     for (index, bytes) in (0..).zip(&pieces) {
         assert_eq!(read(&mut library, id, index), fragment(index, bytes));
@@ -196,7 +202,7 @@ fn a_lost_fragment_is_made_good() {
     sql(&library, "DELETE FROM fragments WHERE number = 1");
     let (fragment, bytes) = (FragmentId { song, index: 1 }, pieces[1].clone());
     let reply = library.run(Job::ReplaceFragment { fragment, bytes });
-    assert_eq!(reply, JobReply::Kept);
+    assert_eq!(reply, JobReply::FragmentStored);
     assert_eq!(read(&mut library, song, 1), super::fragment(1, &pieces[1]));
 }
 

@@ -11,7 +11,10 @@ fn a_song_is_seen_from_its_commit_on() {
 
     assert_eq!(begin(&mut library, &manifest), missing(&[(0, 3)]));
     for (index, bytes) in (0..).zip(&pieces) {
-        assert_eq!(keep(&mut library, id, index, bytes), JobReply::Kept);
+        assert_eq!(
+            keep(&mut library, id, index, bytes),
+            JobReply::FragmentStored
+        );
         assert_nothing_is_seen(&mut library, id);
     }
     let overview = Overview {
@@ -59,16 +62,25 @@ fn every_step_of_an_upload_may_be_repeated() {
     assert_eq!(begin(&mut library, &manifest), missing(&[(0, 2)]));
     assert_eq!(commit(&mut library, id, &[]), missing(&[(0, 2)]));
     for _ in 0..2 {
-        assert_eq!(keep(&mut library, id, 1, &pieces[1]), JobReply::Kept);
+        assert_eq!(
+            keep(&mut library, id, 1, &pieces[1]),
+            JobReply::FragmentStored
+        );
     }
     assert_eq!(begin(&mut library, &manifest), missing(&[(0, 1)]));
-    assert_eq!(keep(&mut library, id, 0, &pieces[0]), JobReply::Kept);
+    assert_eq!(
+        keep(&mut library, id, 0, &pieces[0]),
+        JobReply::FragmentStored
+    );
 
     let stored = commit(&mut library, id, &[NodeId(9), NodeId(3)]);
     assert!(matches!(stored, JobReply::Stored { .. }));
     assert_eq!(commit(&mut library, id, &[NodeId(3), NodeId(5)]), stored);
     assert_eq!(begin(&mut library, &manifest), stored);
-    assert_eq!(keep(&mut library, id, 0, &pieces[0]), JobReply::Kept);
+    assert_eq!(
+        keep(&mut library, id, 0, &pieces[0]),
+        JobReply::FragmentStored
+    );
     assert_eq!(
         keep(&mut library, id, 0, &pieces[1]),
         failed(JobFault::Damaged)
@@ -263,7 +275,10 @@ fn a_full_disk_is_said_and_survived() {
     let (manifest, pieces) = song(2, &[1_000_000, 1_000_000]);
     let id = manifest.song.id;
     begin(&mut library, &manifest);
-    assert_eq!(keep(&mut library, id, 0, &pieces[0]), JobReply::Kept);
+    assert_eq!(
+        keep(&mut library, id, 0, &pieces[0]),
+        JobReply::FragmentStored
+    );
 
     let full = pragma(&library, "page_count") + 3;
     sql(&library, &format!("PRAGMA max_page_count = {full}"));
@@ -277,7 +292,10 @@ fn a_full_disk_is_said_and_survived() {
     assert_eq!(begin(&mut library, &long), failed(JobFault::DiskFull));
 
     sql(&library, "PRAGMA max_page_count = 1000000");
-    assert_eq!(keep(&mut library, id, 1, &pieces[1]), JobReply::Kept);
+    assert_eq!(
+        keep(&mut library, id, 1, &pieces[1]),
+        JobReply::FragmentStored
+    );
     assert!(matches!(
         commit(&mut library, id, &[]),
         JobReply::Stored { .. }

@@ -1,7 +1,7 @@
 //! A library checked offline: what is wrong is named, and nothing is touched.
 
 use super::*;
-use crate::library::verify::{Depth, FINDINGS_MAX, Finding, Flaw, Progress, Report, verify};
+use crate::library::verify::{Depth, FINDINGS_MAX, Finding, FindingKind, Progress, Report, verify};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -229,7 +229,7 @@ fn a_flipped_bit_is_found_where_it_is() {
         fs::write(&path, flipped).expect("a writable directory");
         let song = manifest.song.id;
         let fragment = FragmentId { song, index };
-        let flaw = Flaw::Hash;
+        let flaw = FindingKind::Hash;
         let report = check(dir.path(), Depth::Whole);
         assert_eq!(report.findings, [Finding::Fragment { fragment, flaw }]);
 

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use roles::circle::Partition;
 use roles::contract::id::SongId;
 use roles::contract::job::FragmentId;
 use roles::contract::song::ManifestFault;
+use roles::hash_ring::Partition;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub enum Finding {
         /// Which.
         fragment: FragmentId,
         /// What is wrong with it.
-        flaw: Flaw,
+        flaw: FindingKind,
     },
     /// Every fragment is right, and together they are another file.
     Whole {
@@ -71,7 +71,7 @@ pub enum Finding {
 
 /// What is wrong with a fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Flaw {
+pub enum FindingKind {
     /// Its bytes are not there.
     Missing,
     /// It is longer or shorter than it must be.
@@ -176,14 +176,14 @@ impl fmt::Display for Finding {
     }
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for FindingKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Flaw::Missing => f.write_str("is missing"),
-            Flaw::Length => f.write_str("does not have its length"),
-            Flaw::Hash => f.write_str("does not have its hash"),
-            Flaw::Unreadable(reason) => write!(f, "cannot be read: {reason}"),
-            Flaw::Quarantined => f.write_str("is set aside as damaged"),
+            FindingKind::Missing => f.write_str("is missing"),
+            FindingKind::Length => f.write_str("does not have its length"),
+            FindingKind::Hash => f.write_str("does not have its hash"),
+            FindingKind::Unreadable(reason) => write!(f, "cannot be read: {reason}"),
+            FindingKind::Quarantined => f.write_str("is set aside as damaged"),
         }
     }
 }

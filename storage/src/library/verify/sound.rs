@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::super::fault::Stop;
 use super::super::row::{song_id, song_key};
 use super::super::{fragments, quarantine, songs};
-use super::{Depth, Finding, Flaw, Progress, Report, reason_of};
+use super::{Depth, Finding, FindingKind, Progress, Report, reason_of};
 
 /// Checks every committed song.
 pub(super) fn songs(
@@ -84,9 +84,9 @@ fn flaw(
     slice: &Fragment,
     depth: Depth,
     bytes: &mut Vec<u8>,
-) -> Result<Option<Flaw>, Stop> {
+) -> Result<Option<FindingKind>, Stop> {
     if quarantine::holds(db, song, index)? {
-        return Ok(Some(Flaw::Quarantined));
+        return Ok(Some(FindingKind::Quarantined));
     }
     let sql = "SELECT row, length(data) FROM fragments WHERE song = ?1 AND number = ?2";
     let found = db
@@ -94,17 +94,17 @@ fn flaw(
         .query_row((song, index), |row| Ok((row.get(0)?, row.get(1)?)));
     let (row, length): (i64, i64) = match found.optional() {
         Ok(Some(found)) => found,
-        Ok(None) => return Ok(Some(Flaw::Missing)),
-        Err(reason) => return Ok(Some(Flaw::Unreadable(reason.to_string()))),
+        Ok(None) => return Ok(Some(FindingKind::Missing)),
+        Err(reason) => return Ok(Some(FindingKind::Unreadable(reason.to_string()))),
     };
     if length != i64::from(slice.length) {
-        return Ok(Some(Flaw::Length));
+        return Ok(Some(FindingKind::Length));
     }
     if depth == Depth::Quick {
         return Ok(None);
     }
     if let Err(stop) = fragments::read_row(db, row, slice.length, bytes) {
-        return Ok(Some(Flaw::Unreadable(reason_of(stop))));
+        return Ok(Some(FindingKind::Unreadable(reason_of(stop))));
     }
-    Ok((!fragments::is_true(slice, bytes)).then_some(Flaw::Hash))
+    Ok((!fragments::is_true(slice, bytes)).then_some(FindingKind::Hash))
 }

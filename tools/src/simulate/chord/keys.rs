@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use roles::circle::{Circle, PARTITIONS, POINTS_PER_WEIGHT, Partition};
-use roles::contract::chance::Chance;
 use roles::contract::id::NodeId;
+use roles::contract::rng::Rng;
+use roles::hash_ring::{HashRing, PARTITIONS, POINTS_PER_WEIGHT, Partition};
 
 use super::{ids, verdict};
 
@@ -65,10 +65,10 @@ fn over(circles: u64, figure: impl Fn(u64) -> f64) -> f64 {
 
 /// With points anywhere, each owning the keys before it.
 fn hottest_of_points(count: usize, points: usize, seed: u64) -> f64 {
-    let mut chance = Chance::from_seed(seed);
+    let mut rng = Rng::from_seed(seed);
     let owner = |number: usize| number % count;
     let mut all: Vec<(u64, usize)> = (0..count * points)
-        .map(|number| (chance.bits(), owner(number)))
+        .map(|number| (rng.bits(), owner(number)))
         .collect();
     all.sort_unstable();
     let mut shares = vec![0.0; count];
@@ -83,8 +83,8 @@ fn hottest_of_points(count: usize, points: usize, seed: u64) -> f64 {
 
 /// With the circle of real nodes.
 fn hottest(count: usize, copies: usize, seed: u64) -> f64 {
-    let nodes = ids(count, &mut Chance::from_seed(seed));
-    let circle = Circle::of(nodes.iter().map(|node| (*node, 1)));
+    let nodes = ids(count, &mut Rng::from_seed(seed));
+    let circle = HashRing::of(nodes.iter().map(|node| (*node, 1)));
     let mut shares: BTreeMap<NodeId, usize> = BTreeMap::new();
     for partition in partitions() {
         for owner in circle.owners(partition, copies) {
@@ -98,8 +98,8 @@ fn hottest(count: usize, copies: usize, seed: u64) -> f64 {
 /// What a tenth node moves, over its fair share.
 pub(super) fn newcomers(out: &mut impl Write) -> io::Result<bool> {
     let moved = |seed: u64| {
-        let nodes = ids(10, &mut Chance::from_seed(seed));
-        let of = |nodes: &[NodeId]| Circle::of(nodes.iter().map(|node| (*node, 1)));
+        let nodes = ids(10, &mut Rng::from_seed(seed));
+        let of = |nodes: &[NodeId]| HashRing::of(nodes.iter().map(|node| (*node, 1)));
         let (before, after) = (of(&nodes[1..]), of(&nodes));
         let moves = |partition: Partition| {
             let old = before.owners(partition, 3);

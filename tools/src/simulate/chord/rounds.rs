@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use roles::chord::arc::around;
 use roles::chord::{Chord, Config, Standing};
-use roles::contract::chance::Chance;
 use roles::contract::id::NodeId;
-use roles::contract::message::{Kind, Letter, Message};
+use roles::contract::message::{Envelope, Kind, Message};
 use roles::contract::node::{Action, Outbox, Peer};
+use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 
 use super::{Living, asker, ids, placed, seen, verdict};
@@ -73,14 +73,14 @@ struct Rounds {
     config: Config,
     nodes: BTreeMap<NodeId, Chord>,
     living: Living,
-    letters: VecDeque<(NodeId, NodeId, Letter)>,
-    chance: Chance,
+    envelopes: VecDeque<(NodeId, NodeId, Envelope)>,
+    rng: Rng,
 }
 
 impl Rounds {
     fn of(count: usize, successors: usize, seed: u64) -> Rounds {
-        let mut chance = Chance::from_seed(seed);
-        let all = ids(count, &mut chance);
+        let mut rng = Rng::from_seed(seed);
+        let all = ids(count, &mut rng);
         let config = Config {
             successors,
             round: ROUND,
@@ -89,15 +89,15 @@ impl Rounds {
         };
         let living = Living::of(&all);
         let nodes = (all.iter())
-            .map(|id| (*id, placed(*id, &all, &config, &living, &mut chance)))
+            .map(|id| (*id, placed(*id, &all, &config, &living, &mut rng)))
             .collect();
         Rounds {
             now: Time::ZERO,
             config,
             nodes,
             living,
-            letters: VecDeque::new(),
-            chance,
+            envelopes: VecDeque::new(),
+            rng,
         }
     }
 
@@ -118,7 +118,7 @@ impl Rounds {
             Change::Adjacent(count) => all.truncate(count),
             Change::Deaths(percent) => {
                 let count = share(percent);
-                self.chance.shuffle(&mut all);
+                self.rng.shuffle(&mut all);
                 all.truncate(count);
             }
             Change::Joins(percent) => {
@@ -135,8 +135,8 @@ impl Rounds {
     }
 
     fn join(&mut self, count: usize) {
-        for id in ids(count, &mut self.chance) {
-            let seed = Chance::from_seed(self.chance.bits());
+        for id in ids(count, &mut self.rng) {
+            let seed = Rng::from_seed(self.rng.bits());
             self.nodes
                 .insert(id, Chord::new(self.config.clone(), id, seed));
         }
@@ -162,49 +162,49 @@ impl Rounds {
     fn round(&mut self) {
         self.now = self.now + ROUND;
         let mut all: Vec<NodeId> = self.nodes.keys().copied().collect();
-        self.chance.shuffle(&mut all);
+        self.rng.shuffle(&mut all);
         for id in all {
             let mut out = Outbox::new();
             if let Some(chord) = self.nodes.get_mut(&id) {
                 chord.on_tick(self.now, &self.living, &mut out);
             }
             self.post(id, &mut out);
-            while let Some((from, to, letter)) = self.letters.pop_front() {
-                self.deliver(from, to, letter);
+            while let Some((from, to, envelope)) = self.envelopes.pop_front() {
+                self.deliver(from, to, envelope);
             }
         }
     }
 
     fn post(&mut self, from: NodeId, out: &mut Outbox) {
         while let Some(action) = out.pop() {
-            let Action::Send { to, letter } = action else {
+            let Action::Send { to, envelope } = action else {
                 continue;
             };
             let mut living = self.living.0.iter();
             if let Some((to, _)) = living.find(|(_, at)| Peer::Node(**at) == to) {
-                self.letters.push_back((from, *to, letter));
+                self.envelopes.push_back((from, *to, envelope));
             }
         }
     }
 
-    fn deliver(&mut self, from: NodeId, to: NodeId, letter: Letter) {
+    fn deliver(&mut self, from: NodeId, to: NodeId, envelope: Envelope) {
         let mut out = Outbox::new();
         let Some(chord) = self.nodes.get_mut(&to) else {
             return;
         };
-        let asker = asker(from, &self.living, letter.id);
-        match (letter.kind, letter.message) {
+        let asker = asker(from, &self.living, envelope.id);
+        match (envelope.kind, envelope.message) {
             (Kind::Question { .. }, Message::Chord(words)) => {
                 chord.on_question(self.now, asker, words, &self.living, &mut out);
             }
             (kind, message) => {
                 let peer = asker.sender.peer;
-                let letter = Letter {
+                let envelope = Envelope {
                     kind,
                     message,
-                    ..letter
+                    ..envelope
                 };
-                chord.on_answer(self.now, peer, letter, &self.living, &mut out);
+                chord.on_answer(self.now, peer, envelope, &self.living, &mut out);
             }
         }
         self.post(to, &mut out);

@@ -1,0 +1,135 @@
+//! Request checks: the host names that the page accepts, and the origins that may change something.
+//!
+//! In a DNS rebinding attack, a foreign name resolves to this machine, and the browser treats the
+//! foreign page as this one. So only addresses, `localhost` and names from the user are accepted.
+//! A request that changes something must come from this page itself, or from a program.
+
+use std::net::IpAddr;
+
+use net::http::request::{Method, Request};
+
+/// Checks each request before anything is done for it.
+#[derive(Clone, Debug)]
+pub(crate) struct OriginGuard {
+    /// Accepted host names from the user, in lower case.
+    names: Vec<String>,
+}
+
+/// The status and the text of a refusal.
+pub(super) type Refusal = (u16, String);
+
+impl OriginGuard {
+    /// Accepts these names in addition to addresses and `localhost`.
+    pub(crate) fn new(names: &[String]) -> Self {
+        let names = names.iter().map(|name| name.to_ascii_lowercase());
+        OriginGuard {
+            names: names.collect(),
+        }
+    }
+
+    pub(super) fn check(&self, request: &Request) -> Result<(), Refusal> {
+        // Browsers always name a host, so a request without one comes from a program.
+        let Some(host) = &request.host else {
+            return Ok(());
+        };
+        if !self.knows(host) {
+            let cure = "restart with --allow-host if this name is yours";
+            return Err((421, format!("this page is not served as {host:?} ({cure})")));
+        }
+        let reads = matches!(request.method, Method::Get | Method::Head);
+        if !reads && !is_own(request, host) {
+            return Err((403, "only this page itself may change something".into()));
+        }
+        Ok(())
+    }
+
+    fn knows(&self, host: &str) -> bool {
+        let Some(name) = without_port(host) else {
+            return false;
+        };
+        let bare = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
+        let is_address = match bare {
+            Some(bare) => bare.parse().is_ok_and(|ip: IpAddr| ip.is_ipv6()),
+            None => name.parse().is_ok_and(|ip: IpAddr| ip.is_ipv4()),
+        };
+        is_address || name == "localhost" || self.names.iter().any(|known| known == name)
+    }
+}
+
+/// The host without its port; `None` if the port is not a number.
+fn without_port(host: &str) -> Option<&str> {
+    if host.ends_with(']') {
+        return Some(host);
+    }
+    match host.rsplit_once(':') {
+        None => Some(host),
+        Some((name, port)) => port.parse::<u16>().is_ok().then_some(name),
+    }
+}
+
+/// Whether the request comes from this page, or from no page at all.
+fn is_own(request: &Request, host: &str) -> bool {
+    // Browsers set `Sec-Fetch-Site`, and scripts cannot forge it. Older browsers send only
+    // `Origin`.
+    if let Some(site) = request.field("sec-fetch-site") {
+        return matches!(site, "same-origin" | "none");
+    }
+    let Some(origin) = request.field("origin") else {
+        return true;
+    };
+    let theirs = ["http://", "https://"].map(|scheme| origin.strip_prefix(scheme));
+    theirs.contains(&Some(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn knows(host: &str) -> bool {
+        OriginGuard::new(&["Music.Example".to_owned()]).knows(host)
+    }
+
+    #[test]
+    fn addresses_and_given_names_are_heard() {
+        let known = [
+            "localhost",
+            "localhost:8080",
+            "127.0.0.1:1",
+            "192.168.1.2",
+            "[::1]",
+            "[::1]:8080",
+            "music.example",
+            "music.example:80",
+        ];
+        for host in known {
+            assert!(knows(host), "{host}");
+        }
+    }
+
+    /// Each could be somebody's name for this machine.
+    #[test]
+    fn other_names_are_not_heard() {
+        let others = [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "localhost:x",
+            "",
+            ":80",
+            "localhost:",
+            "::1",
+            "[127.0.0.1]",
+            "[::1",
+            "1",
+            "0x7f.1",
+            "127.1",
+            "evil.example:127.0.0.1",
+            "localhost:80:80",
+            "music.example.",
+            "user@localhost",
+        ];
+        for host in others {
+            assert!(!knows(host), "{host}");
+        }
+    }
+}

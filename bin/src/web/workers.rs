@@ -1,0 +1,327 @@
+//! Blocking work of the web player: spools uploads to disk, reads covers and the cache.
+//!
+//! One thread writes and one thread looks things up, so that a slow disk delays no cover. The
+//! queues are bounded by what the site may have under way; a full queue is reported to the site.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use net::WakeHandle;
+use net::http::site::Exchange;
+use roles::contract::id::SongId;
+use roles::contract::song::Format;
+use storage::cache::Cache;
+use storage::tags::{self, Picture};
+
+use super::covers::COVERS_AT_ONCE;
+use super::uploads::ERRANDS_MAX;
+use crate::failure::Failure;
+use crate::stale_dirs;
+
+/// A command for the thread that spools uploads.
+#[derive(Debug)]
+pub(super) enum Spool {
+    /// Create a file of this name.
+    Begin { upload: u64, name: String },
+    /// Append the next bytes.
+    Write { upload: u64, bytes: Vec<u8> },
+    /// The file is complete.
+    Finish { upload: u64 },
+    /// Remove the file.
+    Remove { upload: u64 },
+}
+
+/// A task for the thread that looks things up.
+#[derive(Debug)]
+pub(super) enum Look {
+    /// Find the cover in these pieces of a file.
+    Cover(Pieces),
+    /// Find which fragments of a song the cache has.
+    Kept { exchange: Exchange, song: SongId },
+}
+
+/// The pieces of a file in which a cover may lie.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    pub(super) exchange: Exchange,
+    pub(super) format: Format,
+    pub(super) length: u64,
+    /// Each piece: its offset in the file, and its bytes.
+    pub(super) parts: Vec<(u64, Vec<u8>)>,
+}
+
+/// The result of a command or a task.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// These bytes have been written or discarded, so their share of the queue is free again.
+    Wrote { upload: u64, bytes: usize },
+    /// The file is complete on disk at this path.
+    Spooled { upload: u64, path: PathBuf },
+    /// The file cannot be written.
+    Failed { upload: u64, error: io::Error },
+    /// The cover, or `None` when the pieces hold none.
+    Cover {
+        exchange: Exchange,
+        picture: Option<Picture>,
+    },
+    /// The ranges of fragment indices that the cache has.
+    Kept {
+        exchange: Exchange,
+        runs: Vec<Range<u32>>,
+    },
+}
+
+/// The two threads, their queues, and the queue of results.
+pub(super) struct Workers {
+    spool: Option<Sender<Spool>>,
+    looks: Option<Sender<Look>>,
+    pub(super) done: Receiver<Done>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    /// Starts both threads. Uploads are spooled below `base`, in a folder removed with this
+    /// process.
+    pub(super) fn start(
+        base: PathBuf,
+        cache: Option<Cache>,
+        wake_handle: &WakeHandle,
+    ) -> Result<Self, Failure> {
+        let (finished, done) = bounded(ERRANDS_MAX + LOOKS_MAX);
+        let (spool, spools) = bounded(ERRANDS_MAX);
+        let (looks, looked) = bounded(LOOKS_MAX);
+        let tell = |wake_handle: WakeHandle, finished: Sender<Done>| {
+            move |done| {
+                // When the site is gone, no result is wanted.
+                let _ = finished.send(done);
+                wake_handle.ring();
+            }
+        };
+        let tell_spool = tell(wake_handle.clone(), finished.clone());
+        let tell_look = tell(wake_handle.clone(), finished);
+        let mut workers = Workers {
+            spool: Some(spool),
+            looks: Some(looks),
+            done,
+            threads: Vec::new(),
+        };
+        workers.thread("spool", move || Spooler::new(base).run(&spools, tell_spool))?;
+        workers.thread("looks", move || look(&looked, cache.as_ref(), tell_look))?;
+        Ok(workers)
+    }
+
+    fn thread(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+        let thread = thread::Builder::new()
+            .name(name.into())
+            .stack_size(512 * 1024)
+            .spawn(work)
+            .map_err(|error| Failure::failed("start the web player", error))?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    /// Queues a command for the spooler; false when the queue is full.
+    pub(super) fn spool(&self, spool: Spool) -> bool {
+        self.spool
+            .as_ref()
+            .is_some_and(|s| s.try_send(spool).is_ok())
+    }
+
+    /// Queues a task to look something up; false when the queue is full.
+    pub(super) fn look(&self, look: Look) -> bool {
+        self.looks
+            .as_ref()
+            .is_some_and(|s| s.try_send(look).is_ok())
+    }
+}
+
+impl Drop for Workers {
+    /// Waits until both threads have ended and the spooled files are removed.
+    fn drop(&mut self) {
+        (self.spool, self.looks) = (None, None);
+        // A thread may be blocked on the full result queue: dropping the receiver makes its send
+        // fail.
+        self.done = bounded(0).1;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                log::error!("a thread of the web player has panicked");
+            }
+        }
+    }
+}
+
+/// Files that are being uploaded.
+struct Spooler {
+    base: PathBuf,
+    /// The spool folder of this process, once it is created.
+    own: Option<PathBuf>,
+    files: BTreeMap<u64, (PathBuf, File)>,
+}
+
+impl Spooler {
+    fn new(base: PathBuf) -> Self {
+        Spooler {
+            base,
+            own: None,
+            files: BTreeMap::new(),
+        }
+    }
+
+    fn run(mut self, spools: &Receiver<Spool>, tell: impl Fn(Done)) {
+        for spool in spools {
+            match spool {
+                Spool::Begin { upload, name } => {
+                    if let Err(error) = self.begin(upload, &name) {
+                        tell(Done::Failed { upload, error });
+                    }
+                }
+                Spool::Write { upload, bytes } => {
+                    let written = match self.files.get_mut(&upload) {
+                        Some((_, file)) => file.write_all(&bytes),
+                        None => Ok(()), // The failure is reported already.
+                    };
+                    if let Err(error) = written {
+                        self.remove(upload);
+                        tell(Done::Failed { upload, error });
+                    }
+                    let bytes = bytes.len();
+                    tell(Done::Wrote { upload, bytes });
+                }
+                Spool::Finish { upload } => {
+                    if let Some((path, _)) = self.files.get(&upload) {
+                        let path = path.clone();
+                        tell(Done::Spooled { upload, path });
+                    }
+                }
+                Spool::Remove { upload } => self.remove(upload),
+            }
+        }
+    }
+
+    fn begin(&mut self, upload: u64, name: &str) -> io::Result<()> {
+        let dir = self.own_dir()?.join(upload.to_string());
+        private_dir(&dir)?;
+        let path = dir.join(name);
+        let file = File::create_new(&path)?;
+        self.files.insert(upload, (path, file));
+        Ok(())
+    }
+
+    fn own_dir(&mut self) -> io::Result<PathBuf> {
+        if let Some(own) = &self.own {
+            return Ok(own.clone());
+        }
+        fs::create_dir_all(&self.base)?;
+        stale_dirs::remove(&self.base, PREFIX);
+        let own = self.base.join(format!("{PREFIX}{}", std::process::id()));
+        // A leftover folder with this process id belongs to an earlier, dead process.
+        let _ = fs::remove_dir_all(&own);
+        private_dir(&own)?;
+        self.own = Some(own.clone());
+        Ok(own)
+    }
+
+    fn remove(&mut self, upload: u64) {
+        if let Some((path, file)) = self.files.remove(&upload) {
+            drop(file);
+            // A file that cannot be removed is removed with this process's folder.
+            let _ = fs::remove_file(&path);
+            let _ = path.parent().map(fs::remove_dir);
+        }
+    }
+}
+
+impl Drop for Spooler {
+    fn drop(&mut self) {
+        if let Some(own) = &self.own {
+            let _ = fs::remove_dir_all(own);
+        }
+    }
+}
+
+fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Prefix of a process's spool folder.
+const PREFIX: &str = "upload-";
+
+/// Tasks that may be queued: the covers being read, and pages that open a song.
+const LOOKS_MAX: usize = COVERS_AT_ONCE + 32;
+
+fn look(looks: &Receiver<Look>, cache: Option<&Cache>, tell: impl Fn(Done)) {
+    for look in looks {
+        tell(match look {
+            Look::Cover(pieces) => {
+                let (exchange, format) = (pieces.exchange, pieces.format);
+                let picture = tags::picture(&mut Sparse::new(pieces), format);
+                Done::Cover { exchange, picture }
+            }
+            Look::Kept { exchange, song } => {
+                let runs = cache.map(|cache| cache.kept(song)).unwrap_or_default();
+                Done::Kept { exchange, runs }
+            }
+        });
+    }
+}
+
+/// A file with only some pieces present; the gaps read as zeros.
+struct Sparse {
+    pieces: Pieces,
+    at: u64,
+}
+
+impl Sparse {
+    fn new(pieces: Pieces) -> Self {
+        Sparse { pieces, at: 0 }
+    }
+
+    /// The bytes present at the current position, if any, and where that piece or gap ends.
+    fn here(&self) -> (Option<&[u8]>, u64) {
+        for (start, bytes) in &self.pieces.parts {
+            let end = start + bytes.len() as u64;
+            if self.at < *start {
+                return (None, *start);
+            }
+            if self.at < end {
+                return (Some(&bytes[(self.at - start) as usize..]), end);
+            }
+        }
+        (None, self.pieces.length)
+    }
+}
+
+impl Read for Sparse {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let (bytes, end) = self.here();
+        let most = end.saturating_sub(self.at).min(into.len() as u64) as usize;
+        match bytes {
+            Some(bytes) => into[..most].copy_from_slice(&bytes[..most]),
+            None => into[..most].fill(0),
+        }
+        self.at += most as u64;
+        Ok(most)
+    }
+}
+
+impl Seek for Sparse {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.at = match to {
+            SeekFrom::Start(at) => at,
+            SeekFrom::End(by) => add(self.pieces.length, by)?,
+            SeekFrom::Current(by) => add(self.at, by)?,
+        };
+        Ok(self.at)
+    }
+}
+
+fn add(at: u64, by: i64) -> io::Result<u64> {
+    at.checked_add_signed(by)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}

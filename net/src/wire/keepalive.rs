@@ -1,0 +1,326 @@
+//! Keepalive, acknowledgements and credit of one connection.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use roles::contract::id::RequestId;
+use roles::contract::limits::QUESTIONS_PER_PEER_MAX;
+use roles::contract::node::Lost;
+use roles::contract::time::Time;
+use roles::contract::timers::earlier;
+
+use super::outgoing::CREDIT_WINDOW_BYTES;
+
+/// Silence before a ping while this end waits for an answer or an acknowledgement.
+const WAITING_PING_AFTER: Duration = Duration::from_secs(1);
+/// Silence that ends the connection while this end waits.
+const WAITING_LOST_AFTER: Duration = Duration::from_secs(3);
+/// Silence before a ping on an idle connection.
+const IDLE_PING_AFTER: Duration = Duration::from_secs(15);
+/// Silence that ends an idle connection.
+const IDLE_LOST_AFTER: Duration = Duration::from_secs(45);
+
+/// Longest time before an answer is acknowledged when no other frame carries the acknowledgement.
+const ACK_AFTER: Duration = Duration::from_millis(25);
+/// Unacknowledged answers that justify a frame of their own.
+const ACK_ANSWERS: u64 = 16;
+/// Withheld credit that justifies a frame of its own, so that the sender does not run out.
+const ACK_CREDIT_BYTES: u32 = CREDIT_WINDOW_BYTES / 8;
+/// How long a sent answer may stay unacknowledged before the connection ends.
+const UNACKNOWLEDGED_AFTER: Duration = Duration::from_secs(10);
+
+/// The keepalive timer: pings a silent peer and reports a peer that stays silent.
+#[derive(Debug)]
+pub(crate) struct Keepalive {
+    /// When the peer was last heard, or when this end began to wait, whichever is later.
+    silent_since: Time,
+    /// When the current silence was answered with a ping.
+    pinged_at: Option<Time>,
+    waiting: bool,
+}
+
+impl Keepalive {
+    pub(crate) fn new(now: Time) -> Self {
+        Keepalive {
+            silent_since: now,
+            pinged_at: None,
+            waiting: false,
+        }
+    }
+
+    /// The peer has shown a sign of life: the silence begins anew.
+    pub(crate) fn heard(&mut self, now: Time) {
+        self.silent_since = now;
+        self.pinged_at = None;
+    }
+
+    /// Notes whether this end waits for the peer. When the wait begins, earlier silence is
+    /// discarded, because an idle peer has no reason to speak.
+    pub(crate) fn set_waiting(&mut self, now: Time, waiting: bool) {
+        if waiting && !self.waiting {
+            self.heard(now);
+        }
+        self.waiting = waiting;
+    }
+
+    /// When [`Keepalive::on_tick`] next sends a ping or gives up the peer.
+    pub(crate) fn deadline(&self) -> Time {
+        let (ping, lost) = self.limits();
+        match self.pinged_at {
+            None => self.silent_since + ping,
+            // When this node wakes late (a suspended machine), the peer still gets its time to
+            // reply.
+            Some(at) => (self.silent_since + lost).max(at + (lost - ping)),
+        }
+    }
+
+    /// Returns whether a ping is due, or an error when the peer has not replied to the ping in
+    /// time.
+    pub(crate) fn on_tick(&mut self, now: Time) -> Result<bool, Lost> {
+        if now < self.deadline() {
+            return Ok(false);
+        }
+        if self.pinged_at.is_some() {
+            return Err(Lost::Silent);
+        }
+        self.pinged_at = Some(now);
+        Ok(true)
+    }
+
+    fn limits(&self) -> (Duration, Duration) {
+        if self.waiting {
+            (WAITING_PING_AFTER, WAITING_LOST_AFTER)
+        } else {
+            (IDLE_PING_AFTER, IDLE_LOST_AFTER)
+        }
+    }
+}
+
+/// Acknowledgements of answers in both directions, and the credit granted to the other end.
+#[derive(Debug)]
+pub(crate) struct Receipts {
+    /// Answers fully received on this connection.
+    received: u64,
+    /// The part of `received` that the other end has been told.
+    told: u64,
+    /// When an acknowledgement or grant goes out at the latest.
+    due: Option<Time>,
+    /// Bytes of bulk that the other end may still send.
+    allowed: u32,
+    /// Bytes of bulk received since the last grant.
+    ungranted: u32,
+    /// Sent answers that the other end has acknowledged.
+    acknowledged: u64,
+    /// When each unacknowledged answer was fully sent, oldest first.
+    unacknowledged: VecDeque<Time>,
+}
+
+impl Receipts {
+    pub(crate) fn new() -> Self {
+        Receipts {
+            received: 0,
+            told: 0,
+            due: None,
+            allowed: CREDIT_WINDOW_BYTES,
+            ungranted: 0,
+            acknowledged: 0,
+            unacknowledged: VecDeque::new(),
+        }
+    }
+
+    /// Counts a received bulk frame; an error when it exceeds the granted credit.
+    pub(crate) fn on_bulk(&mut self, now: Time, bytes: usize) -> Result<(), Lost> {
+        let bytes = u32::try_from(bytes).map_err(|_| Lost::Misbehaved)?;
+        self.allowed = self.allowed.checked_sub(bytes).ok_or(Lost::Misbehaved)?;
+        self.ungranted += bytes;
+        let soon = if self.ungranted >= ACK_CREDIT_BYTES {
+            now
+        } else {
+            now + ACK_AFTER
+        };
+        self.due = earlier(self.due, Some(soon));
+        Ok(())
+    }
+
+    /// Counts a complete answer from the peer.
+    pub(crate) fn on_answer(&mut self, now: Time) {
+        self.received += 1;
+        let many = self.received - self.told >= ACK_ANSWERS;
+        let soon = if many { now } else { now + ACK_AFTER };
+        self.due = earlier(self.due, Some(soon));
+    }
+
+    /// The acknowledgement and the grant, in bytes, for the next frame's header. The caller must
+    /// send them: they count as told.
+    pub(crate) fn tell(&mut self) -> (u64, u32) {
+        let granted = std::mem::take(&mut self.ungranted);
+        self.allowed += granted;
+        self.told = self.received;
+        self.due = None;
+        (self.received, granted)
+    }
+
+    /// Whether an acknowledgement or grant is due, in a frame of its own if need be.
+    pub(crate) fn is_due(&self, now: Time) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    /// Notes that one of this end's answers has been fully sent.
+    pub(crate) fn on_sent(&mut self, now: Time) {
+        self.unacknowledged.push_back(now);
+    }
+
+    /// Takes the peer's running total of received answers; an error if it falls or counts too many.
+    pub(crate) fn on_ack(&mut self, ack: u64) -> Result<(), Lost> {
+        let more = ack
+            .checked_sub(self.acknowledged)
+            .filter(|more| *more <= self.unacknowledged.len() as u64)
+            .ok_or(Lost::Misbehaved)?;
+        self.unacknowledged.drain(..more as usize);
+        self.acknowledged = ack;
+        Ok(())
+    }
+
+    /// Whether any sent answer is unacknowledged.
+    pub(crate) fn waiting(&self) -> bool {
+        !self.unacknowledged.is_empty()
+    }
+
+    /// When an acknowledgement or grant is due, or a sent answer is overdue, whichever is earlier.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        earlier(self.due, self.overdue_at())
+    }
+
+    /// An error when a sent answer is overdue.
+    pub(crate) fn on_tick(&self, now: Time) -> Result<(), Lost> {
+        if self.overdue_at().is_some_and(|at| at <= now) {
+            return Err(Lost::Unacknowledged);
+        }
+        Ok(())
+    }
+
+    /// When the oldest unacknowledged answer becomes overdue.
+    pub(crate) fn overdue_at(&self) -> Option<Time> {
+        self.unacknowledged
+            .front()
+            .map(|sent| *sent + UNACKNOWLEDGED_AFTER)
+    }
+
+    /// Frees the queue while it is empty.
+    pub(crate) fn trim(&mut self) {
+        if self.unacknowledged.is_empty() {
+            self.unacknowledged = VecDeque::new();
+        }
+    }
+}
+
+/// Open questions: those without their last answer, each until its asker's patience ends.
+#[derive(Debug, Default)]
+pub(crate) struct Questions(BTreeMap<RequestId, Time>);
+
+impl Questions {
+    /// Adds a question.
+    pub(crate) fn open(&mut self, id: RequestId, until: Time) {
+        self.0.insert(id, until);
+    }
+
+    /// Removes a question whose last answer has been received or queued.
+    pub(crate) fn close(&mut self, id: RequestId) {
+        self.0.remove(&id);
+    }
+
+    /// Whether the question `id` is open.
+    pub(crate) fn holds(&self, id: RequestId) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    /// Whether `QUESTIONS_PER_PEER_MAX` questions are open. Expired ones are removed first.
+    pub(crate) fn is_full(&mut self, now: Time) -> bool {
+        if self.0.len() >= QUESTIONS_PER_PEER_MAX {
+            self.expire(now);
+        }
+        self.0.len() >= QUESTIONS_PER_PEER_MAX
+    }
+
+    /// Removes the questions whose asker has stopped waiting.
+    pub(crate) fn expire(&mut self, now: Time) {
+        self.0.retain(|_, until| *until > now);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_line_is_pinged_late_and_a_waiting_one_soon() {
+        let mut keepalive = Keepalive::new(at(0));
+        assert_eq!(keepalive.deadline(), at(15));
+        keepalive.set_waiting(at(10), true);
+        assert_eq!(keepalive.deadline(), at(11));
+        assert_eq!(keepalive.on_tick(at(11)), Ok(true));
+        assert_eq!(keepalive.on_tick(at(12)), Ok(false));
+        assert_eq!(keepalive.deadline(), at(13));
+        assert_eq!(keepalive.on_tick(at(13)), Err(Lost::Silent));
+    }
+
+    /// A node that wakes late sends a ping before it gives up the peer.
+    #[test]
+    fn nobody_is_lost_who_was_not_asked() {
+        let mut keepalive = Keepalive::new(at(0));
+        assert_eq!(keepalive.on_tick(at(1000)), Ok(true));
+        assert_eq!(keepalive.on_tick(at(1029)), Ok(false));
+        assert_eq!(keepalive.deadline(), at(1030));
+        keepalive.heard(at(1029));
+        assert_eq!(keepalive.on_tick(at(1031)), Ok(false));
+    }
+
+    #[test]
+    fn receipts_are_told_late_alone_and_at_once_when_many() {
+        let mut receipts = Receipts::new();
+        receipts.on_answer(at(1));
+        assert!(!receipts.is_due(at(1)));
+        assert!(receipts.is_due(at(1) + ACK_AFTER));
+        assert_eq!(receipts.tell(), (1, 0));
+        assert_eq!(receipts.deadline(), None);
+        for _ in 0..ACK_ANSWERS {
+            receipts.on_answer(at(2));
+        }
+        assert!(receipts.is_due(at(2)));
+    }
+
+    #[test]
+    fn bulk_beyond_what_was_granted_is_misbehaviour() {
+        let mut receipts = Receipts::new();
+        let window = CREDIT_WINDOW_BYTES as usize;
+        assert_eq!(receipts.on_bulk(at(0), window), Ok(()));
+        assert_eq!(receipts.on_bulk(at(0), 1), Err(Lost::Misbehaved));
+        assert!(receipts.is_due(at(0)));
+        assert_eq!(receipts.tell(), (0, CREDIT_WINDOW_BYTES));
+        assert_eq!(receipts.on_bulk(at(0), 1), Ok(()));
+    }
+
+    #[test]
+    fn an_answer_without_receipt_ends_the_connection() {
+        let mut receipts = Receipts::new();
+        receipts.on_sent(at(1));
+        receipts.on_sent(at(2));
+        assert_eq!(receipts.on_ack(1), Ok(()));
+        assert_eq!(receipts.on_tick(at(11)), Ok(()));
+        assert_eq!(receipts.on_tick(at(12)), Err(Lost::Unacknowledged));
+        assert_eq!(receipts.on_ack(3), Err(Lost::Misbehaved));
+        assert_eq!(receipts.on_ack(0), Err(Lost::Misbehaved));
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::from_secs(seconds)
+    }
+}

@@ -1,0 +1,443 @@
+//! Keeps every song where it belongs: hand-off, repair and anti-entropy are one thing.
+//!
+//! Again and again, and after every change among the data nodes, this node compares what it holds
+//! with every owner of it: first sums of groups of partitions, then of partitions, then the ids of
+//! those that differ. A song an owner lacks is sent to it by one of its holders, and by the
+//! others only if that one does not manage. A song
+//! this node need not keep is let go once every owner has said that it has it. A song removed for
+//! good anywhere is removed here, too. Sending is [`super::replication`]' business.
+//!
+//! Nobody acts on the word of a node that sees other data nodes: each question carries the
+//! asker's view, and another view is answered with "not ready".
+
+mod diff;
+mod reconcile;
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::digests::Digests;
+use super::placement::{self, Placement};
+use super::{Others, address_of};
+use crate::contract::id::{JobId, NodeId, SongId};
+use crate::contract::job::{Job, JobReply, Overview};
+use crate::contract::message::{Envelope, Message};
+use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::record::Record;
+use crate::contract::rng::Rng;
+use crate::contract::time::Time;
+use crate::contract::timers::earlier;
+use crate::contract::upkeep::Upkeep;
+use crate::copy_mutants::CopyMutant;
+use crate::jobs::Jobs;
+use crate::requests::{Outcome, Policy, Requester, Requests};
+
+use diff::Diff;
+pub(super) use reconcile::PARTITIONS_AT_ONCE;
+use reconcile::Reconcile;
+
+/// After a change among the data nodes, until it is acted on: they seldom come alone.
+const SETTLING: Duration = Duration::from_secs(2);
+
+/// After a round that led to copies, until the next one looks what came of them.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// After a round in which somebody did not answer, or saw other nodes.
+const UNFINISHED: Duration = Duration::from_secs(5);
+
+/// After so many whole rounds that all found something missing, whoever should have sent it is not
+/// waited for any longer: it may be unable to.
+const STUCK_ROUNDS: u32 = 3;
+
+/// How long an answer about holdings may take.
+const ASK: Policy = Policy {
+    deadline: Duration::from_secs(5),
+    attempt: Duration::from_secs(5),
+    rounds: 1,
+};
+
+/// How a data node keeps its copies in order.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Between two rounds when nothing changes.
+    pub every: Duration,
+    /// How long a dead data node is waited for before its songs are copied elsewhere.
+    pub grace: Duration,
+    /// Of a hundred bytes sent while clients are served, so many may be for copies.
+    pub share_percent: u32,
+    /// Every fragment is read and checked once in this time.
+    pub scrub: Duration,
+    /// Planted by the simulated world.
+    pub mutant: Option<CopyMutant>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            every: Duration::from_secs(60),
+            grace: Duration::from_secs(300),
+            share_percent: 30,
+            scrub: Duration::from_secs(20 * 24 * 3600),
+            mutant: None,
+        }
+    }
+}
+
+/// What is to be done after a step.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    /// Copies to be sent, and to whom.
+    pub(super) copies: Vec<(SongId, NodeId)>,
+    /// The library has changed.
+    pub(super) changed: Option<Overview>,
+    /// Who has answered what cannot be true.
+    pub(super) doubted: Vec<NodeId>,
+}
+
+/// The rounds of one data node.
+#[derive(Debug)]
+pub(super) struct AntiEntropy {
+    config: Config,
+    stage: Stage,
+    due: Option<Time>,
+    /// The data nodes seen when the next round was last planned.
+    seen: Option<u64>,
+    requests: Requests<Step>,
+    jobs: Jobs<JobFor>,
+    /// Songs that the last whole round found not to be with all their owners, and the library's
+    /// revision at its beginning.
+    unplaced: Option<(u64, u64)>,
+    stuck: Stuck,
+    orders: Orders,
+    rounds: u64,
+    rng: Rng,
+}
+
+/// Whole rounds, one after the other, that found the same copies missing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stuck {
+    /// Stands for those copies.
+    missing: u64,
+    rounds: u32,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Resting,
+    /// What is held is being read.
+    Loading(Round),
+    Comparing(Diff),
+    Gathering(Reconcile),
+}
+
+/// What a round stands on: it ends when this is no longer so.
+#[derive(Clone, Debug)]
+struct Round {
+    view: u64,
+    placement: Placement,
+    /// The library's revision at the beginning: what has come since is let alone.
+    revision: u64,
+    /// What falls to another holder is sent, too: it has had its time.
+    sends_all: bool,
+    /// This node is handing everything over, and lets nothing go before it is told to.
+    draining: bool,
+    number: u64,
+}
+
+/// What a question is for.
+#[derive(Clone, Debug)]
+struct Step {
+    round: u64,
+    with: NodeId,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Groups,
+    Each,
+    Holdings(u16),
+    Bury,
+}
+
+#[derive(Debug)]
+enum JobFor {
+    Digests(u64),
+    Songs(u64, u16),
+    /// A removal or a letting go.
+    Change,
+}
+
+impl AntiEntropy {
+    pub(super) fn new(config: Config, mut rng: Rng) -> Self {
+        let requests = Requests::new(Requester::Upkeep, Rng::from_seed(rng.bits()));
+        AntiEntropy {
+            config,
+            stage: Stage::Resting,
+            due: None,
+            seen: None,
+            requests,
+            jobs: Jobs::new(Requester::Upkeep),
+            unplaced: None,
+            stuck: Stuck::default(),
+            orders: Orders::default(),
+            rounds: 0,
+            rng,
+        }
+    }
+
+    /// Whether the last whole round found every song with all its owners, and nothing has come
+    /// since.
+    pub(super) fn all_placed(&self, revision: u64) -> bool {
+        self.unplaced == Some((0, revision))
+    }
+
+    /// Whether a whole round has been made since the start.
+    pub(super) fn has_compared(&self) -> bool {
+        self.unplaced.is_some()
+    }
+
+    /// Partitions being looked into.
+    pub(super) fn looked_into(&self) -> usize {
+        match &self.stage {
+            Stage::Gathering(gather) => gather.open(),
+            Stage::Resting | Stage::Loading(_) | Stage::Comparing(_) => 0,
+        }
+    }
+
+    /// What is to be done.
+    pub(super) fn take_orders(&mut self) -> Orders {
+        core::mem::take(&mut self.orders)
+    }
+
+    /// Whether the data nodes are others than it has seen so far.
+    pub(super) fn sees_change(&self, others: Others<'_>) -> bool {
+        self.seen != Some(placement::view(others))
+    }
+
+    /// Looks whether the data nodes have changed, and begins a round when it is time. `busy`: the
+    /// copies of the last round are still on their way.
+    pub(super) fn look(
+        &mut self,
+        now: Time,
+        others: Others<'_>,
+        overview: Overview,
+        busy: bool,
+        out: &mut Outbox,
+    ) {
+        let view = placement::view(others);
+        if self.seen != Some(view) {
+            self.seen = Some(view);
+            self.unplaced = None;
+            self.stuck = Stuck::default();
+            let soon = if self.rounds == 0 {
+                Duration::ZERO
+            } else {
+                SETTLING + self.rng.within(SETTLING / 2)
+            };
+            self.due = earlier(self.due, Some(now + soon)).or(Some(now + soon));
+        }
+        if self.config.mutant == Some(CopyMutant::NeverCompares) {
+            self.due = None;
+        }
+        if busy || self.due.is_none_or(|due| now < due) {
+            return;
+        }
+        if matches!(self.stage, Stage::Resting) {
+            self.begin(now, others, overview, out);
+        }
+    }
+
+    /// Copies that were ordered have failed: their holders are left alone for a moment.
+    pub(super) fn hold_on(&mut self, now: Time) {
+        self.due = self.due.map(|due| due.max(now + AGAIN));
+    }
+
+    /// Begins a round as soon as possible.
+    pub(super) fn hurry(&mut self, now: Time) {
+        self.due = Some(now);
+        self.unplaced = None;
+    }
+
+    fn begin(&mut self, now: Time, others: Others<'_>, overview: Overview, out: &mut Outbox) {
+        let placement = self.placement(now, others);
+        self.rounds += 1;
+        if placement.is_alone() {
+            self.unplaced = Some((overview.digest.count, overview.revision));
+            return self.rest(now, self.config.every);
+        }
+        self.due = None;
+        let round = Round {
+            view: placement::view(others),
+            placement,
+            revision: overview.revision,
+            sends_all: self.stuck.rounds >= STUCK_ROUNDS,
+            draining: others.draining,
+            number: self.rounds,
+        };
+        self.stage = Stage::Loading(round);
+        let purpose = JobFor::Digests(self.rounds);
+        self.jobs.run(purpose, Job::PartitionDigests, out);
+    }
+
+    fn placement(&self, now: Time, others: Others<'_>) -> Placement {
+        let stale: Vec<Record>;
+        let (grace, others) = match self.config.mutant {
+            Some(CopyMutant::RepairNeverStarts) => (Duration::MAX, others),
+            Some(CopyMutant::TrustsAStaleTable) => {
+                let dead = others.dead.iter().map(|(record, _)| *record);
+                stale = others.data.iter().copied().chain(dead).collect();
+                let data = &stale[..];
+                (self.config.grace, Others { data, ..others })
+            }
+            Some(_) | None => (self.config.grace, others),
+        };
+        Placement::of(now, grace, others)
+    }
+
+    fn rest(&mut self, now: Time, pause: Duration) {
+        self.stage = Stage::Resting;
+        self.due = Some(now + self.rng.around(pause));
+    }
+
+    /// The round cannot be finished: another one later.
+    fn give_up(&mut self, now: Time) {
+        self.rest(now, UNFINISHED);
+    }
+
+    /// Takes the reply of a job.
+    pub(super) fn on_done(
+        &mut self,
+        now: Time,
+        job: JobId,
+        reply: JobReply,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        match (self.jobs.done(job), reply) {
+            (Some(JobFor::Digests(number)), JobReply::PartitionDigests { digests }) => {
+                self.compare(now, number, Digests::of(&digests), others, out);
+            }
+            (
+                Some(JobFor::Songs(number, partition)),
+                JobReply::PartitionSongs {
+                    songs,
+                    tombstones,
+                    next,
+                },
+            ) => self.on_own(
+                now,
+                (number, partition),
+                (songs, tombstones, next),
+                others,
+                out,
+            ),
+            (Some(JobFor::Change), JobReply::Removed { overview, .. }) => {
+                self.orders.changed = Some(overview);
+            }
+            (Some(JobFor::Digests(number)), _) if self.is_present(number) => self.give_up(now),
+            (Some(JobFor::Songs(number, partition)), _) if self.is_present(number) => {
+                self.on_unread(now, partition, others, out);
+            }
+            (Some(JobFor::Digests(_) | JobFor::Songs(..) | JobFor::Change) | None, _) => (),
+        }
+    }
+
+    fn is_present(&self, number: u64) -> bool {
+        let present = match &self.stage {
+            Stage::Resting => None,
+            Stage::Loading(round) => Some(round.number),
+            Stage::Comparing(compare) => Some(compare.round.number),
+            Stage::Gathering(gather) => Some(gather.round.number),
+        };
+        present == Some(number)
+    }
+
+    pub(super) fn on_answer(
+        &mut self,
+        now: Time,
+        from: Peer,
+        envelope: Envelope,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
+            self.conclude(now, outcome, others, out);
+        }
+    }
+
+    pub(super) fn on_lost(
+        &mut self,
+        now: Time,
+        peer: Peer,
+        why: Lost,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        for outcome in self.requests.on_lost(now, peer, why, out) {
+            self.conclude(now, outcome, others, out);
+        }
+    }
+
+    pub(super) fn on_tick(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+        for outcome in self.requests.on_tick(now, out) {
+            self.conclude(now, outcome, others, out);
+        }
+    }
+
+    /// When something is due. While copies are under way their end wakes the next round.
+    pub(super) fn deadline(&self, busy: bool) -> Option<Time> {
+        let resting = matches!(self.stage, Stage::Resting) && !busy;
+        let due = self.due.filter(|_| resting);
+        earlier(due, self.requests.deadline())
+    }
+
+    fn conclude(
+        &mut self,
+        now: Time,
+        outcome: Outcome<Step>,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let (step, words) = match outcome {
+            Outcome::Answered {
+                purpose,
+                message: Message::Upkeep(words),
+                ..
+            } => (purpose, Some(words)),
+            Outcome::Answered { purpose, .. } => {
+                self.orders.doubted.push(purpose.with);
+                (purpose, None)
+            }
+            Outcome::GaveUp { purpose, .. } => (purpose, None),
+        };
+        if !self.is_present(step.round) {
+            return;
+        }
+        match step.what {
+            What::Groups | What::Each => self.on_summed(now, step, words, others, out),
+            What::Holdings(partition) => {
+                self.on_held(now, (step.with, partition), words, others, out);
+            }
+            What::Bury => (), // If it was not heard, the next round says it again.
+        }
+    }
+
+    /// Asks one data node. False: it is not there any longer.
+    fn ask(
+        &mut self,
+        now: Time,
+        step: Step,
+        words: Upkeep,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(address) = address_of(step.with, others.data) else {
+            return false;
+        };
+        let to = [Peer::Node(address)].into();
+        let question = Message::Upkeep(words);
+        let asked = self.requests.ask(now, step, to, question, ASK, out);
+        asked.is_some()
+    }
+}

@@ -1,0 +1,174 @@
+//! The first half of a round: in which partitions this node and each owner differ.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use super::{AntiEntropy, Round, Stage, Step, What};
+use crate::contract::id::NodeId;
+use crate::contract::node::Outbox;
+use crate::contract::time::Time;
+use crate::contract::upkeep::Upkeep;
+use crate::data::Others;
+use crate::data::digests::{Chosen, Digests};
+use crate::hash_ring::Partition;
+
+/// A comparison under way.
+#[derive(Debug)]
+pub(super) struct Diff {
+    pub(super) round: Round,
+    pub(super) sums: Digests,
+    /// What has been asked of whom.
+    asked: BTreeMap<NodeId, Chosen>,
+    /// Who has answered to the end.
+    pub(super) answered: BTreeSet<NodeId>,
+    /// Partitions, and who differs in each.
+    pub(super) differing: BTreeMap<u16, Vec<NodeId>>,
+}
+
+impl AntiEntropy {
+    /// What this node holds is known: each owner of any of it is asked.
+    pub(super) fn compare(
+        &mut self,
+        now: Time,
+        number: u64,
+        sums: Digests,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Stage::Loading(round) = &self.stage else {
+            return;
+        };
+        if round.number != number {
+            return;
+        }
+        let mut compare = Diff {
+            round: round.clone(),
+            sums,
+            asked: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            differing: BTreeMap::new(),
+        };
+        for record in others.data {
+            let chosen = compare.shared_with(record.node);
+            if chosen.is_empty() {
+                compare.answered.insert(record.node);
+                continue;
+            }
+            let words = Upkeep::Sums {
+                view: compare.round.view,
+                chosen: chosen.words(),
+                each: false,
+            };
+            let step = Step {
+                round: number,
+                with: record.node,
+                what: What::Groups,
+            };
+            if self.ask(now, step, words, others, out) {
+                compare.asked.insert(record.node, chosen);
+            }
+        }
+        self.stage = Stage::Comparing(compare);
+        self.gather_if_compared(now, others, out);
+    }
+
+    pub(super) fn on_summed(
+        &mut self,
+        now: Time,
+        step: Step,
+        words: Option<Upkeep>,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Stage::Comparing(compare) = &mut self.stage else {
+            return;
+        };
+        let Some(chosen) = compare.asked.remove(&step.with) else {
+            return;
+        };
+        match (&step.what, words) {
+            (What::Groups, Some(Upkeep::Summed { sums })) => {
+                match compare.sums.differing_groups(&chosen, &sums) {
+                    Some(groups) if !groups.is_empty() => {
+                        return self.ask_each(now, step, groups, others, out);
+                    }
+                    Some(_) if sums == compare.sums.by_group(&chosen) => {
+                        compare.answered.insert(step.with);
+                    }
+                    Some(_) | None => self.orders.doubted.push(step.with),
+                }
+            }
+            (What::Each, Some(Upkeep::Summed { sums })) => {
+                match compare.sums.differing(&chosen, &sums) {
+                    Some(differing) => compare.note(step.with, differing),
+                    None => self.orders.doubted.push(step.with),
+                }
+            }
+            // No answer, or one to another question: nothing is concluded.
+            (_, None) => (),
+            (_, Some(_)) => self.orders.doubted.push(step.with),
+        }
+        self.gather_if_compared(now, others, out);
+    }
+
+    fn ask_each(
+        &mut self,
+        now: Time,
+        step: Step,
+        chosen: Chosen,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Stage::Comparing(compare) = &mut self.stage else {
+            return;
+        };
+        let words = Upkeep::Sums {
+            view: compare.round.view,
+            chosen: chosen.words(),
+            each: true,
+        };
+        compare.asked.insert(step.with, chosen);
+        let with = step.with;
+        let step = Step {
+            what: What::Each,
+            ..step
+        };
+        if !self.ask(now, step, words, others, out)
+            && let Stage::Comparing(compare) = &mut self.stage
+        {
+            compare.asked.remove(&with);
+        }
+        self.gather_if_compared(now, others, out);
+    }
+
+    fn gather_if_compared(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+        let over = |stage: &Stage| match stage {
+            Stage::Comparing(compare) => compare.asked.is_empty(),
+            Stage::Resting | Stage::Loading(_) | Stage::Gathering(_) => false,
+        };
+        if !over(&self.stage) {
+            return;
+        }
+        if let Stage::Comparing(compare) = core::mem::replace(&mut self.stage, Stage::Resting) {
+            self.gather(now, compare, others, out);
+        }
+    }
+}
+
+impl Diff {
+    /// What this node holds and `node` shall have.
+    fn shared_with(&self, node: NodeId) -> Chosen {
+        let placement = &self.round.placement;
+        Chosen::of(|partition| {
+            self.sums.holds(partition) && placement.owners(partition).contains(&node)
+        })
+    }
+
+    fn note(&mut self, with: NodeId, differing: Vec<Partition>) {
+        self.answered.insert(with);
+        for partition in differing {
+            let who = self.differing.entry(partition.number()).or_default();
+            who.push(with);
+        }
+    }
+}

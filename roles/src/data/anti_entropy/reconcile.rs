@@ -1,0 +1,553 @@
+//! The second half of a round: partition by partition, who has which songs, and what follows.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::diff::Diff;
+use super::{AGAIN, AntiEntropy, JobFor, Round, Stage, Step, Stuck, UNFINISHED, What};
+use crate::contract::id::{NodeId, SongId};
+use crate::contract::job::Job;
+use crate::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
+use crate::contract::node::Outbox;
+use crate::contract::time::Time;
+use crate::contract::upkeep::Upkeep;
+use crate::copy_mutants::CopyMutant;
+use crate::data::Others;
+use crate::data::placement::{self, sender};
+use crate::hash_ring::{Partition, mix};
+
+/// Partitions looked into at once.
+pub(in crate::data) const PARTITIONS_AT_ONCE: usize = 8;
+
+/// Times that this node's own lists are read again in one round: a disk that is busy or has failed
+/// once does not put off all the others.
+const AGAIN_MAX: u32 = 16;
+
+/// Copies ordered in one round: the next round looks for the rest.
+const COPIES_MAX: usize = 1024;
+
+type Ids = BTreeSet<SongId>;
+
+/// Lists being gathered.
+#[derive(Debug)]
+pub(super) struct Reconcile {
+    pub(super) round: Round,
+    /// Partitions still to be looked into, those that most owners lack something of first.
+    queue: VecDeque<Partition>,
+    /// Who differs in each.
+    differing: BTreeMap<u16, Vec<NodeId>>,
+    answered: BTreeSet<NodeId>,
+    open: BTreeMap<u16, Lists>,
+    copies: usize,
+    /// Times that a list of this node was read again.
+    again: u32,
+    /// Songs that are not with all their owners.
+    unplaced: u64,
+    /// Stands for them, and for who lacks them.
+    missing: u64,
+    /// Somebody did not answer, or there was too much for one round.
+    unfinished: bool,
+    /// There was too much for one round.
+    cut_short: bool,
+}
+
+/// What everybody has of one partition.
+#[derive(Debug, Default)]
+struct Lists {
+    mine: Holding,
+    mine_read: bool,
+    theirs: BTreeMap<NodeId, Holding>,
+    /// Owners whose list is under way.
+    asked: BTreeSet<NodeId>,
+    failed: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Holding {
+    songs: Ids,
+    gone: Ids,
+    /// Where the last page ended: the next one must end later.
+    last: Option<SongId>,
+}
+
+/// A page of a list: songs, those gone, and where the next begins.
+pub(super) type Page = (Vec<SongId>, Vec<SongId>, Option<SongId>);
+
+impl AntiEntropy {
+    /// The comparison is over: what differs is looked into, and what is not to be kept.
+    pub(super) fn gather(
+        &mut self,
+        now: Time,
+        compare: Diff,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Diff {
+            round,
+            sums,
+            answered,
+            differing,
+            ..
+        } = compare;
+        let all_answered = others.data.iter().all(|r| answered.contains(&r.node));
+        let foreign = |p: &Partition| sums.holds(*p) && !round.placement.is_mine(*p);
+        let numbers = (0..crate::hash_ring::PARTITIONS).filter_map(Partition::from_number);
+        let mut queue: Vec<Partition> = numbers
+            .filter(|p| differing.contains_key(&p.number()) || foreign(p))
+            .collect();
+        let lacking = |p: &Partition| differing.get(&p.number()).map_or(0, Vec::len);
+        queue.sort_by_key(|p| core::cmp::Reverse(lacking(p)));
+        self.stage = Stage::Gathering(Reconcile {
+            round,
+            queue: queue.into(),
+            differing,
+            answered,
+            open: BTreeMap::new(),
+            copies: 0,
+            again: 0,
+            unplaced: 0,
+            missing: 0,
+            unfinished: !all_answered,
+            cut_short: false,
+        });
+        self.go_on(now, others, out);
+    }
+
+    /// Opens further partitions; ends the round when none is left.
+    fn go_on(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+        loop {
+            let Stage::Gathering(gather) = &mut self.stage else {
+                return;
+            };
+            if gather.open.len() >= PARTITIONS_AT_ONCE {
+                return;
+            }
+            let Some(partition) = gather.next() else {
+                break;
+            };
+            gather.open.insert(partition.number(), Lists::default());
+            self.open(now, partition, others, out);
+        }
+        if let Stage::Gathering(gather) = &self.stage
+            && gather.open.is_empty()
+        {
+            self.end_round(now);
+        }
+    }
+
+    fn end_round(&mut self, now: Time) {
+        let Stage::Gathering(gather) = &self.stage else {
+            return;
+        };
+        let (copies, cut_short) = (gather.copies, gather.cut_short);
+        let unfinished = gather.unfinished || cut_short;
+        let found = (gather.unplaced, gather.round.revision);
+        self.unplaced = (!unfinished).then_some(found);
+        match self.unplaced {
+            Some((0, _)) => self.stuck = Stuck::default(),
+            Some(_) if self.stuck.missing == gather.missing => self.stuck.rounds += 1,
+            Some(_) => {
+                self.stuck = Stuck {
+                    missing: gather.missing,
+                    rounds: 1,
+                };
+            }
+            None => (), // It has not seen everything.
+        }
+        let pause = if cut_short {
+            // It is known that there is more: what was ordered is all there is to wait for.
+            Duration::ZERO
+        } else if copies > 0 || gather.round.draining {
+            AGAIN
+        } else if unfinished {
+            UNFINISHED
+        } else {
+            self.config.every
+        };
+        self.rest(now, pause);
+    }
+
+    fn open(&mut self, now: Time, partition: Partition, others: Others<'_>, out: &mut Outbox) {
+        let Stage::Gathering(gather) = &mut self.stage else {
+            return;
+        };
+        let number = partition.number();
+        let round = gather.round.number;
+        let asked = gather.differing.get(&number).cloned().unwrap_or_default();
+        if let Some(lists) = gather.open.get_mut(&number) {
+            lists.asked = asked.iter().copied().collect();
+        }
+        self.read_own(round, partition, None, out);
+        for node in asked {
+            self.ask_holdings(now, node, partition, None, others, out);
+        }
+    }
+
+    fn read_own(
+        &mut self,
+        round: u64,
+        partition: Partition,
+        after: Option<SongId>,
+        out: &mut Outbox,
+    ) {
+        let job = Job::PartitionSongs {
+            partition,
+            after,
+            limit: PAGE_IDS_MAX as u32,
+        };
+        let purpose = JobFor::Songs(round, partition.number());
+        self.jobs.run(purpose, job, out);
+    }
+
+    fn ask_holdings(
+        &mut self,
+        now: Time,
+        with: NodeId,
+        partition: Partition,
+        after: Option<SongId>,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Stage::Gathering(gather) = &self.stage else {
+            return;
+        };
+        let (round, view) = (gather.round.number, gather.round.view);
+        let partition = partition.number();
+        let words = Upkeep::Holdings {
+            view,
+            partition,
+            after,
+        };
+        let what = What::Holdings(partition);
+        let step = Step { round, with, what };
+        if !self.ask(now, step, words, others, out)
+            && let Stage::Gathering(gather) = &mut self.stage
+            && let Some(lists) = gather.open.get_mut(&partition)
+        {
+            lists.failed = true;
+            lists.asked.remove(&with);
+        }
+    }
+
+    /// A page of what this node has.
+    pub(super) fn on_own(
+        &mut self,
+        now: Time,
+        (number, partition): (u64, u16),
+        page: Page,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        if !self.is_present(number) {
+            return;
+        }
+        let Stage::Gathering(gather) = &mut self.stage else {
+            return;
+        };
+        let Some(lists) = gather.open.get_mut(&partition) else {
+            return;
+        };
+        let next = lists.mine.add(page);
+        lists.mine_read = next.is_none();
+        if let (Some(after), Some(partition)) = (next, Partition::from_number(partition)) {
+            return self.read_own(number, partition, Some(after), out);
+        }
+        self.decide_if_known(now, partition, others, out);
+    }
+
+    /// A page of what this node has could not be read: it is tried again, or nothing is concluded
+    /// from that partition.
+    pub(super) fn on_unread(
+        &mut self,
+        now: Time,
+        number: u16,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Stage::Gathering(gather) = &mut self.stage else {
+            return;
+        };
+        let Some(lists) = gather.open.get_mut(&number) else {
+            return;
+        };
+        gather.again += 1;
+        match Partition::from_number(number) {
+            Some(partition) if gather.again <= AGAIN_MAX => {
+                let (round, after) = (gather.round.number, lists.mine.last);
+                self.read_own(round, partition, after, out);
+            }
+            Some(_) | None => {
+                (lists.mine_read, lists.failed) = (true, true);
+                self.decide_if_known(now, number, others, out);
+            }
+        }
+    }
+
+    /// A page of what an owner has; none: it did not say.
+    pub(super) fn on_held(
+        &mut self,
+        now: Time,
+        (node, number): (NodeId, u16),
+        words: Option<Upkeep>,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Stage::Gathering(gather) = &mut self.stage else {
+            return;
+        };
+        let Some(lists) = gather.open.get_mut(&number) else {
+            return;
+        };
+        let partition = Partition::from_number(number);
+        match (words, partition) {
+            (Some(Upkeep::Held { songs, gone, next }), Some(partition))
+                if is_page_of(partition, &songs, &gone, next) =>
+            {
+                let next = lists
+                    .theirs
+                    .entry(node)
+                    .or_default()
+                    .add((songs, gone, next));
+                if let Some(after) = next {
+                    return self.ask_holdings(now, node, partition, Some(after), others, out);
+                }
+            }
+            (words, _) => {
+                lists.failed = true;
+                if words.is_some() {
+                    self.orders.doubted.push(node);
+                }
+            }
+        }
+        lists.asked.remove(&node);
+        self.decide_if_known(now, number, others, out);
+    }
+
+    fn decide_if_known(&mut self, now: Time, number: u16, others: Others<'_>, out: &mut Outbox) {
+        let Stage::Gathering(gather) = &mut self.stage else {
+            return;
+        };
+        if placement::view(others) != gather.round.view {
+            return self.give_up(now); // Whom all this was asked of are not the owners any longer.
+        }
+        let known = |lists: &Lists| lists.mine_read && lists.asked.is_empty();
+        if !gather.open.get(&number).is_some_and(known) {
+            return;
+        }
+        let Some(lists) = gather.open.remove(&number) else {
+            return;
+        };
+        let Some(partition) = Partition::from_number(number) else {
+            return;
+        };
+        let mutant = self.config.mutant;
+        let decided = gather.decide(partition, &lists, others.own.node, mutant);
+        gather.copies += decided.copies.len();
+        let (round, revision) = (gather.round.number, gather.round.revision);
+        self.orders.copies.extend(decided.copies);
+        if !decided.gone_here.is_empty() {
+            self.change(decided.gone_here, |songs| Job::RemoveSongs { songs }, out);
+        }
+        if !decided.let_go.is_empty() {
+            let drop = |songs| Job::DropSongs {
+                songs,
+                until: revision,
+            };
+            self.change(decided.let_go, drop, out);
+        }
+        for (with, songs) in decided.gone_there {
+            for page in songs.chunks(REMOVALS_MAX) {
+                let step = Step {
+                    round,
+                    with,
+                    what: What::Bury,
+                };
+                let (songs, copy) = (page.to_vec(), true);
+                self.ask(now, step, Upkeep::Bury { songs, copy }, others, out);
+            }
+        }
+        self.go_on(now, others, out);
+    }
+
+    fn change(&mut self, songs: Vec<SongId>, job: impl Fn(Vec<SongId>) -> Job, out: &mut Outbox) {
+        for page in songs.chunks(REMOVALS_MAX) {
+            self.jobs.run(JobFor::Change, job(page.to_vec()), out);
+        }
+    }
+}
+
+/// What follows from the lists of one partition.
+#[derive(Debug, Default)]
+struct Decided {
+    copies: Vec<(SongId, NodeId)>,
+    /// Removed for good elsewhere.
+    gone_here: Vec<SongId>,
+    /// Removed for good here, and not yet there.
+    gone_there: Vec<(NodeId, Vec<SongId>)>,
+    /// Every owner has it, and this node is none.
+    let_go: Vec<SongId>,
+}
+
+impl Reconcile {
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    fn next(&mut self) -> Option<Partition> {
+        if self.copies >= COPIES_MAX {
+            self.cut_short |= !self.queue.is_empty();
+            self.queue.clear();
+        }
+        self.queue.pop_front()
+    }
+
+    fn decide(
+        &mut self,
+        partition: Partition,
+        lists: &Lists,
+        me: NodeId,
+        mutant: Option<CopyMutant>,
+    ) -> Decided {
+        let placement = &self.round.placement;
+        let owners = placement.others(partition);
+        // An owner that has not been compared with has nothing, as far as anybody may rely on it,
+        // and everything, as far as anything is sent to it.
+        let unknown = |node: &NodeId| !self.answered.contains(node);
+        let certain = !lists.failed && !owners.iter().any(unknown);
+        let theirs = |node: &NodeId| lists.theirs.get(node).unwrap_or(&lists.mine);
+        let mut decided = Decided::default();
+        let mut gone: Ids = lists.mine.gone.clone();
+        for node in &owners {
+            gone.extend(&theirs(node).gone);
+            let missing = lists.mine.gone.difference(&theirs(node).gone);
+            let missing: Vec<SongId> = missing.copied().collect();
+            if !missing.is_empty() {
+                decided.gone_there.push((*node, missing));
+            }
+        }
+        let here = |song: &&SongId| !lists.mine.gone.contains(song);
+        decided.gone_here = gone.iter().filter(here).copied().collect();
+        let mine = placement.may_be_mine(partition);
+        for song in lists.mine.songs.difference(&gone) {
+            let has = |node: &&NodeId| theirs(node).songs.contains(song);
+            let mut holders: Vec<NodeId> = owners.iter().filter(has).copied().collect();
+            let lacking = owners.iter().filter(|node| !has(node));
+            let lacking: Vec<NodeId> = lacking.copied().collect();
+            holders.push(me);
+            if !lacking.is_empty() || !certain {
+                self.unplaced += 1;
+            }
+            let stands_for = |node: &NodeId| mix((song.0 ^ node.0) as u64);
+            self.missing ^= lacking.iter().map(stands_for).fold(0, |all, one| all ^ one);
+            let mine_to_send = self.round.sends_all || sender(song.0, &holders) == Some(me);
+            let send = certain && mine_to_send;
+            let new = |node: &&NodeId| theirs(node).songs.is_empty();
+            let passed_over =
+                |node: &&NodeId| mutant == Some(CopyMutant::GivesNewcomersNothing) && new(node);
+            if send {
+                let to = lacking.iter().filter(|node| !passed_over(node));
+                decided.copies.extend(to.map(|node| (*song, *node)));
+            }
+            let kept = match mutant {
+                Some(CopyMutant::LetsGoUnconfirmed) => true,
+                Some(CopyMutant::NeverLetsGo) => false,
+                Some(_) | None => certain && lacking.is_empty() && !owners.is_empty(),
+            };
+            if kept && !mine && !self.round.draining {
+                decided.let_go.push(*song);
+            }
+        }
+        self.unfinished |= !certain;
+        decided
+    }
+}
+
+impl Holding {
+    fn add(&mut self, (songs, gone, next): Page) -> Option<SongId> {
+        self.songs.extend(songs);
+        self.gone.extend(gone);
+        let next = next.filter(|next| Some(*next) > self.last);
+        self.last = next;
+        next
+    }
+}
+
+/// A page that could come from an honest node: of this partition, and getting on.
+fn is_page_of(
+    partition: Partition,
+    songs: &[SongId],
+    gone: &[SongId],
+    next: Option<SongId>,
+) -> bool {
+    let inside = |song: &SongId| Partition::of(*song) == partition;
+    songs.len() + gone.len() <= PAGE_IDS_MAX
+        && songs.iter().chain(gone).chain(&next).all(inside)
+        && (next.is_none() || !songs.is_empty() || !gone.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::rng::Rng;
+    use crate::data::anti_entropy::Config;
+    use crate::data::placement::Placement;
+
+    fn gathering(copies: usize, left: u16) -> AntiEntropy {
+        let mut anti_entropy = AntiEntropy::new(Config::default(), Rng::from_seed(1));
+        let round = Round {
+            view: 0,
+            placement: Placement::default(),
+            revision: 1,
+            sends_all: false,
+            draining: false,
+            number: 1,
+        };
+        anti_entropy.stage = Stage::Gathering(Reconcile {
+            round,
+            queue: (0..left).filter_map(Partition::from_number).collect(),
+            differing: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            open: BTreeMap::new(),
+            copies,
+            again: 0,
+            unplaced: 0,
+            missing: 0,
+            unfinished: false,
+            cut_short: false,
+        });
+        anti_entropy
+    }
+
+    /// Ends a round in which so many copies were ordered, and says when the next one begins.
+    fn next_after(copies: usize, left: u16) -> (AntiEntropy, Time) {
+        let (mut anti_entropy, now) = (gathering(copies, left), Time::from_secs(100));
+        if let Stage::Gathering(gather) = &mut anti_entropy.stage {
+            assert_eq!(gather.next(), None);
+        }
+        anti_entropy.end_round(now);
+        let due = anti_entropy.due.expect("a round is planned");
+        (anti_entropy, due)
+    }
+
+    /// A round that had too much to order is followed at once by the next; one that had not waits
+    /// to see what comes of its copies. Neither has seen every song in its place.
+    #[test]
+    fn a_round_cut_short_is_gone_on_with_at_once() {
+        let now = Time::from_secs(100);
+        let (anti_entropy, due) = next_after(COPIES_MAX, 9);
+        assert_eq!(due, now);
+        assert!(!anti_entropy.has_compared());
+        assert!(next_after(COPIES_MAX, 0).1 > now);
+        assert!(next_after(5, 0).1 > now);
+    }
+
+    /// Where copies fail, nobody is asked again and again.
+    #[test]
+    fn failed_copies_put_the_next_round_off() {
+        let (mut anti_entropy, due) = next_after(COPIES_MAX, 9);
+        anti_entropy.hold_on(due + Duration::from_millis(300));
+        let later = anti_entropy.due.expect("it is still planned");
+        assert_eq!(later, due + Duration::from_millis(300) + AGAIN);
+    }
+}

@@ -1,0 +1,234 @@
+//! Uploads that are durable, of which the routers have not heard yet.
+//!
+//! Whoever is told that a song is stored may ask any router for it the next moment, so the answer
+//! waits until those that keep up know it. One that does not answer delays nobody for long, and
+//! the uploads after it not at all.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::replication::StoredUpload;
+use crate::contract::time::Time;
+
+/// Longest wait for the routers: many times what an announcement takes, and nothing beside the
+/// writes of an upload.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Answers held back, oldest first. Each is to a question this node has admitted: there are no
+/// more than it answers at a time.
+#[derive(Debug, Default)]
+pub(super) struct AwaitingRouters {
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    made: StoredUpload,
+    /// The library's revision with the song in it.
+    revision: u64,
+    until: Time,
+}
+
+impl AwaitingRouters {
+    /// Holds an answer back until the routers know this revision.
+    pub(super) fn hold(&mut self, now: Time, made: StoredUpload, revision: u64) {
+        self.waiting.push_back(Waiting {
+            made,
+            revision,
+            until: now + PATIENCE,
+        });
+    }
+
+    /// Answers that need not wait any longer, `heard` being what every prompt router knows.
+    pub(super) fn told(&mut self, heard: Option<u64>) -> Vec<StoredUpload> {
+        let known = |waiting: &Waiting| heard.is_none_or(|heard| heard >= waiting.revision);
+        self.take(known)
+    }
+
+    /// Answers that have waited long enough, and the latest revision among them.
+    pub(super) fn overdue(&mut self, now: Time) -> Option<(u64, Vec<StoredUpload>)> {
+        let over = |waiting: &Waiting| waiting.until <= now;
+        let due = self.waiting.iter().take_while(|waiting| over(waiting));
+        let latest = due.map(|waiting| waiting.revision).max()?;
+        Some((latest, self.take(over)))
+    }
+
+    /// Revisions and times grow from one to the next: those that may go stand in front.
+    fn take(&mut self, may_go: impl Fn(&Waiting) -> bool) -> Vec<StoredUpload> {
+        let count = self.waiting.partition_point(may_go);
+        self.waiting.drain(..count).map(|w| w.made).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.waiting.front().map(|waiting| waiting.until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Data, Others};
+    use super::*;
+    use crate::contract::id::{Incarnation, NodeId, RequestId, SongId};
+    use crate::contract::job::{Job, JobReply, Overview};
+    use crate::contract::message::{
+        Announcement, Audio, Catalogue, Envelope, Kind, Message, StoreId,
+    };
+    use crate::contract::node::{Action, Asker, Outbox, Peer, Sender};
+    use crate::contract::record::{Record, Role};
+    use crate::contract::rng::Rng;
+    use crate::test_support::record;
+
+    /// The only data node, and a router that has heard everything so far.
+    struct Lone {
+        data: Data,
+        routers: [Record; 1],
+        out: Outbox,
+    }
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO + Duration::from_millis(ms)
+    }
+
+    impl Lone {
+        fn new() -> Self {
+            let mut lone = Lone {
+                data: Data::new(Config::default(), Rng::from_seed(1)),
+                routers: [record(2, Role::Router)],
+                out: Outbox::new(),
+            };
+            (lone.data.sweep_at, lone.data.overview) = (Time::NEVER, Some(Overview::default()));
+            lone.with(|data, others, out| data.announce(at(0), others, out));
+            let (id, _) = lone.announced().expect("a word for the router");
+            lone.hear(at(1), id, 0);
+            lone
+        }
+
+        fn with(&mut self, step: impl FnOnce(&mut Data, Others<'_>, &mut Outbox)) {
+            let others = Others {
+                data: &[],
+                leaving: &[],
+                dead: &[],
+                routers: &self.routers,
+                own: record(1, Role::Data),
+                draining: false,
+            };
+            step(&mut self.data, others, &mut self.out);
+        }
+
+        /// The next announcement on its way to the router; what came before it is forgotten.
+        fn announced(&mut self) -> Option<(RequestId, Announcement)> {
+            core::iter::from_fn(|| self.out.pop()).find_map(|action| match action {
+                Action::Send { envelope, .. } => match envelope.message {
+                    Message::Catalogue(Catalogue::Announce(news)) => Some((envelope.id, news)),
+                    _ => None,
+                },
+                _ => None,
+            })
+        }
+
+        /// The router says that it knows everything up to this revision.
+        fn hear(&mut self, now: Time, id: RequestId, revision: u64) {
+            let store = StoreId::default();
+            let envelope = Envelope {
+                id,
+                kind: Kind::Answer { more: false },
+                message: Message::Catalogue(Catalogue::Announced { store, revision }),
+                body: Vec::new(),
+            };
+            let router = Peer::Node(self.routers[0].address);
+            self.with(|data, others, out| data.on_answer(now, router, envelope, others, out));
+        }
+
+        /// A guest's song becomes durable, at this revision.
+        fn commit(&mut self, now: Time, revision: u64) {
+            let sender = Sender {
+                peer: Peer::Guest(1),
+                node: NodeId(99),
+                incarnation: Incarnation(1),
+            };
+            let asker = Asker {
+                sender,
+                id: RequestId(revision),
+                until: at(600_000),
+            };
+            let song = SongId(7);
+            let commit = Audio::Commit { song, copy: false };
+            self.with(|data, others, out| data.on_question(asker, commit, Vec::new(), others, out));
+            let job = self.ordered(|work| matches!(work, Job::CommitUpload { .. }));
+            let overview = Overview {
+                revision,
+                ..Overview::default()
+            };
+            let reply = JobReply::Stored { overview };
+            self.with(|data, others, out| data.on_done(now, job, reply, others, out));
+        }
+
+        fn ordered(&mut self, wanted: impl Fn(&Job) -> bool) -> crate::contract::id::JobId {
+            let found = core::iter::from_fn(|| self.out.pop()).find_map(|action| match action {
+                Action::Run { job, work, .. } if wanted(&work) => Some(job),
+                _ => None,
+            });
+            found.expect("such a job")
+        }
+
+        /// The changes are read, and go to the router.
+        fn announce(&mut self, now: Time, revision: u64) -> RequestId {
+            let job = self.ordered(|work| matches!(work, Job::Changes { .. }));
+            let changes = Vec::new();
+            let reply = JobReply::Changes { changes, revision };
+            self.with(|data, others, out| data.on_done(now, job, reply, others, out));
+            self.announced().expect("a word for the router").0
+        }
+
+        /// Whether the guest has been told that the song is stored.
+        fn is_answered(&mut self) -> bool {
+            core::iter::from_fn(|| self.out.pop()).any(|action| match action {
+                Action::Send { to, envelope } => {
+                    to == Peer::Guest(1)
+                        && matches!(envelope.message, Message::Audio(Audio::Stored { .. }))
+                }
+                _ => false,
+            })
+        }
+    }
+
+    /// Whoever asks for the song as soon as it is stored finds it.
+    #[test]
+    fn an_upload_is_answered_when_the_router_knows_the_song() {
+        let mut lone = Lone::new();
+        lone.commit(at(10), 1);
+        let id = lone.announce(at(11), 1);
+        assert!(!lone.is_answered());
+        lone.hear(at(12), id, 1);
+        assert!(lone.is_answered());
+    }
+
+    /// A router that stands still is waited for once, and again after it has answered.
+    #[test]
+    fn a_silent_router_delays_one_upload() {
+        let mut lone = Lone::new();
+        lone.commit(at(10), 1);
+        let id = lone.announce(at(11), 1);
+        let due = lone.data.deadline().expect("an end of the wait");
+        assert!(due <= at(10) + PATIENCE);
+        let over = at(10) + PATIENCE;
+        lone.with(|data, others, out| data.on_tick(over, others, out));
+        assert!(lone.is_answered());
+        lone.commit(at(300), 2);
+        assert!(lone.is_answered());
+
+        lone.hear(at(400), id, 1);
+        let id = lone.announce(at(401), 2);
+        lone.hear(at(402), id, 2);
+        lone.commit(at(410), 3);
+        let id = lone.announce(at(411), 3);
+        assert!(!lone.is_answered());
+        lone.hear(at(412), id, 3);
+        assert!(lone.is_answered());
+    }
+}

@@ -1,0 +1,167 @@
+//! How a data node takes songs in, uploads and copies alike: offered, given, committed.
+//!
+//! Nothing of an upload is visible before its commit. A copy is answered when it is durable here,
+//! an upload when a second node has it, too, if there is one, and the routers have heard of it.
+
+use alloc::vec::Vec;
+
+use super::answers::{answer_to, stored};
+use super::replication::StoredUpload;
+use super::{Data, Others, Purpose};
+use crate::anomalies::Anomaly;
+use crate::contract::id::{NodeId, SongId};
+use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::limits::{COPIES, FRAGMENT_BYTES_MAX};
+use crate::contract::message::Refusal;
+use crate::contract::node::{Asker, Outbox};
+use crate::contract::song::Manifest;
+use crate::contract::time::Time;
+use crate::hash_ring::{HashRing, Partition};
+
+impl Data {
+    pub(super) fn on_offer(
+        &mut self,
+        asker: Asker,
+        manifest: Manifest,
+        copy: bool,
+        out: &mut Outbox,
+    ) {
+        if let Err(fault) = manifest.check() {
+            self.anomalies.note(Anomaly::Bytes, asker.sender.node, out);
+            let why = alloc::format!("the manifest cannot be true: {fault}");
+            return out.refuse(asker, Refusal::Invalid(why));
+        }
+        let purpose = Purpose::Offer(asker, manifest.song.id, copy);
+        self.jobs.run(purpose, Job::BeginUpload { manifest }, out);
+    }
+
+    pub(super) fn on_give(
+        &mut self,
+        asker: Asker,
+        song: SongId,
+        index: u32,
+        bytes: Vec<u8>,
+        out: &mut Outbox,
+    ) {
+        if bytes.is_empty() || bytes.len() > FRAGMENT_BYTES_MAX {
+            self.anomalies.note(Anomaly::Bytes, asker.sender.node, out);
+            let why = alloc::format!("a fragment is 1 to {FRAGMENT_BYTES_MAX} bytes");
+            return out.refuse(asker, Refusal::Invalid(why));
+        }
+        let job = Job::KeepFragment { song, index, bytes };
+        self.jobs.run(Purpose::Give(asker), job, out);
+    }
+
+    pub(super) fn on_commit(
+        &mut self,
+        asker: Asker,
+        (song, copy): (SongId, bool),
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let owners = (!copy).then(|| owners(song, others));
+        let copies_due = owners.clone().unwrap_or_default();
+        let purpose = Purpose::Commit(asker, song, owners);
+        let job = Job::CommitUpload { song, copies_due };
+        self.jobs.run(purpose, job, out);
+    }
+
+    pub(super) fn on_begun(
+        &mut self,
+        now: Time,
+        (asker, song, copy): (Asker, SongId, bool),
+        reply: JobReply,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        if let JobReply::Stored { .. } = reply {
+            // Known already: as good as committed once its copies are.
+            let owners = (!copy).then(|| owners(song, others));
+            return self.stored(now, (asker, song, owners), others, out);
+        }
+        out.answer(asker, answer_to(reply));
+    }
+
+    pub(super) fn on_committed(
+        &mut self,
+        now: Time,
+        (asker, song, owners): (Asker, SongId, Option<Vec<NodeId>>),
+        reply: JobReply,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        if let JobReply::Stored { overview } = reply {
+            self.change(now, overview);
+            return self.stored(now, (asker, song, owners), others, out);
+        }
+        self.doubt_bytes(asker, &reply, out);
+        out.answer(asker, answer_to(reply));
+    }
+
+    /// What was given is not what it was said to be, or belongs nowhere.
+    pub(super) fn doubt_bytes(&mut self, asker: Asker, reply: &JobReply, out: &mut Outbox) {
+        if let JobReply::Failed(JobFault::Damaged | JobFault::Invalid(_)) = reply {
+            self.anomalies.note(Anomaly::Bytes, asker.sender.node, out);
+        }
+    }
+
+    /// The song is durable here. A copy is answered at once, an upload when a second node has it.
+    fn stored(
+        &mut self,
+        now: Time,
+        (asker, song, owners): (Asker, SongId, Option<Vec<NodeId>>),
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let Some(owners) = owners else {
+            return out.answer(asker, stored(1));
+        };
+        let made = if owners.is_empty() {
+            [StoredUpload { asker, copies: 1 }].into()
+        } else {
+            self.copies
+                .upload(now, song, &owners, asker, others.data, out)
+        };
+        self.answer_uploads(now, made);
+    }
+
+    /// These songs are safe: they are answered when the routers know them, too.
+    pub(super) fn answer_uploads(&mut self, now: Time, made: Vec<StoredUpload>) {
+        let revision = self.overview.map_or(0, |overview| overview.revision);
+        for made in made {
+            self.untold.hold(now, made, revision);
+        }
+    }
+
+    /// Answers the uploads the routers have heard of, and those that have waited long enough.
+    pub(super) fn answer_told(&mut self, now: Time, out: &mut Outbox) {
+        let mut made = self.untold.told(self.announcer.heard());
+        if let Some((revision, overdue)) = self.untold.overdue(now) {
+            self.announcer.leave_behind(revision);
+            made.extend(overdue);
+        }
+        for StoredUpload { asker, copies } in made {
+            out.answer(asker, stored(copies));
+        }
+    }
+}
+
+/// The other nodes that shall have the song: its owners on the circle of all data nodes known.
+fn owners(song: SongId, others: Others<'_>) -> Vec<NodeId> {
+    let own = others.own;
+    let known = others.data.iter().map(|r| (r.node, r.weight));
+    let circle = HashRing::of(known.chain([(own.node, own.weight)]));
+    let mut owners = circle.owners(Partition::of(song), COPIES + 1);
+    owners.retain(|node| *node != own.node);
+    // Where this node took the upload although it is not an owner, all owners get their copy.
+    let elsewhere = if circle
+        .owners(Partition::of(song), COPIES)
+        .contains(&own.node)
+    {
+        COPIES - 1
+    } else {
+        COPIES
+    };
+    owners.truncate(elsewhere);
+    owners
+}

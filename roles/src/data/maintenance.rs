@@ -1,0 +1,291 @@
+//! A data node's part in keeping copies in order: what it answers, and what it does by itself.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::announcer::News;
+use super::answers::answer_to;
+use super::digests::{Chosen, Digests};
+use super::stream::Stream;
+use super::{Data, Others, Purpose, anti_entropy, placement, removal, replication, scrub};
+use crate::anomalies::Anomaly;
+use crate::contract::id::SongId;
+use crate::contract::job::{FragmentId, Job, JobReply, Overview};
+use crate::contract::limits::PAGE_IDS_MAX;
+use crate::contract::message::{Message, Position, Refusal};
+use crate::contract::node::{Asker, Outbox};
+use crate::contract::record::Record;
+use crate::contract::time::Time;
+use crate::contract::upkeep::Upkeep;
+use crate::copy_mutants::CopyMutant;
+use crate::hash_ring::Partition;
+
+/// How long a data node that comes back with songs keeps them to itself until it has heard what
+/// was removed while it was away.
+const SILENT: Duration = Duration::from_secs(5);
+
+/// The same while it knows no other data node: it may be alone.
+const ALONE: Duration = Duration::from_millis(300);
+
+/// Something that waits in a data node's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Queue {
+    /// What.
+    pub name: &'static str,
+    /// How much of it.
+    pub length: usize,
+    /// How much there may be.
+    pub most: usize,
+}
+
+/// A data node that has come back says nothing of its songs yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Silence {
+    since: Time,
+    /// It has looked whether it is alone.
+    looked: bool,
+}
+
+impl Silence {
+    fn from(since: Time) -> Self {
+        let looked = false;
+        Silence { since, looked }
+    }
+
+    fn is_over(&mut self, now: Time, alone: bool) -> bool {
+        self.looked |= now >= self.since + ALONE;
+        now >= self.since + SILENT || (self.looked && alone)
+    }
+
+    /// When it may be over.
+    pub(super) fn until(&self) -> Time {
+        self.since + if self.looked { SILENT } else { ALONE }
+    }
+}
+
+impl Data {
+    /// Answers a question about copies.
+    pub fn on_upkeep(&mut self, asker: Asker, words: Upkeep, others: Others<'_>, out: &mut Outbox) {
+        match words {
+            Upkeep::Sums { view, .. } | Upkeep::Holdings { view, .. }
+                if view != placement::view(others) =>
+            {
+                out.refuse(asker, Refusal::NotReady);
+            }
+            Upkeep::Sums { chosen, each, .. } => match Chosen::read(chosen) {
+                Some(chosen) => {
+                    let purpose = Purpose::Sums(asker, chosen, each);
+                    self.jobs.run(purpose, Job::PartitionDigests, out);
+                }
+                None => self.refuse_doubted(asker, "another circle".into(), out),
+            },
+            Upkeep::Holdings {
+                partition, after, ..
+            } => self.on_holdings(asker, partition, after, out),
+            Upkeep::Bury { songs, copy } => match removal::check(&songs) {
+                Ok(songs) => {
+                    let purpose = Purpose::Bury(asker, songs.clone(), copy);
+                    self.jobs.run(purpose, Job::RemoveSongs { songs }, out);
+                }
+                Err(why) => self.refuse_doubted(asker, why, out),
+            },
+            Upkeep::Summed { .. } | Upkeep::Held { .. } | Upkeep::Buried { .. } => {
+                out.refuse(asker, Refusal::WrongRole);
+            }
+        }
+    }
+
+    fn refuse_doubted(&mut self, asker: Asker, why: String, out: &mut Outbox) {
+        self.anomalies.note(Anomaly::Upkeep, asker.sender.node, out);
+        out.refuse(asker, Refusal::Invalid(why));
+    }
+
+    fn on_holdings(
+        &mut self,
+        asker: Asker,
+        partition: u16,
+        after: Option<SongId>,
+        out: &mut Outbox,
+    ) {
+        let Some(partition) = Partition::from_number(partition) else {
+            return self.refuse_doubted(asker, "another circle".into(), out);
+        };
+        let job = Job::PartitionSongs {
+            partition,
+            after,
+            limit: PAGE_IDS_MAX as u32,
+        };
+        self.jobs.run(Purpose::Answer(asker), job, out);
+    }
+
+    /// Songs have been removed for good here.
+    pub(super) fn on_buried(
+        &mut self,
+        now: Time,
+        (asker, songs, copy): (Asker, Vec<SongId>, bool),
+        reply: JobReply,
+        others: Others<'_>,
+        out: &mut Outbox,
+    ) {
+        let JobReply::Removed { count, overview } = reply else {
+            return out.answer(asker, answer_to(reply));
+        };
+        if (count as usize) < songs.len() {
+            self.anomalies
+                .note(Anomaly::Removal, asker.sender.node, out);
+        }
+        self.change(now, overview);
+        self.jobs.run(Purpose::Reclaim, Job::Reclaim, out);
+        if copy {
+            out.answer(asker, removal::buried(1));
+        } else {
+            self.removal.spread(now, asker, &songs, others, out);
+        }
+    }
+
+    /// Room is given back a little at a time.
+    pub(super) fn on_reclaimed(&mut self, reply: &JobReply, out: &mut Outbox) {
+        if *reply == (JobReply::Reclaimed { more: true }) {
+            self.jobs.run(Purpose::Reclaim, Job::Reclaim, out);
+        }
+    }
+
+    /// A fragment that a client asked for is not what it should be.
+    pub(super) fn on_rot(&mut self, stream: &Stream, out: &mut Outbox) {
+        if let Position::Index(index) = stream.at {
+            let song = stream.song;
+            self.scrub.on_rot(FragmentId { song, index }, out);
+        }
+    }
+
+    /// Takes up what the comparison has found, and begins the next when it is time.
+    pub(super) fn keep_up(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+        let orders = self.anti_entropy.take_orders();
+        for node in self.copies.take_doubted() {
+            self.anomalies.note(Anomaly::Copy, node, out);
+        }
+        for from in self.scrub.take_doubted() {
+            self.anomalies.note(Anomaly::Bytes, from, out);
+        }
+        for node in orders.doubted {
+            self.anomalies.note(Anomaly::Upkeep, node, out);
+        }
+        if let Some(overview) = orders.changed {
+            self.change(now, overview);
+            self.jobs.run(Purpose::Reclaim, Job::Reclaim, out);
+        }
+        if !orders.copies.is_empty() {
+            let made = (self.copies).repair(now, orders.copies, others.data, out);
+            self.answer_uploads(now, made);
+        }
+        if self.copies.take_failed() {
+            self.anti_entropy.hold_on(now);
+        }
+        if let Some(overview) = self.overview {
+            let busy = self.copies.repairs() > 0;
+            if self.anti_entropy.sees_change(others) {
+                self.copies.forget_repaired();
+            }
+            self.anti_entropy.look(now, others, overview, busy, out);
+        }
+        if self.anti_entropy.has_compared() {
+            self.silence = None;
+        }
+    }
+
+    /// A library that was away may hold what was removed meanwhile.
+    pub(super) fn hold_back(&mut self, now: Time, overview: &Overview) {
+        if self.overview.is_none() && overview.digest.count > 0 {
+            self.silence = Some(Silence::from(now));
+        }
+    }
+
+    pub(super) fn is_held_back(&mut self, now: Time, others: Others<'_>) -> bool {
+        let alone = others.data.is_empty();
+        let over = |silence: &mut Silence| silence.is_over(now, alone);
+        self.silence.take_if(over);
+        self.silence.is_some()
+    }
+
+    /// Whether every song is with all those who shall have it, now that this node is none of
+    /// them: it may leave its role.
+    pub fn is_drained(&self) -> bool {
+        let Some(overview) = self.overview else {
+            return false;
+        };
+        if self.config.anti_entropy.mutant == Some(CopyMutant::DrainsAtOnce) {
+            return true;
+        }
+        let empty = overview.digest.count == 0;
+        // What is owed to a node that is away is no reason to stay: its owners have every song.
+        let placed = self.anti_entropy.all_placed(overview.revision) && self.copies.repairs() == 0;
+        !self.is_taking() && (empty || placed)
+    }
+
+    /// Whether it has met a full disk while it handed its songs over: that will take long.
+    pub fn meets_full_disk(&self) -> bool {
+        self.copies.meets_full_disk()
+    }
+
+    /// Whether it has promised copies that are not made.
+    pub fn owes_copies(&self) -> bool {
+        self.copies.left() > self.copies.repairs()
+    }
+
+    /// How long its queues are.
+    pub fn queues(&self) -> [Queue; 5] {
+        let queue = |name, length, most| Queue { name, length, most };
+        [
+            queue("copies", self.copies.left(), replication::LEFT_MAX),
+            queue(
+                "copies under way",
+                self.copies.under_way(),
+                replication::ACTIVE_MAX,
+            ),
+            queue(
+                "partitions",
+                self.anti_entropy.looked_into(),
+                anti_entropy::PARTITIONS_AT_ONCE,
+            ),
+            queue("bad fragments", self.scrub.bad(), scrub::BAD_MAX),
+            queue("removals", self.removal.waiting(), removal::WAITING_MAX),
+        ]
+    }
+
+    /// Begins to hand everything over at once.
+    pub fn drain(&mut self, now: Time) {
+        self.copies.forget_full_disks();
+        self.anti_entropy.hurry(now);
+    }
+
+    pub(super) fn news(&self, record: Record) -> News {
+        News {
+            record,
+            overview: self.overview.unwrap_or_default(),
+            load: self.load(),
+            repairing: u32::try_from(self.copies.left()).unwrap_or(u32::MAX),
+            damaged: u32::try_from(self.scrub.bad()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// What the chosen partitions come to.
+pub(super) fn on_sums(
+    asker: Asker,
+    chosen: &Chosen,
+    each: bool,
+    reply: JobReply,
+    out: &mut Outbox,
+) {
+    let JobReply::PartitionDigests { digests } = reply else {
+        return out.answer(asker, answer_to(reply));
+    };
+    let sums = Digests::of(&digests);
+    let sums = if each {
+        sums.each(chosen)
+    } else {
+        sums.by_group(chosen)
+    };
+    out.answer(asker, Message::Upkeep(Upkeep::Summed { sums }));
+}

@@ -1,0 +1,253 @@
+//! What a copy under way says to the node that shall have it: offers it, gives what is missing,
+//! commits.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Key, Purpose, Replication, StoredUpload, TASKS_MAX, Ticket};
+use crate::contract::job::Job;
+use crate::contract::message::{Audio, Message, Position, Refusal};
+use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::record::Address;
+use crate::contract::song::Manifest;
+use crate::contract::time::Time;
+use crate::copy_mutants::CopyMutant;
+use crate::requests::{GIVE_PATIENCE, Outcome, Policy};
+
+/// Fragments of one copy in memory at once: one being read while one is being sent.
+const GIVES_MAX: usize = 2;
+
+/// Times a new holder may say what it lacks: once at first, once more if it has lost something.
+const WANTED_MAX: u32 = 3;
+
+/// How long a commit may take: it reads the whole song once.
+const COMMIT: Policy = Policy {
+    deadline: Duration::from_secs(120),
+    attempt: Duration::from_secs(120),
+    rounds: 1,
+};
+
+impl Replication {
+    pub(super) fn offer(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        manifest: Manifest,
+        out: &mut Outbox,
+    ) -> Vec<StoredUpload> {
+        let Some(active) = self.tasks.active(ticket) else {
+            return Vec::new();
+        };
+        active.manifest = Some(manifest.clone());
+        let to = active.to;
+        let offer = Audio::Offer {
+            manifest,
+            copy: true,
+        };
+        self.ask(now, ticket, to, offer, Policy::OFFER, out)
+    }
+
+    fn ask(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        to: Address,
+        question: Audio,
+        policy: Policy,
+        out: &mut Outbox,
+    ) -> Vec<StoredUpload> {
+        let candidates = [Peer::Node(to)].into();
+        let question = Message::Audio(question);
+        let asked = self
+            .requests
+            .ask(now, ticket, candidates, question, policy, out);
+        match asked {
+            Some(_) => Vec::new(),
+            None => self.fail(now, ticket),
+        }
+    }
+
+    pub(super) fn give(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        index: u32,
+        bytes: Vec<u8>,
+        out: &mut Outbox,
+    ) -> Vec<StoredUpload> {
+        let Some(active) = self.tasks.active(ticket) else {
+            return Vec::new();
+        };
+        let to = Peer::Node(active.to);
+        let song = ticket.0.0;
+        self.throttle.spend(bytes.len());
+        let question = (Message::Audio(Audio::Give { song, index }), bytes);
+        let asked = self
+            .requests
+            .ask_with(now, ticket, to, question, GIVE_PATIENCE, out);
+        match asked {
+            Some(_) => Vec::new(),
+            None => self.fail(now, ticket),
+        }
+    }
+
+    pub(super) fn conclude(
+        &mut self,
+        now: Time,
+        outcome: Outcome<Ticket>,
+        out: &mut Outbox,
+    ) -> Vec<StoredUpload> {
+        match outcome {
+            Outcome::Answered {
+                purpose,
+                message: Message::Audio(answer),
+                ..
+            } => self.on_told(now, purpose, answer, out),
+            Outcome::Answered { purpose, .. } => self.fail(now, purpose),
+            Outcome::GaveUp {
+                purpose,
+                refusal,
+                lost,
+            } => self.on_gave_up(now, purpose, (refusal, lost), out),
+        }
+    }
+
+    /// What the new holder says: that it has the song, or how far it is.
+    fn on_told(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        answer: Audio,
+        out: &mut Outbox,
+    ) -> Vec<StoredUpload> {
+        if self.tasks.active(ticket).is_none() {
+            return Vec::new();
+        }
+        if let Audio::Stored { .. } = answer {
+            self.note_repaired(ticket.0);
+            return self.finish(ticket.0, out);
+        }
+        if self.on_progress(ticket, answer).is_none() {
+            self.doubted.push(ticket.0.1);
+            return self.fail(now, ticket);
+        }
+        self.pump(now, ticket, out)
+    }
+
+    fn on_gave_up(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        (refusal, lost): (Option<Refusal>, Option<Lost>),
+        out: &mut Outbox,
+    ) -> Vec<StoredUpload> {
+        let busy = matches!(refusal, Some(Refusal::Busy { .. }));
+        if busy && self.is_waited_for(now, ticket.0) {
+            // The new holder is there and has too much to do.
+            self.tasks.put_off(now, ticket.0);
+            return Vec::new();
+        }
+        if self.mutant == Some(CopyMutant::CountsRefusedCopies) {
+            return self.finish(ticket.0, out);
+        }
+        self.meets_full_disk |= refusal == Some(Refusal::DiskFull);
+        if lost.is_none() && matches!(refusal, None | Some(Refusal::Broken(_))) {
+            self.doubt_taker(ticket);
+        }
+        self.fail(now, ticket)
+    }
+
+    /// It has begun to take the song, is there, and does not come to an end.
+    fn doubt_taker(&mut self, ticket: Ticket) {
+        if self
+            .tasks
+            .active(ticket)
+            .is_some_and(|active| active.wanted > 0)
+        {
+            self.doubted.push(ticket.0.1);
+        }
+    }
+
+    /// If the same copy is found missing once more, its holder has not kept it.
+    fn note_repaired(&mut self, key: Key) {
+        if !self.tasks.is_repair(key) {
+            return; // Found missing while it was under way, it may be ordered again with reason.
+        }
+        if self.repaired.len() >= TASKS_MAX {
+            self.repaired.clear();
+        }
+        self.repaired.insert(key);
+    }
+
+    /// Whether an upload can still wait for this copy: half of its asker's patience is left for
+    /// the answer.
+    fn is_waited_for(&self, now: Time, (song, node): Key) -> bool {
+        let waiting = self.waiting.get(&song).into_iter().flatten();
+        let mut mine = waiting.filter(|one| one.nodes.contains(&node));
+        mine.all(|one| now + GIVE_PATIENCE < one.asker.until)
+    }
+
+    /// Notes what the new holder wants or has taken. None: it makes no sense.
+    fn on_progress(&mut self, ticket: Ticket, answer: Audio) -> Option<()> {
+        let active = self.tasks.active(ticket)?;
+        if answer == Audio::Taken {
+            active.gives = active.gives.checked_sub(1)?;
+            return Some(());
+        }
+        let Audio::Wanted { missing } = answer else {
+            return None;
+        };
+        let missing = active.manifest.as_ref()?.missing(&missing)?;
+        active.wanted += 1;
+        // A holder that lacks again what it has taken is left alone for a while.
+        if active.gives > 0 || active.wanted > WANTED_MAX {
+            return None;
+        }
+        active.missing = missing;
+        Some(())
+    }
+
+    /// Keeps a few fragments on their way; commits when all have arrived.
+    pub(super) fn pump(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        out: &mut Outbox,
+    ) -> Vec<StoredUpload> {
+        let Some(active) = self.tasks.active(ticket) else {
+            return Vec::new();
+        };
+        let to = active.to;
+        let mut room = GIVES_MAX
+            .saturating_sub(active.gives)
+            .min(active.missing.len());
+        let idle = active.gives == 0;
+        if self.tasks.is_repair(ticket.0) && room > 0 && !self.throttle.allows(now) {
+            if idle {
+                self.throttle.hold_back(now, ticket);
+                return Vec::new();
+            }
+            room = 0;
+        }
+        let Some(active) = self.tasks.active(ticket) else {
+            return Vec::new();
+        };
+        active.gives += room;
+        let next: Vec<u32> = active.missing.drain(..room).collect();
+        let done = active.gives == 0;
+        let song = ticket.0.0;
+        for index in next {
+            let job = Job::ReadFragment {
+                song,
+                at: Position::Index(index),
+            };
+            let purpose = Purpose::Read(ticket, index);
+            self.jobs.run_toward(purpose, job, Peer::Node(to), out);
+        }
+        if !done {
+            return Vec::new();
+        }
+        let commit = Audio::Commit { song, copy: true };
+        self.ask(now, ticket, to, commit, COMMIT, out)
+    }
+}

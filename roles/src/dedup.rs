@@ -1,0 +1,276 @@
+//! A question that comes twice is answered twice and done once.
+//!
+//! Every question passes here before its role sees it, every answer on its way out. An asker
+//! repeats a question under the same number, perhaps over another connection: while the work
+//! goes on, the answer is led to where the question came from last; afterwards it is given
+//! again from memory. Questions that only read are simply answered anew. Past
+//! [`WINDOW_LIFETIME`] the memory is gone; what an upload or a registration does is then still
+//! the same when done twice, because both are named by content.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::contract::id::{Incarnation, NodeId, RequestId};
+use crate::contract::limits::{
+    QUESTIONS_PER_PEER_MAX, WINDOW_ANSWER_BYTES_MAX, WINDOW_ANSWERS_MAX, WINDOW_LIFETIME,
+    WINDOW_PEERS_MAX,
+};
+use crate::contract::message::{Envelope, Kind, Message};
+use crate::contract::node::{Action, Outbox, Peer, Sender};
+use crate::contract::time::Time;
+
+/// Most answers remembered over all peers: a bound on memory, whoever asks.
+const ANSWERS_MAX: usize = WINDOW_PEERS_MAX * WINDOW_ANSWERS_MAX / 32;
+
+/// Answers remembered at most, with those given since the last question.
+pub const LENGTH_MAX: usize = ANSWERS_MAX + QUESTIONS_PER_PEER_MAX;
+
+/// The memory of one node for what it has been asked.
+#[derive(Debug, Default)]
+pub struct DedupWindow {
+    questions: BTreeMap<Key, Entry>,
+    /// Where the role believes the asker is, to which question that belongs.
+    working: BTreeMap<(Peer, RequestId), Key>,
+    /// Answered questions in the order they were answered.
+    answered: VecDeque<(Time, Key)>,
+    per_peer: BTreeMap<NodeId, usize>,
+}
+
+type Key = (NodeId, Incarnation, RequestId);
+
+#[derive(Debug)]
+enum Entry {
+    /// The role is at work; the answer goes to this peer.
+    Working { reply_to: Peer },
+    /// Answered so.
+    Answered(Message),
+}
+
+/// What to do with a question.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Let the role see it.
+    Fresh,
+    /// Give this answer again.
+    Repeated(Message),
+    /// Say nothing: the answer will come when the work is done.
+    Working,
+    /// Refuse as busy: this asker has too many questions open.
+    TooMany,
+}
+
+impl DedupWindow {
+    /// Looks at a question on its way in.
+    pub fn admit(&mut self, now: Time, from: Sender, envelope: &Envelope) -> Admission {
+        self.forget_old(now);
+        let key = (from.node, from.incarnation, envelope.id);
+        match self.questions.get_mut(&key) {
+            Some(Entry::Answered(message)) => return Admission::Repeated(message.clone()),
+            Some(Entry::Working { reply_to }) => {
+                *reply_to = from.peer;
+                return Admission::Working;
+            }
+            None => (),
+        }
+        if envelope.message.only_reads() {
+            return Admission::Fresh;
+        }
+        let open = self.per_peer.entry(from.node).or_default();
+        if *open >= QUESTIONS_PER_PEER_MAX {
+            return Admission::TooMany;
+        }
+        *open += 1;
+        let working = Entry::Working {
+            reply_to: from.peer,
+        };
+        self.questions.insert(key, working);
+        self.working.insert((from.peer, envelope.id), key);
+        Admission::Fresh
+    }
+
+    /// Looks at the answers among what was done since `mark`: leads them to where their asker is
+    /// by now, and remembers them.
+    pub fn observe(&mut self, now: Time, mark: usize, out: &mut Outbox) {
+        if self.working.is_empty() {
+            return;
+        }
+        for action in out.since(mark) {
+            if let Action::Send { to, envelope } = action
+                && let Kind::Answer { more: false } = envelope.kind
+            {
+                self.on_answer(now, to, envelope);
+            }
+        }
+    }
+
+    fn on_answer(&mut self, now: Time, to: &mut Peer, envelope: &Envelope) {
+        let Some(key) = self.working.remove(&(*to, envelope.id)) else {
+            return;
+        };
+        self.close(key.0);
+        if let Some(Entry::Working { reply_to }) = self.questions.remove(&key) {
+            *to = reply_to;
+        }
+        if fits(&envelope.message) {
+            let answered = Entry::Answered(envelope.message.clone());
+            self.questions.insert(key, answered);
+            self.answered.push_back((now, key));
+        }
+    }
+
+    fn close(&mut self, node: NodeId) {
+        if let Some(open) = self.per_peer.get_mut(&node) {
+            *open -= 1;
+            if *open == 0 {
+                self.per_peer.remove(&node);
+            }
+        }
+    }
+
+    fn forget_old(&mut self, now: Time) {
+        while let Some((at, key)) = self.answered.front() {
+            if *at + WINDOW_LIFETIME > now && self.answered.len() <= ANSWERS_MAX {
+                break;
+            }
+            self.questions.remove(key);
+            self.answered.pop_front();
+        }
+    }
+
+    /// How many answers are remembered.
+    pub fn len(&self) -> usize {
+        self.answered.len()
+    }
+
+    /// Whether no answer is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.answered.is_empty()
+    }
+}
+
+/// Whether an answer is small enough to be remembered.
+fn fits(message: &Message) -> bool {
+    let mut buffer = [0; WINDOW_ANSWER_BYTES_MAX];
+    bincode::encode_into_slice(message, &mut buffer, bincode::config::standard()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::message::{Audio, Names};
+    use crate::contract::node::Asker;
+    use crate::test_support::at;
+    use alloc::vec;
+    use core::time::Duration;
+
+    fn sender(guest: u64) -> Sender {
+        Sender {
+            peer: Peer::Guest(guest),
+            node: NodeId(7),
+            incarnation: Incarnation(1),
+        }
+    }
+
+    fn question(id: u64, message: Message) -> Envelope {
+        Envelope {
+            id: RequestId(id),
+            kind: Kind::Question {
+                patience: Duration::from_secs(5),
+            },
+            message,
+            body: vec![],
+        }
+    }
+
+    fn reserve(id: u64) -> Envelope {
+        question(id, Message::Names(Names::Reserve))
+    }
+
+    fn answer(window: &mut DedupWindow, guest: u64, id: u64, now: Time) -> Option<Peer> {
+        let mut out = Outbox::new();
+        let asker = Asker {
+            sender: sender(guest),
+            id: RequestId(id),
+            until: at(99),
+        };
+        out.answer(asker, Message::Audio(Audio::Taken));
+        window.observe(now, 0, &mut out);
+        match out.pop() {
+            Some(Action::Send { to, .. }) => Some(to),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_question_is_done_once_and_answered_twice() {
+        let mut window = DedupWindow::default();
+        assert_eq!(
+            window.admit(at(0), sender(1), &reserve(5)),
+            Admission::Fresh
+        );
+        answer(&mut window, 1, 5, at(0));
+        let again = window.admit(at(1), sender(2), &reserve(5));
+        assert_eq!(again, Admission::Repeated(Message::Audio(Audio::Taken)));
+    }
+
+    /// The asker's connection broke while the work went on: the answer finds the next one.
+    #[test]
+    fn the_answer_follows_the_asker_to_its_next_connection() {
+        let mut window = DedupWindow::default();
+        window.admit(at(0), sender(1), &reserve(5));
+        assert_eq!(
+            window.admit(at(1), sender(2), &reserve(5)),
+            Admission::Working
+        );
+        assert_eq!(answer(&mut window, 1, 5, at(2)), Some(Peer::Guest(2)));
+    }
+
+    #[test]
+    fn another_start_of_the_asker_is_another_asker() {
+        let mut window = DedupWindow::default();
+        window.admit(at(0), sender(1), &reserve(5));
+        let reborn = Sender {
+            incarnation: Incarnation(2),
+            ..sender(1)
+        };
+        assert_eq!(window.admit(at(0), reborn, &reserve(5)), Admission::Fresh);
+    }
+
+    #[test]
+    fn reading_leaves_no_trace() {
+        let mut window = DedupWindow::default();
+        let resolve = Message::Names(Names::Resolve {
+            role: crate::contract::record::Role::Data,
+        });
+        for _ in 0..2 {
+            let admitted = window.admit(at(0), sender(1), &question(5, resolve.clone()));
+            assert_eq!(admitted, Admission::Fresh);
+        }
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn memory_ends() {
+        let mut window = DedupWindow::default();
+        window.admit(at(0), sender(1), &reserve(5));
+        answer(&mut window, 1, 5, at(0));
+        window.admit(at(61), sender(1), &reserve(6));
+        assert!(window.is_empty());
+        assert_eq!(
+            window.admit(at(61), sender(1), &reserve(5)),
+            Admission::Fresh
+        );
+    }
+
+    #[test]
+    fn memory_is_bounded_in_number() {
+        let mut window = DedupWindow::default();
+        for id in 0..2 * ANSWERS_MAX as u64 {
+            window.admit(at(0), sender(1), &reserve(id));
+            answer(&mut window, 1, id, at(0));
+        }
+        assert!(window.len() <= ANSWERS_MAX + 1);
+        let open = |id| window.admit(at(0), sender(1), &reserve(1 << 40 | id));
+        let admitted: vec::Vec<Admission> = (0..=QUESTIONS_PER_PEER_MAX as u64).map(open).collect();
+        assert_eq!(admitted.last(), Some(&Admission::TooMany));
+    }
+}

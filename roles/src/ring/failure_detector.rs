@@ -1,0 +1,449 @@
+//! The failure detector: from silence to verdict.
+//!
+//! A silent predecessor, a broken connection or a failed probe starts a check: helpers are asked to
+//! probe the member. When no helper reaches it, this node suspects it in public. Each node that
+//! receives a suspicion probes the suspect itself. The suspect is declared dead when it has not
+//! refuted in time: soon if two observers agree, later if there is only one.
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::{Probe, Purpose, Ring, SUCCESSORS, Timer, account};
+use crate::contract::id::NodeId;
+use crate::contract::member::{Member, MemberState};
+use crate::contract::message::Message;
+use crate::contract::node::{Asker, Outbox};
+use crate::contract::record::Address;
+use crate::contract::ring::Ring as RingMessage;
+use crate::contract::time::Time;
+use crate::contract::user::Level;
+use crate::ring_mutants::RingMutant;
+
+/// Helpers asked to probe a silent member.
+const HELPERS: usize = 3;
+
+/// In a larger ring, only some members probe each suspect: about half of this number.
+const LOOKERS: u64 = 16;
+
+/// How much longer a node that has not itself failed to reach the suspect waits with the verdict.
+const HEARSAY_DELAY: Duration = Duration::from_millis(1500);
+
+/// Factor on the patience of a probe of a member that nobody suspects. With the checks and the time
+/// to refute, no silence below four seconds ends in a verdict, whichever node notices it first. A
+/// refused connection needs no patience.
+pub(super) const HEALTHY_PATIENCE: u32 = 4;
+
+/// The check of a silent member, before any suspicion.
+#[derive(Debug)]
+pub(super) struct Suspicion {
+    /// Helpers that have been asked and have not answered.
+    asked: BTreeSet<NodeId>,
+    /// This node and the helpers that could not reach the member.
+    observers: Vec<NodeId>,
+    /// The probe by this node itself has not ended.
+    probing: bool,
+}
+
+impl Ring {
+    /// Sets the silence timer for the predecessor.
+    pub(super) fn watch(&mut self, now: Time) {
+        if self.has_left() {
+            return self.timers.disarm(&Timer::Silence);
+        }
+        let Some(predecessor) = self.members.predecessors(1).first().map(|m| m.node) else {
+            self.watched = None;
+            return self.timers.disarm(&Timer::Silence);
+        };
+        if self.config.mutants.has(RingMutant::NeverWatches) {
+            return;
+        }
+        // The predecessor has changed. It sent its reports to another member until now, so the time
+        // of its last message says nothing. Its silence begins now.
+        if self.watched.replace(predecessor) != Some(predecessor) {
+            self.heard.insert(predecessor, now);
+        }
+        let heard = *self.heard.entry(predecessor).or_insert(now);
+        self.timers
+            .arm(Timer::Silence, (heard + self.patience()).max(now));
+    }
+
+    pub(super) fn is_predecessor(&self, node: NodeId) -> bool {
+        self.members.predecessors(1).first().map(|m| m.node) == Some(node)
+    }
+
+    /// How long the predecessor may be silent.
+    fn patience(&self) -> Duration {
+        self.config.beat * self.config.silent_beats * self.health.factor()
+    }
+
+    fn confirm(&self) -> Duration {
+        self.config.confirm * self.health.factor()
+    }
+
+    pub(super) fn on_silence(&mut self, now: Time, out: &mut Outbox) {
+        let Some(predecessor) = self.members.predecessors(1).first().copied() else {
+            return;
+        };
+        let heard = self
+            .heard
+            .get(&predecessor.node)
+            .copied()
+            .unwrap_or_default();
+        if now < heard + self.patience() {
+            return self.watch(now);
+        }
+        self.timers.arm(Timer::Silence, now + self.patience());
+        self.suspicion(now, predecessor.node, true, out);
+        // If an arc of adjacent members has died, the member before the silent one is silent, too,
+        // and the silent one cannot report that.
+        for before in self.members.predecessors(SUCCESSORS).iter().skip(1).take(1) {
+            self.verify(now, before.node, out);
+        }
+    }
+
+    /// Probes a member.
+    pub(super) fn verify(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        if self.has_left() {
+            return;
+        }
+        let Some(known) = self.members.get(node).map(|entry| entry.member) else {
+            return;
+        };
+        // A member that nobody suspects may only stall for a while, so its probe waits longer.
+        let untroubled = known.state == MemberState::Alive && !self.suspicions.contains_key(&node);
+        let patience = self.confirm() * if untroubled { HEALTHY_PATIENCE } else { 1 };
+        let question = (RingMessage::Probe { known }, patience);
+        let to = vec![known.address];
+        let probe = Probe {
+            node,
+            asked_at: now,
+            known: (known.incarnation, known.version),
+        };
+        self.ask(now, Purpose::Probe(probe), to, question, out);
+    }
+
+    /// Probes one random member, because a dead arc is noticed only from outside.
+    pub(super) fn probe_somebody(&mut self, now: Time, out: &mut Outbox) {
+        let others: Vec<NodeId> = self.members.others().map(|m| m.node).collect();
+        if let Some(node) = self.rng.pick(&others).copied() {
+            self.verify(now, node, out);
+        }
+    }
+
+    /// Probes a suspect, because the suspicion is hearsay. In a small ring every member does so; in
+    /// a large one, some random members do.
+    pub(super) fn look_for_oneself(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let count = self.members.count() as u64;
+        if count <= LOOKERS || self.rng.happens(LOOKERS / 2, count) {
+            self.verify(now, node, out);
+        }
+    }
+
+    pub(super) fn on_probed(&mut self, now: Time, node: NodeId, me: Member, out: &mut Outbox) {
+        if me.node == node {
+            self.heard.insert(node, now);
+            self.suspicions.remove(&node);
+            self.take(now, node, account(me), out);
+            self.settle(now, me);
+        } else if let Some(known) = self.members.get(node).map(|entry| entry.member)
+            && known.address == me.address
+            && known.lives()
+        {
+            // Another node answers at this address: the machine has lost its disk and started anew.
+            self.take(now, me.node, account(me), out);
+            self.settle(now, me);
+        }
+    }
+
+    pub(super) fn on_probe_failed(&mut self, now: Time, probe: Probe, out: &mut Outbox) {
+        let node = probe.node;
+        let Some(entry) = self.members.get(node).filter(|_| !self.has_left()) else {
+            return;
+        };
+        // The member has spoken since the probe was sent, so it was only hard to reach: it was
+        // starting, or its connection broke.
+        let heard = self.heard.get(&node).is_some_and(|at| *at > probe.asked_at);
+        let anew = (entry.member.incarnation, entry.member.version) > probe.known;
+        if (heard || anew) && !self.suspicions.contains_key(&node) {
+            return;
+        }
+        match entry.member.state {
+            MemberState::Alive if self.suspicions.contains_key(&node) => {
+                if let Some(suspicion) = self.suspicions.get_mut(&node) {
+                    suspicion.probing = false;
+                }
+                self.settle_if_all_said(now, node, out);
+            }
+            MemberState::Alive => self.suspicion(now, node, false, out),
+            MemberState::Suspect => self.agree(now, node),
+            MemberState::Dead | MemberState::Left => (),
+        }
+    }
+
+    /// This node cannot reach a suspect either, and becomes one of its observers.
+    fn agree(&mut self, now: Time, node: NodeId) {
+        let me = self.members.me().node;
+        let Some(entry) = self.members.get(node) else {
+            return;
+        };
+        let known = entry.observers.len();
+        if entry.observers.contains(&me) {
+            return;
+        }
+        self.members.judge(now, node, MemberState::Suspect, &[me]);
+        self.await_verdict(now, node);
+        // Two observers already set the shorter wait, so a few more need no spreading.
+        if known <= 2 {
+            self.spread(now, node, None);
+        }
+    }
+
+    /// Starts a check. With `probing`, this node also probes the member itself.
+    fn suspicion(&mut self, now: Time, node: NodeId, probing: bool, out: &mut Outbox) {
+        let Some(member) = self.members.get(node).map(|entry| entry.member) else {
+            return;
+        };
+        if member.state != MemberState::Alive || self.suspicions.contains_key(&node) {
+            return;
+        }
+        if self.config.mutants.has(RingMutant::NeverConfirms) {
+            let me = self.members.me().node;
+            self.suspect(now, node, &[me], out);
+            return self.on_verdict_due(now, node, out);
+        }
+        let mut helpers: Vec<Member> = (self.members.others())
+            .filter(|m| m.node != node && m.state == MemberState::Alive)
+            .copied()
+            .collect();
+        self.rng.shuffle(&mut helpers);
+        helpers.truncate(HELPERS);
+        let suspicion = Suspicion {
+            asked: helpers.iter().map(|m| m.node).collect(),
+            observers: vec![self.members.me().node],
+            probing,
+        };
+        self.suspicions.insert(node, suspicion);
+        // The probes of the helpers take as long as this node's own. Their answers need a little
+        // more.
+        let patience = self.confirm();
+        self.timers
+            .arm(Timer::Suspicion(node), now + patience + patience / 10);
+        if probing {
+            self.verify(now, node, out);
+        }
+        let address = member.address;
+        for helper in helpers {
+            let question = (RingMessage::Check { node, address }, patience);
+            let purpose = Purpose::Check {
+                of: node,
+                by: helper.node,
+            };
+            self.ask(now, purpose, vec![helper.address], question, out);
+        }
+        self.settle_if_all_said(now, node, out);
+    }
+
+    /// Another member asks this node to probe `node`. When this node knows nobody of that id at
+    /// that address, it answers that it cannot reach it.
+    pub(super) fn on_check(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        node: NodeId,
+        address: Address,
+        out: &mut Outbox,
+    ) {
+        let known = self.members.get(node).map(|entry| entry.member);
+        let Some(known) = known.filter(|m| m.address == address) else {
+            let reached = false;
+            return out.answer(asker, Message::Ring(RingMessage::Checked { reached }));
+        };
+        let question = (RingMessage::Probe { known }, self.config.confirm * 9 / 10);
+        let purpose = Purpose::CheckFor(asker, node);
+        self.ask(now, purpose, vec![address], question, out);
+    }
+
+    pub(super) fn on_checked(
+        &mut self,
+        now: Time,
+        of: NodeId,
+        by: NodeId,
+        reached: bool,
+        out: &mut Outbox,
+    ) {
+        if !reached {
+            if let Some(suspicion) = self.suspicions.get_mut(&of) {
+                suspicion.asked.remove(&by);
+                suspicion.observers.push(by);
+            }
+            return self.settle_if_all_said(now, of, out);
+        }
+        // The helper reached the member, so the fault is in this node or between the two. This node
+        // trusts its own hearing less (Lifeguard).
+        if self.suspicions.remove(&of).is_some() {
+            self.timers.disarm(&Timer::Suspicion(of));
+            self.health.worse();
+            self.heard.insert(of, now);
+            self.watch(now);
+        }
+    }
+
+    pub(super) fn on_check_failed(&mut self, now: Time, of: NodeId, by: NodeId, out: &mut Outbox) {
+        // A helper that does not answer is no evidence against the checked member, so it becomes no
+        // observer.
+        if let Some(suspicion) = self.suspicions.get_mut(&of) {
+            suspicion.asked.remove(&by);
+        }
+        self.settle_if_all_said(now, of, out);
+    }
+
+    fn settle_if_all_said(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let all_said = |suspicion: &Suspicion| suspicion.asked.is_empty() && !suspicion.probing;
+        if self.suspicions.get(&node).is_some_and(all_said) {
+            self.settle_suspicion(now, node, out);
+        }
+    }
+
+    /// Ends a check that has reached the member in no way: the member becomes a suspect.
+    pub(super) fn settle_suspicion(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        self.timers.disarm(&Timer::Suspicion(node));
+        if let Some(suspicion) = self.suspicions.remove(&node) {
+            self.suspect(now, node, &suspicion.observers, out);
+        }
+    }
+
+    fn suspect(&mut self, now: Time, node: NodeId, observers: &[NodeId], out: &mut Outbox) {
+        let line = alloc::format!("ring suspects node={node} observers={}", observers.len());
+        out.fact(Level::Debug, line);
+        self.members
+            .judge(now, node, MemberState::Suspect, observers);
+        self.await_verdict(now, node);
+        self.spread(now, node, None);
+    }
+
+    pub(super) fn on_observed(&mut self, now: Time, node: NodeId, from: NodeId) {
+        let Some(entry) = self.members.get(node) else {
+            return;
+        };
+        let few = entry.observers.len() <= 2;
+        if entry.member.state == MemberState::Suspect {
+            self.await_verdict(now, node);
+        }
+        if few {
+            self.spread(now, node, Some(from));
+        }
+    }
+
+    /// Sets the time of the verdict by the number of observers.
+    pub(super) fn await_verdict(&mut self, now: Time, node: NodeId) {
+        let Some(entry) = self.members.get(node) else {
+            return;
+        };
+        if self.has_left() {
+            return;
+        }
+        let me = self.members.me().node;
+        let mut wait = if entry.observers.len() >= 2 {
+            self.config.agreed
+        } else {
+            self.config.alone
+        };
+        if !entry.observers.contains(&me) {
+            wait += HEARSAY_DELAY;
+        }
+        let at = entry.changed_at + wait;
+        let at = if self.postponed.contains(&node) {
+            at + self.config.alone
+        } else {
+            at
+        };
+        self.timers.arm(Timer::Verdict(node), at.max(now));
+    }
+
+    /// This node stalled for `lag` and could hear no refutation meanwhile, so every verdict moves
+    /// by `lag`.
+    pub(super) fn postpone_verdicts(&mut self, lag: Duration) {
+        let suspects: Vec<NodeId> = (self.members.others())
+            .filter(|m| m.state == MemberState::Suspect)
+            .map(|m| m.node)
+            .collect();
+        for node in suspects {
+            if let Some(at) = self.timers.armed(&Timer::Verdict(node)) {
+                self.timers.arm(Timer::Verdict(node), at + lag);
+            }
+        }
+    }
+
+    pub(super) fn on_verdict_due(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let Some(entry) = self.members.get(node) else {
+            return;
+        };
+        if entry.member.state != MemberState::Suspect {
+            return;
+        }
+        // The verdict is put off once, not for ever: the suspect may really be dead.
+        if self.may_be_deaf(node) && self.postponed.insert(node) {
+            let line = alloc::format!("ring hears too few to call node={node} dead");
+            out.fact(Level::Debug, line);
+            return self
+                .timers
+                .arm(Timer::Verdict(node), now + self.config.alone);
+        }
+        let heard = self
+            .heard
+            .get(&node)
+            .is_some_and(|at| *at > entry.changed_at);
+        if heard && self.spared.insert(node) {
+            // The suspect has spoken since, so its refutation is on the way or was lost. The probe
+            // asks for it again. This happens once per suspicion, because messages of a stalled
+            // process may still arrive.
+            self.verify(now, node, out);
+            let later = now + self.config.agreed;
+            return self.timers.arm(Timer::Verdict(node), later);
+        }
+        self.members.judge(now, node, MemberState::Dead, &[]);
+        let before = Some(MemberState::Suspect);
+        self.on_changed(now, node, before, None, out);
+    }
+
+    /// Whether this node is more likely cut off than the suspect dead: it suspects more than half
+    /// of the ring and no other node agrees about this suspect.
+    fn may_be_deaf(&self, node: NodeId) -> bool {
+        let me = self.members.me().node;
+        let others = self.members.others().count();
+        let unheard = self
+            .members
+            .others()
+            .filter(|m| m.state == MemberState::Suspect)
+            .count();
+        let alone = (self.members.get(node)).is_some_and(|entry| entry.observers == [me]);
+        others >= 2 && 2 * unheard > others + 1 && alone
+    }
+
+    /// A member is declared dead, by this node or by another.
+    pub(super) fn on_death(
+        &mut self,
+        now: Time,
+        member: Member,
+        before: Option<MemberState>,
+        out: &mut Outbox,
+    ) {
+        let node = member.node;
+        let observers = (self.members.get(node)).map_or(Vec::new(), |e| e.observers.clone());
+        let was_suspect = before == Some(MemberState::Suspect);
+        self.forget_doubts(node);
+        if !was_suspect {
+            return; // This node learns of an old death; its census is over.
+        }
+        let line = alloc::format!(
+            "ring lost node={node} {} {} members={}",
+            member.role,
+            member.address,
+            self.members.count()
+        );
+        out.fact(Level::Info, line);
+        self.expect_census(now, member, &observers, out);
+    }
+}

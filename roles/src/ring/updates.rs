@@ -1,0 +1,137 @@
+//! Updates about members, and their consequences (SWIM).
+//!
+//! Every update passes through [`Ring::take`], from whatever source. A later update than the known
+//! entry is stored and passed on. For an earlier one, the sender receives the known entry. An
+//! impossible one is counted.
+
+use super::{ABSURD_SENDERS_MAX, Ring, Timer};
+use crate::contract::id::NodeId;
+use crate::contract::member::{Member, MemberState};
+use crate::contract::node::Outbox;
+use crate::contract::ring::Claim;
+use crate::contract::time::Time;
+use crate::contract::user::Level;
+use crate::ring_mutants::RingMutant;
+
+impl Ring {
+    /// Takes one update, with all its consequences. `from` is the node that sent it.
+    pub(super) fn take(&mut self, now: Time, from: NodeId, claim: Claim, out: &mut Outbox) {
+        use crate::members::Absorbed;
+        let node = claim.member.node;
+        if self.config.mutants.has(RingMutant::ForgetsTheDead) && !claim.member.lives() {
+            return self.members.forget(node);
+        }
+        match self.members.absorb(now, &claim) {
+            Absorbed::Nothing => (),
+            Absorbed::Changed { before } => self.on_changed(now, node, before, Some(from), out),
+            Absorbed::Observed => self.on_observed(now, node, from),
+            Absorbed::Stale => self.correct(node, from, out),
+            Absorbed::Refute { version } => self.refute(now, version, out),
+            Absorbed::Outdated => self.outdated = true,
+            Absorbed::Absurd => self.note_absurd(from, out),
+        }
+    }
+
+    fn refute(&mut self, now: Time, version: u32, out: &mut Outbox) {
+        if self.config.mutants.has(RingMutant::NeverRefutes) {
+            return;
+        }
+        // A false suspicion of this node may mean that this node is slow, so it trusts its own
+        // timeouts less (Lifeguard, section IV.A).
+        self.health.worse();
+        self.members.restate(now, version, |_| ());
+        let me = self.members.me();
+        let line = alloc::format!("refutes a suspicion version={}", me.version);
+        out.fact(Level::Debug, line);
+        self.spread(now, me.node, None);
+    }
+
+    /// The entry of a member has changed: acts on its state, spreads the entry and checks the
+    /// watch. `before` is the state before, none for a new member.
+    pub(super) fn on_changed(
+        &mut self,
+        now: Time,
+        node: NodeId,
+        before: Option<MemberState>,
+        from: Option<NodeId>,
+        out: &mut Outbox,
+    ) {
+        let Some(entry) = self.members.get(node) else {
+            return;
+        };
+        let member = entry.member;
+        match member.state {
+            MemberState::Alive => self.on_alive(now, member, before, out),
+            MemberState::Suspect => {
+                self.await_verdict(now, node);
+                self.look_for_oneself(now, node, out);
+            }
+            MemberState::Dead => self.on_death(now, member, before, out),
+            MemberState::Left => self.on_left(member, before, out),
+        }
+        self.spread(now, node, from);
+        self.watch(now);
+    }
+
+    fn on_alive(
+        &mut self,
+        now: Time,
+        member: Member,
+        before: Option<MemberState>,
+        out: &mut Outbox,
+    ) {
+        let node = member.node;
+        self.postponed.remove(&node);
+        self.spared.remove(&node);
+        self.timers.disarm(&Timer::Verdict(node));
+        self.timers.disarm(&Timer::CensusDue(node));
+        // The member spoke after the check began, perhaps as a later start, so the check is void.
+        // The member then has the full silence timeout to be heard.
+        self.suspicions.remove(&node);
+        self.timers.disarm(&Timer::Suspicion(node));
+        self.heard.insert(node, now);
+        if before != Some(MemberState::Alive) && before != Some(MemberState::Suspect) {
+            let line = alloc::format!(
+                "ring joined node={node} {} {} members={}",
+                member.role,
+                member.address,
+                self.members.count()
+            );
+            out.fact(Level::Info, line);
+        }
+        out.meet(member.address, member.features);
+    }
+
+    fn on_left(&mut self, member: Member, before: Option<MemberState>, out: &mut Outbox) {
+        self.forget_doubts(member.node);
+        if before.is_some_and(|state| state < MemberState::Dead) {
+            let line = alloc::format!("ring left node={} {}", member.node, member.address);
+            out.fact(Level::Info, line);
+        }
+    }
+
+    pub(super) fn forget_doubts(&mut self, node: NodeId) {
+        self.suspicions.remove(&node);
+        self.postponed.remove(&node);
+        self.spared.remove(&node);
+        self.timers.disarm(&Timer::Suspicion(node));
+        self.timers.disarm(&Timer::Verdict(node));
+    }
+
+    /// This node heard `member` at its address itself. Only one process can listen there, so any
+    /// other member with this address has ended.
+    pub(super) fn settle(&mut self, now: Time, member: Member) {
+        for ended in self.members.settle(now, member.node, member.address) {
+            self.forget_doubts(ended);
+            self.spread(now, ended, None);
+        }
+    }
+
+    pub(super) fn note_absurd(&mut self, from: NodeId, out: &mut Outbox) {
+        self.absurd.0 += 1;
+        if self.absurd.1.len() < ABSURD_SENDERS_MAX && self.absurd.1.insert(from) {
+            let line = alloc::format!("ring refused what cannot be true, from={from}");
+            out.fact(Level::Warn, line);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The role of a server that was started without one.
+//!
+//! Owns the rule, and the state machine of a joining server that asks for its role until one is
+//! reserved. It asks the DNS nodes, then the members it knew in an earlier run. It never guesses:
+//! when it reaches none of them, it waits and asks again.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::contract::id::NodeId;
+use crate::contract::limits::RECORDS_MAX;
+use crate::contract::message::{Envelope, Message, Names};
+use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::record::{Address, Role};
+use crate::contract::rng::Rng;
+use crate::contract::time::Time;
+use crate::contract::timers::earlier;
+use crate::requests::{Outcome, Policy, Requester, Requests};
+
+/// The role that is needed most, given the numbers of data nodes and routers. The order of joins is
+/// D R D R R; after that data nodes and routers stay at 2 to 3.
+pub fn needed_role(data: usize, routers: usize) -> Role {
+    let wants_data = match (data, routers) {
+        (0, _) => true,
+        (_, 0) => false,
+        (1, _) => true,
+        (data, routers) => 3 * data <= 2 * routers,
+    };
+    if wants_data { Role::Data } else { Role::Router }
+}
+
+/// Roles promised to servers that have not taken them yet. Without them, servers that join at the
+/// same moment would all get the same role.
+#[derive(Debug, Default)]
+pub struct Reservations {
+    promised: BTreeMap<NodeId, (Role, Time)>,
+}
+
+impl Reservations {
+    /// Returns the role `asker` should take, given the numbers of other data nodes and routers, and
+    /// promises it until `until`. An earlier promise to `asker` is replaced.
+    pub fn reserve(
+        &mut self,
+        now: Time,
+        asker: NodeId,
+        (data, routers): (usize, usize),
+        until: Time,
+    ) -> Role {
+        self.promised
+            .retain(|node, (_, until)| *until > now && *node != asker);
+        let coming = |wanted| {
+            let promised = self.promised.values();
+            promised.filter(|(role, _)| *role == wanted).count()
+        };
+        let role = needed_role(data + coming(Role::Data), routers + coming(Role::Router));
+        if self.promised.len() < RECORDS_MAX {
+            self.promised.insert(asker, (role, until));
+        }
+        role
+    }
+
+    /// Ends the promise to a node that has taken a role, or is gone.
+    pub fn release(&mut self, node: NodeId) {
+        self.promised.remove(&node);
+    }
+}
+
+/// Longest pause between a failure and the next attempt.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The first node is asked alone; the next one is asked, too, when the first is silent for an
+/// attempt.
+const RESERVE: Policy = Policy {
+    deadline: Duration::from_secs(5),
+    attempt: Duration::from_secs(1),
+    rounds: 1,
+};
+
+/// A joining server that asks for its role.
+#[derive(Debug)]
+pub struct Assignment {
+    dns: Vec<Address>,
+    /// Members of an earlier run, the lowest id first.
+    members: Vec<Address>,
+    requests: Requests<()>,
+    again: Option<Time>,
+    rng: Rng,
+}
+
+impl Assignment {
+    /// Will ask these DNS nodes, the lowest address first. Servers that join at the same moment
+    /// then ask the same node, which does not give all of them the same role.
+    pub fn new(mut dns: Vec<Address>, mut rng: Rng) -> Self {
+        dns.sort_unstable();
+        let requests = Requests::new(Requester::Assignment, Rng::from_seed(rng.bits()));
+        Assignment {
+            dns,
+            members: Vec::new(),
+            requests,
+            again: None,
+            rng,
+        }
+    }
+
+    /// Sets the members of an earlier run, in the order of their ids. They are asked when no DNS
+    /// node answers.
+    pub fn remember(&mut self, members: Vec<Address>) {
+        self.members = members;
+    }
+
+    /// Begins to ask.
+    pub fn start(&mut self, now: Time, out: &mut Outbox) {
+        let all = self.dns.iter().chain(&self.members);
+        let candidates = all.map(|at| Peer::Node(*at)).collect();
+        let question = Message::Names(Names::Reserve);
+        self.again = None;
+        let asked = self
+            .requests
+            .ask(now, (), candidates, question, RESERVE, out);
+        if asked.is_none() {
+            self.wait(now);
+        }
+    }
+
+    /// Returns the role when an answer reserves one.
+    pub fn on_answer(
+        &mut self,
+        now: Time,
+        from: Peer,
+        envelope: Envelope,
+        out: &mut Outbox,
+    ) -> Option<Role> {
+        let outcome = self.requests.on_answer(now, from, envelope, out)?;
+        if let Outcome::Answered {
+            message: Message::Names(Names::Reserved { role }),
+            ..
+        } = outcome
+        {
+            return Some(role);
+        }
+        self.wait(now);
+        None
+    }
+
+    /// A connection is lost: when no candidate remains, waits and asks again.
+    pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
+        if !self.requests.on_lost(now, peer, why, out).is_empty() {
+            self.wait(now);
+        }
+    }
+
+    /// Asks again when it is time.
+    pub fn on_tick(&mut self, now: Time, out: &mut Outbox) {
+        if !self.requests.on_tick(now, out).is_empty() {
+            self.wait(now);
+        }
+        if self.again.is_some_and(|at| at <= now) {
+            self.start(now, out);
+        }
+    }
+
+    /// When [`Assignment::on_tick`] wants to run.
+    pub fn deadline(&self) -> Option<Time> {
+        earlier(self.again, self.requests.deadline())
+    }
+
+    fn wait(&mut self, now: Time) {
+        self.again = Some(now + PAUSE / 4 + self.rng.within(PAUSE * 3 / 4));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Role::{Data, Router};
+
+    /// The order of the first ten, and the ratio of the first hundred.
+    #[test]
+    fn roles_follow_two_to_three() {
+        let (mut data, mut routers, mut order) = (0, 0, Vec::new());
+        for _ in 0..100 {
+            let role = needed_role(data, routers);
+            match role {
+                Data => data += 1,
+                Router | Role::Dns => routers += 1,
+            }
+            order.push(role);
+        }
+        let ten = [
+            Data, Router, Data, Router, Router, Data, Router, Router, Data, Router,
+        ];
+        assert_eq!(order[..10], ten);
+        assert_eq!((data, routers), (40, 60));
+    }
+
+    #[test]
+    fn no_role_stays_empty_from_two_on() {
+        assert_eq!(needed_role(0, 9), Data);
+        assert_eq!(needed_role(9, 0), Router);
+        assert_eq!(needed_role(1, 1), Data);
+    }
+}

@@ -1,0 +1,314 @@
+//! A node's data directory.
+//!
+//! Owns the lock that keeps two nodes off one directory, and `node.json`: who the node is, how
+//! often it has started, and as what. What else lies in the directory belongs to others.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use roles::contract::id::{Incarnation, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// A data directory, held for as long as this value lives.
+#[derive(Debug)]
+pub struct DataDir {
+    dir: PathBuf,
+    node: NodeId,
+    incarnation: Incarnation,
+    /// Closing it gives the directory back; the system does so too when the process is killed.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Takes the directory for a node of this kind and counts the start. Makes the directory
+    /// (mode 0700) and the node's identity, `fresh`, if they are not there yet.
+    pub fn open(dir: &Path, kind: &str, fresh: NodeId) -> Result<DataDir, DataDirError> {
+        DataDir::take(dir, kind, fresh).map_err(|why| DataDirError {
+            dir: dir.to_owned(),
+            why,
+        })
+    }
+
+    fn take(dir: &Path, kind: &str, fresh: NodeId) -> Result<DataDir, DataDirFault> {
+        let making = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        making.map_err(DataDirFault::io("create it"))?;
+        let lock = lock(dir)?;
+        let path = dir.join(IDENTITY);
+        let identity = match Identity::read(&path)? {
+            Some(known) => known.started_as(kind)?,
+            None => Identity::first(kind, fresh),
+        };
+        identity
+            .write(dir)
+            .map_err(DataDirFault::io("write node.json"))?;
+        Ok(DataDir {
+            dir: dir.to_owned(),
+            node: identity.node()?,
+            incarnation: Incarnation(identity.incarnation),
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whose it is: the same at every start.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Which start this is: 1 at the first, larger at each further one.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, DataDirFault> {
+    let mut options = OpenOptions::new();
+    let opening = options.create(true).truncate(false).write(true).mode(0o600);
+    let file = opening
+        .open(dir.join(LOCK))
+        .map_err(DataDirFault::io("open its lock"))?;
+    let mut file = locked(file, dir)?;
+    // Whoever is refused is told by whom. Without it, the lock is as good.
+    let _ = file.set_len(0);
+    let _ = write!(file, "{}", process::id());
+    Ok(file)
+}
+
+fn locked(file: File, dir: &Path) -> Result<File, DataDirFault> {
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(DataDirFault::InUse { by: holder(dir) }),
+        Err(TryLockError::Error(reason)) => Err(DataDirFault::io("lock it")(reason)),
+    }
+}
+
+/// A data directory looked at, and kept from every node meanwhile. Nothing in it changes.
+#[derive(Debug)]
+pub struct Visit {
+    /// Whose it is.
+    pub node: NodeId,
+    /// What the node was started as.
+    pub kind: String,
+    _lock: File,
+}
+
+impl Visit {
+    /// Looks at the directory of a node that is not running.
+    pub fn begin(dir: &Path) -> Result<Visit, DataDirError> {
+        Visit::look(dir).map_err(|why| DataDirError {
+            dir: dir.to_owned(),
+            why,
+        })
+    }
+
+    fn look(dir: &Path) -> Result<Visit, DataDirFault> {
+        let file = File::open(dir.join(LOCK)).map_err(|reason| {
+            let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory];
+            if absent.contains(&reason.kind()) {
+                return DataDirFault::Absent;
+            }
+            DataDirFault::io("open its lock")(reason)
+        })?;
+        let lock = locked(file, dir)?;
+        let identity = Identity::read(&dir.join(IDENTITY))?.ok_or(DataDirFault::Absent)?;
+        Ok(Visit {
+            node: identity.node()?,
+            kind: identity.kind,
+            _lock: lock,
+        })
+    }
+}
+
+/// The process that holds a directory, if it says so and lives: one that was killed has left its
+/// number behind.
+fn holder(dir: &Path) -> Option<u32> {
+    let process: u32 = fs::read_to_string(dir.join(LOCK)).ok()?.parse().ok()?;
+    let lives = Path::new("/proc").join(process.to_string()).exists();
+    lives.then_some(process)
+}
+
+/// What `node.json` says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Identity {
+    format: u64,
+    node: String,
+    incarnation: u64,
+    kind: String,
+}
+
+/// The one field that every format has.
+#[derive(Deserialize)]
+struct Header {
+    format: u64,
+}
+
+impl Identity {
+    fn first(kind: &str, fresh: NodeId) -> Identity {
+        Identity {
+            format: FORMAT,
+            node: fresh.to_string(),
+            incarnation: 1,
+            kind: kind.to_owned(),
+        }
+    }
+
+    fn read(path: &Path) -> Result<Option<Identity>, DataDirFault> {
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(reason) if reason.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(reason) => return Err(DataDirFault::io("read node.json")(reason)),
+        };
+        // The format is read before the rest: a later one may well have other fields.
+        let Header { format } = parsed(&text)?;
+        if format > FORMAT {
+            return Err(DataDirFault::Newer { theirs: format });
+        }
+        let identity: Identity = parsed(&text)?;
+        identity.node()?;
+        Ok(Some(identity))
+    }
+
+    fn node(&self) -> Result<NodeId, DataDirFault> {
+        NodeId::parse(&self.node)
+            .ok_or_else(|| DataDirFault::Corrupt("its node id is not 32 hexadecimal digits".into()))
+    }
+
+    fn started_as(mut self, kind: &str) -> Result<Identity, DataDirFault> {
+        if self.kind != kind {
+            return Err(DataDirFault::OtherKind {
+                recorded: self.kind,
+                given: kind.to_owned(),
+            });
+        }
+        let next = self.incarnation.checked_add(1);
+        self.incarnation =
+            next.ok_or_else(|| DataDirFault::Corrupt("its incarnation cannot grow".into()))?;
+        Ok(self)
+    }
+
+    /// Replaces `node.json` in one step: whoever reads it, after whatever crash, finds the old
+    /// one or this one. The directory is synced too, or a crash could undo the rename and the
+    /// node would use an incarnation twice.
+    fn write(&self, dir: &Path) -> io::Result<()> {
+        let draft = dir.join("node.json.new");
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        let mut options = OpenOptions::new();
+        let opening = options.create(true).truncate(true).write(true).mode(0o600);
+        let mut file = opening.open(&draft)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&draft, dir.join(IDENTITY))?;
+        File::open(dir)?.sync_all()
+    }
+}
+
+fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, DataDirFault> {
+    serde_json::from_slice(text).map_err(|reason| DataDirFault::Corrupt(reason.to_string()))
+}
+
+/// Why a data directory could not be taken. Nothing in it has been changed.
+#[derive(Debug)]
+pub struct DataDirError {
+    /// Which directory.
+    pub dir: PathBuf,
+    /// What is wrong with it.
+    pub why: DataDirFault,
+}
+
+/// What is wrong with a data directory.
+#[derive(Debug)]
+pub enum DataDirFault {
+    /// Another process holds it.
+    InUse {
+        /// Which, if that is known.
+        by: Option<u32>,
+    },
+    /// No node has ever lived there.
+    Absent,
+    /// It belongs to a node that was started as something else.
+    OtherKind {
+        /// What `node.json` says.
+        recorded: String,
+        /// What was asked for.
+        given: String,
+    },
+    /// A later version wrote it.
+    Newer {
+        /// Its format.
+        theirs: u64,
+    },
+    /// `node.json` cannot be read; says where it fails.
+    Corrupt(String),
+    /// The system refused.
+    Io {
+        /// What was attempted.
+        attempt: &'static str,
+        /// What came of it.
+        reason: io::Error,
+    },
+}
+
+impl DataDirFault {
+    fn io(attempt: &'static str) -> impl FnOnce(io::Error) -> DataDirFault {
+        move |reason| DataDirFault::Io { attempt, reason }
+    }
+}
+
+impl fmt::Display for DataDirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "open data directory {}: {}",
+            self.dir.display(),
+            self.why
+        )
+    }
+}
+
+impl fmt::Display for DataDirFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DataDirFault::InUse { by: Some(process) } => {
+                write!(f, "it is in use by process {process}")
+            }
+            DataDirFault::InUse { by: None } => f.write_str("it is in use by another process"),
+            DataDirFault::Absent => f.write_str("it is not the data directory of a node"),
+            DataDirFault::OtherKind { recorded, given } => write!(
+                f,
+                "it belongs to a node started as {recorded}, not {given}: start it as {recorded}, \
+                 or give another directory"
+            ),
+            DataDirFault::Newer { theirs } => write!(
+                f,
+                "its node.json has format {theirs}, this version reads up to {FORMAT}: \
+                 use a newer version"
+            ),
+            DataDirFault::Corrupt(reason) => write!(
+                f,
+                "its node.json is damaged ({reason}): restore it, or give another directory"
+            ),
+            DataDirFault::Io { attempt, reason } => write!(f, "{attempt}: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for DataDirError {}
+
+const IDENTITY: &str = "node.json";
+
+const LOCK: &str = "lock";
+
+/// The format of `node.json` that this version writes.
+const FORMAT: u64 = 1;
+
+#[cfg(test)]
+mod tests;
