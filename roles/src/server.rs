@@ -1,13 +1,15 @@
 //! The node that runs on servers: name resolution, the ring, one role, and the parts they share.
 //!
-//! Routes each event to its part and merges the deadlines; decides nothing itself. Every question
-//! passes the dedup window before a role sees it, and every answer passes it on the way out.
+//! A server passes through phases, see `Phase`; each event goes to what the phase holds, and every
+//! deadline comes from there. Every question passes the dedup window before a role sees it, and
+//! every answer passes it on the way out.
 
-mod circle;
 mod known;
 mod memory;
 mod role;
+mod serving;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -16,11 +18,9 @@ use crate::chord::{self, Chord};
 use crate::contract::id::JobId;
 use crate::contract::job::JobReply;
 use crate::contract::member::Epoch;
-use crate::contract::member::Traits;
-use crate::contract::message::{Envelope, Kind, Message, Names, Refusal};
+use crate::contract::message::{Envelope, Kind, Message, Refusal};
 use crate::contract::node::{Asker, Event, Identity, Lost, Node, Outbox, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
-use crate::contract::ring::Ring as RingMessage;
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
@@ -28,16 +28,17 @@ use crate::contract::user::{Level, Notice};
 use crate::data;
 use crate::dedup::{self, Admission, DedupWindow};
 use crate::dns;
-use crate::registrar::{Registrar, Registration};
+use crate::registrar::Registration;
 use crate::requests::Requester;
 use crate::resolver::{self, Resolved, Resolver};
-use crate::ring::{self, Ring};
+use crate::ring::{self, Order, Ring};
 use crate::role_assignment::{Assignment, Reservations};
 use crate::router;
 
 use known::Known;
-use memory::Memory;
-use role::{Leaving, Part, Retiring};
+use memory::{Memory, Recalled};
+use role::{HANDING_OVER_TO_END, HandOver};
+use serving::Serving;
 
 /// Consecutive failed DNS look-ups after which the log says so.
 const DNS_FAILURES_TOLD: u32 = 6;
@@ -78,7 +79,7 @@ impl Config {
     /// operator decides when to stop waiting.
     pub fn stop_within(&self) -> Duration {
         let drain = if self.drain {
-            role::HANDING_OVER_TO_END
+            HANDING_OVER_TO_END
         } else {
             Duration::ZERO
         };
@@ -106,38 +107,114 @@ impl Default for Config {
 /// A server.
 #[derive(Debug)]
 pub struct Server {
+    common: Common,
+    window: DedupWindow,
+    phase: Phase,
+}
+
+/// What a server has in every phase.
+#[derive(Debug)]
+struct Common {
     config: Config,
     me: Identity,
     address: Address,
-    window: DedupWindow,
     resolver: Resolver,
-    part: Part,
-    /// The previous role, which still answers for a while after a change of role.
-    retiring: Option<Retiring>,
-    /// Set while a data node hands its songs over, before it changes its role or ends.
-    leaving: Option<Leaving>,
-    /// Until then this data node declines orders to change, because another data node's disk was
-    /// full.
-    stays_until: Time,
-    /// Consecutive look-ups that no DNS node has answered.
-    dns_failures: u32,
-    /// The server ends because another node knows a later start of it.
-    outdated: bool,
-    /// The census for which this server last changed its role.
-    changed_for: Option<Epoch>,
-    /// Present in data nodes and routers: they are members of the ring.
-    ring: Option<Ring>,
-    /// Present in data nodes: they have a place on the circle.
-    chord: Option<Chord>,
     known: Known,
     memory: Memory,
     /// Roles promised to joining servers that have found no DNS node.
     reservations: Reservations,
-    registrar: Option<Registrar>,
-    /// The user has been told that the server is registered.
-    ready: bool,
-    stopping: Option<Time>,
+    /// Consecutive look-ups that no DNS node has answered.
+    dns_failures: u32,
     rng: Rng,
+}
+
+/// Where a server stands between its start and its end. It only goes forward.
+#[derive(Debug)]
+enum Phase {
+    /// The server has no role yet: it reads what an earlier run has stored, then asks for a role.
+    Newcomer(Assignment),
+    /// The server has a role, and may change it.
+    Serving(Box<Serving>),
+    /// The server refuses questions, says goodbye and makes the last copies.
+    Stopping {
+        serving: Box<Serving>,
+        /// When it ends, whether or not the goodbyes have arrived.
+        until: Time,
+    },
+    /// The server has ended; its host drops it.
+    Stopped {
+        /// It ended because another node knows a later start of it.
+        outdated: bool,
+    },
+}
+
+impl Phase {
+    /// The role and its parts, from the moment a role is assigned to the end.
+    fn serving(&self) -> Option<&Serving> {
+        match self {
+            Phase::Serving(serving) | Phase::Stopping { serving, .. } => Some(serving),
+            Phase::Newcomer(_) | Phase::Stopped { .. } => None,
+        }
+    }
+
+    fn serving_mut(&mut self) -> Option<&mut Serving> {
+        match self {
+            Phase::Serving(serving) | Phase::Stopping { serving, .. } => Some(serving),
+            Phase::Newcomer(_) | Phase::Stopped { .. } => None,
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        match self {
+            Phase::Newcomer(assignment) => assignment.deadline(),
+            Phase::Serving(serving) => serving.deadline(),
+            Phase::Stopping { serving, until } => earlier(serving.deadline(), Some(*until)),
+            Phase::Stopped { .. } => None,
+        }
+    }
+}
+
+impl Common {
+    fn draw(&mut self) -> Rng {
+        Rng::from_seed(self.rng.bits())
+    }
+
+    /// This server's record in a role.
+    fn record(&self, role: Role) -> Record {
+        let ttl = self.config.dns.record_ttl.as_millis();
+        Record {
+            role,
+            node: self.me.node,
+            incarnation: self.me.incarnation,
+            renewals: 0,
+            address: self.address,
+            features: self.me.features,
+            weight: if role == Role::Data {
+                self.config.weight
+            } else {
+                0
+            },
+            ttl_ms: u32::try_from(ttl).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Tells the operator when no DNS node answers any longer, and when one answers again.
+    fn note_names(&mut self, resolved: impl IntoIterator<Item = Resolved>, out: &mut Outbox) {
+        for Resolved { failed, .. } in resolved {
+            let before = self.dns_failures;
+            self.dns_failures = failed.map_or(0, |_| before.saturating_add(1));
+            match failed {
+                Some(why) if self.dns_failures == DNS_FAILURES_TOLD => {
+                    let line = alloc::format!("no dns node answers, the last one: {why}");
+                    out.fact(Level::Warn, line);
+                }
+                None if before >= DNS_FAILURES_TOLD => {
+                    out.fact(Level::Info, "a dns node answers again".into());
+                }
+                Some(_) | None => (),
+            }
+        }
+    }
 }
 
 impl Server {
@@ -155,44 +232,44 @@ impl Server {
             watched: Role::ALL.to_vec(),
             refresh: config.refresh,
         };
-        Server {
+        let resolver = Resolver::new(resolver, part());
+        let phase = Phase::Newcomer(Assignment::new(dns, part()));
+        let common = Common {
             me,
             address,
-            window: DedupWindow::default(),
-            resolver: Resolver::new(resolver, part()),
-            part: Part::Idle(Assignment::new(dns, part())),
-            retiring: None,
-            leaving: None,
-            stays_until: Time::ZERO,
-            dns_failures: 0,
-            outdated: false,
-            changed_for: None,
-            ring: None,
-            chord: None,
+            resolver,
             known: Known::default(),
             memory: Memory::new(),
             reservations: Reservations::default(),
-            registrar: None,
-            ready: false,
-            stopping: None,
+            dns_failures: 0,
             rng: part(),
             config,
+        };
+        Server {
+            common,
+            window: DedupWindow::default(),
+            phase,
         }
     }
 
     /// The current role; none until a role is assigned.
     pub fn role(&self) -> Option<Role> {
-        self.part.role()
+        self.phase.serving().map(Serving::role)
     }
 
     /// The census for which this server last changed its role since its start.
     pub fn changed_for(&self) -> Option<Epoch> {
-        self.changed_for
+        self.phase.serving()?.member()?.changed_for()
     }
 
     /// The ring, if this server is a member.
     pub fn ring(&self) -> Option<&Ring> {
-        self.ring.as_ref()
+        Some(&self.phase.serving()?.member()?.ring)
+    }
+
+    /// The place on the circle, if this server is a data node.
+    pub fn chord(&self) -> Option<&Chord> {
+        Some(&self.phase.serving()?.member()?.data()?.chord)
     }
 
     /// The lengths and bounds of the queues of a data node, the dedup window last. Other roles
@@ -203,70 +280,97 @@ impl Server {
             length: self.window.len(),
             most: dedup::LENGTH_MAX,
         };
-        match &self.part {
-            Part::Data(data) => data.queues().into_iter().chain([window]).collect(),
-            Part::Idle(_) | Part::Dns(_) | Part::Router(_) => [window].into(),
+        let member = self.phase.serving().and_then(Serving::member);
+        match member.and_then(|member| member.data()) {
+            Some(node) => node.data.queues().into_iter().chain([window]).collect(),
+            None => [window].into(),
         }
     }
 
     /// The anomalies noticed by a data node or router: statements of other nodes about songs and
     /// copies that cannot be true. Other servers have none.
     pub fn anomalies(&self) -> Option<&Anomalies> {
-        match &self.part {
-            Part::Data(data) => Some(data.anomalies()),
-            Part::Router(router) => Some(router.anomalies()),
-            Part::Idle(_) | Part::Dns(_) => None,
-        }
+        Some(self.phase.serving()?.member()?.anomalies())
     }
 
-    /// Whether the server ends because another node knows a later start of it.
+    /// Whether the server ended because another node knows a later start of it.
     pub fn is_outdated(&self) -> bool {
-        self.outdated
+        matches!(self.phase, Phase::Stopped { outdated: true })
     }
 
     /// Whether this data node is handing its songs over.
     pub fn is_leaving(&self) -> bool {
-        self.leaving.is_some()
+        let member = self.phase.serving().and_then(Serving::member);
+        member.is_some_and(|member| member.is_handing_over())
     }
 
     /// The valid records of a DNS node; none for other roles.
     pub fn records(&self, now: Time) -> Vec<Record> {
-        match &self.part {
-            Part::Dns(dns) => dns.valid(now).collect(),
-            Part::Idle(_) | Part::Router(_) | Part::Data(_) => Vec::new(),
-        }
+        let dns = self.phase.serving().and_then(Serving::dns);
+        dns.map_or(Vec::new(), |dns| dns.valid(now).collect())
     }
 
     fn on_start(&mut self, now: Time, out: &mut Outbox) {
-        self.resolver.start(now, out);
-        if self.config.role != Some(Role::Dns) {
-            self.memory.recall(out);
+        let common = &mut self.common;
+        common.resolver.start(now, out);
+        if common.config.role != Some(Role::Dns) {
+            common.memory.recall(out);
         }
-        if let Some(role) = self.config.role {
+        if let Some(role) = common.config.role {
             self.take(now, role, out);
+        }
+    }
+
+    /// Takes the first role: begins its work, joins the ring, registers.
+    fn take(&mut self, now: Time, role: Role, out: &mut Outbox) {
+        let serving = Serving::begin(&mut self.common, now, role, out);
+        self.phase = Phase::Serving(Box::new(serving));
+        let line = alloc::format!("role {role} at {}", self.common.address);
+        out.fact(Level::Info, line);
+        self.register(now, out);
+        // The first DNS node of a network has no other one to confirm its registration.
+        if role == Role::Dns
+            && let Phase::Serving(serving) = &mut self.phase
+        {
+            serving.tell_ready(out);
+        }
+    }
+
+    /// Uses what an earlier run has stored: the members to look for, and the role. The server takes
+    /// the stored role again, because a data node that came back as a router would hold songs and
+    /// not serve them.
+    fn on_recalled(&mut self, now: Time, recalled: Recalled, out: &mut Outbox) {
+        let (members, role) = recalled;
+        match (&mut self.phase, role) {
+            (Phase::Newcomer(_), Some(role @ (Role::Data | Role::Router))) => {
+                self.take(now, role, out);
+            }
+            (Phase::Newcomer(assignment), _) => {
+                out.fact(Level::Info, "no role yet: asking for one".into());
+                assignment.remember(members.iter().map(|m| m.address).collect());
+                assignment.start(now, out);
+            }
+            (Phase::Serving(_) | Phase::Stopping { .. } | Phase::Stopped { .. }, _) => (),
+        }
+        if let Some(member) = self.phase.serving_mut().and_then(Serving::member_mut) {
+            member.ring.remember(&members);
         }
     }
 
     /// Registers with every DNS node known so far, unless the server is stopping.
     fn register(&mut self, now: Time, out: &mut Outbox) {
-        if self.stopping.is_some() {
-            return;
-        }
-        if let Some(registrar) = &mut self.registrar {
-            let own = self.address;
-            let dns = self.resolver.dns().filter(|at| *at != own);
-            registrar.serve(now, dns);
-            let ended = registrar.on_tick(now, out);
+        if let Phase::Serving(serving) = &mut self.phase {
+            let ended = serving.register(now, &self.common, out);
             self.on_registrations(ended, out);
         }
     }
 
     fn on_registrations(&mut self, ended: Vec<Registration>, out: &mut Outbox) {
         for registration in ended {
-            match registration {
-                Registration::Stands(_) => self.tell_ready(out),
-                Registration::Failed(_) => (),
-                Registration::Outdated => self.end_outdated(out),
+            match (registration, &mut self.phase) {
+                (Registration::Stands(_), Phase::Serving(serving)) => serving.tell_ready(out),
+                (Registration::Stands(_) | Registration::Failed(_), _) => (),
+                (Registration::Outdated, _) => self.end_outdated(out),
             }
         }
     }
@@ -274,30 +378,17 @@ impl Server {
     /// Ends the server: its disk is an old copy, or runs on two machines. The next start has a
     /// higher incarnation.
     fn end_outdated(&mut self, out: &mut Outbox) {
-        if self.stopping != Some(Time::NEVER) {
-            self.stopping = Some(Time::NEVER);
-            self.outdated = true;
+        if !matches!(self.phase, Phase::Stopped { .. }) {
+            self.phase = Phase::Stopped { outdated: true };
             let line = "a newer start of this node is known, or one elsewhere: stopping";
             out.fact(Level::Warn, line.into());
             out.tell(Notice::Stopped);
         }
     }
 
-    fn tell_ready(&mut self, out: &mut Outbox) {
-        if let Some(registrar) = &self.registrar
-            && !self.ready
-            && self.stopping.is_none()
-        {
-            self.ready = true;
-            out.tell(Notice::Ready {
-                record: registrar.record(),
-            });
-        }
-    }
-
     fn on_message(&mut self, now: Time, from: Sender, envelope: Envelope, out: &mut Outbox) {
-        if let Some(ring) = &mut self.ring {
-            ring.on_heard(now, from, out);
+        if let Some(member) = self.phase.serving_mut().and_then(Serving::member_mut) {
+            member.ring.on_heard(now, from, out);
         }
         match envelope.kind {
             Kind::Question { patience } => {
@@ -319,119 +410,72 @@ impl Server {
                 }
             }
             Kind::Answer { .. } => self.on_answer(now, from.peer, envelope, out),
-            Kind::OneWay => self.on_one_way(now, from, envelope, out),
-        }
-    }
-
-    fn on_one_way(&mut self, now: Time, from: Sender, envelope: Envelope, out: &mut Outbox) {
-        if let (Message::Ring(words), Some(ring)) = (envelope.message, &mut self.ring) {
-            ring.on_one_way(now, from, words, out);
+            Kind::OneWay => {
+                let member = self.phase.serving_mut().and_then(Serving::member_mut);
+                if let (Message::Ring(words), Some(member)) = (envelope.message, member) {
+                    member.ring.on_one_way(now, from, words, out);
+                }
+            }
         }
     }
 
     fn on_question(&mut self, now: Time, asker: Asker, envelope: Envelope, out: &mut Outbox) {
-        if self.stopping.is_some() {
-            return out.refuse(asker, Refusal::ShuttingDown);
-        }
-        match envelope.message {
-            Message::Refused(_) => (), // A refusal is no question.
-            Message::Ring(words) => self.on_ring(now, asker, words, out),
-            Message::Names(names) => self.on_names(now, asker, names, out),
-            // This node has stalled and does not know yet whether it still has its role.
-            Message::Catalogue(_) | Message::Audio(_) | Message::Upkeep(_) | Message::Chord(_)
-                if self.ring.as_ref().is_some_and(|ring| ring.is_unsure(now)) =>
-            {
-                out.refuse(asker, Refusal::NotReady);
+        match &mut self.phase {
+            Phase::Newcomer(_) => match envelope.message {
+                Message::Refused(_) => (), // A refusal is no question.
+                Message::Ring(_)
+                | Message::Names(_)
+                | Message::Catalogue(_)
+                | Message::Audio(_)
+                | Message::Upkeep(_)
+                | Message::Chord(_) => out.refuse(asker, Refusal::WrongRole),
+            },
+            Phase::Serving(serving) => {
+                let order = serving.on_question(now, &mut self.common, asker, envelope, out);
+                if let Some(order) = order {
+                    self.obey(now, order, out);
+                }
             }
-            Message::Catalogue(words) => self.on_catalogue(now, asker, words, out),
-            Message::Audio(audio) => self.on_audio(asker, audio, envelope.body, out),
-            Message::Upkeep(words) => self.on_upkeep(asker, words, out),
-            Message::Chord(words) => self.on_chord(now, asker, words, out),
-        }
-    }
-
-    fn on_ring(&mut self, now: Time, asker: Asker, words: RingMessage, out: &mut Outbox) {
-        let Some(ring) = &mut self.ring else {
-            return out.refuse(asker, Refusal::WrongRole);
-        };
-        if let Some(order) = ring.on_question(now, asker, words, out) {
-            self.obey(now, order, out);
-        }
-    }
-
-    fn on_names(&mut self, now: Time, asker: Asker, names: Names, out: &mut Outbox) {
-        match (names, &mut self.part, &self.ring) {
-            (Names::Confirm { role }, ..) => self.on_confirm(asker, role, out),
-            (names, Part::Dns(dns), _) => {
-                let peers: Vec<Address> = self.resolver.dns().collect();
-                dns.on_question(now, asker, names, &peers, out);
-            }
-            // When no DNS node reserves roles, the member that admits the joining server does.
-            (Names::Reserve, _, Some(ring)) => {
-                let with = |role| ring.members().with_role(role);
-                let there = (with(Role::Data), with(Role::Router));
-                let until = now + self.config.dns.reservation;
-                let role = (self.reservations).reserve(now, asker.sender.node, there, until);
-                out.answer(asker, Message::Names(Names::Reserved { role }));
-            }
-            (_, Part::Idle(_) | Part::Router(_) | Part::Data(_), _) => {
-                out.refuse(asker, Refusal::WrongRole);
+            Phase::Stopping { .. } | Phase::Stopped { .. } => {
+                out.refuse(asker, Refusal::ShuttingDown);
             }
         }
     }
 
-    /// A DNS node asks whether this server still has the role that it registered.
-    fn on_confirm(&mut self, asker: Asker, role: Role, out: &mut Outbox) {
-        match &mut self.registrar {
-            Some(registrar) if registrar.record().role == role => {
-                let record = registrar.renew();
-                out.answer(asker, Message::Names(Names::Confirmed { record }));
+    /// Carries out an order of a manager to change the role.
+    fn obey(&mut self, now: Time, order: Order, out: &mut Outbox) {
+        match &mut self.phase {
+            Phase::Serving(serving) => {
+                if serving.obey(now, &mut self.common, order, out) {
+                    self.register(now, out);
+                }
             }
-            Some(_) | None => out.refuse(asker, Refusal::WrongRole),
+            Phase::Stopping { serving, .. } => {
+                if let Some(member) = serving.member_mut() {
+                    member.decline(now, order, "another change is under way", out);
+                }
+            }
+            Phase::Newcomer(_) | Phase::Stopped { .. } => (),
         }
     }
 
     fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
-        match (Requester::of(envelope.id.0), &mut self.part) {
+        match (Requester::of(envelope.id.0), &mut self.phase) {
             (Some(Requester::Resolver), _) => {
-                let resolved = self.resolver.on_answer(now, from, envelope, out);
-                self.note_names(resolved, out);
+                let resolved = self.common.resolver.on_answer(now, from, envelope, out);
+                self.common.note_names(resolved, out);
                 self.register(now, out);
             }
-            (Some(Requester::Registrar), _) => {
-                if let Some(registrar) = &mut self.registrar {
-                    let ended = registrar.on_answer(now, from, envelope, out);
-                    self.on_registrations(ended.into_iter().collect(), out);
-                }
-            }
-            (Some(Requester::Ring), _) => {
-                if let Some(ring) = &mut self.ring {
-                    ring.on_answer(now, from, envelope, out);
-                }
-            }
-            (Some(Requester::Chord), _) => self.on_chord_answer(now, from, envelope, out),
-            (Some(Requester::Assignment), Part::Idle(assignment)) => {
+            (Some(Requester::Assignment), Phase::Newcomer(assignment)) => {
                 if let Some(role) = assignment.on_answer(now, from, envelope, out) {
                     self.take(now, role, out);
                 }
             }
-            (Some(Requester::Dns), Part::Dns(dns)) => dns.on_answer(now, from, envelope, out),
-            (
-                Some(
-                    Requester::Announcer
-                    | Requester::Replication
-                    | Requester::Upkeep
-                    | Requester::Scrub
-                    | Requester::Removal,
-                ),
-                Part::Data(data),
-            ) => {
-                if let Some(registrar) = &self.registrar {
-                    let others = self.known.others(registrar.record());
-                    data.on_answer(now, from, envelope, others, out);
-                }
+            (Some(asked), Phase::Serving(serving) | Phase::Stopping { serving, .. }) => {
+                let ended = serving.on_answer(now, &self.common, asked, (from, envelope), out);
+                self.on_registrations(ended.into_iter().collect(), out);
             }
-            _ => (), // The role that asked is gone.
+            _ => (), // The part that asked is gone.
         }
     }
 
@@ -440,168 +484,137 @@ impl Server {
             // Every peer would refuse this start, and no answer could ever arrive to say so.
             return self.end_outdated(out);
         }
-        let resolved = self.resolver.on_lost(now, peer, why, out);
-        if let Some(registrar) = &mut self.registrar {
-            let ended = registrar.on_lost(now, peer, why, out);
-            self.on_registrations(ended, out);
-        }
-        if let Some(ring) = &mut self.ring {
-            ring.on_lost(now, peer, why, out);
-        }
-        self.on_chord_lost(now, peer, why, out);
-        match &mut self.part {
-            Part::Idle(assignment) => assignment.on_lost(now, peer, why, out),
-            Part::Dns(dns) => dns.on_lost(now, peer, why, out),
-            Part::Router(router) => router.on_lost(now, peer),
-            Part::Data(data) => {
-                if let Some(registrar) = &self.registrar {
-                    let others = self.known.others(registrar.record());
-                    data.on_lost(now, peer, why, others, out);
-                }
+        let resolved = self.common.resolver.on_lost(now, peer, why, out);
+        match &mut self.phase {
+            Phase::Newcomer(assignment) => assignment.on_lost(now, peer, why, out),
+            Phase::Serving(serving) | Phase::Stopping { serving, .. } => {
+                let ended = serving.registrar.on_lost(now, peer, why, out);
+                self.on_registrations(ended, out);
             }
+            Phase::Stopped { .. } => (),
+        }
+        if let Some(serving) = self.phase.serving_mut() {
+            serving.on_lost(now, &self.common, peer, why, out);
         }
         if !resolved.is_empty() {
-            self.note_names(resolved, out);
+            self.common.note_names(resolved, out);
             self.register(now, out);
-        }
-    }
-
-    /// Tells the operator when no DNS node answers any longer, and when one answers again.
-    fn note_names(&mut self, resolved: impl IntoIterator<Item = Resolved>, out: &mut Outbox) {
-        for Resolved { failed, .. } in resolved {
-            let before = self.dns_failures;
-            self.dns_failures = failed.map_or(0, |_| before.saturating_add(1));
-            match failed {
-                Some(why) if self.dns_failures == DNS_FAILURES_TOLD => {
-                    let line = alloc::format!("no dns node answers, the last one: {why}");
-                    out.fact(Level::Warn, line);
-                }
-                None if before >= DNS_FAILURES_TOLD => {
-                    out.fact(Level::Info, "a dns node answers again".into());
-                }
-                Some(_) | None => (),
-            }
         }
     }
 
     fn on_done(&mut self, now: Time, job: JobId, reply: JobReply, out: &mut Outbox) {
         match Requester::of(job.0) {
             Some(Requester::Ring) => {
-                if let Some(recalled) = self.memory.on_done(now, job, reply) {
+                if let Some(recalled) = self.common.memory.on_done(now, job, reply) {
                     self.on_recalled(now, recalled, out);
                 }
             }
-            _ => self.on_data_done(now, job, reply, out),
+            _ => {
+                if let Some(serving) = self.phase.serving_mut() {
+                    serving.on_done(now, &self.common, job, reply, out);
+                }
+            }
         }
     }
 
     fn on_tick(&mut self, now: Time, out: &mut Outbox) {
-        self.memory.recall_again(now, out);
-        let resolved = self.resolver.on_tick(now, out);
-        if let Some(registrar) = &mut self.registrar {
-            let ended = registrar.on_tick(now, out);
+        self.common.memory.recall_again(now, out);
+        let resolved = self.common.resolver.on_tick(now, out);
+        if let Some(serving) = self.phase.serving_mut() {
+            let ended = serving.registrar.on_tick(now, out);
             self.on_registrations(ended, out);
         }
         if !resolved.is_empty() {
-            self.note_names(resolved, out);
+            self.common.note_names(resolved, out);
             self.register(now, out);
         }
-        self.on_ring_tick(now, out);
-        self.on_chord_tick(now, out);
-        self.retiring.take_if(|old| old.is_over(now));
-        match &mut self.part {
-            Part::Idle(assignment) => assignment.on_tick(now, out),
-            Part::Dns(dns) => {
-                let peers: Vec<Address> = self.resolver.dns().collect();
-                dns.on_tick(now, &peers, out);
+        match &mut self.phase {
+            Phase::Newcomer(assignment) => assignment.on_tick(now, out),
+            Phase::Serving(serving) | Phase::Stopping { serving, .. } => {
+                serving.on_tick(now, &mut self.common, out);
             }
-            Part::Router(_) => (),
-            Part::Data(data) => {
-                if let Some(registrar) = &self.registrar {
-                    let others = self.known.others(registrar.record());
-                    data.on_tick(now, others, out);
-                }
-            }
+            Phase::Stopped { .. } => (),
         }
-        self.end_if_heard(now, out);
-    }
-
-    fn on_ring_tick(&mut self, now: Time, out: &mut Outbox) {
-        let Some(ring) = &mut self.ring else {
-            return;
-        };
-        if let Part::Data(data) = &mut self.part {
-            ring.set_load(data.load());
-            ring.set_trait(now, Traits::SICK, data.is_sick(now, out));
-        }
-        let named = [Role::Data, Role::Router].map(|role| self.resolver.records(role));
-        ring.on_tick(now, &named.concat(), out);
-        self.memory.on_tick(now, ring.members(), out);
     }
 
     fn on_stop(&mut self, now: Time, out: &mut Outbox) {
-        if self.stopping.is_some() || self.hands_over_first(now, out) {
-            return;
+        match &mut self.phase {
+            Phase::Newcomer(_) => self.end(out),
+            Phase::Serving(serving) => {
+                if !serving.hands_over_first(now, self.common.config.drain, out) {
+                    self.stop(now, out);
+                }
+            }
+            Phase::Stopping { .. } | Phase::Stopped { .. } => (),
         }
-        self.stop(now, out);
     }
 
-    pub(super) fn stop(&mut self, now: Time, out: &mut Outbox) {
-        let owes = matches!(&self.part, Part::Data(data) if data.owes_copies());
-        self.stopping = Some(now + if owes { LAST_COPIES } else { GOODBYE });
-        if let Some(ring) = &mut self.ring {
-            ring.leave(now, out);
+    /// Says goodbye to the ring and to the DNS nodes.
+    fn stop(&mut self, now: Time, out: &mut Outbox) {
+        let ended = Phase::Stopped { outdated: false };
+        match core::mem::replace(&mut self.phase, ended) {
+            Phase::Serving(mut serving) => {
+                let pause = if serving.owes_copies() {
+                    LAST_COPIES
+                } else {
+                    GOODBYE
+                };
+                serving.say_goodbye(now, out);
+                let until = now + pause;
+                self.phase = Phase::Stopping { serving, until };
+            }
+            other @ (Phase::Newcomer(_) | Phase::Stopping { .. } | Phase::Stopped { .. }) => {
+                self.phase = other;
+            }
         }
-        if let Some(registrar) = &mut self.registrar {
-            registrar.withdraw(now, out);
-        }
-        self.end_if_heard(now, out);
     }
 
     /// Ends a stopping server when its goodbyes have arrived, or their time is over.
     fn end_if_heard(&mut self, now: Time, out: &mut Outbox) {
-        let Some(until) = self.stopping else {
-            return;
-        };
-        let asking = self.registrar.as_ref().is_some_and(Registrar::is_asking);
-        let owes = matches!(&self.part, Part::Data(data) if data.owes_copies());
-        let heard = !asking && !owes;
-        if heard || until <= now {
-            self.stopping = Some(Time::NEVER);
-            out.tell(Notice::Stopped);
+        if let Phase::Stopping { serving, until } = &self.phase
+            && (*until <= now || (!serving.registrar.is_asking() && !serving.owes_copies()))
+        {
+            self.end(out);
         }
+    }
+
+    fn end(&mut self, out: &mut Outbox) {
+        self.phase = Phase::Stopped { outdated: false };
+        out.tell(Notice::Stopped);
     }
 
     /// After each event, passes changes of the ring and of the known names to all parts.
     fn settle(&mut self, now: Time, out: &mut Outbox) {
-        if self.ring.as_ref().is_some_and(Ring::is_outdated) {
-            self.end_outdated(out);
-        }
-        if let Some(ring) = &mut self.ring {
-            self.memory.look(now, ring.members());
-            if let Some(order) = ring.take_own_order() {
+        let member = self.phase.serving_mut().and_then(Serving::member_mut);
+        if let Some(member) = member {
+            if member.ring.is_outdated() {
+                return self.end_outdated(out);
+            }
+            self.common.memory.look(now, member.ring.members());
+            if let Some(order) = member.ring.take_own_order() {
                 self.obey(now, order, out);
             }
         }
-        let members = self.ring.as_ref().map(Ring::members);
-        let changed = self.known.refresh(self.me.node, members, &self.resolver);
-        if changed {
-            self.see_circle(now, out);
+        if let Some(serving) = self.phase.serving_mut() {
+            serving.see(now, &mut self.common, out);
         }
-        if let (true, Part::Data(data), Some(registrar)) =
-            (changed, &mut self.part, &self.registrar)
-        {
-            data.announce(now, self.known.others(registrar.record()), out);
+        if let Phase::Serving(serving) = &mut self.phase {
+            match serving.leave_if_drained(now, &mut self.common, out) {
+                Some(HandOver::Changed) => self.register(now, out),
+                Some(HandOver::Ends) => self.stop(now, out),
+                None => (),
+            }
         }
-        self.leave_if_drained(now, out);
     }
 }
 
 impl Node for Server {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
         let mark = out.len();
-        if let (Some(ring), None) = (&mut self.ring, self.stopping) {
-            ring.on_event(now, out);
+        if let Phase::Serving(serving) = &mut self.phase
+            && let Some(member) = serving.member_mut()
+        {
+            member.ring.on_event(now, out);
         }
         match event {
             Event::Start => self.on_start(now, out),
@@ -613,31 +626,18 @@ impl Node for Server {
             Event::Stop => self.on_stop(now, out),
         }
         self.settle(now, out);
-        if self.stopping.is_some_and(|until| until < Time::NEVER) {
-            self.end_if_heard(now, out);
-        }
+        self.end_if_heard(now, out);
         self.window.observe(now, mark, out);
     }
 
     fn deadline(&self) -> Option<Time> {
-        let part = match &self.part {
-            Part::Idle(assignment) => assignment.deadline(),
-            Part::Dns(dns) => dns.deadline(),
-            Part::Router(_) => None,
-            Part::Data(data) => data.deadline(),
-        };
-        let registrar = self.registrar.as_ref().and_then(Registrar::deadline);
-        let names = earlier(self.resolver.deadline(), registrar);
-        let stopping = self.stopping.filter(|until| *until < Time::NEVER);
-        let own = earlier(stopping, earlier(names, part));
-        if self.ring.is_none() {
-            return earlier(own, self.memory.deadline());
+        if let Phase::Stopped { .. } = self.phase {
+            return None;
         }
-        let ring = self.ring.as_ref().and_then(Ring::deadline);
-        let ring = earlier(ring, self.chord.as_ref().and_then(Chord::deadline));
-        let change = self.leaving.as_ref().map(Leaving::until);
-        let retiring = self.retiring.as_ref().map(Retiring::until);
-        let role = earlier(change, earlier(retiring, self.memory.deadline()));
-        earlier(own, earlier(ring, role))
+        let common = earlier(
+            self.common.resolver.deadline(),
+            self.common.memory.deadline(),
+        );
+        earlier(common, self.phase.deadline())
     }
 }

@@ -1,0 +1,367 @@
+//! A server with a role: its registration, and either the DNS role or its membership of the ring.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use super::Common;
+use super::role::{HandOver, RingMember};
+use crate::contract::id::JobId;
+use crate::contract::job::JobReply;
+use crate::contract::message::{Envelope, Message, Names, Refusal};
+use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::record::{Address, Record, Role};
+use crate::contract::time::Time;
+use crate::contract::timers::earlier;
+use crate::contract::user::Notice;
+use crate::dns::Dns;
+use crate::registrar::{Registrar, Registration};
+use crate::requests::Requester;
+use crate::ring::{Order, Ring};
+use crate::ring_mutants::RingMutant;
+
+/// A server with a role.
+#[derive(Debug)]
+pub(super) struct Serving {
+    pub(super) registrar: Registrar,
+    /// The user has been told that the server is registered.
+    ready: bool,
+    work: Work,
+}
+
+/// What a server does. DNS nodes are in no ring and never change their role.
+#[derive(Debug)]
+enum Work {
+    Dns(Dns),
+    Member(Box<RingMember>),
+}
+
+impl Serving {
+    /// Begins the first role.
+    pub(super) fn begin(common: &mut Common, now: Time, role: Role, out: &mut Outbox) -> Self {
+        let record = common.record(role);
+        let registrar = Registrar::new(record, common.draw());
+        let work = match role {
+            Role::Dns => {
+                let fresh = common.me.incarnation.0 <= 1;
+                let config = common.config.dns.clone();
+                let mut dns = Dns::new(config, common.me.node, now, fresh, common.draw());
+                dns.keep_own(now, record);
+                Work::Dns(dns)
+            }
+            Role::Router | Role::Data => {
+                Work::Member(Box::new(RingMember::join(common, now, record, out)))
+            }
+        };
+        Serving {
+            registrar,
+            ready: false,
+            work,
+        }
+    }
+
+    pub(super) fn role(&self) -> Role {
+        match &self.work {
+            Work::Dns(_) => Role::Dns,
+            Work::Member(member) => member.role(),
+        }
+    }
+
+    pub(super) fn dns(&self) -> Option<&Dns> {
+        match &self.work {
+            Work::Dns(dns) => Some(dns),
+            Work::Member(_) => None,
+        }
+    }
+
+    pub(super) fn member(&self) -> Option<&RingMember> {
+        match &self.work {
+            Work::Dns(_) => None,
+            Work::Member(member) => Some(member),
+        }
+    }
+
+    pub(super) fn member_mut(&mut self) -> Option<&mut RingMember> {
+        match &mut self.work {
+            Work::Dns(_) => None,
+            Work::Member(member) => Some(member),
+        }
+    }
+
+    pub(super) fn tell_ready(&mut self, out: &mut Outbox) {
+        if !self.ready {
+            self.ready = true;
+            let record = self.registrar.record();
+            out.tell(Notice::Ready { record });
+        }
+    }
+
+    /// Registers with every DNS node known so far.
+    pub(super) fn register(
+        &mut self,
+        now: Time,
+        common: &Common,
+        out: &mut Outbox,
+    ) -> Vec<Registration> {
+        let own = common.address;
+        let dns = common.resolver.dns().filter(|at| *at != own);
+        self.registrar.serve(now, dns);
+        self.registrar.on_tick(now, out)
+    }
+
+    /// Answers a question. Returns an order to change the role, if the question is one.
+    pub(super) fn on_question(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        asker: Asker,
+        envelope: Envelope,
+        out: &mut Outbox,
+    ) -> Option<Order> {
+        let own = self.registrar.record();
+        match (envelope.message, &mut self.work) {
+            (Message::Refused(_), _) => (), // A refusal is no question.
+            (Message::Names(Names::Confirm { role }), _) => self.on_confirm(asker, role, out),
+            (Message::Names(names), Work::Dns(dns)) => {
+                let peers: Vec<Address> = common.resolver.dns().collect();
+                dns.on_question(now, asker, names, &peers, out);
+            }
+            (Message::Names(names), Work::Member(member)) => {
+                on_reserve(now, common, &member.ring, (asker, names), out);
+            }
+            (Message::Ring(words), Work::Member(member)) => {
+                return member.ring.on_question(now, asker, words, out);
+            }
+            // This node has stalled and does not know yet whether it still has its role.
+            (
+                Message::Catalogue(_) | Message::Audio(_) | Message::Upkeep(_) | Message::Chord(_),
+                Work::Member(member),
+            ) if member.ring.is_unsure(now) => out.refuse(asker, Refusal::NotReady),
+            (Message::Catalogue(words), Work::Member(member)) => {
+                member.on_catalogue(now, common, own, (asker, words), out);
+            }
+            (Message::Catalogue(_), Work::Dns(_)) => out.refuse(asker, Refusal::WrongRole),
+            (Message::Audio(audio), Work::Member(member)) => {
+                let others = common.known.others(own);
+                member.on_audio(asker, audio, envelope.body, others, out);
+            }
+            (Message::Upkeep(words), Work::Member(member)) => {
+                member.on_upkeep(asker, words, common.known.others(own), out);
+            }
+            (Message::Chord(words), Work::Member(member)) => {
+                member.on_chord(now, asker, words, out);
+            }
+            (
+                Message::Ring(_) | Message::Audio(_) | Message::Upkeep(_) | Message::Chord(_),
+                Work::Dns(_),
+            ) => out.refuse(asker, Refusal::WrongRole),
+        }
+        None
+    }
+
+    /// A DNS node asks whether this server still has the role that it registered.
+    fn on_confirm(&mut self, asker: Asker, role: Role, out: &mut Outbox) {
+        if self.registrar.record().role == role {
+            let record = self.registrar.renew();
+            out.answer(asker, Message::Names(Names::Confirmed { record }));
+        } else {
+            out.refuse(asker, Refusal::WrongRole);
+        }
+    }
+
+    /// Takes the answer to a question that the part `asked` has sent.
+    pub(super) fn on_answer(
+        &mut self,
+        now: Time,
+        common: &Common,
+        asked: Requester,
+        (from, envelope): (Peer, Envelope),
+        out: &mut Outbox,
+    ) -> Option<Registration> {
+        match (asked, &mut self.work) {
+            (Requester::Registrar, _) => {
+                return self.registrar.on_answer(now, from, envelope, out);
+            }
+            (Requester::Dns, Work::Dns(dns)) => dns.on_answer(now, from, envelope, out),
+            (Requester::Ring, Work::Member(member)) => {
+                member.ring.on_answer(now, from, envelope, out);
+            }
+            (Requester::Chord, Work::Member(member)) => {
+                member.on_chord_answer(now, from, envelope, out);
+            }
+            (
+                Requester::Announcer
+                | Requester::Replication
+                | Requester::Upkeep
+                | Requester::Scrub
+                | Requester::Removal,
+                Work::Member(member),
+            ) => {
+                let others = common.known.others(self.registrar.record());
+                member.on_data_answer(now, (from, envelope), others, out);
+            }
+            _ => (), // The role that asked is gone.
+        }
+        None
+    }
+
+    /// Takes a loss that the registrar has taken already.
+    pub(super) fn on_lost(
+        &mut self,
+        now: Time,
+        common: &Common,
+        peer: Peer,
+        why: Lost,
+        out: &mut Outbox,
+    ) {
+        match &mut self.work {
+            Work::Dns(dns) => dns.on_lost(now, peer, why, out),
+            Work::Member(member) => {
+                let others = common.known.others(self.registrar.record());
+                member.on_lost(now, (peer, why), others, out);
+            }
+        }
+    }
+
+    /// Takes the reply to a job of the data role, which this server has or has just left.
+    pub(super) fn on_done(
+        &mut self,
+        now: Time,
+        common: &Common,
+        job: JobId,
+        reply: JobReply,
+        out: &mut Outbox,
+    ) {
+        if let Work::Member(member) = &mut self.work {
+            let others = common.known.others(self.registrar.record());
+            member.on_done(now, (job, reply), others, out);
+        }
+    }
+
+    /// Does what is due, except the registration.
+    pub(super) fn on_tick(&mut self, now: Time, common: &mut Common, out: &mut Outbox) {
+        match &mut self.work {
+            Work::Dns(dns) => {
+                let peers: Vec<Address> = common.resolver.dns().collect();
+                dns.on_tick(now, &peers, out);
+            }
+            Work::Member(member) => member.on_tick(now, common, self.registrar.record(), out),
+        }
+    }
+
+    /// Passes changes of the ring and of the known names to all parts.
+    pub(super) fn see(&mut self, now: Time, common: &mut Common, out: &mut Outbox) {
+        let members = self.member().map(|member| member.ring.members());
+        let changed = common
+            .known
+            .refresh(common.me.node, members, &common.resolver);
+        let own = self.registrar.record();
+        if let (true, Work::Member(member)) = (changed, &mut self.work) {
+            member.see(now, common.known.others(own), out);
+        }
+    }
+
+    /// Carries out an order of a manager to change the role. Returns true if the role has changed
+    /// and is to be registered.
+    pub(super) fn obey(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        order: Order,
+        out: &mut Outbox,
+    ) -> bool {
+        let Work::Member(member) = &mut self.work else {
+            return false;
+        };
+        let changed = member.obey(now, common, order, out);
+        if changed {
+            self.note_change(now, common, out);
+        }
+        changed
+    }
+
+    /// The process that started this node learns its role, and so do the DNS nodes.
+    fn note_change(&mut self, now: Time, common: &Common, out: &mut Outbox) {
+        if common.config.ring.mutants.has(RingMutant::StaysRegistered) {
+            return;
+        }
+        self.registrar.change(now, common.record(self.role()));
+        let record = self.registrar.record();
+        out.tell(Notice::Ready { record });
+    }
+
+    /// Starts to hand the songs over when a data node with `drain` is told to stop; returns whether
+    /// it did. When told to stop a second time, the node stops at once.
+    pub(super) fn hands_over_first(&mut self, now: Time, drain: bool, out: &mut Outbox) -> bool {
+        self.member_mut()
+            .is_some_and(|member| member.hands_over_first(now, drain, out))
+    }
+
+    /// Ends the hand-over when every song is with all nodes that shall have it, or when it has
+    /// failed.
+    pub(super) fn leave_if_drained(
+        &mut self,
+        now: Time,
+        common: &mut Common,
+        out: &mut Outbox,
+    ) -> Option<HandOver> {
+        let end = self.member_mut()?.leave_if_drained(now, common, out);
+        if end == Some(HandOver::Changed) {
+            self.note_change(now, common, out);
+        }
+        end
+    }
+
+    /// Whether songs are here that may be nowhere else.
+    pub(super) fn owes_copies(&self) -> bool {
+        let data = self.member().and_then(RingMember::data);
+        data.is_some_and(|node| node.data.owes_copies())
+    }
+
+    /// Tells the ring and the DNS nodes that this server ends.
+    pub(super) fn say_goodbye(&mut self, now: Time, out: &mut Outbox) {
+        if let Work::Member(member) = &mut self.work {
+            member.ring.leave(now, out);
+        }
+        self.registrar.withdraw(now, out);
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let work = match &self.work {
+            Work::Dns(dns) => dns.deadline(),
+            Work::Member(member) => member.deadline(),
+        };
+        earlier(self.registrar.deadline(), work)
+    }
+}
+
+/// When no DNS node reserves roles, the member that admits the joining server does.
+fn on_reserve(
+    now: Time,
+    common: &mut Common,
+    ring: &Ring,
+    (asker, names): (Asker, Names),
+    out: &mut Outbox,
+) {
+    let Names::Reserve = names else {
+        return out.refuse(asker, Refusal::WrongRole);
+    };
+    let with = |role| ring.members().with_role(role);
+    let there = (with(Role::Data), with(Role::Router));
+    let until = now + common.config.dns.reservation;
+    let role = (common.reservations).reserve(now, asker.sender.node, there, until);
+    out.answer(asker, Message::Names(Names::Reserved { role }));
+}
+
+/// Every known record of every role, this node's own included. DNS nodes are in no ring: they are
+/// listed as long as the last answer of a DNS node is fresh.
+pub(super) fn servers(now: Time, common: &Common, own: Record) -> Vec<Record> {
+    let names = if common.resolver.is_stale(now, Role::Dns) {
+        &[]
+    } else {
+        common.resolver.records(Role::Dns)
+    };
+    let (data, routers) = (&common.known.data, &common.known.routers);
+    let all = data.iter().chain(routers).chain(names).copied();
+    let others = all.filter(|record| own.node != record.node);
+    others.chain([own]).collect()
+}
