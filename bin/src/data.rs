@@ -4,21 +4,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use net::Worker;
+use net::{Worker, Workers};
 use rand::random;
 use roles::contract::id::NodeId;
-use roles::contract::job::{Job, JobFault, JobReply};
+use roles::contract::job::{JobFault, JobReply, LibraryJob, MemoryJob};
 use roles::contract::message::StoreId;
 use storage::library::{Library, LibraryWorker, OpenError};
 use storage::memory::Memory;
 
 use crate::failure::Failure;
 
-/// The workers of one node: its readers and its writer.
-pub(crate) type Workers = (Vec<Box<dyn Worker>>, Option<Box<dyn Worker>>);
+/// The workers of one node: those of its readers, and those of its writer.
+pub(crate) type Threads = (Vec<Workers>, Option<Workers>);
 
 /// Workers of a fixed data node. The library is opened now, so that a fault prevents the start.
-pub(crate) fn workers(dir: &Path, node: NodeId, readers: usize) -> Result<Workers, Failure> {
+pub(crate) fn workers(dir: &Path, node: NodeId, readers: usize) -> Result<Threads, Failure> {
     let opened = Arc::new(Place::new(dir, node));
     let library = opened.open().map_err(|e| Failure::Failed(e.to_string()))?;
     drop(library);
@@ -26,56 +26,48 @@ pub(crate) fn workers(dir: &Path, node: NodeId, readers: usize) -> Result<Worker
 }
 
 /// Workers of a node that may become a data node. The first job opens the library.
-pub(crate) fn workers_on_demand(dir: &Path, node: NodeId, readers: usize) -> Workers {
+pub(crate) fn workers_on_demand(dir: &Path, node: NodeId, readers: usize) -> Threads {
     lazy(Arc::new(Place::new(dir, node)), readers)
 }
 
 /// The worker of a node that never stores songs.
-pub(crate) fn memory_only(dir: &Path) -> Workers {
-    let writer = Writer {
-        memory: Memory::new(dir.to_path_buf()),
-        library: None,
+pub(crate) fn memory_only(dir: &Path) -> Threads {
+    let writer = Workers {
+        memory: Some(Box::new(Remembering(Memory::new(dir.to_path_buf())))),
+        ..Workers::default()
     };
-    (Vec::new(), Some(Box::new(writer)))
+    (Vec::new(), Some(writer))
 }
 
-fn lazy(place: Arc<Place>, readers: usize) -> Workers {
-    let worker = |writes| OnDemand {
-        place: Arc::clone(&place),
-        writes,
-        worker: None,
+fn lazy(place: Arc<Place>, readers: usize) -> Threads {
+    let library = |writes| -> Option<Box<dyn Worker<LibraryJob>>> {
+        Some(Box::new(OnDemand {
+            place: Arc::clone(&place),
+            writes,
+            worker: None,
+        }))
     };
-    let readers = (0..readers)
-        .map(|_| Box::new(worker(false)) as Box<dyn Worker>)
-        .collect();
-    let writer = Writer {
-        memory: Memory::new(place.dir.clone()),
-        library: Some(worker(true)),
+    let reader = |_| Workers {
+        library: library(false),
+        ..Workers::default()
     };
-    (readers, Some(Box::new(writer)))
+    let writer = Workers {
+        library: library(true),
+        memory: Some(Box::new(Remembering(Memory::new(place.dir.clone())))),
+        ..Workers::default()
+    };
+    ((0..readers).map(reader).collect(), Some(writer))
 }
 
-/// The worker for write jobs.
-struct Writer {
-    memory: Memory,
-    library: Option<OnDemand>,
-}
+/// The worker for the memory of a server.
+struct Remembering(Memory);
 
-impl Worker for Writer {
-    fn run(&mut self, job: Job) -> JobReply {
-        match (job, &mut self.library) {
-            (Job::RecallMembers, _) => self.memory.recall(),
-            (Job::RememberMembers { members, role }, _) => self.memory.remember(&members, role),
-            (job, Some(library)) => library.run(job),
-            (_, None) => {
-                let why = "this node keeps no library";
-                JobReply::Failed(JobFault::Invalid(why.into()))
-            }
+impl Worker<MemoryJob> for Remembering {
+    fn run(&mut self, job: MemoryJob) -> JobReply {
+        match job {
+            MemoryJob::RecallMembers => self.0.recall(),
+            MemoryJob::RememberMembers { members, role } => self.0.remember(&members, role),
         }
-    }
-
-    fn run_together(&mut self, jobs: &[Job]) -> Option<Vec<JobReply>> {
-        self.library.as_mut()?.run_together(jobs)
     }
 }
 
@@ -124,15 +116,15 @@ impl OnDemand {
     }
 }
 
-impl Worker for OnDemand {
-    fn run(&mut self, job: Job) -> JobReply {
+impl Worker<LibraryJob> for OnDemand {
+    fn run(&mut self, job: LibraryJob) -> JobReply {
         match self.worker() {
             Ok(worker) => worker.run(job),
             Err(error) => JobReply::Failed(JobFault::Broken(error.to_string())),
         }
     }
 
-    fn run_together(&mut self, jobs: &[Job]) -> Option<Vec<JobReply>> {
+    fn run_together(&mut self, jobs: &[LibraryJob]) -> Option<Vec<JobReply>> {
         self.worker().ok()?.run_together(jobs)
     }
 }

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use net::{Host, HostHandle, Reactor, StopHandle, Worker, own_features};
+use net::{Host, HostHandle, Reactor, StopHandle, Worker, Workers, own_features};
 use rand::random;
 use roles::client::{self, Client};
 use roles::contract::id::{Incarnation, NodeId, OperationId, SongPrefix};
-use roles::contract::job::{Job, JobReply};
+use roles::contract::job::{ClientJob, JobReply};
 use roles::contract::message::{Cursor, Listed, Query};
 use roles::contract::node::Identity;
 use roles::contract::rng::Rng;
@@ -84,7 +84,10 @@ impl Session {
             features: own_features(),
         };
         let (sender, notices) = bounded(NOTICES_MAX);
-        let worker = || -> Box<dyn Worker> { Box::new(Local(store.worker())) };
+        let worker = || Workers {
+            client: Some(Box::new(Local(store.worker()))),
+            ..Workers::default()
+        };
         let host = Host {
             node: Box::new(Client::new(config, Rng::from_seed(random()))),
             identity,
@@ -284,8 +287,8 @@ fn tell(sender: &Sender<Notice>, notice: Notice) {
 
 struct Local(ClientWorker);
 
-impl Worker for Local {
-    fn run(&mut self, job: Job) -> JobReply {
+impl Worker<ClientJob> for Local {
+    fn run(&mut self, job: ClientJob) -> JobReply {
         self.0.run(job)
     }
 }

@@ -15,7 +15,7 @@ use roles::contract::user::{Command, Notice};
 
 use crate::conns::ConnId;
 use crate::dial::Listener;
-use crate::pool::{Pool, Worker};
+use crate::pool::{Pool, Workers};
 use crate::waker::LoopWaker;
 
 /// Commands that may be queued for one node: far more than a user gives.
@@ -32,9 +32,9 @@ pub struct Host {
     /// The local address for dials; `None` lets the system choose.
     pub bind_from: Option<IpAddr>,
     /// Workers for read jobs, one thread each.
-    pub readers: Vec<Box<dyn Worker>>,
+    pub readers: Vec<Workers>,
     /// The worker for write jobs.
-    pub writer: Option<Box<dyn Worker>>,
+    pub writer: Option<Workers>,
     /// Receives the node's notices for its user. Called on the loop: the function must not block,
     /// and a queue behind it must have space or drop the notice.
     pub tell: Box<dyn FnMut(Notice) + Send>,

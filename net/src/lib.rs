@@ -44,6 +44,6 @@ mod clock;
 pub use clock::Clock;
 pub use dial::{Listener, SocketBuffers};
 pub use host::{Gone, Host, HostHandle, StopHandle, WakeHandle};
-pub use pool::{JOBS_QUEUED_MAX, Worker};
+pub use pool::{JOBS_QUEUED_MAX, Worker, Workers};
 pub use reactor::{Reactor, Settings, WEB_CONNECTIONS_MAX};
 pub use wire::seal::{ClusterNameTooLong, Security, own_features};

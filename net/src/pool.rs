@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use roles::contract::id::JobId;
-use roles::contract::job::{Job, JobFault, JobReply, Lane};
+use roles::contract::job::{ClientJob, Job, JobFault, JobReply, Lane, LibraryJob, MemoryJob};
 
 use crate::waker::LoopWaker;
 
@@ -31,16 +31,28 @@ const TOGETHER_WEIGHT: usize = 2 << 20;
 /// Stack of a worker thread: ample for SQLite and this code, a quarter of the default.
 const STACK_BYTES: usize = 512 * 1024;
 
-/// Does the blocking work of one thread. Owns that thread's database connection and buffers.
-pub trait Worker: Send {
+/// Does one family of jobs on one thread. Owns that thread's database connection and buffers.
+pub trait Worker<J>: Send {
     /// Does one job. A panic is caught and reported as [`JobFault::Broken`].
-    fn run(&mut self, job: Job) -> JobReply;
+    fn run(&mut self, job: J) -> JobReply;
 
     /// Does several queued jobs in order, at the cost of one. `None` means that nothing has been
     /// done: the pool then runs the jobs one by one, as it does after a panic.
-    fn run_together(&mut self, _jobs: &[Job]) -> Option<Vec<JobReply>> {
+    fn run_together(&mut self, _jobs: &[J]) -> Option<Vec<JobReply>> {
         None
     }
+}
+
+/// The workers of one thread: one for each family of jobs that its node orders. A job without a
+/// worker fails.
+#[derive(Default)]
+pub struct Workers {
+    /// Present in nodes that may keep songs.
+    pub library: Option<Box<dyn Worker<LibraryJob>>>,
+    /// Present in clients.
+    pub client: Option<Box<dyn Worker<ClientJob>>>,
+    /// Present in data nodes and routers.
+    pub memory: Option<Box<dyn Worker<MemoryJob>>>,
 }
 
 // A bounded queue allocates all its slots at the start; boxed entries keep an idle host small.
@@ -60,8 +72,8 @@ pub(crate) struct Pool {
 
 impl Pool {
     pub(crate) fn start(
-        writer: Option<Box<dyn Worker>>,
-        readers: Vec<Box<dyn Worker>>,
+        writer: Option<Workers>,
+        readers: Vec<Workers>,
         loop_waker: &Arc<LoopWaker>,
     ) -> io::Result<Self> {
         let (done, finished) = bounded(REPLIES_QUEUED_MAX);
@@ -81,7 +93,7 @@ impl Pool {
         &mut self,
         name: &str,
         most: usize,
-        workers: Vec<Box<dyn Worker>>,
+        workers: Vec<Workers>,
         done: &Sender<Replied>,
         loop_waker: &Arc<LoopWaker>,
     ) -> io::Result<Option<Sender<Waiting>>> {
@@ -89,19 +101,20 @@ impl Pool {
             return Ok(None);
         }
         let (jobs, queue) = bounded(JOBS_QUEUED_MAX);
-        for (number, worker) in workers.into_iter().enumerate() {
+        for (number, workers) in workers.into_iter().enumerate() {
             let (queue, done, loop_waker) = (queue.clone(), done.clone(), Arc::clone(loop_waker));
             let thread = thread::Builder::new()
                 .name(format!("{name}-{number}"))
                 .stack_size(STACK_BYTES)
-                .spawn(move || work(worker, most, &queue, &done, &loop_waker))?;
+                .spawn(move || work(workers, most, &queue, &done, &loop_waker))?;
             self.threads.push(thread);
         }
         Ok(Some(jobs))
     }
 
     /// Queues a job without blocking; an error when its lane is full, absent or gone.
-    pub(crate) fn submit(&self, job: JobId, work: Job) -> Result<(), JobFault> {
+    pub(crate) fn submit(&self, job: JobId, work: impl Into<Job>) -> Result<(), JobFault> {
+        let work = work.into();
         let lane = match work.lane() {
             Lane::Read => &self.read,
             Lane::Write => &self.write,
@@ -142,7 +155,7 @@ impl Drop for Pool {
 }
 
 fn work(
-    mut worker: Box<dyn Worker>,
+    mut workers: Workers,
     most: usize,
     queue: &Receiver<Waiting>,
     done: &Sender<Replied>,
@@ -150,7 +163,7 @@ fn work(
 ) {
     while let Ok(first) = queue.recv() {
         let (ids, jobs) = take_waiting(first, most, queue);
-        let replies = run_all(worker.as_mut(), jobs);
+        let replies = run_all(&mut workers, jobs);
         for (id, reply) in ids.into_iter().zip(replies) {
             if done.send((id, Box::new(reply))).is_err() {
                 return;
@@ -179,21 +192,42 @@ fn take_waiting(
     (ids, jobs)
 }
 
-fn run_all(worker: &mut dyn Worker, jobs: Vec<Job>) -> Vec<JobReply> {
-    let together = (jobs.len() > 1)
-        .then(|| catch_unwind(AssertUnwindSafe(|| worker.run_together(&jobs))))
-        .and_then(Result::ok)
-        .flatten()
-        .filter(|replies| replies.len() == jobs.len());
-    match together {
-        Some(replies) => replies,
-        None => (jobs.into_iter())
-            .map(|job| run_caught(worker, job))
-            .collect(),
+/// Does the jobs of a batch. Those of a library are done together if that works.
+fn run_all(workers: &mut Workers, jobs: Vec<Job>) -> Vec<JobReply> {
+    if jobs.len() > 1
+        && let Some(library) = &mut workers.library
+        && jobs.iter().all(|job| matches!(job, Job::Library(_)))
+    {
+        let jobs: Vec<LibraryJob> = (jobs.into_iter())
+            .filter_map(|job| match job {
+                Job::Library(job) => Some(job),
+                Job::Client(_) | Job::Memory(_) => None,
+            })
+            .collect();
+        let together = catch_unwind(AssertUnwindSafe(|| library.run_together(&jobs)));
+        let together = together.ok().flatten();
+        return match together.filter(|replies| replies.len() == jobs.len()) {
+            Some(replies) => replies,
+            None => (jobs.into_iter())
+                .map(|job| run_caught(&mut workers.library, job))
+                .collect(),
+        };
+    }
+    jobs.into_iter().map(|job| run_one(workers, job)).collect()
+}
+
+fn run_one(workers: &mut Workers, job: Job) -> JobReply {
+    match job {
+        Job::Library(job) => run_caught(&mut workers.library, job),
+        Job::Client(job) => run_caught(&mut workers.client, job),
+        Job::Memory(job) => run_caught(&mut workers.memory, job),
     }
 }
 
-fn run_caught(worker: &mut dyn Worker, job: Job) -> JobReply {
+fn run_caught<J>(worker: &mut Option<Box<dyn Worker<J>>>, job: J) -> JobReply {
+    let Some(worker) = worker else {
+        return JobReply::Failed(JobFault::Broken("this node has no disk for it".to_owned()));
+    };
     // The worker itself must stay usable after a panic: it must survive losing a job midway.
     catch_unwind(AssertUnwindSafe(|| worker.run(job)))
         .unwrap_or_else(|_| JobReply::Failed(JobFault::Broken("a job has panicked".to_owned())))
@@ -209,19 +243,19 @@ mod tests {
     #[test]
     fn jobs_of_both_lanes_are_answered_and_a_panic_is_only_a_failure() {
         let (mut poll, pool) = pool(|job| match job {
-            Job::Overview => JobReply::Done,
-            Job::RecallPeers => panic!("planted"),
+            LibraryJob::Overview => JobReply::Done,
+            LibraryJob::PartitionDigests => panic!("planted"),
             other => panic!("unexpected {other:?}"),
         });
-        pool.submit(JobId(1), Job::RecallPeers).unwrap();
-        pool.submit(JobId(2), Job::Overview).unwrap();
+        pool.submit(JobId(1), LibraryJob::PartitionDigests).unwrap();
+        pool.submit(JobId(2), LibraryJob::Overview).unwrap();
         let first = next(&mut poll, &pool);
         assert!(matches!(
             first,
             (JobId(1), JobReply::Failed(JobFault::Broken(_)))
         ));
         assert_eq!(next(&mut poll, &pool), (JobId(2), JobReply::Done));
-        let write = pool.submit(JobId(3), Job::SweepUploads { untouched_s: 1 });
+        let write = pool.submit(JobId(3), LibraryJob::SweepUploads { untouched_s: 1 });
         assert!(matches!(write, Err(JobFault::Broken(_))), "no writer here");
     }
 
@@ -233,7 +267,7 @@ mod tests {
             JobReply::Done
         });
         let results: Vec<_> = (0..JOBS_QUEUED_MAX as u64 + 2)
-            .map(|id| pool.submit(JobId(id), Job::Overview))
+            .map(|id| pool.submit(JobId(id), LibraryJob::Overview))
             .collect();
         assert_eq!(results.last(), Some(&Err(JobFault::Busy)));
         drop(let_go);
@@ -254,18 +288,18 @@ mod tests {
         hold: Receiver<()>,
     }
 
-    impl Worker for Counts {
-        fn run(&mut self, job: Job) -> JobReply {
+    impl Worker<LibraryJob> for Counts {
+        fn run(&mut self, job: LibraryJob) -> JobReply {
             let _ = self.begun.send(());
             let _ = self.hold.recv();
             match job {
-                Job::RemoveSongs { .. } => panic!("planted"),
+                LibraryJob::RemoveSongs { .. } => panic!("planted"),
                 _ => revision(1),
             }
         }
 
-        fn run_together(&mut self, jobs: &[Job]) -> Option<Vec<JobReply>> {
-            let odd = |job: &Job| matches!(job, Job::RemoveSongs { .. });
+        fn run_together(&mut self, jobs: &[LibraryJob]) -> Option<Vec<JobReply>> {
+            let odd = |job: &LibraryJob| matches!(job, LibraryJob::RemoveSongs { .. });
             assert!(!jobs.iter().any(odd), "planted");
             Some(jobs.iter().map(|_| revision(jobs.len() as u64)).collect())
         }
@@ -277,9 +311,9 @@ mod tests {
         let ((let_go, hold), (begun, begins)) = (bounded::<()>(0), bounded::<()>(9));
         let mut poll = Poll::new().unwrap();
         let loop_waker = Arc::new(LoopWaker::new(poll.registry(), Token(0)).unwrap());
-        let writer = Box::new(Counts { begun, hold });
+        let writer = library(Counts { begun, hold });
         let pool = Pool::start(Some(writer), Vec::new(), &loop_waker).unwrap();
-        let sweep = || Job::NoteScrub { after: None };
+        let sweep = || LibraryJob::NoteScrub { after: None };
         let stored = |id, count| (JobId(id), revision(count));
         pool.submit(JobId(1), sweep()).unwrap();
         begins.recv().unwrap();
@@ -295,7 +329,7 @@ mod tests {
         pool.submit(JobId(5), sweep()).unwrap();
         begins.recv().unwrap();
         pool.submit(JobId(6), sweep()).unwrap();
-        pool.submit(JobId(7), Job::RemoveSongs { songs: vec![] })
+        pool.submit(JobId(7), LibraryJob::RemoveSongs { songs: vec![] })
             .unwrap();
         drop(let_go);
         assert_eq!(next(&mut poll, &pool), stored(5, 1));
@@ -304,18 +338,25 @@ mod tests {
         assert!(matches!(broken.1, JobReply::Failed(JobFault::Broken(_))));
     }
 
+    fn library(worker: impl Worker<LibraryJob> + 'static) -> Workers {
+        Workers {
+            library: Some(Box::new(worker)),
+            ..Workers::default()
+        }
+    }
+
     struct Does<F>(F);
 
-    impl<F: FnMut(Job) -> JobReply + Send> Worker for Does<F> {
-        fn run(&mut self, job: Job) -> JobReply {
+    impl<F: FnMut(LibraryJob) -> JobReply + Send> Worker<LibraryJob> for Does<F> {
+        fn run(&mut self, job: LibraryJob) -> JobReply {
             (self.0)(job)
         }
     }
 
-    fn pool(does: impl FnMut(Job) -> JobReply + Send + 'static) -> (Poll, Pool) {
+    fn pool(does: impl FnMut(LibraryJob) -> JobReply + Send + 'static) -> (Poll, Pool) {
         let poll = Poll::new().unwrap();
         let loop_waker = Arc::new(LoopWaker::new(poll.registry(), Token(0)).unwrap());
-        let pool = Pool::start(None, vec![Box::new(Does(does))], &loop_waker).unwrap();
+        let pool = Pool::start(None, vec![library(Does(does))], &loop_waker).unwrap();
         (poll, pool)
     }
 

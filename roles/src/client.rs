@@ -17,7 +17,7 @@ use core::time::Duration;
 
 use crate::anomalies::{Anomalies, Anomaly};
 use crate::contract::id::{JobId, OperationId};
-use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::job::{ClientJob, JobFault, JobReply};
 use crate::contract::message::{Catalogue, Envelope, Message, Names, Refusal};
 use crate::contract::node::{Event, Lost, Node, Outbox, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
@@ -483,7 +483,7 @@ impl Context {
         if !records.is_empty() && !same {
             self.remembered.clone_from(&records);
             self.jobs
-                .run(Purpose::Note, Job::RememberPeers { records }, out);
+                .run(Purpose::Note, ClientJob::RememberPeers { records }, out);
         }
     }
 
@@ -500,7 +500,7 @@ impl Node for Client {
             Event::Start => {
                 self.cx
                     .jobs
-                    .run(Purpose::RecallPeers, Job::RecallPeers, out);
+                    .run(Purpose::RecallPeers, ClientJob::RecallPeers, out);
             }
             Event::Tick => self.on_tick(now, out),
             Event::Message {

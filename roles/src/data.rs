@@ -23,7 +23,7 @@ use core::time::Duration;
 
 use crate::anomalies::Anomalies;
 use crate::contract::id::{JobId, NodeId, SongId};
-use crate::contract::job::{Job, JobFault, JobReply, Overview};
+use crate::contract::job::{JobFault, JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_SONGS_MAX;
 use crate::contract::message::{Audio, Envelope, Refusal};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
@@ -166,7 +166,7 @@ impl Data {
 
     /// Looks into the library, takes up the copies that were still to be made.
     pub fn start(&mut self, now: Time, out: &mut Outbox) {
-        self.jobs.run(Purpose::Overview, Job::Overview, out);
+        self.jobs.run(Purpose::Overview, LibraryJob::Overview, out);
         self.sweep(now, out);
         self.copies.start(out);
         self.scrub.arm(now);
@@ -185,7 +185,7 @@ impl Data {
             Audio::ListSongs { after, limit } => self.on_list_songs(asker, after, limit, out),
             Audio::Describe { song } => {
                 let purpose = Purpose::Answer(asker);
-                self.jobs.run(purpose, Job::Describe { song }, out);
+                self.jobs.run(purpose, LibraryJob::Describe { song }, out);
             }
             Audio::Fetch { song, from, count } => self.on_fetch(asker, song, from, count, out),
             Audio::Offer { manifest, copy } => self.on_offer(asker, manifest, copy, out),
@@ -202,7 +202,7 @@ impl Data {
 
     fn on_list_songs(&mut self, asker: Asker, after: Option<SongId>, limit: u32, out: &mut Outbox) {
         let limit = limit.clamp(1, PAGE_SONGS_MAX as u32);
-        let job = Job::Songs { after, limit };
+        let job = LibraryJob::Songs { after, limit };
         self.jobs.run(Purpose::Answer(asker), job, out);
     }
 
@@ -378,7 +378,7 @@ impl Data {
         }
         if self.look_at.is_some_and(|at| at <= now) {
             self.look_at = None;
-            self.jobs.run(Purpose::Overview, Job::Overview, out);
+            self.jobs.run(Purpose::Overview, LibraryJob::Overview, out);
         }
         self.announcer.on_tick(now, out);
         let made = self.copies.on_tick(now, others.data, out);
@@ -420,7 +420,7 @@ impl Data {
     fn sweep(&mut self, now: Time, out: &mut Outbox) {
         self.sweep_at = now + SWEEP_EVERY;
         let untouched_s = self.config.upload_untouched.as_secs();
-        let job = Job::SweepUploads { untouched_s };
+        let job = LibraryJob::SweepUploads { untouched_s };
         self.jobs.run(Purpose::Sweep, job, out);
     }
 
@@ -437,7 +437,7 @@ impl Data {
     /// Whether its disk has not answered for a while; looked at about once a second.
     pub fn is_sick(&mut self, now: Time, out: &mut Outbox) -> bool {
         if self.disk.wants_probe(now, !self.jobs.is_empty()) {
-            self.jobs.run(Purpose::Probe, Job::Overview, out);
+            self.jobs.run(Purpose::Probe, LibraryJob::Overview, out);
         }
         self.disk.is_sick(now)
     }

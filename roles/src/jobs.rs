@@ -26,16 +26,22 @@ impl<P> Jobs<P> {
     }
 
     /// Orders a job.
-    pub fn run(&mut self, purpose: P, work: Job, out: &mut Outbox) -> JobId {
+    pub fn run(&mut self, purpose: P, work: impl Into<Job>, out: &mut Outbox) -> JobId {
         let job = self.admit(purpose);
-        out.run(job, work);
+        out.run(job, work.into());
         job
     }
 
     /// Orders a job whose reply goes to `peer`: it begins when that peer has room.
-    pub fn run_toward(&mut self, purpose: P, work: Job, peer: Peer, out: &mut Outbox) -> JobId {
+    pub fn run_toward(
+        &mut self,
+        purpose: P,
+        work: impl Into<Job>,
+        peer: Peer,
+        out: &mut Outbox,
+    ) -> JobId {
         let job = self.admit(purpose);
-        out.run_toward(job, work, peer);
+        out.run_toward(job, work.into(), peer);
         job
     }
 

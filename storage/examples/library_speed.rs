@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, process};
 
 use roles::contract::id::{ContentHash, NodeId, SongId};
-use roles::contract::job::{Job, JobReply};
+use roles::contract::job::{JobReply, LibraryJob};
 use roles::contract::message::{Position, StoreId};
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
 use roles::hash_ring::Partition;
@@ -63,13 +63,13 @@ fn write_song(writer: &mut LibraryWorker, round: u32) -> Outcome<SongId> {
     let manifest = manifest(&pieces, "large");
     let song = manifest.song.id;
     let begun = Instant::now();
-    let (_, begin) = timed(writer, Job::BeginUpload { manifest })?;
+    let (_, begin) = timed(writer, LibraryJob::BeginUpload { manifest })?;
     let mut keeps = Vec::new();
     for (index, bytes) in (0..).zip(pieces) {
-        keeps.push(timed(writer, Job::KeepFragment { song, index, bytes })?.1);
+        keeps.push(timed(writer, LibraryJob::KeepFragment { song, index, bytes })?.1);
     }
     let copies_due = Vec::new();
-    let (_, commit) = timed(writer, Job::CommitUpload { song, copies_due })?;
+    let (_, commit) = timed(writer, LibraryJob::CommitUpload { song, copies_due })?;
     let rate = 100.0 / begun.elapsed().as_secs_f64();
     keeps.sort();
     println!(
@@ -84,7 +84,7 @@ fn read_song(reader: &mut LibraryWorker, song: SongId) -> Outcome<()> {
     let mut reads = Vec::new();
     for index in 0..100 {
         let at = Position::Index(index);
-        reads.push(timed(reader, Job::ReadFragment { song, at })?.1);
+        reads.push(timed(reader, LibraryJob::ReadFragment { song, at })?.1);
     }
     let rate = 100.0 / begun.elapsed().as_secs_f64();
     reads.sort();
@@ -104,12 +104,12 @@ fn small_songs(writer: &mut LibraryWorker) -> Outcome<()> {
         ];
         let manifest = manifest(&pieces, &format!("a title of usual length {number}"));
         let song = manifest.song.id;
-        timed(writer, Job::BeginUpload { manifest })?;
+        timed(writer, LibraryJob::BeginUpload { manifest })?;
         for (index, bytes) in (0..).zip(pieces) {
-            timed(writer, Job::KeepFragment { song, index, bytes })?;
+            timed(writer, LibraryJob::KeepFragment { song, index, bytes })?;
         }
         let copies_due = vec![NodeId(2), NodeId(3)];
-        timed(writer, Job::CommitUpload { song, copies_due })?;
+        timed(writer, LibraryJob::CommitUpload { song, copies_due })?;
     }
     println!("{SMALL_SONGS} songs of 4 kB in {:.2?}", begun.elapsed());
     Ok(())
@@ -118,21 +118,21 @@ fn small_songs(writer: &mut LibraryWorker) -> Outcome<()> {
 fn lists(reader: &mut LibraryWorker) -> Outcome<()> {
     let (_, songs) = timed(
         reader,
-        Job::Songs {
+        LibraryJob::Songs {
             after: None,
             limit: 500,
         },
     )?;
     let after = Some(SongId(u128::MAX / 2));
-    let (_, middle) = timed(reader, Job::Songs { after, limit: 500 })?;
+    let (_, middle) = timed(reader, LibraryJob::Songs { after, limit: 500 })?;
     let (_, changes) = timed(
         reader,
-        Job::Changes {
+        LibraryJob::Changes {
             since: 1000,
             limit: 500,
         },
     )?;
-    let (_, overview) = timed(reader, Job::Overview)?;
+    let (_, overview) = timed(reader, LibraryJob::Overview)?;
     println!(
         "page of 500: songs {songs:.1?}, {middle:.1?}; changes {changes:.1?}; overview {overview:.1?}"
     );
@@ -143,7 +143,7 @@ fn scrub(reader: &mut LibraryWorker) -> Outcome<()> {
     let (mut after, mut bytes, mut steps) = (None, 0, Vec::new());
     let begun = Instant::now();
     loop {
-        let step = Job::Scrub {
+        let step = LibraryJob::Scrub {
             after,
             bytes: 4_000_000,
         };
@@ -167,15 +167,15 @@ fn scrub(reader: &mut LibraryWorker) -> Outcome<()> {
 }
 
 fn digests(reader: &mut LibraryWorker) -> Outcome<()> {
-    let (_, cold) = timed(reader, Job::PartitionDigests)?;
+    let (_, cold) = timed(reader, LibraryJob::PartitionDigests)?;
     let mut warm = Vec::new();
     for _ in 0..21 {
-        warm.push(timed(reader, Job::PartitionDigests)?.1);
+        warm.push(timed(reader, LibraryJob::PartitionDigests)?.1);
     }
     warm.sort();
     let (after, limit) = (None, 4096);
     let partition = Partition::of(SongId(u128::MAX / 3));
-    let page = Job::PartitionSongs {
+    let page = LibraryJob::PartitionSongs {
         partition,
         after,
         limit,
@@ -190,10 +190,10 @@ fn digests(reader: &mut LibraryWorker) -> Outcome<()> {
 
 fn remove(writer: &mut LibraryWorker, song: SongId) -> Outcome<()> {
     let songs = vec![song];
-    let (_, removal) = timed(writer, Job::RemoveSongs { songs })?;
+    let (_, removal) = timed(writer, LibraryJob::RemoveSongs { songs })?;
     let mut longest = Duration::ZERO;
     loop {
-        let (reply, time) = timed(writer, Job::Reclaim)?;
+        let (reply, time) = timed(writer, LibraryJob::Reclaim)?;
         longest = longest.max(time);
         if reply == (JobReply::Reclaimed { more: false }) {
             break;
@@ -205,12 +205,13 @@ fn remove(writer: &mut LibraryWorker, song: SongId) -> Outcome<()> {
 
 fn let_go(writer: &mut LibraryWorker, reader: &mut LibraryWorker) -> Outcome<()> {
     let (after, limit) = (None, 500);
-    let (JobReply::Songs { songs, .. }, _) = timed(reader, Job::Songs { after, limit })? else {
+    let (JobReply::Songs { songs, .. }, _) = timed(reader, LibraryJob::Songs { after, limit })?
+    else {
         return Err("another reply".into());
     };
     let songs = songs.into_iter().map(|song| song.id).collect();
     let until = u64::MAX;
-    let (_, time) = timed(writer, Job::DropSongs { songs, until })?;
+    let (_, time) = timed(writer, LibraryJob::DropSongs { songs, until })?;
     println!("let go of 500 songs {time:.1?}");
     Ok(())
 }
@@ -234,7 +235,7 @@ fn check(dir: &Path) -> Outcome<()> {
     Ok(())
 }
 
-fn timed(worker: &mut LibraryWorker, job: Job) -> Outcome<(JobReply, Duration)> {
+fn timed(worker: &mut LibraryWorker, job: LibraryJob) -> Outcome<(JobReply, Duration)> {
     let begun = Instant::now();
     let reply = worker.run(job);
     if let JobReply::Failed(fault) = &reply {

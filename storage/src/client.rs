@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use roles::contract::id::{ContentHash, SongId, SongPrefix, SourceId};
-use roles::contract::job::{Job, JobFault, JobReply};
+use roles::contract::job::{ClientJob, JobFault, JobReply};
 use roles::contract::record::Record;
 use roles::contract::song::Manifest;
 
@@ -38,61 +38,34 @@ pub struct ClientWorker {
 }
 
 impl ClientWorker {
-    /// Runs a job to its end. Jobs of a data node are refused.
-    pub fn run(&mut self, job: Job) -> JobReply {
+    /// Runs a job to its end.
+    pub fn run(&mut self, job: ClientJob) -> JobReply {
         let done = match job {
-            Job::CachedManifest { prefix } => self.cached_manifest(prefix),
-            Job::CacheManifest { manifest } => self.cache_manifest(&manifest),
-            Job::CachedFragment {
+            ClientJob::CachedManifest { prefix } => self.cached_manifest(prefix),
+            ClientJob::CacheManifest { manifest } => self.cache_manifest(&manifest),
+            ClientJob::CachedFragment {
                 song,
                 index,
                 length,
                 hash,
             } => self.cached_fragment(song, index, length, &hash),
-            Job::CacheFragment {
+            ClientJob::CacheFragment {
                 song,
                 index,
                 hash,
                 keep,
                 bytes,
             } => self.cache_fragment((song, index), &hash, keep, bytes),
-            Job::RecallPeers => self.recall_peers(),
-            Job::RememberPeers { records } => self.remember_peers(&records),
-            Job::Scan { source } => self.scan(source),
-            Job::ReadSource {
+            ClientJob::RecallPeers => self.recall_peers(),
+            ClientJob::RememberPeers { records } => self.remember_peers(&records),
+            ClientJob::Scan { source } => self.scan(source),
+            ClientJob::ReadSource {
                 source,
                 index,
                 offset,
                 length,
                 hash,
             } => self.read_source(source, index, (offset, length), hash),
-            Job::Overview
-            | Job::Songs { .. }
-            | Job::Changes { .. }
-            | Job::Describe { .. }
-            | Job::ReadFragment { .. }
-            | Job::BeginUpload { .. }
-            | Job::KeepFragment { .. }
-            | Job::CommitUpload { .. }
-            | Job::SweepUploads { .. }
-            | Job::CopiesDue { .. }
-            | Job::CopyDone { .. }
-            | Job::RecallMembers
-            | Job::RememberMembers { .. }
-            | Job::ForgetCopiesDue { .. }
-            | Job::RemoveSongs { .. }
-            | Job::DropSongs { .. }
-            | Job::Reclaim
-            | Job::Tombstones { .. }
-            | Job::PartitionDigests
-            | Job::PartitionSongs { .. }
-            | Job::Scrub { .. }
-            | Job::NoteScrub { .. }
-            | Job::Quarantine { .. }
-            | Job::Quarantined { .. }
-            | Job::ReplaceFragment { .. } => {
-                Err(JobFault::Invalid("a client keeps no library".into()))
-            }
         };
         done.unwrap_or_else(JobReply::Failed)
     }
@@ -193,8 +166,8 @@ mod tests {
         }
     }
 
-    fn keep(manifest: &Manifest, index: u32, keep: bool, bytes: Vec<u8>) -> Job {
-        Job::CacheFragment {
+    fn keep(manifest: &Manifest, index: u32, keep: bool, bytes: Vec<u8>) -> ClientJob {
+        ClientJob::CacheFragment {
             song: manifest.song.id,
             index,
             hash: manifest.fragments[index as usize].hash,
@@ -203,9 +176,9 @@ mod tests {
         }
     }
 
-    fn recall(manifest: &Manifest, index: u32) -> Job {
+    fn recall(manifest: &Manifest, index: u32) -> ClientJob {
         let fragment = &manifest.fragments[index as usize];
-        Job::CachedFragment {
+        ClientJob::CachedFragment {
             song: manifest.song.id,
             index,
             length: fragment.length,
@@ -222,7 +195,7 @@ mod tests {
         let described = JobReply::Described {
             manifest: manifest.clone(),
         };
-        let keep_manifest = Job::CacheManifest {
+        let keep_manifest = ClientJob::CacheManifest {
             manifest: manifest.clone(),
         };
         assert_eq!(worker.run(keep_manifest), JobReply::Done);
@@ -232,7 +205,7 @@ mod tests {
 
         let mut later = with_cache(&dir).worker();
         let prefix = SongPrefix::from(manifest.song.id);
-        assert_eq!(later.run(Job::CachedManifest { prefix }), described);
+        assert_eq!(later.run(ClientJob::CachedManifest { prefix }), described);
         for (index, bytes) in (0..).zip(pieces) {
             let fragment = JobReply::Fragment { index, bytes };
             assert_eq!(later.run(recall(&manifest, index)), fragment);
@@ -268,11 +241,11 @@ mod tests {
         let store = with_cache(&dir);
         let source = store.sources.add(&path);
         let mut worker = store.worker();
-        let reply = worker.run(Job::Scan { source });
+        let reply = worker.run(ClientJob::Scan { source });
         let JobReply::Described { manifest } = reply else {
             panic!("{reply:?}");
         };
-        let read = Job::ReadSource {
+        let read = ClientJob::ReadSource {
             source,
             index: 0,
             offset: 0,
@@ -283,21 +256,8 @@ mod tests {
         assert_eq!(worker.run(read), JobReply::Fragment { index: 0, bytes });
         store.sources.forget(source);
         assert!(matches!(
-            worker.run(Job::Scan { source }),
+            worker.run(ClientJob::Scan { source }),
             JobReply::Failed(JobFault::Invalid(_))
         ));
-    }
-
-    #[test]
-    fn a_client_refuses_a_librarys_work() {
-        let mut worker = ClientStore::default().worker();
-        assert!(matches!(
-            worker.run(Job::Overview),
-            JobReply::Failed(JobFault::Invalid(_))
-        ));
-        let none = JobReply::Peers {
-            records: Vec::new(),
-        };
-        assert_eq!(worker.run(Job::RecallPeers), none);
     }
 }

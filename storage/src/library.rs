@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use roles::contract::id::NodeId;
-use roles::contract::job::{FragmentId, Job, JobFault, JobReply};
+use roles::contract::job::{FragmentId, JobReply, LibraryJob};
 use roles::contract::message::StoreId;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -105,7 +105,7 @@ pub struct LibraryWorker {
 
 impl LibraryWorker {
     /// Does a job of a data node. A job that fails has changed nothing.
-    pub fn run(&mut self, job: Job) -> JobReply {
+    pub fn run(&mut self, job: LibraryJob) -> JobReply {
         // Every change is a transaction: what a panic interrupts is rolled back, not half done.
         let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
         match nature(&job) {
@@ -119,7 +119,7 @@ impl LibraryWorker {
     /// and keeps none of the others; if they cannot be written, all have failed. None, and nothing
     /// has changed: one of them is no change, or the database failed at one, and each has to be
     /// done by itself to know which.
-    pub fn run_together(&mut self, jobs: &[Job]) -> Option<Vec<JobReply>> {
+    pub fn run_together(&mut self, jobs: &[LibraryJob]) -> Option<Vec<JobReply>> {
         let durable: Option<Vec<Durable>> = jobs.iter().map(|job| nature(job).0).collect();
         let durable = durable?.into_iter().max()?;
         let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,86 +148,68 @@ enum Durable {
 
 /// How durable a change must be before it is answered, none for what only reads; and what the job
 /// is about to do, for the report of its failure.
-fn nature(job: &Job) -> (Option<Durable>, &'static str) {
+fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
     let (later, now) = (Some(Durable::Later), Some(Durable::Now));
     match job {
-        Job::Overview => (None, "read the library's totals"),
-        Job::Songs { .. } => (None, "list songs"),
-        Job::Changes { .. } => (None, "list changes"),
-        Job::Describe { .. } => (None, "describe a song"),
-        Job::ReadFragment { .. } => (None, "read a fragment"),
-        Job::CopiesDue { .. } => (None, "list copies due"),
-        Job::BeginUpload { .. } => (later, "begin an upload"),
-        Job::KeepFragment { .. } => (later, "keep a fragment"),
-        Job::CommitUpload { .. } => (now, "commit an upload"),
-        Job::SweepUploads { .. } => (later, "forget old uploads"),
-        Job::CopyDone { .. } => (later, "note a copy as done"),
-        Job::ForgetCopiesDue { .. } => (later, "forget copies due"),
+        LibraryJob::Overview => (None, "read the library's totals"),
+        LibraryJob::Songs { .. } => (None, "list songs"),
+        LibraryJob::Changes { .. } => (None, "list changes"),
+        LibraryJob::Describe { .. } => (None, "describe a song"),
+        LibraryJob::ReadFragment { .. } => (None, "read a fragment"),
+        LibraryJob::CopiesDue { .. } => (None, "list copies due"),
+        LibraryJob::BeginUpload { .. } => (later, "begin an upload"),
+        LibraryJob::KeepFragment { .. } => (later, "keep a fragment"),
+        LibraryJob::CommitUpload { .. } => (now, "commit an upload"),
+        LibraryJob::SweepUploads { .. } => (later, "forget old uploads"),
+        LibraryJob::CopyDone { .. } => (later, "note a copy as done"),
+        LibraryJob::ForgetCopiesDue { .. } => (later, "forget copies due"),
         // A revision that a router has heard of must not be given twice: the disk first.
-        Job::RemoveSongs { .. } => (now, "remove songs"),
-        Job::DropSongs { .. } => (now, "let go of songs"),
-        Job::Reclaim => (later, "reclaim room"),
-        Job::Tombstones { .. } => (None, "list tombstones"),
-        Job::PartitionDigests => (None, "read the digests"),
-        Job::PartitionSongs { .. } => (None, "list a partition"),
-        Job::Scrub { .. } => (None, "check fragments"),
-        Job::NoteScrub { .. } => (later, "note the scrub"),
-        Job::Quarantine { .. } => (later, "set a fragment aside"),
-        Job::Quarantined { .. } => (None, "list fragments set aside"),
-        Job::ReplaceFragment { .. } => (later, "replace a fragment"),
-        Job::CachedManifest { .. }
-        | Job::CacheManifest { .. }
-        | Job::CachedFragment { .. }
-        | Job::CacheFragment { .. }
-        | Job::RecallPeers
-        | Job::RecallMembers
-        | Job::RememberMembers { .. }
-        | Job::RememberPeers { .. }
-        | Job::Scan { .. }
-        | Job::ReadSource { .. } => (None, "do a client's job"),
+        LibraryJob::RemoveSongs { .. } => (now, "remove songs"),
+        LibraryJob::DropSongs { .. } => (now, "let go of songs"),
+        LibraryJob::Reclaim => (later, "reclaim room"),
+        LibraryJob::Tombstones { .. } => (None, "list tombstones"),
+        LibraryJob::PartitionDigests => (None, "read the digests"),
+        LibraryJob::PartitionSongs { .. } => (None, "list a partition"),
+        LibraryJob::Scrub { .. } => (None, "check fragments"),
+        LibraryJob::NoteScrub { .. } => (later, "note the scrub"),
+        LibraryJob::Quarantine { .. } => (later, "set a fragment aside"),
+        LibraryJob::Quarantined { .. } => (None, "list fragments set aside"),
+        LibraryJob::ReplaceFragment { .. } => (later, "replace a fragment"),
     }
 }
 
 /// Does a job in the transaction that is open.
-fn apply(db: &Connection, job: &Job) -> Result<JobReply, Stop> {
+fn apply(db: &Connection, job: &LibraryJob) -> Result<JobReply, Stop> {
     match job {
-        Job::Overview => songs::overview(db),
-        Job::Songs { after, limit } => songs::page(db, *after, *limit),
-        Job::Changes { since, limit } => change_feed::page(db, *since, *limit),
-        Job::Describe { song } => songs::describe(db, *song),
-        Job::ReadFragment { song, at } => fragments::answer(db, *song, *at),
-        Job::CopiesDue { after, limit } => copies::due(db, *after, *limit),
-        Job::BeginUpload { manifest } => uploads::begin(db, manifest),
-        Job::KeepFragment { song, index, bytes } => uploads::keep(db, *song, *index, bytes),
-        Job::CommitUpload { song, copies_due } => uploads::commit(db, *song, copies_due),
-        Job::SweepUploads { untouched_s } => uploads::sweep(db, *untouched_s),
-        Job::CopyDone { song, node } => copies::done(db, *song, *node),
-        Job::ForgetCopiesDue { node } => copies::forget(db, *node),
-        Job::RemoveSongs { songs } => removal::remove(db, songs),
-        Job::DropSongs { songs, until } => removal::drop(db, songs, *until),
-        Job::Reclaim => removal::reclaim(db),
-        Job::Tombstones { after, limit } => removal::tombstones(db, *after, *limit),
-        Job::PartitionDigests => partitions::digests(db),
-        Job::PartitionSongs {
+        LibraryJob::Overview => songs::overview(db),
+        LibraryJob::Songs { after, limit } => songs::page(db, *after, *limit),
+        LibraryJob::Changes { since, limit } => change_feed::page(db, *since, *limit),
+        LibraryJob::Describe { song } => songs::describe(db, *song),
+        LibraryJob::ReadFragment { song, at } => fragments::answer(db, *song, *at),
+        LibraryJob::CopiesDue { after, limit } => copies::due(db, *after, *limit),
+        LibraryJob::BeginUpload { manifest } => uploads::begin(db, manifest),
+        LibraryJob::KeepFragment { song, index, bytes } => uploads::keep(db, *song, *index, bytes),
+        LibraryJob::CommitUpload { song, copies_due } => uploads::commit(db, *song, copies_due),
+        LibraryJob::SweepUploads { untouched_s } => uploads::sweep(db, *untouched_s),
+        LibraryJob::CopyDone { song, node } => copies::done(db, *song, *node),
+        LibraryJob::ForgetCopiesDue { node } => copies::forget(db, *node),
+        LibraryJob::RemoveSongs { songs } => removal::remove(db, songs),
+        LibraryJob::DropSongs { songs, until } => removal::drop(db, songs, *until),
+        LibraryJob::Reclaim => removal::reclaim(db),
+        LibraryJob::Tombstones { after, limit } => removal::tombstones(db, *after, *limit),
+        LibraryJob::PartitionDigests => partitions::digests(db),
+        LibraryJob::PartitionSongs {
             partition,
             after,
             limit,
         } => partitions::songs(db, *partition, *after, *limit),
-        Job::Scrub { after, bytes } => scrub::step(db, *after, *bytes),
-        Job::NoteScrub { after } => scrub::note(db, *after),
-        Job::Quarantine { fragment } => quarantine::set_aside(db, *fragment),
-        Job::Quarantined { after, limit } => quarantine::page(db, *after, *limit),
-        Job::ReplaceFragment { fragment, bytes } => quarantine::replace(db, *fragment, bytes),
-        Job::CachedManifest { .. }
-        | Job::CacheManifest { .. }
-        | Job::CachedFragment { .. }
-        | Job::CacheFragment { .. }
-        | Job::RecallPeers
-        | Job::RecallMembers
-        | Job::RememberMembers { .. }
-        | Job::RememberPeers { .. }
-        | Job::Scan { .. }
-        | Job::ReadSource { .. } => Err(not_ours().into()),
+        LibraryJob::Scrub { after, bytes } => scrub::step(db, *after, *bytes),
+        LibraryJob::NoteScrub { after } => scrub::note(db, *after),
+        LibraryJob::Quarantine { fragment } => quarantine::set_aside(db, *fragment),
+        LibraryJob::Quarantined { after, limit } => quarantine::page(db, *after, *limit),
+        LibraryJob::ReplaceFragment { fragment, bytes } => {
+            quarantine::replace(db, *fragment, bytes)
+        }
     }
 }
 
@@ -269,7 +251,7 @@ fn changed(
 fn together(
     db: &mut Connection,
     durable: Durable,
-    jobs: &[Job],
+    jobs: &[LibraryJob],
 ) -> rusqlite::Result<Vec<JobReply>> {
     let mut change = begin_change(db, durable)?;
     let mut replies = Vec::with_capacity(jobs.len());
@@ -305,9 +287,4 @@ fn begin_change(db: &mut Connection, durable: Durable) -> rusqlite::Result<Trans
     };
     db.pragma_update(None, "synchronous", level)?;
     db.transaction_with_behavior(TransactionBehavior::Immediate)
-}
-
-/// The answer to the jobs of a client.
-pub(crate) fn not_ours() -> JobFault {
-    JobFault::Invalid("this is a client's job, not a job of a library".into())
 }

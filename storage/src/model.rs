@@ -15,14 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use roles::contract::id::{ContentHash, NodeId, SongId};
-use roles::contract::job::{Job, JobFault, JobReply, Overview, ScrubNote};
+use roles::contract::job::{JobFault, JobReply, LibraryJob, Overview, ScrubNote};
 use roles::contract::limits::{PAGE_BYTES_MAX, PAGE_IDS_MAX, PAGE_SONGS_MAX};
 use roles::contract::message::{Change, Digest, Position, StoreId};
 use roles::contract::song::{Manifest, Song};
 
 pub use agreement::{Disagreement, agreed, spoiled};
-
-use crate::library::not_ours;
 
 /// A store that is a value: cloned, compared, thrown away.
 #[derive(Clone, Debug)]
@@ -73,45 +71,35 @@ impl ModelStore {
     }
 
     /// Does a job of a data node.
-    pub fn run(&mut self, job: Job) -> JobReply {
+    pub fn run(&mut self, job: LibraryJob) -> JobReply {
         let done = match job {
-            Job::Overview => Ok(JobReply::Overview(self.overview())),
-            Job::Songs { after, limit } => Ok(self.songs(after, limit)),
-            Job::Changes { since, limit } => Ok(self.changes(since, limit)),
-            Job::Describe { song } => self.describe(song),
-            Job::ReadFragment { song, at } => self.read_fragment(song, at),
-            Job::BeginUpload { manifest } => self.begin(manifest),
-            Job::KeepFragment { song, index, bytes } => self.keep(song, index, &bytes),
-            Job::CommitUpload { song, copies_due } => self.commit(song, &copies_due),
-            Job::SweepUploads { untouched_s } => Ok(self.sweep(untouched_s)),
-            Job::CopiesDue { after, limit } => Ok(self.copies_due(after, limit)),
-            Job::CopyDone { song, node } => Ok(self.copy_done(song, node)),
-            Job::ForgetCopiesDue { node } => Ok(self.forget_copies_due(node)),
-            Job::RemoveSongs { songs } => self.remove(&songs),
-            Job::DropSongs { songs, until } => self.let_go(&songs, until),
-            Job::Reclaim => Ok(self.reclaim()),
-            Job::Tombstones { after, limit } => Ok(self.tombstones(after, limit)),
-            Job::PartitionDigests => Ok(self.partition_digests()),
-            Job::PartitionSongs {
+            LibraryJob::Overview => Ok(JobReply::Overview(self.overview())),
+            LibraryJob::Songs { after, limit } => Ok(self.songs(after, limit)),
+            LibraryJob::Changes { since, limit } => Ok(self.changes(since, limit)),
+            LibraryJob::Describe { song } => self.describe(song),
+            LibraryJob::ReadFragment { song, at } => self.read_fragment(song, at),
+            LibraryJob::BeginUpload { manifest } => self.begin(manifest),
+            LibraryJob::KeepFragment { song, index, bytes } => self.keep(song, index, &bytes),
+            LibraryJob::CommitUpload { song, copies_due } => self.commit(song, &copies_due),
+            LibraryJob::SweepUploads { untouched_s } => Ok(self.sweep(untouched_s)),
+            LibraryJob::CopiesDue { after, limit } => Ok(self.copies_due(after, limit)),
+            LibraryJob::CopyDone { song, node } => Ok(self.copy_done(song, node)),
+            LibraryJob::ForgetCopiesDue { node } => Ok(self.forget_copies_due(node)),
+            LibraryJob::RemoveSongs { songs } => self.remove(&songs),
+            LibraryJob::DropSongs { songs, until } => self.let_go(&songs, until),
+            LibraryJob::Reclaim => Ok(self.reclaim()),
+            LibraryJob::Tombstones { after, limit } => Ok(self.tombstones(after, limit)),
+            LibraryJob::PartitionDigests => Ok(self.partition_digests()),
+            LibraryJob::PartitionSongs {
                 partition,
                 after,
                 limit,
             } => Ok(self.partition_songs(partition, after, limit)),
-            Job::Scrub { after, bytes } => Ok(self.scrub(after, bytes)),
-            Job::NoteScrub { after } => Ok(self.note_scrub(after)),
-            Job::Quarantine { fragment } => self.quarantine(fragment),
-            Job::Quarantined { after, limit } => Ok(self.quarantined(after, limit)),
-            Job::ReplaceFragment { fragment, bytes } => self.replace(fragment, &bytes),
-            Job::CachedManifest { .. }
-            | Job::CacheManifest { .. }
-            | Job::CachedFragment { .. }
-            | Job::CacheFragment { .. }
-            | Job::RecallPeers
-            | Job::RecallMembers
-            | Job::RememberMembers { .. }
-            | Job::RememberPeers { .. }
-            | Job::Scan { .. }
-            | Job::ReadSource { .. } => Err(not_ours()),
+            LibraryJob::Scrub { after, bytes } => Ok(self.scrub(after, bytes)),
+            LibraryJob::NoteScrub { after } => Ok(self.note_scrub(after)),
+            LibraryJob::Quarantine { fragment } => self.quarantine(fragment),
+            LibraryJob::Quarantined { after, limit } => Ok(self.quarantined(after, limit)),
+            LibraryJob::ReplaceFragment { fragment, bytes } => self.replace(fragment, &bytes),
         };
         done.unwrap_or_else(JobReply::Failed)
     }

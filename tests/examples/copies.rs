@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use lab::{Lab, Server};
 use roles::contract::id::NodeId;
-use roles::contract::job::{Job, JobReply};
+use roles::contract::job::{JobReply, LibraryJob};
 use roles::contract::message::StoreId;
 use serde_json::Value;
 use storage::import::{read_source, scan};
@@ -217,19 +217,19 @@ fn through_a_library(lab: &Lab) -> f64 {
     rate(begun.elapsed())
 }
 
-fn keep(run: &mut impl FnMut(Job) -> JobReply, path: &Path) -> JobReply {
+fn keep(run: &mut impl FnMut(LibraryJob) -> JobReply, path: &Path) -> JobReply {
     let manifest = scan(path).expect("it was written a moment ago");
     let song = manifest.song.id;
-    run(Job::BeginUpload {
+    run(LibraryJob::BeginUpload {
         manifest: manifest.clone(),
     });
     let mut offset = 0;
     for (index, fragment) in (0..).zip(&manifest.fragments) {
         let bytes = read_source(path, offset, fragment.length, fragment.hash).expect("as scanned");
         offset += u64::from(fragment.length);
-        run(Job::KeepFragment { song, index, bytes });
+        run(LibraryJob::KeepFragment { song, index, bytes });
     }
-    run(Job::CommitUpload {
+    run(LibraryJob::CommitUpload {
         song,
         copies_due: Vec::new(),
     })

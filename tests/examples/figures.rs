@@ -17,10 +17,12 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use net::{Host, HostHandle, Reactor, Security, Settings, StopHandle, Worker, own_features};
+use net::{
+    Host, HostHandle, Reactor, Security, Settings, StopHandle, Worker, Workers, own_features,
+};
 use roles::client::{self, Client};
 use roles::contract::id::{Incarnation, NodeId, OperationId, SongId};
-use roles::contract::job::{Job, JobReply};
+use roles::contract::job::{ClientJob, JobReply};
 use roles::contract::message::Query;
 use roles::contract::node::Identity;
 use roles::contract::record::Address;
@@ -279,7 +281,10 @@ impl Front {
         };
         let (sender, notices) = sync_channel(10_000);
         let store = ClientStore::default();
-        let worker = || -> Box<dyn Worker> { Box::new(Local(store.worker())) };
+        let worker = || Workers {
+            client: Some(Box::new(Local(store.worker()))),
+            ..Workers::default()
+        };
         let host = Host {
             node: Box::new(Client::new(config, Rng::from_seed(1))),
             identity: Identity {
@@ -346,8 +351,8 @@ impl Drop for Front {
 
 struct Local(ClientWorker);
 
-impl Worker for Local {
-    fn run(&mut self, job: Job) -> JobReply {
+impl Worker<ClientJob> for Local {
+    fn run(&mut self, job: ClientJob) -> JobReply {
         self.0.run(job)
     }
 }

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use roles::contract::id::{RequestId, SongId};
-use roles::contract::job::{Job, JobReply};
+use roles::contract::job::{Job, JobReply, LibraryJob};
 use roles::contract::limits::COPIES;
 use roles::contract::member::MemberState;
 use roles::contract::message::{Audio, Envelope, Kind, Message};
@@ -318,7 +318,10 @@ impl World {
 
     /// A node orders a job.
     pub(crate) fn on_ordered(&mut self, place: Place, work: &Job) {
-        if let Job::DropSongs { songs, until } = work {
+        let Job::Library(work) = work else {
+            return;
+        };
+        if let LibraryJob::DropSongs { songs, until } = work {
             // The job drops only what stood at revision `until`: a song that came later stays.
             let disk = self.nodes[place].disk.as_ref();
             let goes = |song: &&SongId| disk.is_some_and(|disk| disk.has_since(**song, *until));
@@ -328,7 +331,7 @@ impl World {
                 self.violated("S2 nothing is let go that others lack", text);
             }
         }
-        if let Job::CommitUpload { song, copies_due } = work
+        if let LibraryJob::CommitUpload { song, copies_due } = work
             && self.keeping.committing == Some((place, *song))
         {
             let owed = self.others_seen(place).0.min(COPIES - 1);
@@ -340,17 +343,17 @@ impl World {
     }
 
     /// What a job concerns; asked before the job is done, because doing it consumes it.
-    pub(crate) fn touched(&self, work: &Job) -> Touched {
-        if let Job::ReadFragment { song, .. } = work {
+    pub(crate) fn touched(&self, work: &LibraryJob) -> Touched {
+        if let LibraryJob::ReadFragment { song, .. } = work {
             return Touched::Read(*song);
         }
-        if let Job::CommitUpload { song, .. } = work {
+        if let LibraryJob::CommitUpload { song, .. } = work {
             return Touched::Commit(*song);
         }
-        if let Job::RemoveSongs { songs } = work {
+        if let LibraryJob::RemoveSongs { songs } = work {
             return Touched::Remove(songs.clone());
         }
-        if let Job::ReplaceFragment { .. } = work {
+        if let LibraryJob::ReplaceFragment { .. } = work {
             return Touched::Replace;
         }
         Touched::Nothing

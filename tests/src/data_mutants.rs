@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use roles::client::Client;
 use roles::contract::id::JobId;
-use roles::contract::job::{Job, JobFault, JobReply};
+use roles::contract::job::{Job, JobFault, JobReply, LibraryJob};
 use roles::contract::message::{Audio, Envelope, Kind, Message, Position};
 use roles::contract::node::{Action, Event, Node, Outbox, Peer};
 use roles::contract::time::Time;
@@ -150,20 +150,23 @@ impl MutantDataNode {
     }
 
     fn order(&mut self, job: JobId, work: &mut Job) {
+        let Job::Library(work) = work else {
+            return;
+        };
         match (self.mutant, work) {
-            (DataMutant::BuriesNothing, work @ Job::RemoveSongs { .. }) => {
-                if let Job::RemoveSongs { songs } = work {
+            (DataMutant::BuriesNothing, work @ LibraryJob::RemoveSongs { .. }) => {
+                if let LibraryJob::RemoveSongs { songs } = work {
                     let songs = std::mem::take(songs);
                     let until = u64::MAX;
-                    *work = Job::DropSongs { songs, until };
+                    *work = LibraryJob::DropSongs { songs, until };
                 }
             }
-            (DataMutant::OwesInMemoryOnly, Job::CommitUpload { copies_due, .. }) => {
+            (DataMutant::OwesInMemoryOnly, LibraryJob::CommitUpload { copies_due, .. }) => {
                 copies_due.clear()
             }
             (
                 DataMutant::ServesRotten,
-                Job::ReadFragment {
+                LibraryJob::ReadFragment {
                     at: Position::Index(index),
                     ..
                 },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use roles::contract::id::{ContentHash, NodeId, SongId, SongPrefix};
-use roles::contract::job::{FragmentId, Job, JobFault, JobReply};
+use roles::contract::job::{ClientJob, FragmentId, JobFault, JobReply, LibraryJob, MemoryJob};
 use roles::contract::member::Member;
 use roles::contract::message::{Position, StoreId};
 use roles::contract::record::{Record, Role};
@@ -107,27 +107,31 @@ impl Disk {
     }
 
     /// Does a job; an error says how model and library differ.
-    pub fn run(&mut self, job: Job) -> Result<JobReply, String> {
+    pub fn run(&mut self, job: LibraryJob) -> Result<JobReply, String> {
         if self.full && needs_room(&job) {
             return Ok(JobReply::Failed(JobFault::DiskFull));
         }
-        if job == Job::RecallMembers {
-            return Ok(self.recall());
-        }
-        if let Job::RememberMembers { members, role } = job {
-            self.memory = Some((members, role));
-            return Ok(JobReply::Done);
-        }
         if self.mutant == Some(DataMutant::ForgetsRemovals) {
-            if let Job::RemoveSongs { .. } = job {
+            if let LibraryJob::RemoveSongs { .. } = job {
                 self.unsynced = Some(self.model.clone());
-            } else if let Job::CommitUpload { .. } = job {
+            } else if let LibraryJob::CommitUpload { .. } = job {
                 self.unsynced = None;
             }
         }
         match &mut self.real {
             Some(real) => agreed(&mut self.model, real, job).map_err(|why| why.to_string()),
             None => Ok(self.model.run(job)),
+        }
+    }
+
+    /// Does a job for the memory of the server.
+    pub fn remember(&mut self, job: MemoryJob) -> JobReply {
+        match job {
+            MemoryJob::RecallMembers => self.recall(),
+            MemoryJob::RememberMembers { members, role } => {
+                self.memory = Some((members, role));
+                JobReply::Done
+            }
         }
     }
 
@@ -168,7 +172,7 @@ impl Disk {
         };
         (0..tune.manifest.song.fragments).all(|index| {
             let at = Position::Index(index);
-            let reply = self.model.run(Job::ReadFragment { song, at });
+            let reply = self.model.run(LibraryJob::ReadFragment { song, at });
             let JobReply::Fragment { bytes, .. } = reply else {
                 return false;
             };
@@ -182,13 +186,13 @@ impl Disk {
     }
 }
 
-fn needs_room(job: &Job) -> bool {
+fn needs_room(job: &LibraryJob) -> bool {
     matches!(
         job,
-        Job::BeginUpload { .. }
-            | Job::KeepFragment { .. }
-            | Job::CommitUpload { .. }
-            | Job::ReplaceFragment { .. }
+        LibraryJob::BeginUpload { .. }
+            | LibraryJob::KeepFragment { .. }
+            | LibraryJob::CommitUpload { .. }
+            | LibraryJob::ReplaceFragment { .. }
     )
 }
 
@@ -202,73 +206,46 @@ pub struct Machine {
 
 impl Machine {
     /// Does a client's job.
-    pub fn run(&mut self, job: Job, music: &Music) -> JobReply {
+    pub fn run(&mut self, job: ClientJob, music: &Music) -> JobReply {
         let done = match job {
-            Job::CachedManifest { prefix } => self.cached_manifest(prefix),
-            Job::CacheManifest { manifest } => {
+            ClientJob::CachedManifest { prefix } => self.cached_manifest(prefix),
+            ClientJob::CacheManifest { manifest } => {
                 self.manifests.insert(manifest.song.id, manifest);
                 Ok(JobReply::Done)
             }
-            Job::CachedFragment {
+            ClientJob::CachedFragment {
                 song,
                 index,
                 length,
                 hash,
             } => self.cached_fragment(song, index, length, hash),
-            Job::CacheFragment {
+            ClientJob::CacheFragment {
                 song,
                 index,
                 hash,
                 keep,
                 bytes,
             } => self.cache_fragment((song, index), hash, keep, bytes),
-            Job::RecallPeers => Ok(JobReply::Peers {
+            ClientJob::RecallPeers => Ok(JobReply::Peers {
                 records: self.peers.clone(),
             }),
-            Job::RememberPeers { records } => {
+            ClientJob::RememberPeers { records } => {
                 self.peers = records;
                 Ok(JobReply::Done)
             }
-            Job::Scan { source } => {
+            ClientJob::Scan { source } => {
                 let manifest = music.tune(source.0).map(|tune| tune.manifest.clone());
                 manifest.map_or(Err(JobFault::NotFound), |manifest| {
                     Ok(JobReply::Described { manifest })
                 })
             }
-            Job::ReadSource {
+            ClientJob::ReadSource {
                 source,
                 index,
                 offset,
                 length,
                 hash,
             } => read_source(music, source.0, index, (offset, length), hash),
-            Job::RecallMembers
-            | Job::RememberMembers { .. }
-            | Job::Overview
-            | Job::Songs { .. }
-            | Job::Changes { .. }
-            | Job::Describe { .. }
-            | Job::ReadFragment { .. }
-            | Job::BeginUpload { .. }
-            | Job::KeepFragment { .. }
-            | Job::CommitUpload { .. }
-            | Job::SweepUploads { .. }
-            | Job::CopiesDue { .. }
-            | Job::CopyDone { .. }
-            | Job::ForgetCopiesDue { .. }
-            | Job::RemoveSongs { .. }
-            | Job::DropSongs { .. }
-            | Job::Reclaim
-            | Job::Tombstones { .. }
-            | Job::PartitionDigests
-            | Job::PartitionSongs { .. }
-            | Job::Scrub { .. }
-            | Job::NoteScrub { .. }
-            | Job::Quarantine { .. }
-            | Job::Quarantined { .. }
-            | Job::ReplaceFragment { .. } => {
-                Err(JobFault::Invalid("a client keeps no songs".into()))
-            }
         };
         done.unwrap_or_else(JobReply::Failed)
     }

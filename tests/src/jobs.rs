@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use roles::contract::id::JobId;
-use roles::contract::job::{Job, JobFault, JobReply, Lane};
+use roles::contract::job::{ClientJob, Job, JobFault, JobReply, Lane, LibraryJob};
 use roles::contract::node::{Event, Peer};
 
-use crate::resident::{Kind, Place, Running, State};
+use crate::resident::{Place, Running, State};
 use crate::world::{What, World};
 
 /// Jobs that may wait per lane, as in the real pool.
@@ -73,7 +73,7 @@ impl World {
         }
         let mean = self.climate.job;
         let takes = mean / 4 + self.chances.disks.within(mean * 3 / 2);
-        if let Job::CommitUpload { .. } = work {
+        if let Job::Library(LibraryJob::CommitUpload { .. }) = work {
             self.spring(place, takes);
         }
         let takes = takes + self.ailing_for(place);
@@ -133,22 +133,30 @@ impl World {
         if let Some(fault) = self.mishap(place, &work) {
             return JobReply::Failed(fault);
         }
-        if self.nodes[place].kind == Kind::Client {
-            return self.nodes[place].machine.run(work, &self.music);
+        let no_disk = || JobReply::Failed(JobFault::Invalid("no disk".into()));
+        match work {
+            Job::Client(work) => self.nodes[place].machine.run(work, &self.music),
+            Job::Memory(work) => match &mut self.nodes[place].disk {
+                Some(disk) => disk.remember(work),
+                None => no_disk(),
+            },
+            Job::Library(work) => self.do_library_job(place, work).unwrap_or_else(no_disk),
         }
-        let committing = if let Job::CommitUpload { song, .. } = &work {
+    }
+
+    /// None: the node has no disk.
+    fn do_library_job(&mut self, place: Place, work: LibraryJob) -> Option<JobReply> {
+        let committing = if let LibraryJob::CommitUpload { song, .. } = &work {
             Some(*song)
         } else {
             None
         };
-        let copied = matches!(work, Job::CopyDone { .. });
+        let copied = matches!(work, LibraryJob::CopyDone { .. });
         let touched = self.touched(&work);
-        let Some(disk) = &mut self.nodes[place].disk else {
-            return JobReply::Failed(JobFault::Invalid("no disk".into()));
-        };
+        let disk = self.nodes[place].disk.as_mut()?;
         let done = disk.run(work);
         let disk = disk.id;
-        match done {
+        Some(match done {
             Ok(reply) => {
                 if let (Some(song), JobReply::Stored { .. }) = (committing, &reply) {
                     self.checks.on_committed(song, disk);
@@ -161,24 +169,27 @@ impl World {
                 self.violated("model and library agree", why);
                 JobReply::Failed(JobFault::Busy)
             }
-        }
+        })
     }
 
     /// A job that touches songs may fail: always on a failing disk, else now and then.
     fn mishap(&mut self, place: Place, work: &Job) -> Option<JobFault> {
         let permille = self.climate.broken_permille;
-        let touches = matches!(
-            work,
-            Job::ReadFragment { .. }
-                | Job::KeepFragment { .. }
-                | Job::CommitUpload { .. }
-                | Job::Describe { .. }
-                | Job::RemoveSongs { .. }
-                | Job::DropSongs { .. }
-                | Job::Scrub { .. }
-                | Job::ReplaceFragment { .. }
-                | Job::CachedFragment { .. }
-        );
+        let touches = match work {
+            Job::Library(work) => matches!(
+                work,
+                LibraryJob::ReadFragment { .. }
+                    | LibraryJob::KeepFragment { .. }
+                    | LibraryJob::CommitUpload { .. }
+                    | LibraryJob::Describe { .. }
+                    | LibraryJob::RemoveSongs { .. }
+                    | LibraryJob::DropSongs { .. }
+                    | LibraryJob::Scrub { .. }
+                    | LibraryJob::ReplaceFragment { .. }
+            ),
+            Job::Client(work) => matches!(work, ClientJob::CachedFragment { .. }),
+            Job::Memory(_) => false,
+        };
         let ails = touches && self.nodes[place].ailing.fails;
         let strikes = ails || permille > 0 && touches && self.chances.disks.happens(permille, 1000);
         self.seen.jobs_broken += u64::from(strikes);

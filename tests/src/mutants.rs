@@ -9,7 +9,7 @@ use std::time::Duration;
 use roles::chord;
 use roles::client::Client;
 use roles::contract::id::{JobId, RequestId, SongId};
-use roles::contract::job::Job;
+use roles::contract::job::{Job, LibraryJob};
 use roles::contract::message::{Audio, Catalogue, Envelope, Kind, Message, Names};
 use roles::contract::node::{Action, Event, Node, Outbox, Peer};
 use roles::contract::record::Record;
@@ -256,14 +256,19 @@ impl MutantNode {
     }
 
     fn work(&self, mut work: Job, job: JobId) -> Job {
-        match (self.mutant, &mut work) {
-            (Mutant::ForgetsCopies, Job::CommitUpload { copies_due, .. }) => copies_due.clear(),
-            (Mutant::ForgetsCopies, Job::Describe { song })
+        let Job::Library(library) = &mut work else {
+            return work;
+        };
+        match (self.mutant, library) {
+            (Mutant::ForgetsCopies, LibraryJob::CommitUpload { copies_due, .. }) => {
+                copies_due.clear()
+            }
+            (Mutant::ForgetsCopies, LibraryJob::Describe { song })
                 if Requester::of(job.0) == Some(Requester::Replication) =>
             {
                 *song = SongId(0);
             }
-            (Mutant::GivesAnotherFragment, Job::ReadFragment { at, .. }) => {
+            (Mutant::GivesAnotherFragment, LibraryJob::ReadFragment { at, .. }) => {
                 use roles::contract::message::Position;
                 if let Position::Index(index) = at {
                     *index = index.saturating_sub(1);

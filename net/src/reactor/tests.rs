@@ -3,10 +3,10 @@
 use super::*;
 use crate::dial::Listener;
 use crate::host::{Host, HostHandle};
-use crate::pool::Worker;
+use crate::pool::{Worker, Workers};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use roles::contract::id::{Incarnation, JobId, NodeId, OperationId, RequestId};
-use roles::contract::job::{Job, JobFault, JobReply};
+use roles::contract::job::{JobFault, JobReply, LibraryJob};
 use roles::contract::node::{Identity, Node};
 use roles::contract::user::Command;
 use std::io::{Read, Write};
@@ -272,7 +272,7 @@ fn jobs_wait_for_a_slow_peer_and_end_with_it() {
     for job in 0..40 {
         server.act(Action::Run {
             job: JobId(job),
-            work: Job::Overview,
+            work: LibraryJob::Overview.into(),
             toward: Some(from.peer),
         });
     }
@@ -312,7 +312,7 @@ fn a_loop_becomes_quiet_after_its_jobs() {
     for job in 0..3 {
         client.act(Action::Run {
             job: JobId(job),
-            work: Job::Overview,
+            work: LibraryJob::Overview.into(),
             toward: None,
         });
         assert!(matches!(client.event(), Event::Done { .. }));
@@ -532,7 +532,10 @@ impl Plan {
             },
             listener,
             bind_from: None,
-            readers: vec![Box::new(Idle)],
+            readers: vec![Workers {
+                library: Some(Box::new(Idle)),
+                ..Workers::default()
+            }],
             writer: None,
             tell: Box::new(drop),
         };
@@ -587,8 +590,8 @@ impl Node for ToyNode {
 
 struct Idle;
 
-impl Worker for Idle {
-    fn run(&mut self, _: Job) -> JobReply {
+impl Worker<LibraryJob> for Idle {
+    fn run(&mut self, _: LibraryJob) -> JobReply {
         JobReply::Done
     }
 }

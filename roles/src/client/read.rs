@@ -14,7 +14,7 @@ use super::ask::{Routing, senseless};
 use super::{Context, Progress, Purpose, Reply, failed, failure, local};
 use crate::anomalies::Anomaly;
 use crate::contract::id::{JobId, OperationId, RequestId, SongPrefix};
-use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::job::{ClientJob, JobFault, JobReply};
 use crate::contract::message::{Audio, Catalogue, Holder, Message, Position, Refusal};
 use crate::contract::node::{Outbox, Peer};
 use crate::contract::record::{Address, Role};
@@ -131,7 +131,8 @@ impl Read {
         self.stage = Stage::Recalling(failure);
         let prefix = self.prefix;
         let purpose = Purpose::Read(self.operation, Step::Manifest);
-        cx.jobs.run(purpose, Job::CachedManifest { prefix }, out);
+        cx.jobs
+            .run(purpose, ClientJob::CachedManifest { prefix }, out);
         Progress::Waits
     }
 
@@ -341,7 +342,7 @@ impl Read {
         if !self.cached {
             return;
         }
-        let job = Job::CachedFragment {
+        let job = ClientJob::CachedFragment {
             song: manifest.song.id,
             index,
             length: fragment.length,
@@ -438,7 +439,7 @@ impl Read {
             return self.fail(senseless());
         }
         if keeps(&manifest, cx) {
-            let job = Job::CacheManifest {
+            let job = ClientJob::CacheManifest {
                 manifest: manifest.clone(),
             };
             cx.jobs.run(Purpose::Note, job, out);
@@ -488,7 +489,7 @@ impl Read {
         let Some(fragment) = manifest.fragments.get(index as usize) else {
             return;
         };
-        let job = Job::CacheFragment {
+        let job = ClientJob::CacheFragment {
             song: manifest.song.id,
             index,
             hash: fragment.hash,

@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::ask::{Routing, senseless};
 use super::{Context, Progress, Purpose, Reply, failed, failure};
 use crate::contract::id::{OperationId, SourceId};
-use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::job::{ClientJob, JobFault, JobReply};
 use crate::contract::limits::COPIES_ACKNOWLEDGED;
 use crate::contract::message::{Audio, Catalogue, Holder, Message, Refusal};
 use crate::contract::node::{Lost, Outbox, Peer};
@@ -95,7 +95,7 @@ impl Upload {
         out: &mut Outbox,
     ) -> Self {
         let purpose = Purpose::Upload(operation, Step::Scan);
-        cx.jobs.run(purpose, Job::Scan { source }, out);
+        cx.jobs.run(purpose, ClientJob::Scan { source }, out);
         Upload {
             operation,
             source,
@@ -382,7 +382,7 @@ impl Upload {
             && let Some(index) = self.missing.pop_front()
         {
             let fragment = file.manifest.fragments[index as usize];
-            let job = Job::ReadSource {
+            let job = ClientJob::ReadSource {
                 source: self.source,
                 index,
                 offset: file.offsets[index as usize],

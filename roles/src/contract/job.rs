@@ -1,7 +1,8 @@
 //! Everything that may block: what the handler pool is asked to do, and what comes back.
 //!
-//! Jobs of a data node go to its library, jobs of a client to its cache and its import. A host
-//! runs jobs of one [`Lane`] in order on one thread each; it answers [`JobReply::Failed`] with
+//! Each family of jobs has its own type, and so its own worker: a data node's library, a client's
+//! cache and its import, a server's memory of its ring. A host runs jobs of one [`Lane`] in order on
+//! one thread each; it answers [`JobReply::Failed`] with
 //! [`JobFault::Busy`] at once when the lane's queue is full.
 
 use alloc::string::String;
@@ -18,6 +19,17 @@ use crate::hash_ring::Partition;
 /// Work for the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
+    /// For the library of a data node.
+    Library(LibraryJob),
+    /// For the cache, the import and the memory of a client.
+    Client(ClientJob),
+    /// For the memory of a server.
+    Memory(MemoryJob),
+}
+
+/// Work for the library of a data node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LibraryJob {
     /// What the library holds as a whole. Answered by [`JobReply::Overview`].
     Overview,
     /// A page of songs by id. Answered by [`JobReply::Songs`].
@@ -166,7 +178,11 @@ pub enum Job {
         /// Its bytes, with the hash that the manifest says.
         bytes: Vec<u8>,
     },
+}
 
+/// Work for the cache, the import and the memory of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientJob {
     /// A song's manifest from the cache. Answered by [`JobReply::Described`].
     CachedManifest {
         /// Which song.
@@ -210,15 +226,6 @@ pub enum Job {
         /// Router records.
         records: Vec<Record>,
     },
-    /// The ring as it was in an earlier run. Answered by [`JobReply::Members`].
-    RecallMembers,
-    /// Keeps the ring for a later run. Answered by [`JobReply::Done`].
-    RememberMembers {
-        /// The living, at most [`super::limits::MEMBERS_MAX`].
-        members: Vec<Member>,
-        /// What this node does at present.
-        role: Role,
-    },
     /// Reads a file through: its hash, its tags, where to cut it. Answered by
     /// [`JobReply::Described`].
     Scan {
@@ -237,6 +244,20 @@ pub enum Job {
         length: u32,
         /// The hash it had when the file was scanned.
         hash: ContentHash,
+    },
+}
+
+/// Work for the memory of a server: it outlives a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemoryJob {
+    /// The ring as it was in an earlier run. Answered by [`JobReply::Members`].
+    RecallMembers,
+    /// Keeps the ring for a later run. Answered by [`JobReply::Done`].
+    RememberMembers {
+        /// The living, at most [`super::limits::MEMBERS_MAX`].
+        members: Vec<Member>,
+        /// What this node does at present.
+        role: Role,
     },
 }
 
@@ -387,7 +408,7 @@ pub struct FragmentId {
     pub index: u32,
 }
 
-/// What came of a [`Job::Scrub`].
+/// What came of a [`LibraryJob::Scrub`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scrubbed {
     /// The last fragment checked: the next step begins after it. None: the round is complete.
@@ -449,65 +470,110 @@ pub enum Lane {
 const COMMIT_WEIGHT: usize = 256 << 10;
 
 impl Job {
-    /// About how many bytes it writes or hashes, for whoever does several jobs in one go. What may
-    /// free much room at once is too heavy for any company.
+    /// Where the job waits.
+    pub fn lane(&self) -> Lane {
+        match self {
+            Job::Library(job) => job.lane(),
+            Job::Client(job) => job.lane(),
+            // Few and small, and a node without a library has but one thread.
+            Job::Memory(MemoryJob::RecallMembers | MemoryJob::RememberMembers { .. }) => {
+                Lane::Write
+            }
+        }
+    }
+
+    /// About how many bytes it writes or hashes, see [`LibraryJob::weight`].
     pub fn weight(&self) -> usize {
-        if let Job::KeepFragment { bytes, .. } | Job::ReplaceFragment { bytes, .. } = self {
+        match self {
+            Job::Library(job) => job.weight(),
+            Job::Client(_) | Job::Memory(_) => 0,
+        }
+    }
+}
+
+impl From<LibraryJob> for Job {
+    fn from(job: LibraryJob) -> Job {
+        Job::Library(job)
+    }
+}
+
+impl From<ClientJob> for Job {
+    fn from(job: ClientJob) -> Job {
+        Job::Client(job)
+    }
+}
+
+impl From<MemoryJob> for Job {
+    fn from(job: MemoryJob) -> Job {
+        Job::Memory(job)
+    }
+}
+
+impl LibraryJob {
+    /// About how many bytes it writes or hashes, for a worker that does several jobs in one go. What
+    /// may free much room at once is too heavy for any company.
+    pub fn weight(&self) -> usize {
+        if let LibraryJob::KeepFragment { bytes, .. } | LibraryJob::ReplaceFragment { bytes, .. } =
+            self
+        {
             return bytes.len();
         }
         let frees_room = matches!(
             self,
-            Job::Reclaim
-                | Job::SweepUploads { .. }
-                | Job::RemoveSongs { .. }
-                | Job::DropSongs { .. }
+            LibraryJob::Reclaim
+                | LibraryJob::SweepUploads { .. }
+                | LibraryJob::RemoveSongs { .. }
+                | LibraryJob::DropSongs { .. }
         );
         if frees_room {
             usize::MAX
-        } else if matches!(self, Job::CommitUpload { .. }) {
+        } else if matches!(self, LibraryJob::CommitUpload { .. }) {
             COMMIT_WEIGHT
         } else {
             0
         }
     }
 
-    /// Where the job waits.
-    pub fn lane(&self) -> Lane {
+    fn lane(&self) -> Lane {
         match self {
-            Job::Overview
-            | Job::Songs { .. }
-            | Job::Changes { .. }
-            | Job::Describe { .. }
-            | Job::ReadFragment { .. }
-            | Job::CopiesDue { .. }
-            | Job::Tombstones { .. }
-            | Job::PartitionDigests
-            | Job::PartitionSongs { .. }
-            | Job::Scrub { .. }
-            | Job::Quarantined { .. }
-            | Job::CachedManifest { .. }
-            | Job::CachedFragment { .. }
-            | Job::RecallPeers
-            | Job::Scan { .. }
-            | Job::ReadSource { .. } => Lane::Read,
-            Job::BeginUpload { .. }
-            | Job::KeepFragment { .. }
-            | Job::CommitUpload { .. }
-            | Job::SweepUploads { .. }
-            | Job::CopyDone { .. }
-            | Job::ForgetCopiesDue { .. }
-            | Job::RemoveSongs { .. }
-            | Job::DropSongs { .. }
-            | Job::Reclaim
-            | Job::NoteScrub { .. }
-            | Job::Quarantine { .. }
-            | Job::ReplaceFragment { .. }
-            | Job::CacheManifest { .. }
-            | Job::CacheFragment { .. }
-            | Job::RememberPeers { .. }
-            // Few and small, and a node without a library has but one thread.
-            | Job::RecallMembers
-            | Job::RememberMembers { .. } => Lane::Write,
+            LibraryJob::Overview
+            | LibraryJob::Songs { .. }
+            | LibraryJob::Changes { .. }
+            | LibraryJob::Describe { .. }
+            | LibraryJob::ReadFragment { .. }
+            | LibraryJob::CopiesDue { .. }
+            | LibraryJob::Tombstones { .. }
+            | LibraryJob::PartitionDigests
+            | LibraryJob::PartitionSongs { .. }
+            | LibraryJob::Scrub { .. }
+            | LibraryJob::Quarantined { .. } => Lane::Read,
+            LibraryJob::BeginUpload { .. }
+            | LibraryJob::KeepFragment { .. }
+            | LibraryJob::CommitUpload { .. }
+            | LibraryJob::SweepUploads { .. }
+            | LibraryJob::CopyDone { .. }
+            | LibraryJob::ForgetCopiesDue { .. }
+            | LibraryJob::RemoveSongs { .. }
+            | LibraryJob::DropSongs { .. }
+            | LibraryJob::Reclaim
+            | LibraryJob::NoteScrub { .. }
+            | LibraryJob::Quarantine { .. }
+            | LibraryJob::ReplaceFragment { .. } => Lane::Write,
+        }
+    }
+}
+
+impl ClientJob {
+    fn lane(&self) -> Lane {
+        match self {
+            ClientJob::CachedManifest { .. }
+            | ClientJob::CachedFragment { .. }
+            | ClientJob::RecallPeers
+            | ClientJob::Scan { .. }
+            | ClientJob::ReadSource { .. } => Lane::Read,
+            ClientJob::CacheManifest { .. }
+            | ClientJob::CacheFragment { .. }
+            | ClientJob::RememberPeers { .. } => Lane::Write,
         }
     }
 }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contract::id::JobId;
-use crate::contract::job::{Job, JobReply, Overview};
+use crate::contract::job::{JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_SONGS_MAX;
 use crate::contract::message::{Announcement, Catalogue, Change, Envelope, Message};
 use crate::contract::node::{Lost, Outbox, Peer};
@@ -97,7 +97,7 @@ impl Announcer {
             if since < news.overview.revision {
                 let limit = PAGE_SONGS_MAX as u32;
                 self.jobs
-                    .run((at, since), Job::Changes { since, limit }, out);
+                    .run((at, since), LibraryJob::Changes { since, limit }, out);
             } else {
                 self.tell(now, at, (since, Vec::new(), since), news, out);
             }

@@ -20,7 +20,7 @@ use super::digests::Digests;
 use super::placement::{self, Placement};
 use super::{Others, address_of};
 use crate::contract::id::{JobId, NodeId, SongId};
-use crate::contract::job::{Job, JobReply, Overview};
+use crate::contract::job::{JobReply, LibraryJob, Overview};
 use crate::contract::message::{Envelope, Message};
 use crate::contract::node::{Lost, Outbox, Peer};
 use crate::contract::record::Record;
@@ -277,7 +277,7 @@ impl AntiEntropy {
         };
         self.stage = Stage::Loading(round);
         let purpose = JobFor::Digests(self.rounds);
-        self.jobs.run(purpose, Job::PartitionDigests, out);
+        self.jobs.run(purpose, LibraryJob::PartitionDigests, out);
     }
 
     fn placement(&self, now: Time, others: Others<'_>) -> Placement {

@@ -74,7 +74,7 @@ mod tests {
     use super::super::{Config, Data, Others};
     use super::*;
     use crate::contract::id::{Incarnation, NodeId, RequestId, SongId};
-    use crate::contract::job::{Job, JobReply, Overview};
+    use crate::contract::job::{Job, JobReply, LibraryJob, Overview};
     use crate::contract::message::{
         Announcement, Audio, Catalogue, Envelope, Kind, Message, StoreId,
     };
@@ -159,7 +159,7 @@ mod tests {
             let song = SongId(7);
             let commit = Audio::Commit { song, copy: false };
             self.with(|data, others, out| data.on_question(asker, commit, Vec::new(), others, out));
-            let job = self.ordered(|work| matches!(work, Job::CommitUpload { .. }));
+            let job = self.ordered(|work| matches!(work, LibraryJob::CommitUpload { .. }));
             let overview = Overview {
                 revision,
                 ..Overview::default()
@@ -168,9 +168,13 @@ mod tests {
             self.with(|data, others, out| data.on_done(now, job, reply, others, out));
         }
 
-        fn ordered(&mut self, wanted: impl Fn(&Job) -> bool) -> crate::contract::id::JobId {
+        fn ordered(&mut self, wanted: impl Fn(&LibraryJob) -> bool) -> crate::contract::id::JobId {
             let found = core::iter::from_fn(|| self.out.pop()).find_map(|action| match action {
-                Action::Run { job, work, .. } if wanted(&work) => Some(job),
+                Action::Run {
+                    job,
+                    work: Job::Library(work),
+                    ..
+                } if wanted(&work) => Some(job),
                 _ => None,
             });
             found.expect("such a job")
@@ -178,7 +182,7 @@ mod tests {
 
         /// The changes are read, and go to the router.
         fn announce(&mut self, now: Time, revision: u64) -> RequestId {
-            let job = self.ordered(|work| matches!(work, Job::Changes { .. }));
+            let job = self.ordered(|work| matches!(work, LibraryJob::Changes { .. }));
             let changes = Vec::new();
             let reply = JobReply::Changes { changes, revision };
             self.with(|data, others, out| data.on_done(now, job, reply, others, out));

@@ -10,7 +10,7 @@ use super::replication::StoredUpload;
 use super::{Data, Others, Purpose};
 use crate::anomalies::Anomaly;
 use crate::contract::id::{NodeId, SongId};
-use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::job::{JobFault, JobReply, LibraryJob};
 use crate::contract::limits::{COPIES, FRAGMENT_BYTES_MAX};
 use crate::contract::message::Refusal;
 use crate::contract::node::{Asker, Outbox};
@@ -32,7 +32,8 @@ impl Data {
             return out.refuse(asker, Refusal::Invalid(why));
         }
         let purpose = Purpose::Offer(asker, manifest.song.id, copy);
-        self.jobs.run(purpose, Job::BeginUpload { manifest }, out);
+        self.jobs
+            .run(purpose, LibraryJob::BeginUpload { manifest }, out);
     }
 
     pub(super) fn on_give(
@@ -48,7 +49,7 @@ impl Data {
             let why = alloc::format!("a fragment is 1 to {FRAGMENT_BYTES_MAX} bytes");
             return out.refuse(asker, Refusal::Invalid(why));
         }
-        let job = Job::KeepFragment { song, index, bytes };
+        let job = LibraryJob::KeepFragment { song, index, bytes };
         self.jobs.run(Purpose::Give(asker), job, out);
     }
 
@@ -62,7 +63,7 @@ impl Data {
         let owners = (!copy).then(|| owners(song, others));
         let copies_due = owners.clone().unwrap_or_default();
         let purpose = Purpose::Commit(asker, song, owners);
-        let job = Job::CommitUpload { song, copies_due };
+        let job = LibraryJob::CommitUpload { song, copies_due };
         self.jobs.run(purpose, job, out);
     }
 

@@ -11,7 +11,7 @@ use super::stream::Stream;
 use super::{Data, Others, Purpose, anti_entropy, placement, removal, replication, scrub};
 use crate::anomalies::Anomaly;
 use crate::contract::id::SongId;
-use crate::contract::job::{FragmentId, Job, JobReply, Overview};
+use crate::contract::job::{FragmentId, JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_IDS_MAX;
 use crate::contract::message::{Message, Position, Refusal};
 use crate::contract::node::{Asker, Outbox};
@@ -76,7 +76,7 @@ impl Data {
             Upkeep::Sums { chosen, each, .. } => match Chosen::read(chosen) {
                 Some(chosen) => {
                     let purpose = Purpose::Sums(asker, chosen, each);
-                    self.jobs.run(purpose, Job::PartitionDigests, out);
+                    self.jobs.run(purpose, LibraryJob::PartitionDigests, out);
                 }
                 None => self.refuse_doubted(asker, "another circle".into(), out),
             },
@@ -86,7 +86,8 @@ impl Data {
             Upkeep::Bury { songs, copy } => match removal::check(&songs) {
                 Ok(songs) => {
                     let purpose = Purpose::Bury(asker, songs.clone(), copy);
-                    self.jobs.run(purpose, Job::RemoveSongs { songs }, out);
+                    self.jobs
+                        .run(purpose, LibraryJob::RemoveSongs { songs }, out);
                 }
                 Err(why) => self.refuse_doubted(asker, why, out),
             },
@@ -111,7 +112,7 @@ impl Data {
         let Some(partition) = Partition::from_number(partition) else {
             return self.refuse_doubted(asker, "another circle".into(), out);
         };
-        let job = Job::PartitionSongs {
+        let job = LibraryJob::PartitionSongs {
             partition,
             after,
             limit: PAGE_IDS_MAX as u32,
@@ -136,7 +137,7 @@ impl Data {
                 .note(Anomaly::Removal, asker.sender.node, out);
         }
         self.change(now, overview);
-        self.jobs.run(Purpose::Reclaim, Job::Reclaim, out);
+        self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, out);
         if copy {
             out.answer(asker, removal::buried(1));
         } else {
@@ -147,7 +148,7 @@ impl Data {
     /// Room is given back a little at a time.
     pub(super) fn on_reclaimed(&mut self, reply: &JobReply, out: &mut Outbox) {
         if *reply == (JobReply::Reclaimed { more: true }) {
-            self.jobs.run(Purpose::Reclaim, Job::Reclaim, out);
+            self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, out);
         }
     }
 
@@ -173,7 +174,7 @@ impl Data {
         }
         if let Some(overview) = orders.changed {
             self.change(now, overview);
-            self.jobs.run(Purpose::Reclaim, Job::Reclaim, out);
+            self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, out);
         }
         if !orders.copies.is_empty() {
             let made = (self.copies).repair(now, orders.copies, others.data, out);

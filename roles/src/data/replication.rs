@@ -17,7 +17,7 @@ use core::time::Duration;
 
 use super::{address_of, anti_entropy};
 use crate::contract::id::{JobId, NodeId, SongId};
-use crate::contract::job::{FragmentId, Job, JobFault, JobReply};
+use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob};
 use crate::contract::limits::COPIES;
 use crate::contract::message::Envelope;
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
@@ -130,7 +130,7 @@ impl Replication {
     /// Reads a page of the list on disk.
     fn read_due(&mut self, after: Option<Key>, out: &mut Outbox) {
         let limit = DUE_PAGE;
-        let job = Job::CopiesDue { after, limit };
+        let job = LibraryJob::CopiesDue { after, limit };
         self.jobs.run(Purpose::Due, job, out);
     }
 
@@ -268,7 +268,7 @@ impl Replication {
 
     fn begin(&mut self, key: Key, to: Address, out: &mut Outbox) {
         if let Some(ticket) = self.tasks.begin(key, to) {
-            let job = Job::Describe { song: key.0 };
+            let job = LibraryJob::Describe { song: key.0 };
             self.jobs.run(Purpose::Describe(ticket), job, out);
         }
     }
@@ -418,7 +418,7 @@ impl Replication {
         self.tasks.remove(key);
         let (song, node) = key;
         self.jobs
-            .run(Purpose::Note(key), Job::CopyDone { song, node }, out);
+            .run(Purpose::Note(key), LibraryJob::CopyDone { song, node }, out);
     }
 
     /// The attempt failed: it is put off, and an upload that has nobody left to wait for is

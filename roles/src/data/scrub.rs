@@ -11,7 +11,7 @@ use core::time::Duration;
 use super::placement::Placement;
 use super::{Others, anti_entropy};
 use crate::contract::id::{JobId, NodeId};
-use crate::contract::job::{FragmentId, Job, JobFault, JobReply, Overview, Scrubbed};
+use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob, Overview, Scrubbed};
 use crate::contract::limits::SCRUB_BYTES_MAX;
 use crate::contract::message::{Audio, Envelope, Message, Position};
 use crate::contract::node::{Lost, Outbox, Peer};
@@ -130,7 +130,7 @@ impl Scrub {
 
     fn list(&mut self, out: &mut Outbox) {
         let limit = BAD_MAX as u32;
-        let job = Job::Quarantined { after: None, limit };
+        let job = LibraryJob::Quarantined { after: None, limit };
         self.jobs.run(Purpose::List, job, out);
     }
 
@@ -139,7 +139,7 @@ impl Scrub {
         let known = self.bad.contains_key(&fragment);
         if !known && self.bad.len() < BAD_MAX && !self.looks_away {
             self.bad.insert(fragment, Care::Waiting);
-            let job = Job::Quarantine { fragment };
+            let job = LibraryJob::Quarantine { fragment };
             self.jobs.run(Purpose::SetAside(fragment), job, out);
         }
     }
@@ -200,7 +200,7 @@ impl Scrub {
         let round_over = found.after.is_none();
         if round_over || now.since(self.noted_at) >= NOTE {
             self.noted_at = now;
-            let job = Job::NoteScrub { after: self.after };
+            let job = LibraryJob::NoteScrub { after: self.after };
             self.jobs.run(Purpose::Note, job, out);
         }
         if self.left > 0 && !round_over {
@@ -209,7 +209,7 @@ impl Scrub {
     }
 
     fn step(&mut self, out: &mut Outbox) {
-        let job = Job::Scrub {
+        let job = LibraryJob::Scrub {
             after: self.after,
             bytes: self.left.min(SCRUB_BYTES_MAX),
         };
@@ -281,7 +281,7 @@ impl Scrub {
                 ..
             } if index == fragment.index => {
                 let bytes = body;
-                let job = Job::ReplaceFragment { fragment, bytes };
+                let job = LibraryJob::ReplaceFragment { fragment, bytes };
                 self.jobs.run(Purpose::Replace(fragment, from), job, out);
             }
             Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {

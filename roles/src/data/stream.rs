@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::answers::answer_to;
 use super::{Data, Purpose};
 use crate::contract::id::SongId;
-use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::job::{JobFault, JobReply, LibraryJob};
 use crate::contract::limits::FETCH_FRAGMENTS_MAX;
 use crate::contract::message::{Audio, Message, Position, Refusal};
 use crate::contract::node::{Asker, Outbox};
@@ -52,7 +52,7 @@ impl Data {
 
     fn read(&mut self, mut stream: Stream, at: Position, out: &mut Outbox) {
         stream.at = at;
-        let job = Job::ReadFragment {
+        let job = LibraryJob::ReadFragment {
             song: stream.song,
             at,
         };

@@ -29,10 +29,15 @@ fn asker() -> Asker {
     }
 }
 
-fn ordered(out: &mut Outbox) -> Option<(JobId, Job)> {
+fn ordered(out: &mut Outbox) -> Option<(JobId, LibraryJob)> {
     let actions = core::iter::from_fn(|| out.pop());
     let mut jobs = actions.filter_map(|action| {
-        if let Action::Run { job, work, .. } = action {
+        if let Action::Run {
+            job,
+            work: crate::contract::job::Job::Library(work),
+            ..
+        } = action
+        {
             return Some((job, work));
         }
         None
@@ -50,7 +55,7 @@ fn the_copies_written_down_are_the_copies_made() {
     let (song, other) = (SongId(7), [record(2, Role::Data)]);
     let commit = Audio::Commit { song, copy: false };
     data.on_question(asker(), commit, Vec::new(), others(&other), &mut out);
-    let Some((job, Job::CommitUpload { copies_due, .. })) = ordered(&mut out) else {
+    let Some((job, LibraryJob::CommitUpload { copies_due, .. })) = ordered(&mut out) else {
         panic!("no commit");
     };
     assert_eq!(copies_due, [other[0].node]);
@@ -60,7 +65,7 @@ fn the_copies_written_down_are_the_copies_made() {
     data.on_done(Time::from_secs(1), job, reply, others(&[]), &mut out);
     while out.pop().is_some() {}
     data.on_tick(Time::from_secs(9), others(&other), &mut out);
-    let describes = |(_, work)| work == Job::Describe { song };
+    let describes = |(_, work)| work == LibraryJob::Describe { song };
     assert!(ordered(&mut out).is_some_and(describes), "the copy begins");
 }
 

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contract::id::JobId;
-use crate::contract::job::{Job, JobFault, JobReply};
+use crate::contract::job::{JobFault, JobReply, MemoryJob};
 use crate::contract::member::Member;
 use crate::contract::node::Outbox;
 use crate::contract::record::{Address, Role};
@@ -68,7 +68,8 @@ impl Memory {
 
     /// Starts to read the stored state.
     pub(super) fn recall(&mut self, out: &mut Outbox) {
-        self.jobs.run(Purpose::Recall, Job::RecallMembers, out);
+        self.jobs
+            .run(Purpose::Recall, MemoryJob::RecallMembers, out);
     }
 
     /// Returns the stored state, if this job has read it.
@@ -130,7 +131,7 @@ impl Memory {
         }
         self.kept = places(members);
         let members = members.living().copied().collect();
-        let job = Job::RememberMembers { members, role };
+        let job = MemoryJob::RememberMembers { members, role };
         self.jobs.run(Purpose::Remember, job, out);
     }
 

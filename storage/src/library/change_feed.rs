@@ -11,7 +11,7 @@ use super::songs::{Page, totals};
 /// About how many bytes a removal takes in a page: a tag and an id.
 const REMOVAL_BYTES: usize = 24;
 
-/// Answers [`Job::Changes`](roles::contract::job::Job::Changes). A song shows
+/// Answers [`LibraryJob::Changes`](roles::contract::job::LibraryJob::Changes). A song shows
 /// once, as what came of it last: added, or removed.
 pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, Stop> {
     const ADDED: &str = concat!(

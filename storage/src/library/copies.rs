@@ -18,7 +18,7 @@ pub(super) fn add(db: &Connection, song: SongId, nodes: &[NodeId]) -> rusqlite::
     Ok(())
 }
 
-/// Answers [`Job::CopiesDue`](roles::contract::job::Job::CopiesDue).
+/// Answers [`LibraryJob::CopiesDue`](roles::contract::job::LibraryJob::CopiesDue).
 pub(super) fn due(
     db: &Connection,
     after: Option<(SongId, NodeId)>,
@@ -42,14 +42,14 @@ pub(super) fn due(
     Ok(JobReply::CopiesDue { due, more })
 }
 
-/// Answers [`Job::ForgetCopiesDue`](roles::contract::job::Job::ForgetCopiesDue).
+/// Answers [`LibraryJob::ForgetCopiesDue`](roles::contract::job::LibraryJob::ForgetCopiesDue).
 pub(super) fn forget(db: &Connection, node: NodeId) -> Result<JobReply, Stop> {
     db.prepare_cached("DELETE FROM copies_due WHERE node = ?1")?
         .execute((node_key(node),))?;
     Ok(JobReply::Done)
 }
 
-/// Answers [`Job::CopyDone`](roles::contract::job::Job::CopyDone). A copy nobody waited for is
+/// Answers [`LibraryJob::CopyDone`](roles::contract::job::LibraryJob::CopyDone). A copy nobody waited for is
 /// fine too. Need not be durable: a copy that is made twice is made once.
 pub(super) fn done(db: &Connection, song: SongId, node: NodeId) -> Result<JobReply, Stop> {
     let sql = "DELETE FROM copies_due WHERE song = ?1 AND node = ?2";

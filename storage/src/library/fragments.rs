@@ -13,7 +13,7 @@ use super::quarantine;
 use super::row::{self, part_code};
 use super::songs::find;
 
-/// Answers [`Job::ReadFragment`](roles::contract::job::Job::ReadFragment).
+/// Answers [`LibraryJob::ReadFragment`](roles::contract::job::LibraryJob::ReadFragment).
 pub(super) fn answer(db: &Connection, song: SongId, at: Position) -> Result<JobReply, Stop> {
     let standing = find(db, song)?.filter(|found| !found.staged);
     let found = standing.ok_or(JobFault::NotFound)?;

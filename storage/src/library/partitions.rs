@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::fault::Stop;
 use super::row::{digest, number, song_id, song_key, sql_number};
 
-/// Answers [`Job::PartitionDigests`](roles::contract::job::Job::PartitionDigests).
+/// Answers [`LibraryJob::PartitionDigests`](roles::contract::job::LibraryJob::PartitionDigests).
 pub(super) fn digests(db: &Connection) -> Result<JobReply, Stop> {
     let digests = all(db)?;
     Ok(JobReply::PartitionDigests { digests })
@@ -139,7 +139,7 @@ pub(super) fn count_all(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Answers [`Job::PartitionSongs`](roles::contract::job::Job::PartitionSongs): songs and
+/// Answers [`LibraryJob::PartitionSongs`](roles::contract::job::LibraryJob::PartitionSongs): songs and
 /// tombstones share the page, so that it ends both lists at the same id.
 pub(super) fn songs(
     db: &Connection,

@@ -21,7 +21,7 @@ pub(super) fn holds(db: &Connection, song: i64, index: u32) -> rusqlite::Result<
         .exists((song, index))
 }
 
-/// Answers [`Job::Quarantine`](roles::contract::job::Job::Quarantine). The fragment is read once
+/// Answers [`LibraryJob::Quarantine`](roles::contract::job::LibraryJob::Quarantine). The fragment is read once
 /// more: who asked may have seen it before it was replaced.
 pub(super) fn set_aside(db: &Connection, fragment: FragmentId) -> Result<JobReply, Stop> {
     let (row, slice) = slice_of(db, fragment)?;
@@ -45,7 +45,7 @@ fn slice_of(db: &Connection, fragment: FragmentId) -> Result<(i64, Fragment), St
     Ok((found.row, slice.ok_or(JobFault::NotFound)?))
 }
 
-/// Answers [`Job::ReplaceFragment`](roles::contract::job::Job::ReplaceFragment). A fragment that
+/// Answers [`LibraryJob::ReplaceFragment`](roles::contract::job::LibraryJob::ReplaceFragment). A fragment that
 /// is good stays as it is: comes an answer twice, nothing is written twice.
 pub(super) fn replace(
     db: &Connection,
@@ -92,7 +92,7 @@ pub(super) fn count(db: &Connection) -> rusqlite::Result<u64> {
         .query_row([], |row| super::row::number(row, 0))
 }
 
-/// Answers [`Job::Quarantined`](roles::contract::job::Job::Quarantined).
+/// Answers [`LibraryJob::Quarantined`](roles::contract::job::LibraryJob::Quarantined).
 pub(super) fn page(
     db: &Connection,
     after: Option<FragmentId>,

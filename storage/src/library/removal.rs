@@ -22,7 +22,7 @@ pub(crate) const RECLAIM_FRAGMENTS: u32 = 64;
 /// Most pages given back to the file system in one transaction: 16 MB.
 const VACUUM_PAGES: u32 = 1024;
 
-/// Answers [`Job::RemoveSongs`](roles::contract::job::Job::RemoveSongs).
+/// Answers [`LibraryJob::RemoveSongs`](roles::contract::job::LibraryJob::RemoveSongs).
 pub(super) fn remove(db: &Connection, songs: &[SongId]) -> Result<JobReply, Stop> {
     check_length(songs)?;
     let mut count = 0;
@@ -42,7 +42,7 @@ pub(super) fn remove(db: &Connection, songs: &[SongId]) -> Result<JobReply, Stop
     removed(db, count)
 }
 
-/// Answers [`Job::DropSongs`](roles::contract::job::Job::DropSongs).
+/// Answers [`LibraryJob::DropSongs`](roles::contract::job::LibraryJob::DropSongs).
 pub(super) fn drop(db: &Connection, songs: &[SongId], until: u64) -> Result<JobReply, Stop> {
     check_length(songs)?;
     let mut count = 0;
@@ -144,7 +144,7 @@ pub(super) fn absence(db: &Connection, song: SongId) -> Result<Stop, Stop> {
     })
 }
 
-/// Answers [`Job::Reclaim`](roles::contract::job::Job::Reclaim).
+/// Answers [`LibraryJob::Reclaim`](roles::contract::job::LibraryJob::Reclaim).
 pub(super) fn reclaim(db: &Connection) -> Result<JobReply, Stop> {
     free_fragments(db)?;
     give_back_pages(db)?;
@@ -187,7 +187,7 @@ pub(super) fn give_back_pages(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Answers [`Job::Tombstones`](roles::contract::job::Job::Tombstones).
+/// Answers [`LibraryJob::Tombstones`](roles::contract::job::LibraryJob::Tombstones).
 pub(super) fn tombstones(
     db: &Connection,
     after: Option<SongId>,

@@ -16,7 +16,7 @@ use super::quarantine;
 use super::row::{self, song_id, song_key, sql_number};
 use super::uploads::clock_s;
 
-/// Answers [`Job::Scrub`](roles::contract::job::Job::Scrub).
+/// Answers [`LibraryJob::Scrub`](roles::contract::job::LibraryJob::Scrub).
 pub(super) fn step(
     db: &Connection,
     after: Option<FragmentId>,
@@ -123,7 +123,7 @@ pub(super) fn is_bad(stop: &Stop) -> bool {
     }
 }
 
-/// Answers [`Job::NoteScrub`](roles::contract::job::Job::NoteScrub).
+/// Answers [`LibraryJob::NoteScrub`](roles::contract::job::LibraryJob::NoteScrub).
 pub(super) fn note(db: &Connection, after: Option<FragmentId>) -> Result<JobReply, Stop> {
     match after {
         Some(FragmentId { song, index }) => db

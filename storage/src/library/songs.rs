@@ -13,7 +13,7 @@ use super::quarantine;
 use super::row::{self, SONG_COLUMNS, song_columns, sql_number};
 use super::scrub;
 
-/// Answers [`Job::Overview`](roles::contract::job::Job::Overview).
+/// Answers [`LibraryJob::Overview`](roles::contract::job::LibraryJob::Overview).
 pub(super) fn overview(db: &Connection) -> Result<JobReply, Stop> {
     Ok(JobReply::Overview(totals(db)?))
 }
@@ -70,7 +70,7 @@ pub(super) fn advance(db: &Connection, totals: &Overview) -> rusqlite::Result<u6
     Ok(revision)
 }
 
-/// Answers [`Job::Songs`](roles::contract::job::Job::Songs).
+/// Answers [`LibraryJob::Songs`](roles::contract::job::LibraryJob::Songs).
 pub(super) fn page(db: &Connection, after: Option<SongId>, limit: u32) -> Result<JobReply, Stop> {
     const FIRST: &str = concat!(
         "SELECT ",
@@ -139,7 +139,7 @@ impl<T> Page<T> {
     }
 }
 
-/// Answers [`Job::Describe`](roles::contract::job::Job::Describe).
+/// Answers [`LibraryJob::Describe`](roles::contract::job::LibraryJob::Describe).
 pub(super) fn describe(db: &Connection, song: SongId) -> Result<JobReply, Stop> {
     let standing = find(db, song)?.filter(|found| !found.staged);
     let found = standing.ok_or(JobFault::NotFound)?;

@@ -17,6 +17,7 @@ use std::thread;
 use super::*;
 use crate::testing::{TempDir, manifest_of, song};
 use roles::contract::id::{ContentHash, SongId};
+use roles::contract::job::JobFault;
 use roles::contract::job::{FragmentId, Overview, PartitionDigest, ScrubNote, Scrubbed};
 use roles::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX};
 use roles::contract::message::{Change, Digest, Position};
@@ -47,17 +48,17 @@ fn refusal(dir: &TempDir, node: NodeId) -> (String, bool) {
 
 fn begin(library: &mut LibraryWorker, manifest: &Manifest) -> JobReply {
     let manifest = manifest.clone();
-    library.run(Job::BeginUpload { manifest })
+    library.run(LibraryJob::BeginUpload { manifest })
 }
 
 fn keep(library: &mut LibraryWorker, song: SongId, index: u32, bytes: &[u8]) -> JobReply {
     let bytes = bytes.to_vec();
-    library.run(Job::KeepFragment { song, index, bytes })
+    library.run(LibraryJob::KeepFragment { song, index, bytes })
 }
 
 fn commit(library: &mut LibraryWorker, song: SongId, copies_due: &[NodeId]) -> JobReply {
     let copies_due = copies_due.to_vec();
-    library.run(Job::CommitUpload { song, copies_due })
+    library.run(LibraryJob::CommitUpload { song, copies_due })
 }
 
 fn upload(library: &mut LibraryWorker, manifest: &Manifest, pieces: &[Vec<u8>]) -> JobReply {
@@ -74,18 +75,18 @@ fn upload(library: &mut LibraryWorker, manifest: &Manifest, pieces: &[Vec<u8>]) 
 
 fn read(library: &mut LibraryWorker, song: SongId, index: u32) -> JobReply {
     let at = Position::Index(index);
-    library.run(Job::ReadFragment { song, at })
+    library.run(LibraryJob::ReadFragment { song, at })
 }
 
 fn songs(library: &mut LibraryWorker, after: Option<SongId>, limit: u32) -> (Vec<Song>, bool) {
-    match library.run(Job::Songs { after, limit }) {
+    match library.run(LibraryJob::Songs { after, limit }) {
         JobReply::Songs { songs, more } => (songs, more),
         other => panic!("{other:?}"),
     }
 }
 
 fn changes(library: &mut LibraryWorker, since: u64, limit: u32) -> (Vec<Change>, u64) {
-    match library.run(Job::Changes { since, limit }) {
+    match library.run(LibraryJob::Changes { since, limit }) {
         JobReply::Changes { changes, revision } => (changes, revision),
         other => panic!("{other:?}"),
     }
@@ -96,90 +97,93 @@ fn assert_nothing_is_seen(library: &mut LibraryWorker, song: SongId) {
         store: STORE,
         ..Overview::default()
     };
-    assert_eq!(library.run(Job::Overview), JobReply::Overview(overview));
+    assert_eq!(
+        library.run(LibraryJob::Overview),
+        JobReply::Overview(overview)
+    );
     assert_eq!(songs(library, None, 9), (vec![], false));
     assert_eq!(changes(library, 0, 9), (vec![], 0));
     assert_eq!(
-        library.run(Job::Describe { song }),
+        library.run(LibraryJob::Describe { song }),
         failed(JobFault::NotFound)
     );
     assert_eq!(read(library, song, 0), failed(JobFault::NotFound));
 }
 
-fn every_job(song: SongId, manifest: &Manifest) -> Vec<Job> {
+fn every_job(song: SongId, manifest: &Manifest) -> Vec<LibraryJob> {
     vec![
-        Job::Overview,
-        Job::Songs {
+        LibraryJob::Overview,
+        LibraryJob::Songs {
             after: None,
             limit: 9,
         },
-        Job::Changes { since: 0, limit: 9 },
-        Job::Describe { song },
-        Job::ReadFragment {
+        LibraryJob::Changes { since: 0, limit: 9 },
+        LibraryJob::Describe { song },
+        LibraryJob::ReadFragment {
             song,
             at: Position::Index(1),
         },
-        Job::ReadFragment {
+        LibraryJob::ReadFragment {
             song,
             at: Position::Time(5000),
         },
-        Job::BeginUpload {
+        LibraryJob::BeginUpload {
             manifest: manifest.clone(),
         },
-        Job::KeepFragment {
+        LibraryJob::KeepFragment {
             song,
             index: 0,
             bytes: song_bytes(manifest),
         },
-        Job::CommitUpload {
+        LibraryJob::CommitUpload {
             song,
             copies_due: vec![NodeId(1)],
         },
-        Job::CopiesDue {
+        LibraryJob::CopiesDue {
             after: None,
             limit: 9,
         },
-        Job::CopyDone {
+        LibraryJob::CopyDone {
             song,
             node: NodeId(1),
         },
-        Job::SweepUploads { untouched_s: 0 },
-        Job::PartitionDigests,
-        Job::PartitionSongs {
+        LibraryJob::SweepUploads { untouched_s: 0 },
+        LibraryJob::PartitionDigests,
+        LibraryJob::PartitionSongs {
             partition: Partition::of(song),
             after: None,
             limit: 9,
         },
-        Job::Tombstones {
+        LibraryJob::Tombstones {
             after: None,
             limit: 9,
         },
-        Job::Scrub {
+        LibraryJob::Scrub {
             after: None,
             bytes: 1 << 20,
         },
-        Job::NoteScrub {
+        LibraryJob::NoteScrub {
             after: Some(FragmentId { song, index: 0 }),
         },
-        Job::NoteScrub { after: None },
-        Job::Quarantine {
+        LibraryJob::NoteScrub { after: None },
+        LibraryJob::Quarantine {
             fragment: FragmentId { song, index: 0 },
         },
-        Job::Quarantined {
+        LibraryJob::Quarantined {
             after: None,
             limit: 9,
         },
-        Job::ReplaceFragment {
+        LibraryJob::ReplaceFragment {
             fragment: FragmentId { song, index: 0 },
             bytes: song_bytes(manifest),
         },
-        Job::DropSongs {
+        LibraryJob::DropSongs {
             songs: vec![song],
             until: u64::MAX,
         },
-        Job::RemoveSongs { songs: vec![song] },
-        Job::ForgetCopiesDue { node: NodeId(1) },
-        Job::Reclaim,
+        LibraryJob::RemoveSongs { songs: vec![song] },
+        LibraryJob::ForgetCopiesDue { node: NodeId(1) },
+        LibraryJob::Reclaim,
     ]
 }
 

@@ -19,7 +19,7 @@ use super::removal::{self, absence, is_buried};
 use super::row::{number, part_code, prefix_code, song_key, sql_number};
 use super::songs::{count_in, find, manifest as manifest_of, totals};
 
-/// Answers [`Job::BeginUpload`](roles::contract::job::Job::BeginUpload).
+/// Answers [`LibraryJob::BeginUpload`](roles::contract::job::LibraryJob::BeginUpload).
 pub(super) fn begin(db: &Connection, manifest: &Manifest) -> Result<JobReply, Stop> {
     let lie = |fault| JobFault::Invalid(format!("the manifest cannot be true: {fault}"));
     manifest.check().map_err(lie)?;
@@ -117,7 +117,7 @@ pub(super) fn clock_s() -> i64 {
     since.map_or(0, |since| sql_number(since.as_secs()))
 }
 
-/// Answers [`Job::KeepFragment`](roles::contract::job::Job::KeepFragment). Comes a fragment
+/// Answers [`LibraryJob::KeepFragment`](roles::contract::job::LibraryJob::KeepFragment). Comes a fragment
 /// again, after the commit even, it is checked and nothing changes, unless it is set aside: then
 /// it is made good.
 pub(super) fn keep(
@@ -148,7 +148,7 @@ fn no_such_fragment(index: u32) -> JobFault {
     JobFault::Invalid(format!("the song has no fragment {index}"))
 }
 
-/// Answers [`Job::CommitUpload`](roles::contract::job::Job::CommitUpload). If the fragments are
+/// Answers [`LibraryJob::CommitUpload`](roles::contract::job::LibraryJob::CommitUpload). If the fragments are
 /// not the file, each being what its slice says, then the manifest lied: all of it is dropped.
 pub(super) fn commit(
     db: &Connection,
@@ -193,9 +193,9 @@ fn stored(db: &Connection) -> Result<JobReply, Stop> {
     Ok(JobReply::Stored { overview })
 }
 
-/// Answers [`Job::SweepUploads`](roles::contract::job::Job::SweepUploads), and begins to free
+/// Answers [`LibraryJob::SweepUploads`](roles::contract::job::LibraryJob::SweepUploads), and begins to free
 /// their room; what is too much for one transaction is left to
-/// [`Job::Reclaim`](roles::contract::job::Job::Reclaim).
+/// [`LibraryJob::Reclaim`](roles::contract::job::LibraryJob::Reclaim).
 pub(super) fn sweep(db: &Connection, untouched_s: u64) -> Result<JobReply, Stop> {
     let before = clock_s().saturating_sub(sql_number(untouched_s));
     let sql = "SELECT row FROM songs

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use roles::contract::job::{FragmentId, Job, JobReply};
+use roles::contract::job::{FragmentId, JobReply, LibraryJob};
 
 use super::ModelStore;
 use crate::library::LibraryWorker;
@@ -13,7 +13,7 @@ use crate::library::LibraryWorker;
 pub fn agreed(
     model: &mut ModelStore,
     library: &mut LibraryWorker,
-    job: Job,
+    job: LibraryJob,
 ) -> Result<JobReply, Disagreement> {
     let expected = model.run(job.clone());
     let given = library.run(job.clone());
@@ -31,7 +31,7 @@ pub fn agreed(
 #[derive(Debug)]
 pub struct Disagreement {
     /// The job.
-    pub job: Box<Job>,
+    pub job: Box<LibraryJob>,
     /// The model's answer.
     pub expected: Box<JobReply>,
     /// The library's.

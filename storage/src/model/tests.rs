@@ -137,18 +137,18 @@ fn a_crash_takes_uploads_and_leaves_songs() {
 
 fn begin(model: &mut ModelStore, manifest: &Manifest) -> JobReply {
     let manifest = manifest.clone();
-    model.run(Job::BeginUpload { manifest })
+    model.run(LibraryJob::BeginUpload { manifest })
 }
 
 fn keep(model: &mut ModelStore, manifest: &Manifest, index: u32, pieces: &[Vec<u8>]) {
     let (song, bytes) = (manifest.song.id, pieces[index as usize].clone());
-    let reply = model.run(Job::KeepFragment { song, index, bytes });
+    let reply = model.run(LibraryJob::KeepFragment { song, index, bytes });
     assert_eq!(reply, JobReply::FragmentStored);
 }
 
 fn commit(model: &mut ModelStore, manifest: &Manifest) -> JobReply {
     let (song, copies_due) = (manifest.song.id, Vec::new());
-    model.run(Job::CommitUpload { song, copies_due })
+    model.run(LibraryJob::CommitUpload { song, copies_due })
 }
 
 /// A few songs, some in two cuts, some with a lie, and jobs about them drawn at random.
@@ -183,7 +183,7 @@ impl World {
         }
     }
 
-    fn job(&mut self) -> Job {
+    fn job(&mut self) -> LibraryJob {
         let (manifest, pieces) = self.rng.pick(&self.songs).expect("a dozen").clone();
         let song = manifest.song.id;
         let node = NodeId(self.rng.bits().into());
@@ -192,44 +192,43 @@ impl World {
             100..106 => self.removal_job(song),
             106..118 => self.partition_job(song, limit),
             118.. => self.repair_job(song, &pieces, limit),
-            0..15 => Job::BeginUpload { manifest },
+            0..15 => LibraryJob::BeginUpload { manifest },
             15..60 => self.fragment(song, &pieces),
-            60..75 => Job::CommitUpload {
+            60..75 => LibraryJob::CommitUpload {
                 song,
                 copies_due: vec![NodeId(node.0 % 4), node],
             },
-            75..80 => Job::ReadFragment {
+            75..80 => LibraryJob::ReadFragment {
                 song,
                 at: Position::Index(self.small()),
             },
-            80..84 => Job::ReadFragment {
+            80..84 => LibraryJob::ReadFragment {
                 song,
                 at: Position::Time(1000 * self.small() + 3),
             },
-            84..86 => Job::Describe { song },
-            86..88 => Job::Songs {
+            84..86 => LibraryJob::Describe { song },
+            86..88 => LibraryJob::Songs {
                 after: self.rng.happens(1, 2).then_some(song),
                 limit,
             },
-            88..91 => Job::Changes {
+            88..91 => LibraryJob::Changes {
                 since: self.rng.below(12),
                 limit,
             },
             91..96 => self.copies_job(song, node, limit),
-            96 => Job::SweepUploads {
+            96 => LibraryJob::SweepUploads {
                 untouched_s: 1_000_000 * u64::from(self.small().min(1)),
             },
-            97 => Job::RecallPeers,
-            _ => Job::Overview,
+            _ => LibraryJob::Overview,
         }
     }
 
-    fn copies_job(&mut self, song: SongId, node: NodeId, limit: u32) -> Job {
+    fn copies_job(&mut self, song: SongId, node: NodeId, limit: u32) -> LibraryJob {
         let node = NodeId(node.0 % 4);
         match self.rng.below(10) {
-            0..5 => Job::CopyDone { song, node },
-            5 => Job::ForgetCopiesDue { node },
-            _ => Job::CopiesDue {
+            0..5 => LibraryJob::CopyDone { song, node },
+            5 => LibraryJob::ForgetCopiesDue { node },
+            _ => LibraryJob::CopiesDue {
                 after: self.rng.happens(1, 2).then_some((song, node)),
                 limit,
             },
@@ -242,42 +241,42 @@ impl World {
     }
 
     /// Mostly songs let go, which may come back; in a whole run only a few are removed for good.
-    fn removal_job(&mut self, song: SongId) -> Job {
+    fn removal_job(&mut self, song: SongId) -> LibraryJob {
         let songs = vec![song, self.any_song(), song];
         match self.rng.below(12) {
-            0 => Job::RemoveSongs {
+            0 => LibraryJob::RemoveSongs {
                 songs: songs[..self.rng.below(3) as usize].to_vec(),
             },
-            1..4 => Job::DropSongs {
+            1..4 => LibraryJob::DropSongs {
                 songs,
                 until: self.rng.below(20),
             },
-            4..6 => Job::DropSongs {
+            4..6 => LibraryJob::DropSongs {
                 songs,
                 until: u64::MAX,
             },
-            6 => Job::DropSongs {
+            6 => LibraryJob::DropSongs {
                 songs: vec![song; 501],
                 until: u64::MAX,
             },
-            _ => Job::Reclaim,
+            _ => LibraryJob::Reclaim,
         }
     }
 
-    fn partition_job(&mut self, song: SongId, limit: u32) -> Job {
+    fn partition_job(&mut self, song: SongId, limit: u32) -> LibraryJob {
         let after = self.rng.happens(1, 3).then(|| self.any_song());
         match self.rng.below(3) {
-            0 => Job::PartitionDigests,
-            1 => Job::PartitionSongs {
+            0 => LibraryJob::PartitionDigests,
+            1 => LibraryJob::PartitionSongs {
                 partition: Partition::of(song),
                 after,
                 limit,
             },
-            _ => Job::Tombstones { after, limit },
+            _ => LibraryJob::Tombstones { after, limit },
         }
     }
 
-    fn repair_job(&mut self, song: SongId, pieces: &[Vec<u8>], limit: u32) -> Job {
+    fn repair_job(&mut self, song: SongId, pieces: &[Vec<u8>], limit: u32) -> LibraryJob {
         let index = self.small();
         let rotten = self.rng.pick(&self.rotten).copied();
         let rotten = rotten.filter(|_| self.rng.happens(3, 4));
@@ -285,18 +284,18 @@ impl World {
         let FragmentId { song, index } = fragment;
         let after = self.rng.happens(2, 3).then_some(fragment);
         match self.rng.below(15) {
-            12.. => Job::ReadFragment {
+            12.. => LibraryJob::ReadFragment {
                 song,
                 at: Position::Index(index),
             },
-            0..4 => Job::Scrub {
+            0..4 => LibraryJob::Scrub {
                 after,
                 bytes: *self.rng.pick(&[0, 1, 4000, u64::MAX]).expect("four"),
             },
-            4 => Job::NoteScrub { after },
-            5..8 => Job::Quarantine { fragment },
-            8 => Job::Quarantined { after, limit },
-            _ => Job::ReplaceFragment {
+            4 => LibraryJob::NoteScrub { after },
+            5..8 => LibraryJob::Quarantine { fragment },
+            8 => LibraryJob::Quarantined { after, limit },
+            _ => LibraryJob::ReplaceFragment {
                 fragment,
                 bytes: self.some_bytes(fragment, pieces),
             },
@@ -333,14 +332,14 @@ impl World {
         self.rng.below(8) as u32
     }
 
-    fn fragment(&mut self, song: SongId, pieces: &[Vec<u8>]) -> Job {
+    fn fragment(&mut self, song: SongId, pieces: &[Vec<u8>]) -> LibraryJob {
         let index = self.rng.below(pieces.len() as u64) as u32;
         let mut bytes = pieces[index as usize].clone();
         if self.rng.happens(1, 20) {
             bytes[0] ^= 1;
         }
         let beyond = u32::from(self.rng.happens(1, 40));
-        Job::KeepFragment {
+        LibraryJob::KeepFragment {
             song,
             index: index + beyond,
             bytes,
@@ -366,16 +365,16 @@ fn the_library_ends_its_pages_where_the_model_does() {
             tags.genre = "g".repeat(1024);
         }
         let (song, index, copies_due) = (tags.id, 0, Vec::new());
-        run(Job::BeginUpload { manifest });
-        run(Job::KeepFragment { song, index, bytes });
-        run(Job::CommitUpload { song, copies_due });
+        run(LibraryJob::BeginUpload { manifest });
+        run(LibraryJob::KeepFragment { song, index, bytes });
+        run(LibraryJob::CommitUpload { song, copies_due });
     }
     let limit = u32::MAX;
     let mut after = None;
-    while let JobReply::Songs { songs, more: true } = run(Job::Songs { after, limit }) {
+    while let JobReply::Songs { songs, more: true } = run(LibraryJob::Songs { after, limit }) {
         after = songs.last().map(|song| song.id);
     }
     for since in 0..20 {
-        run(Job::Changes { since, limit });
+        run(LibraryJob::Changes { since, limit });
     }
 }

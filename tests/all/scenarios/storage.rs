@@ -1,7 +1,7 @@
 //! Uploads, and the songs that are stored afterwards.
 
 use roles::contract::id::SongId;
-use roles::contract::job::Job;
+use roles::contract::job::{Job, LibraryJob};
 use roles::contract::message::Refusal;
 use roles::contract::user::Failure;
 use tests::faults::Death;
@@ -83,9 +83,12 @@ fn long_upload() -> (World, u64) {
 fn midway(world: &mut World) -> usize {
     let taken = |w: &World| {
         let keeps = |slot: &tests::resident::Slot| {
-            slot.jobs
-                .values()
-                .any(|job| matches!(job.work, Job::KeepFragment { index: 5.., .. }))
+            slot.jobs.values().any(|job| {
+                matches!(
+                    job.work,
+                    Job::Library(LibraryJob::KeepFragment { index: 5.., .. })
+                )
+            })
         };
         w.nodes.iter().position(keeps)
     };

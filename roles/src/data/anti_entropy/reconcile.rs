@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::diff::Diff;
 use super::{AGAIN, AntiEntropy, JobFor, Round, Stage, Step, Stuck, UNFINISHED, What};
 use crate::contract::id::{NodeId, SongId};
-use crate::contract::job::Job;
+use crate::contract::job::LibraryJob;
 use crate::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
 use crate::contract::node::Outbox;
 use crate::contract::time::Time;
@@ -191,7 +191,7 @@ impl AntiEntropy {
         after: Option<SongId>,
         out: &mut Outbox,
     ) {
-        let job = Job::PartitionSongs {
+        let job = LibraryJob::PartitionSongs {
             partition,
             after,
             limit: PAGE_IDS_MAX as u32,
@@ -347,10 +347,14 @@ impl AntiEntropy {
         let (round, revision) = (gather.round.number, gather.round.revision);
         self.orders.copies.extend(decided.copies);
         if !decided.gone_here.is_empty() {
-            self.change(decided.gone_here, |songs| Job::RemoveSongs { songs }, out);
+            self.change(
+                decided.gone_here,
+                |songs| LibraryJob::RemoveSongs { songs },
+                out,
+            );
         }
         if !decided.let_go.is_empty() {
-            let drop = |songs| Job::DropSongs {
+            let drop = |songs| LibraryJob::DropSongs {
                 songs,
                 until: revision,
             };
@@ -370,7 +374,12 @@ impl AntiEntropy {
         self.go_on(now, others, out);
     }
 
-    fn change(&mut self, songs: Vec<SongId>, job: impl Fn(Vec<SongId>) -> Job, out: &mut Outbox) {
+    fn change(
+        &mut self,
+        songs: Vec<SongId>,
+        job: impl Fn(Vec<SongId>) -> LibraryJob,
+        out: &mut Outbox,
+    ) {
         for page in songs.chunks(REMOVALS_MAX) {
             self.jobs.run(JobFor::Change, job(page.to_vec()), out);
         }

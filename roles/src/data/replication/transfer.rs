@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Key, Purpose, Replication, StoredUpload, TASKS_MAX, Ticket};
-use crate::contract::job::Job;
+use crate::contract::job::LibraryJob;
 use crate::contract::message::{Audio, Message, Position, Refusal};
 use crate::contract::node::{Lost, Outbox, Peer};
 use crate::contract::record::Address;
@@ -237,7 +237,7 @@ impl Replication {
         let done = active.gives == 0;
         let song = ticket.0.0;
         for index in next {
-            let job = Job::ReadFragment {
+            let job = LibraryJob::ReadFragment {
                 song,
                 at: Position::Index(index),
             };

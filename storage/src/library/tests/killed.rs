@@ -50,19 +50,23 @@ fn live(library: &mut LibraryWorker, seed: u8) {
     tell(song, "stored", commit(library, song, &[NodeId(3)]));
     let (fragment, bytes) = (FragmentId { song, index: 7 }, pieces[7].clone());
     library.rot(fragment);
-    library.run(Job::Quarantine { fragment });
-    library.run(Job::ReplaceFragment { fragment, bytes });
+    library.run(LibraryJob::Quarantine { fragment });
+    library.run(LibraryJob::ReplaceFragment { fragment, bytes });
     let (songs, until) = (vec![song], u64::MAX);
     match seed % 3 {
-        0 => tell(song, "removed", library.run(Job::RemoveSongs { songs })),
+        0 => tell(
+            song,
+            "removed",
+            library.run(LibraryJob::RemoveSongs { songs }),
+        ),
         1 => tell(
             song,
             "dropped",
-            library.run(Job::DropSongs { songs, until }),
+            library.run(LibraryJob::DropSongs { songs, until }),
         ),
         _ => return,
     }
-    library.run(Job::Reclaim);
+    library.run(LibraryJob::Reclaim);
 }
 
 fn tell(song: SongId, what: &str, reply: JobReply) {
@@ -135,7 +139,7 @@ fn assert_sound(report: &Report, round: u8) {
 
 fn assert_stands(library: &mut LibraryWorker, song: SongId, what: Told) {
     let described = matches!(
-        library.run(Job::Describe { song }),
+        library.run(LibraryJob::Describe { song }),
         JobReply::Described { .. }
     );
     match what {

@@ -15,7 +15,7 @@ fn a_moment_finds_the_fragment_the_manifest_says() {
         let at = Position::Time(ms);
         let index = manifest.index_at(ms);
         let bytes = pieces[index as usize].clone();
-        let reply = library.run(Job::ReadFragment { song: id, at });
+        let reply = library.run(LibraryJob::ReadFragment { song: id, at });
         assert_eq!(reply, JobReply::Fragment { index, bytes }, "{ms} ms");
     }
     assert_eq!(read(&mut library, id, 5), failed(JobFault::NotFound));
@@ -49,7 +49,7 @@ fn any_title_comes_back_as_it_was() {
             *tag = title.into();
         }
         upload(&mut library, &manifest, &pieces);
-        let reply = library.run(Job::Describe {
+        let reply = library.run(LibraryJob::Describe {
             song: manifest.song.id,
         });
         assert_eq!(reply, JobReply::Described { manifest });
@@ -73,7 +73,7 @@ fn every_format_part_and_prefix_comes_back_as_it_was() {
         manifest.sample_rate = u32::MAX;
         manifest.song.duration_ms = u32::MAX;
         upload(&mut library, &manifest, &pieces);
-        let reply = library.run(Job::Describe {
+        let reply = library.run(LibraryJob::Describe {
             song: manifest.song.id,
         });
         assert_eq!(reply, JobReply::Described { manifest });

@@ -79,7 +79,10 @@ fn a_library_of_the_first_version_is_brought_up_to_date() {
             tombstones: digest(&[SongId(3)]),
             ..Overview::default()
         };
-        assert_eq!(library.run(Job::Overview), JobReply::Overview(expected));
+        assert_eq!(
+            library.run(LibraryJob::Overview),
+            JobReply::Overview(expected)
+        );
         assert_eq!(read(&mut library, HELLO, 0), fragment(0, b"hello"));
         let (feed, _) = changes(&mut library, 1, 9);
         assert_eq!(feed, [Change::Buried(SongId(3))]);
@@ -89,11 +92,11 @@ fn a_library_of_the_first_version_is_brought_up_to_date() {
             tombstones: digest(tombstones),
         };
         let digests = vec![of(SongId(3), &[], &[SongId(3)]), of(HELLO, &[HELLO], &[])];
-        let reply = library.run(Job::PartitionDigests);
+        let reply = library.run(LibraryJob::PartitionDigests);
         assert_eq!(reply, JobReply::PartitionDigests { digests });
         let (after, limit) = (None, 9);
         let (due, more) = (vec![(HELLO, NodeId(7))], false);
-        let reply = library.run(Job::CopiesDue { after, limit });
+        let reply = library.run(LibraryJob::CopiesDue { after, limit });
         assert_eq!(reply, JobReply::CopiesDue { due, more });
         assert_eq!(rows(&library, "songs"), 2);
     }

@@ -45,7 +45,7 @@ fn a_store_keeps_its_identity() {
     drop(writer(&dir));
     Library::open(dir.path(), NODE, StoreId(1)).expect("its own library");
     let mut library = writer(&dir);
-    let reply = library.run(Job::Overview);
+    let reply = library.run(LibraryJob::Overview);
     let overview = Overview {
         store: STORE,
         ..Overview::default()
@@ -55,7 +55,10 @@ fn a_store_keeps_its_identity() {
     sql(&library, "DELETE FROM meta");
     drop(library);
     let library = Library::open(dir.path(), NODE, StoreId(1)).expect("its own library");
-    let reply = library.writer().expect("it is open").run(Job::Overview);
+    let reply = library
+        .writer()
+        .expect("it is open")
+        .run(LibraryJob::Overview);
     let overview = Overview {
         store: StoreId(1),
         ..Overview::default()

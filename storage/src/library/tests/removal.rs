@@ -5,12 +5,12 @@ use roles::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
 
 fn remove(library: &mut LibraryWorker, songs: &[SongId]) -> (u32, Overview) {
     let songs = songs.to_vec();
-    removed(library.run(Job::RemoveSongs { songs }))
+    removed(library.run(LibraryJob::RemoveSongs { songs }))
 }
 
 fn let_go(library: &mut LibraryWorker, song: SongId, until: u64) -> (u32, Overview) {
     let songs = vec![song];
-    removed(library.run(Job::DropSongs { songs, until }))
+    removed(library.run(LibraryJob::DropSongs { songs, until }))
 }
 
 fn removed(reply: JobReply) -> (u32, Overview) {
@@ -21,14 +21,14 @@ fn removed(reply: JobReply) -> (u32, Overview) {
 }
 
 fn tombstones(library: &mut LibraryWorker, after: Option<SongId>, limit: u32) -> Vec<SongId> {
-    match library.run(Job::Tombstones { after, limit }) {
+    match library.run(LibraryJob::Tombstones { after, limit }) {
         JobReply::Tombstones { songs, .. } => songs,
         other => panic!("{other:?}"),
     }
 }
 
 fn digests(library: &mut LibraryWorker) -> Vec<PartitionDigest> {
-    match library.run(Job::PartitionDigests) {
+    match library.run(LibraryJob::PartitionDigests) {
         JobReply::PartitionDigests { digests } => digests,
         other => panic!("{other:?}"),
     }
@@ -56,12 +56,15 @@ fn a_removed_song_leaves_nothing_but_its_tombstone() {
         ..Overview::default()
     };
     assert_eq!((count, overview), (1, expected));
-    assert_eq!(library.run(Job::Overview), JobReply::Overview(expected));
+    assert_eq!(
+        library.run(LibraryJob::Overview),
+        JobReply::Overview(expected)
+    );
     assert_eq!(
         songs(&mut library, None, 9).0,
         std::slice::from_ref(&stays.song)
     );
-    let gone = library.run(Job::Describe { song: id });
+    let gone = library.run(LibraryJob::Describe { song: id });
     assert_eq!(gone, failed(JobFault::NotFound));
     assert_eq!(read(&mut library, id, 0), failed(JobFault::NotFound));
     let feed = vec![Change::Added(stays.song), Change::Buried(id)];
@@ -90,7 +93,7 @@ fn a_tombstone_wins_for_ever() {
         assert_eq!(commit(&mut library, id, &[NodeId(1)]), refused);
         let fragment = FragmentId { song: id, index: 0 };
         let bytes = pieces[0].clone();
-        let replace = Job::ReplaceFragment { fragment, bytes };
+        let replace = LibraryJob::ReplaceFragment { fragment, bytes };
         assert_eq!(library.run(replace), refused);
         assert_eq!(rows(&library, "fragments"), 0);
         drop(library);
@@ -145,10 +148,10 @@ fn too_many_removals_at_once_are_refused_whole() {
     let mut library = in_memory();
     let many = vec![SongId(1); REMOVALS_MAX + 1];
     for job in [
-        Job::RemoveSongs {
+        LibraryJob::RemoveSongs {
             songs: many.clone(),
         },
-        Job::DropSongs {
+        LibraryJob::DropSongs {
             songs: many,
             until: 0,
         },
@@ -177,7 +180,7 @@ fn pages_of_ids_follow_each_other() {
     remove(&mut library, &[outside[1], outside[0]]);
     let (mut after, mut found) = (None, Vec::new());
     loop {
-        let reply = library.run(Job::PartitionSongs {
+        let reply = library.run(LibraryJob::PartitionSongs {
             partition,
             after,
             limit: 4,
@@ -224,7 +227,7 @@ fn a_page_of_ids_ends_at_its_bound() {
         tombstones(&mut library, None, u32::MAX),
         all[..PAGE_IDS_MAX]
     );
-    let reply = library.run(Job::PartitionSongs {
+    let reply = library.run(LibraryJob::PartitionSongs {
         partition: Partition::of(SongId(0)),
         after: None,
         limit: u32::MAX,
@@ -262,7 +265,7 @@ fn a_long_song_leaves_without_a_long_transaction() {
 
     let mut library = writer(&dir);
     let mut steps = 0;
-    while library.run(Job::Reclaim) == (JobReply::Reclaimed { more: true }) {
+    while library.run(LibraryJob::Reclaim) == (JobReply::Reclaimed { more: true }) {
         steps += 1;
         assert!(steps < 10, "it comes to an end");
     }
@@ -271,7 +274,7 @@ fn a_long_song_leaves_without_a_long_transaction() {
     assert_eq!(left, [0, 0, 0]);
     (0..8).for_each(|_| {
         assert_eq!(
-            library.run(Job::Reclaim),
+            library.run(LibraryJob::Reclaim),
             JobReply::Reclaimed { more: false }
         )
     });
@@ -287,7 +290,7 @@ fn a_long_song_let_go_may_come_back_at_once() {
     let id = manifest.song.id;
     let_go(&mut library, id, u64::MAX);
     upload(&mut library, &manifest, &pieces);
-    while library.run(Job::Reclaim) == (JobReply::Reclaimed { more: true }) {}
+    while library.run(LibraryJob::Reclaim) == (JobReply::Reclaimed { more: true }) {}
     assert_eq!(rows(&library, "fragments"), 150);
     for (index, bytes) in (0..).zip(&pieces) {
         assert_eq!(read(&mut library, id, index), fragment(index, bytes));

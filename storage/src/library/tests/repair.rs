@@ -3,25 +3,28 @@
 use super::*;
 
 fn scrub(library: &mut LibraryWorker, after: Option<FragmentId>, bytes: u64) -> Scrubbed {
-    match library.run(Job::Scrub { after, bytes }) {
+    match library.run(LibraryJob::Scrub { after, bytes }) {
         JobReply::Scrubbed(done) => done,
         other => panic!("{other:?}"),
     }
 }
 
 fn set_aside(library: &mut LibraryWorker, fragment: FragmentId) {
-    assert_eq!(library.run(Job::Quarantine { fragment }), JobReply::Done);
+    assert_eq!(
+        library.run(LibraryJob::Quarantine { fragment }),
+        JobReply::Done
+    );
 }
 
 fn quarantined(library: &mut LibraryWorker, after: Option<FragmentId>) -> Vec<FragmentId> {
-    match library.run(Job::Quarantined { after, limit: 9 }) {
+    match library.run(LibraryJob::Quarantined { after, limit: 9 }) {
         JobReply::Quarantined { fragments, .. } => fragments,
         other => panic!("{other:?}"),
     }
 }
 
 fn overview(library: &mut LibraryWorker) -> Overview {
-    match library.run(Job::Overview) {
+    match library.run(LibraryJob::Overview) {
         JobReply::Overview(overview) => overview,
         other => panic!("{other:?}"),
     }
@@ -129,7 +132,7 @@ fn a_bad_fragment_is_set_aside_and_made_good() {
     let mut library = writer(&dir);
     assert_eq!(read(&mut library, id, 1), failed(JobFault::Quarantined));
     assert_eq!(read(&mut library, id, 2), fragment(2, &pieces[2]));
-    let described = library.run(Job::Describe { song: id });
+    let described = library.run(LibraryJob::Describe { song: id });
     assert!(matches!(described, JobReply::Described { .. }));
     let again = scrub(&mut library, None, u64::MAX);
     assert_eq!((again.bad.len(), again.fragments), (0, 2));
@@ -137,7 +140,7 @@ fn a_bad_fragment_is_set_aside_and_made_good() {
     assert_eq!(quarantined(&mut library, None), [bad]);
     assert_eq!(quarantined(&mut library, Some(bad)), []);
 
-    let replace = |bytes: &[u8]| Job::ReplaceFragment {
+    let replace = |bytes: &[u8]| LibraryJob::ReplaceFragment {
         fragment: bad,
         bytes: bytes.to_vec(),
     };
@@ -201,7 +204,7 @@ fn a_lost_fragment_is_made_good() {
     upload(&mut library, &manifest, &pieces);
     sql(&library, "DELETE FROM fragments WHERE number = 1");
     let (fragment, bytes) = (FragmentId { song, index: 1 }, pieces[1].clone());
-    let reply = library.run(Job::ReplaceFragment { fragment, bytes });
+    let reply = library.run(LibraryJob::ReplaceFragment { fragment, bytes });
     assert_eq!(reply, JobReply::FragmentStored);
     assert_eq!(read(&mut library, song, 1), super::fragment(1, &pieces[1]));
 }
@@ -223,10 +226,10 @@ fn only_what_is_bad_is_set_aside() {
         },
     ];
     for fragment in unknown {
-        let reply = library.run(Job::Quarantine { fragment });
+        let reply = library.run(LibraryJob::Quarantine { fragment });
         assert_eq!(reply, failed(JobFault::NotFound));
         let bytes = pieces[0].clone();
-        let reply = library.run(Job::ReplaceFragment { fragment, bytes });
+        let reply = library.run(LibraryJob::ReplaceFragment { fragment, bytes });
         assert_eq!(reply, failed(JobFault::NotFound));
     }
 }
@@ -244,7 +247,7 @@ fn a_song_that_leaves_is_not_damaged_any_longer() {
         set_aside(&mut library, bad);
     }
     assert_eq!(overview(&mut library).quarantined, 2);
-    library.run(Job::DropSongs {
+    library.run(LibraryJob::DropSongs {
         songs: vec![song],
         until: u64::MAX,
     });
@@ -263,7 +266,7 @@ fn a_scrub_goes_on_after_a_restart() {
         index: 13_999,
     };
     for (after, rounds) in [(Some(noted), 0), (None, 1), (None, 2), (Some(noted), 2)] {
-        assert_eq!(library.run(Job::NoteScrub { after }), JobReply::Done);
+        assert_eq!(library.run(LibraryJob::NoteScrub { after }), JobReply::Done);
         drop(library);
         library = writer(&dir);
         assert_eq!(overview(&mut library).scrub, ScrubNote { rounds, after });

@@ -26,8 +26,11 @@ fn a_song_is_seen_from_its_commit_on() {
     };
     assert_eq!(commit(&mut library, id, &[]), JobReply::Stored { overview });
 
-    assert_eq!(library.run(Job::Overview), JobReply::Overview(overview));
-    let described = library.run(Job::Describe { song: id });
+    assert_eq!(
+        library.run(LibraryJob::Overview),
+        JobReply::Overview(overview)
+    );
+    let described = library.run(LibraryJob::Describe { song: id });
     assert_eq!(
         described,
         JobReply::Described {
@@ -91,7 +94,7 @@ fn every_step_of_an_upload_may_be_repeated() {
         due: nodes.iter().map(|node| (id, NodeId(*node))).collect(),
         more,
     };
-    let page = |after: Option<u128>, limit| Job::CopiesDue {
+    let page = |after: Option<u128>, limit| LibraryJob::CopiesDue {
         after: after.map(|node| (id, NodeId(node))),
         limit,
     };
@@ -99,7 +102,7 @@ fn every_step_of_an_upload_may_be_repeated() {
     assert_eq!(library.run(page(None, 2)), due(&[3, 5], true));
     assert_eq!(library.run(page(Some(5), 2)), due(&[9], false));
     for _ in 0..2 {
-        let done = Job::CopyDone {
+        let done = LibraryJob::CopyDone {
             song: id,
             node: NodeId(3),
         };
@@ -107,7 +110,10 @@ fn every_step_of_an_upload_may_be_repeated() {
     }
     assert_eq!(library.run(page(None, 9)), due(&[5, 9], false));
     let node = NodeId(5);
-    assert_eq!(library.run(Job::ForgetCopiesDue { node }), JobReply::Done);
+    assert_eq!(
+        library.run(LibraryJob::ForgetCopiesDue { node }),
+        JobReply::Done
+    );
     assert_eq!(library.run(page(None, 9)), due(&[9], false));
 }
 
@@ -137,7 +143,7 @@ fn an_upload_goes_on_after_a_restart() {
     let (due, more) = (vec![(id, NodeId(7))], false);
     let (after, limit) = (None, 9);
     assert_eq!(
-        library.run(Job::CopiesDue { after, limit }),
+        library.run(LibraryJob::CopiesDue { after, limit }),
         JobReply::CopiesDue { due, more }
     );
 }
@@ -166,7 +172,7 @@ fn a_later_cut_of_the_same_file_replaces_the_earlier_one() {
         JobReply::Stored { .. }
     ));
     assert_eq!(
-        library.run(Job::Describe { song: id }),
+        library.run(LibraryJob::Describe { song: id }),
         JobReply::Described { manifest: late }
     );
 }
@@ -228,16 +234,6 @@ fn a_manifest_that_cannot_be_true_is_refused() {
 }
 
 #[test]
-fn the_jobs_of_a_client_are_not_done_here() {
-    let mut library = in_memory();
-    let said = "this is a client's job, not a job of a library";
-    assert_eq!(
-        library.run(Job::RecallPeers),
-        failed(JobFault::Invalid(said.into()))
-    );
-}
-
-#[test]
 fn a_sweep_takes_uploads_and_leaves_songs() {
     let dir = TempDir::new();
     let mut library = writer(&dir);
@@ -249,14 +245,14 @@ fn a_sweep_takes_uploads_and_leaves_songs() {
         keep(&mut library, manifest.song.id, index, bytes);
     }
     assert_eq!(
-        library.run(Job::SweepUploads { untouched_s: 3600 }),
+        library.run(LibraryJob::SweepUploads { untouched_s: 3600 }),
         JobReply::Done
     );
     assert_eq!(begin(&mut library, &manifest), missing(&[]));
     let pages = pragma(&library, "page_count");
 
     assert_eq!(
-        library.run(Job::SweepUploads { untouched_s: 0 }),
+        library.run(LibraryJob::SweepUploads { untouched_s: 0 }),
         JobReply::Done
     );
     assert_eq!(begin(&mut library, &manifest), missing(&[(0, 3)]));
@@ -318,12 +314,12 @@ fn a_commit_is_synced_and_a_fragment_is_not() {
 
     // Whoever has heard of a removal must never hear of its revision again as another change.
     let (songs, until) = (vec![manifest.song.id], u64::MAX);
-    let drop = Job::DropSongs {
+    let drop = LibraryJob::DropSongs {
         songs: songs.clone(),
         until,
     };
-    for removal in [drop, Job::RemoveSongs { songs }] {
-        library.run(Job::Reclaim);
+    for removal in [drop, LibraryJob::RemoveSongs { songs }] {
+        library.run(LibraryJob::Reclaim);
         assert_eq!(pragma(&library, "synchronous"), normal);
         library.run(removal);
         assert_eq!(pragma(&library, "synchronous"), full);
@@ -338,15 +334,15 @@ fn jobs_done_together_are_answered_as_alone() {
     let (one, one_pieces) = song(1, &[10, 20]);
     let (two, two_pieces) = song(2, &[30]);
     let (id, other) = (one.song.id, two.song.id);
-    let keep = |song, index, bytes: &[u8]| Job::KeepFragment {
+    let keep = |song, index, bytes: &[u8]| LibraryJob::KeepFragment {
         song,
         index,
         bytes: bytes.to_vec(),
     };
-    let begin = |manifest: &Manifest| Job::BeginUpload {
+    let begin = |manifest: &Manifest| LibraryJob::BeginUpload {
         manifest: manifest.clone(),
     };
-    let commit = |song| Job::CommitUpload {
+    let commit = |song| LibraryJob::CommitUpload {
         song,
         copies_due: vec![],
     };
@@ -366,7 +362,10 @@ fn jobs_done_together_are_answered_as_alone() {
     assert!(matches!(expected[8], JobReply::Stored { .. }));
     assert_eq!(together.run_together(&jobs), Some(expected));
     assert_eq!(read(&mut together, id, 1), read(&mut alone, id, 1));
-    assert_eq!(together.run(Job::Overview), alone.run(Job::Overview));
+    assert_eq!(
+        together.run(LibraryJob::Overview),
+        alone.run(LibraryJob::Overview)
+    );
 }
 
 /// What only reads is not done together with changes; and where the database fails, nothing has
@@ -376,11 +375,14 @@ fn jobs_that_cannot_be_done_together_change_nothing() {
     let mut library = in_memory();
     let (manifest, pieces) = song(1, &[10]);
     let song = manifest.song.id;
-    let begin = Job::BeginUpload { manifest };
-    assert_eq!(library.run_together(&[begin.clone(), Job::Overview]), None);
+    let begin = LibraryJob::BeginUpload { manifest };
+    assert_eq!(
+        library.run_together(&[begin.clone(), LibraryJob::Overview]),
+        None
+    );
     assert_eq!(library.run_together(&[]), None);
     let bytes = pieces[0].clone();
-    let keep = Job::KeepFragment {
+    let keep = LibraryJob::KeepFragment {
         song,
         index: 0,
         bytes,
@@ -390,7 +392,7 @@ fn jobs_that_cannot_be_done_together_change_nothing() {
     db.execute_batch(limit).expect("a setting");
     drop(db);
     let (large, _) = crate::testing::song(2, &[1000; 400]);
-    let large = Job::BeginUpload { manifest: large };
+    let large = LibraryJob::BeginUpload { manifest: large };
     assert_eq!(
         library.run_together(&[begin.clone(), keep.clone(), large.clone()]),
         None

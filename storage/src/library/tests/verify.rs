@@ -28,13 +28,13 @@ fn a_bit_of_everything(library: &mut LibraryWorker) -> (SongId, SongId) {
     let (leaving, pieces) = song(4, &[10; 200]);
     upload(library, &leaving, &pieces);
     let songs = vec![leaving.song.id];
-    library.run(Job::RemoveSongs { songs });
+    library.run(LibraryJob::RemoveSongs { songs });
     let (dropped, pieces) = song(5, &[10]);
     upload(library, &dropped, &pieces);
     let songs = vec![dropped.song.id];
     let until = u64::MAX;
-    library.run(Job::DropSongs { songs, until });
-    library.run(Job::NoteScrub { after: None });
+    library.run(LibraryJob::DropSongs { songs, until });
+    library.run(LibraryJob::NoteScrub { after: None });
     (first.song.id, second.song.id)
 }
 
@@ -234,7 +234,7 @@ fn a_flipped_bit_is_found_where_it_is() {
         assert_eq!(report.findings, [Finding::Fragment { fragment, flaw }]);
 
         let mut library = writer(&dir);
-        let JobReply::Scrubbed(done) = library.run(Job::Scrub {
+        let JobReply::Scrubbed(done) = library.run(LibraryJob::Scrub {
             after: None,
             bytes: u64::MAX,
         }) else {
