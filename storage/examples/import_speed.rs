@@ -71,7 +71,7 @@ fn mp3() -> Vec<u8> {
     file
 }
 
-/// Frames of 8 kB: their headers must be found among the noise.
+/// Frames of 8 kB, filled with noise among which the headers must be found.
 fn flac() -> Vec<u8> {
     let mut file = b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\0\0\0".to_vec();
     file.extend((44_100u64 << 44 | 1 << 41 | 15 << 36).to_be_bytes());

@@ -244,7 +244,7 @@ fn timed(worker: &mut LibraryWorker, job: LibraryJob) -> Outcome<(JobReply, Dura
     Ok((reply, begun.elapsed()))
 }
 
-/// Bytes that no two seeds share (xorshift).
+/// Pseudo-random bytes that differ from seed to seed (xorshift).
 fn noise(seed: u32, length: usize) -> Vec<u8> {
     let mut state = u64::from(seed) * 2 + 1;
     let mut bytes = Vec::with_capacity(length + 8);

@@ -1,11 +1,11 @@
-//! The fragments a client has heard, on disk, shared by all clients of a user.
+//! The cache of played fragments on disk, shared by all clients of a user.
 //!
 //! `songs/<2 digits>/<song>/` holds a song's fragments under their indices and its `manifest`;
-//! `peers` the servers known; `size` how many bytes all of it takes, which is also the lock that
-//! writers hold. Everything is written beside its place and moved there, so that a reader sees all
-//! of it or nothing; what is read is checked, and what is damaged is removed. Nothing is synced: a
-//! lost cache costs a download. A song is as old as its folder; the oldest go first, and the cache
-//! never grows past its cap.
+//! `peers` holds the known servers. `size` holds the bytes of all songs, and writers lock it.
+//! A writer writes a temporary file and renames it, so that a reader sees a whole file or none.
+//! A reader checks every file and removes a damaged one. Nothing is synced, because a lost cache
+//! costs only a download. The modification time of a song's folder says when the song was last
+//! used. The least recently used songs go first, and the cache never grows past its cap.
 
 mod room;
 
@@ -30,7 +30,7 @@ use room::Room;
 #[derive(Clone, Debug)]
 pub struct Cache {
     shared: Arc<Shared>,
-    /// The file of the servers known.
+    /// The name of the file that holds the known servers.
     peers: Arc<str>,
 }
 
@@ -42,12 +42,12 @@ struct Shared {
     touched: Mutex<BTreeMap<SongId, Instant>>,
     /// Whether a failing write has been reported.
     warned: AtomicBool,
-    /// Tells this process's unfinished files apart.
+    /// A number that keeps the names of this process's temporary files distinct.
     next: AtomicU64,
 }
 
 impl Cache {
-    /// Opens the cache in `dir`, made if it is not there, of at most `bytes_max` bytes.
+    /// Opens the cache in `dir` with a cap of `bytes_max` bytes. Makes the directory if needed.
     pub fn open(dir: impl Into<PathBuf>, bytes_max: u64) -> io::Result<Cache> {
         let dir = dir.into();
         fs::create_dir_all(dir.join("songs"))?;
@@ -64,8 +64,8 @@ impl Cache {
         })
     }
 
-    /// The same cache, remembering the servers of one cluster only, whichever way it is named:
-    /// what was learned of one must not answer for another.
+    /// The same cache, but with a list of servers for this cluster alone, because servers learned
+    /// from one cluster must not be used for another.
     pub fn scoped(self, cluster: &str) -> Cache {
         let name = blake3::hash(cluster.as_bytes()).to_hex();
         Cache {
@@ -74,7 +74,7 @@ impl Cache {
         }
     }
 
-    /// A fragment, if it is here with this length and hash; a damaged one is removed.
+    /// A fragment, if the cache has it with this length and hash. A damaged fragment is removed.
     pub fn fragment(
         &self,
         song: SongId,
@@ -92,13 +92,13 @@ impl Cache {
         Some(bytes)
     }
 
-    /// Keeps a fragment, if the disk lets it: the reader has its bytes either way.
+    /// Stores a fragment. A failed write is only logged, because the reader already has the bytes.
     pub fn keep_fragment(&self, song: SongId, index: u32, bytes: &[u8]) {
         self.keep(song, &index.to_string(), bytes);
     }
 
-    /// The fragments of a song that are here, in order: runs of indices, the last one exclusive.
-    /// Whether they are sound shows when they are read.
+    /// The cached fragments of a song as half-open ranges of indices, in order. The fragments are
+    /// not checked here; reading one checks it.
     pub fn kept(&self, song: SongId) -> Vec<Range<u32>> {
         let names = names(&self.song_dir(song));
         let mut indices: Vec<u32> = names.iter().filter_map(|name| name.parse().ok()).collect();
@@ -120,7 +120,7 @@ impl Cache {
         }
     }
 
-    /// Keeps a manifest, if the disk lets it.
+    /// Stores a manifest. A failed write is only logged.
     pub fn keep_manifest(&self, manifest: &Manifest) {
         match sealed(manifest) {
             Some(bytes) => self.keep(manifest.song.id, MANIFEST, &bytes),
@@ -128,7 +128,7 @@ impl Cache {
         }
     }
 
-    /// The servers known from an earlier run; none if that cannot be told.
+    /// The servers known from an earlier run; empty if the file is missing or damaged.
     pub fn peers(&self) -> Vec<Record> {
         let read = read_bounded(
             &self.shared.dir.join(&*self.peers),
@@ -196,7 +196,7 @@ impl Cache {
         }
     }
 
-    /// Writes beside the place and moves there: half a file is never seen under its name.
+    /// Writes a temporary file and renames it, so that no reader sees half a file.
     fn write(&self, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let beside = dir.join(format!(".{name}.{}.{number}", std::process::id()));
@@ -205,14 +205,14 @@ impl Cache {
             .and_then(|mut file| file.write_all(bytes))
             .and_then(|()| fs::rename(&beside, dir.join(name)));
         if written.is_err() {
-            // The first failure is the one to report.
+            // The caller reports the first failure; a failed clean-up adds nothing.
             let _ = fs::remove_file(&beside);
         }
         written
     }
 
-    /// Marks a song as used. Once a minute is enough to tell songs apart, and spares the disk a
-    /// write per fragment read.
+    /// Marks a song as used, at most once a minute. That is precise enough for eviction and saves
+    /// the disk a write for every fragment that is read.
     fn touch(&self, song: SongId) {
         let touched = self.shared.touched.lock();
         let mut touched = touched.unwrap_or_else(PoisonError::into_inner);
@@ -224,7 +224,7 @@ impl Cache {
             touched.retain(|_, at| recent(at));
         }
         touched.insert(song, Instant::now());
-        // A cache that cannot be written to is read all the same.
+        // A failure is ignored: a cache that cannot be written to can still be read.
         let _ = File::open(self.song_dir(song)).and_then(|d| d.set_modified(SystemTime::now()));
     }
 
@@ -243,7 +243,7 @@ impl Cache {
     }
 }
 
-/// All of a file, unless it is longer than `bytes_max`.
+/// The first `bytes_max` bytes of a file; none if the file cannot be read.
 fn read_bounded(path: &Path, bytes_max: u64) -> Option<Vec<u8>> {
     let file = File::open(path).ok()?;
     let length = file.metadata().ok()?.len().min(bytes_max);
@@ -260,7 +260,8 @@ fn names(dir: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The hash of what follows, and what follows: a manifest altered on disk may still look like one.
+/// Encodes a value and puts the hash of the encoding before it, because a manifest altered on disk
+/// may still decode. Returns none if the result is longer than `MESSAGE_BYTES_MAX`.
 fn sealed<T: bincode::Encode>(value: &T) -> Option<Vec<u8>> {
     let config = bincode::config::standard();
     let body = bincode::encode_to_vec(value, config).ok()?;
@@ -282,10 +283,10 @@ fn unsealed<T: bincode::Decode<()>>(bytes: &[u8]) -> Option<T> {
 const MANIFEST: &str = "manifest";
 const PEERS: &str = "peers";
 
-/// How often a song in use is marked as used.
+/// Shortest time between two marks of the same song as used.
 const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
-/// Songs whose marks are remembered.
+/// When the table holds this many songs, the marks older than `TOUCH_EVERY` are removed from it.
 const TOUCHED_MAX: usize = 1024;
 
 /// Most memory a decoded manifest or list of servers takes.

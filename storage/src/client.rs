@@ -1,7 +1,7 @@
 //! A client's blocking work: its cache and the files it imports.
 //!
-//! Answers the jobs of a client, whatever thread they run on. A cache that is missing or cannot be
-//! written to never stands between a listener and the song.
+//! Answers a client's jobs on any thread. A cache that is missing or cannot be written to never
+//! prevents playback.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use crate::import::{self, Sources};
 /// What a client keeps on disk and may read from it.
 #[derive(Clone, Debug, Default)]
 pub struct ClientStore {
-    /// Fragments heard before; without it every one is fetched.
+    /// The cache of fragments. Without a cache, every fragment is fetched.
     pub cache: Option<Cache>,
     /// The files the front has named.
     pub sources: Sources,
@@ -91,7 +91,8 @@ impl ClientWorker {
         Ok(JobReply::Fragment { index, bytes })
     }
 
-    /// The bytes go back as they came, in the same allocation.
+    /// Checks a fragment, stores it in the cache if `keep` says so, and returns the bytes in the
+    /// same allocation.
     fn cache_fragment(
         &self,
         (song, index): (SongId, u32),
@@ -148,7 +149,7 @@ impl ClientWorker {
     }
 }
 
-/// What came of a job, before it is a reply.
+/// The result of a job before it becomes a reply.
 type Done = Result<JobReply, JobFault>;
 
 #[cfg(test)]
@@ -186,7 +187,7 @@ mod tests {
         }
     }
 
-    /// A song that was heard is there for the next process, whole and described.
+    /// The next process finds a played song in the cache, with all fragments and its manifest.
     #[test]
     fn what_was_heard_is_not_fetched_again() {
         let dir = TempDir::new();
@@ -212,7 +213,7 @@ mod tests {
         }
     }
 
-    /// The bytes come back in the allocation they came in; damaged ones do not come back.
+    /// The bytes come back in the allocation they came in. Damaged bytes do not come back.
     #[test]
     fn a_fragment_is_checked_and_not_copied() {
         let (manifest, pieces) = song(3, &[100, 200]);

@@ -1,7 +1,7 @@
 //! A node's data directory.
 //!
-//! Owns the lock that keeps two nodes off one directory, and `node.json`: who the node is, how
-//! often it has started, and as what. What else lies in the directory belongs to others.
+//! Owns the lock that keeps two nodes off one directory, and `node.json` with the node's id, its
+//! incarnation and its kind. Other modules own the other files of the directory.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -19,13 +19,13 @@ pub struct DataDir {
     dir: PathBuf,
     node: NodeId,
     incarnation: Incarnation,
-    /// Closing it gives the directory back; the system does so too when the process is killed.
+    /// Closing the file releases the lock. The system closes it when the process is killed.
     _lock: File,
 }
 
 impl DataDir {
-    /// Takes the directory for a node of this kind and counts the start. Makes the directory
-    /// (mode 0700) and the node's identity, `fresh`, if they are not there yet.
+    /// Locks the directory for a node of this kind and counts the start. At the first start, makes
+    /// the directory (mode 0700) and gives the node the id `fresh`.
     pub fn open(dir: &Path, kind: &str, fresh: NodeId) -> Result<DataDir, DataDirError> {
         DataDir::take(dir, kind, fresh).map_err(|why| DataDirError {
             dir: dir.to_owned(),
@@ -53,17 +53,17 @@ impl DataDir {
         })
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Whose it is: the same at every start.
+    /// The node's id, the same at every start.
     pub fn node(&self) -> NodeId {
         self.node
     }
 
-    /// Which start this is: 1 at the first, larger at each further one.
+    /// The number of this start: 1 at the first, larger at each later start.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
@@ -76,7 +76,8 @@ fn lock(dir: &Path) -> Result<File, DataDirFault> {
         .open(dir.join(LOCK))
         .map_err(DataDirFault::io("open its lock"))?;
     let mut file = locked(file, dir)?;
-    // Whoever is refused is told by whom. Without it, the lock is as good.
+    // The process id lets a refused process say which process holds the lock. A failed write is
+    // ignored, because the lock works without the id.
     let _ = file.set_len(0);
     let _ = write!(file, "{}", process::id());
     Ok(file)
@@ -90,18 +91,19 @@ fn locked(file: File, dir: &Path) -> Result<File, DataDirFault> {
     }
 }
 
-/// A data directory looked at, and kept from every node meanwhile. Nothing in it changes.
+/// A data directory locked for a look at it. No node can start in the directory meanwhile, and
+/// nothing in it changes.
 #[derive(Debug)]
 pub struct Visit {
-    /// Whose it is.
+    /// The id of the node that owns the directory.
     pub node: NodeId,
-    /// What the node was started as.
+    /// The kind that the node was started as.
     pub kind: String,
     _lock: File,
 }
 
 impl Visit {
-    /// Looks at the directory of a node that is not running.
+    /// Locks and reads the directory of a node that is not running.
     pub fn begin(dir: &Path) -> Result<Visit, DataDirError> {
         Visit::look(dir).map_err(|why| DataDirError {
             dir: dir.to_owned(),
@@ -127,15 +129,15 @@ impl Visit {
     }
 }
 
-/// The process that holds a directory, if it says so and lives: one that was killed has left its
-/// number behind.
+/// The process that holds a directory, if it is known and alive. The check is needed because a
+/// killed process leaves its id in the lock file.
 fn holder(dir: &Path) -> Option<u32> {
     let process: u32 = fs::read_to_string(dir.join(LOCK)).ok()?.parse().ok()?;
     let lives = Path::new("/proc").join(process.to_string()).exists();
     lives.then_some(process)
 }
 
-/// What `node.json` says.
+/// The content of `node.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Identity {
     format: u64,
@@ -166,7 +168,7 @@ impl Identity {
             Err(reason) if reason.kind() == ErrorKind::NotFound => return Ok(None),
             Err(reason) => return Err(DataDirFault::io("read node.json")(reason)),
         };
-        // The format is read before the rest: a later one may well have other fields.
+        // The format is read first, because a later format may have other fields.
         let Header { format } = parsed(&text)?;
         if format > FORMAT {
             return Err(DataDirFault::Newer { theirs: format });
@@ -194,8 +196,8 @@ impl Identity {
         Ok(self)
     }
 
-    /// Replaces `node.json` in one step: whoever reads it, after whatever crash, finds the old
-    /// one or this one. The directory is synced too, or a crash could undo the rename and the
+    /// Replaces `node.json` by a rename, so that a reader finds the old file or the new one after
+    /// any crash. The directory is synced too: otherwise a crash could undo the rename and the
     /// node would use an incarnation twice.
     fn write(&self, dir: &Path) -> io::Result<()> {
         let draft = dir.join("node.json.new");
@@ -215,10 +217,10 @@ fn parsed<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, DataDirFault> {
     serde_json::from_slice(text).map_err(|reason| DataDirFault::Corrupt(reason.to_string()))
 }
 
-/// Why a data directory could not be taken. Nothing in it has been changed.
+/// Why a data directory could not be opened.
 #[derive(Debug)]
 pub struct DataDirError {
-    /// Which directory.
+    /// The directory.
     pub dir: PathBuf,
     /// What is wrong with it.
     pub why: DataDirFault,
@@ -229,16 +231,16 @@ pub struct DataDirError {
 pub enum DataDirFault {
     /// Another process holds it.
     InUse {
-        /// Which, if that is known.
+        /// The id of that process, if it is known.
         by: Option<u32>,
     },
-    /// No node has ever lived there.
+    /// It is not the data directory of a node.
     Absent,
-    /// It belongs to a node that was started as something else.
+    /// It belongs to a node of another kind.
     OtherKind {
-        /// What `node.json` says.
+        /// The kind in `node.json`.
         recorded: String,
-        /// What was asked for.
+        /// The kind that the caller asked for.
         given: String,
     },
     /// A later version wrote it.
@@ -246,13 +248,13 @@ pub enum DataDirFault {
         /// Its format.
         theirs: u64,
     },
-    /// `node.json` cannot be read; says where it fails.
+    /// `node.json` cannot be parsed; the text says where.
     Corrupt(String),
     /// The system refused.
     Io {
         /// What was attempted.
         attempt: &'static str,
-        /// What came of it.
+        /// The system's error.
         reason: io::Error,
     },
 }

@@ -1,8 +1,8 @@
-//! From a file somewhere to a manifest, and to the slices the manifest speaks of.
+//! Makes a manifest from a file, and reads the slices that the manifest lists.
 //!
-//! Reads each file in bounded memory: a scan holds one fragment, whatever the file's length. A file
-//! that changes while it is read, or between the scan and the upload, is noticed and refused: what
-//! has been announced under a hash is what is sent.
+//! Memory is bounded: a scan holds one fragment, whatever the file's length. A file that changes
+//! during the scan, or between the scan and the upload, is refused. The bytes sent are therefore
+//! always the bytes announced under the hash.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
@@ -18,7 +18,7 @@ use roles::contract::song::{DecoderPrefix, Fragment, Manifest, Song};
 use crate::audio::{self, Cutting};
 use crate::tags::{self, Tags};
 
-/// The files a front has named, by the numbers their jobs carry. Clones share them.
+/// The files to import, by the ids that jobs carry. Clones share one table.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     paths: Arc<Mutex<Paths>>,
@@ -31,7 +31,7 @@ struct Paths {
 }
 
 impl Sources {
-    /// Registers a file; its number is never given to another.
+    /// Registers a file. Its id is never given to another file.
     pub fn add(&self, path: impl Into<PathBuf>) -> SourceId {
         let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
         let id = SourceId(paths.next);
@@ -40,7 +40,7 @@ impl Sources {
         id
     }
 
-    /// The file registered under this number.
+    /// The file registered under this id.
     pub fn path(&self, id: SourceId) -> Option<PathBuf> {
         let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
         paths.by_id.get(&id).cloned()
@@ -53,12 +53,12 @@ impl Sources {
     }
 }
 
-/// Reads a file through: where to cut it, its tags, its hashes.
+/// Scans a whole file into a manifest: its cuts, its tags and its hashes.
 pub fn scan(path: &Path) -> Result<Manifest, JobFault> {
     scan_while(path, || ())
 }
 
-/// Scans; `meanwhile` happens between the cutting and the hashing.
+/// Scans a file. Calls `meanwhile` between the cutting and the hashing, for tests.
 fn scan_while(path: &Path, meanwhile: impl FnOnce()) -> Result<Manifest, JobFault> {
     let (mut file, before) = open(path).map_err(|e| broken(path, &e))?;
     let cutting = audio::cut(&mut file, before.len()).map_err(|e| broken(path, &e))?;
@@ -76,7 +76,7 @@ fn scan_while(path: &Path, meanwhile: impl FnOnce()) -> Result<Manifest, JobFaul
     }
 }
 
-/// A slice of a scanned file, if it still has the hash it had.
+/// A slice of a scanned file. Fails if the slice no longer has `hash`.
 pub fn read_source(
     path: &Path,
     offset: u64,
@@ -95,8 +95,8 @@ pub fn read_source(
     }
 }
 
-/// One fragment, playable alone: what a decoder needs first, then the fragment. `head` is the
-/// song's head fragments, which only a manifest of [`DecoderPrefix::Head`] uses.
+/// One fragment that plays alone: the prefix that the decoder needs, then the fragment. `head`
+/// holds the song's head fragments; only a manifest with [`DecoderPrefix::Head`] uses them.
 pub fn decodable(manifest: &Manifest, head: &[u8], fragment: &[u8]) -> Vec<u8> {
     let prefix = match &manifest.prefix {
         DecoderPrefix::None => &[],
@@ -106,11 +106,11 @@ pub fn decodable(manifest: &Manifest, head: &[u8], fragment: &[u8]) -> Vec<u8> {
     [prefix, fragment].concat()
 }
 
-/// The songs among `paths`: files as they are named, folders with all that lies below them, in
-/// order of names; and what could not be read.
+/// The songs among `paths`, and the paths that could not be read. A file named in `paths` always
+/// counts. A folder gives all songs below it, in order of names.
 ///
-/// In folders only files whose names look like sound count, and nothing hidden. A folder is read
-/// once, by whatever links it is reached.
+/// In folders, only files with a suffix of sound files count, and hidden entries do not. A folder
+/// is read once, even if several links lead to it.
 pub fn walk(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<(PathBuf, io::Error)>) {
     let mut walk = Walk::default();
     for path in paths {
@@ -127,7 +127,7 @@ pub fn walk(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<(PathBuf, io::Error)>) {
 struct Walk {
     files: Vec<PathBuf>,
     faults: Vec<(PathBuf, io::Error)>,
-    /// Folders by their real paths: a link to a folder above would never end.
+    /// Real paths of the folders read. Without them, a link to a parent folder would loop for ever.
     seen: BTreeSet<PathBuf>,
 }
 
@@ -142,7 +142,7 @@ impl Walk {
         }
     }
 
-    /// Takes a file; gives the entries of a folder, in order.
+    /// Adds a file to the list, or returns the entries of a folder in order.
     fn entry(&mut self, path: &Path) -> io::Result<BTreeSet<PathBuf>> {
         if !fs::metadata(path)?.is_dir() {
             self.files.push(path.to_owned());
@@ -172,7 +172,7 @@ fn sounds(path: &Path) -> bool {
     SUFFIXES.iter().any(|known| suffix == *known)
 }
 
-/// Opens a regular file that holds something. Looks before it opens: to open a pipe is to wait.
+/// Opens a regular file. Checks the kind of the file first, because opening a pipe would block.
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let found = fs::metadata(path)?;
     if found.is_dir() {
@@ -190,7 +190,7 @@ fn is_same(before: &Metadata, after: &Metadata) -> bool {
     before.len() == after.len() && before.modified().ok() == after.modified().ok()
 }
 
-/// The hash of the file and its fragments, or none if the file ends before the last of them.
+/// The hash of the file and its fragments, or none if the file ends before the last cut does.
 fn hash(file: &mut File, cutting: &Cutting) -> io::Result<Option<(ContentHash, Vec<Fragment>)>> {
     let mut whole = blake3::Hasher::new();
     let mut fragments = Vec::with_capacity(cutting.cuts.len());
@@ -254,7 +254,7 @@ fn read_slice(path: &Path, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
     file.read_exact(bytes)
 }
 
-/// A fault of the disk, or of what stands where the file should; names the file.
+/// The fault for a failed read, with the file's name: `Invalid` for bad data, otherwise `Broken`.
 fn broken(path: &Path, error: &io::Error) -> JobFault {
     let why = reason(error);
     if error.kind() == io::ErrorKind::InvalidData {
@@ -267,7 +267,7 @@ fn invalid(path: &Path, why: &str) -> JobFault {
     JobFault::Invalid(format!("read {}: {why}", path.display()))
 }
 
-/// Why the system refused, in words that chain.
+/// The reason of a failure, in words that fit after a colon.
 fn reason(error: &io::Error) -> String {
     let kind = error.kind();
     if kind == io::ErrorKind::NotFound {
@@ -281,7 +281,7 @@ fn reason(error: &io::Error) -> String {
 
 const CHANGED: &str = "it has changed since it was looked at";
 
-/// Suffixes that songs have; what the files are is found in their bytes.
+/// Suffixes of sound files. The format itself is found in the bytes.
 const SUFFIXES: [&str; 26] = [
     "wav", "wave", "rf64", "mp3", "flac", "ogg", "oga", "opus", "m4a", "m4b", "mp4", "aac", "adts",
     "aif", "aiff", "aifc", "wv", "ape", "wma", "mka", "mpc", "spx", "mp2", "ac3", "dsf", "tta",

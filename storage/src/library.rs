@@ -2,8 +2,8 @@
 //!
 //! Owns `library.db`: `songs` with their tags, `slices` with each song's manifest, `fragments`
 //! with the sound, and small tables for totals, removals and copies still to be made. A song is
-//! seen only once it is committed: whole, checked against its hash, and on the disk. Two nodes
-//! on one file are kept apart by [`DataDir`](crate::data_dir::DataDir), not here.
+//! visible only once it is committed: whole, checked against its hash, and on the disk.
+//! [`DataDir`](crate::data_dir::DataDir), not this module, keeps two nodes off one file.
 
 mod change_feed;
 mod copies;
@@ -45,7 +45,7 @@ pub struct Library {
 #[derive(Debug)]
 enum Place {
     File(PathBuf),
-    /// Ends with its connection, so all workers share that one.
+    /// The database ends with its connection, so all workers share one connection.
     Memory(Arc<Mutex<Connection>>),
 }
 
@@ -74,12 +74,12 @@ impl Library {
         Ok(Library { place })
     }
 
-    /// A worker for every job. One at a time writes: further ones wait for each other.
+    /// A worker that can do every job. Only one worker writes at a time; other writers wait.
     pub fn writer(&self) -> Result<LibraryWorker, OpenError> {
         self.worker(Part::Writer)
     }
 
-    /// A worker for jobs that read. Any number of them work while another one writes.
+    /// A worker for jobs that only read. Any number of readers work while a writer writes.
     pub fn reader(&self) -> Result<LibraryWorker, OpenError> {
         self.worker(Part::Reader)
     }
@@ -99,14 +99,15 @@ impl Library {
 /// One connection to a library: does one job after the other, on whatever thread holds it.
 #[derive(Debug)]
 pub struct LibraryWorker {
-    /// Contended in memory only: a worker on a file has its own.
+    /// Contended only for a library in memory: a worker on a file has its own connection.
     db: Arc<Mutex<Connection>>,
 }
 
 impl LibraryWorker {
     /// Does a job of a data node. A job that fails has changed nothing.
     pub fn run(&mut self, job: LibraryJob) -> JobReply {
-        // Every change is a transaction: what a panic interrupts is rolled back, not half done.
+        // A poisoned lock is safe to take: every change is a transaction, and a change that a panic
+        // interrupts is rolled back.
         let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
         match nature(&job) {
             (Some(durable), attempt) => write(db, durable, attempt, |db| apply(db, &job)),
@@ -114,23 +115,25 @@ impl LibraryWorker {
         }
     }
 
-    /// Does several changes in their order with one write to the disk, after which all of them are
-    /// as durable as the most durable of them must be. A job that cannot be done changes nothing
-    /// and keeps none of the others; if they cannot be written, all have failed. None, and nothing
-    /// has changed: one of them is no change, or the database failed at one, and each has to be
-    /// done by itself to know which.
+    /// Does several changes in order in one transaction. Afterwards all changes are as durable as
+    /// the most durable of them must be. A job that fails changes nothing and does not stop the
+    /// others. If the commit fails, all jobs fail.
+    ///
+    /// Returns none, and changes nothing, if `jobs` is empty, if a job only reads, or if the
+    /// database fails within a job. The caller then has to run each job alone.
     pub fn run_together(&mut self, jobs: &[LibraryJob]) -> Option<Vec<JobReply>> {
         let durable: Option<Vec<Durable>> = jobs.iter().map(|job| nature(job).0).collect();
         let durable = durable?.into_iter().max()?;
         let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        // What has failed within one of them is told by the job that meets it alone.
+        // The reason of a database failure is dropped here: the job that causes the failure reports
+        // the reason when the caller runs it alone.
         together(db, durable, jobs).ok()
     }
 }
 
 impl LibraryWorker {
-    /// Alters one byte of a fragment of a committed song behind the library's back, as a rotten
-    /// disk would: for worlds with faults. False: there is none.
+    /// Alters one byte of a fragment of a committed song, as a faulty disk would. For simulated
+    /// worlds with faults. Returns false if there is no such fragment.
     pub fn rot(&mut self, fragment: FragmentId) -> bool {
         let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
         quarantine::rot(db, fragment).unwrap_or(false)
@@ -140,14 +143,14 @@ impl LibraryWorker {
 /// When a change must have reached the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Durable {
-    /// At the latest with the next change that is durable at once: the log is synced as a whole.
+    /// At the latest together with the next `Now` change, because the log is synced as a whole.
     Later,
     /// Before the answer is given.
     Now,
 }
 
-/// How durable a change must be before it is answered, none for what only reads; and what the job
-/// is about to do, for the report of its failure.
+/// How durable a job's change must be before its answer, or none if the job only reads; and a text
+/// that says what the job attempts, for the report of a failure.
 fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
     let (later, now) = (Some(Durable::Later), Some(Durable::Now));
     match job {
@@ -163,7 +166,8 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
         LibraryJob::SweepUploads { .. } => (later, "forget old uploads"),
         LibraryJob::CopyDone { .. } => (later, "note a copy as done"),
         LibraryJob::ForgetCopiesDue { .. } => (later, "forget copies due"),
-        // A revision that a router has heard of must not be given twice: the disk first.
+        // The change must be durable before the answer: a router may learn the revision from the
+        // answer, and a revision lost in a crash would be given to another change.
         LibraryJob::RemoveSongs { .. } => (now, "remove songs"),
         LibraryJob::DropSongs { .. } => (now, "let go of songs"),
         LibraryJob::Reclaim => (later, "reclaim room"),
@@ -178,7 +182,7 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
     }
 }
 
-/// Does a job in the transaction that is open.
+/// Does a job in the open transaction.
 fn apply(db: &Connection, job: &LibraryJob) -> Result<JobReply, Stop> {
     match job {
         LibraryJob::Overview => songs::overview(db),
@@ -213,7 +217,7 @@ fn apply(db: &Connection, job: &LibraryJob) -> Result<JobReply, Stop> {
     }
 }
 
-/// Answers from one moment of the library, whatever is written meanwhile.
+/// Runs a read in one transaction, so that the answer describes one moment of the library.
 fn read(
     db: &mut Connection,
     attempt: &str,
@@ -226,7 +230,7 @@ fn read(
     done.unwrap_or_else(|stop| JobReply::Failed(stop.into_fault(attempt)))
 }
 
-/// Changes the library as a whole or not at all.
+/// Runs a change in one transaction: all of it happens, or none.
 fn write(
     db: &mut Connection,
     durable: Durable,
@@ -247,7 +251,7 @@ fn changed(
     Ok(reply)
 }
 
-/// Several changes, each as a whole or not at all, in one transaction.
+/// Runs several changes in one transaction, each in its own savepoint.
 fn together(
     db: &mut Connection,
     durable: Durable,
@@ -269,8 +273,8 @@ fn together(
             Err(Stop::Sql(reason)) => return Err(reason),
         }
     }
-    // Whether a change that could not be made durable is so after another attempt cannot be known:
-    // none of them is said to be.
+    // When the commit fails, all jobs report failure and the changes are not tried again: after a
+    // failed sync, a later attempt that succeeds does not prove that the data is on the disk.
     if let Err(reason) = change.commit() {
         let fault = Stop::from(reason).into_fault("write changes");
         replies.fill(JobReply::Failed(fault));

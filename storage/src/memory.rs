@@ -1,7 +1,7 @@
-//! What a server remembers over a restart: the ring it was part of, and its role.
+//! The members of the ring and the server's role, kept over a restart.
 //!
-//! `members.json` in its data directory, replaced in one step; anything wrong with it means
-//! that nothing is remembered, which costs a look-up in the DNS and nothing else.
+//! Owns `members.json` in the data directory and replaces the file by a rename. If the file is
+//! wrong in any way, the server remembers nothing, which costs only a look-up in the DNS.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use roles::contract::member::{Member, MemberState, Traits};
 use roles::contract::record::{Address, Features, Role};
 use serde::{Deserialize, Serialize};
 
-/// Largest file that is read: the longest table, and then some.
+/// Largest file that is read, in bytes: more than the longest table takes.
 const BYTES_MAX: u64 = 1 << 20;
 
 /// A server's memory.
@@ -24,12 +24,13 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// In this directory, which exists.
+    /// A memory in this directory, which must exist.
     pub fn new(dir: PathBuf) -> Self {
         Memory { dir }
     }
 
-    /// What was remembered last. A directory with a library and no memory was a data node's.
+    /// The members and the role stored last. A directory with a library but no memory belongs to a
+    /// data node.
     pub fn recall(&self) -> JobReply {
         let (members, role) = self.read().unwrap_or_else(|| {
             let kept_songs = self.dir.join("library.db").exists();
@@ -38,7 +39,8 @@ impl Memory {
         JobReply::Members { members, role }
     }
 
-    /// Remembers this instead. Failing costs only what [`Memory::recall`] would have saved.
+    /// Replaces the stored members and role. A failure costs only what [`Memory::recall`] would
+    /// have saved.
     pub fn remember(&self, members: &[Member], role: Role) -> JobReply {
         if let Err(why) = self.write(members, role) {
             log::warn!("remember the ring in {}: {why}", self.dir.display());
@@ -57,7 +59,7 @@ impl Memory {
         Some((members.filter_map(Line::member).collect(), role))
     }
 
-    /// No sync: losing the last change to a power cut is no harm.
+    /// Writes the file without a sync: losing the last change in a power cut does no harm.
     fn write(&self, members: &[Member], role: Role) -> io::Result<()> {
         let kept = Kept {
             role: role.name().to_owned(),

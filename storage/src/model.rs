@@ -1,8 +1,9 @@
 //! A model of the library: the same jobs, the same answers, in memory.
 //!
-//! Stands in for the real [`Library`](crate::library::Library) in the simulated world, and says
-//! what the real one must do: [`agreed`] runs a job on both. Deterministic, no clock, no SQL;
-//! everything that can be derived is derived on demand. Unlike the real one it can lose power.
+//! The model stands in for the real [`Library`](crate::library::Library) in the simulated world.
+//! It is also the library's specification: [`agreed`] runs a job on both and compares the answers.
+//! The model is deterministic and uses neither a clock nor SQL. It derives on demand everything
+//! that can be derived. Unlike the library, it can simulate a loss of power.
 
 mod agreement;
 mod removal;
@@ -22,39 +23,39 @@ use roles::contract::song::{Manifest, Song};
 
 pub use agreement::{Disagreement, agreed, spoiled};
 
-/// A store that is a value: cloned, compared, thrown away.
+/// A store held as a plain value, so that a test can clone it and throw it away.
 #[derive(Clone, Debug)]
 pub struct ModelStore {
     store: StoreId,
-    /// What the next job sees.
+    /// The content that the next job sees.
     present: Content,
-    /// What a loss of power leaves.
+    /// The content that a loss of power leaves: a copy made at the last sync.
     durable: Content,
     trusts: bool,
 }
 
-/// Bytes are shared between the two contents and all clones.
+/// Everything a store holds. All clones share the bytes of the fragments.
 #[derive(Clone, Debug, Default)]
 struct Content {
     revision: u64,
     songs: BTreeMap<SongId, Kept>,
     staged: BTreeMap<SongId, Kept>,
     copies_due: BTreeSet<(SongId, NodeId)>,
-    /// Songs that are not here any longer, and the revisions without them.
+    /// Songs that have left, and the revision at which each left.
     removals: BTreeMap<SongId, u64>,
     tombstones: BTreeSet<SongId>,
-    /// Fragments of songs that have left, and still take room.
+    /// How many fragments of songs that have left still take up space.
     leftover: u64,
     scrub: ScrubNote,
 }
 
 #[derive(Clone, Debug)]
 struct Kept {
-    /// When it was committed; 0 while staged.
+    /// The revision at which the song was committed; 0 while it is staged.
     revision: u64,
     manifest: Arc<Manifest>,
     fragments: BTreeMap<u32, Arc<[u8]>>,
-    /// What the disk would give back altered.
+    /// Fragments that the simulated disk would return with altered bytes.
     rotten: BTreeSet<u32>,
     quarantined: BTreeSet<u32>,
 }
@@ -104,13 +105,13 @@ impl ModelStore {
         done.unwrap_or_else(JobReply::Failed)
     }
 
-    /// The power fails: everything after the last durable commit is lost. The worst case: a real
-    /// disk may have kept some of it.
+    /// Simulates a loss of power: everything after the last durable commit is lost. This is the
+    /// worst case, because a real disk may have kept some of the later changes.
     pub fn crash(&mut self) {
         self.present = self.durable.clone();
     }
 
-    /// From here on songs are committed without a look at the whole: a flaw for tests to find.
+    /// Plants a mutant: from here on, a commit does not check the hash of the whole song.
     pub fn trust(&mut self) {
         self.trusts = true;
     }
@@ -125,7 +126,7 @@ impl ModelStore {
         self.present.tombstones.contains(&song)
     }
 
-    /// The copies still owed, and to whom.
+    /// The copies still to be made, each with the node that is to get it.
     pub fn due(&self) -> impl Iterator<Item = (SongId, NodeId)> {
         self.present.copies_due.iter().copied()
     }
@@ -135,7 +136,7 @@ impl ModelStore {
         self.present.songs.contains_key(&song)
     }
 
-    /// Whether a song is committed, and was so at that revision.
+    /// Whether a song is committed, and was already committed at that revision.
     pub fn is_committed_by(&self, song: SongId, revision: u64) -> bool {
         let old = |kept: &Kept| kept.revision <= revision;
         self.present.songs.get(&song).is_some_and(old)
@@ -246,6 +247,7 @@ impl ModelStore {
             return Ok(JobReply::Missing { ranges });
         }
         let known = self.present.staged.get(&id);
+        // A different manifest means a different cut: fragments of the earlier cut are of no use.
         if known.is_none_or(|staged| *staged.manifest != manifest) {
             self.give_up(id);
             self.present.staged.insert(id, Kept::nothing_of(manifest));
@@ -305,7 +307,7 @@ impl ModelStore {
         Ok(self.stored())
     }
 
-    /// What is present is durable.
+    /// Makes the present content durable.
     fn sync(&mut self) {
         self.durable = self.present.clone();
     }
@@ -316,7 +318,8 @@ impl ModelStore {
         }
     }
 
-    /// Without a clock, every upload has just been touched: only a sweep of all finds them.
+    /// Sweeps uploads. The model has no clock and treats every upload as just touched, so only a
+    /// sweep that ignores the age finds any.
     fn sweep(&mut self, untouched_s: u64) -> JobReply {
         if untouched_s == 0 {
             let staged = std::mem::take(&mut self.present.staged);

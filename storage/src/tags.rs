@@ -1,8 +1,8 @@
-//! What a file says of itself, in words fit for a catalogue.
+//! Reads the tags and the cover of a file, cleaned for the catalogue.
 //!
-//! The one place that speaks with lofty. Whatever a file holds, reading its tags neither fails nor
-//! panics: what cannot be read is empty. Words come out without control characters, trimmed, and
-//! within the catalogue's bound; a picture's type is what its bytes are, not what the file claims.
+//! Only this module uses lofty. Reading tags neither fails nor panics, whatever the file holds: a
+//! tag that cannot be read is empty. Texts come out trimmed, without control characters, and within
+//! the catalogue's bound. A picture's type comes from its bytes, not from the file's claim.
 
 use std::io::{BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ use lofty::tag::{ItemKey, Tag};
 use roles::contract::limits::TAG_BYTES_MAX;
 use roles::contract::song::Format;
 
-/// The words of a song; what is unknown is empty or 0.
+/// The tags of a song. An unknown tag is empty or 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {
     /// Title.
@@ -40,13 +40,13 @@ pub struct Tags {
 /// A cover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// What the bytes are, for a browser.
+    /// The media type of the bytes, for a browser.
     pub media_type: &'static str,
     /// The image file.
     pub bytes: Vec<u8>,
 }
 
-/// The words in a file, or in its first fragments. A cover is in memory only while this runs.
+/// The tags of a file, or of its first fragments. A cover is in memory only during this call.
 pub fn read(source: &mut (impl Read + Seek), format: Format) -> Tags {
     let Some(file) = parse(source, format) else {
         return Tags::default();
@@ -83,7 +83,8 @@ fn parse(source: &mut (impl Read + Seek), format: Format) -> Option<TaggedFile> 
             None => probe.guess_file_type().ok()?.read().ok(),
         }
     };
-    // A file may come from anywhere, and lofty is large: its panic costs the tags, not the import.
+    // A file may come from anywhere, and lofty is large. A panic of lofty costs the tags, not the
+    // import.
     catch_unwind(AssertUnwindSafe(parse)).ok().flatten()
 }
 
@@ -118,7 +119,7 @@ fn number(file: &TaggedFile, key: ItemKey) -> u16 {
     tags(file).find_map(numbers).unwrap_or(0)
 }
 
-/// The 3 of "3/12", as some formats keep it.
+/// The number before the slash: 3 for "3/12", which some formats store.
 fn leading_number(text: &str) -> Option<u16> {
     let mut numbers = text.trim().split(|c: char| !c.is_ascii_digit());
     numbers.next()?.parse().ok()
@@ -135,7 +136,7 @@ fn year(file: &TaggedFile) -> u16 {
     tags(file).flat_map(dates).flatten().next().unwrap_or(0)
 }
 
-/// The first four digits in a row, wherever people put them.
+/// The first four consecutive digits of a date.
 fn year_in(date: &str) -> Option<u16> {
     date.split(|c: char| !c.is_ascii_digit())
         .filter_map(|digits| digits.get(..4)?.parse().ok())
@@ -151,7 +152,8 @@ fn front_cover(file: &TaggedFile) -> Option<(&'static str, &[u8])> {
         .find_map(|picture| known(picture.data()))
 }
 
-/// What the page may show. The file's own claim would let it serve a script as a cover.
+/// The media type by the first bytes, if a page may show it. With the file's own claim, a file
+/// could serve a script as its cover.
 fn image_type(bytes: &[u8]) -> Option<&'static str> {
     let webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
     match bytes {
@@ -163,7 +165,7 @@ fn image_type(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// One line, without what could move a terminal's cursor or turn its text around.
+/// One line, without characters that move a terminal's cursor or reverse the direction of text.
 pub(crate) fn clean(text: &str) -> String {
     let shown = |c: char| match c {
         '\n' | '\r' | '\t' => Some(' '),

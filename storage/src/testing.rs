@@ -1,4 +1,4 @@
-//! What the tests of this crate share: directories of their own, and songs made up from a seed.
+//! Test support of this crate: temporary directories, and songs made from a seed.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,11 +7,11 @@ use std::{env, fs, process};
 use roles::contract::id::{ContentHash, SongId};
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
 
-/// A directory that ends with the test.
+/// A temporary directory, removed when the value is dropped.
 pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
-    /// Makes one that no other test has.
+    /// Makes a directory that no other test uses.
     pub(crate) fn new() -> TempDir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -20,7 +20,7 @@ impl TempDir {
         TempDir(path)
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -32,7 +32,7 @@ impl Drop for TempDir {
     }
 }
 
-/// A song of fragments with these lengths, told apart by `seed`: its manifest and its pieces.
+/// A song with fragments of these lengths: its manifest and its pieces. `seed` varies the bytes.
 pub(crate) fn song(seed: u8, lengths: &[usize]) -> (Manifest, Vec<Vec<u8>>) {
     let pieces: Vec<Vec<u8>> = (0..)
         .zip(lengths)

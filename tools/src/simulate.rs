@@ -1,8 +1,9 @@
-//! Runs many seeds of the simulated world, and tells what broke and how fast it went.
+//! Runs many seeds of the simulated world, and reports broken invariants and speed.
 //!
-//! `simulate --seeds 2000` takes a few minutes on two cores; `--from` lets a long run be made in
-//! pieces. Exits with 1 if any seed breaks a rule, or with `--mutants` if any flaw is missed;
-//! with `--circles --mutants` it only tells, for most flaws of the circle show in schedules alone.
+//! `simulate --seeds 2000` takes a few minutes on two cores; `--from` splits a long run into
+//! pieces. Exits with 1 if a seed breaks an invariant, or with `--mutants` if a mutant is missed.
+//! With `--circles --mutants` it only reports, because most mutants of the circle show only in
+//! schedules of messages.
 #![forbid(unsafe_code)]
 
 #[path = "simulate/chord.rs"]
@@ -43,7 +44,7 @@ struct Args {
     /// Events of a seed's troubled phase.
     #[arg(long, default_value_t = Length::STANDARD.events)]
     events: u64,
-    /// Tells the last lines of every seed that breaks a rule.
+    /// Prints the last lines of every seed that breaks an invariant.
     #[arg(long)]
     trace: bool,
     /// Runs small worlds about the ring alone.
@@ -55,12 +56,12 @@ struct Args {
     /// Runs small worlds about copies and disks.
     #[arg(long)]
     copies: bool,
-    /// Runs worlds of an hour in which connections break, letters are late and nodes stand still
-    /// for less than four seconds: nobody may be called dead.
+    /// Runs worlds of an hour in which connections break, messages are late and nodes stand still
+    /// for less than four seconds. No node may be declared dead.
     #[arg(long)]
     ruffled: bool,
-    /// Plants each flaw, and tells which world about the ring, or with `--copies` or `--circles`
-    /// about those, finds it.
+    /// Plants each mutant and prints which world finds it: a world about the ring, or with
+    /// `--copies` or `--circles` a world about those.
     #[arg(long)]
     mutants: bool,
 }
@@ -69,7 +70,7 @@ struct Args {
 enum What {
     /// Prints the figures of the Chord circle beside the papers'; exits with 1 if a target is missed.
     Chord {
-        /// Schedules of messages, and tried for each flaw of the circle.
+        /// How many schedules of messages to run, and to try for each mutant of the circle.
         #[arg(long, default_value_t = 500)]
         schedules: u64,
     },
@@ -121,7 +122,8 @@ fn find_mutants(worlds: u64) -> io::Result<bool> {
     Ok(missed == 0)
 }
 
-/// Not all can be found: what the member table mends is right again before anybody looks.
+/// Tries each mutant of the circle. A mutant that is not found is no failure: the member table
+/// repairs the damage of some mutants before a check sees it.
 fn find_circle_flaws(worlds: u64) -> io::Result<bool> {
     for mutant in chord_mutants::ChordMutant::ALL {
         let found = mutants::found_in_circles(mutant, worlds);
@@ -163,7 +165,7 @@ fn run_all(args: &Args, threads: usize) -> Total {
                 let spent = report::processor_time();
                 total.busy += spent.saturating_sub(busy);
                 busy = spent;
-                // Progress is a courtesy: that it cannot be shown is no failure.
+                // A failure to show the progress must not fail the run.
                 let _ = total.progress(args.seeds);
             }
         }

@@ -1,8 +1,8 @@
-//! How much the cache holds, and what goes when more comes.
+//! The size of the cache, and the eviction of songs when the cache is full.
 //!
-//! The size stands in a file that every writer locks, so that several processes together keep the
-//! cap. It is counted anew at a process's first write and whenever the cap would be passed: what a
-//! crash has left uncounted, or counted twice, is set right then.
+//! A file holds the size. Every writer locks the file, so that several processes together keep
+//! below the cap. A process counts the size anew at its first write and whenever a write would
+//! pass the cap. The new count corrects bytes that a crash has left uncounted or counted twice.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -11,14 +11,14 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// The bytes that may lie below a folder.
+/// The limit on the bytes below a folder, and the count of the bytes there.
 #[derive(Debug)]
 pub(super) struct Room {
     songs: PathBuf,
     size: PathBuf,
     bytes_max: u64,
-    /// Whether this process has counted. Held while it changes the size: threads of one process
-    /// share what processes share the file for.
+    /// Whether this process has counted the size. A thread holds the mutex while it changes the
+    /// size: the mutex keeps the threads of a process apart, the file lock keeps processes apart.
     counted: Mutex<bool>,
 }
 
@@ -32,8 +32,8 @@ impl Room {
         }
     }
 
-    /// Makes room for `bytes`, lets `write` use it, and takes off what it says it has replaced.
-    /// More than the whole cache holds is not written at all.
+    /// Evicts songs until `bytes` fit, then calls `write`, which returns the number of bytes that
+    /// it has replaced. Does nothing if `bytes` is more than the cap of the whole cache.
     pub(super) fn with(
         &self,
         bytes: u64,
@@ -52,7 +52,8 @@ impl Room {
         if total + bytes > self.bytes_max {
             total = self.evict(bytes)?;
         }
-        // Counted before it is written: after a crash in between, the cache holds less than it says.
+        // The size is raised before the write. After a crash in between, the cache holds less than
+        // the file says, so it never passes the cap.
         size.write(total + bytes)?;
         match write() {
             Ok(replaced) => size.write((total + bytes).saturating_sub(replaced)),
@@ -60,7 +61,7 @@ impl Room {
         }
     }
 
-    /// Removes a file and takes its bytes off.
+    /// Removes a file and subtracts its bytes from the size.
     pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
         let counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let mut size = Size::lock(&self.size)?;
@@ -77,8 +78,9 @@ impl Room {
         Ok(songs.iter().map(|song| song.bytes).sum())
     }
 
-    /// Removes the songs unused for longest until `bytes` more leave some room to spare: then the
-    /// next fragments need no look through the folders. Gives the bytes left.
+    /// Removes the least recently used songs until `bytes` more would still leave some space free.
+    /// Because of that free space, the next writes need no walk through the folders. Returns the
+    /// bytes that remain.
     fn evict(&self, bytes: u64) -> io::Result<u64> {
         let mut songs = self.songs()?;
         let mut total: u64 = songs.iter().map(|song| song.bytes).sum();
@@ -112,21 +114,22 @@ struct Song {
 }
 
 impl Song {
-    /// Looks into a folder; none if another process has removed it meanwhile.
+    /// Measures a folder. Returns none if another process has removed the folder meanwhile.
     fn look(dir: PathBuf) -> Option<Song> {
         let used = fs::metadata(&dir).and_then(|m| m.modified()).ok()?;
         let bytes = files(&dir).iter().map(|file| file.bytes).sum();
         Some(Song { dir, used, bytes })
     }
 
-    /// Removes files, oldest first, until `excess` bytes are gone. Gives the bytes removed.
+    /// Removes files, oldest first, until `excess` bytes are gone. Returns the bytes removed.
     fn shrink(&self, excess: u64) -> io::Result<u64> {
         let mut removed = 0;
         let mut files = files(&self.dir);
         files.sort_by(|a, b| (a.written, &a.path).cmp(&(b.written, &b.path)));
         for file in files {
             if removed >= excess {
-                // To remove a file makes a folder young: it is still the one to go on with.
+                // Removing a file changes the folder's modification time. The old time is restored,
+                // so that the next eviction continues with this song.
                 return File::open(&self.dir)
                     .and_then(|dir| dir.set_modified(self.used))
                     .map(|()| removed);
@@ -134,7 +137,7 @@ impl Song {
             fs::remove_file(&file.path)?;
             removed += file.bytes;
         }
-        // Fails if another process has just put something in: then it stays.
+        // This fails if another process has just put a file into the folder; the folder then stays.
         let _ = fs::remove_dir(&self.dir);
         Ok(removed)
     }
@@ -171,12 +174,12 @@ fn folders(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// The file with the size, locked while this lives.
+/// The file that holds the size. The file stays locked until this value is dropped.
 struct Size(File);
 
 impl Size {
-    /// Waits for other processes, but not for long: one that was stopped while it held the lock
-    /// must not stop the music of the others, who go on without keeping what they hear.
+    /// Waits about a second for the lock, then fails. A process that was stopped while it held the
+    /// lock must not stop playback in other processes; those continue without caching.
     fn lock(path: &Path) -> io::Result<Self> {
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false);
@@ -184,7 +187,7 @@ impl Size {
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(Size(file)),
-                // Without locks (some network disks) a process keeps the cap alone.
+                // Some network disks have no locks. There, each process keeps the cap by itself.
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
                     return Ok(Size(file));
                 }
@@ -208,9 +211,9 @@ impl Size {
     }
 }
 
-/// How often a lock is tried for, and how long between: a second together.
+/// How many times a process tries to take the lock. Together with the pauses: one second.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
-/// What part of the cache is left free after a clean-up.
+/// An eviction leaves one part in this many of the cache free.
 const SPARE: u64 = 8;

@@ -18,7 +18,7 @@ fn id(n: u8) -> SongId {
     SongId(u128::from_be_bytes([n; 16]))
 }
 
-/// Keeps a fragment of so many bytes, all alike.
+/// Stores a fragment of this many equal bytes.
 fn keep(cache: &Cache, n: u8, index: u32, length: usize) {
     cache.keep_fragment(id(n), index, &vec![n; length]);
 }
@@ -29,7 +29,7 @@ fn has(cache: &Cache, n: u8, index: u32, length: usize) -> bool {
     found.is_some_and(|found| found == bytes)
 }
 
-/// Bytes of all files below the songs, as the disk has them.
+/// The bytes of all files below the songs folder, read from the disk.
 fn on_disk(dir: &Path) -> u64 {
     let size = |entry: fs::DirEntry| match entry.metadata().expect("readable") {
         metadata if metadata.is_dir() => on_disk(&entry.path()),
@@ -39,7 +39,7 @@ fn on_disk(dir: &Path) -> u64 {
     entries.map(size).sum()
 }
 
-/// Makes a song as old as it must be for a test.
+/// Sets the time of a song's last use.
 fn age(cache: &Cache, n: u8, seconds: u64) {
     let when = SystemTime::now() - Duration::from_secs(seconds);
     let dir = File::open(cache.song_dir(id(n))).expect("kept before");
@@ -57,7 +57,7 @@ fn a_fragment_comes_back() {
     assert!(!has(&cache, 1, 1, 100));
 }
 
-/// What is here of a song is told in runs, without reading it.
+/// The cache lists the fragments of a song as ranges, without reading them.
 #[test]
 fn kept_fragments_are_told_in_runs() {
     let dir = TempDir::new();
@@ -71,7 +71,7 @@ fn kept_fragments_are_told_in_runs() {
     assert_eq!(cache.kept(id(1)), [0..3, 7..8, 10..12]);
 }
 
-/// A fragment that is shorter, longer or other than it was is not there, and is removed.
+/// A fragment that is shorter, longer or altered is not returned, and is removed.
 #[test]
 fn a_damaged_fragment_counts_as_missing() {
     let dir = TempDir::new();
@@ -87,7 +87,7 @@ fn a_damaged_fragment_counts_as_missing() {
     assert!(has(&cache, 1, 0, 100));
 }
 
-/// The song unused for longest goes; the cap holds after every single write.
+/// The least recently used song goes first, and the cap holds after every single write.
 #[test]
 fn the_oldest_song_makes_room() {
     let dir = TempDir::new();
@@ -105,7 +105,7 @@ fn the_oldest_song_makes_room() {
     assert!(has(&cache, 5, 0, 2_400));
 }
 
-/// One song larger than the cache pushes its own beginning out, and nothing passes the cap.
+/// A song larger than the cache evicts its own beginning, and the cap holds.
 #[test]
 fn the_cap_holds_whatever_is_kept() {
     let dir = TempDir::new();
@@ -121,7 +121,7 @@ fn the_cap_holds_whatever_is_kept() {
     assert!(!has(&one, 9, 0, 10_001));
 }
 
-/// Keeping the same fragment again takes no more room, and what is removed gives its room back.
+/// Storing a fragment twice takes no more space, and removing a fragment frees its space.
 #[test]
 fn the_size_is_what_is_there() {
     let dir = TempDir::new();
@@ -137,7 +137,7 @@ fn the_size_is_what_is_there() {
     assert_eq!(size, 900u64.to_le_bytes());
 }
 
-/// A song of which only a part had to go is still the next to go on with.
+/// A song of which only a part was evicted is still the next to be evicted.
 #[test]
 fn a_song_that_has_shrunk_is_as_old_as_before() {
     let dir = TempDir::new();
@@ -155,7 +155,7 @@ fn a_song_that_has_shrunk_is_as_old_as_before() {
     assert!(has(&cache, 2, 0, 2_400) && has(&cache, 3, 2, 1_000));
 }
 
-/// What an earlier process has left uncounted when it died is counted by the next.
+/// The next process counts the bytes that a killed process has left uncounted.
 #[test]
 fn a_size_that_is_wrong_is_set_right() {
     let dir = TempDir::new();
@@ -169,7 +169,7 @@ fn a_size_that_is_wrong_is_set_right() {
     }
 }
 
-/// A reader does not care whether the disk takes what it has heard.
+/// A failed write to the cache does not disturb the reader.
 #[test]
 fn an_unwritable_cache_is_no_error() {
     let dir = TempDir::new();
@@ -203,7 +203,8 @@ fn a_manifest_is_found_by_its_first_digits() {
     assert_eq!(cache.manifest(other), Err(JobFault::NotFound));
 }
 
-/// Of many songs with these digits the first five are named; songs without manifest are none.
+/// If many songs match a prefix, the answer names the first five. Songs without a manifest do not
+/// count.
 #[test]
 fn ambiguous_digits_name_the_songs() {
     let dir = TempDir::new();
@@ -221,7 +222,7 @@ fn ambiguous_digits_name_the_songs() {
     assert_eq!(cache.manifest(prefix), Err(JobFault::Ambiguous(ids)));
 }
 
-/// One bit of a manifest altered on disk, and it is fetched again.
+/// A manifest with one bit altered on disk is not returned, so that it is fetched again.
 #[test]
 fn a_damaged_manifest_counts_as_missing() {
     let dir = TempDir::new();
@@ -264,7 +265,7 @@ fn known_servers_come_back_and_garbage_does_not() {
     assert_eq!(cache.peers(), []);
 }
 
-/// A song in use is marked as used once, not at every fragment.
+/// A song in use is marked as used once, not for every fragment.
 #[test]
 fn reading_does_not_write_each_time() {
     let dir = TempDir::new();
@@ -278,8 +279,8 @@ fn reading_does_not_write_each_time() {
     assert!(age > Duration::from_secs(400));
 }
 
-/// Threads that keep and read at the same time stay below the cap together, and know how much
-/// there is.
+/// Threads that write and read at the same time keep the cap together, and the stored size is
+/// right.
 #[test]
 fn several_writers_share_a_cache() {
     let dir = TempDir::new();
@@ -300,7 +301,7 @@ fn several_writers_share_a_cache() {
     assert_eq!(size, total.to_le_bytes());
 }
 
-/// A process that was stopped while it held the lock does not stop the others.
+/// A process that was stopped while it held the lock does not block other processes.
 #[test]
 fn a_held_lock_does_not_stop_the_music() {
     let dir = TempDir::new();

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 const FIRST: NodeId = NodeId(7);
 const OTHER: NodeId = NodeId(8);
 
-/// The identity is drawn once; each start is told from all earlier ones.
+/// The identity is made once. Each start has an incarnation of its own.
 #[test]
 fn a_node_keeps_its_id_and_counts_its_starts() {
     let dir = TempDir::new();
@@ -38,7 +38,7 @@ fn two_nodes_cannot_share_a_directory() {
             process::id()
         )
     );
-    // A number left behind by a process that was killed is not believed.
+    // The id of a killed process in the lock file is ignored.
     fs::write(dir.path().join(LOCK), "4294967295").expect("a writable directory");
     let error = Visit::begin(dir.path()).expect_err("it is taken");
     assert!(error.to_string().ends_with("in use by another process"));
@@ -49,7 +49,7 @@ fn two_nodes_cannot_share_a_directory() {
     assert_eq!((again.node(), again.incarnation()), (FIRST, Incarnation(2)));
 }
 
-/// Looking takes the lock, tells whose the directory is, and leaves no trace.
+/// A look takes the lock, names the owner of the directory, and changes no file.
 #[test]
 fn a_visit_changes_nothing() {
     let dir = TempDir::new();
@@ -82,7 +82,7 @@ fn a_directory_of_another_kind_is_refused() {
     assert_eq!(text_of(&dir), before);
 }
 
-/// A node that forgot who it is would come back as a stranger with its own songs.
+/// A damaged identity is an error: with a fresh one, the node would return as a stranger.
 #[test]
 fn a_file_that_cannot_be_read_is_left_alone() {
     let id = "0".repeat(31);
@@ -108,7 +108,7 @@ fn a_file_that_cannot_be_read_is_left_alone() {
     }
 }
 
-/// A draft left by a crash before the rename is not taken for the truth.
+/// A temporary file left by a crash before the rename is ignored.
 #[test]
 fn a_torn_draft_is_ignored() {
     let dir = TempDir::new();

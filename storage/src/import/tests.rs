@@ -68,7 +68,7 @@ fn why<T>(result: Result<T, JobFault>) -> String {
     }
 }
 
-/// What a scan announces is what the file holds, slice by slice.
+/// The manifest of a scan matches the file, slice by slice.
 #[test]
 fn a_scan_describes_the_file() {
     let dir = TempDir::new();
@@ -92,7 +92,7 @@ fn a_scan_describes_the_file() {
     assert_eq!(again, bytes);
 }
 
-/// Words as people write them come out whole, in one line, and within the bound.
+/// Tags come out in one line, without control characters, and within the bound.
 #[test]
 fn tags_are_fit_for_a_catalogue() {
     let dir = TempDir::new();
@@ -120,7 +120,8 @@ fn tags_are_fit_for_a_catalogue() {
     assert!(manifest.picture);
 }
 
-/// A cover is served as what it is, never as what the file calls it; the head is enough for it.
+/// A cover's type comes from its bytes, never from the file's claim. The head is enough to read
+/// the cover.
 #[test]
 fn a_cover_is_named_by_its_bytes() {
     let image = [0x89, b'P', b'N', b'G', 1, 2, 3];
@@ -149,7 +150,7 @@ fn what_cannot_be_imported_is_named() {
     assert_eq!(why(scan(&empty)), expected);
 }
 
-/// A file that grows, shrinks, or is written over while it is read is not imported.
+/// A file that grows, shrinks or is overwritten during the scan is not imported.
 #[test]
 fn a_file_that_changes_meanwhile_is_refused() {
     let dir = TempDir::new();
@@ -172,7 +173,7 @@ fn a_file_that_changes_meanwhile_is_refused() {
     }
 }
 
-/// What was announced under a hash is what is sent, or nothing.
+/// A read returns the bytes announced under the hash, or an error.
 #[test]
 fn a_file_that_changed_is_not_sent() {
     let dir = TempDir::new();
@@ -191,8 +192,8 @@ fn a_file_that_changed_is_not_sent() {
     ));
 }
 
-/// Names in order, loops of links walked once, hidden and other files left out; a file named by
-/// itself is taken whatever it is called.
+/// A walk gives names in order, reads loops of links once, and leaves out hidden and other files.
+/// A file named by itself is taken under any name.
 #[test]
 fn a_walk_finds_the_songs() {
     let dir = TempDir::new();

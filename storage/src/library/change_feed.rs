@@ -1,4 +1,4 @@
-//! The change feed: what came and went after a revision, in that order.
+//! The change feed: songs added and removed after a revision, in order of revision.
 
 use roles::contract::job::JobReply;
 use roles::contract::message::Change;
@@ -8,11 +8,11 @@ use super::fault::Stop;
 use super::row::{self, SONG_COLUMNS, song_columns, sql_number};
 use super::songs::{Page, totals};
 
-/// About how many bytes a removal takes in a page: a tag and an id.
+/// Approximate size of a removal in a page, in bytes: a tag and an id.
 const REMOVAL_BYTES: usize = 24;
 
-/// Answers [`LibraryJob::Changes`](roles::contract::job::LibraryJob::Changes). A song shows
-/// once, as what came of it last: added, or removed.
+/// Answers [`LibraryJob::Changes`](roles::contract::job::LibraryJob::Changes). Each song appears once, with its
+/// latest change: added or removed.
 pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, Stop> {
     const ADDED: &str = concat!(
         "SELECT ",
@@ -60,14 +60,15 @@ fn removed(db: &Connection, since: u64, rows: i64) -> rusqlite::Result<Vec<(u64,
 }
 
 fn push_removal(page: &mut Page<(u64, Change)>, revision: u64, change: Change) {
-    // Once something did not fit, nothing later may: the feed has no gaps.
+    // After the first change that does not fit, no later change may be added. A smaller later
+    // change would advance the page's revision past the one left out.
     if !page.more {
         page.push((revision, change), REMOVAL_BYTES);
     }
 }
 
-/// An empty page stands at the revision asked for, or at the latest if that lies before it: an
-/// asker from the future is told where it is.
+/// Makes the answer. An empty page carries the smaller of `since` and the latest revision, so that
+/// an asker whose revision is ahead of the library learns the library's revision.
 fn answer(db: &Connection, since: u64, page: Page<(u64, Change)>) -> Result<JobReply, Stop> {
     let last = page.items.last().map(|(revision, _)| *revision);
     let revision = match last {

@@ -1,4 +1,4 @@
-//! The queue of copies still to be made: on disk, so that a restart forgets none.
+//! The queue of copies still to be made. It is on disk, so that a restart loses none.
 
 use roles::contract::id::{NodeId, SongId};
 use roles::contract::job::JobReply;
@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::fault::Stop;
 use super::row::{self, node_key, song_key};
 
-/// Notes that these nodes are to get a copy.
+/// Notes that each of these nodes is to get a copy of the song.
 pub(super) fn add(db: &Connection, song: SongId, nodes: &[NodeId]) -> rusqlite::Result<()> {
     let sql = "INSERT OR IGNORE INTO copies_due (song, node) VALUES (?1, ?2)";
     let mut statement = db.prepare_cached(sql)?;
@@ -49,8 +49,8 @@ pub(super) fn forget(db: &Connection, node: NodeId) -> Result<JobReply, Stop> {
     Ok(JobReply::Done)
 }
 
-/// Answers [`LibraryJob::CopyDone`](roles::contract::job::LibraryJob::CopyDone). A copy nobody waited for is
-/// fine too. Need not be durable: a copy that is made twice is made once.
+/// Answers [`LibraryJob::CopyDone`](roles::contract::job::LibraryJob::CopyDone). A copy that is not in the queue
+/// is no error. The change need not be durable, because making a copy twice does no harm.
 pub(super) fn done(db: &Connection, song: SongId, node: NodeId) -> Result<JobReply, Stop> {
     let sql = "DELETE FROM copies_due WHERE song = ?1 AND node = ?2";
     db.prepare_cached(sql)?

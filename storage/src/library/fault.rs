@@ -1,4 +1,4 @@
-//! What a failure of the database means to who ordered the job.
+//! Turns a failure of the database into the fault that answers a job.
 
 use roles::contract::job::JobFault;
 use rusqlite::ErrorCode;
@@ -7,7 +7,7 @@ use rusqlite::ErrorCode;
 pub(super) enum Stop {
     /// The database failed.
     Sql(rusqlite::Error),
-    /// The job cannot be done; the database is well.
+    /// The job cannot be done, though the database works.
     Fault(JobFault),
 }
 
@@ -25,8 +25,8 @@ impl Stop {
     }
 }
 
-/// A full disk shows itself twice: where SQLite writes, and where it makes room for the shared
-/// index of its log.
+/// A full disk appears as two errors: one where SQLite writes, the other where SQLite enlarges the
+/// shared index of its log.
 fn is_disk_full(reason: &rusqlite::Error) -> bool {
     reason.sqlite_error().is_some_and(|error| {
         error.code == ErrorCode::DiskFull

@@ -40,14 +40,14 @@ fn index_at(db: &Connection, song: i64, ms: u32) -> rusqlite::Result<u32> {
     Ok(found.optional()?.unwrap_or(0))
 }
 
-/// What the manifest says of a fragment.
+/// The manifest's entry for a fragment.
 pub(super) fn slice(db: &Connection, song: i64, index: u32) -> rusqlite::Result<Option<Fragment>> {
     let sql = "SELECT length, start_ms, part, hash FROM slices WHERE song = ?1 AND number = ?2";
     let found = db.prepare_cached(sql)?.query_row((song, index), row::slice);
     found.optional()
 }
 
-/// Whether these are the bytes that the manifest speaks of.
+/// Whether the bytes have the length and the hash of the manifest's entry.
 pub(super) fn is_true(slice: &Fragment, bytes: &[u8]) -> bool {
     bytes.len() == slice.length as usize && hash_of(bytes) == slice.hash
 }
@@ -56,8 +56,8 @@ fn hash_of(bytes: &[u8]) -> ContentHash {
     ContentHash(*blake3::hash(bytes).as_bytes())
 }
 
-/// A fragment's bytes, straight from the pages into a buffer of their size. A disk may give back
-/// other bytes than it was given: those go to nobody.
+/// A fragment's bytes, read from the pages into a buffer of their size. Bytes that do not match
+/// the manifest are never returned, because a disk may return other bytes than were written.
 pub(super) fn read(
     db: &Connection,
     song: i64,
@@ -78,7 +78,7 @@ pub(super) fn read(
     Ok(bytes)
 }
 
-/// Fills `bytes` with a row of the length it must have.
+/// Reads a row into `bytes`. A row of another length is `Damaged`, before any allocation.
 pub(super) fn read_row(
     db: &Connection,
     row: i64,
@@ -95,14 +95,14 @@ pub(super) fn read_row(
     Ok(())
 }
 
-/// Keeps a fragment; one that is there already stays.
+/// Stores a fragment. A fragment that is stored already stays unchanged.
 pub(super) fn insert(db: &Connection, song: i64, index: u32, bytes: &[u8]) -> rusqlite::Result<()> {
     let sql = "INSERT OR IGNORE INTO fragments (song, number, data) VALUES (?1, ?2, ?3)";
     db.prepare_cached(sql)?.execute((song, index, bytes))?;
     Ok(())
 }
 
-/// What a song still lacks: half-open index ranges, in order.
+/// The missing fragments of a song as half-open index ranges, in order.
 pub(super) fn missing(db: &Connection, song: i64) -> rusqlite::Result<Vec<(u32, u32)>> {
     let sql = "SELECT number FROM slices WHERE song = ?1
                EXCEPT SELECT number FROM fragments WHERE song = ?1
@@ -112,7 +112,7 @@ pub(super) fn missing(db: &Connection, song: i64) -> rusqlite::Result<Vec<(u32, 
     Ok(ranges(indexes.collect::<Result<Vec<u32>, _>>()?))
 }
 
-/// Half-open ranges of indexes that are in order.
+/// Turns sorted indexes into half-open ranges.
 pub(super) fn ranges(indexes: Vec<u32>) -> Vec<(u32, u32)> {
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for index in indexes {
@@ -124,7 +124,7 @@ pub(super) fn ranges(indexes: Vec<u32>) -> Vec<(u32, u32)> {
     ranges
 }
 
-/// Whether all fragments in order are the file the manifest speaks of. Holds one at a time.
+/// Whether all fragments in order have the hash of the whole file. Holds one fragment in memory.
 pub(super) fn are_whole(db: &Connection, song: i64) -> Result<bool, Stop> {
     let sql = "SELECT f.row, s.length FROM slices s
                LEFT JOIN fragments f ON f.song = s.song AND f.number = s.number

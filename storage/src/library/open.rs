@@ -1,4 +1,4 @@
-//! From a path to connections that behave: settings, and what is said when it cannot be.
+//! Opens connections to a library: their settings, and the errors if a library cannot be opened.
 
 use std::fmt;
 use std::fs;
@@ -16,27 +16,27 @@ use super::schema;
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Every job.
+    /// A connection for every job.
     Writer,
-    /// Jobs that read.
+    /// A connection for jobs that only read.
     Reader,
 }
 
-/// Makes the library in `db`, or checks that it is one, of this node, and brings it up to date.
-/// A library that is refused has not been touched.
+/// Makes the library in `db`, or checks that `db` is a library of this node and migrates it to the
+/// latest schema. A refused library is left unchanged.
 pub(super) fn found(db: &mut Connection, node: NodeId, fresh: StoreId) -> Result<(), OpenFault> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     schema::check(db)?;
     schema::check_owner(db, node)?;
-    // Both take effect only before the first table is made.
+    // Both pragmas take effect only before the first table is made.
     db.execute_batch("PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;")?;
     db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
     schema::migrate(db)?;
     schema::settle(db, node, fresh)
 }
 
-/// A connection to the file with this very name: one like `file:x` is no address here. It stays
-/// with one thread at a time, so SQLite need not lock it.
+/// A connection to the file with exactly this name: a name like `file:x` is not read as a URI. Only
+/// one thread at a time uses a connection, so SQLite's own mutexes are off.
 pub(super) fn reach(path: &Path, more: OpenFlags) -> Result<Connection, OpenFault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     Ok(Connection::open_with_flags(path, flags | more)?)
@@ -49,8 +49,8 @@ pub(super) fn connect(path: &Path, part: Part) -> Result<Connection, OpenFault> 
     Ok(db)
 }
 
-/// A connection that leaves no trace: no file is written, made or removed, not even the index of
-/// the log. Only for a library that nobody else has open.
+/// A connection that writes, makes and removes no file, not even the index of the log. Only for a
+/// library that no other connection has open.
 pub(super) fn look(path: &Path) -> Result<Connection, OpenFault> {
     let length = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
     if length(path) == 0 {
@@ -60,20 +60,20 @@ pub(super) fn look(path: &Path) -> Result<Connection, OpenFault> {
     log.push("-wal");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = if length(Path::new(&log)) == 0 {
-        // SQLite would make a log where there is none, but for a file that cannot change.
+        // Where there is no log, SQLite would make one unless the file is opened as immutable.
         Connection::open_with_flags(unchanging(path), flags | OpenFlags::SQLITE_OPEN_URI)?
     } else {
         Connection::open_with_flags_and_vfs(path, flags, c"unix-none")?
     };
-    // Alone on the file, SQLite keeps the index of the log in memory; told not to, it leaves the
-    // log where it is at the end.
+    // In exclusive mode SQLite keeps the index of the log in memory, not in a file. Without the
+    // checkpoint on close, the log stays in place when the connection closes.
     db.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA query_only = ON;")?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     db.execute_batch(SETTINGS)?;
     Ok(db)
 }
 
-/// The address of a file that nobody changes.
+/// The URI that opens a file as immutable.
 fn unchanging(path: &Path) -> String {
     let mut address = "file:".to_owned();
     for byte in path.as_os_str().as_bytes() {
@@ -102,7 +102,7 @@ pub(super) fn prepare(db: &Connection, part: Part) -> Result<(), OpenFault> {
 /// Why a library could not be opened.
 #[derive(Debug)]
 pub struct OpenError {
-    /// Which file.
+    /// The file that could not be opened.
     pub path: PathBuf,
     /// What is wrong with it.
     pub why: OpenFault,
@@ -111,23 +111,23 @@ pub struct OpenError {
 /// What is wrong with a library.
 #[derive(Debug)]
 pub enum OpenFault {
-    /// A later version made it, and this one would not understand it.
+    /// A later version made the library, with a schema that this version does not know.
     Newer {
         /// Its schema.
         theirs: i64,
     },
-    /// It holds the songs of another node.
+    /// The library belongs to another node.
     Foreign {
-        /// Whose it is.
+        /// The owner of the library.
         theirs: NodeId,
-        /// Who asked.
+        /// The node that tried to open it.
         ours: NodeId,
     },
     /// It is no library: another file, or the database of another program.
     NotALibrary,
-    /// It was a library, and is damaged.
+    /// The library is damaged; the text says how.
     Corrupt(String),
-    /// An earlier version made it, and it has not been brought up to date.
+    /// An earlier version made the library, and no migration has run.
     Older {
         /// Its schema.
         theirs: i64,
@@ -197,10 +197,10 @@ impl fmt::Display for OpenFault {
 
 impl std::error::Error for OpenError {}
 
-/// How long one writer waits for another: far above any transaction of ours.
+/// How long one writer waits for another: far longer than any transaction of the library.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Statements kept prepared: more than there are.
+/// Capacity of the cache of prepared statements: more than the library has.
 const STATEMENTS: usize = 64;
 
 /// No memory map: it would count the file as the process's memory (393 MiB for 480 MB of songs).
@@ -217,7 +217,7 @@ const WRITER_SETTINGS: &str = "
     PRAGMA journal_size_limit = 8388608;
 ";
 
-/// A reader that is handed a job that writes fails instead of competing with the writer.
+/// A reader that is given a writing job fails, so that it does not compete with the writer.
 const READER_SETTINGS: &str = "
     PRAGMA cache_size = -256;
     PRAGMA query_only = ON;

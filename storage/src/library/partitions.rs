@@ -1,7 +1,8 @@
-//! What each partition of the circle holds: running digests, and pages of ids.
+//! The songs and tombstones of each partition of the hash ring: running digests, and pages of ids.
 //!
-//! A partition has a row as long as it holds anything. The rows change in the transactions that
-//! change the songs, so that comparing two nodes costs 4096 rows at most, whatever they keep.
+//! A partition has a row while it holds a song or a tombstone. A transaction that changes the songs
+//! also changes the row. Comparing two nodes therefore reads at most 4096 rows, however many songs
+//! the nodes hold.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +38,7 @@ pub(super) fn all(db: &Connection) -> rusqlite::Result<Vec<PartitionDigest>> {
         .collect()
 }
 
-/// Reads the first four columns.
+/// Reads a partition's two digests from the first four columns.
 fn both(row: &Row<'_>, partition: Partition) -> rusqlite::Result<PartitionDigest> {
     Ok(PartitionDigest {
         partition,
@@ -94,7 +95,7 @@ fn write(db: &Connection, digest: &PartitionDigest) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The digests as the songs and tombstones themselves give them: reads all of their ids.
+/// Computes the digests from the songs and tombstones themselves. Reads all of their ids.
 pub(super) fn counted(db: &Connection) -> rusqlite::Result<Vec<PartitionDigest>> {
     let mut counted = BTreeMap::new();
     let mut add = |song: SongId, change: fn(&mut PartitionDigest, SongId)| {
@@ -124,7 +125,7 @@ fn each_id(db: &Connection, sql: &str, mut each: impl FnMut(SongId)) -> rusqlite
     Ok(())
 }
 
-/// Makes the running digests from what is there: the part of a migration that SQL cannot do.
+/// Computes and writes the running digests: the part of a migration that SQL cannot do.
 pub(super) fn count_all(db: &Connection) -> rusqlite::Result<()> {
     let mut removed = Digest::default();
     for digest in counted(db)? {
@@ -139,8 +140,8 @@ pub(super) fn count_all(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Answers [`LibraryJob::PartitionSongs`](roles::contract::job::LibraryJob::PartitionSongs): songs and
-/// tombstones share the page, so that it ends both lists at the same id.
+/// Answers [`LibraryJob::PartitionSongs`](roles::contract::job::LibraryJob::PartitionSongs). Songs and tombstones
+/// share one limit, so that a page ends both lists at the same id.
 pub(super) fn songs(
     db: &Connection,
     partition: Partition,

@@ -1,4 +1,4 @@
-//! Fragments known to be bad: set aside, and made good with bytes from elsewhere.
+//! Quarantine: fragments known to be bad, until bytes from another node replace them.
 //!
 //! A song with a fragment in quarantine stays listed and described, and its other fragments are
 //! served. The bad bytes stay where they are until good ones take their place.
@@ -15,14 +15,14 @@ use super::row::{song_id, song_key};
 use super::scrub::is_bad;
 use super::songs::find;
 
-/// Whether a fragment has been set aside.
+/// Whether a fragment is quarantined.
 pub(super) fn holds(db: &Connection, song: i64, index: u32) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM quarantine WHERE song = ?1 AND number = ?2")?
         .exists((song, index))
 }
 
-/// Answers [`LibraryJob::Quarantine`](roles::contract::job::LibraryJob::Quarantine). The fragment is read once
-/// more: who asked may have seen it before it was replaced.
+/// Answers [`LibraryJob::Quarantine`](roles::contract::job::LibraryJob::Quarantine). Reads the fragment again,
+/// because it may have been replaced since the scrub found it bad.
 pub(super) fn set_aside(db: &Connection, fragment: FragmentId) -> Result<JobReply, Stop> {
     let (row, slice) = slice_of(db, fragment)?;
     match fragments::read(db, row, fragment.index, &slice) {
@@ -35,7 +35,7 @@ pub(super) fn set_aside(db: &Connection, fragment: FragmentId) -> Result<JobRepl
     Ok(JobReply::Done)
 }
 
-/// A committed song's row, and what its manifest says of the fragment.
+/// The row of a committed song, and the manifest's entry for the fragment.
 fn slice_of(db: &Connection, fragment: FragmentId) -> Result<(i64, Fragment), Stop> {
     let standing = find(db, fragment.song)?.filter(|found| !found.staged);
     let Some(found) = standing else {
@@ -45,8 +45,8 @@ fn slice_of(db: &Connection, fragment: FragmentId) -> Result<(i64, Fragment), St
     Ok((found.row, slice.ok_or(JobFault::NotFound)?))
 }
 
-/// Answers [`LibraryJob::ReplaceFragment`](roles::contract::job::LibraryJob::ReplaceFragment). A fragment that
-/// is good stays as it is: comes an answer twice, nothing is written twice.
+/// Answers [`LibraryJob::ReplaceFragment`](roles::contract::job::LibraryJob::ReplaceFragment). A good fragment
+/// stays as it is, so that a repeated answer from another node causes no second write.
 pub(super) fn replace(
     db: &Connection,
     fragment: FragmentId,
@@ -78,14 +78,14 @@ pub(super) fn put_in_place(
     Ok(())
 }
 
-/// The fragments of a song that are set aside, in order.
+/// The quarantined fragments of a song, in order.
 pub(super) fn of_song(db: &Connection, song: i64) -> rusqlite::Result<Vec<u32>> {
     db.prepare_cached("SELECT number FROM quarantine WHERE song = ?1 ORDER BY number")?
         .query_map((song,), |row| row.get(0))?
         .collect()
 }
 
-/// How many fragments are set aside.
+/// How many fragments are quarantined.
 pub(super) fn count(db: &Connection) -> rusqlite::Result<u64> {
     let sql = "SELECT count(*) FROM quarantine";
     db.prepare_cached(sql)?

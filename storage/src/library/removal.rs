@@ -1,9 +1,9 @@
 //! Songs that leave: removed for good, or let go because others keep them.
 //!
-//! A song leaves in one small transaction: its row loses its id and its revision, so that nobody
-//! sees it or uploads to it any longer. The megabytes behind the row are freed afterwards, a few
-//! fragments per transaction: a song of gigabytes blocks nobody, and a crash in between leaves
-//! only room to be reclaimed. A tombstone is for ever: what bears its id is never taken again.
+//! A song leaves in one small transaction: its row loses its id and its revision, so that no job
+//! finds the song. Later transactions free its fragments, a few at a time. A song of gigabytes
+//! therefore blocks no other job, and a crash in between leaves only space to reclaim. A tombstone
+//! stays for ever: the library never accepts a song with that id again.
 
 use roles::contract::id::SongId;
 use roles::contract::job::{JobFault, JobReply};
@@ -52,7 +52,7 @@ pub(super) fn drop(db: &Connection, songs: &[SongId], until: u64) -> Result<JobR
             continue;
         };
         if revision_of(db, found.row)? > until {
-            continue; // Somebody has wanted it here since.
+            continue; // The song was committed after the decision to let it go.
         }
         take_out(db, *song, found)?;
         db.prepare_cached("DELETE FROM copies_due WHERE song = ?1")?
@@ -75,7 +75,7 @@ fn revision_of(db: &Connection, row: i64) -> rusqlite::Result<u64> {
         .query_row((row,), |row| number(row, 0))
 }
 
-/// Takes a song out of sight; a committed one leaves a removal in the change feed.
+/// Hides a song. For a committed song, also notes a removal in the change feed.
 fn take_out(db: &Connection, song: SongId, found: Found) -> rusqlite::Result<()> {
     if !found.staged {
         let sql = "SELECT bytes FROM songs WHERE row = ?1";
@@ -87,16 +87,16 @@ fn take_out(db: &Connection, song: SongId, found: Found) -> rusqlite::Result<()>
     unlink(db, found.row)
 }
 
-/// Whoever follows the changes hears of it: of a song that was never here, too, for it may be
-/// known from somebody who is gone.
+/// Puts a removal into the change feed. A song that was never here gets one too: a follower of the
+/// feed may know that song from a node that is gone.
 fn note_removal(db: &Connection, song: SongId, revision: u64) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR REPLACE INTO removals (song, revision) VALUES (?1, ?2)")?
         .execute((song_key(song), sql_number(revision)))?;
     Ok(())
 }
 
-/// Gives up a song's row. Its key becomes one that no song can have, eight bytes long, and its
-/// last touch lies before all time: [`reclaim`] finds it, and nobody else does.
+/// Gives up a song's row. The row's id becomes eight bytes long, which no song's id is, and its
+/// `touched` becomes negative. Only [`reclaim`] looks for such rows.
 pub(super) fn unlink(db: &Connection, row: i64) -> rusqlite::Result<()> {
     let sql = "UPDATE songs SET id = ?2, revision = NULL, touched = -1 WHERE row = ?1";
     db.prepare_cached(sql)?.execute((row, row.to_be_bytes()))?;
@@ -105,7 +105,7 @@ pub(super) fn unlink(db: &Connection, row: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Sets up a song's tombstone; one that stands already keeps its date. False: it stood.
+/// Adds a song's tombstone. If there is one, the tombstone keeps its date and the result is false.
 fn bury(db: &Connection, song: SongId) -> rusqlite::Result<bool> {
     let sql = "INSERT OR IGNORE INTO tombstones (song, noted_at) VALUES (?1, ?2)";
     let fresh = db
@@ -134,7 +134,7 @@ pub(super) fn is_buried(db: &Connection, song: SongId) -> rusqlite::Result<bool>
         .exists((song_key(song),))
 }
 
-/// Why a song that is neither committed nor staged is not: the fault of a job that needs it.
+/// The fault for a job that needs a song which is neither committed nor staged.
 pub(super) fn absence(db: &Connection, song: SongId) -> Result<Stop, Stop> {
     let buried = is_buried(db, song)?;
     Ok(if buried {
@@ -152,7 +152,7 @@ pub(super) fn reclaim(db: &Connection) -> Result<JobReply, Stop> {
     Ok(JobReply::Reclaimed { more })
 }
 
-/// Frees a few fragments of songs that are out of sight; a row goes with its last one.
+/// Frees a few fragments of hidden songs. A song's row goes with its last fragment.
 pub(super) fn free_fragments(db: &Connection) -> rusqlite::Result<()> {
     let mut left = RECLAIM_FRAGMENTS as usize;
     while let Some(row) = first_unlinked(db)? {

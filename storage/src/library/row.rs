@@ -1,5 +1,5 @@
-//! Songs and slices as rows, and back. A row that holds what no version writes is an error,
-//! never a panic.
+//! Converts songs and slices to rows and back. A row with content that no version writes gives an
+//! error, never a panic.
 
 use roles::contract::id::{ContentHash, NodeId, SongId};
 use roles::contract::message::Digest;
@@ -7,12 +7,12 @@ use roles::contract::song::{DecoderPrefix, Format, Fragment, Part, Song};
 use rusqlite::Row;
 use rusqlite::types::Type;
 
-/// A song's id as it lies in the database.
+/// A song's id as the database stores it.
 pub(super) fn song_key(song: SongId) -> [u8; 16] {
     song.0.to_be_bytes()
 }
 
-/// A node's id as it lies in the database.
+/// A node's id as the database stores it.
 pub(super) fn node_key(node: NodeId) -> [u8; 16] {
     node.0.to_be_bytes()
 }
@@ -41,7 +41,7 @@ pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
     })
 }
 
-/// A number as it lies in the database. SQL's end at 2^63: what we count stays far below.
+/// A number as the database stores it. SQL integers end below 2^63, far above every count here.
 pub(super) fn sql_number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -54,10 +54,10 @@ macro_rules! song_columns {
 }
 pub(super) use song_columns;
 
-/// How many columns [`song`] reads: what else a statement asks for begins here.
+/// How many columns [`song`] reads. Further columns of a statement begin at this index.
 pub(super) const SONG_COLUMNS: usize = 12;
 
-/// Reads a line of the catalogue.
+/// Reads a song with its tags.
 pub(super) fn song(row: &Row<'_>) -> rusqlite::Result<Song> {
     let format: String = row.get(10)?;
     Ok(Song {
@@ -86,7 +86,7 @@ pub(super) fn slice(row: &Row<'_>) -> rusqlite::Result<Fragment> {
     })
 }
 
-/// The number a part has in the database: never changed, whatever order the enum takes.
+/// The number of a part in the database. It never changes, even if the enum's order does.
 pub(super) fn part_code(part: Part) -> u8 {
     match part {
         Part::Head => 0,

@@ -32,7 +32,8 @@ pub(super) fn check_owner(db: &Connection, node: NodeId) -> Result<(), OpenFault
         return Ok(());
     }
     let owner = db.query_row("SELECT node FROM meta", [], |row| row.get(0));
-    // Without an owner, the first start ended between its two steps: `settle` does the second.
+    // A library without an owner comes from a first start that ended before `settle`, which writes
+    // the owner. The present start runs `settle` again.
     let owner: Option<[u8; 16]> = owner.optional()?;
     let theirs = owner.map_or(node, |bytes| NodeId(u128::from_be_bytes(bytes)));
     if theirs != node {
@@ -91,13 +92,13 @@ pub(super) const LATEST: i64 = MIGRATIONS.len() as i64;
 
 /// One step from a schema to the next.
 struct Migration {
-    /// What SQL can do by itself.
+    /// The part of the step in SQL.
     tables: &'static str,
-    /// What has to be computed.
+    /// The part of the step that SQL cannot compute.
     rows: fn(&Connection) -> rusqlite::Result<()>,
 }
 
-/// Append only: a migration that has left this house is never changed. The n-th makes schema n.
+/// Append only: a released migration never changes. The n-th migration makes schema n.
 const MIGRATIONS: &[Migration] = &[
     Migration {
         tables: FIRST,
@@ -180,9 +181,9 @@ const FIRST: &str = "
     ) STRICT;
 ";
 
-/// Tombstones stand apart from the change feed: a song let go leaves a removal and no tombstone,
-/// a tombstone that came from elsewhere no removal. Partitions hold running digests, so that
-/// comparing two nodes never reads their songs.
+/// Tombstones stand apart from the change feed, because a song that is let go leaves a removal and
+/// no tombstone. Partitions hold running digests, so that comparing two nodes never reads their
+/// songs.
 const SECOND: &str = "
     ALTER TABLE tombstones RENAME TO removals;
 

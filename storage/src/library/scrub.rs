@@ -1,8 +1,8 @@
-//! The scrub: every fragment is read again from time to time, before somebody needs it.
+//! The scrub: reads every fragment from time to time, to find damage before a listener does.
 //!
-//! A step reads a bounded number of bytes and writes nothing. It goes by song and fragment, not
-//! by place on the disk, so that a position stays right whatever comes and goes meanwhile. What
-//! the disk refuses to read counts as bad like what it gives back altered.
+//! A step reads a bounded number of bytes and writes nothing. Steps go in order of song and
+//! fragment, not of place on the disk, so that a position stays valid when songs come and go. A
+//! fragment counts as bad if the disk cannot read it or returns altered bytes.
 
 use roles::contract::id::SongId;
 use roles::contract::job::{FragmentId, JobFault, JobReply, Scrubbed};
@@ -36,6 +36,8 @@ pub(super) fn step(
         check(db, &next, &mut done)?;
         done.after = Some(next.id);
         visited += 1;
+        // The number of fragments is bounded too: a quarantined fragment, or one whose slice is
+        // damaged, adds no bytes, so the budget alone would not end the step.
         if done.bytes >= budget || visited == SCRUB_FRAGMENTS_MAX {
             break;
         }
@@ -43,11 +45,11 @@ pub(super) fn step(
     Ok(JobReply::Scrubbed(done))
 }
 
-/// A fragment that a manifest speaks of.
+/// The next fragment that a manifest lists.
 struct Next {
     id: FragmentId,
     row: i64,
-    /// None: what the manifest says of it makes no sense any longer.
+    /// None if the manifest's row for the fragment is damaged.
     slice: Option<Fragment>,
 }
 
@@ -92,7 +94,7 @@ fn read_next(row: &Row<'_>) -> rusqlite::Result<Next> {
     })
 }
 
-/// Reads a fragment and notes it if it is bad. One that is set aside is known to be.
+/// Reads a fragment and notes it if it is bad. A quarantined fragment is known to be bad.
 fn check(db: &Connection, next: &Next, done: &mut Scrubbed) -> Result<(), Stop> {
     let index = next.id.index;
     if quarantine::holds(db, next.row, index)? {
@@ -112,7 +114,7 @@ fn check(db: &Connection, next: &Next, done: &mut Scrubbed) -> Result<(), Stop> 
     Ok(())
 }
 
-/// Whether this says that the bytes are lost, rather than that they could not be looked at.
+/// Whether a failed read means that the bytes are lost, not just that the read could not be made.
 pub(super) fn is_bad(stop: &Stop) -> bool {
     match stop {
         Stop::Fault(fault) => matches!(fault, JobFault::Damaged | JobFault::Broken(_)),

@@ -1,4 +1,4 @@
-//! What is listed and described: committed songs, and the totals over them.
+//! Lists and describes committed songs, and keeps the totals over them.
 
 use roles::contract::id::{ContentHash, SongId};
 use roles::contract::job::{JobFault, JobReply, Overview, ScrubNote};
@@ -18,7 +18,7 @@ pub(super) fn overview(db: &Connection) -> Result<JobReply, Stop> {
     Ok(JobReply::Overview(totals(db)?))
 }
 
-/// The library in a few numbers, kept beside the songs and changed with them.
+/// The totals of the library, stored beside the songs and changed in the same transactions.
 pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
     let sql = "SELECT store, revision, songs, xor, bytes, removed, removed_xor,
                    scrub_rounds, scrub_song, scrub_number FROM meta";
@@ -39,7 +39,7 @@ pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
     })
 }
 
-/// Counts a song that has been committed, and gives the revision that makes it one.
+/// Adds a song to the totals. Returns the revision at which the song is committed.
 pub(super) fn count_in(db: &Connection, song: SongId, bytes: u64) -> rusqlite::Result<u64> {
     let mut totals = totals(db)?;
     totals.digest.insert(song);
@@ -48,7 +48,7 @@ pub(super) fn count_in(db: &Connection, song: SongId, bytes: u64) -> rusqlite::R
     advance(db, &totals)
 }
 
-/// Counts out a song that leaves, and gives the revision without it.
+/// Subtracts a song from the totals. Returns the revision at which the song leaves.
 pub(super) fn count_out(db: &Connection, song: SongId, bytes: u64) -> rusqlite::Result<u64> {
     let mut totals = totals(db)?;
     totals.digest.remove(song);
@@ -57,7 +57,7 @@ pub(super) fn count_out(db: &Connection, song: SongId, bytes: u64) -> rusqlite::
     advance(db, &totals)
 }
 
-/// Writes the totals of the next revision, and gives it.
+/// Writes the totals with the next revision, and returns that revision.
 pub(super) fn advance(db: &Connection, totals: &Overview) -> rusqlite::Result<u64> {
     let revision = totals.revision.saturating_add(1);
     let sql = "UPDATE meta SET revision = ?1, songs = ?2, xor = ?3, bytes = ?4";
@@ -101,11 +101,12 @@ pub(super) fn page(db: &Connection, after: Option<SongId>, limit: u32) -> Result
     })
 }
 
-/// A page of a list while it is filled: ends at its limit or at what a message holds.
+/// A page of a list while it is filled. It ends at its limit of items or at the bytes that a
+/// message holds.
 pub(super) struct Page<T> {
-    /// What is on it.
+    /// The items on the page.
     pub(super) items: Vec<T>,
-    /// Whether something did not fit.
+    /// Whether an item did not fit.
     pub(super) more: bool,
     bytes: usize,
     limit: usize,
@@ -122,12 +123,12 @@ impl<T> Page<T> {
         }
     }
 
-    /// Rows to ask the database for: one more than fit, to know whether more follow.
+    /// Rows to ask the database for: one more than the limit, to know whether more follow.
     pub(super) fn rows(&self) -> i64 {
         self.limit as i64 + 1
     }
 
-    /// Adds an item of this size, or notes that there are more than fit.
+    /// Adds an item of this size in bytes. If the item does not fit, sets `more` and returns false.
     pub(super) fn push(&mut self, item: T, bytes: usize) -> bool {
         let fits = self.items.len() < self.limit && self.bytes + bytes <= PAGE_BYTES_MAX;
         if fits {
@@ -147,16 +148,16 @@ pub(super) fn describe(db: &Connection, song: SongId) -> Result<JobReply, Stop> 
     Ok(JobReply::Described { manifest })
 }
 
-/// A song that is there, committed or on its way.
+/// A song that is here, committed or staged.
 #[derive(Clone, Copy)]
 pub(super) struct Found {
     /// Its key in the other tables.
     pub(super) row: i64,
-    /// Whether it is not committed yet: nobody may see it.
+    /// Whether the song is not committed. A staged song appears in no list and cannot be read.
     pub(super) staged: bool,
 }
 
-/// The song with this id.
+/// The committed or staged song with this id.
 pub(super) fn find(db: &Connection, song: SongId) -> rusqlite::Result<Option<Found>> {
     let sql = "SELECT row, revision IS NULL FROM songs WHERE id = ?1";
     let found = db
@@ -170,7 +171,7 @@ pub(super) fn find(db: &Connection, song: SongId) -> rusqlite::Result<Option<Fou
     found.optional()
 }
 
-/// The manifest as it was handed in.
+/// The manifest as the upload gave it.
 pub(super) fn manifest(db: &Connection, row: i64) -> rusqlite::Result<Manifest> {
     const SQL: &str = concat!(
         "SELECT ",

@@ -1,4 +1,4 @@
-//! The library told as stories.
+//! Tests of the library, one file for each subject.
 
 mod damage;
 mod killed;
@@ -37,7 +37,7 @@ fn writer(dir: &TempDir) -> LibraryWorker {
     library.writer().expect("it was opened just before")
 }
 
-/// What is said when the library is refused, and whether its file stays as it was.
+/// The error when the library is refused, and whether its file stays unchanged.
 fn refusal(dir: &TempDir, node: NodeId) -> (String, bool) {
     let path = dir.path().join("library.db");
     let before = fs::read(&path).expect("it is there");
@@ -212,7 +212,7 @@ fn failed(fault: JobFault) -> JobReply {
     JobReply::Failed(fault)
 }
 
-/// Works on the tables past the library, as a rotten disk would.
+/// Changes the tables behind the library's back, as a faulty disk would.
 fn sql(library: &LibraryWorker, text: &str) {
     let db = library.db.lock().expect("nobody panicked");
     db.execute_batch(text).expect(text);

@@ -1,8 +1,8 @@
 //! From the first offer of a song to its commit.
 //!
-//! A staged song lies in the same tables as a committed one, without a revision. It survives a
-//! restart, so an upload cut short goes on where it was. If two clients cut the same file in
-//! different ways, the later manifest replaces the earlier one with all that was sent for it.
+//! A staged song lies in the same tables as a committed song, but has no revision. It survives a
+//! restart, so an interrupted upload continues where it stopped. If two clients cut the same file
+//! in different ways, the later manifest replaces the earlier manifest and its fragments.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -40,8 +40,8 @@ pub(super) fn begin(db: &Connection, manifest: &Manifest) -> Result<JobReply, St
     Ok(JobReply::Missing { ranges })
 }
 
-/// The answer for a song that is committed: it stands, and if fragments of it are set aside, they
-/// are asked for. Whoever adds a damaged song once more makes it good.
+/// The answer for a committed song. If fragments of the song are quarantined, the answer asks for
+/// them, so that a client that uploads a damaged song again repairs it.
 fn standing(db: &Connection, row: i64, manifest: &Manifest) -> Result<JobReply, Stop> {
     let indexes = quarantine::of_song(db, row)?;
     if indexes.is_empty() || manifest_of(db, row)?.fragments != manifest.fragments {
@@ -97,29 +97,29 @@ fn insert_song(db: &Connection, manifest: &Manifest) -> rusqlite::Result<i64> {
     ])
 }
 
-/// Takes a staged song out, with what came for it.
+/// Drops a staged song with its fragments.
 fn give_up(db: &Connection, row: i64) -> rusqlite::Result<()> {
     removal::unlink(db, row)?;
     removal::free_fragments(db)
 }
 
-/// Notes the upload as alive. At most once a second: each note costs a page of log.
+/// Notes that the upload is alive, at most once a second, because each note costs a page of log.
 fn touch(db: &Connection, row: i64) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE songs SET touched = ?2 WHERE row = ?1 AND touched <> ?2")?
         .execute((row, clock_s()))?;
     Ok(())
 }
 
-/// Seconds since 1970 by the system's clock: the only one that goes on across a restart. If it
-/// jumps, uploads are swept early or late; their clients begin again.
+/// Seconds since 1970 by the system's clock, the only clock that continues across a restart. If
+/// the clock jumps, uploads are swept early or late. A client whose upload was swept starts again.
 pub(super) fn clock_s() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| sql_number(since.as_secs()))
 }
 
-/// Answers [`LibraryJob::KeepFragment`](roles::contract::job::LibraryJob::KeepFragment). Comes a fragment
-/// again, after the commit even, it is checked and nothing changes, unless it is set aside: then
-/// it is made good.
+/// Answers [`LibraryJob::KeepFragment`](roles::contract::job::LibraryJob::KeepFragment). A repeated fragment is
+/// checked and changes nothing, even after the commit. If the stored fragment is quarantined, the
+/// repeated one replaces it.
 pub(super) fn keep(
     db: &Connection,
     song: SongId,
@@ -143,13 +143,13 @@ pub(super) fn keep(
     Ok(JobReply::FragmentStored)
 }
 
-/// The answer to a fragment that the manifest does not know.
+/// The fault for a fragment that the manifest does not list.
 fn no_such_fragment(index: u32) -> JobFault {
     JobFault::Invalid(format!("the song has no fragment {index}"))
 }
 
-/// Answers [`LibraryJob::CommitUpload`](roles::contract::job::LibraryJob::CommitUpload). If the fragments are
-/// not the file, each being what its slice says, then the manifest lied: all of it is dropped.
+/// Answers [`LibraryJob::CommitUpload`](roles::contract::job::LibraryJob::CommitUpload). If the fragments
+/// together do not have the song's hash, the staged song is dropped.
 pub(super) fn commit(
     db: &Connection,
     song: SongId,
@@ -165,7 +165,7 @@ pub(super) fn commit(
         }
         if !fragments::are_whole(db, found.row)? {
             give_up(db, found.row)?;
-            // Not an error of the transaction: the removal is to stand.
+            // Returned as `Ok`, because an error would roll back the removal of the staged song.
             return Ok(JobReply::Failed(JobFault::Damaged));
         }
         publish(db, song, found.row)?;
@@ -182,7 +182,7 @@ fn publish(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
     let revision = count_in(db, song, bytes)?;
     db.prepare_cached("UPDATE songs SET revision = ?2 WHERE row = ?1")?
         .execute((row, sql_number(revision)))?;
-    // It may have been let go earlier: the change feed shows what came of it last.
+    // The song may have been let go earlier. The change feed shows only its latest change.
     db.prepare_cached("DELETE FROM removals WHERE song = ?1")?
         .execute((song_key(song),))?;
     Ok(())
@@ -193,9 +193,9 @@ fn stored(db: &Connection) -> Result<JobReply, Stop> {
     Ok(JobReply::Stored { overview })
 }
 
-/// Answers [`LibraryJob::SweepUploads`](roles::contract::job::LibraryJob::SweepUploads), and begins to free
-/// their room; what is too much for one transaction is left to
-/// [`LibraryJob::Reclaim`](roles::contract::job::LibraryJob::Reclaim).
+/// Answers [`LibraryJob::SweepUploads`](roles::contract::job::LibraryJob::SweepUploads) and begins to free the
+/// space of the swept uploads. [`LibraryJob::Reclaim`](roles::contract::job::LibraryJob::Reclaim) frees what is
+/// too much for one transaction.
 pub(super) fn sweep(db: &Connection, untouched_s: u64) -> Result<JobReply, Stop> {
     let before = clock_s().saturating_sub(sql_number(untouched_s));
     let sql = "SELECT row FROM songs

@@ -1,8 +1,8 @@
 //! A library checked as a whole, offline: every table, every manifest, every byte.
 //!
-//! Reads a library that no node has open and writes nothing, not even the files that SQLite makes
-//! for itself. What cannot be read is a finding like what is wrong, and the rest is checked all
-//! the same. What to do about a finding is said with it; doing it is not this module's business.
+//! Reads a library that no node has open and writes nothing, not even SQLite's own side files. A
+//! part that cannot be read becomes a finding, and the check goes on with the rest. Each finding
+//! says what to do about it; the repair itself is not this module's business.
 
 mod finding;
 mod sound;
@@ -31,16 +31,16 @@ pub enum Depth {
 /// How far the check has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The structure of the database is being checked: nobody knows how far that is.
+    /// The structure of the database is being checked. How far this has come is unknown.
     Structure,
     /// The songs are about to be checked.
     Songs {
-        /// Bytes of all of them.
+        /// Bytes of all committed songs.
         bytes: u64,
     },
     /// A song has been checked.
     Checked {
-        /// Bytes of it.
+        /// Bytes of this song.
         bytes: u64,
     },
 }
@@ -54,9 +54,9 @@ pub struct Report {
     pub fragments: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Songs on their way.
+    /// Songs whose upload is not committed.
     pub staged: u64,
-    /// Songs that have left, and still take room.
+    /// Songs that have left but still take up space.
     pub leaving: u64,
     /// Songs removed for good.
     pub tombstones: u64,
@@ -64,13 +64,13 @@ pub struct Report {
     pub copies_due: u64,
     /// When the last scrub of everything ended, in seconds since 1970.
     pub scrubbed_at: Option<i64>,
-    /// What is wrong, at most [`FINDINGS_MAX`].
+    /// What is wrong; at most [`FINDINGS_MAX`] findings.
     pub findings: Vec<Finding>,
     /// How many further findings there were.
     pub more: u64,
 }
 
-/// Most findings kept: a disk that lies lies often.
+/// Most findings in a report. The bound exists because a faulty disk can cause one per fragment.
 pub const FINDINGS_MAX: usize = 1000;
 
 impl Report {
@@ -87,7 +87,7 @@ impl Report {
         }
     }
 
-    /// Notes a part of the check that came to no end.
+    /// Adds a finding if a part of the check failed.
     fn attempt(&mut self, what: &'static str, ended: Result<(), Stop>) {
         if let Err(stop) = ended {
             let reason = reason_of(stop);

@@ -7,9 +7,9 @@ use roles::contract::job::{FragmentId, JobReply, LibraryJob};
 use super::ModelStore;
 use crate::library::LibraryWorker;
 
-/// Does a job on the model and on a real library that began like it, and gives the answer of
-/// both, or tells how they differ. As the real one loses nothing while its process lives, the
-/// model must not [`crash`](ModelStore::crash) beside it.
+/// Does a job on the model and on a real library that started in the same state. Returns the
+/// common answer, or the two answers that differ. The model must not
+/// [`crash`](ModelStore::crash), because the library loses nothing while its process lives.
 pub fn agreed(
     model: &mut ModelStore,
     library: &mut LibraryWorker,
@@ -34,7 +34,7 @@ pub struct Disagreement {
     pub job: Box<LibraryJob>,
     /// The model's answer.
     pub expected: Box<JobReply>,
-    /// The library's.
+    /// The library's answer.
     pub given: Box<JobReply>,
 }
 
@@ -50,7 +50,8 @@ impl fmt::Display for Disagreement {
 
 impl std::error::Error for Disagreement {}
 
-/// Alters a fragment on both disks alike, as a rotten disk would. False: there was none to alter.
+/// Alters a fragment in the model and in the library, as a faulty disk would. Returns false if
+/// there was no fragment to alter.
 pub fn spoiled(model: &mut ModelStore, library: &mut LibraryWorker, fragment: FragmentId) -> bool {
     let altered = model.rot(fragment);
     let alike = !altered || library.rot(fragment);

@@ -41,7 +41,8 @@ impl ModelStore {
         Ok(self.removed(count))
     }
 
-    /// Takes a committed song out, with a removal in the change feed. False: it is not here.
+    /// Takes a committed song out and notes a removal in the change feed. Returns false if the song
+    /// is not here.
     fn take_out(&mut self, song: SongId) -> bool {
         let Some(kept) = self.present.songs.remove(&song) else {
             return false;
@@ -56,7 +57,7 @@ impl ModelStore {
         self.present.removals.insert(song, self.present.revision);
     }
 
-    /// Room is freed in the same transaction, and what was kept before is on the disk with it.
+    /// Ends a removal: frees some fragments in the same transaction and makes everything durable.
     fn removed(&mut self, count: u32) -> JobReply {
         self.free_fragments();
         self.sync();
@@ -64,7 +65,7 @@ impl ModelStore {
         JobReply::Removed { count, overview }
     }
 
-    /// Forgets what was staged of a song.
+    /// Drops a staged song with its fragments.
     pub(super) fn give_up(&mut self, song: SongId) {
         if let Some(staged) = self.present.staged.remove(&song) {
             self.present.leftover += staged.count();
@@ -72,7 +73,7 @@ impl ModelStore {
         }
     }
 
-    /// Why a song is not here.
+    /// The fault that says why a song is not here.
     pub(super) fn absence(&self, song: SongId) -> JobFault {
         if self.present.tombstones.contains(&song) {
             return JobFault::Removed;

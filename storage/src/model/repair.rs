@@ -8,8 +8,8 @@ use roles::contract::song::Fragment;
 use super::{Kept, ModelStore, hash_of, page_of};
 
 impl ModelStore {
-    /// The disk alters a fragment of a committed song. False: there is none, or it has been
-    /// altered before.
+    /// Simulates a disk that alters a fragment of a committed song. Returns false if there is no
+    /// such fragment, or if it is altered already.
     pub fn rot(&mut self, fragment: FragmentId) -> bool {
         let FragmentId { song, index } = fragment;
         let spoil =
@@ -20,7 +20,7 @@ impl ModelStore {
         self.present.songs.get_mut(&song).is_some_and(spoil)
     }
 
-    /// Fragments of a committed song that are not as they should be. None: it is not here.
+    /// The damaged fragments of a committed song; none if the song is not here.
     pub fn unsound(&self, song: SongId) -> Option<Vec<u32>> {
         let kept = self.present.songs.get(&song)?;
         let fit = |(index, slice): &(u32, &Fragment)| {

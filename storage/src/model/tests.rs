@@ -1,4 +1,4 @@
-//! The model against the library, and what only the model can show.
+//! The model against the library, and losses of power, which only the model can simulate.
 
 use super::*;
 use crate::library::{Library, LibraryWorker};
@@ -11,7 +11,7 @@ use roles::hash_ring::Partition;
 const STORE: StoreId = StoreId(42);
 const NODE: NodeId = NodeId(1);
 
-/// Thousands of random jobs: the model says what the library does.
+/// In thousands of random jobs, the library answers as the model does.
 #[test]
 fn the_library_in_memory_agrees_with_the_model() {
     let mut seen = Seen::default();
@@ -31,7 +31,7 @@ fn the_library_in_memory_agrees_with_the_model() {
     seen.assert_everything_happened();
 }
 
-/// The same on a disk, with restarts in between: a process that ends forgets nothing.
+/// The same holds on a disk with restarts in between: a restart loses nothing.
 #[test]
 fn the_library_on_disk_agrees_with_the_model() {
     let dir = TempDir::new();
@@ -49,7 +49,7 @@ fn the_library_on_disk_agrees_with_the_model() {
     assert!(model.overview().revision > 5);
 }
 
-/// What a run has come across: agreement about what never happens proves nothing.
+/// The coverage of a run. Without it, the two could agree because a case never occurred.
 #[derive(Debug, Default)]
 struct Seen {
     removed: u32,
@@ -107,7 +107,7 @@ impl Seen {
     }
 }
 
-/// A loss of power takes what was staged since the last commit, and no song.
+/// A loss of power loses what was staged since the last commit, and no committed song.
 #[test]
 fn a_crash_takes_uploads_and_leaves_songs() {
     let mut model = ModelStore::new(STORE);
@@ -120,7 +120,7 @@ fn a_crash_takes_uploads_and_leaves_songs() {
     keep(&mut model, &first, 1, &pieces);
     let stored = commit(&mut model, &first);
     assert!(matches!(stored, JobReply::Stored { .. }));
-    // The commit synced the log, and with it the fragment kept before; not the one after.
+    // The commit synced the log and the fragment stored before it, not the fragment after it.
     keep(&mut model, &second, 1, &more);
     let before = model.clone();
     model.crash();
@@ -151,11 +151,11 @@ fn commit(model: &mut ModelStore, manifest: &Manifest) -> JobReply {
     model.run(LibraryJob::CommitUpload { song, copies_due })
 }
 
-/// A few songs, some in two cuts, some with a lie, and jobs about them drawn at random.
+/// A few songs, some cut in two ways, some with a false manifest, and random jobs about them.
 struct World {
     rng: Rng,
     songs: Vec<(Manifest, Vec<Vec<u8>>)>,
-    /// What the disk has altered, whatever became of it.
+    /// Every fragment that the disk has altered, even if it was replaced later.
     rotten: Vec<FragmentId>,
 }
 
@@ -240,7 +240,7 @@ impl World {
         manifest.song.id
     }
 
-    /// Mostly songs let go, which may come back; in a whole run only a few are removed for good.
+    /// Mostly lets songs go, because these may come back. A run removes only a few songs for good.
     fn removal_job(&mut self, song: SongId) -> LibraryJob {
         let songs = vec![song, self.any_song(), song];
         match self.rng.below(12) {
@@ -302,7 +302,7 @@ impl World {
         }
     }
 
-    /// Mostly those of the fragment, in one of the cuts there are of its song.
+    /// Bytes for a fragment: mostly the right ones, from one of the cuts of its song.
     fn some_bytes(&mut self, fragment: FragmentId, pieces: &[Vec<u8>]) -> Vec<u8> {
         let cuts = self
             .songs
@@ -315,7 +315,7 @@ impl World {
         fitting.unwrap_or(&pieces[0]).clone()
     }
 
-    /// Now and then, the disk alters a fragment.
+    /// Sometimes lets the disk alter a fragment.
     fn rot(&mut self, model: &mut ModelStore, library: &mut LibraryWorker) {
         if self.rng.happens(1, 20) {
             let songs: Vec<SongId> = model.committed().collect();
@@ -347,7 +347,7 @@ impl World {
     }
 }
 
-/// Both cut a page at the same song, by number and by bytes.
+/// The model and the library end a page at the same song, by number and by bytes.
 #[test]
 fn the_library_ends_its_pages_where_the_model_does() {
     let library = Library::open_in_memory(NODE, STORE).expect("memory");

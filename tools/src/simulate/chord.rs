@@ -1,8 +1,8 @@
-//! The figures of the Chord circle, made with the roles' own code, beside those of the papers.
+//! Measures the Chord circle with the roles' own code and prints the figures beside the papers'.
 //!
-//! Papers: Stoica and others, SIGCOMM 2001 and ToN 2003. Reference: a small simulator of the same
-//! operations, written apart from this one. A hop is one question passed on: the node asked first
-//! costs none, the owner's own word is counted.
+//! Papers: Stoica and others, SIGCOMM 2001 and ToN 2003. Reference: a small, independent simulator
+//! of the same operations. A hop is one question after the first: the first node asked costs no
+//! hop, the question that the owner answers costs one.
 
 #[path = "chord/keys.rs"]
 mod keys;
@@ -25,16 +25,16 @@ use roles::contract::time::Time;
 use roles::hash_ring::{HashRing, Partition};
 use tests::schedules;
 
-/// Look-ups behind each path length.
+/// Look-ups per row of path lengths.
 const LOOK_UPS: u64 = 20_000;
 
 /// Look-ups in each circle after deaths.
 const LOOK_UPS_EACH: u64 = 500;
 
-/// Successors in the lists of real nodes.
+/// Length of a real node's successor list.
 const SUCCESSORS: usize = 4;
 
-/// Prints every figure. False: a target is missed.
+/// Prints every figure. Returns false if a target is missed.
 pub(crate) fn tell(schedules: u64) -> io::Result<bool> {
     let out = &mut io::stdout().lock();
     let fine = [
@@ -49,7 +49,7 @@ pub(crate) fn tell(schedules: u64) -> io::Result<bool> {
     Ok(fine.into_iter().all(|fine| fine))
 }
 
-/// Who lives, and where.
+/// The living nodes and their addresses.
 #[derive(Default)]
 struct Living(BTreeMap<NodeId, Address>);
 
@@ -74,20 +74,21 @@ fn random(rng: &mut Rng) -> u128 {
     u128::from(rng.bits()) << 64 | u128::from(rng.bits())
 }
 
-/// So many nodes, in the order of their ids.
+/// The random ids of `count` nodes, in order.
 fn ids(count: usize, rng: &mut Rng) -> Vec<NodeId> {
     let mut ids: Vec<NodeId> = (0..count).map(|_| NodeId(random(rng))).collect();
     ids.sort_unstable();
     ids
 }
 
-/// The others, as the circle is told of them.
+/// All nodes except `but`, in the form that [`Chord::see`] takes.
 fn seen(all: &[NodeId], but: NodeId) -> Vec<(NodeId, Incarnation)> {
     let others = all.iter().filter(|id| **id != but);
     others.map(|id| (*id, Incarnation(1))).collect()
 }
 
-/// A node that was there while they were two, and is told of all: it has the ideal lists.
+/// A node with the ideal lists. The node first sees one other node, which gives it a place in a
+/// circle of two, and then sees all nodes.
 fn placed(me: NodeId, all: &[NodeId], config: &Config, living: &Living, rng: &mut Rng) -> Chord {
     let mut chord = Chord::new(config.clone(), me, Rng::from_seed(rng.bits()));
     let mut out = Outbox::new();
@@ -133,8 +134,8 @@ impl Many {
         Many { nodes, living }
     }
 
-    /// Asks from node to node, as any asker does, until one says that the key is its own: hops, if
-    /// that is true.
+    /// Asks from node to node until a node says that it owns the key. Returns the hops, or none if
+    /// that node is not the owner or the search fails.
     fn look_up(&self, from: NodeId, key: NodeId) -> Option<usize> {
         let mut search = Search::new(SongId(key.0), [from], ChordMutants::default());
         while let Some(Ask { node, before }) = search.next_asked() {
@@ -153,8 +154,8 @@ impl Many {
         round.next().map(|(id, _)| *id)
     }
 
-    /// Hops of many look-ups by nodes that are not themselves the owner, sorted, and how many
-    /// failed.
+    /// Runs look-ups from nodes that do not own the key. Returns the sorted hops, and how many
+    /// look-ups failed.
     fn look_ups(&self, count: u64, rng: &mut Rng) -> (Vec<usize>, u64) {
         let living: Vec<NodeId> = self.living.0.keys().copied().collect();
         let (mut hops, mut failed) = (Vec::new(), 0);
@@ -199,8 +200,9 @@ target, for lists of two: 1/2 log2 N + 0.9, within 0.3 (papers: about 1/2 log2 N
       N   mean  99th  longest  target      mean  99th  longest   reference
 ";
 
-/// The papers' figure, and the reference, are of fingers alone; two is the shortest list a circle
-/// of ours has. The longer a list, the more of the last stretch is known by heart.
+/// Measures path lengths. The papers' figure and the reference use fingers alone, so the target is
+/// for lists of two, the shortest list here. A longer list shortens the end of the path, because
+/// more of the nodes before the key know its owner.
 fn paths(out: &mut impl Write) -> io::Result<bool> {
     write!(out, "{}", PATHS.trim_start())?;
     let reference = |count: usize| match count {
@@ -234,7 +236,8 @@ fn paths(out: &mut impl Write) -> io::Result<bool> {
     Ok(all)
 }
 
-/// Where everybody is known: whoever is asked first names the owner, which says so itself.
+/// Measures look-ups where every node knows all nodes: the first node asked names the owner, and
+/// the owner confirms, so each look-up takes one hop.
 fn one_hop(out: &mut impl Write) -> io::Result<bool> {
     writeln!(
         out,
@@ -270,8 +273,9 @@ fn one_hop(out: &mut impl Write) -> io::Result<bool> {
     Ok(all)
 }
 
-/// One look-up by messages, with the settings of real nodes: hops, and the owners named by the
-/// first of them. Each node is made when it is asked: all of their points at once fill a gigabyte.
+/// One look-up by messages, with the settings of real nodes. Returns the hops and the owners that
+/// the first owner names. Each node is made when it is asked, because the points of all nodes at
+/// once would fill a gigabyte.
 fn find(
     nodes: &[NodeId],
     from: NodeId,
@@ -285,7 +289,7 @@ fn find(
         let mut chord = Chord::new(Config::default(), node, Rng::from_seed(rng.bits()));
         let takers: Vec<(NodeId, u16)> = nodes.iter().map(|node| (*node, 1)).collect();
         let others = seen(nodes, node);
-        // There while they were two, so that it has a place.
+        // The node first sees one other node, so that it has a place in the circle.
         chord.see(Time::ZERO, &others[..1], Vec::new(), &living, &mut out);
         chord.see(Time::ZERO, &others, takers, &living, &mut out);
         let asker = asker(from, &living, RequestId(1));
@@ -330,7 +334,7 @@ everybody knows who is dead, so that nobody is asked in vain; target: r = 20 nev
     N   r          10 %          20 %          30 %          50 %   path at 10 % and 50 %
 ";
 
-/// Reference figures of these shares.
+/// The reference's failures in per cent after 10, 20, 30 and 50 % deaths.
 type Reference = [Option<f64>; 4];
 
 fn deaths(out: &mut impl Write) -> io::Result<bool> {
@@ -366,7 +370,8 @@ fn deaths(out: &mut impl Write) -> io::Result<bool> {
     Ok(all)
 }
 
-/// Look-ups that fail when so many have died, and the path of the others.
+/// Failed look-ups in per cent after `percent` of the nodes have died, and the mean path of the
+/// successful look-ups.
 fn after_deaths(count: usize, successors: usize, percent: u64) -> (f64, f64) {
     let mut rng = Rng::from_seed(percent);
     let circles = if count > 100 { 4 } else { 200 };
@@ -382,7 +387,7 @@ fn after_deaths(count: usize, successors: usize, percent: u64) -> (f64, f64) {
     (lost as f64 * 100.0 / made as f64, mean(&paths))
 }
 
-/// Schedules of messages: the rules hold, and each flaw is found.
+/// Runs schedules of messages. Checks that the invariants hold and that each mutant is found.
 fn circles(out: &mut impl Write, count: u64) -> io::Result<bool> {
     writeln!(
         out,

@@ -1,4 +1,4 @@
-//! Sums over many seeds, and the table at the end.
+//! Totals over many seeds, and the table at the end of a run.
 
 use std::fs;
 use std::io::{self, Write};
@@ -8,18 +8,18 @@ use tests::coverage::{COUNTED, Coverage};
 use tests::figures::Figures;
 use tests::run::Outcome;
 
-/// Sums over all seeds so far.
+/// Totals over all seeds so far.
 #[derive(Default)]
 pub(crate) struct Total {
     seeds: u64,
     events: u64,
     simulated: Duration,
-    /// Seconds of all nodes together.
+    /// Simulated lifetime of all nodes together, in seconds.
     lived: f64,
     broken: Vec<Outcome>,
     seen: Vec<Coverage>,
     figures: Figures,
-    /// What the threads have spent of their processors.
+    /// Processor time of all threads together.
     pub(crate) busy: Duration,
 }
 
@@ -37,12 +37,12 @@ impl Total {
         }
     }
 
-    /// Whether no rule was broken.
+    /// Whether no seed broke an invariant.
     pub(crate) fn is_fine(&self) -> bool {
         self.broken.is_empty()
     }
 
-    /// Shows now and then how far it is.
+    /// Shows the progress after every 20 seeds and at the end.
     pub(crate) fn progress(&self, seeds: u64) -> io::Result<()> {
         if !self.seeds.is_multiple_of(20) && self.seeds != seeds {
             return Ok(());
@@ -53,7 +53,7 @@ impl Total {
         err.flush()
     }
 
-    /// The table.
+    /// Prints the broken seeds and the table.
     pub(crate) fn tell(&self, from: u64, took: Duration, out: &mut impl Write) -> io::Result<()> {
         self.tell_broken(out)?;
         let days = self.simulated.as_secs_f64() / 86_400.0;
@@ -109,7 +109,7 @@ impl Total {
     }
 }
 
-/// How long something took: the middle, nearly the longest, the longest.
+/// The median, the mean, the 99th percentile and the maximum of durations, in seconds.
 fn spread(durations: &[Duration]) -> String {
     let mut sorted = durations.to_vec();
     sorted.sort_unstable();
@@ -127,7 +127,7 @@ fn spread(durations: &[Duration]) -> String {
     )
 }
 
-/// What this thread has spent of its processor; nothing, where the system does not tell.
+/// Processor time of this thread; zero where the system does not report it.
 pub(crate) fn processor_time() -> Duration {
     let told = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let spent = told.split(' ').next().and_then(|word| word.parse().ok());

@@ -1,8 +1,8 @@
-//! Rotten disks: what goes out is right or is an error.
+//! Faulty disks: the answer to a read is right or is an error.
 
 use super::*;
 
-/// A disk that gives back other bytes than it was given harms nobody but itself.
+/// Bytes that the disk has altered are never served.
 #[test]
 fn a_rotten_fragment_goes_to_nobody() {
     let damages = [
@@ -33,7 +33,7 @@ fn a_rotten_fragment_goes_to_nobody() {
     }
 }
 
-/// Rot between an upload's fragments and its commit: the song does not come into being.
+/// If the disk alters a fragment before the commit, the song is not committed.
 #[test]
 fn a_fragment_that_rots_before_the_commit_is_noticed() {
     let mut library = in_memory();
@@ -50,7 +50,7 @@ fn a_fragment_that_rots_before_the_commit_is_noticed() {
     assert_eq!(begin(&mut library, &manifest), missing(&[(0, 2)]));
 }
 
-/// Whatever stands in a row, the answer is an error, and the worker goes on.
+/// With any damage to a row, the answer is an error, and the worker continues.
 #[test]
 fn nonsense_in_a_row_never_panics() {
     let damages = [
@@ -103,7 +103,7 @@ fn nonsense_in_a_row_never_panics() {
     }
 }
 
-/// A library that was cut off says so at the start, or where the missing part is asked for.
+/// A truncated library gives an error at the start, or when a job needs the missing part.
 #[test]
 fn a_torn_library_is_an_error_and_not_a_panic() {
     let dir = TempDir::new();

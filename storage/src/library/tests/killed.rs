@@ -1,4 +1,4 @@
-//! A process killed in the middle of everything: what it acknowledged stands, the rest is whole.
+//! A process killed at any moment: acknowledged changes stand, and the others are whole or absent.
 
 use super::*;
 use crate::library::verify::{Depth, Finding, Report, verify};
@@ -12,7 +12,7 @@ const DIR: &str = "DISPOTIFY_TEST_KILLED_DIR";
 const ROUND: &str = "DISPOTIFY_TEST_KILLED_ROUND";
 const KILLS: u8 = 30;
 
-/// What has been acknowledged for a song.
+/// The acknowledged state of a song.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Stored,
@@ -20,7 +20,7 @@ enum Told {
     Removed,
 }
 
-/// The process that is killed: songs come, go and are made good, and each answer is told.
+/// The process that is killed. It uploads, removes and repairs songs, and prints each answer.
 #[test]
 #[ignore = "it is started, and killed, by the next test"]
 fn victim() {
@@ -71,7 +71,7 @@ fn live(library: &mut LibraryWorker, seed: u8) {
 
 fn tell(song: SongId, what: &str, reply: JobReply) {
     assert!(!matches!(reply, JobReply::Failed(_)), "{reply:?}");
-    // Past the harness, which captures what is printed and may have begun a line of its own.
+    // Written past the test harness, which captures prints and may have begun a line of its own.
     let told = writeln!(io::stderr(), "told {song} {what}");
     told.expect("somebody listens until the kill");
 }
@@ -85,7 +85,7 @@ fn start(dir: &TempDir, round: u8) -> Child {
     piped.expect("it starts")
 }
 
-/// Reads so many answers, kills, and takes note of what had been told until then.
+/// Reads a number of answers, kills the process, and notes all answers printed until then.
 fn kill_after(mut victim: Child, answers: usize, told: &mut BTreeMap<SongId, Told>) {
     let out = BufReader::new(victim.stderr.take().expect("it is piped"));
     let mut lines = out.lines().map_while(Result::ok);
@@ -108,7 +108,7 @@ fn kill_after(mut victim: Child, answers: usize, told: &mut BTreeMap<SongId, Tol
     victim.wait().expect("it was ours");
 }
 
-/// Thirty times a process is killed while it uploads, removes, repairs and reclaims.
+/// Kills a process thirty times while it uploads, removes, repairs and reclaims.
 #[test]
 fn what_was_acknowledged_survives_a_kill() {
     let dir = TempDir::new();
@@ -129,7 +129,7 @@ fn what_was_acknowledged_survives_a_kill() {
     assert_eq!(kinds.len(), 3, "songs of every fate");
 }
 
-/// At most the one fragment that the victim had spoiled itself is wrong.
+/// At most one fragment is wrong: the one that the killed process had altered itself.
 fn assert_sound(report: &Report, round: u8) {
     let spoiled = |finding: &Finding| finding.fragment() == Some(7);
     let others = report.findings.iter().filter(|finding| !spoiled(finding));
@@ -143,7 +143,7 @@ fn assert_stands(library: &mut LibraryWorker, song: SongId, what: Told) {
         JobReply::Described { .. }
     );
     match what {
-        // It may have left since, in a change that nobody was told of.
+        // The song may have left since, in a change that was not acknowledged.
         Told::Stored => assert!(described || is_in_feed_as_removed(library, song)),
         Told::Dropped | Told::Removed => assert!(!described, "{song} {what:?}"),
     }

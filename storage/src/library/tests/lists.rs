@@ -1,8 +1,8 @@
-//! What is listed, described and read, page by page and side by side.
+//! Lists, descriptions and reads, page by page and while songs come in.
 
 use super::*;
 
-/// A moment belongs to the last sound that began no later, as the manifest itself would say.
+/// A time belongs to the last audio fragment that begins no later, as in the manifest.
 #[test]
 fn a_moment_finds_the_fragment_the_manifest_says() {
     let mut library = in_memory();
@@ -23,7 +23,7 @@ fn a_moment_finds_the_fragment_the_manifest_says() {
     assert_eq!(read(&mut library, SongId(1), 0), failed(JobFault::NotFound));
 }
 
-/// Titles are data, whatever they look like.
+/// Titles are data, even if they look like SQL.
 #[test]
 fn any_title_comes_back_as_it_was() {
     let mut library = in_memory();
@@ -80,7 +80,7 @@ fn every_format_part_and_prefix_comes_back_as_it_was() {
     }
 }
 
-/// Both lists, followed page by page, give every song once, in their order.
+/// Both lists, read page by page, give every song once, in order.
 #[test]
 fn pages_follow_each_other_without_gap_or_overlap() {
     let mut library = in_memory();
@@ -138,7 +138,7 @@ fn a_page_ends_at_its_bounds() {
     let (page, more) = songs(&mut library, None, u32::MAX);
     let bytes: usize = page.iter().map(Song::page_bytes).sum();
     assert!(more && bytes <= PAGE_BYTES_MAX && bytes + 4 * 1024 + 128 > PAGE_BYTES_MAX);
-    // A removal would still fit the page: it must not overtake the songs that do not.
+    // A removal would still fit the page, but it must not overtake songs that do not fit.
     sql(
         &library,
         "INSERT INTO removals VALUES (zeroblob(16), 502); UPDATE meta SET revision = 502",
@@ -147,7 +147,7 @@ fn a_page_ends_at_its_bounds() {
     assert_eq!((changes.len(), revision), (page.len(), page.len() as u64));
 }
 
-/// Removals stand in the feed where they happened.
+/// The feed has each removal at its place in the order of revisions.
 #[test]
 fn a_removal_is_a_change_like_any_other() {
     let mut library = in_memory();
@@ -181,7 +181,7 @@ fn a_removal_is_a_change_like_any_other() {
     }
 }
 
-/// Reads go on at full speed while songs come in: never refused, never wrong.
+/// While songs come in, reads are never refused and never wrong.
 #[test]
 fn readers_read_while_the_writer_writes() {
     let dir = TempDir::new();
@@ -201,7 +201,7 @@ fn readers_read_while_the_writer_writes() {
                     while !written.load(Ordering::Acquire) || rounds < 10 {
                         assert_eq!(read(&mut reader, id, 1), fragment(1, &pieces[1]));
                         let (songs, _) = songs(&mut reader, None, 500);
-                        // Totals and list may lie a commit apart, never more backwards.
+                        // A later list never has fewer songs than an earlier one.
                         assert!(songs.len() >= last);
                         last = songs.len();
                         rounds += 1;

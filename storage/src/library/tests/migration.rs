@@ -63,8 +63,7 @@ fn first_version() -> TempDir {
     dir
 }
 
-/// What an earlier version kept is kept: songs, uploads, copies due, removals; and the running
-/// digests begin with what is there.
+/// A migration keeps songs, uploads, copies due and removals, and computes the running digests.
 #[test]
 fn a_library_of_the_first_version_is_brought_up_to_date() {
     let dir = first_version();
@@ -102,7 +101,7 @@ fn a_library_of_the_first_version_is_brought_up_to_date() {
     }
 }
 
-/// Both ways to the present schema end at the same tables.
+/// A new library and a migrated library have the same tables.
 #[test]
 fn an_old_library_ends_like_a_fresh_one() {
     let (old, fresh) = (first_version(), TempDir::new());

@@ -1,4 +1,4 @@
-//! Files found in the place of the library.
+//! Opening: various files in the place of the library.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn an_empty_file_becomes_a_library() {
     ));
 }
 
-/// The first identity stays; a crash before it was written is made good.
+/// The first identity stays. After a crash before it was written, the next start writes it.
 #[test]
 fn a_store_keeps_its_identity() {
     let dir = TempDir::new();

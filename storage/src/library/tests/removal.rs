@@ -1,4 +1,4 @@
-//! Songs that leave, for good or because others keep them.
+//! Songs that leave: removed for good, or let go because other nodes keep them.
 
 use super::*;
 use roles::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
@@ -34,8 +34,8 @@ fn digests(library: &mut LibraryWorker) -> Vec<PartitionDigest> {
     }
 }
 
-/// What is removed is gone from every list, from the tables and from the totals, and its room
-/// is free; its removal stands in the feed.
+/// A removed song is gone from every list, from the tables and from the totals. Its space is free,
+/// and the change feed has its removal.
 #[test]
 fn a_removed_song_leaves_nothing_but_its_tombstone() {
     let mut library = in_memory();
@@ -73,7 +73,7 @@ fn a_removed_song_leaves_nothing_but_its_tombstone() {
     assert_eq!(left, [1, 1, 1, 0]);
 }
 
-/// A tombstone wins over every step of an upload, begun before it or after it.
+/// A tombstone wins over every step of an upload, whether the upload began before or after it.
 #[test]
 fn a_tombstone_wins_for_ever() {
     let dir = TempDir::new();
@@ -82,7 +82,8 @@ fn a_tombstone_wins_for_ever() {
     let id = manifest.song.id;
     begin(&mut library, &manifest);
     keep(&mut library, id, 0, &pieces[0]);
-    // Nothing leaves, but somebody may know the song from a node that is gone: the feed tells it.
+    // No song leaves, but the feed has a removal, because a follower may know the song from a
+    // node that is gone.
     let (count, overview) = remove(&mut library, &[id, id]);
     assert_eq!((count, overview.revision), (0, 1));
     assert_eq!(changes(&mut library, 0, 9), (vec![Change::Buried(id)], 1));
@@ -105,7 +106,7 @@ fn a_tombstone_wins_for_ever() {
     assert_eq!(begin(&mut library, &other), missing(&[(0, 1)]));
 }
 
-/// A song let go may come back; the feed shows what came of it last, once.
+/// A song let go may come back. The feed shows the song once, with its latest change.
 #[test]
 fn a_song_let_go_may_come_back() {
     let mut library = in_memory();
@@ -118,7 +119,7 @@ fn a_song_let_go_may_come_back() {
         assert_eq!(digests(&mut library), []);
         let gone = vec![Change::Removed(id)];
         assert_eq!(changes(&mut library, 0, 9), (gone, 2 * round));
-        // Once more changes nothing.
+        // Repeating the job changes nothing.
         assert_eq!(let_go(&mut library, id, u64::MAX), (0, overview));
 
         upload(&mut library, &manifest, &pieces);
@@ -129,7 +130,7 @@ fn a_song_let_go_may_come_back() {
     assert_eq!(tombstones(&mut library, None, 9), []);
 }
 
-/// What was committed after the decision stays, and so does what is only on its way.
+/// A song committed after the decision stays, and so does a staged song.
 #[test]
 fn a_song_wanted_since_is_not_let_go() {
     let mut library = in_memory();
@@ -165,7 +166,7 @@ fn too_many_removals_at_once_are_refused_whole() {
     assert_eq!(rows(&library, "tombstones"), 0);
 }
 
-/// Both lists of ids, followed page by page, give everything once, in order.
+/// Both lists of ids, read page by page, give every id once, in order.
 #[test]
 fn pages_of_ids_follow_each_other() {
     let mut library = in_memory();
@@ -242,8 +243,8 @@ fn a_page_of_ids_ends_at_its_bound() {
     assert_eq!(next, Some(all[PAGE_IDS_MAX - 1]));
 }
 
-/// A long song leaves at once and its room follows in small steps, across a restart, without
-/// the log growing with the song.
+/// A long song leaves at once. Its space is freed in small steps, across a restart, and the log
+/// does not grow with the song.
 #[test]
 fn a_long_song_leaves_without_a_long_transaction() {
     const LENGTH: usize = 300;
@@ -281,7 +282,7 @@ fn a_long_song_leaves_without_a_long_transaction() {
     assert!(pragma(&library, "page_count") < 100);
 }
 
-/// Another life of a long song may begin while the room of the last one is still being freed.
+/// A long song may be uploaded again while the space of its earlier copy is still being freed.
 #[test]
 fn a_long_song_let_go_may_come_back_at_once() {
     let mut library = in_memory();
@@ -297,7 +298,7 @@ fn a_long_song_let_go_may_come_back_at_once() {
     }
 }
 
-/// The running digests are those that the songs and tombstones give, whatever comes and goes.
+/// The running digests always equal the digests computed from the songs and tombstones.
 #[test]
 fn digests_stay_true() {
     let mut library = in_memory();

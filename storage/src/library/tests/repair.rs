@@ -1,4 +1,4 @@
-//! Rot that is found, set aside and made good.
+//! Damaged fragments: found, quarantined and replaced.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn overview(library: &mut LibraryWorker) -> Overview {
     }
 }
 
-/// A round visits every fragment once, in steps of the size asked for.
+/// A scrub round visits every fragment once, in steps of the requested size.
 #[test]
 fn a_scrub_visits_every_fragment_once() {
     let mut library = in_memory();
@@ -64,7 +64,7 @@ fn a_scrub_visits_every_fragment_once() {
     assert_eq!(scrub(&mut library, None, 0).fragments, 1);
 }
 
-/// However much is asked for, a step ends: readers wait behind it.
+/// A step is bounded, however many bytes it is asked for, because readers wait behind it.
 #[test]
 fn a_step_of_a_scrub_is_bounded() {
     let mut library = in_memory();
@@ -79,7 +79,7 @@ fn a_step_of_a_scrub_is_bounded() {
     assert_eq!(scrub(&mut library, after, u64::MAX).fragments, 4096);
 }
 
-/// However a disk spoils a fragment, the scrub names it, and the others pass.
+/// The scrub finds every kind of damage to a fragment, and the other fragments pass.
 #[test]
 fn a_scrub_finds_every_kind_of_rot() {
     let damages = [
@@ -106,12 +106,12 @@ fn a_scrub_finds_every_kind_of_rot() {
             steps += 1;
         }
         assert_eq!(bad, [FragmentId { song, index: 1 }], "{damage}");
-        // One that says nothing sensible of its length costs no step.
+        // A slice without a valid length counts no bytes of the step.
         assert!((3..=4).contains(&steps), "{damage}");
     }
 }
 
-/// From rot to repair: set aside, not served, made good, served again.
+/// A damaged fragment is quarantined and not served, then replaced and served again.
 #[test]
 fn a_bad_fragment_is_set_aside_and_made_good() {
     let dir = TempDir::new();
@@ -157,7 +157,7 @@ fn a_bad_fragment_is_set_aside_and_made_good() {
     assert_eq!(scrub(&mut library, None, u64::MAX).fragments, 3);
 }
 
-/// Whoever adds a damaged song once more makes it good, if it is cut alike.
+/// A client that uploads a damaged song again repairs it, if the cut is the same.
 #[test]
 fn an_upload_makes_a_damaged_song_good() {
     let mut library = in_memory();
@@ -173,7 +173,7 @@ fn an_upload_makes_a_damaged_song_good() {
     let begun = begin(&mut library, &manifest_of(&halves));
     assert!(matches!(begun, JobReply::Stored { .. }), "{begun:?}");
 
-    // Other tags are no other cut.
+    // Different tags do not make a different cut.
     let mut renamed = manifest.clone();
     renamed.song.title = "the same file by another name".into();
     assert_eq!(begin(&mut library, &renamed), missing(&[(1, 3)]));
@@ -195,7 +195,7 @@ fn an_upload_makes_a_damaged_song_good() {
     assert_eq!(rows(&library, "fragments"), 4);
 }
 
-/// A row that is gone altogether is made good like one that is spoiled.
+/// A missing row is repaired like a damaged one.
 #[test]
 fn a_lost_fragment_is_made_good() {
     let mut library = in_memory();
@@ -209,7 +209,7 @@ fn a_lost_fragment_is_made_good() {
     assert_eq!(read(&mut library, song, 1), super::fragment(1, &pieces[1]));
 }
 
-/// Nobody can talk the library out of a good fragment, nor into one it does not know.
+/// No job makes the library replace a good fragment, or accept a fragment it does not know.
 #[test]
 fn only_what_is_bad_is_set_aside() {
     let mut library = in_memory();
@@ -234,7 +234,7 @@ fn only_what_is_bad_is_set_aside() {
     }
 }
 
-/// A song that leaves takes its quarantine with it.
+/// When a song leaves, its fragments leave the quarantine.
 #[test]
 fn a_song_that_leaves_is_not_damaged_any_longer() {
     let mut library = in_memory();
@@ -255,7 +255,7 @@ fn a_song_that_leaves_is_not_damaged_any_longer() {
     assert_eq!(quarantined(&mut library, None), []);
 }
 
-/// A restart goes on where the last note was made.
+/// After a restart, the scrub continues at the last noted position.
 #[test]
 fn a_scrub_goes_on_after_a_restart() {
     let dir = TempDir::new();

@@ -1,8 +1,8 @@
-//! From the first offer of a song to its commit, with everything that may come between.
+//! Uploads, from the first offer of a song to its commit, with interruptions.
 
 use super::*;
 
-/// A song is seen from its commit on, whole, and not a moment earlier.
+/// A song becomes visible with its commit, as a whole, and not earlier.
 #[test]
 fn a_song_is_seen_from_its_commit_on() {
     let mut library = in_memory();
@@ -55,7 +55,7 @@ fn a_song_is_seen_from_its_commit_on() {
     assert_eq!(changes(&mut library, 99, 9), (vec![], 1));
 }
 
-/// Whoever repeats a question whose answer was lost gets it again, and no second song.
+/// A repeated job gets the same answer again and makes no second song.
 #[test]
 fn every_step_of_an_upload_may_be_repeated() {
     let mut library = in_memory();
@@ -117,7 +117,7 @@ fn every_step_of_an_upload_may_be_repeated() {
     assert_eq!(library.run(page(None, 9)), due(&[9], false));
 }
 
-/// What was sent before a restart need not be sent again.
+/// Fragments sent before a restart need not be sent again.
 #[test]
 fn an_upload_goes_on_after_a_restart() {
     let dir = TempDir::new();
@@ -148,7 +148,7 @@ fn an_upload_goes_on_after_a_restart() {
     );
 }
 
-/// Another client may cut the same file in another way: the later cut stands alone.
+/// If another client cuts the same file differently, only the later cut stays.
 #[test]
 fn a_later_cut_of_the_same_file_replaces_the_earlier_one() {
     let mut library = in_memory();
@@ -202,7 +202,7 @@ fn bytes_that_are_not_the_fragment_are_refused() {
     assert_eq!(begin(&mut library, &manifest), missing(&[(0, 2)]));
 }
 
-/// Fragments that fit a manifest that does not fit its file: nothing of it stays.
+/// If the fragments match the manifest but not the hash of the file, nothing stays.
 #[test]
 fn a_manifest_that_lied_about_the_file_is_dropped_whole() {
     let mut library = in_memory();
@@ -220,7 +220,7 @@ fn a_manifest_that_lied_about_the_file_is_dropped_whole() {
     assert_eq!(begin(&mut library, &manifest), missing(&[(0, 2)]));
 }
 
-/// The store does not rely on its caller: what cannot be true never gets a row.
+/// The library does not trust its caller: a manifest that cannot be true gets no row.
 #[test]
 fn a_manifest_that_cannot_be_true_is_refused() {
     let mut library = in_memory();
@@ -261,7 +261,7 @@ fn a_sweep_takes_uploads_and_leaves_songs() {
     assert!(pragma(&library, "page_count") <= pages - 180);
 }
 
-/// A full disk costs the upload that met it, and nothing else.
+/// A full disk fails the upload that meets it, and nothing else.
 #[test]
 fn a_full_disk_is_said_and_survived() {
     let dir = TempDir::new();
@@ -299,7 +299,7 @@ fn a_full_disk_is_said_and_survived() {
     assert_eq!(songs(&mut library, None, 9).0.len(), 2);
 }
 
-/// Only what promises durability waits for the disk, and that always does.
+/// A job waits for the disk exactly if it promises durability.
 #[test]
 fn a_commit_is_synced_and_a_fragment_is_not() {
     let (normal, full) = (1, 2);
@@ -312,7 +312,7 @@ fn a_commit_is_synced_and_a_fragment_is_not() {
     commit(&mut library, manifest.song.id, &[]);
     assert_eq!(pragma(&library, "synchronous"), full);
 
-    // Whoever has heard of a removal must never hear of its revision again as another change.
+    // A follower that knows a removal must never see its revision with another change.
     let (songs, until) = (vec![manifest.song.id], u64::MAX);
     let drop = LibraryJob::DropSongs {
         songs: songs.clone(),
@@ -326,8 +326,8 @@ fn a_commit_is_synced_and_a_fragment_is_not() {
     }
 }
 
-/// Several songs with one write to the disk: each job has the answer it would have had alone, and
-/// one that cannot be done keeps none of the others.
+/// Several changes with one write to the disk: each job gets the answer it would get alone, and a
+/// job that fails does not stop the others.
 #[test]
 fn jobs_done_together_are_answered_as_alone() {
     let (mut alone, mut together) = (in_memory(), in_memory());
@@ -368,7 +368,7 @@ fn jobs_done_together_are_answered_as_alone() {
     );
 }
 
-/// What only reads is not done together with changes; and where the database fails, nothing has
+/// A job that only reads is not run together with changes. If the database fails, nothing has
 /// changed.
 #[test]
 fn jobs_that_cannot_be_done_together_change_nothing() {

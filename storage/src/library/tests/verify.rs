@@ -1,4 +1,4 @@
-//! A library checked offline: what is wrong is named, and nothing is touched.
+//! A library checked offline: the check names every fault and changes no file.
 
 use super::*;
 use crate::library::verify::{Depth, FINDINGS_MAX, Finding, FindingKind, Progress, Report, verify};
@@ -15,7 +15,7 @@ fn kinds(report: &Report) -> Vec<&'static str> {
     kinds
 }
 
-/// Two songs, an upload, a song that is leaving, a tombstone, a removal, a copy due.
+/// A library with two songs, an upload, a leaving song, a tombstone, a removal and a copy due.
 fn a_bit_of_everything(library: &mut LibraryWorker) -> (SongId, SongId) {
     let (first, pieces) = song(1, &[10, 100, 20_000, 30_000]);
     upload(library, &first, &pieces);
@@ -53,8 +53,8 @@ fn snapshot(dir: &Path) -> Vec<(String, Vec<u8>, SystemTime)> {
     files
 }
 
-/// Stopped well or killed with everything still in the log: all of it is seen, and no file
-/// appears, goes or changes.
+/// The check sees everything, whether the node stopped cleanly or was killed with everything still
+/// in the log. No file appears, goes or changes.
 #[test]
 fn a_check_sees_everything_and_leaves_no_trace() {
     let (live, killed, odd, torn) = (
@@ -94,12 +94,12 @@ fn a_check_sees_everything_and_leaves_no_trace() {
         }
         assert!(snapshot(dir) == before, "{}", dir.display());
     }
-    // Killed, it starts all the same, with what was checked.
+    // A killed library still starts afterwards, with the content that was checked.
     let mut library = writer(&killed);
     assert_eq!(songs(&mut library, None, 9).0.len(), 2);
 }
 
-/// Each thing that can go wrong is named for what it is; a quick check sees all but the sound.
+/// Each kind of fault has its own finding. A quick check finds all faults except in the sound.
 #[test]
 fn what_is_wrong_is_named() {
     let first = "(SELECT row FROM songs WHERE bytes = 50110)";
@@ -211,7 +211,7 @@ fn what_is_wrong_is_named() {
     }
 }
 
-/// One flipped bit anywhere in a song's pages is found, and the song and the fragment are named.
+/// One flipped bit anywhere in a song's pages is found, with the song and the fragment named.
 #[test]
 fn a_flipped_bit_is_found_where_it_is() {
     let dir = TempDir::new();
@@ -244,7 +244,7 @@ fn a_flipped_bit_is_found_where_it_is() {
     }
 }
 
-/// Whatever stands in the file, the check ends, finds something or refuses, and never panics.
+/// With any damage to the file, the check ends with a finding or an error, and never panics.
 #[test]
 fn a_torn_or_scratched_file_is_told_and_not_a_panic() {
     let dir = TempDir::new();
@@ -270,7 +270,7 @@ fn a_torn_or_scratched_file_is_told_and_not_a_panic() {
         }
         assert!(fs::read(&path).expect("it is there") == bytes);
     }
-    // What stands in a free page is nobody's, nor what the map says of pages there are not.
+    // Damage to a free page, or to the map's entries for pages beyond the file, harms nothing.
     assert!(clean <= free + 1, "{clean} passed, {free} are free");
 }
 
@@ -301,7 +301,7 @@ fn what_is_no_library_of_this_node_is_refused() {
     assert!(said(NodeId(1)).contains("it belongs to node"));
 }
 
-/// The progress adds up, and a disk full of lies is cut short.
+/// The progress adds up to the whole, and the number of findings is bounded.
 #[test]
 fn findings_are_bounded_and_progress_adds_up() {
     let dir = TempDir::new();

@@ -1,4 +1,4 @@
-//! What can be wrong with a library, in words, and what to do about it.
+//! The findings of a check: what is wrong with a library, and what to do about it.
 
 use std::fmt;
 
@@ -10,9 +10,9 @@ use roles::hash_ring::Partition;
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// The database does not hang together; says where, in SQLite's words.
+    /// The structure of the database is damaged; the text is SQLite's.
     Structure(String),
-    /// Something could not be read to its end.
+    /// A part of the check failed before its end.
     Unreadable {
         /// What.
         what: &'static str,
@@ -40,7 +40,7 @@ pub enum Finding {
         /// What is wrong with it.
         flaw: FindingKind,
     },
-    /// Every fragment is right, and together they are another file.
+    /// Every fragment matches its hash, but all together do not match the song's hash.
     Whole {
         /// Which song.
         song: SongId,
@@ -52,17 +52,17 @@ pub enum Finding {
         /// How many.
         rows: u64,
     },
-    /// A number kept beside the songs is not what the songs give.
+    /// A stored total differs from the total computed from the songs.
     Total {
         /// Which.
         what: &'static str,
     },
-    /// A running digest is not what songs and tombstones give.
+    /// A running digest differs from the digest computed from the songs and tombstones.
     Digest {
         /// Of which partition.
         partition: Partition,
     },
-    /// A song stands, or is on its way, that has been removed for good.
+    /// A song is committed or staged although it has a tombstone.
     Risen {
         /// Which.
         song: SongId,
@@ -74,18 +74,18 @@ pub enum Finding {
 pub enum FindingKind {
     /// Its bytes are not there.
     Missing,
-    /// It is longer or shorter than it must be.
+    /// The fragment is longer or shorter than its manifest says.
     Length,
     /// Its bytes have been altered.
     Hash,
-    /// The disk does not give its bytes; says why.
+    /// The fragment cannot be read; the text says why.
     Unreadable(String),
-    /// The node knows that it is bad, and waits for good bytes.
+    /// The node has quarantined the fragment and waits for good bytes.
     Quarantined,
 }
 
 impl Finding {
-    /// A word for scripts. Never changes.
+    /// A stable word for scripts. It never changes.
     pub fn kind(&self) -> &'static str {
         match self {
             Finding::Structure(_) => "structure",
@@ -100,7 +100,7 @@ impl Finding {
         }
     }
 
-    /// The song it is about, if it is about one.
+    /// The song that the finding is about, if any.
     pub fn song(&self) -> Option<SongId> {
         match self {
             Finding::ManifestUnreadable { song, .. }
@@ -116,7 +116,7 @@ impl Finding {
         }
     }
 
-    /// The fragment it is about, if it is about one.
+    /// The fragment that the finding is about, if any.
     pub fn fragment(&self) -> Option<u32> {
         if let Finding::Fragment { fragment, .. } = self {
             return Some(fragment.index);
@@ -124,7 +124,7 @@ impl Finding {
         None
     }
 
-    /// What to do about it.
+    /// What to do about the finding.
     pub fn cure(&self) -> &'static str {
         match self {
             Finding::Fragment { .. } => {

@@ -35,8 +35,8 @@ pub(super) fn songs(
     Ok(())
 }
 
-/// The next committed song and its row. One at a time: a statement kept open over all of them
-/// would end at the first page that cannot be read.
+/// The next committed song and its row. Each song has its own query, because one query over all
+/// songs would end at the first page that cannot be read.
 fn next(db: &Connection, after: Option<SongId>) -> rusqlite::Result<Option<(SongId, i64)>> {
     let sql = "SELECT id, row FROM songs WHERE revision IS NOT NULL AND id > ?1 AND length(id) = 16
                ORDER BY id LIMIT 1";
@@ -70,14 +70,14 @@ fn check(
             }
         }
     }
-    // With a flawed fragment the file is another one anyway.
+    // With a bad fragment the whole cannot match either, and a second finding adds nothing.
     if depth == Depth::Whole && !flawed && whole.finalize() != manifest.hash.0 {
         report.find(Finding::Whole { song });
     }
     Ok(())
 }
 
-/// What is wrong with a fragment; if nothing is, `bytes` are what it holds.
+/// What is wrong with a fragment. If none and the depth is `Whole`, `bytes` holds its bytes.
 fn flaw(
     db: &Connection,
     (song, index): (i64, u32),

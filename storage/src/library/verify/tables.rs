@@ -13,7 +13,7 @@ use super::{Depth, Finding, Report};
 /// One part of the check.
 pub(super) type Check = fn(&Connection, &mut Report) -> Result<(), Stop>;
 
-/// Lets SQLite check the database itself; quickly, without the pages of the sound.
+/// Lets SQLite check the database. A quick check leaves out the table with the sound.
 pub(super) fn structure(db: &Connection, depth: Depth, report: &mut Report) -> Result<(), Stop> {
     if depth == Depth::Whole {
         return ask(db, "PRAGMA integrity_check", report);
@@ -48,7 +48,7 @@ fn ask(db: &Connection, sql: &str, report: &mut Report) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Counts what there is.
+/// Counts songs, fragments, bytes, tombstones and copies due.
 pub(super) fn count(db: &Connection, report: &mut Report) -> Result<(), Stop> {
     let sql = "SELECT count(*) FILTER (WHERE revision IS NOT NULL),
                       coalesce(sum(fragments) FILTER (WHERE revision IS NOT NULL), 0),
@@ -84,7 +84,7 @@ pub(super) fn strays(db: &Connection, report: &mut Report) -> Result<(), Stop> {
     Ok(())
 }
 
-/// None of these reads the sound: what they ask stands in indexes.
+/// None of these queries reads the sound: indexes answer them.
 const STRAYS: [(&str, &str); 4] = [
     (
         "fragments belong to no song",
@@ -106,7 +106,7 @@ const STRAYS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Compares the totals with what the songs give.
+/// Compares the stored totals with totals computed from the songs and tombstones.
 pub(super) fn totals(db: &Connection, report: &mut Report) -> Result<(), Stop> {
     let noted = songs::totals(db)?;
     let (mut songs, mut tombstones) = (Digest::default(), Digest::default());
@@ -138,7 +138,7 @@ fn add(sum: &mut Digest, part: Digest) {
     sum.xor ^= part.xor;
 }
 
-/// Compares the running digests with what songs and tombstones give.
+/// Compares the running digests with digests computed from the songs and tombstones.
 pub(super) fn partitions(db: &Connection, report: &mut Report) -> Result<(), Stop> {
     let mut running = BTreeMap::new();
     for digest in digests::all(db)? {
@@ -156,7 +156,7 @@ pub(super) fn partitions(db: &Connection, report: &mut Report) -> Result<(), Sto
     Ok(())
 }
 
-/// Looks for songs that are there although they have been removed for good.
+/// Looks for songs that are here although they have a tombstone.
 pub(super) fn tombstones(db: &Connection, report: &mut Report) -> Result<(), Stop> {
     let sql = "SELECT id FROM songs JOIN tombstones ON song = id ORDER BY id";
     let mut statement = db.prepare(sql)?;

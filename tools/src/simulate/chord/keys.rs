@@ -1,4 +1,4 @@
-//! Keys per node: how even the shares are, and what a newcomer moves.
+//! Keys per node: how even the shares are, and how many keys a joining node moves.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -9,18 +9,18 @@ use roles::hash_ring::{HashRing, PARTITIONS, POINTS_PER_WEIGHT, Partition};
 
 use super::{ids, verdict};
 
-/// Circles behind each figure.
+/// Hash rings averaged for each figure.
 const CIRCLES: u64 = 20;
 
-/// The same where a circle is points alone.
+/// Hash rings averaged for a figure of plain points, which has no partitions.
 const CIRCLES_OF_POINTS: u64 = 400;
 
 fn partitions() -> impl Iterator<Item = Partition> {
     (0..PARTITIONS).filter_map(Partition::from_number)
 }
 
-/// The fullest node over the mean. The target is for what a node keeps: three copies of everything
-/// even out what few partitions per node leave uneven.
+/// Measures the share of the fullest node over the mean. The target applies to three copies of
+/// every partition, which is what nodes store; three copies are more even than first owners alone.
 pub(super) fn shares(out: &mut impl Write) -> io::Result<bool> {
     writeln!(
         out,
@@ -63,7 +63,7 @@ fn over(circles: u64, figure: impl Fn(u64) -> f64) -> f64 {
     (0..circles).map(figure).sum::<f64>() / circles as f64
 }
 
-/// With points anywhere, each owning the keys before it.
+/// The fullest share with random points, where each point owns the keys before it.
 fn hottest_of_points(count: usize, points: usize, seed: u64) -> f64 {
     let mut rng = Rng::from_seed(seed);
     let owner = |number: usize| number % count;
@@ -81,7 +81,7 @@ fn hottest_of_points(count: usize, points: usize, seed: u64) -> f64 {
     most * count as f64 / 2f64.powi(64)
 }
 
-/// With the circle of real nodes.
+/// The fullest share with the hash ring of real nodes.
 fn hottest(count: usize, copies: usize, seed: u64) -> f64 {
     let nodes = ids(count, &mut Rng::from_seed(seed));
     let circle = HashRing::of(nodes.iter().map(|node| (*node, 1)));
@@ -95,7 +95,7 @@ fn hottest(count: usize, copies: usize, seed: u64) -> f64 {
     most as f64 * count as f64 / (f64::from(PARTITIONS) * count.min(copies) as f64)
 }
 
-/// What a tenth node moves, over its fair share.
+/// Measures the copies that a tenth node moves, over its fair share.
 pub(super) fn newcomers(out: &mut impl Write) -> io::Result<bool> {
     let moved = |seed: u64| {
         let nodes = ids(10, &mut Rng::from_seed(seed));

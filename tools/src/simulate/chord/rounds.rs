@@ -1,4 +1,4 @@
-//! Rounds to the ideal circle: in each, every node stabilises once, in any order.
+//! Rounds to the ideal circle. In a round, every node stabilises once, in random order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
@@ -18,17 +18,17 @@ const CIRCLES: u64 = 50;
 
 const ROUND: Duration = Duration::from_secs(1);
 
-/// More than this have never been seen.
+/// Rounds after which a run counts as not ideal. No run has needed more.
 const ROUNDS_MAX: usize = 12;
 
 /// What happens to an ideal circle.
 #[derive(Clone, Copy)]
 enum Change {
-    /// So many neighbours die.
+    /// This many adjacent nodes die.
     Adjacent(usize),
-    /// So many per cent die, anywhere.
+    /// This many per cent of the nodes die, chosen at random.
     Deaths(usize),
-    /// So many per cent join.
+    /// This many per cent of the nodes' number join.
     Joins(usize),
 }
 
@@ -67,7 +67,7 @@ pub(super) fn tell(out: &mut impl Write) -> io::Result<bool> {
     Ok(all)
 }
 
-/// A circle whose letters arrive at once.
+/// A circle in which every envelope arrives at once.
 struct Rounds {
     now: Time,
     config: Config,
@@ -144,7 +144,7 @@ impl Rounds {
         self.living = Living::of(&all);
     }
 
-    /// Everybody hears who lives.
+    /// Tells every node which nodes live.
     fn show(&mut self) {
         let all: Vec<NodeId> = self.nodes.keys().copied().collect();
         let mut out = Outbox::new();
