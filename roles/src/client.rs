@@ -5,6 +5,7 @@
 //! fragment to the next holder, an upload to the next owner, each resuming at what is missing.
 
 mod ask;
+mod lookup;
 mod manifests;
 mod peers;
 mod read;
@@ -26,6 +27,7 @@ use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::{Command, Failure, Notice};
 use crate::jobs::Jobs;
+use crate::locator::{DataNodes, Locator};
 use crate::requests::{Outcome, Policy, Requester, Requests};
 use crate::resolver::{self, Resolved, Resolver};
 
@@ -76,6 +78,7 @@ struct Context {
     config: Config,
     resolver: Resolver,
     requests: Requests<Purpose>,
+    locator: Locator<OperationId>,
     jobs: Jobs<Purpose>,
     timers: Timers<OperationId>,
     peers: Peers,
@@ -143,6 +146,7 @@ impl Client {
             manifests: Manifests::default(),
             anomalies: Anomalies::default(),
             rng: part(),
+            locator: Locator::new(part()),
             looked_up: false,
             dns_lost: None,
             remembered: Vec::new(),
@@ -323,6 +327,12 @@ impl Client {
                     self.on_outcome(now, outcome, out);
                 }
             }
+            Some(Requester::Locator) => {
+                let known = self.data_nodes();
+                let nodes = DataNodes::among(&known);
+                let ended = (self.cx.locator).on_answer(now, from, envelope, &nodes, out);
+                self.on_looked_up(now, ended, out);
+            }
             Some(
                 Requester::Registrar
                 | Requester::Dns
@@ -413,6 +423,9 @@ impl Client {
             self.on_outcome(now, outcome, out);
         }
         self.on_resolved(now, resolved, out);
+        let known = self.data_nodes();
+        let ended = (self.cx.locator).on_lost(now, (peer, why), &DataNodes::among(&known), out);
+        self.on_looked_up(now, ended, out);
     }
 
     fn on_done(&mut self, now: Time, job: JobId, reply: JobReply, out: &mut Outbox) {
@@ -444,6 +457,11 @@ impl Client {
             self.on_outcome(now, outcome, out);
         }
         self.on_resolved(now, resolved, out);
+        if self.cx.locator.deadline().is_some_and(|due| due <= now) {
+            let known = self.data_nodes();
+            let ended = (self.cx.locator).on_tick(now, &DataNodes::among(&known), out);
+            self.on_looked_up(now, ended, out);
+        }
         while let Some(operation) = self.cx.timers.pop_due(now) {
             self.with_read(now, operation, out, |read, cx, out| {
                 read.on_timer(now, cx, out)
@@ -461,6 +479,9 @@ impl Client {
                 self.cx.dns_lost = failed;
                 self.cx.remember_routers(out);
                 self.ask_waiting_routers(now, out);
+            }
+            if role == Role::Data {
+                self.look_up_waiting(now, out);
             }
         }
     }
@@ -516,6 +537,7 @@ impl Node for Client {
 
     fn deadline(&self) -> Option<Time> {
         let asked = earlier(self.cx.requests.deadline(), self.cx.resolver.deadline());
+        let asked = earlier(asked, self.cx.locator.deadline());
         earlier(self.cx.timers.next(), asked)
     }
 }

@@ -305,7 +305,8 @@ impl Data {
                 | Requester::Assignment
                 | Requester::Client
                 | Requester::Ring
-                | Requester::Chord,
+                | Requester::Chord
+                | Requester::Locator,
             )
             | None => (),
         }
@@ -345,7 +346,8 @@ impl Data {
                 | Requester::Client
                 | Requester::Ring
                 | Requester::Removal
-                | Requester::Chord,
+                | Requester::Chord
+                | Requester::Locator,
             )
             | None => (),
         }

@@ -8,7 +8,7 @@
 
 use alloc::vec::Vec;
 
-use crate::contract::id::{NodeId, SongId};
+use crate::contract::id::{NodeId, SongId, SongPrefix};
 
 /// Bits of a song's id that name its partition.
 pub const PARTITION_BITS: u32 = 12;
@@ -31,6 +31,13 @@ impl Partition {
     /// The partition a song lies in.
     pub fn of(song: SongId) -> Self {
         Partition((song.0 >> (128 - PARTITION_BITS)) as u16)
+    }
+
+    /// The partition in which all songs with these leading digits lie. None: they lie in several,
+    /// as with fewer than three digits.
+    pub fn containing(prefix: SongPrefix) -> Option<Self> {
+        let first = Partition::of(prefix.first());
+        (first == Partition::of(prefix.last())).then_some(first)
     }
 
     /// The partition with this number. None: there are not so many.

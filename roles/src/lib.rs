@@ -38,6 +38,7 @@ pub mod jobs;
 
 pub mod chord;
 pub mod hash_ring;
+pub mod locator;
 
 pub mod copy_mutants;
 pub mod ring_mutants;

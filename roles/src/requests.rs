@@ -48,6 +48,8 @@ pub enum Requester {
     Removal = 12,
     /// A data node keeping its place on the circle.
     Chord = 13,
+    /// A router or client looking a song up at the data nodes.
+    Locator = 14,
 }
 
 impl Requester {
@@ -67,6 +69,7 @@ impl Requester {
             Requester::Scrub,
             Requester::Removal,
             Requester::Chord,
+            Requester::Locator,
         ]
         .into_iter()
         .find(|requester| *requester as u64 == number >> 56)

@@ -1,8 +1,9 @@
 //! Which songs there are, and where: answered from memory.
 //!
 //! Owns the catalogue, built from what the data nodes announce, and what it knows of the data
-//! nodes themselves. It asks nobody: a router that has just started answers with what has
-//! reached it. Storing and giving songs is the data nodes' business.
+//! nodes themselves. A song that the catalogue does not have is looked up at the data nodes
+//! ([`crate::locator`]), because a router that has just started, or has not heard of an upload yet,
+//! knows less than they do. Storing and giving songs is the data nodes' business.
 
 pub mod catalogue;
 mod holders;
@@ -16,13 +17,14 @@ use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{COPIES, HOLDERS_MAX};
 use crate::contract::member::{Member, MemberState, Traits};
 use crate::contract::message::{
-    Announcement, Catalogue as CatalogueMessage, Holder, Message, NodeState, NodeStatus, Query,
-    Refusal, Status,
+    Announcement, Catalogue as CatalogueMessage, Envelope, Holder, Message, NodeState, NodeStatus,
+    Query, Refusal, Status,
 };
-use crate::contract::node::{Asker, Outbox, Peer};
+use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
+use crate::locator::{self, DataNodes, Ending, Locator};
 use crate::ring::Ring;
 
 use catalogue::Catalogue;
@@ -64,6 +66,10 @@ pub struct Router {
     /// Until then, songs that no data node has told of yet may be missing.
     listening_until: Time,
     anomalies: Anomalies,
+    /// Songs that the catalogue does not have, and who asks for each.
+    locator: Locator<(Asker, SongPrefix)>,
+    /// The node has taken another role, and this one only answers from memory.
+    retired: bool,
     rng: Rng,
 }
 
@@ -73,8 +79,10 @@ const LISTENING: Duration = Duration::from_secs(3);
 
 impl Router {
     /// Knows nothing yet.
-    pub fn new(config: Config, now: Time, rng: Rng) -> Self {
+    pub fn new(config: Config, now: Time, mut rng: Rng) -> Self {
         Router {
+            locator: Locator::new(Rng::from_seed(rng.bits())),
+            retired: false,
             listening_until: now + LISTENING,
             catalogue: Catalogue::default(),
             holders: Holders::new(config),
@@ -98,10 +106,9 @@ impl Router {
             }
             CatalogueMessage::List { query } => self.on_list(now, asker, &query, sight, out),
             CatalogueMessage::Locate { prefix }
-                if self.catalogue.find(prefix) == Err(Refusal::NotFound)
-                    && self.knows_too_little(now, sight.servers) =>
+                if self.catalogue.find(prefix) == Err(Refusal::NotFound) =>
             {
-                out.refuse(asker, Refusal::NotReady);
+                self.look_up(now, asker, prefix, sight, out);
             }
             CatalogueMessage::Locate { prefix } => self.on_locate(now, asker, prefix, sight, out),
             CatalogueMessage::Place { song } => self.on_place(now, asker, song, sight, out),
@@ -125,9 +132,107 @@ impl Router {
         data.peek().is_none() || data.any(|r| !self.holders.has_followed(r.node))
     }
 
-    /// A data node whose connection broke is not offered until it speaks again.
-    pub fn on_lost(&mut self, now: Time, peer: Peer) {
+    /// Ends all look-ups: no answer to a question of this role arrives any longer.
+    pub fn retire(&mut self, out: &mut Outbox) {
+        self.retired = true;
+        for (asker, _) in self.locator.give_up() {
+            out.refuse(asker, Refusal::NotReady);
+        }
+    }
+
+    /// Looks a song up that the catalogue does not have.
+    fn look_up(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        prefix: SongPrefix,
+        sight: Sight<'_>,
+        out: &mut Outbox,
+    ) {
+        let asked = (asker, prefix);
+        if self.retired || !locator::can_find(prefix) {
+            return self.on_looked_up(now, asked, Ending::Failed, sight, out);
+        }
+        let nodes = DataNodes::among(sight.servers);
+        let ended = (self.locator).start(now, (asked, asker.until), prefix, &nodes, out);
+        if let Some((asked, ending)) = ended {
+            self.on_looked_up(now, asked, ending, sight, out);
+        }
+    }
+
+    /// Answers whoever waits for a look-up.
+    fn on_looked_up(
+        &mut self,
+        now: Time,
+        (asker, prefix): (Asker, SongPrefix),
+        ending: Ending,
+        sight: Sight<'_>,
+        out: &mut Outbox,
+    ) {
+        // An announcement may have come meanwhile, and it names more holders than a look-up.
+        if self.catalogue.find(prefix) != Err(Refusal::NotFound) {
+            return self.on_locate(now, asker, prefix, sight, out);
+        }
+        match ending {
+            Ending::Found(song, keepers) => {
+                let nodes = DataNodes::among(sight.servers);
+                let holders = (keepers.into_iter())
+                    .filter_map(|node| nodes.get(node))
+                    .map(|record| holder(record, 0))
+                    .collect();
+                let located = CatalogueMessage::Located { song, holders };
+                out.answer(asker, Message::Catalogue(located));
+            }
+            Ending::Ambiguous(songs) => out.refuse(asker, Refusal::Ambiguous(songs)),
+            Ending::Failed if self.knows_too_little(now, sight.servers) => {
+                out.refuse(asker, Refusal::NotReady);
+            }
+            Ending::Unknown | Ending::Failed => out.refuse(asker, Refusal::NotFound),
+        }
+    }
+
+    /// Takes the answer of a data node to a look-up.
+    pub fn on_answer(
+        &mut self,
+        now: Time,
+        (from, envelope): (Peer, Envelope),
+        sight: Sight<'_>,
+        out: &mut Outbox,
+    ) {
+        let nodes = DataNodes::among(sight.servers);
+        let ended = (self.locator).on_answer(now, from, envelope, &nodes, out);
+        if let Some((asked, ending)) = ended {
+            self.on_looked_up(now, asked, ending, sight, out);
+        }
+    }
+
+    /// Goes on with the look-ups whose question has been open for too long.
+    pub fn on_tick(&mut self, now: Time, sight: Sight<'_>, out: &mut Outbox) {
+        let nodes = DataNodes::among(sight.servers);
+        for (asked, ending) in self.locator.on_tick(now, &nodes, out) {
+            self.on_looked_up(now, asked, ending, sight, out);
+        }
+    }
+
+    /// When [`Router::on_tick`] wants to run.
+    pub fn deadline(&self) -> Option<Time> {
+        self.locator.deadline()
+    }
+
+    /// A data node whose connection broke is not offered until it speaks again, and a look-up
+    /// passes it over.
+    pub fn on_lost(
+        &mut self,
+        now: Time,
+        (peer, why): (Peer, Lost),
+        sight: Sight<'_>,
+        out: &mut Outbox,
+    ) {
         self.holders.on_lost(now, peer);
+        let nodes = DataNodes::among(sight.servers);
+        for (asked, ending) in self.locator.on_lost(now, (peer, why), &nodes, out) {
+            self.on_looked_up(now, asked, ending, sight, out);
+        }
     }
 
     /// What data nodes have announced that it could not believe.

@@ -90,6 +90,30 @@ fn songs_are_listed_searched_and_shown() {
     assert_eq!(answer.lines().count(), 2, "{answer}");
 }
 
+/// Without any router a song is found through the data nodes, and a router plays it in the moment
+/// in which it has started.
+#[test]
+fn a_song_plays_without_a_router_and_with_a_new_one() {
+    let mut lab = Lab::new("new-router");
+    let (mut servers, _data) = lab.cluster(1, 2);
+    let file = lab.dir.join("tone.wav");
+    sound::wav(&file, 20, 440.0);
+    lab.ok(&["add", file.to_str().expect("a path")]);
+    lab.await_copies(1);
+    let id = lab.id_of("tone");
+    let original = fs::read(&file).expect("added");
+    servers.pop().expect("a router").kill();
+    fs::remove_dir_all(lab.dir.join("cache")).expect("what was heard");
+    assert!(lab.ok(&["play", &id, "--stdout"]) == original);
+    // Eight digits are enough, because all songs that begin so have the same owners.
+    fs::remove_dir_all(lab.dir.join("cache")).expect("what was heard");
+    assert!(lab.ok(&["play", &id[..8], "--stdout"]) == original);
+
+    fs::remove_dir_all(lab.dir.join("cache")).expect("what was heard");
+    let _router = lab.start("router", "router-9", &[]);
+    assert!(lab.ok(&["play", &id, "--stdout"]) == original);
+}
+
 /// A cached fragment is not fetched again; one that was altered on disk is noticed and fetched
 /// again.
 #[test]

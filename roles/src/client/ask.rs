@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::lookup::WithoutRouter;
 use super::{Client, Operation, Progress, Purpose, Reply, failed, failure, unreachable};
 use crate::contract::id::OperationId;
 use crate::contract::message::{Catalogue, Message, Refusal};
@@ -26,6 +27,7 @@ pub(super) struct Routing {
     waiting: bool,
     /// It has been asked once with the addresses that were known.
     asked: bool,
+    pub(super) without: WithoutRouter,
 }
 
 impl Routing {
@@ -34,6 +36,7 @@ impl Routing {
             question: Some(question),
             waiting: false,
             asked: false,
+            without: WithoutRouter::No,
         }
     }
 }
@@ -200,6 +203,9 @@ impl Client {
         failure: Failure,
         out: &mut Outbox,
     ) {
+        if self.go_without_router(now, operation, &failure, out) {
+            return;
+        }
         let cx = &mut self.cx;
         let progress = match self.operations.get_mut(&operation) {
             Some(Operation::Ask(_) | Operation::Remove(_)) => {

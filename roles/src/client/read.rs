@@ -142,6 +142,11 @@ impl Read {
         Progress::AskRouter(Message::Catalogue(Catalogue::Locate { prefix }))
     }
 
+    /// The digits by which the song is looked up.
+    pub(super) fn prefix(&self) -> SongPrefix {
+        self.prefix
+    }
+
     fn fail(&self, failure: Failure) -> Progress {
         Progress::Ends(failed(self.operation, failure))
     }

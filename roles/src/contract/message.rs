@@ -216,7 +216,7 @@ pub enum Catalogue {
 /// Between clients and data nodes, and between data nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Audio {
-    /// The report's first question to a data node: which songs do you keep? Answered by `Kept`.
+    /// The report's first question to a data node: which songs do you keep? Answered by `SongPage`.
     ListSongs {
         /// The page begins after this id.
         after: Option<SongId>,

@@ -6,8 +6,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::*;
+use crate::contract::chord::Chord as ChordMessage;
 use crate::contract::id::{Incarnation, RequestId};
-use crate::contract::message::{Change, Digest, Listed, Sort, StoreId};
+use crate::contract::message::{Audio, Change, Digest, Kind, Listed, Sort, StoreId};
 use crate::contract::node::{Action, Sender};
 use crate::contract::song::{Format, Song};
 
@@ -67,6 +68,16 @@ impl World {
             other => panic!("no answer but {other:?}"),
         });
         answer.expect("an answer")
+    }
+
+    /// The connection to a data node breaks.
+    fn lose(&mut self, now: Time, who: u8) {
+        let sight = Sight {
+            servers: &[],
+            ring: None,
+        };
+        let lost = (Peer::Node(addr(who)), Lost::Closed);
+        self.router.on_lost(now, lost, sight, &mut self.out);
     }
 
     /// A data node announces that it has had these songs, in this order, since `since`.
@@ -253,7 +264,7 @@ fn a_dead_holder_is_not_offered() {
     let songs = [song(1, "B", "x")];
     world.announce(at(0), 7, 0, &songs, &songs);
     world.announce(at(0), 8, 0, &songs, &songs);
-    world.router.on_lost(at(0), Peer::Node(addr(7)));
+    world.lose(at(0), 7);
     assert_eq!(world.holders(at(1), 1), [addr(8), addr(7)]);
     world.announce(at(2), 7, 1, &[], &songs);
     assert_eq!(world.holders(at(46), 1)[0], addr(7));
@@ -267,17 +278,137 @@ fn a_fresh_router_is_not_an_empty_library() {
     let list = CatalogueMessage::List {
         query: Query::all(1),
     };
-    let locate = CatalogueMessage::Locate {
-        prefix: SongPrefix::from(song(1, "", "").id),
-    };
     let not_ready = Message::Refused(Refusal::NotReady);
     assert_eq!(world.ask(at(0), 9, list.clone()), not_ready);
-    assert_eq!(world.ask(at(0), 9, locate), not_ready);
     let songs = [song(1, "B", "x"), song(2, "A", "y")];
     world.announce(at(1), 7, 0, &songs[..1], &songs);
     assert_eq!(world.ask(at(1), 9, list.clone()), not_ready);
     world.announce(at(1), 7, 1, &songs[1..], &songs);
     assert_ne!(world.ask(at(1), 9, list), not_ready);
+}
+
+/// The answer to a router's question, as a data node gives it.
+fn from_data(who: u8, id: RequestId, message: Message) -> (Peer, Envelope) {
+    let envelope = Envelope {
+        id,
+        kind: Kind::Answer { more: false },
+        message,
+        body: Vec::new(),
+    };
+    (Peer::Node(addr(who)), envelope)
+}
+
+impl World {
+    /// The messages sent since the last call: to whom, under which number, and what.
+    fn sent(&mut self) -> Vec<(Peer, RequestId, Message)> {
+        let actions = core::iter::from_fn(|| self.out.pop());
+        let sent = actions.filter_map(|action| match action {
+            Action::Send { to, envelope } => Some((to, envelope.id, envelope.message)),
+            _ => None,
+        });
+        sent.collect()
+    }
+
+    /// Somebody asks for song 1, which no data node has announced; the data nodes are 7 and 8.
+    fn locate(&mut self, now: Time) {
+        let sender = Sender {
+            peer: Peer::Node(addr(9)),
+            node: NodeId(9),
+            incarnation: Incarnation(1),
+        };
+        let asker = Asker {
+            sender,
+            id: RequestId(1),
+            until: at(999),
+        };
+        let words = CatalogueMessage::Locate {
+            prefix: SongPrefix::from(song(1, "", "").id),
+        };
+        let servers = [record(7, Role::Data), record(8, Role::Data)];
+        let sight = Sight {
+            servers: &servers,
+            ring: None,
+        };
+        let router = &mut self.router;
+        router.on_question(now, asker, words, sight, &mut self.out);
+    }
+
+    fn answer(&mut self, now: Time, who: u8, id: RequestId, message: Message) {
+        let servers = [record(7, Role::Data), record(8, Role::Data)];
+        let sight = Sight {
+            servers: &servers,
+            ring: None,
+        };
+        let answer = from_data(who, id, message);
+        self.router.on_answer(now, answer, sight, &mut self.out);
+    }
+
+    /// The circle has led to the owners, 7 and 8. Returns the question to each.
+    fn asked_owners(&mut self, now: Time) -> Vec<(Peer, RequestId, Message)> {
+        self.locate(now);
+        let sent = self.sent();
+        let [(Peer::Node(at), id, Message::Chord(ChordMessage::Find { .. }))] = sent[..] else {
+            panic!("no look-up: {sent:?}");
+        };
+        let owners = [NodeId(7), NodeId(8)].into();
+        let who = if at == addr(7) { 7 } else { 8 };
+        self.answer(now, who, id, Message::Chord(ChordMessage::Found { owners }));
+        let sent = self.sent();
+        assert_eq!(sent.len(), 2, "{sent:?}");
+        sent
+    }
+}
+
+fn page(songs: &[Song]) -> Message {
+    let (songs, more) = (songs.to_vec(), false);
+    Message::Audio(Audio::SongPage { songs, more })
+}
+
+/// A router that has heard of nothing yet finds a song at its owners.
+#[test]
+fn a_song_that_no_node_has_announced_is_looked_up_at_its_owners() {
+    let mut world = World::new();
+    let owners = world.asked_owners(at(0));
+    let wanted = song(1, "B", "x");
+    // The owner's page begins with the song and goes on with the next one.
+    let listed = [wanted.clone(), song(2, "C", "y")];
+    world.answer(at(0), 8, owners[1].1, page(&listed));
+    let sent = world.sent();
+    let [(to, _, Message::Catalogue(CatalogueMessage::Located { song, holders }))] = &sent[..]
+    else {
+        panic!("no answer: {sent:?}");
+    };
+    assert_eq!((to, song), (&Peer::Node(addr(9)), &wanted));
+    let places: Vec<Address> = holders.iter().map(|holder| holder.address).collect();
+    assert_eq!(places, [addr(8)]);
+    world.answer(at(0), 7, owners[0].1, page(&[]));
+    assert!(world.sent().is_empty(), "one question, one answer");
+}
+
+/// What the owners do not keep does not exist. While no owner has spoken, a fresh router cannot
+/// know that.
+#[test]
+fn a_song_that_its_owners_do_not_keep_is_not_found() {
+    let mut world = World::new();
+    let owners = world.asked_owners(at(0));
+    world.answer(at(0), 7, owners[0].1, page(&[]));
+    assert!(world.sent().is_empty(), "the other owner may have it");
+    world.answer(at(0), 8, owners[1].1, page(&[song(2, "C", "y")]));
+    let refused = |why| [(Peer::Node(addr(9)), RequestId(1), Message::Refused(why))];
+    assert_eq!(world.sent(), refused(Refusal::NotFound));
+
+    let owners = world.asked_owners(at(1));
+    for (_, id, _) in owners {
+        let number = if world.sent().is_empty() { 7 } else { 8 };
+        world.answer(at(1), number, id, Message::Refused(Refusal::NotReady));
+    }
+    world.answer(at(1), 8, RequestId(0), page(&[]));
+    let sight = Sight {
+        servers: &[record(7, Role::Data)],
+        ring: None,
+    };
+    world.router.on_tick(at(2), sight, &mut world.out);
+    assert_eq!(world.sent(), refused(Refusal::NotReady));
 }
 
 #[test]

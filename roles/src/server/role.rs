@@ -293,7 +293,10 @@ impl RingMember {
         let role = order.role;
         let rng = common.draw();
         let part = Part::begin(common, now, role, rng, out);
-        let part = core::mem::replace(&mut self.part, part);
+        let mut part = core::mem::replace(&mut self.part, part);
+        if let Part::Router(router) = &mut part {
+            router.retire(out);
+        }
         let until = now + RETIREMENT;
         self.retired = Some(Retired { part, until });
         self.changed_for = Some(order.epoch);
@@ -336,6 +339,24 @@ impl RingMember {
                 router.on_question(now, asker, words, sight, out);
             }
             (Part::Data(_), _) => out.refuse(asker, Refusal::WrongRole),
+        }
+    }
+
+    /// Takes the answer of a data node to a look-up of the router role.
+    pub(super) fn on_located(
+        &mut self,
+        now: Time,
+        common: &Common,
+        own: Record,
+        answer: (Peer, Envelope),
+        out: &mut Outbox,
+    ) {
+        if let Part::Router(router) = &mut self.part {
+            let sight = Sight {
+                servers: &servers(now, common, own),
+                ring: Some(&self.ring),
+            };
+            router.on_answer(now, answer, sight, out);
         }
     }
 
@@ -428,15 +449,23 @@ impl RingMember {
     pub(super) fn on_lost(
         &mut self,
         now: Time,
+        common: &Common,
+        own: Record,
         (peer, why): (Peer, Lost),
-        others: Others<'_>,
         out: &mut Outbox,
     ) {
         self.ring.on_lost(now, peer, why, out);
         match &mut self.part {
-            Part::Router(router) => router.on_lost(now, peer),
+            Part::Router(router) => {
+                let sight = Sight {
+                    servers: &servers(now, common, own),
+                    ring: Some(&self.ring),
+                };
+                router.on_lost(now, (peer, why), sight, out);
+            }
             Part::Data(node) => {
                 (node.chord).on_lost(now, peer, why, self.ring.members(), out);
+                let others = common.known.others(own);
                 node.data.on_lost(now, peer, why, others, out);
             }
         }
@@ -490,9 +519,19 @@ impl RingMember {
         self.ring.on_tick(now, &named.concat(), out);
         common.memory.on_tick(now, self.ring.members(), out);
         self.retired.take_if(|old| old.until <= now);
-        if let Part::Data(node) = &mut self.part {
-            node.chord.on_tick(now, self.ring.members(), out);
-            node.data.on_tick(now, common.known.others(own), out);
+        match &mut self.part {
+            Part::Router(router) if router.deadline().is_some_and(|due| due <= now) => {
+                let sight = Sight {
+                    servers: &servers(now, common, own),
+                    ring: Some(&self.ring),
+                };
+                router.on_tick(now, sight, out);
+            }
+            Part::Router(_) => (),
+            Part::Data(node) => {
+                node.chord.on_tick(now, self.ring.members(), out);
+                node.data.on_tick(now, common.known.others(own), out);
+            }
         }
     }
 
@@ -514,7 +553,7 @@ impl RingMember {
 
     pub(super) fn deadline(&self) -> Option<Time> {
         let part = match &self.part {
-            Part::Router(_) => None,
+            Part::Router(router) => router.deadline(),
             Part::Data(node) => node.deadline(),
         };
         let retired = self.retired.as_ref().map(|old| old.until);

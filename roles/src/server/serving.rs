@@ -185,6 +185,10 @@ impl Serving {
             (Requester::Ring, Work::Member(member)) => {
                 member.ring.on_answer(now, from, envelope, out);
             }
+            (Requester::Locator, Work::Member(member)) => {
+                let own = self.registrar.record();
+                member.on_located(now, common, own, (from, envelope), out);
+            }
             (Requester::Chord, Work::Member(member)) => {
                 member.on_chord_answer(now, from, envelope, out);
             }
@@ -216,8 +220,7 @@ impl Serving {
         match &mut self.work {
             Work::Dns(dns) => dns.on_lost(now, peer, why, out),
             Work::Member(member) => {
-                let others = common.known.others(self.registrar.record());
-                member.on_lost(now, (peer, why), others, out);
+                member.on_lost(now, common, self.registrar.record(), (peer, why), out);
             }
         }
     }
@@ -362,6 +365,7 @@ pub(super) fn servers(now: Time, common: &Common, own: Record) -> Vec<Record> {
     };
     let (data, routers) = (&common.known.data, &common.known.routers);
     let all = data.iter().chain(routers).chain(names).copied();
-    let others = all.filter(|record| own.node != record.node);
+    // Another node named at this node's own address was there before it.
+    let others = all.filter(|record| own.node != record.node && own.address != record.address);
     others.chain([own]).collect()
 }

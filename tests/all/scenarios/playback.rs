@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use roles::contract::id::SongId;
-use roles::contract::message::{Audio, Message};
+use roles::contract::message::{Audio, Catalogue, Envelope, Message};
 use roles::contract::node::Event;
 use roles::contract::user::Command;
 use tests::faults::Death;
-use tests::resident::Place;
+use tests::liar::Liar;
+use tests::resident::{Place, Resident};
 use tests::workload::Ended;
 use tests::world::World;
 
@@ -95,6 +96,53 @@ fn killed_routers_do_not_stop_the_music() {
     }
     let ended = end(&mut world, operation);
     assert!(longest_wait(&ended) < secs(1), "{ended:?}");
+}
+
+/// No router is left: the data nodes lead the client to a holder. So a song can be opened as long
+/// as any node that keeps it lives.
+#[test]
+fn a_song_opens_without_any_router() {
+    let (mut world, song, _) = playing();
+    for router in ["router-0", "router-1"] {
+        let router = world.place(router);
+        world.crash(router, Death::Kill);
+    }
+    world.run_for(secs(1));
+    empty_cache(&mut world);
+    let ended = read(&mut world, song);
+    assert!(longest_wait(&ended) < secs(8), "{ended:?}");
+}
+
+fn empty_cache(world: &mut World) {
+    let client = world.place("client-0");
+    world.nodes[client].machine.clear();
+}
+
+/// A router that has just started has heard of no song yet, here because no announcement reaches
+/// it. It finds the song through the data nodes.
+#[test]
+fn a_router_plays_a_song_as_soon_as_it_runs() {
+    let (mut world, song, _) = playing();
+    let routers = ["router-0", "router-1"].map(|name| world.place(name));
+    for router in routers {
+        world.crash(router, Death::Kill);
+    }
+    empty_cache(&mut world);
+    let deaf = |inner| -> Box<dyn Resident> {
+        let hear = |envelope: &Envelope| {
+            let Message::Catalogue(Catalogue::Announce(news)) = &envelope.message else {
+                return None;
+            };
+            let (store, revision) = (news.store, 0);
+            Some(Message::Catalogue(Catalogue::Announced { store, revision }))
+        };
+        Box::new(Liar::new(inner).hearing(hear))
+    };
+    world.wrap(routers[0], Box::new(deaf));
+    world.start(routers[0]);
+    world.run_for(secs(1));
+    let ended = read(&mut world, song);
+    assert!(longest_wait(&ended) < secs(2), "{ended:?}");
 }
 
 /// S25: the DNS is not needed once the song is open.

@@ -1,0 +1,130 @@
+//! Songs without a router: the data nodes are asked where a song is.
+//!
+//! The addresses of the data nodes come from the DNS nodes. What a look-up finds is taken like a
+//! router's answer.
+
+use alloc::vec::Vec;
+
+use super::{Client, Operation};
+use crate::contract::id::OperationId;
+use crate::contract::message::{Catalogue, Holder};
+use crate::contract::node::Outbox;
+use crate::contract::record::{Record, Role};
+use crate::contract::time::Time;
+use crate::contract::user::Failure;
+use crate::locator::{self, DataNodes, Ending};
+use crate::requests::Policy;
+
+/// Where an operation stands that no router has answered.
+#[derive(Debug, Default)]
+pub(super) enum WithoutRouter {
+    /// Routers have not failed, or the look-up has ended.
+    #[default]
+    No,
+    /// It waits for the addresses of the data nodes. Holds why no router has answered.
+    Waits(Failure),
+    /// The data nodes are asked. Holds the same.
+    LooksUp(Failure),
+}
+
+impl Client {
+    /// Looks the song of an operation up at the data nodes, if no router can be reached. False: that
+    /// is not possible, or routers have answered.
+    pub(super) fn go_without_router(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        failure: &Failure,
+        out: &mut Outbox,
+    ) -> bool {
+        let Some(Operation::Read(read)) = self.operations.get_mut(&operation) else {
+            return false;
+        };
+        let unreachable = matches!(failure, Failure::Unreachable { .. });
+        let before = matches!(read.routing.without, WithoutRouter::No);
+        if !unreachable || !before || !locator::can_find(read.prefix()) {
+            return false;
+        }
+        let fresh = self.cx.resolver.is_fresh(now, Role::Data);
+        let waits = !fresh && self.cx.resolver.resolve(now, Role::Data, out);
+        read.routing.without = WithoutRouter::Waits(failure.clone());
+        if !waits {
+            self.look_up(now, operation, out);
+        }
+        true
+    }
+
+    /// The addresses of the data nodes have come, or will not.
+    pub(super) fn look_up_waiting(&mut self, now: Time, out: &mut Outbox) {
+        let waits = |operation: &Operation| {
+            matches!(operation, Operation::Read(read)
+                if matches!(read.routing.without, WithoutRouter::Waits(_)))
+        };
+        let ids: Vec<OperationId> = (self.operations.iter())
+            .filter_map(|(id, operation)| waits(operation).then_some(*id))
+            .collect();
+        for operation in ids {
+            self.look_up(now, operation, out);
+        }
+    }
+
+    fn look_up(&mut self, now: Time, operation: OperationId, out: &mut Outbox) {
+        let Some(Operation::Read(read)) = self.operations.get_mut(&operation) else {
+            return;
+        };
+        let WithoutRouter::Waits(failure) = core::mem::take(&mut read.routing.without) else {
+            return;
+        };
+        read.routing.without = WithoutRouter::LooksUp(failure);
+        let asked = (operation, now + Policy::GROUP.deadline);
+        let nodes = DataNodes::among(self.cx.resolver.records(Role::Data));
+        let ended = (self.cx.locator).start(now, asked, read.prefix(), &nodes, out);
+        self.on_looked_up(now, ended, out);
+    }
+
+    /// Lets the operations of ended look-ups go on.
+    pub(super) fn on_looked_up(
+        &mut self,
+        now: Time,
+        ended: impl IntoIterator<Item = (OperationId, Ending)>,
+        out: &mut Outbox,
+    ) {
+        for (operation, ending) in ended {
+            let Some(Operation::Read(read)) = self.operations.get_mut(&operation) else {
+                continue; // It was closed meanwhile.
+            };
+            let WithoutRouter::LooksUp(failure) = core::mem::take(&mut read.routing.without) else {
+                continue;
+            };
+            let cx = &mut self.cx;
+            let progress = match ending {
+                Ending::Found(song, nodes) => {
+                    let known = DataNodes::among(cx.resolver.records(Role::Data));
+                    let records = nodes.into_iter().filter_map(|node| known.get(node));
+                    let holders = records.map(holder).collect();
+                    read.on_router(now, Catalogue::Located { song, holders }, cx, out)
+                }
+                Ending::Ambiguous(songs) => {
+                    read.on_unrouted(now, Failure::Ambiguous(songs), cx, out)
+                }
+                Ending::Unknown => read.on_unrouted(now, Failure::NotFound, cx, out),
+                Ending::Failed => read.on_unrouted(now, failure, cx, out),
+            };
+            self.go_on(now, operation, progress, out);
+        }
+    }
+
+    /// The data nodes that a look-up can reach.
+    pub(super) fn data_nodes(&self) -> Vec<Record> {
+        self.cx.resolver.records(Role::Data).to_vec()
+    }
+}
+
+fn holder(record: &Record) -> Holder {
+    Holder {
+        node: record.node,
+        address: record.address,
+        features: record.features,
+        load: 0,
+    }
+}
