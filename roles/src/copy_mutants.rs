@@ -1,8 +1,8 @@
-//! Mutants of replication: faults that the simulated world plants to see whether its checks find
+//! Mutants of replication: mistakes that the simulated world plants to see whether its checks find
 //! them.
 //!
 //! They are to the data role what [`crate::ring_mutants`] is to the ring. No real node has any: the
-//! default configuration names none, and nothing outside the tests can.
+//! default configuration names none, and only tests set one.
 
 /// One planted mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,13 +12,13 @@ pub enum CopyMutant {
     LetsGoUnconfirmed,
     /// A copy that has become superfluous is kept.
     NeverLetsGo,
-    /// Repair works from a table in which the dead live.
+    /// Repair works from a table in which dead nodes still live.
     TrustsAStaleTable,
     /// Repair waits for a dead node without end.
     RepairNeverStarts,
     /// Nodes do not compare their digests.
     NeverCompares,
-    /// A node that holds nothing of a partition is sent nothing of it.
+    /// An owner that holds nothing of a partition is sent nothing of it.
     GivesNewcomersNothing,
     /// A refused copy counts as made.
     CountsRefusedCopies,

@@ -1,8 +1,8 @@
-//! Keeps songs and gives them, fragment by fragment.
+//! The data role: stores songs, and serves them fragment by fragment.
 //!
-//! Owns the jobs behind each question to this data node, and sorts replies and answers to the
+//! Owns the jobs behind each question to this data node, and passes replies and answers to the
 //! parts that wait for them. Telling the routers is [`announcer`]'s business, making copies
-//! [`replication`]', comparing with the others [`anti_entropy`]'s.
+//! [`replication`]'s, and finding missing copies [`anti_entropy`]'s.
 
 pub mod announcer;
 mod answers;
@@ -53,9 +53,9 @@ use stream::Stream;
 pub struct Config {
     /// How it keeps its copies in order.
     pub anti_entropy: anti_entropy::Config,
-    /// Between two announcements to a router when nothing changes.
+    /// The time between two announcements to a router when nothing changes.
     pub announce_every: Duration,
-    /// An upload nobody has touched for so long is forgotten.
+    /// An unfinished upload that receives nothing for this time is deleted.
     pub upload_untouched: Duration,
 }
 
@@ -69,29 +69,29 @@ impl Default for Config {
     }
 }
 
-/// Between two warnings of a full disk.
+/// The least time between two warnings of a full disk.
 const FULL_TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// Between two sweeps of uploads nobody has touched.
+/// The time between two sweeps of abandoned uploads.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
-/// How long a data node waits that found its library's readers busy.
+/// The time until a library whose overview could not be read is asked again.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// What this node knows of the others while it handles one event.
+/// What this node knows of the other nodes while it handles one event.
 #[derive(Clone, Copy, Debug)]
 pub struct Others<'a> {
-    /// Every other data node that lives and takes songs.
+    /// Every other live data node that takes songs.
     pub data: &'a [Record],
-    /// Data nodes that live and take no songs: they hand over, or their disk does not answer.
+    /// Live data nodes that take no songs: they drain, or their disk does not answer.
     pub leaving: &'a [Record],
-    /// Data nodes that have died, and when.
+    /// Dead data nodes, each with the time of its death.
     pub dead: &'a [(Record, Time)],
     /// Every router the DNS names.
     pub routers: &'a [Record],
     /// This node's own record.
     pub own: Record,
-    /// This node is handing its songs over: it owns none.
+    /// This node hands its songs over, so it owns none.
     pub draining: bool,
 }
 
@@ -108,41 +108,41 @@ pub struct Data {
     removal: Removal,
     disk: Disk,
     overview: Option<Overview>,
-    /// Until then nothing is announced that might have been removed meanwhile.
+    /// While it lasts nothing is announced, because songs may have been removed elsewhere.
     silence: Option<Silence>,
-    /// When the library is looked into again, its readers having been busy.
+    /// When the overview is read again, after reading it failed.
     look_at: Option<Time>,
     sweep_at: Time,
-    /// A full disk has been told of until then.
+    /// No warning of a full disk before this time.
     full_told_until: Time,
     anomalies: Anomalies,
 }
 
-/// What a job was ordered for.
+/// The purpose of a job.
 #[derive(Debug)]
 enum Purpose {
-    /// The numbers of the library, at the start.
+    /// The library's overview, read at the start.
     Overview,
     Sweep,
     /// An answer whose shape follows from the reply alone.
     Answer(Asker),
-    /// Sums of these partitions, of each or of groups.
+    /// Digests of these partitions; `true`: one for each partition, `false`: one for each group.
     Sums(Asker, Chosen, bool),
-    /// A removal, or the copy of one.
+    /// A removal of these songs; `true`: another data node passes it on.
     Bury(Asker, Vec<SongId>, bool),
     Reclaim,
-    /// To see whether the disk answers.
+    /// A small job that shows whether the disk answers.
     Probe,
     Fetch(Stream),
     Offer(Asker, SongId, bool),
     Give(Asker),
-    /// With the nodes that shall get a copy, as they were written to disk with the song; `None` if
-    /// it is a copy itself.
+    /// With the nodes that shall get a copy, as written to disk with the song. `None`: the song is
+    /// itself a copy.
     Commit(Asker, SongId, Option<Vec<NodeId>>),
 }
 
 impl Data {
-    /// A data node that has not looked into its library yet.
+    /// A data node that has not read its library yet.
     pub fn new(config: Config, mut rng: Rng) -> Self {
         let mut part = || Rng::from_seed(rng.bits());
         Data {
@@ -164,7 +164,7 @@ impl Data {
         }
     }
 
-    /// Looks into the library, takes up the copies that were still to be made.
+    /// Reads the library's overview, and takes up the copies that an earlier run left.
     pub fn start(&mut self, now: Time, out: &mut Outbox) {
         self.jobs.run(Purpose::Overview, LibraryJob::Overview, out);
         self.sweep(now, out);
@@ -244,7 +244,7 @@ impl Data {
         }
     }
 
-    /// Uploads are refused: whoever looks after this machine is told now and then.
+    /// Warns that uploads are refused, at most once per `FULL_TOLD_EVERY`.
     fn warn_of_full_disk(&mut self, now: Time, out: &mut Outbox) {
         if self.full_told_until <= now {
             self.full_told_until = now + FULL_TOLD_EVERY;
@@ -258,7 +258,7 @@ impl Data {
             self.hold_back(now, &overview);
             return self.change(now, overview);
         }
-        // Without it no router would ever hear of this node's songs.
+        // Nothing is announced without an overview, so the read must be repeated.
         self.look_at = Some(now + LOOK_AGAIN);
         if reply != JobReply::Failed(JobFault::Busy) {
             let line = alloc::format!("library cannot be read: {reply:?}");
@@ -266,7 +266,8 @@ impl Data {
         }
     }
 
-    /// The library has changed: the routers hear of it at once.
+    /// Takes the overview of a changed library: every announcement is due at once. An overview that
+    /// is not newer is ignored.
     fn change(&mut self, now: Time, overview: Overview) {
         let newer = |old: Overview| old.revision < overview.revision;
         if self.overview.is_none_or(newer) {
@@ -354,7 +355,7 @@ impl Data {
         self.announce(now, others, out);
     }
 
-    /// A peer is lost.
+    /// Ends the questions to a lost peer.
     pub fn on_lost(
         &mut self,
         now: Time,
@@ -373,7 +374,8 @@ impl Data {
         self.answer_told(now, out);
     }
 
-    /// Announces, copies, sweeps what is due.
+    /// Does what is due: announcements, copies, anti-entropy, scrub, removals, the sweep of
+    /// uploads.
     pub fn on_tick(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
         if self.sweep_at <= now {
             self.sweep(now, out);
@@ -392,7 +394,8 @@ impl Data {
         self.announce(now, others, out);
     }
 
-    /// Tells every router that is due.
+    /// Continues anti-entropy, tells every router that is due, and answers the uploads that may be
+    /// answered.
     pub fn announce(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
         self.keep_up(now, others, out);
         if self.overview.is_some() && !self.is_held_back(now, others) {
@@ -405,10 +408,12 @@ impl Data {
     /// When [`Data::on_tick`] wants to run.
     pub fn deadline(&self) -> Option<Time> {
         let silent = self.silence.map(|silence| silence.until());
+        // Announcements that are due wait for the end of the silence; without this the node would
+        // spin.
         let announcer = self.announcer.deadline().max(silent);
         let uploads = earlier(self.copies.deadline(), self.untold.deadline());
         let parts = earlier(announcer, uploads);
-        // Before the library is known nothing can be compared.
+        // A round needs the library's overview, and waits for the repairs of the last round.
         let waits = self.overview.is_none() || self.copies.repairs() > 0;
         let anti_entropy = self.anti_entropy.deadline(waits);
         let upkeep = earlier(
@@ -426,17 +431,18 @@ impl Data {
         self.jobs.run(Purpose::Sweep, job, out);
     }
 
-    /// What others have said of copies that it could not believe.
+    /// The anomalies noticed in what other nodes say of songs and copies.
     pub fn anomalies(&self) -> &Anomalies {
         &self.anomalies
     }
 
-    /// Jobs that wait here: what a client weighs when it chooses among holders.
+    /// Jobs under way here: a client prefers holders with a small load.
     pub fn load(&self) -> u16 {
         u16::try_from(self.jobs.len()).unwrap_or(u16::MAX)
     }
 
-    /// Whether its disk has not answered for a while; looked at about once a second.
+    /// Whether the disk has not answered for a while. Expects a call about once a second: after a
+    /// longer gap the node counts as stalled, and the disk as well.
     pub fn is_sick(&mut self, now: Time, out: &mut Outbox) -> bool {
         if self.disk.wants_probe(now, !self.jobs.is_empty()) {
             self.jobs.run(Purpose::Probe, LibraryJob::Overview, out);
@@ -444,14 +450,15 @@ impl Data {
         self.disk.is_sick(now)
     }
 
-    /// Whether somebody waits for a song to be taken in: the node cannot leave its role meanwhile.
+    /// Whether a client or node waits for a song to be stored here: meanwhile the node must not
+    /// leave its role.
     pub fn is_taking(&self) -> bool {
         let takes = |purpose: &Purpose| matches!(purpose, Purpose::Offer(..) | Purpose::Commit(..));
         self.copies.is_awaited() || !self.untold.is_empty() || self.jobs.purposes().any(takes)
     }
 }
 
-/// Where a node listens, if the DNS names it.
+/// The address of a data node; `None` if it is not in `data`.
 fn address_of(node: NodeId, data: &[Record]) -> Option<Address> {
     (data.iter().find(|r| r.node == node)).map(|r| r.address)
 }

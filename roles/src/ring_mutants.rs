@@ -1,6 +1,7 @@
-//! Mutants of the ring: faults that the simulated world plants to see whether its checks find them.
+//! Mutants of the ring: mistakes that the simulated world plants to see whether its checks find
+//! them.
 //!
-//! No real node has any: [`RingMutants::default`] is empty, and nothing outside the tests can set one.
+//! No real node has any: [`RingMutants::default`] is empty, and only tests set one.
 
 /// One planted mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +71,7 @@ impl RingMutants {
         RingMutants(1 << mutant as u32)
     }
 
-    /// Whether it is planted.
+    /// Whether this mutant is in the set.
     pub fn has(self, mutant: RingMutant) -> bool {
         self.0 & 1 << mutant as u32 != 0
     }

@@ -1,7 +1,9 @@
-//! Tells every router what this data node keeps: changes as they happen, a digest each period.
+//! Tells every router which songs this data node holds: changes as they happen, and a digest each
+//! period.
 //!
-//! Each router says how far it has followed; the next announcement begins there. A router that
-//! differs in its digest says 0 and hears everything again, a page at a time.
+//! Each router answers with the revision up to which it has followed, and the next announcement
+//! begins there. A router whose digest differs answers 0, and gets everything again, a page at a
+//! time.
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
@@ -20,18 +22,18 @@ use crate::contract::timers::{Timers, earlier};
 use crate::jobs::Jobs;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
-/// What is announced: who, what, how busy.
+/// The facts of an announcement, the changes excepted.
 #[derive(Clone, Copy, Debug)]
 pub struct News {
-    /// Who.
+    /// This node's record.
     pub record: Record,
-    /// What it keeps.
+    /// The library's overview.
     pub overview: Overview,
-    /// Jobs that wait.
+    /// Jobs under way.
     pub load: u16,
     /// Copies still to be made.
     pub repairing: u32,
-    /// Fragments set aside.
+    /// Fragments that wait for good bytes.
     pub damaged: u32,
 }
 
@@ -48,17 +50,17 @@ pub struct Announcer {
 
 #[derive(Debug, Default)]
 struct Router {
-    /// The revision it has confirmed; 0 until it has said anything.
+    /// The revision that the router has confirmed; 0 until its first answer.
     known: u64,
-    /// An announcement or the page for it is under way.
+    /// An announcement is under way, or its page is being read.
     busy: bool,
-    /// Something has changed since that was begun.
+    /// The library has changed since that announcement was begun.
     behind: bool,
-    /// The latest revision there was when it was last told anything.
+    /// The library's revision when the router was last told anything.
     told: u64,
-    /// It had everything when it last answered, and answers in time.
+    /// The router's last answer came in time and showed that it had everything.
     prompt: bool,
-    /// When it last began again from the beginning.
+    /// When the router last went back to an earlier revision and was served at once.
     restarted_at: Time,
 }
 
@@ -76,7 +78,7 @@ impl Announcer {
         }
     }
 
-    /// The library has changed: every router shall hear at once.
+    /// The library has changed: makes an announcement to every router due.
     pub fn on_change(&mut self, now: Time) {
         for (at, router) in &mut self.routers {
             router.behind = true;
@@ -84,12 +86,12 @@ impl Announcer {
         }
     }
 
-    /// Tells every router whose time has come.
+    /// Announces to every router that is due, unless an announcement to it is under way.
     pub fn announce(&mut self, now: Time, routers: &[Record], news: News, out: &mut Outbox) {
         self.follow(now, routers);
         while let Some(at) = self.due.pop_due(now) {
             let Some(router) = self.routers.get_mut(&at).filter(|router| !router.busy) else {
-                continue; // What is under way ends with an answer, and that arms the timer again.
+                continue; // The end of the announcement under way arms the timer again.
             };
             router.busy = true;
             router.behind = false;
@@ -104,7 +106,7 @@ impl Announcer {
         }
     }
 
-    /// Keeps to the routers the DNS names.
+    /// Adds and drops routers to match those that the DNS names.
     fn follow(&mut self, now: Time, routers: &[Record]) {
         let due = &mut self.due;
         self.routers.retain(|at, _| {
@@ -122,14 +124,14 @@ impl Announcer {
         }
     }
 
-    /// The revision that every router knows which keeps up; `None` if there is no such router.
+    /// The least revision among prompt routers; `None` if no router is prompt.
     pub fn heard(&self) -> Option<u64> {
         let prompt = self.routers.values().filter(|router| router.prompt);
         prompt.map(|router| router.known).min()
     }
 
-    /// Routers that do not know this revision do not keep up: until they do again, nobody waits
-    /// for them.
+    /// Routers that do not know this revision are no longer prompt: no upload waits for them until
+    /// they have caught up.
     pub fn leave_behind(&mut self, revision: u64) {
         for router in self.routers.values_mut() {
             router.prompt &= router.known >= revision;
@@ -169,7 +171,7 @@ impl Announcer {
         }
     }
 
-    /// A page of changes has been read.
+    /// Announces a page of changes that has been read.
     pub fn on_done(
         &mut self,
         now: Time,
@@ -188,21 +190,21 @@ impl Announcer {
         }
     }
 
-    /// A router has answered.
+    /// Takes a router's answer.
     pub fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
         if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
             self.conclude(now, outcome);
         }
     }
 
-    /// A peer is lost.
+    /// Ends the announcement to a lost peer.
     pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
         for outcome in self.requests.on_lost(now, peer, why, out) {
             self.conclude(now, outcome);
         }
     }
 
-    /// Gives up what nobody answered.
+    /// Gives up announcements that were not answered in time.
     pub fn on_tick(&mut self, now: Time, out: &mut Outbox) {
         for outcome in self.requests.on_tick(now, out) {
             self.conclude(now, outcome);
@@ -230,15 +232,15 @@ impl Announcer {
         }
     }
 
-    /// A router that has moved gets the next page at once, if there is one; the period bounds
-    /// everything else.
+    /// Takes the revision that a router has confirmed. A router that is behind and gets on is told
+    /// more at once; every other announcement waits for the period.
     fn on_announced(&mut self, now: Time, at: Address, revision: u64) {
         self.rest(now, at);
         let Some(router) = self.routers.get_mut(&at) else {
             return;
         };
-        // One that has gone back starts over at once, but not more often than once a period: it
-        // may go back again and again.
+        // A router that goes back is served at once, but only once a period: a router that goes
+        // back each time would otherwise cause an endless stream of announcements.
         let restarts = revision < router.known && router.restarted_at + self.every <= now;
         if restarts {
             router.restarted_at = now;

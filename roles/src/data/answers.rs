@@ -10,7 +10,7 @@ pub(super) fn stored(copies: u8) -> Message {
     Message::Audio(Audio::Stored { copies })
 }
 
-/// The answer that a job's reply amounts to.
+/// Translates a job's reply into the answer; a reply that answers no question becomes a refusal.
 pub(super) fn answer_to(reply: JobReply) -> Message {
     Message::Audio(match reply {
         JobReply::Songs { songs, more } => Audio::SongPage { songs, more },

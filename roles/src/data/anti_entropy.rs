@@ -1,14 +1,14 @@
-//! Keeps every song where it belongs: hand-off, repair and anti-entropy are one thing.
+//! Keeps every song with its owners: hand-off, repair and anti-entropy are one mechanism.
 //!
-//! Again and again, and after every change among the data nodes, this node compares what it holds
-//! with every owner of it: first sums of groups of partitions, then of partitions, then the ids of
-//! those that differ. A song an owner lacks is sent to it by one of its holders, and by the
-//! others only if that one does not manage. A song
-//! this node need not keep is let go once every owner has said that it has it. A song removed for
-//! good anywhere is removed here, too. Sending is [`super::replication`]' business.
+//! In each round, and soon after every change among the data nodes, this node compares what it
+//! holds with each owner: first the digests of groups of partitions, then the digests of
+//! partitions, then the ids in the partitions that differ. A song that an owner lacks is sent by
+//! one of its holders; the other holders send it only when that holder fails to. A song that this
+//! node need not keep is let go once every owner has said that it has the song. A song removed for
+//! good on any owner is removed here, too. Sending is [`super::replication`]'s business.
 //!
-//! Nobody acts on the word of a node that sees other data nodes: each question carries the
-//! asker's view, and another view is answered with "not ready".
+//! A node acts only on the answers of nodes that see the same data nodes: each question carries the
+//! asker's view, and a node with another view answers "not ready".
 
 mod diff;
 mod reconcile;
@@ -36,20 +36,20 @@ use diff::Diff;
 pub(super) use reconcile::PARTITIONS_AT_ONCE;
 use reconcile::Reconcile;
 
-/// After a change among the data nodes, until it is acted on: they seldom come alone.
+/// From a change among the data nodes to the next round: changes seldom come alone.
 const SETTLING: Duration = Duration::from_secs(2);
 
-/// After a round that led to copies, until the next one looks what came of them.
+/// From a round that ordered copies to the next round, which checks that they arrived.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// After a round in which somebody did not answer, or saw other nodes.
+/// From an unfinished round to the next: an owner did not answer, or the view changed.
 const UNFINISHED: Duration = Duration::from_secs(5);
 
-/// After so many whole rounds that all found something missing, whoever should have sent it is not
-/// waited for any longer: it may be unable to.
+/// Whole rounds that find the same copies missing before every holder sends them: the chosen sender
+/// may be unable to.
 const STUCK_ROUNDS: u32 = 3;
 
-/// How long an answer about holdings may take.
+/// How long an answer about digests or holdings may take.
 const ASK: Policy = Policy {
     deadline: Duration::from_secs(5),
     attempt: Duration::from_secs(5),
@@ -59,15 +59,15 @@ const ASK: Policy = Policy {
 /// How a data node keeps its copies in order.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Between two rounds when nothing changes.
+    /// The time between two rounds when nothing changes.
     pub every: Duration,
-    /// How long a dead data node is waited for before its songs are copied elsewhere.
+    /// How long a dead data node keeps its place before its songs are copied elsewhere.
     pub grace: Duration,
-    /// Of a hundred bytes sent while clients are served, so many may be for copies.
+    /// Repairs' share, in percent, of the bytes sent while clients are served.
     pub share_percent: u32,
-    /// Every fragment is read and checked once in this time.
+    /// The time in which the scrub reads and checks every fragment once.
     pub scrub: Duration,
-    /// Planted by the simulated world.
+    /// A planted mistake; only the simulated world sets one.
     pub mutant: Option<CopyMutant>,
 }
 
@@ -83,29 +83,29 @@ impl Default for Config {
     }
 }
 
-/// What is to be done after a step.
+/// What the data node has to do after a step of a round.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
-    /// Copies to be sent, and to whom.
+    /// Songs to copy, each with the node that lacks it.
     pub(super) copies: Vec<(SongId, NodeId)>,
-    /// The library has changed.
+    /// The library's overview after songs were removed or let go.
     pub(super) changed: Option<Overview>,
-    /// Who has answered what cannot be true.
+    /// Nodes whose answers cannot be true, one entry per answer.
     pub(super) doubted: Vec<NodeId>,
 }
 
-/// The rounds of one data node.
+/// The anti-entropy rounds of one data node.
 #[derive(Debug)]
 pub(super) struct AntiEntropy {
     config: Config,
     stage: Stage,
     due: Option<Time>,
-    /// The data nodes seen when the next round was last planned.
+    /// The view for which the next round was last planned.
     seen: Option<u64>,
     requests: Requests<Step>,
     jobs: Jobs<JobFor>,
-    /// Songs that the last whole round found not to be with all their owners, and the library's
-    /// revision at its beginning.
+    /// How many songs the last whole round found missing at an owner, and the library's revision
+    /// when that round began. `None` until a round has seen everything.
     unplaced: Option<(u64, u64)>,
     stuck: Stuck,
     orders: Orders,
@@ -113,10 +113,10 @@ pub(super) struct AntiEntropy {
     rng: Rng,
 }
 
-/// Whole rounds, one after the other, that found the same copies missing.
+/// Consecutive whole rounds that found the same copies missing.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stuck {
-    /// Stands for those copies.
+    /// The checksum of those copies.
     missing: u64,
     rounds: u32,
 }
@@ -124,27 +124,27 @@ struct Stuck {
 #[derive(Debug)]
 enum Stage {
     Resting,
-    /// What is held is being read.
+    /// The digests of this node's own library are being read.
     Loading(Round),
     Comparing(Diff),
     Gathering(Reconcile),
 }
 
-/// What a round stands on: it ends when this is no longer so.
+/// The assumptions of a round. When the view changes, the round is given up.
 #[derive(Clone, Debug)]
 struct Round {
     view: u64,
     placement: Placement,
-    /// The library's revision at the beginning: what has come since is let alone.
+    /// The library's revision at the beginning. Songs that arrive later are not let go.
     revision: u64,
-    /// What falls to another holder is sent, too: it has had its time.
+    /// Sends the copies that fall to other holders, too: earlier rounds found them still missing.
     sends_all: bool,
-    /// This node is handing everything over, and lets nothing go before it is told to.
+    /// This node hands its songs over. The round lets no song go.
     draining: bool,
     number: u64,
 }
 
-/// What a question is for.
+/// The purpose of a question.
 #[derive(Clone, Debug)]
 struct Step {
     round: u64,
@@ -164,7 +164,7 @@ enum What {
 enum JobFor {
     Digests(u64),
     Songs(u64, u16),
-    /// A removal or a letting go.
+    /// Songs are removed for good, or let go.
     Change,
 }
 
@@ -186,18 +186,19 @@ impl AntiEntropy {
         }
     }
 
-    /// Whether the last whole round found every song with all its owners, and nothing has come
-    /// since.
+    /// Whether the last whole round found every song with all its owners, and the library has not
+    /// changed since.
     pub(super) fn all_placed(&self, revision: u64) -> bool {
         self.unplaced == Some((0, revision))
     }
 
-    /// Whether a whole round has been made since the start.
+    /// Whether the latest round was whole, or found no other data node. A change among the data
+    /// nodes resets this.
     pub(super) fn has_compared(&self) -> bool {
         self.unplaced.is_some()
     }
 
-    /// Partitions being looked into.
+    /// Partitions being reconciled.
     pub(super) fn looked_into(&self) -> usize {
         match &self.stage {
             Stage::Gathering(gather) => gather.open(),
@@ -205,18 +206,18 @@ impl AntiEntropy {
         }
     }
 
-    /// What is to be done.
+    /// Hands out what the last steps have ordered.
     pub(super) fn take_orders(&mut self) -> Orders {
         core::mem::take(&mut self.orders)
     }
 
-    /// Whether the data nodes are others than it has seen so far.
+    /// Whether the data nodes have changed since the last `look`.
     pub(super) fn sees_change(&self, others: Others<'_>) -> bool {
         self.seen != Some(placement::view(others))
     }
 
-    /// Looks whether the data nodes have changed, and begins a round when it is time. `busy`: the
-    /// copies of the last round are still on their way.
+    /// Plans a round when the data nodes have changed, and begins one when it is due. `busy`:
+    /// copies of the last round are still under way.
     pub(super) fn look(
         &mut self,
         now: Time,
@@ -248,7 +249,7 @@ impl AntiEntropy {
         }
     }
 
-    /// Copies that were ordered have failed: their holders are left alone for a moment.
+    /// Copies that were ordered have failed: puts the next round off by at least `AGAIN`.
     pub(super) fn hold_on(&mut self, now: Time) {
         self.due = self.due.map(|due| due.max(now + AGAIN));
     }
@@ -300,7 +301,7 @@ impl AntiEntropy {
         self.due = Some(now + self.rng.around(pause));
     }
 
-    /// The round cannot be finished: another one later.
+    /// Ends a round that cannot be finished; another follows after `UNFINISHED`.
     fn give_up(&mut self, now: Time) {
         self.rest(now, UNFINISHED);
     }
@@ -385,7 +386,8 @@ impl AntiEntropy {
         }
     }
 
-    /// When something is due. While copies are under way their end wakes the next round.
+    /// When something is due. While copies are under way (`busy`) no round is: the end of the last
+    /// copy wakes the next round.
     pub(super) fn deadline(&self, busy: bool) -> Option<Time> {
         let resting = matches!(self.stage, Stage::Resting) && !busy;
         let due = self.due.filter(|_| resting);
@@ -419,11 +421,11 @@ impl AntiEntropy {
             What::Holdings(partition) => {
                 self.on_held(now, (step.with, partition), words, others, out);
             }
-            What::Bury => (), // If it was not heard, the next round says it again.
+            What::Bury => (), // If this is lost, the next round tells it again.
         }
     }
 
-    /// Asks one data node. False: it is not there any longer.
+    /// Asks one data node. `false`: the node is no longer known, or the question cannot be asked.
     fn ask(
         &mut self,
         now: Time,

@@ -1,8 +1,8 @@
-//! Uploads that are durable, of which the routers have not heard yet.
+//! Holds back the answers to durable uploads until the routers know the song.
 //!
-//! Whoever is told that a song is stored may ask any router for it the next moment, so the answer
-//! waits until those that keep up know it. One that does not answer delays nobody for long, and
-//! the uploads after it not at all.
+//! A client that is told that its song is stored may ask any router for it the next moment. So the
+//! answer waits until every router that keeps up knows the song. A router that does not answer
+//! delays one upload by at most `PATIENCE`, and later uploads not at all.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -11,12 +11,12 @@ use core::time::Duration;
 use super::replication::StoredUpload;
 use crate::contract::time::Time;
 
-/// Longest wait for the routers: many times what an announcement takes, and nothing beside the
+/// Longest wait for the routers: many times the duration of an announcement, and short beside the
 /// writes of an upload.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Answers held back, oldest first. Each is to a question this node has admitted: there are no
-/// more than it answers at a time.
+/// Answers held back, oldest first. Each belongs to an admitted question, so the limit on questions
+/// bounds their number.
 #[derive(Debug, Default)]
 pub(super) struct AwaitingRouters {
     waiting: VecDeque<Waiting>,
@@ -40,13 +40,14 @@ impl AwaitingRouters {
         });
     }
 
-    /// Answers that need not wait any longer, `heard` being what every prompt router knows.
+    /// Takes the answers whose song every prompt router knows. `heard` is the least revision among
+    /// prompt routers; `None` (no such router) releases all answers.
     pub(super) fn told(&mut self, heard: Option<u64>) -> Vec<StoredUpload> {
         let known = |waiting: &Waiting| heard.is_none_or(|heard| heard >= waiting.revision);
         self.take(known)
     }
 
-    /// Answers that have waited long enough, and the latest revision among them.
+    /// Takes the answers that have waited for `PATIENCE`, with the latest revision among them.
     pub(super) fn overdue(&mut self, now: Time) -> Option<(u64, Vec<StoredUpload>)> {
         let over = |waiting: &Waiting| waiting.until <= now;
         let due = self.waiting.iter().take_while(|waiting| over(waiting));
@@ -54,7 +55,8 @@ impl AwaitingRouters {
         Some((latest, self.take(over)))
     }
 
-    /// Revisions and times grow from one to the next: those that may go stand in front.
+    /// Takes the answers at the front that may go. Revisions and times only grow along the queue,
+    /// so no answer behind them may go.
     fn take(&mut self, may_go: impl Fn(&Waiting) -> bool) -> Vec<StoredUpload> {
         let count = self.waiting.partition_point(may_go);
         self.waiting.drain(..count).map(|w| w.made).collect()
@@ -83,7 +85,7 @@ mod tests {
     use crate::contract::rng::Rng;
     use crate::test_support::record;
 
-    /// The only data node, and a router that has heard everything so far.
+    /// The only data node, and a router that knows everything so far.
     struct Lone {
         data: Data,
         routers: [Record; 1],
@@ -120,7 +122,7 @@ mod tests {
             step(&mut self.data, others, &mut self.out);
         }
 
-        /// The next announcement on its way to the router; what came before it is forgotten.
+        /// The next announcement to the router; drops the actions before it.
         fn announced(&mut self) -> Option<(RequestId, Announcement)> {
             core::iter::from_fn(|| self.out.pop()).find_map(|action| match action {
                 Action::Send { envelope, .. } => match envelope.message {
@@ -180,7 +182,7 @@ mod tests {
             found.expect("such a job")
         }
 
-        /// The changes are read, and go to the router.
+        /// Completes the read of the changes, and returns the announcement's id.
         fn announce(&mut self, now: Time, revision: u64) -> RequestId {
             let job = self.ordered(|work| matches!(work, LibraryJob::Changes { .. }));
             let changes = Vec::new();
@@ -201,7 +203,7 @@ mod tests {
         }
     }
 
-    /// Whoever asks for the song as soon as it is stored finds it.
+    /// A client that asks for the song as soon as it is stored finds it.
     #[test]
     fn an_upload_is_answered_when_the_router_knows_the_song() {
         let mut lone = Lone::new();
@@ -212,7 +214,7 @@ mod tests {
         assert!(lone.is_answered());
     }
 
-    /// A router that stands still is waited for once, and again after it has answered.
+    /// A stalled router delays one upload, and delays uploads again after it has answered.
     #[test]
     fn a_silent_router_delays_one_upload() {
         let mut lone = Lone::new();

@@ -1,4 +1,4 @@
-//! What partitions come to, so that two nodes see in a few hundred bytes whether they agree.
+//! Digests of partitions: with them two nodes see in a few hundred bytes whether they agree.
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -9,16 +9,16 @@ use crate::contract::message::Digest;
 use crate::contract::upkeep::{GROUP, GROUPS};
 use crate::hash_ring::{PARTITIONS, Partition, mix};
 
-/// A set of partitions: a bit each.
+/// A set of partitions, one bit each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Chosen(Vec<u64>);
 
-/// What each partition comes to; zero for those that are empty.
+/// The digest of each partition; zero for an empty one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Digests(BTreeMap<u16, u64>);
 
 impl Chosen {
-    /// Those for which `wanted` says so.
+    /// The partitions for which `wanted` is true.
     pub(super) fn of(wanted: impl Fn(Partition) -> bool) -> Self {
         let mut words = vec![0; GROUPS];
         for partition in (0..PARTITIONS).filter_map(Partition::from_number) {
@@ -30,12 +30,13 @@ impl Chosen {
         Chosen(words)
     }
 
-    /// As it came. None: another number of partitions, which no node of this kind has.
+    /// Decodes a set. `None`: it is for another number of partitions, so it comes from no honest
+    /// node.
     pub(super) fn read(words: Vec<u64>) -> Option<Self> {
         (words.len() == GROUPS).then_some(Chosen(words))
     }
 
-    /// As it is sent.
+    /// Encodes the set for the wire.
     pub(super) fn words(&self) -> Vec<u64> {
         self.0.clone()
     }
@@ -44,7 +45,7 @@ impl Chosen {
         self.0.iter().all(|word| *word == 0)
     }
 
-    /// In order.
+    /// The partitions of the set, in ascending order.
     pub(super) fn partitions(&self) -> impl Iterator<Item = Partition> {
         let has = |number: &u16| {
             let number = usize::from(*number);
@@ -55,7 +56,7 @@ impl Chosen {
             .filter_map(Partition::from_number)
     }
 
-    /// Only the groups for which `wanted` says so.
+    /// The part of the set in groups for which `wanted` is true.
     fn groups(&self, wanted: impl Fn(usize) -> bool) -> Self {
         let keep = |(group, word): (usize, &u64)| if wanted(group) { *word } else { 0 };
         Chosen(self.0.iter().enumerate().map(keep).collect())
@@ -63,13 +64,13 @@ impl Chosen {
 }
 
 impl Digests {
-    /// Of a library.
+    /// The digests of a library.
     pub(super) fn of(digests: &[PartitionDigest]) -> Self {
         let sum = |d: &PartitionDigest| (d.partition.number(), sum(&d.songs, &d.tombstones));
         Digests(digests.iter().map(sum).collect())
     }
 
-    /// Whether anything is in a partition.
+    /// Whether the partition has songs or tombstones.
     pub(super) fn holds(&self, partition: Partition) -> bool {
         self.0.contains_key(&partition.number())
     }
@@ -78,7 +79,7 @@ impl Digests {
         self.0.get(&partition.number()).copied().unwrap_or(0)
     }
 
-    /// One for each group.
+    /// One digest for each group, of the chosen partitions only; zero for a group without any.
     pub(super) fn by_group(&self, chosen: &Chosen) -> Vec<u64> {
         let mut sums = vec![0; GROUPS];
         for partition in chosen.partitions() {
@@ -91,18 +92,18 @@ impl Digests {
         sums
     }
 
-    /// One for each partition.
+    /// One digest for each chosen partition.
     pub(super) fn each(&self, chosen: &Chosen) -> Vec<u64> {
         chosen.partitions().map(|p| self.of_partition(p)).collect()
     }
 
-    /// The partitions of the groups that differ. None: no answer to this question.
+    /// The chosen partitions in groups that differ. `None`: the answer has the wrong length.
     pub(super) fn differing_groups(&self, chosen: &Chosen, theirs: &[u64]) -> Option<Chosen> {
         let mine = self.by_group(chosen);
         (theirs.len() == GROUPS).then(|| chosen.groups(|group| mine[group] != theirs[group]))
     }
 
-    /// The partitions that differ. None: no answer to this question.
+    /// The chosen partitions that differ. `None`: the answer has the wrong length.
     pub(super) fn differing(&self, chosen: &Chosen, theirs: &[u64]) -> Option<Vec<Partition>> {
         let mine = self.each(chosen);
         if theirs.len() != mine.len() {
@@ -119,7 +120,7 @@ fn sum(songs: &Digest, tombstones: &Digest) -> u64 {
         let xor = digest.xor as u64 ^ mix((digest.xor >> 64) as u64);
         mix(digest.count ^ mix(xor))
     };
-    // Never zero for what is not empty.
+    // Zero stands for an empty partition, so no other partition may come to it.
     mix(half(songs) ^ half(tombstones).rotate_left(1)).max(1)
 }
 
@@ -141,7 +142,7 @@ mod tests {
         }
     }
 
-    /// From the sums of groups to the partitions in which two nodes differ.
+    /// The digests of groups lead to the partitions in which two nodes differ.
     #[test]
     fn what_differs_is_found() {
         let mine = [
@@ -180,7 +181,7 @@ mod tests {
         assert!(groups.expect("sums").is_empty());
     }
 
-    /// Numbers of another length come from a liar or a stranger.
+    /// Digests of a wrong length come from a faulty node or another protocol.
     #[test]
     fn sums_of_another_length_are_no_answer() {
         let sums = Digests::default();

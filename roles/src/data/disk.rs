@@ -1,41 +1,42 @@
 //! Whether this node's disk still answers.
 //!
-//! A disk that hangs or fails takes a node's songs away without a word: everybody would go on
-//! asking it. So a node whose jobs have had no success for a while says that it is sick: it stays
-//! a member, is asked last, and gets nothing new (gray failure). Idle, it is left alone.
+//! A disk that hangs or fails makes a node's songs unavailable without notice, and the others would
+//! go on asking for them. So a node none of whose jobs succeed for a while declares itself sick
+//! (gray failure): it stays a member, is asked last, and gets no further songs. A node without jobs
+//! and without failures is not probed.
 
 use core::time::Duration;
 
 use crate::contract::job::{JobFault, JobReply};
 use crate::contract::time::Time;
 
-/// Without success for so long, a small job is ordered to find out.
+/// The time without a success after which a small job probes the disk.
 const PROBE_AFTER: Duration = Duration::from_secs(5);
 
-/// Without success for so long, the disk is sick.
+/// The time without a success after which the disk is sick.
 const SICK_AFTER: Duration = Duration::from_secs(10);
 
 /// What is known of the disk.
 #[derive(Debug, Default)]
 pub(super) struct Disk {
-    /// The last success, or the last moment at which nothing was asked of it.
+    /// The last success, or the last look at which the disk was idle.
     well_at: Time,
-    /// The last look: a node that stood still has seen nothing of its disk.
+    /// The last look: after a long gap, the node was stalled and knows nothing of its disk.
     looked_at: Time,
-    /// The last reply told of a fault of the disk.
+    /// The disk has failed, and no job has succeeded since.
     failed: bool,
     probed_at: Option<Time>,
 }
 
 impl Disk {
-    /// A job has ended.
+    /// Takes the reply of a job.
     pub(super) fn on_reply(&mut self, now: Time, reply: &JobReply) {
         let JobReply::Failed(fault) = reply else {
             return self.on_success(now);
         };
         match fault {
             JobFault::Broken(_) => self.failed = true,
-            // These say nothing of the disk.
+            // Such a job may never have reached the disk.
             JobFault::Busy | JobFault::Abandoned => (),
             JobFault::NotFound
             | JobFault::Ambiguous(_)
@@ -47,7 +48,7 @@ impl Disk {
         }
     }
 
-    /// It has read or written, whatever came of it.
+    /// The disk has answered, even if the job failed for another reason.
     fn on_success(&mut self, now: Time) {
         self.failed = false;
         self.well_at = now;
@@ -88,8 +89,8 @@ mod tests {
         assert!(!disk.is_sick(at(1000)));
     }
 
-    /// It hangs: after five seconds it is probed, after ten it is sick, and well with the first
-    /// answer.
+    /// A disk that hangs is probed after five seconds, is sick after ten, and is well with the
+    /// first answer.
     #[test]
     fn a_disk_that_hangs_is_sick_until_it_answers() {
         let mut disk = Disk::default();
@@ -107,7 +108,7 @@ mod tests {
         assert!(!disk.is_sick(at(121)));
     }
 
-    /// The node stood still, and its disk with it.
+    /// A node that stalls does not blame its disk for the gap.
     #[test]
     fn who_stood_still_is_not_sick() {
         let mut disk = Disk::default();
@@ -115,7 +116,7 @@ mod tests {
         assert!(!disk.wants_probe(at(200), true) && !disk.is_sick(at(200)));
     }
 
-    /// It fails at once: nothing waits, and it is sick all the same.
+    /// A disk whose jobs fail at once is sick, although no job is under way.
     #[test]
     fn a_disk_that_fails_is_probed_and_sick() {
         let mut disk = Disk::default();

@@ -1,7 +1,8 @@
-//! How a data node takes songs in, uploads and copies alike: offered, given, committed.
+//! Intake: how a data node takes songs, uploads and copies alike, by offer, give and commit.
 //!
-//! Nothing of an upload is visible before its commit. A copy is answered when it is durable here,
-//! an upload when a second node has it, too, if there is one, and the routers have heard of it.
+//! Nothing of an upload is visible before its commit. A copy is answered when it is durable here.
+//! An upload is answered when a second node has it, too, if one can take it, and when the routers
+//! that keep up know it.
 
 use alloc::vec::Vec;
 
@@ -76,7 +77,7 @@ impl Data {
         out: &mut Outbox,
     ) {
         if let JobReply::Stored { .. } = reply {
-            // Known already: as good as committed once its copies are.
+            // The song is stored here already, so only the copies are left to make.
             let owners = (!copy).then(|| owners(song, others));
             return self.stored(now, (asker, song, owners), others, out);
         }
@@ -99,14 +100,15 @@ impl Data {
         out.answer(asker, answer_to(reply));
     }
 
-    /// What was given is not what it was said to be, or belongs nowhere.
+    /// Notes an anomaly if the bytes do not match the manifest, or do not belong to any upload.
     pub(super) fn doubt_bytes(&mut self, asker: Asker, reply: &JobReply, out: &mut Outbox) {
         if let JobReply::Failed(JobFault::Damaged | JobFault::Invalid(_)) = reply {
             self.anomalies.note(Anomaly::Bytes, asker.sender.node, out);
         }
     }
 
-    /// The song is durable here. A copy is answered at once, an upload when a second node has it.
+    /// The song is durable here. Answers a copy at once; an upload waits for its first copy and for
+    /// the routers.
     fn stored(
         &mut self,
         now: Time,
@@ -126,7 +128,7 @@ impl Data {
         self.answer_uploads(now, made);
     }
 
-    /// These songs are safe: they are answered when the routers know them, too.
+    /// Uploads need no further copy: their answers wait for the routers.
     pub(super) fn answer_uploads(&mut self, now: Time, made: Vec<StoredUpload>) {
         let revision = self.overview.map_or(0, |overview| overview.revision);
         for made in made {
@@ -134,7 +136,7 @@ impl Data {
         }
     }
 
-    /// Answers the uploads the routers have heard of, and those that have waited long enough.
+    /// Answers the uploads that the prompt routers know, and those that have waited long enough.
     pub(super) fn answer_told(&mut self, now: Time, out: &mut Outbox) {
         let mut made = self.untold.told(self.announcer.heard());
         if let Some((revision, overdue)) = self.untold.overdue(now) {
@@ -147,14 +149,14 @@ impl Data {
     }
 }
 
-/// The other nodes that shall have the song: its owners on the circle of all data nodes known.
+/// The other nodes that shall have the song, by the hash ring of all live data nodes.
 fn owners(song: SongId, others: Others<'_>) -> Vec<NodeId> {
     let own = others.own;
     let known = others.data.iter().map(|r| (r.node, r.weight));
     let circle = HashRing::of(known.chain([(own.node, own.weight)]));
     let mut owners = circle.owners(Partition::of(song), COPIES + 1);
     owners.retain(|node| *node != own.node);
-    // Where this node took the upload although it is not an owner, all owners get their copy.
+    // When this node took the upload without being an owner, every owner gets a copy.
     let elsewhere = if circle
         .owners(Partition::of(song), COPIES)
         .contains(&own.node)

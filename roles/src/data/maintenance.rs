@@ -1,4 +1,5 @@
-//! A data node's part in keeping copies in order: what it answers, and what it does by itself.
+//! Maintenance of copies: answers the questions of other data nodes, and drives anti-entropy,
+//! repairs and removals here.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -21,29 +22,29 @@ use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
 use crate::hash_ring::Partition;
 
-/// How long a data node that comes back with songs keeps them to itself until it has heard what
-/// was removed while it was away.
+/// How long a data node that starts with songs does not announce them, unless a round ends earlier:
+/// the songs may have been removed while it was away.
 const SILENT: Duration = Duration::from_secs(5);
 
-/// The same while it knows no other data node: it may be alone.
+/// The same when it knows no other data node by then: it may be alone.
 const ALONE: Duration = Duration::from_millis(300);
 
-/// Something that waits in a data node's memory.
+/// The length of one queue in a data node's memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Queue {
-    /// What.
+    /// The name of what waits.
     pub name: &'static str,
-    /// How much of it.
+    /// Entries waiting.
     pub length: usize,
-    /// How much there may be.
+    /// The bound on `length`.
     pub most: usize,
 }
 
-/// A data node that has come back says nothing of its songs yet.
+/// The time after a start in which a data node announces nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Silence {
     since: Time,
-    /// It has looked whether it is alone.
+    /// `ALONE` has passed, so the absence of other data nodes counts.
     looked: bool,
 }
 
@@ -58,14 +59,15 @@ impl Silence {
         now >= self.since + SILENT || (self.looked && alone)
     }
 
-    /// When it may be over.
+    /// The next time at which the silence may be over.
     pub(super) fn until(&self) -> Time {
         self.since + if self.looked { SILENT } else { ALONE }
     }
 }
 
 impl Data {
-    /// Answers a question about copies.
+    /// Answers another node's question about copies. A question from another view is not ready to
+    /// be answered: the two nodes would disagree about the owners.
     pub fn on_upkeep(&mut self, asker: Asker, words: Upkeep, others: Others<'_>, out: &mut Outbox) {
         match words {
             Upkeep::Sums { view, .. } | Upkeep::Holdings { view, .. }
@@ -120,7 +122,7 @@ impl Data {
         self.jobs.run(Purpose::Answer(asker), job, out);
     }
 
-    /// Songs have been removed for good here.
+    /// Takes the result of a removal, and passes the removal on unless another data node does.
     pub(super) fn on_buried(
         &mut self,
         now: Time,
@@ -145,14 +147,14 @@ impl Data {
         }
     }
 
-    /// Room is given back a little at a time.
+    /// Frees disk space a step at a time, until the library has no more to free.
     pub(super) fn on_reclaimed(&mut self, reply: &JobReply, out: &mut Outbox) {
         if *reply == (JobReply::Reclaimed { more: true }) {
             self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, out);
         }
     }
 
-    /// A fragment that a client asked for is not what it should be.
+    /// A fragment that a client asked for is damaged: the scrub replaces it.
     pub(super) fn on_rot(&mut self, stream: &Stream, out: &mut Outbox) {
         if let Position::Index(index) = stream.at {
             let song = stream.song;
@@ -160,7 +162,7 @@ impl Data {
         }
     }
 
-    /// Takes up what the comparison has found, and begins the next when it is time.
+    /// Carries out what anti-entropy has ordered, and begins the next round when it is due.
     pub(super) fn keep_up(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
         let orders = self.anti_entropy.take_orders();
         for node in self.copies.take_doubted() {
@@ -190,12 +192,13 @@ impl Data {
             }
             self.anti_entropy.look(now, others, overview, busy, out);
         }
+        // A whole round has seen the tombstones of the others, so the removed songs are known.
         if self.anti_entropy.has_compared() {
             self.silence = None;
         }
     }
 
-    /// A library that was away may hold what was removed meanwhile.
+    /// Begins the silence, because a library that was away may hold songs removed meanwhile.
     pub(super) fn hold_back(&mut self, now: Time, overview: &Overview) {
         if self.overview.is_none() && overview.digest.count > 0 {
             self.silence = Some(Silence::from(now));
@@ -209,8 +212,8 @@ impl Data {
         self.silence.is_some()
     }
 
-    /// Whether every song is with all those who shall have it, now that this node is none of
-    /// them: it may leave its role.
+    /// Whether this node may leave its role: every song is with all its owners, of which this node
+    /// is none.
     pub fn is_drained(&self) -> bool {
         let Some(overview) = self.overview else {
             return false;
@@ -219,22 +222,22 @@ impl Data {
             return true;
         }
         let empty = overview.digest.count == 0;
-        // What is owed to a node that is away is no reason to stay: its owners have every song.
+        // Copies due to an absent node do not delay the end: every song is with all live owners.
         let placed = self.anti_entropy.all_placed(overview.revision) && self.copies.repairs() == 0;
         !self.is_taking() && (empty || placed)
     }
 
-    /// Whether it has met a full disk while it handed its songs over: that will take long.
+    /// Whether a node has refused a copy because its disk is full: the drain will take long.
     pub fn meets_full_disk(&self) -> bool {
         self.copies.meets_full_disk()
     }
 
-    /// Whether it has promised copies that are not made.
+    /// Whether copies from the list on disk are still to be made.
     pub fn owes_copies(&self) -> bool {
         self.copies.left() > self.copies.repairs()
     }
 
-    /// How long its queues are.
+    /// The lengths and bounds of this node's queues.
     pub fn queues(&self) -> [Queue; 5] {
         let queue = |name, length, most| Queue { name, length, most };
         [
@@ -254,7 +257,7 @@ impl Data {
         ]
     }
 
-    /// Begins to hand everything over at once.
+    /// Begins a round at once, to hand every song over.
     pub fn drain(&mut self, now: Time) {
         self.copies.forget_full_disks();
         self.anti_entropy.hurry(now);
@@ -271,7 +274,7 @@ impl Data {
     }
 }
 
-/// What the chosen partitions come to.
+/// Answers with the digests of the chosen partitions.
 pub(super) fn on_sums(
     asker: Asker,
     chosen: &Chosen,

@@ -1,7 +1,8 @@
-//! Who has to keep what: the circle of the data nodes as this node sees them.
+//! Placement: the owners of each partition, by the hash ring of the data nodes that this node sees.
 //!
-//! A node that died a moment ago keeps its place for a while: it may come back, and its songs are
-//! still twice elsewhere. Where fewer than two owners live, nobody is waited for.
+//! A node that died lately keeps its place for a while, because it may come back and its songs have
+//! copies elsewhere. When fewer than two owners of a partition live, the dead lose their places in
+//! it at once.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -16,10 +17,10 @@ use crate::hash_ring::{HashRing, Partition, mix};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Placement {
     me: Option<NodeId>,
-    /// The living, this node among them unless it is handing its songs over.
+    /// The live data nodes, this node included unless it hands its songs over.
     living: Vec<NodeId>,
     now: HashRing,
-    /// With those who died lately.
+    /// The ring with the nodes that died lately.
     lately: HashRing,
 }
 
@@ -39,7 +40,8 @@ impl Placement {
         }
     }
 
-    /// The living nodes that shall have the songs of a partition.
+    /// The live nodes that shall have the songs of a partition: fewer than [`COPIES`] while a dead
+    /// owner keeps its place.
     pub(super) fn owners(&self, partition: Partition) -> Vec<NodeId> {
         let mut owners = self.lately.owners(partition, COPIES);
         owners.retain(|node| self.living.contains(node));
@@ -49,34 +51,34 @@ impl Placement {
         owners
     }
 
-    /// Those that are not this node.
+    /// The owners of a partition without this node.
     pub(super) fn others(&self, partition: Partition) -> Vec<NodeId> {
         let mut owners = self.owners(partition);
         owners.retain(|node| Some(*node) != self.me);
         owners
     }
 
-    /// Whether this node shall keep a partition.
+    /// Whether this node owns a partition.
     pub(super) fn is_mine(&self, partition: Partition) -> bool {
         self.me
             .is_some_and(|me| self.owners(partition).contains(&me))
     }
 
-    /// Whether this node would have to keep a partition if nobody were waited for: another one may
-    /// wait for nobody, having heard of a death earlier, and count on what is here.
+    /// Whether this node owns a partition, or would if no dead node kept its place. A node that
+    /// heard of a death earlier may give that place up earlier, and count on the songs here.
     pub(super) fn may_be_mine(&self, partition: Partition) -> bool {
         let owners = || self.now.owners(partition, COPIES);
         self.is_mine(partition) || self.me.is_some_and(|me| owners().contains(&me))
     }
 
-    /// Whether anybody but this node could keep anything.
+    /// Whether no other live data node takes songs.
     pub(super) fn is_alone(&self) -> bool {
         self.living.iter().all(|node| Some(*node) == self.me)
     }
 }
 
-/// The data nodes that take songs, as a number that two nodes compare before they act on each
-/// other's word.
+/// The view: a checksum of the data nodes that take songs and their weights. Two nodes with the
+/// same view agree on the owners, and only then act on each other's answers.
 pub(super) fn view(others: Others<'_>) -> u64 {
     let own = (!others.draining).then_some((others.own.node, others.own.weight));
     let all = others.data.iter().map(|r| (r.node, r.weight)).chain(own);
@@ -86,7 +88,8 @@ pub(super) fn view(others: Others<'_>) -> u64 {
     })
 }
 
-/// Of several nodes that could send a song, this one does: each song falls to another.
+/// The one of several holders that sends a song. Spread by the song's id, so that holders share the
+/// work; `None` if there are no holders.
 pub(super) fn sender(song: u128, holders: &[NodeId]) -> Option<NodeId> {
     let draw = |node: &&NodeId| mix(mix((song ^ node.0) as u64) ^ ((song ^ node.0) >> 64) as u64);
     holders.iter().min_by_key(draw).copied()
@@ -125,7 +128,7 @@ mod tests {
         (0..PARTITIONS).filter_map(Partition::from_number)
     }
 
-    /// For five minutes nobody takes the place of a dead node; then somebody does.
+    /// For the grace time no node takes the place of a dead node; then another node does.
     #[test]
     fn a_dead_node_is_waited_for() {
         let early = placement(at(10), &[2, 3, 4], &[(5, 0)], false);
@@ -135,7 +138,7 @@ mod tests {
         assert!(owners(&late).iter().all(|count| *count == 3));
     }
 
-    /// Two of three owners dead: what is left is copied at once.
+    /// With two of three owners dead, the last copy is copied at once.
     #[test]
     fn nobody_is_waited_for_when_one_copy_is_left() {
         let placement = placement(at(1), &[2], &[(3, 0), (4, 0)], false);
@@ -148,7 +151,7 @@ mod tests {
         assert!(all().all(|n| !placement.is_mine(n) && placement.owners(n).len() == 3));
     }
 
-    /// Every holder comes to the same sender, and the senders take turns.
+    /// Every holder computes the same sender, and the holders take turns.
     #[test]
     fn one_of_the_holders_sends() {
         let holders: Vec<NodeId> = (1..=3).map(|n| record(n).node).collect();

@@ -1,7 +1,8 @@
-//! Songs removed for good.
+//! Removal of songs for good.
 //!
-//! The tombstone is durable here before anybody is told; the answer goes out when another data
-//! node has it too, or nobody else can. Who was away hears of it in the next comparison.
+//! The tombstone is durable here before any other node is told. The answer goes out when another
+//! data node has the tombstone, too, or when no other node can confirm it. A node that was away
+//! learns of the removal by anti-entropy.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -16,10 +17,11 @@ use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
-/// Removals waiting for a second node; more are answered with one.
+/// Removals that wait for a second node. Beyond this bound no node is told, and the answer says one
+/// copy.
 pub(super) const WAITING_MAX: usize = 256;
 
-/// Nodes told of one removal at once: the rest hear of it when they compare.
+/// Nodes told of one removal at once; the others learn of it by anti-entropy.
 const TOLD_MAX: usize = 8;
 
 /// Removals that wait for a second node.
@@ -34,7 +36,7 @@ pub(super) struct Removal {
 #[derive(Debug)]
 struct Waiting {
     asker: Asker,
-    /// Nodes that have not said.
+    /// Nodes asked that have not answered.
     open: usize,
 }
 
@@ -48,12 +50,13 @@ impl Removal {
         }
     }
 
-    /// Removals that wait.
+    /// Removals that wait for a second node.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// The tombstones are durable here: the others are told.
+    /// The tombstones are durable here: tells other data nodes. Answers at once if none can be
+    /// asked.
     pub(super) fn spread(
         &mut self,
         now: Time,
@@ -145,7 +148,7 @@ pub(super) fn buried(copies: u8) -> Message {
     Message::Upkeep(Upkeep::Buried { copies })
 }
 
-/// Whether a list of removals is within its bounds.
+/// The songs, if the list is within its bounds; otherwise the reason for a refusal.
 pub(super) fn check(songs: &[SongId]) -> Result<Vec<SongId>, alloc::string::String> {
     let most = crate::contract::limits::REMOVALS_MAX;
     if songs.is_empty() || songs.len() > most {

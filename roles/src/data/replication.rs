@@ -1,11 +1,13 @@
-//! Copies of songs to the other nodes that shall have them.
+//! Sends copies of songs to the other nodes that shall have them.
 //!
-//! The list of what is to be copied lies on disk, written in the transaction that makes a song
-//! visible, so that no crash forgets a copy. Here live the copies under way: a few at once,
-//! each offering the song, giving what is missing, committing. A copy that fails is tried again
-//! later; an upload waits for its first copy only, and only as long as one may still succeed.
-//! Copies that a comparison has found missing are sent in the same way, and forgotten when they
-//! fail: the next comparison finds them again. While clients are served they get a share only.
+//! The list of copies due lies on disk, written in the transaction that makes a song visible, so
+//! that no crash forgets a copy. This module owns the copies under way: a few at once, each of
+//! which offers the song, gives the missing fragments and commits. A failed copy is tried again
+//! later. An upload waits for its first copy only, and only while a copy may still succeed.
+//!
+//! Repairs (copies that anti-entropy has found missing) are sent in the same way, and forgotten
+//! when they fail, because the next round finds them again. While clients are served, repairs get a
+//! share of the line only.
 
 mod tasks;
 mod throttle;
@@ -37,24 +39,25 @@ pub(super) const ACTIVE_MAX: usize = 4;
 /// Copies waiting in memory; the rest wait on disk.
 const TASKS_MAX: usize = 1024;
 
-/// In memory at most: those on the list on disk, with one upload beyond, and as many repairs.
+/// Most copies in memory: `TASKS_MAX` from the list on disk, one upload beyond that bound, and
+/// `TASKS_MAX` repairs.
 pub(super) const LEFT_MAX: usize = 2 * TASKS_MAX + COPIES;
 
 /// Copies read from the list on disk at once.
 const DUE_PAGE: u32 = 512;
 
-/// Until the list is read again for the sake of those who were away.
+/// The time until the list is read again, because a node was away or memory was full.
 const LIST_AGAIN: Duration = Duration::from_secs(30);
 
-/// The same when the library was too busy to read it.
+/// The time until the list is read again when reading it failed.
 const BUSY_AGAIN: Duration = Duration::from_secs(1);
 
-/// An upload that can be answered: so many copies are durable.
+/// An upload that can be answered, because it is durable and waits for no further copy.
 #[derive(Clone, Copy, Debug)]
 pub struct StoredUpload {
-    /// Who uploaded.
+    /// The client that waits for the answer.
     pub asker: Asker,
-    /// This node's copy included.
+    /// Durable copies, this node's included.
     pub copies: u8,
 }
 
@@ -65,19 +68,19 @@ pub struct Replication {
     waiting: BTreeMap<SongId, Vec<Waiting>>,
     requests: Requests<Ticket>,
     jobs: Jobs<Purpose>,
-    /// A repair has failed since this was asked.
+    /// A repair has failed since the last `take_failed`.
     has_failed: bool,
-    /// A copy was refused because its taker's disk is full.
+    /// A node has refused a copy because its disk is full, since the last `forget_full_disks`.
     meets_full_disk: bool,
     throttle: Throttle,
-    /// When the list on disk is read again, its readers having been busy.
+    /// When the list on disk is read again: a node was away, memory was full, or reading failed.
     list_at: Option<Time>,
     mutant: Option<CopyMutant>,
-    /// Fragments that were not what they should be when they were read.
+    /// Fragments of this node whose bytes did not match their hash when they were read.
     rotten: BTreeSet<FragmentId>,
-    /// Who has accepted copies and not kept them, a case each.
+    /// Nodes that misbehaved while they took a copy, or lost it afterwards; one entry per case.
     doubted: Vec<NodeId>,
-    /// Repairs that have come to their end, as far as they are remembered.
+    /// Repairs that succeeded; forgotten when the data nodes change or `TASKS_MAX` is reached.
     repaired: BTreeSet<Key>,
 }
 
@@ -87,11 +90,11 @@ type Key = (SongId, NodeId);
 #[derive(Debug)]
 struct Waiting {
     asker: Asker,
-    /// Nodes that may still bring it.
+    /// Nodes whose copy may still succeed.
     nodes: Vec<NodeId>,
 }
 
-/// Which step of which attempt something belongs to.
+/// The copy and the number of its attempt, so that a late answer to an earlier attempt is ignored.
 type Ticket = (Key, u32);
 
 #[derive(Debug)]
@@ -103,7 +106,7 @@ enum Purpose {
 }
 
 impl Replication {
-    /// Nothing under way.
+    /// No copy is known until [`Replication::start`] has read the list on disk.
     pub fn new(config: &anti_entropy::Config, mut rng: Rng) -> Self {
         let requests = Requests::new(Requester::Replication, Rng::from_seed(rng.bits()));
         Replication {
@@ -122,7 +125,7 @@ impl Replication {
         }
     }
 
-    /// Takes up what an earlier run left.
+    /// Takes up the copies on the list on disk: those of an earlier run, or those that did not fit.
     pub fn start(&mut self, out: &mut Outbox) {
         self.read_due(None, out);
     }
@@ -134,7 +137,8 @@ impl Replication {
         self.jobs.run(Purpose::Due, job, out);
     }
 
-    /// Takes up what is due; pages of copies that nobody can take hide no others.
+    /// Takes up a page of copies due, and reads the next page. Copies for absent nodes take no room
+    /// in memory, so they do not keep back the copies behind them.
     fn take_up(
         &mut self,
         now: Time,
@@ -148,7 +152,7 @@ impl Replication {
             if there && !self.tasks.is_full() {
                 self.tasks.add(now, key);
             } else {
-                // Whoever is away may be back by then.
+                // By then the node may be back, or memory free.
                 self.list_at = earlier(self.list_at, Some(now + LIST_AGAIN));
             }
         }
@@ -157,7 +161,7 @@ impl Replication {
         }
     }
 
-    /// A song has been uploaded here: copies it to `nodes`, and answers when the first has it.
+    /// A song has been uploaded here: copies it to `nodes`. The answer waits for the first copy.
     pub fn upload(
         &mut self,
         now: Time,
@@ -168,7 +172,8 @@ impl Replication {
         out: &mut Outbox,
     ) -> Vec<StoredUpload> {
         if self.tasks.is_full() {
-            // They are on the list on disk, from which they are taken up when there is room.
+            // The copies are on the list on disk and are taken up when there is room, so the upload
+            // does not have to wait.
             self.list_at = earlier(self.list_at, Some(now + LIST_AGAIN));
             return [StoredUpload { asker, copies: 1 }].into();
         }
@@ -181,7 +186,7 @@ impl Replication {
         self.begin_due(now, data, out)
     }
 
-    /// Copies that a comparison has found missing.
+    /// Takes up copies that anti-entropy has found missing.
     pub fn repair(
         &mut self,
         now: Time,
@@ -191,29 +196,29 @@ impl Replication {
     ) -> Vec<StoredUpload> {
         for key in copies {
             if self.repaired.remove(&key) {
-                self.doubted.push(key.1); // It has said that it has it, and lacks it again.
+                self.doubted.push(key.1); // The node confirmed this copy, and lacks it again.
             }
             self.tasks.add_repair(now, key);
         }
         self.begin_due(now, data, out)
     }
 
-    /// Fragments that were found to be bad since this was asked.
+    /// Hands out the bad fragments found since the last call.
     pub(super) fn take_rotten(&mut self) -> BTreeSet<FragmentId> {
         core::mem::take(&mut self.rotten)
     }
 
-    /// Who has accepted copies and not kept them since this was asked.
+    /// Hands out the nodes that misbehaved since the last call, one entry per case.
     pub(super) fn take_doubted(&mut self) -> Vec<NodeId> {
         core::mem::take(&mut self.doubted)
     }
 
-    /// Whether a repair has failed since this was asked.
+    /// Whether a repair has failed since the last call.
     pub(super) fn take_failed(&mut self) -> bool {
         core::mem::take(&mut self.has_failed)
     }
 
-    /// Whether a copy was refused because a disk is full, since that was last forgotten.
+    /// Whether a node has refused a copy because its disk is full, since `forget_full_disks`.
     pub(super) fn meets_full_disk(&self) -> bool {
         self.meets_full_disk
     }
@@ -222,7 +227,7 @@ impl Replication {
         self.meets_full_disk = false;
     }
 
-    /// Copies still to be made, of both kinds.
+    /// Copies in memory that are still to be made: those on the list on disk, and repairs.
     pub fn left(&self) -> usize {
         self.tasks.len()
     }
@@ -237,7 +242,7 @@ impl Replication {
         self.tasks.repairs()
     }
 
-    /// So many bytes have gone to clients.
+    /// Notes bytes sent to a client: they give repairs their share.
     pub fn on_served(&mut self, now: Time, bytes: usize) {
         self.throttle.on_served(now, bytes);
     }
@@ -247,7 +252,8 @@ impl Replication {
         !self.waiting.is_empty()
     }
 
-    /// Begins what is due, as far as there is room.
+    /// Begins the copies that are due, up to `ACTIVE_MAX` at once. An upload does not wait for a
+    /// node that is away.
     fn begin_due(&mut self, now: Time, data: &[Record], out: &mut Outbox) -> Vec<StoredUpload> {
         let mut made = Vec::new();
         while let Some(key) = self.tasks.pop_due(now) {
@@ -290,7 +296,8 @@ impl Replication {
                 self.take_up(now, (due, more), data, out);
                 Vec::new()
             }
-            // Still on the list, it is offered again in a while and found to be there.
+            // The copy is still on the list. It is offered again later, and its holder answers that
+            // it has the song.
             (Purpose::Note(key), JobReply::Failed(_)) => {
                 if !self.tasks.contains(key) {
                     self.tasks.add(now, key);
@@ -299,7 +306,7 @@ impl Replication {
                 Vec::new()
             }
             (Purpose::Note(_), _) if self.tasks.len() == 0 => {
-                self.start(out); // There may be more on disk than memory had room for.
+                self.start(out); // The disk may list more than memory had room for.
                 Vec::new()
             }
             (Purpose::Due, _) => {
@@ -310,7 +317,7 @@ impl Replication {
             (Purpose::Describe(ticket), JobReply::Described { manifest }) => {
                 self.offer(now, ticket, manifest, out)
             }
-            // The song is not here any longer: there is nothing to copy.
+            // The song is no longer here, so there is nothing to copy.
             (Purpose::Describe((key, _)), JobReply::Failed(JobFault::NotFound)) => {
                 self.forget(key, out);
                 self.stop_waiting(key)
@@ -318,7 +325,8 @@ impl Replication {
             (Purpose::Read(ticket, _), JobReply::Fragment { index, bytes }) => {
                 self.give(now, ticket, index, bytes, out)
             }
-            // Too much to do here is no reason to answer an upload with one copy.
+            // A busy library passes. The upload goes on waiting for this copy instead of being
+            // answered with one.
             (
                 Purpose::Describe((key, _)) | Purpose::Read((key, _), _),
                 JobReply::Failed(JobFault::Busy),
@@ -326,7 +334,8 @@ impl Replication {
                 self.tasks.put_off(now, key);
                 Vec::new()
             }
-            // This node may be the only one that sends this song: it must not stay as it is.
+            // This node may be the only sender of the song, so the scrub has to replace the
+            // fragment.
             (Purpose::Read(ticket, index), JobReply::Failed(JobFault::Damaged)) => {
                 let song = ticket.0.0;
                 self.rotten.insert(FragmentId { song, index });
@@ -355,7 +364,8 @@ impl Replication {
         made
     }
 
-    /// Other data nodes: whoever has let a copy go since was right to.
+    /// The data nodes have changed, so a node that lacks a repaired copy may have let it go
+    /// rightly.
     pub(super) fn forget_repaired(&mut self) {
         self.repaired.clear();
     }
@@ -378,7 +388,7 @@ impl Replication {
         made
     }
 
-    /// Begins again what had failed.
+    /// Tries again the copies whose pause is over, and drops questions whose time is over.
     pub fn on_tick(&mut self, now: Time, data: &[Record], out: &mut Outbox) -> Vec<StoredUpload> {
         if self.list_at.is_some_and(|at| at <= now) {
             self.list_at = None;
@@ -405,7 +415,8 @@ impl Replication {
         )
     }
 
-    /// The copy stands: it is struck off the list on disk, and who waited for it is answered.
+    /// The copy is durable at its new holder. Strikes it off the list on disk, and answers every
+    /// upload of the song.
     fn finish(&mut self, key: Key, out: &mut Outbox) -> Vec<StoredUpload> {
         self.forget(key, out);
         let waiting = self.waiting.remove(&key.0).unwrap_or_default();
@@ -421,8 +432,8 @@ impl Replication {
             .run(Purpose::Note(key), LibraryJob::CopyDone { song, node }, out);
     }
 
-    /// The attempt failed: it is put off, and an upload that has nobody left to wait for is
-    /// answered with the one copy there is.
+    /// An attempt failed. A copy from the list on disk is tried again later, a repair is forgotten.
+    /// An upload with no other copy to wait for is answered with this node's copy alone.
     #[must_use]
     fn fail(&mut self, now: Time, ticket: Ticket) -> Vec<StoredUpload> {
         if self.tasks.active(ticket).is_none() {

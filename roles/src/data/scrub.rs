@@ -1,8 +1,8 @@
-//! Reads every fragment now and then, and replaces what has rotted.
+//! Reads every fragment once in a configured time, and replaces fragments that have rotted.
 //!
-//! A little at a time, so that the whole library is through well within a month and nobody
-//! notices. A fragment that is not what its hash says is set aside, and fetched from another
-//! holder; until then it is served by nobody here.
+//! The scrub reads a little at a time, so that the whole library is read well within a month
+//! without slowing clients. A fragment that does not match its hash is set aside and fetched from
+//! another holder. Until then this node does not serve it.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -29,19 +29,20 @@ const STEP: Duration = Duration::from_secs(600);
 const STEP_MIN: Duration = Duration::from_secs(1);
 const STEPS_MIN: u32 = 8;
 
-/// Between two notes of how far it has come: an idle node hardly writes.
+/// The least time between two notes of the position on disk, so that an idle node hardly writes.
+/// The end of a round is noted at once.
 const NOTE: Duration = Duration::from_secs(6 * 3600);
 
-/// Until fragments that nobody could give are asked for again.
+/// The time until a fragment that no node could give is asked for again.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// Bad fragments looked after at once.
+/// Bad fragments in memory at once; further ones are left for later.
 pub(super) const BAD_MAX: usize = 256;
 
-/// Nodes asked for one fragment, one after the other.
+/// Nodes asked for one fragment in one attempt, one after the other.
 const ASKED_MAX: usize = 16;
 
-/// How long another holder may take for one fragment.
+/// How long the other holders may take for one fragment.
 const FETCH: Policy = Policy {
     deadline: Duration::from_secs(30),
     attempt: Duration::from_secs(10),
@@ -51,16 +52,17 @@ const FETCH: Policy = Policy {
 /// The scrub of one library.
 #[derive(Debug)]
 pub(super) struct Scrub {
-    /// The whole library in this time.
+    /// The time in which the whole library is read.
     within: Duration,
-    /// Between two steps.
+    /// The time between two steps.
     step: Duration,
     due: Time,
     noted_at: Time,
-    /// Where the next step begins; none: not read from the library yet, or a round's beginning.
+    /// Where the next step begins. `None`: at the beginning of a round, or the overview is not read
+    /// yet.
     after: Option<FragmentId>,
     begun: bool,
-    /// Bytes of the present step still to be read.
+    /// Bytes still to be read in the present step.
     left: u64,
     bad: BTreeMap<FragmentId, Care>,
     again: Option<Time>,
@@ -68,15 +70,15 @@ pub(super) struct Scrub {
     requests: Requests<FragmentId>,
     rng: Rng,
     looks_away: bool,
-    /// Who has given bytes that were no better, a case each.
+    /// Peers that have given damaged bytes, one entry per case.
     doubted: Vec<Peer>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Care {
-    /// Nobody has been asked, or nobody could give it.
+    /// No node has been asked, or no node could give it.
     Waiting,
-    /// On its way.
+    /// A question for the bytes is open, or the bytes are being written.
     Asked,
 }
 
@@ -86,7 +88,7 @@ enum Purpose {
     Note,
     SetAside(FragmentId),
     List,
-    /// With what this peer has given.
+    /// Replaces a fragment with the bytes that this peer has given.
     Replace(FragmentId, Peer),
 }
 
@@ -111,13 +113,15 @@ impl Scrub {
         }
     }
 
-    /// The clock begins to run.
+    /// Sets the time of the first step, at random within a step, so that nodes do not read in
+    /// unison.
     pub(super) fn arm(&mut self, now: Time) {
         self.due = now + self.rng.within(self.step);
         self.noted_at = now;
     }
 
-    /// The library has been looked into: its notes say where to go on.
+    /// Takes the position and the quarantined fragments that an earlier run left. Only the first
+    /// call counts.
     pub(super) fn start(&mut self, overview: &Overview, out: &mut Outbox) {
         if !self.begun {
             self.begun = true;
@@ -134,7 +138,8 @@ impl Scrub {
         self.jobs.run(Purpose::List, job, out);
     }
 
-    /// A reader stumbled over a fragment.
+    /// Takes a damaged fragment that some reader has found, and sets it aside. Ignored beyond
+    /// `BAD_MAX`; the next round finds it again.
     pub(super) fn on_rot(&mut self, fragment: FragmentId, out: &mut Outbox) {
         let known = self.bad.contains_key(&fragment);
         if !known && self.bad.len() < BAD_MAX && !self.looks_away {
@@ -144,12 +149,12 @@ impl Scrub {
         }
     }
 
-    /// Who has given bad bytes since this was asked.
+    /// Hands out the peers that have given damaged bytes since the last call.
     pub(super) fn take_doubted(&mut self) -> Vec<Peer> {
         core::mem::take(&mut self.doubted)
     }
 
-    /// Fragments set aside that wait for good bytes.
+    /// Fragments in memory that wait for good bytes.
     pub(super) fn bad(&self) -> usize {
         self.bad.len()
     }
@@ -185,7 +190,7 @@ impl Scrub {
                 if reply == JobReply::Failed(JobFault::Damaged) {
                     self.doubted.push(from);
                 }
-                self.put_off(now, fragment); // The bytes were no better, or the song is gone.
+                self.put_off(now, fragment); // The bytes were damaged, or the song is gone.
             }
             (Some(Purpose::Step | Purpose::List | Purpose::Note) | None, _) => (),
         }
@@ -216,7 +221,7 @@ impl Scrub {
         self.jobs.run(Purpose::Step, job, out);
     }
 
-    /// Asks other holders for what is set aside.
+    /// Asks other holders for the fragments that wait.
     fn fetch(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
         let waiting = self.bad.iter().filter(|(_, care)| **care == Care::Waiting);
         let waiting: Vec<FragmentId> = waiting.map(|(fragment, _)| *fragment).collect();
@@ -236,8 +241,8 @@ impl Scrub {
         }
     }
 
-    /// Owners first. Then everybody: who owns a song no longer keeps it until all owners have it,
-    /// and may be the only one who has it whole; so may one that hands over.
+    /// The nodes to ask, owners first. Then all others: a former owner keeps a song until all
+    /// owners have it, and it or a draining node may have the only good fragment.
     fn whom_to_ask(&mut self, owners: &[NodeId], others: Others<'_>) -> Vec<Peer> {
         let mut all = [others.data, others.leaving].concat();
         self.rng.shuffle(&mut all);
@@ -290,7 +295,7 @@ impl Scrub {
         }
     }
 
-    /// Reads a little further when it is time.
+    /// Reads the next step when it is due, and asks again for fragments that wait.
     pub(super) fn on_tick(
         &mut self,
         now: Time,
@@ -309,7 +314,7 @@ impl Scrub {
             return;
         }
         self.due = now + self.rng.around(self.step);
-        // The list could not be read, or was longer than what is looked after at once.
+        // The list could not be read, or it is longer than `BAD_MAX`.
         if self.begun && overview.quarantined > self.bad.len() as u64 {
             self.list(out);
         }

@@ -1,7 +1,7 @@
 //! A `Fetch` under way: fragments are read one at a time, each when the asker has room.
 //!
-//! A fragment that has been read is held back until it is known whether it is the last. What turns
-//! out to be rotten on the way is refused, and the scrub is told.
+//! A fragment that has been read is held back until it is known whether another follows it. A
+//! damaged fragment is refused, and the scrub is told.
 
 use alloc::vec::Vec;
 
@@ -14,16 +14,16 @@ use crate::contract::message::{Audio, Message, Position, Refusal};
 use crate::contract::node::{Asker, Outbox};
 use crate::contract::time::Time;
 
-/// Who fetches, and how far it is.
+/// One client's fetch, and its position.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) asker: Asker,
     pub(super) song: SongId,
-    /// The fragment in the pool.
+    /// The fragment that is being read.
     pub(super) at: Position,
-    /// Fragments still to be read after it.
+    /// Fragments still to be read after `at`.
     left: u32,
-    /// Read and held back until it is known whether it is the last.
+    /// The last fragment read, held back until it is known whether another follows it.
     held: Option<(u32, Vec<u8>)>,
 }
 
@@ -60,7 +60,7 @@ impl Data {
         self.jobs.run_toward(Purpose::Fetch(stream), job, peer, out);
     }
 
-    /// A fragment has been read: it goes out when it is known whether another follows it.
+    /// Takes a fragment that has been read, and sends the one before it.
     pub(super) fn on_fragment(
         &mut self,
         now: Time,
@@ -69,7 +69,7 @@ impl Data {
         out: &mut Outbox,
     ) {
         if now > stream.asker.until {
-            return; // Nobody waits for it any longer.
+            return; // The asker has given up.
         }
         if let JobReply::Fragment { index, bytes } = reply {
             self.send_held(now, &mut stream, true, out);

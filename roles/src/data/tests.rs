@@ -45,8 +45,8 @@ fn ordered(out: &mut Outbox) -> Option<(JobId, LibraryJob)> {
     jobs.next()
 }
 
-/// While a song is being committed, the node that shall get its copy drops out of the names.
-/// What was written to disk with the song is what is done, as soon as that node is back.
+/// While a song is being committed, the node that shall get its copy leaves the DNS. The copies
+/// made are those written to disk with the song, as soon as that node is back.
 #[test]
 fn the_copies_written_down_are_the_copies_made() {
     let mut data = Data::new(Config::default(), Rng::from_seed(1));
@@ -69,8 +69,8 @@ fn the_copies_written_down_are_the_copies_made() {
     assert!(ordered(&mut out).is_some_and(describes), "the copy begins");
 }
 
-/// A second node accepts whatever it is offered and stores nothing. What is owed to it stays
-/// on the list on disk; in memory there is only so much of it, and uploads are answered.
+/// A second node accepts every offer and stores nothing. Its copies stay on the list on disk, the
+/// copies in memory are bounded, and uploads are answered.
 #[test]
 fn a_peer_that_never_stores_costs_no_memory() {
     let mut data = Data::new(Config::default(), Rng::from_seed(1));

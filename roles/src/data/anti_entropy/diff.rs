@@ -1,4 +1,4 @@
-//! The first half of a round: in which partitions this node and each owner differ.
+//! The first half of a round: finds the partitions in which this node and each owner differ.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -12,21 +12,21 @@ use crate::data::Others;
 use crate::data::digests::{Chosen, Digests};
 use crate::hash_ring::Partition;
 
-/// A comparison under way.
+/// A comparison of digests under way.
 #[derive(Debug)]
 pub(super) struct Diff {
     pub(super) round: Round,
     pub(super) sums: Digests,
-    /// What has been asked of whom.
+    /// The partitions of each open question, by the node asked.
     asked: BTreeMap<NodeId, Chosen>,
-    /// Who has answered to the end.
+    /// Nodes whose digests are known in full, or that share no partition with this node.
     pub(super) answered: BTreeSet<NodeId>,
-    /// Partitions, and who differs in each.
+    /// The owners that differ, by partition.
     pub(super) differing: BTreeMap<u16, Vec<NodeId>>,
 }
 
 impl AntiEntropy {
-    /// What this node holds is known: each owner of any of it is asked.
+    /// Takes the digests of this node's library, and asks each owner of any partition for its own.
     pub(super) fn compare(
         &mut self,
         now: Time,
@@ -92,6 +92,8 @@ impl AntiEntropy {
                     Some(groups) if !groups.is_empty() => {
                         return self.ask_each(now, step, groups, others, out);
                     }
+                    // Only chosen groups can differ; an answer that fills any other group is no
+                    // honest answer.
                     Some(_) if sums == compare.sums.by_group(&chosen) => {
                         compare.answered.insert(step.with);
                     }
@@ -104,7 +106,7 @@ impl AntiEntropy {
                     None => self.orders.doubted.push(step.with),
                 }
             }
-            // No answer, or one to another question: nothing is concluded.
+            // Without an answer nothing is known of this node, so it stays out of `answered`.
             (_, None) => (),
             (_, Some(_)) => self.orders.doubted.push(step.with),
         }
@@ -156,7 +158,7 @@ impl AntiEntropy {
 }
 
 impl Diff {
-    /// What this node holds and `node` shall have.
+    /// The partitions that this node holds and `node` owns.
     fn shared_with(&self, node: NodeId) -> Chosen {
         let placement = &self.round.placement;
         Chosen::of(|partition| {

@@ -1,4 +1,5 @@
-//! The second half of a round: partition by partition, who has which songs, and what follows.
+//! The second half of a round: reads who holds which songs, partition by partition, and decides
+//! which songs to copy, to remove and to let go.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -17,48 +18,48 @@ use crate::data::Others;
 use crate::data::placement::{self, sender};
 use crate::hash_ring::{Partition, mix};
 
-/// Partitions looked into at once.
+/// Partitions reconciled at once: bounds the lists in memory.
 pub(in crate::data) const PARTITIONS_AT_ONCE: usize = 8;
 
-/// Times that this node's own lists are read again in one round: a disk that is busy or has failed
-/// once does not put off all the others.
+/// Rereads of this node's own lists in one round. A disk that is busy or fails once costs a reread,
+/// and does not leave its partition to a later round.
 const AGAIN_MAX: u32 = 16;
 
-/// Copies ordered in one round: the next round looks for the rest.
+/// Copies after which a round opens no further partition: the next round looks for the rest.
 const COPIES_MAX: usize = 1024;
 
 type Ids = BTreeSet<SongId>;
 
-/// Lists being gathered.
+/// The lists of a round, and what they have shown so far.
 #[derive(Debug)]
 pub(super) struct Reconcile {
     pub(super) round: Round,
-    /// Partitions still to be looked into, those that most owners lack something of first.
+    /// Partitions still to be reconciled. Those in which the most owners differ come first.
     queue: VecDeque<Partition>,
-    /// Who differs in each.
+    /// The owners whose digest differs from this node's, by partition.
     differing: BTreeMap<u16, Vec<NodeId>>,
     answered: BTreeSet<NodeId>,
     open: BTreeMap<u16, Lists>,
     copies: usize,
-    /// Times that a list of this node was read again.
+    /// Rereads of this node's own lists so far.
     again: u32,
-    /// Songs that are not with all their owners.
+    /// Songs of this node that an owner lacks, or may lack.
     unplaced: u64,
-    /// Stands for them, and for who lacks them.
+    /// A checksum of the missing copies (song and owner), to see whether two rounds miss the same.
     missing: u64,
-    /// Somebody did not answer, or there was too much for one round.
+    /// The list of at least one owner, or of this node, is not known.
     unfinished: bool,
-    /// There was too much for one round.
+    /// The round reached `COPIES_MAX` with partitions left.
     cut_short: bool,
 }
 
-/// What everybody has of one partition.
+/// What this node and the owners asked hold of one partition.
 #[derive(Debug, Default)]
 struct Lists {
     mine: Holding,
     mine_read: bool,
     theirs: BTreeMap<NodeId, Holding>,
-    /// Owners whose list is under way.
+    /// Owners whose list has not arrived to its end.
     asked: BTreeSet<NodeId>,
     failed: bool,
 }
@@ -67,15 +68,16 @@ struct Lists {
 struct Holding {
     songs: Ids,
     gone: Ids,
-    /// Where the last page ended: the next one must end later.
+    /// Where the next page begins; each page must end later than the one before.
     last: Option<SongId>,
 }
 
-/// A page of a list: songs, those gone, and where the next begins.
+/// A page of a list: songs, tombstones, and where the next page begins.
 pub(super) type Page = (Vec<SongId>, Vec<SongId>, Option<SongId>);
 
 impl AntiEntropy {
-    /// The comparison is over: what differs is looked into, and what is not to be kept.
+    /// The digests are compared. Queues the partitions that differ, and those that this node holds
+    /// without owning them.
     pub(super) fn gather(
         &mut self,
         now: Time,
@@ -114,7 +116,7 @@ impl AntiEntropy {
         self.go_on(now, others, out);
     }
 
-    /// Opens further partitions; ends the round when none is left.
+    /// Opens further partitions; ends the round when no partition is left.
     fn go_on(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
         loop {
             let Stage::Gathering(gather) = &mut self.stage else {
@@ -153,10 +155,11 @@ impl AntiEntropy {
                     rounds: 1,
                 };
             }
-            None => (), // It has not seen everything.
+            None => (), // An unfinished round proves nothing about missing copies.
         }
         let pause = if cut_short {
-            // It is known that there is more: what was ordered is all there is to wait for.
+            // There is more to copy for certain, so nothing but the copies already ordered delays
+            // the next round.
             Duration::ZERO
         } else if copies > 0 || gather.round.draining {
             AGAIN
@@ -230,7 +233,7 @@ impl AntiEntropy {
         }
     }
 
-    /// A page of what this node has.
+    /// Takes a page of this node's own list.
     pub(super) fn on_own(
         &mut self,
         now: Time,
@@ -256,8 +259,8 @@ impl AntiEntropy {
         self.decide_if_known(now, partition, others, out);
     }
 
-    /// A page of what this node has could not be read: it is tried again, or nothing is concluded
-    /// from that partition.
+    /// A page of this node's own list could not be read. Reads it again; after `AGAIN_MAX` rereads
+    /// nothing is concluded from that partition.
     pub(super) fn on_unread(
         &mut self,
         now: Time,
@@ -284,7 +287,7 @@ impl AntiEntropy {
         }
     }
 
-    /// A page of what an owner has; none: it did not say.
+    /// Takes a page of an owner's list. `None`: the owner did not answer.
     pub(super) fn on_held(
         &mut self,
         now: Time,
@@ -329,7 +332,7 @@ impl AntiEntropy {
             return;
         };
         if placement::view(others) != gather.round.view {
-            return self.give_up(now); // Whom all this was asked of are not the owners any longer.
+            return self.give_up(now); // The owners have changed since the round began.
         }
         let known = |lists: &Lists| lists.mine_read && lists.asked.is_empty();
         if !gather.open.get(&number).is_some_and(known) {
@@ -390,11 +393,11 @@ impl AntiEntropy {
 #[derive(Debug, Default)]
 struct Decided {
     copies: Vec<(SongId, NodeId)>,
-    /// Removed for good elsewhere.
+    /// Songs with a tombstone on an owner and none here.
     gone_here: Vec<SongId>,
-    /// Removed for good here, and not yet there.
+    /// Songs with a tombstone here, and the owner that lacks that tombstone.
     gone_there: Vec<(NodeId, Vec<SongId>)>,
-    /// Every owner has it, and this node is none.
+    /// Songs that every owner has and that this node need not keep.
     let_go: Vec<SongId>,
 }
 
@@ -404,6 +407,7 @@ impl Reconcile {
     }
 
     fn next(&mut self) -> Option<Partition> {
+        // The bound is checked between partitions: a partition that is open is decided as a whole.
         if self.copies >= COPIES_MAX {
             self.cut_short |= !self.queue.is_empty();
             self.queue.clear();
@@ -420,12 +424,15 @@ impl Reconcile {
     ) -> Decided {
         let placement = &self.round.placement;
         let owners = placement.others(partition);
-        // An owner that has not been compared with has nothing, as far as anybody may rely on it,
-        // and everything, as far as anything is sent to it.
+        // When the list of any owner is unknown, no copy is sent and no song is let go: the owner
+        // may have the song, and it may lack it.
         let unknown = |node: &NodeId| !self.answered.contains(node);
         let certain = !lists.failed && !owners.iter().any(unknown);
+        // An owner that was not asked for its list has the same digest as this node, and so the
+        // same songs.
         let theirs = |node: &NodeId| lists.theirs.get(node).unwrap_or(&lists.mine);
         let mut decided = Decided::default();
+        // Removals spread even when a list is unknown: a tombstone holds whatever the others have.
         let mut gone: Ids = lists.mine.gone.clone();
         for node in &owners {
             gone.extend(&theirs(node).gone);
@@ -437,6 +444,7 @@ impl Reconcile {
         }
         let here = |song: &&SongId| !lists.mine.gone.contains(song);
         decided.gone_here = gone.iter().filter(here).copied().collect();
+        // Another node may have given up on a dead owner earlier, and count on this node's copy.
         let mine = placement.may_be_mine(partition);
         for song in lists.mine.songs.difference(&gone) {
             let has = |node: &&NodeId| theirs(node).songs.contains(song);
@@ -449,6 +457,7 @@ impl Reconcile {
             }
             let stands_for = |node: &NodeId| mix((song.0 ^ node.0) as u64);
             self.missing ^= lacking.iter().map(stands_for).fold(0, |all, one| all ^ one);
+            // Owners that hold the song draw the same sender, so each does not send its own copy.
             let mine_to_send = self.round.sends_all || sender(song.0, &holders) == Some(me);
             let send = certain && mine_to_send;
             let new = |node: &&NodeId| theirs(node).songs.is_empty();
@@ -482,7 +491,8 @@ impl Holding {
     }
 }
 
-/// A page that could come from an honest node: of this partition, and getting on.
+/// Whether a page may be believed: each id lies in the partition, the page is within its limit, and
+/// a page that another follows is not empty.
 fn is_page_of(
     partition: Partition,
     songs: &[SongId],
@@ -528,7 +538,8 @@ mod tests {
         anti_entropy
     }
 
-    /// Ends a round in which so many copies were ordered, and says when the next one begins.
+    /// Ends a round that ordered `copies` copies with `left` partitions queued; the time is when
+    /// the next round begins.
     fn next_after(copies: usize, left: u16) -> (AntiEntropy, Time) {
         let (mut anti_entropy, now) = (gathering(copies, left), Time::from_secs(100));
         if let Stage::Gathering(gather) = &mut anti_entropy.stage {
@@ -539,8 +550,8 @@ mod tests {
         (anti_entropy, due)
     }
 
-    /// A round that had too much to order is followed at once by the next; one that had not waits
-    /// to see what comes of its copies. Neither has seen every song in its place.
+    /// A round that was cut short is followed at once by the next. A round that was not cut short
+    /// waits until its copies can have arrived. Neither has seen every song in its place.
     #[test]
     fn a_round_cut_short_is_gone_on_with_at_once() {
         let now = Time::from_secs(100);
@@ -551,7 +562,7 @@ mod tests {
         assert!(next_after(5, 0).1 > now);
     }
 
-    /// Where copies fail, nobody is asked again and again.
+    /// Failed copies delay the next round, so that their holders are not asked again and again.
     #[test]
     fn failed_copies_put_the_next_round_off() {
         let (mut anti_entropy, due) = next_after(COPIES_MAX, 9);

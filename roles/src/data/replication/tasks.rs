@@ -1,6 +1,7 @@
-//! Copies to be made: which wait, for how long, and which are under way.
+//! The copies to be made: which wait, until when, and which are under way.
 //!
-//! Owns the counts of each kind. What a copy under way says to its taker is not its business.
+//! Owns the counts of each kind. The messages of a copy under way are [`super::transfer`]'s
+//! business.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::time::Duration;
@@ -12,20 +13,20 @@ use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
 
-/// First pause after a failure; doubles up to the longest.
+/// The backoff after a first failure; doubles with each further failure up to `PAUSE_MAX`.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Every copy this node has still to make.
+/// Every copy in memory that this node has still to make.
 #[derive(Debug)]
 pub(super) struct Tasks {
     all: BTreeMap<Key, Task>,
     retry: Timers<Key>,
-    /// How many are under way.
+    /// Copies under way, at most `ACTIVE_MAX`.
     active: usize,
-    /// How many are repairs.
+    /// Repairs among all copies, at most `TASKS_MAX`.
     repairs: usize,
-    /// Attempts so far.
+    /// Attempts begun so far, of all copies: the number of the latest attempt.
     rounds: u32,
     rng: Rng,
 }
@@ -34,13 +35,13 @@ pub(super) struct Tasks {
 struct Task {
     state: State,
     failures: u32,
-    /// Found missing by a comparison; otherwise it is on the list on disk.
+    /// Anti-entropy found it missing. Otherwise it is on the list on disk.
     repair: bool,
 }
 
 #[derive(Debug)]
 enum State {
-    /// For its timer, or for room among the active.
+    /// Waits for its timer, or for room among the copies under way.
     Waiting,
     Active(Active),
 }
@@ -48,13 +49,13 @@ enum State {
 /// A copy under way.
 #[derive(Debug)]
 pub(super) struct Active {
-    /// Tells this attempt's answers and jobs from an earlier one's.
+    /// The attempt's number: distinguishes its answers and jobs from those of an earlier attempt.
     round: u32,
     pub(super) to: Address,
     pub(super) manifest: Option<Manifest>,
     pub(super) missing: VecDeque<u32>,
     pub(super) gives: usize,
-    /// How often the new holder has said what it lacks.
+    /// How often the new holder has listed the fragments it lacks.
     pub(super) wanted: u32,
 }
 
@@ -74,7 +75,7 @@ impl Tasks {
         self.all.len()
     }
 
-    /// Whether no more may be ordered.
+    /// Whether memory has no room for another copy from the list on disk.
     pub(super) fn is_full(&self) -> bool {
         self.all.len() >= TASKS_MAX
     }
@@ -102,17 +103,19 @@ impl Tasks {
             failures: 0,
             repair: false,
         });
-        // What is on the list on disk has to be struck off it, whoever makes the copy in the end.
+        // A repair that is on the list, too, counts as a listed copy: a repair is forgotten when it
+        // fails, and a listed copy must be struck off the list.
         self.repairs -= usize::from(core::mem::take(&mut task.repair));
         if matches!(task.state, State::Waiting) {
             self.retry.arm(key, now);
         }
     }
 
-    /// Takes up a copy that a comparison has found missing, if there is room.
+    /// Takes up a copy that anti-entropy has found missing, if there is room.
     pub(super) fn add_repair(&mut self, now: Time, key: Key) {
         match self.all.get(&key).map(|task| &task.state) {
-            // Whoever lacks it has just said so: it is there, and worth another attempt.
+            // The node that lacks the song has just answered, so another attempt need not wait for
+            // the backoff.
             Some(State::Waiting) => self.retry.arm(key, now),
             Some(State::Active(_)) => (),
             None if self.repairs >= TASKS_MAX => (),
@@ -126,7 +129,7 @@ impl Tasks {
         }
     }
 
-    /// The next that is due, while there is room among the active.
+    /// The next copy that is due; `None` while `ACTIVE_MAX` copies are under way.
     pub(super) fn pop_due(&mut self, now: Time) -> Option<Key> {
         if self.active >= ACTIVE_MAX {
             return None;
@@ -134,7 +137,8 @@ impl Tasks {
         self.retry.pop_due(now)
     }
 
-    /// When one is due. While no more may be active, nothing is: an end wakes the next.
+    /// When the next copy is due. `None` while `ACTIVE_MAX` copies are under way: the end of one of
+    /// them begins the next.
     pub(super) fn deadline(&self) -> Option<Time> {
         if self.active >= ACTIVE_MAX {
             return None;
@@ -166,7 +170,7 @@ impl Tasks {
         }
     }
 
-    /// The attempt failed: the next one comes after a pause.
+    /// Ends an attempt without success; the next one comes after the backoff.
     pub(super) fn put_off(&mut self, now: Time, key: Key) {
         if let Some(task) = self.all.get_mut(&key) {
             self.active -= usize::from(matches!(task.state, State::Active(_)));

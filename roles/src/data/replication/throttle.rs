@@ -1,4 +1,4 @@
-//! The share of the line that repairs get.
+//! Limits repairs to a share of the bytes that leave this node.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -7,25 +7,26 @@ use super::Ticket;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 
-/// Until a repair that had used up its share goes on.
+/// The time until a repair without allowance is tried again.
 const SHARE_AGAIN: Duration = Duration::from_millis(50);
 
-/// How much of what leaves this node may be repairs: all of it while no client is served.
+/// The allowance of repairs: a share of what clients get, and all of the line while no client is
+/// served.
 #[derive(Debug)]
 pub(super) struct Throttle {
     share_percent: u64,
-    /// Bytes that repairs may still send.
+    /// Bytes that repairs may still send while clients are served.
     allowed: u64,
     served_at: Option<Time>,
-    /// Repairs that wait for their share.
+    /// Repairs that wait for an allowance.
     held: Vec<Ticket>,
     again: Option<Time>,
 }
 
-/// Without clients for so long, repairs have the line to themselves.
+/// Once no client has been served for this time, repairs are not limited.
 const CLIENTS_GONE: Duration = Duration::from_secs(1);
 
-/// What repairs may send at once after clients have been served.
+/// Most allowance, in bytes, that repairs can save up.
 const ALLOWED_MAX: u64 = 4 << 20;
 
 impl Throttle {

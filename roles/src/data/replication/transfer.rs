@@ -1,5 +1,4 @@
-//! What a copy under way says to the node that shall have it: offers it, gives what is missing,
-//! commits.
+//! The messages of a copy under way to its new holder: offer, give, commit.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -14,10 +13,11 @@ use crate::contract::time::Time;
 use crate::copy_mutants::CopyMutant;
 use crate::requests::{GIVE_PATIENCE, Outcome, Policy};
 
-/// Fragments of one copy in memory at once: one being read while one is being sent.
+/// Fragments of one copy in memory at once: one is read while the other is sent.
 const GIVES_MAX: usize = 2;
 
-/// Times a new holder may say what it lacks: once at first, once more if it has lost something.
+/// Times that a new holder may list the fragments it lacks. Once is normal; more mean that it has
+/// lost something it took.
 const WANTED_MAX: u32 = 3;
 
 /// How long a commit may take: it reads the whole song once.
@@ -112,7 +112,7 @@ impl Replication {
         }
     }
 
-    /// What the new holder says: that it has the song, or how far it is.
+    /// Takes an answer of the new holder: it has the song, it lacks fragments, or it took one.
     fn on_told(
         &mut self,
         now: Time,
@@ -143,7 +143,8 @@ impl Replication {
     ) -> Vec<StoredUpload> {
         let busy = matches!(refusal, Some(Refusal::Busy { .. }));
         if busy && self.is_waited_for(now, ticket.0) {
-            // The new holder is there and has too much to do.
+            // The new holder lives and is busy, and the upload has time left: the copy may still
+            // succeed.
             self.tasks.put_off(now, ticket.0);
             return Vec::new();
         }
@@ -157,7 +158,7 @@ impl Replication {
         self.fail(now, ticket)
     }
 
-    /// It has begun to take the song, is there, and does not come to an end.
+    /// The new holder lives, has begun to take the song and does not finish.
     fn doubt_taker(&mut self, ticket: Ticket) {
         if self
             .tasks
@@ -168,10 +169,10 @@ impl Replication {
         }
     }
 
-    /// If the same copy is found missing once more, its holder has not kept it.
+    /// Remembers a repair that succeeded: if it is found missing again, its holder has lost it.
     fn note_repaired(&mut self, key: Key) {
         if !self.tasks.is_repair(key) {
-            return; // Found missing while it was under way, it may be ordered again with reason.
+            return; // A list read before the copy ended may still call it missing.
         }
         if self.repaired.len() >= TASKS_MAX {
             self.repaired.clear();
@@ -179,15 +180,16 @@ impl Replication {
         self.repaired.insert(key);
     }
 
-    /// Whether an upload can still wait for this copy: half of its asker's patience is left for
-    /// the answer.
+    /// Whether every upload that waits for this copy has more than `GIVE_PATIENCE` left. True when
+    /// none waits.
     fn is_waited_for(&self, now: Time, (song, node): Key) -> bool {
         let waiting = self.waiting.get(&song).into_iter().flatten();
         let mut mine = waiting.filter(|one| one.nodes.contains(&node));
         mine.all(|one| now + GIVE_PATIENCE < one.asker.until)
     }
 
-    /// Notes what the new holder wants or has taken. None: it makes no sense.
+    /// Notes the fragments that the new holder lacks or has taken. `None`: the answer makes no
+    /// sense here.
     fn on_progress(&mut self, ticket: Ticket, answer: Audio) -> Option<()> {
         let active = self.tasks.active(ticket)?;
         if answer == Audio::Taken {
@@ -199,7 +201,8 @@ impl Replication {
         };
         let missing = active.manifest.as_ref()?.missing(&missing)?;
         active.wanted += 1;
-        // A holder that lacks again what it has taken is left alone for a while.
+        // A holder that keeps losing fragments would be served for ever. The attempt fails, so the
+        // backoff applies.
         if active.gives > 0 || active.wanted > WANTED_MAX {
             return None;
         }
@@ -207,7 +210,7 @@ impl Replication {
         Some(())
     }
 
-    /// Keeps a few fragments on their way; commits when all have arrived.
+    /// Sends the next fragments, `GIVES_MAX` at once; commits when all have arrived.
     pub(super) fn pump(
         &mut self,
         now: Time,
@@ -223,6 +226,8 @@ impl Replication {
             .min(active.missing.len());
         let idle = active.gives == 0;
         if self.tasks.is_repair(ticket.0) && room > 0 && !self.throttle.allows(now) {
+            // Only an idle copy is held back: one with fragments under way is woken by their
+            // answers.
             if idle {
                 self.throttle.hold_back(now, ticket);
                 return Vec::new();
