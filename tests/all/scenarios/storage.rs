@@ -1,10 +1,13 @@
 //! Uploads, and the songs that are stored afterwards.
 
+use std::time::Duration;
+
 use roles::contract::id::SongId;
 use roles::contract::job::{Job, LibraryJob};
 use roles::contract::message::Refusal;
 use roles::contract::user::Failure;
 use tests::faults::Death;
+use tests::resident::Slot;
 use tests::workload::Ended;
 use tests::world::World;
 
@@ -131,6 +134,10 @@ fn an_upload_cut_short_is_taken_up_again() {
     assert_read(&read(&mut world, song));
 }
 
+fn commits(work: &Job) -> bool {
+    matches!(work, Job::Library(LibraryJob::CommitUpload { .. }))
+}
+
 /// S40: a data node is killed at a hundred moments around a commit: its disk has the whole song or
 /// none of it.
 #[test]
@@ -146,12 +153,11 @@ fn a_commit_is_whole_or_nothing() {
         let client = world.place("client-0");
         world.upload(client, 0);
         let begun = |w: &World| {
-            w.nodes
-                .iter()
-                .any(|slot| !slot.jobs.is_empty() && slot.disk.is_some())
+            let jobs = |slot: &Slot| slot.jobs.values().any(|job| commits(&job.work));
+            w.nodes.iter().any(jobs)
         };
         assert!(world.run_till(secs(5), begun));
-        world.run_for(std::time::Duration::from_micros(250) * moment);
+        world.run_for(Duration::from_micros(100) * moment);
         let data = world.place("data-0");
         world.crash(data, Death::PowerCut);
         let song = world.music.tune(0).expect("one").id();
