@@ -28,6 +28,7 @@ pub mod mutants;
 mod operations;
 
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -40,8 +41,8 @@ use crate::contract::record::{Address, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
-use crate::hash_ring::HashRing;
 use crate::members::Members;
+use crate::ownership::Owners;
 use crate::requests::{Requester, Requests};
 
 use arc::around;
@@ -150,10 +151,7 @@ pub struct Chord {
     /// Digest of the living data nodes from which the lists were made.
     made_of: u64,
     fingers: Fingers,
-    /// Data nodes that take songs, with their weights.
-    takers: Vec<(NodeId, u16)>,
-    /// The points of the takers, computed when first needed.
-    points: Option<HashRing>,
+    owners: Arc<Owners>,
     pending: Option<Pending>,
     held: VecDeque<(Asker, ChordMessage)>,
     requests: Requests<Purpose>,
@@ -181,8 +179,7 @@ impl Chord {
             hosts: Vec::new(),
             made_of: 0,
             fingers: Fingers::default(),
-            takers: Vec::new(),
-            points: None,
+            owners: Arc::default(),
             pending: None,
             held: VecDeque::new(),
             operations: 0,
@@ -226,20 +223,16 @@ impl Chord {
     }
 
     /// Takes over the living data nodes (the others, in the order of their ids, each with its
-    /// incarnation) and the nodes that take songs, with their weights. This node is among the
-    /// latter if it takes songs.
+    /// incarnation) and who owns which songs.
     pub fn see(
         &mut self,
         now: Time,
         others: &[(NodeId, Incarnation)],
-        takers: Vec<(NodeId, u16)>,
+        owners: &Arc<Owners>,
         table: &dyn Table,
         out: &mut Outbox,
     ) {
-        if self.takers != takers {
-            self.takers = takers;
-            self.points = None;
-        }
+        self.owners = Arc::clone(owners);
         let made_of = digest(others);
         if self.made_of == made_of {
             return;

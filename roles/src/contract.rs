@@ -7,6 +7,7 @@ pub mod limits;
 pub mod member;
 pub mod message;
 pub mod node;
+pub mod partition;
 pub mod record;
 pub mod ring;
 pub mod rng;

@@ -18,6 +18,7 @@ pub mod replication;
 mod scrub;
 mod stream;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -33,6 +34,7 @@ use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
 use crate::jobs::Jobs;
+use crate::ownership::Owners;
 use crate::requests::Requester;
 
 use announcer::Announcer;
@@ -89,6 +91,8 @@ pub struct Others<'a> {
     pub dead: &'a [(Record, Time)],
     /// Every router the DNS names.
     pub routers: &'a [Record],
+    /// Who owns which songs, by the data nodes that take songs, this one among them.
+    pub owners: &'a Arc<Owners>,
     /// This node's own record.
     pub own: Record,
     /// This node hands its songs over, so it owns none.

@@ -12,6 +12,7 @@ use core::time::Duration;
 
 use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::RECORDS_MAX;
+use crate::contract::limits::WEIGHT_MAX;
 use crate::contract::message::{Envelope, Message, Names, Refusal};
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record, Role};
@@ -19,7 +20,6 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::Level;
-use crate::hash_ring::WEIGHT_MAX;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 use crate::ring_mutants::{RingMutant, RingMutants};
 use crate::role_assignment::Reservations;

@@ -8,63 +8,13 @@
 
 use alloc::vec::Vec;
 
-use crate::contract::id::{NodeId, SongId, SongPrefix};
-
-/// Bits of a song's id that name its partition.
-pub const PARTITION_BITS: u32 = 12;
-
-/// Partitions of the circle.
-pub const PARTITIONS: u16 = 1 << PARTITION_BITS;
+use crate::contract::id::NodeId;
+use crate::contract::limits::WEIGHT_MAX;
+use crate::contract::partition::Partition;
 
 /// Points of a node of weight one. With so many, the fullest of ten nodes holds 1.06 times the
 /// mean.
 pub const POINTS_PER_WEIGHT: u32 = 256;
-
-/// Heaviest weight a node may claim; more would let one record grow the circle without bound.
-pub const WEIGHT_MAX: u16 = 64;
-
-/// A whole partition: the unit of ownership, digests, hand-off and repair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Partition(u16);
-
-impl Partition {
-    /// The partition a song lies in.
-    pub fn of(song: SongId) -> Self {
-        Partition((song.0 >> (128 - PARTITION_BITS)) as u16)
-    }
-
-    /// The partition in which all songs with these leading digits lie. None: they lie in several,
-    /// as with fewer than three digits.
-    pub fn containing(prefix: SongPrefix) -> Option<Self> {
-        let first = Partition::of(prefix.first());
-        (first == Partition::of(prefix.last())).then_some(first)
-    }
-
-    /// The partition with this number. None: there are not so many.
-    pub fn from_number(number: u16) -> Option<Self> {
-        (number < PARTITIONS).then_some(Partition(number))
-    }
-
-    /// Its number, from 0.
-    pub fn number(self) -> u16 {
-        self.0
-    }
-
-    /// The smallest id that lies in it.
-    pub fn first(self) -> SongId {
-        SongId(u128::from(self.0) << (128 - PARTITION_BITS))
-    }
-
-    /// The largest id that lies in it.
-    pub fn last(self) -> SongId {
-        SongId(self.first().0 | (u128::MAX >> PARTITION_BITS))
-    }
-
-    /// Where it starts on the circle.
-    fn start(self) -> u64 {
-        u64::from(self.0) << (64 - PARTITION_BITS)
-    }
-}
 
 /// The points of all data nodes, in circular order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,6 +85,8 @@ pub(crate) fn mix(mut x: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::id::SongId;
+    use crate::contract::partition::PARTITIONS;
     use crate::contract::rng::Rng;
     use alloc::collections::BTreeMap;
     use alloc::vec;
@@ -151,7 +103,7 @@ mod tests {
 
     fn shares(circle: &HashRing, copies: usize) -> BTreeMap<NodeId, usize> {
         let mut shares = BTreeMap::new();
-        for partition in (0..PARTITIONS).map(Partition) {
+        for partition in Partition::all() {
             for owner in circle.owners(partition, copies) {
                 *shares.entry(owner).or_default() += 1;
             }
@@ -191,7 +143,7 @@ mod tests {
     fn a_newcomer_moves_only_its_share() {
         let nodes = ids(10, 4);
         let (old, new) = (even(&nodes[..9]), even(&nodes));
-        for partition in (0..PARTITIONS).map(Partition) {
+        for partition in Partition::all() {
             let before = old.owners(partition, 3);
             let after = new.owners(partition, 3);
             let kept: Vec<NodeId> = after.into_iter().filter(|n| *n != nodes[9]).collect();
@@ -207,29 +159,24 @@ mod tests {
         assert!(shares[&nodes[0]] * 10 > shares[&nodes[1]] * 15);
     }
 
-    /// A partition's bounds are the ids that lie in it, and no others.
-    #[test]
-    fn a_partition_knows_its_bounds() {
-        for number in [0, 1, 2047, PARTITIONS - 1] {
-            let partition = Partition::from_number(number).expect("there are so many");
-            assert_eq!(partition.number(), number);
-            assert_eq!(Partition::of(partition.first()), partition);
-            assert_eq!(Partition::of(partition.last()), partition);
-            let before = partition.first().0.checked_sub(1).map(SongId);
-            assert!(before.is_none_or(|id| Partition::of(id) < partition));
-            let behind = partition.last().0.checked_add(1).map(SongId);
-            assert!(behind.is_none_or(|id| Partition::of(id) > partition));
-        }
-        assert_eq!(Partition::from_number(PARTITIONS), None);
-    }
-
     #[test]
     fn few_nodes_own_everything_they_can() {
         let nodes = ids(2, 6);
-        assert_eq!(even(&[]).owners(Partition(0), 3), vec![]);
-        assert_eq!(even(&nodes[..1]).owners(Partition(9), 3), vec![nodes[0]]);
-        assert_eq!(even(&nodes).owners(Partition(9), 3).len(), 2);
+        assert_eq!(even(&[]).owners(Partition::of(SongId(0)), 3), vec![]);
+        assert_eq!(
+            even(&nodes[..1]).owners(Partition::of(SongId(9 << 116)), 3),
+            vec![nodes[0]]
+        );
+        assert_eq!(
+            even(&nodes)
+                .owners(Partition::of(SongId(9 << 116)), 3)
+                .len(),
+            2
+        );
         let twice = HashRing::of([(nodes[0], 1), (nodes[0], 1)]);
-        assert_eq!(twice.owners(Partition(1), 3), vec![nodes[0]]);
+        assert_eq!(
+            twice.owners(Partition::of(SongId(1 << 116)), 3),
+            vec![nodes[0]]
+        );
     }
 }

@@ -39,6 +39,7 @@ pub mod jobs;
 pub mod chord;
 pub mod hash_ring;
 pub mod locator;
+pub mod ownership;
 
 pub mod copy_mutants;
 pub mod ring_mutants;

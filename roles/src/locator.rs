@@ -20,11 +20,11 @@ use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{COPIES, NEIGHBOURS_MAX};
 use crate::contract::message::{Audio, Envelope, Message};
 use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::partition::Partition;
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::song::Song;
 use crate::contract::time::Time;
-use crate::hash_ring::Partition;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
 /// Bound on the look-ups under way at once; a further one fails at once.

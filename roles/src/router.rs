@@ -25,6 +25,7 @@ use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::locator::{self, DataNodes, Ending, Locator};
+use crate::ownership::Owners;
 use crate::ring::Ring;
 
 use catalogue::Catalogue;
@@ -35,6 +36,8 @@ use holders::Holders;
 pub struct Sight<'a> {
     /// Every server known, of every group, this node among them.
     pub servers: &'a [Record],
+    /// Who owns which songs, by the data nodes that take songs.
+    pub owners: &'a Owners,
     /// The ring, once this node is part of it.
     pub ring: Option<&'a Ring>,
 }

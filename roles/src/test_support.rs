@@ -3,6 +3,7 @@
 use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::record::{Address, Features, Record, Role};
 use crate::contract::time::Time;
+use crate::ownership::Owners;
 
 pub(crate) fn at(seconds: u64) -> Time {
     Time::from_secs(seconds)
@@ -24,4 +25,9 @@ pub(crate) fn record(n: u8, role: Role) -> Record {
         weight: 1,
         ttl_ms: 30_000,
     }
+}
+
+/// The owners among these data nodes.
+pub(crate) fn owners<'a>(data: impl IntoIterator<Item = &'a Record>) -> Owners {
+    Owners::of(data.into_iter().map(|record| (record.node, record.weight)))
 }

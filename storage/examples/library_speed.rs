@@ -13,8 +13,8 @@ use std::{env, fs, process};
 use roles::contract::id::{ContentHash, NodeId, SongId};
 use roles::contract::job::{JobReply, LibraryJob};
 use roles::contract::message::{Position, StoreId};
+use roles::contract::partition::Partition;
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
-use roles::hash_ring::Partition;
 use storage::library::verify::{Depth, verify};
 use storage::library::{Library, LibraryWorker};
 

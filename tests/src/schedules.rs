@@ -7,6 +7,7 @@
 //! node can repair that.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use roles::chord::arc::{around, between};
@@ -19,6 +20,7 @@ use roles::contract::node::{Action, Asker, Outbox, Peer, Sender};
 use roles::contract::record::Address;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
+use roles::ownership::Owners;
 
 /// Most nodes at a time, and the number of ids; each id is used once.
 const NODES_MAX: usize = 12;
@@ -202,9 +204,9 @@ impl Circle {
         let others = nodes.iter().filter(|node| **node != id);
         let others: Vec<_> = others.map(|node| (*node, Incarnation(1))).collect();
         let mut out = Outbox::new();
-        let takers = self.takers(id);
+        let owners = Arc::new(Owners::of(self.takers(id)));
         if let Some(chord) = self.nodes.get_mut(&id) {
-            chord.see(self.now, &others, takers, &self.living, &mut out);
+            chord.see(self.now, &others, &owners, &self.living, &mut out);
         }
         self.perform(id, out);
     }

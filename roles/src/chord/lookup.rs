@@ -20,10 +20,9 @@ use super::arc::{belongs, between};
 use super::mutants::{ChordMutant, ChordMutants};
 use super::{Chord, ChordMessage, Standing, Table, message};
 use crate::contract::id::{NodeId, SongId};
-use crate::contract::limits::{COPIES, NEIGHBOURS_MAX};
+use crate::contract::limits::NEIGHBOURS_MAX;
 use crate::contract::message::Refusal;
 use crate::contract::node::{Asker, Outbox};
-use crate::hash_ring::{HashRing, Partition};
 
 /// Bound on the questions of one look-up: four times the expected number at 2048 nodes, which is
 /// log2 N / 2 + 0.9, rounded up.
@@ -69,13 +68,11 @@ impl Chord {
     }
 
     /// The nodes that keep a song, nearest first, by the points of the nodes that take songs.
-    pub fn owners(&mut self, song: SongId) -> Vec<NodeId> {
-        let takers = &self.takers;
-        let points = (self.points).get_or_insert_with(|| HashRing::of(takers.iter().copied()));
-        points.owners(Partition::of(song), COPIES)
+    pub fn owners(&self, song: SongId) -> Vec<NodeId> {
+        self.owners.of_song(song)
     }
 
-    fn way_by_points(&mut self, song: SongId) -> Way {
+    fn way_by_points(&self, song: SongId) -> Way {
         match self.owners(song).first() {
             Some(first) if *first == self.me => Way::Mine,
             first => Way::Closer(first.copied().into_iter().collect()),

@@ -23,11 +23,12 @@ fn ids(ids: &[u128]) -> Vec<NodeId> {
 fn show(chord: &mut Chord, living: &Living, out: &mut Outbox) {
     let mut others = living.0.clone();
     others.retain(|id| NodeId(*id) != chord.me);
-    let takers = others.iter().map(|id| (NodeId(*id), 1)).collect();
+    let takers = others.iter().map(|id| (NodeId(*id), 1));
+    let owners = Arc::new(Owners::of(takers));
     let others: Vec<_> = (others.iter())
         .map(|id| (NodeId(*id), Incarnation(1)))
         .collect();
-    chord.see(at(0), &others, takers, living, out);
+    chord.see(at(0), &others, &owners, living, out);
 }
 
 /// Node 10 of seven data nodes, placed when they became enough for a circle.

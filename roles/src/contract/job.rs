@@ -12,9 +12,9 @@ use core::fmt;
 use super::id::{ContentHash, NodeId, SongId, SongPrefix, SourceId};
 use super::member::Member;
 use super::message::{Change, Digest, Position, StoreId};
+use super::partition::Partition;
 use super::record::{Record, Role};
 use super::song::{Manifest, Song};
-use crate::hash_ring::Partition;
 
 /// Work for the pool.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,9 @@ use core::time::Duration;
 /// Copies of each song where at least that many data nodes live.
 pub const COPIES: usize = 3;
 
+/// Heaviest weight a node may claim; more would let one record grow the circle without bound.
+pub const WEIGHT_MAX: u16 = 64;
+
 /// Copies that must be durable before an upload is acknowledged, where two data nodes live.
 pub const COPIES_ACKNOWLEDGED: usize = 2;
 

@@ -167,7 +167,7 @@ impl Member {
             && self.traits.0 <= Traits::KNOWN
             && self.incarnation.0 < u64::MAX / 2
             && self.version < u32::MAX / 2
-            && self.weight <= crate::hash_ring::WEIGHT_MAX
+            && self.weight <= super::limits::WEIGHT_MAX
     }
 
     /// The same member as a DNS record, for those who work with records.

@@ -13,17 +13,17 @@
 mod diff;
 mod reconcile;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::digests::Digests;
-use super::placement::{self, Placement};
+use super::placement::Placement;
 use super::{Others, address_of};
 use crate::contract::id::{JobId, NodeId, SongId};
 use crate::contract::job::{JobReply, LibraryJob, Overview};
 use crate::contract::message::{Envelope, Message};
 use crate::contract::node::{Lost, Outbox, Peer};
-use crate::contract::record::Record;
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
@@ -213,7 +213,7 @@ impl AntiEntropy {
 
     /// Whether the data nodes have changed since the last `look`.
     pub(super) fn sees_change(&self, others: Others<'_>) -> bool {
-        self.seen != Some(placement::view(others))
+        self.seen != Some(others.owners.view())
     }
 
     /// Plans a round when the data nodes have changed, and begins one when it is due. `busy`:
@@ -226,7 +226,7 @@ impl AntiEntropy {
         busy: bool,
         out: &mut Outbox,
     ) {
-        let view = placement::view(others);
+        let view = others.owners.view();
         if self.seen != Some(view) {
             self.seen = Some(view);
             self.unplaced = None;
@@ -269,7 +269,7 @@ impl AntiEntropy {
         }
         self.due = None;
         let round = Round {
-            view: placement::view(others),
+            view: others.owners.view(),
             placement,
             revision: overview.revision,
             sends_all: self.stuck.rounds >= STUCK_ROUNDS,
@@ -282,14 +282,15 @@ impl AntiEntropy {
     }
 
     fn placement(&self, now: Time, others: Others<'_>) -> Placement {
-        let stale: Vec<Record>;
+        let stale;
         let (grace, others) = match self.config.mutant {
             Some(CopyMutant::RepairNeverStarts) => (Duration::MAX, others),
             Some(CopyMutant::TrustsAStaleTable) => {
-                let dead = others.dead.iter().map(|(record, _)| *record);
-                stale = others.data.iter().copied().chain(dead).collect();
-                let data = &stale[..];
-                (self.config.grace, Others { data, ..others })
+                let dead = others.dead.iter();
+                let dead = dead.map(|(record, _)| (record.node, record.weight));
+                stale = Arc::new(others.owners.with(dead));
+                let owners = &stale;
+                (self.config.grace, Others { owners, ..others })
             }
             Some(_) | None => (self.config.grace, others),
         };

@@ -116,6 +116,10 @@ mod tests {
                 leaving: &[],
                 dead: &[],
                 routers: &self.routers,
+                owners: &alloc::sync::Arc::new(crate::test_support::owners([&record(
+                    1,
+                    Role::Data,
+                )])),
                 own: record(1, Role::Data),
                 draining: false,
             };

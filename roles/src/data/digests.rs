@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 
 use crate::contract::job::PartitionDigest;
 use crate::contract::message::Digest;
+use crate::contract::partition::{PARTITIONS, Partition};
 use crate::contract::upkeep::{GROUP, GROUPS};
-use crate::hash_ring::{PARTITIONS, Partition, mix};
+use crate::hash_ring::mix;
 
 /// A set of partitions, one bit each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ impl Chosen {
     /// The partitions for which `wanted` is true.
     pub(super) fn of(wanted: impl Fn(Partition) -> bool) -> Self {
         let mut words = vec![0; GROUPS];
-        for partition in (0..PARTITIONS).filter_map(Partition::from_number) {
+        for partition in Partition::all() {
             if wanted(partition) {
                 let number = usize::from(partition.number());
                 words[number / GROUP] |= 1 << (number % GROUP);

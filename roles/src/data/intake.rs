@@ -12,12 +12,11 @@ use super::{Data, Others, Purpose};
 use crate::anomalies::Anomaly;
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::job::{JobFault, JobReply, LibraryJob};
-use crate::contract::limits::{COPIES, FRAGMENT_BYTES_MAX};
+use crate::contract::limits::FRAGMENT_BYTES_MAX;
 use crate::contract::message::Refusal;
 use crate::contract::node::{Asker, Outbox};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
-use crate::hash_ring::{HashRing, Partition};
 
 impl Data {
     pub(super) fn on_offer(
@@ -149,22 +148,10 @@ impl Data {
     }
 }
 
-/// The other nodes that shall have the song, by the hash ring of all live data nodes.
+/// The other nodes that shall have the song. Where this node takes the upload although it is not an
+/// owner, all owners get their copy.
 fn owners(song: SongId, others: Others<'_>) -> Vec<NodeId> {
-    let own = others.own;
-    let known = others.data.iter().map(|r| (r.node, r.weight));
-    let circle = HashRing::of(known.chain([(own.node, own.weight)]));
-    let mut owners = circle.owners(Partition::of(song), COPIES + 1);
-    owners.retain(|node| *node != own.node);
-    // When this node took the upload without being an owner, every owner gets a copy.
-    let elsewhere = if circle
-        .owners(Partition::of(song), COPIES)
-        .contains(&own.node)
-    {
-        COPIES - 1
-    } else {
-        COPIES
-    };
-    owners.truncate(elsewhere);
+    let mut owners = others.owners.of_song(song);
+    owners.retain(|node| *node != others.own.node);
     owners
 }

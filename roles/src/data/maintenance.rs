@@ -9,18 +9,18 @@ use super::announcer::News;
 use super::answers::answer_to;
 use super::digests::{Chosen, Digests};
 use super::stream::Stream;
-use super::{Data, Others, Purpose, anti_entropy, placement, removal, replication, scrub};
+use super::{Data, Others, Purpose, anti_entropy, removal, replication, scrub};
 use crate::anomalies::Anomaly;
 use crate::contract::id::SongId;
 use crate::contract::job::{FragmentId, JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_IDS_MAX;
 use crate::contract::message::{Message, Position, Refusal};
 use crate::contract::node::{Asker, Outbox};
+use crate::contract::partition::Partition;
 use crate::contract::record::Record;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
-use crate::hash_ring::Partition;
 
 /// How long a data node that starts with songs does not announce them, unless a round ends earlier:
 /// the songs may have been removed while it was away.
@@ -71,7 +71,7 @@ impl Data {
     pub fn on_upkeep(&mut self, asker: Asker, words: Upkeep, others: Others<'_>, out: &mut Outbox) {
         match words {
             Upkeep::Sums { view, .. } | Upkeep::Holdings { view, .. }
-                if view != placement::view(others) =>
+                if view != others.owners.view() =>
             {
                 out.refuse(asker, Refusal::NotReady);
             }

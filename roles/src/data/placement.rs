@@ -4,49 +4,51 @@
 //! copies elsewhere. When fewer than two owners of a partition live, the dead lose their places in
 //! it at once.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Others;
 use crate::contract::id::NodeId;
-use crate::contract::limits::COPIES;
+use crate::contract::partition::Partition;
 use crate::contract::time::Time;
-use crate::hash_ring::{HashRing, Partition, mix};
+use crate::hash_ring::mix;
+use crate::ownership::Owners;
 
 /// The owners of every partition at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Placement {
     me: Option<NodeId>,
-    /// The live data nodes, this node included unless it hands its songs over.
-    living: Vec<NodeId>,
-    now: HashRing,
-    /// The ring with the nodes that died lately.
-    lately: HashRing,
+    /// The owners among the live data nodes, this node included unless it hands its songs over.
+    now: Arc<Owners>,
+    /// The owners if the nodes that died lately lived. None: nobody is waited for.
+    lately: Option<Owners>,
 }
 
 impl Placement {
     pub(super) fn of(now: Time, grace: Duration, others: Others<'_>) -> Self {
-        let own = (!others.draining).then_some((others.own.node, others.own.weight));
-        let there = others.data.iter().map(|r| (r.node, r.weight));
-        let living: Vec<(NodeId, u16)> = there.chain(own).collect();
-        let waited_for = (others.dead.iter())
+        let waited_for: Vec<(NodeId, u16)> = (others.dead.iter())
             .filter(|(_, died_at)| now.since(*died_at) < grace)
-            .map(|(record, _)| (record.node, record.weight));
+            .map(|(record, _)| (record.node, record.weight))
+            .collect();
+        let lately = (!waited_for.is_empty()).then(|| others.owners.with(waited_for));
         Placement {
             me: Some(others.own.node),
-            lately: HashRing::of(living.iter().copied().chain(waited_for)),
-            now: HashRing::of(living.iter().copied()),
-            living: living.iter().map(|(node, _)| *node).collect(),
+            now: Arc::clone(others.owners),
+            lately,
         }
     }
 
-    /// The live nodes that shall have the songs of a partition: fewer than [`COPIES`] while a dead
+    /// The live nodes that shall have the songs of a partition: fewer than [`COPIES`](crate::contract::limits::COPIES) while a dead
     /// owner keeps its place.
     pub(super) fn owners(&self, partition: Partition) -> Vec<NodeId> {
-        let mut owners = self.lately.owners(partition, COPIES);
-        owners.retain(|node| self.living.contains(node));
+        let Some(lately) = &self.lately else {
+            return self.now.of_partition(partition);
+        };
+        let mut owners = lately.of_partition(partition);
+        owners.retain(|node| self.lives(*node));
         if owners.len() < 2 {
-            return self.now.owners(partition, COPIES);
+            return self.now.of_partition(partition);
         }
         owners
     }
@@ -67,25 +69,19 @@ impl Placement {
     /// Whether this node owns a partition, or would if no dead node kept its place. A node that
     /// heard of a death earlier may give that place up earlier, and count on the songs here.
     pub(super) fn may_be_mine(&self, partition: Partition) -> bool {
-        let owners = || self.now.owners(partition, COPIES);
+        let owners = || self.now.of_partition(partition);
         self.is_mine(partition) || self.me.is_some_and(|me| owners().contains(&me))
+    }
+
+    fn lives(&self, node: NodeId) -> bool {
+        self.now.takers().iter().any(|(taker, _)| *taker == node)
     }
 
     /// Whether no other live data node takes songs.
     pub(super) fn is_alone(&self) -> bool {
-        self.living.iter().all(|node| Some(*node) == self.me)
+        let takers = self.now.takers();
+        takers.iter().all(|(node, _)| Some(*node) == self.me)
     }
-}
-
-/// The view: a checksum of the data nodes that take songs and their weights. Two nodes with the
-/// same view agree on the owners, and only then act on each other's answers.
-pub(super) fn view(others: Others<'_>) -> u64 {
-    let own = (!others.draining).then_some((others.own.node, others.own.weight));
-    let all = others.data.iter().map(|r| (r.node, r.weight)).chain(own);
-    all.fold(0, |view, (node, weight)| {
-        let id = node.0 as u64 ^ (node.0 >> 64) as u64;
-        view ^ mix(id ^ mix(u64::from(weight)))
-    })
 }
 
 /// The one of several holders that sends a song. Spread by the song's id, so that holders share the
@@ -99,7 +95,6 @@ pub(super) fn sender(song: u128, holders: &[NodeId]) -> Option<NodeId> {
 mod tests {
     use super::*;
     use crate::contract::record::{Record, Role};
-    use crate::hash_ring::PARTITIONS;
     use crate::test_support::{self, at};
     use alloc::vec;
 
@@ -113,8 +108,11 @@ mod tests {
     fn placement(now: Time, living: &[u8], dead: &[(u8, u64)], draining: bool) -> Placement {
         let data: Vec<Record> = living.iter().map(|n| record(*n)).collect();
         let dead: Vec<_> = dead.iter().map(|(n, s)| (record(*n), at(*s))).collect();
+        let own = (!draining).then(|| record(1));
+        let owners = Arc::new(test_support::owners(data.iter().chain(&own)));
         let others = Others {
             data: &data,
+            owners: &owners,
             leaving: &[],
             dead: &dead,
             routers: &[],
@@ -125,7 +123,7 @@ mod tests {
     }
 
     fn all() -> impl Iterator<Item = Partition> {
-        (0..PARTITIONS).filter_map(Partition::from_number)
+        Partition::all()
     }
 
     /// For the grace time no node takes the place of a dead node; then another node does.

@@ -15,12 +15,12 @@ use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob, Overview,
 use crate::contract::limits::SCRUB_BYTES_MAX;
 use crate::contract::message::{Audio, Envelope, Message, Position};
 use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::partition::Partition;
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
 use crate::copy_mutants::CopyMutant;
-use crate::hash_ring::Partition;
 use crate::jobs::Jobs;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 

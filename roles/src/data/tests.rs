@@ -4,10 +4,14 @@ use crate::contract::id::{Incarnation, RequestId};
 use crate::contract::node::{Action, Sender};
 use crate::contract::record::Role;
 use crate::test_support::record;
+use alloc::boxed::Box;
 
 fn others(data: &[Record]) -> Others<'_> {
+    let own = record(1, Role::Data);
+    let owners = crate::test_support::owners(data.iter().chain([&own]));
     Others {
         data,
+        owners: Box::leak(Box::new(Arc::new(owners))),
         leaving: &[],
         dead: &[],
         routers: &[],

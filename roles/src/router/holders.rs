@@ -13,7 +13,6 @@ use crate::contract::message::{
 use crate::contract::node::Peer;
 use crate::contract::record::{Record, Role};
 use crate::contract::time::Time;
-use crate::hash_ring::{HashRing, Partition};
 use crate::members;
 
 /// The data nodes that have announced themselves.
@@ -131,16 +130,17 @@ impl Holders {
     /// well. Who comes and goes stands behind those who stay.
     pub(super) fn owners(&self, now: Time, song: SongId, sight: Sight<'_>) -> Vec<Holder> {
         let mut well: BTreeMap<NodeId, Holder> = BTreeMap::new();
-        let mut weights = Vec::new();
         for record in self.records(sight) {
             if self.takes_songs(now, record.node, sight) {
                 let load = self.nodes.get(&record.node).map_or(0, |node| node.load);
                 well.insert(record.node, holder(&record, load));
-                weights.push((record.node, record.weight));
             }
         }
-        let circle = HashRing::of(weights);
-        let mut order = circle.owners(Partition::of(song), well.len());
+        let mut order = sight.owners.in_order(song);
+        // A data node that only its announcements tell of takes what the others do not.
+        let strangers = well.keys().filter(|node| !order.contains(node));
+        let strangers: Vec<NodeId> = strangers.copied().collect();
+        order.extend(strangers);
         order.sort_by_key(|id| is_on_probation(now, *id, sight));
         order.iter().filter_map(|id| well.remove(id)).collect()
     }

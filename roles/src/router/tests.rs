@@ -1,6 +1,6 @@
 //! What a router answers, told from outside.
 
-use crate::test_support::{addr, at, record};
+use crate::test_support::{self, addr, at, record};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -57,6 +57,7 @@ impl World {
         let servers = &[record(7, Role::Data)];
         let sight = Sight {
             servers,
+            owners: &test_support::owners(servers),
             ring: None,
         };
         self.router
@@ -74,6 +75,7 @@ impl World {
     fn lose(&mut self, now: Time, who: u8) {
         let sight = Sight {
             servers: &[],
+            owners: &test_support::owners(&[]),
             ring: None,
         };
         let lost = (Peer::Node(addr(who)), Lost::Closed);
@@ -327,6 +329,7 @@ impl World {
         let servers = [record(7, Role::Data), record(8, Role::Data)];
         let sight = Sight {
             servers: &servers,
+            owners: &test_support::owners(&servers),
             ring: None,
         };
         let router = &mut self.router;
@@ -337,6 +340,7 @@ impl World {
         let servers = [record(7, Role::Data), record(8, Role::Data)];
         let sight = Sight {
             servers: &servers,
+            owners: &test_support::owners(&servers),
             ring: None,
         };
         let answer = from_data(who, id, message);
@@ -405,6 +409,7 @@ fn a_song_that_its_owners_do_not_keep_is_not_found() {
     world.answer(at(1), 8, RequestId(0), page(&[]));
     let sight = Sight {
         servers: &[record(7, Role::Data)],
+        owners: &test_support::owners(&[]),
         ring: None,
     };
     world.router.on_tick(at(2), sight, &mut world.out);

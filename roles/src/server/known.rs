@@ -1,6 +1,7 @@
 //! The servers this node works with: the living members of the ring, and the servers that only the
 //! DNS names.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::contract::id::NodeId;
@@ -9,6 +10,7 @@ use crate::contract::record::{Record, Role};
 use crate::contract::time::Time;
 use crate::data::Others;
 use crate::members::{Members, takes_songs};
+use crate::ownership::Owners;
 use crate::resolver::Resolver;
 
 /// Lists made from the member table and the DNS records. They are remade when either has changed.
@@ -22,6 +24,8 @@ pub(super) struct Known {
     pub(super) dead: Vec<(Record, Time)>,
     /// Other routers.
     pub(super) routers: Vec<Record>,
+    /// Who owns which songs, by the other data nodes and this one.
+    pub(super) owners: Arc<Owners>,
     draining: bool,
     made_of: Option<(u64, u64, NodeId)>,
 }
@@ -45,7 +49,19 @@ impl Known {
         self.leaving = members.map_or(Vec::new(), leaving);
         self.dead = members.map_or(Vec::new(), dead);
         self.draining = members.is_some_and(|m| m.me().traits.has(Traits::DRAINING));
+        self.see_takers(members);
         true
+    }
+
+    /// Builds the owners anew if other data nodes take songs than before.
+    fn see_takers(&mut self, members: Option<&Members>) {
+        let own = members.map(Members::me);
+        let own = own.filter(|me| me.role == Role::Data && !self.draining);
+        let others = self.data.iter().map(|record| (record.node, record.weight));
+        let takers: Vec<_> = others.chain(own.map(|me| (me.node, me.weight))).collect();
+        if self.owners.takers() != takers {
+            self.owners = Arc::new(Owners::of(takers));
+        }
     }
 
     /// The lists in the form that a data node takes them.
@@ -55,6 +71,7 @@ impl Known {
             leaving: &self.leaving,
             dead: &self.dead,
             routers: &self.routers,
+            owners: &self.owners,
             own,
             draining: self.draining,
         }

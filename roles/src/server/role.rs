@@ -324,6 +324,7 @@ impl RingMember {
         let servers = servers(now, common, own);
         let sight = Sight {
             servers: &servers,
+            owners: &common.known.owners,
             ring: Some(&self.ring),
         };
         match (&mut self.part, &mut self.retired) {
@@ -354,6 +355,7 @@ impl RingMember {
         if let Part::Router(router) = &mut self.part {
             let sight = Sight {
                 servers: &servers(now, common, own),
+                owners: &common.known.owners,
                 ring: Some(&self.ring),
             };
             router.on_answer(now, answer, sight, out);
@@ -459,6 +461,7 @@ impl RingMember {
             Part::Router(router) => {
                 let sight = Sight {
                     servers: &servers(now, common, own),
+                    owners: &common.known.owners,
                     ring: Some(&self.ring),
                 };
                 router.on_lost(now, (peer, why), sight, out);
@@ -523,6 +526,7 @@ impl RingMember {
             Part::Router(router) if router.deadline().is_some_and(|due| due <= now) => {
                 let sight = Sight {
                     servers: &servers(now, common, own),
+                    owners: &common.known.owners,
                     ring: Some(&self.ring),
                 };
                 router.on_tick(now, sight, out);
@@ -544,10 +548,7 @@ impl RingMember {
         let members = self.ring.members();
         let living = members.others().filter(|m| m.role == Role::Data);
         let living: Vec<(NodeId, Incarnation)> = living.map(|m| (m.node, m.incarnation)).collect();
-        let own = (!others.draining).then_some(&others.own);
-        let takers = others.data.iter().chain(own);
-        let takers = takers.map(|r| (r.node, r.weight)).collect();
-        node.chord.see(now, &living, takers, members, out);
+        node.chord.see(now, &living, others.owners, members, out);
         node.data.announce(now, others, out);
     }
 

@@ -10,7 +10,7 @@ use roles::contract::id::SongId;
 use roles::contract::job::{JobReply, PartitionDigest};
 use roles::contract::limits::PAGE_IDS_MAX;
 use roles::contract::message::Digest;
-use roles::hash_ring::Partition;
+use roles::contract::partition::Partition;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::fault::Stop;

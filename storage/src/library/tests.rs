@@ -21,8 +21,8 @@ use roles::contract::job::JobFault;
 use roles::contract::job::{FragmentId, Overview, PartitionDigest, ScrubNote, Scrubbed};
 use roles::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX};
 use roles::contract::message::{Change, Digest, Position};
+use roles::contract::partition::Partition;
 use roles::contract::song::{DecoderPrefix, Format, Manifest, Part, Song};
-use roles::hash_ring::Partition;
 
 const NODE: NodeId = NodeId(0xabc);
 const STORE: StoreId = StoreId(u64::MAX - 5);

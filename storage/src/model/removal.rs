@@ -6,7 +6,7 @@ use roles::contract::id::SongId;
 use roles::contract::job::{JobFault, JobReply, PartitionDigest};
 use roles::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
 use roles::contract::message::Digest;
-use roles::hash_ring::Partition;
+use roles::contract::partition::Partition;
 
 use super::{ModelStore, page_of};
 use crate::library::RECLAIM_FRAGMENTS;

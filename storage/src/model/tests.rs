@@ -5,8 +5,8 @@ use crate::library::{Library, LibraryWorker};
 use crate::testing::{TempDir, manifest_of, song};
 use roles::contract::job::{FragmentId, PartitionDigest};
 use roles::contract::limits::PAGE_SONGS_MAX;
+use roles::contract::partition::Partition;
 use roles::contract::rng::Rng;
-use roles::hash_ring::Partition;
 
 const STORE: StoreId = StoreId(42);
 const NODE: NodeId = NodeId(1);

@@ -11,6 +11,7 @@ mod rounds;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use roles::chord::mutants::{ChordMutant, ChordMutants};
 use roles::chord::{Ask, Chord, Config, Search, Table, Way};
@@ -19,10 +20,12 @@ use roles::contract::id::{Incarnation, NodeId, RequestId, SongId};
 use roles::contract::limits::COPIES;
 use roles::contract::message::Message;
 use roles::contract::node::{Action, Asker, Outbox, Peer, Sender};
+use roles::contract::partition::Partition;
 use roles::contract::record::Address;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
-use roles::hash_ring::{HashRing, Partition};
+use roles::hash_ring::HashRing;
+use roles::ownership::Owners;
 use tests::schedules;
 
 /// Look-ups per row of path lengths.
@@ -93,8 +96,8 @@ fn placed(me: NodeId, all: &[NodeId], config: &Config, living: &Living, rng: &mu
     let mut chord = Chord::new(config.clone(), me, Rng::from_seed(rng.bits()));
     let mut out = Outbox::new();
     let others = seen(all, me);
-    chord.see(Time::ZERO, &others[..1], Vec::new(), living, &mut out);
-    chord.see(Time::ZERO, &others, Vec::new(), living, &mut out);
+    chord.see(Time::ZERO, &others[..1], &Arc::default(), living, &mut out);
+    chord.see(Time::ZERO, &others, &Arc::default(), living, &mut out);
     chord
 }
 
@@ -287,11 +290,11 @@ fn find(
     while let Some(Ask { node, before }) = search.next_asked() {
         let mut out = Outbox::new();
         let mut chord = Chord::new(Config::default(), node, Rng::from_seed(rng.bits()));
-        let takers: Vec<(NodeId, u16)> = nodes.iter().map(|node| (*node, 1)).collect();
+        let owners = Arc::new(Owners::of(nodes.iter().map(|node| (*node, 1))));
         let others = seen(nodes, node);
         // The node first sees one other node, so that it has a place in the circle.
-        chord.see(Time::ZERO, &others[..1], Vec::new(), &living, &mut out);
-        chord.see(Time::ZERO, &others, takers, &living, &mut out);
+        chord.see(Time::ZERO, &others[..1], &Arc::default(), &living, &mut out);
+        chord.see(Time::ZERO, &others, &owners, &living, &mut out);
         let asker = asker(from, &living, RequestId(1));
         chord.on_question(
             Time::ZERO,

@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use super::{AntiEntropy, Round, Stage, Step, What};
 use crate::contract::id::NodeId;
 use crate::contract::node::Outbox;
+use crate::contract::partition::Partition;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::data::Others;
 use crate::data::digests::{Chosen, Digests};
-use crate::hash_ring::Partition;
 
 /// A comparison of digests under way.
 #[derive(Debug)]

@@ -11,12 +11,13 @@ use crate::contract::id::{NodeId, SongId};
 use crate::contract::job::LibraryJob;
 use crate::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
 use crate::contract::node::Outbox;
+use crate::contract::partition::Partition;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
 use crate::data::Others;
-use crate::data::placement::{self, sender};
-use crate::hash_ring::{Partition, mix};
+use crate::data::placement::sender;
+use crate::hash_ring::mix;
 
 /// Partitions reconciled at once: bounds the lists in memory.
 pub(in crate::data) const PARTITIONS_AT_ONCE: usize = 8;
@@ -94,7 +95,8 @@ impl AntiEntropy {
         } = compare;
         let all_answered = others.data.iter().all(|r| answered.contains(&r.node));
         let foreign = |p: &Partition| sums.holds(*p) && !round.placement.is_mine(*p);
-        let numbers = (0..crate::hash_ring::PARTITIONS).filter_map(Partition::from_number);
+        let numbers =
+            (0..crate::contract::partition::PARTITIONS).filter_map(Partition::from_number);
         let mut queue: Vec<Partition> = numbers
             .filter(|p| differing.contains_key(&p.number()) || foreign(p))
             .collect();
@@ -331,7 +333,7 @@ impl AntiEntropy {
         let Stage::Gathering(gather) = &mut self.stage else {
             return;
         };
-        if placement::view(others) != gather.round.view {
+        if others.owners.view() != gather.round.view {
             return self.give_up(now); // The owners have changed since the round began.
         }
         let known = |lists: &Lists| lists.mine_read && lists.asked.is_empty();

@@ -4,8 +4,8 @@ use std::fmt;
 
 use roles::contract::id::SongId;
 use roles::contract::job::FragmentId;
+use roles::contract::partition::Partition;
 use roles::contract::song::ManifestFault;
-use roles::hash_ring::Partition;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use roles::contract::id::NodeId;
+use roles::contract::partition::{PARTITIONS, Partition};
 use roles::contract::rng::Rng;
-use roles::hash_ring::{HashRing, PARTITIONS, POINTS_PER_WEIGHT, Partition};
+use roles::hash_ring::{HashRing, POINTS_PER_WEIGHT};
 
 use super::{ids, verdict};
 
@@ -16,7 +17,7 @@ const CIRCLES: u64 = 20;
 const CIRCLES_OF_POINTS: u64 = 400;
 
 fn partitions() -> impl Iterator<Item = Partition> {
-    (0..PARTITIONS).filter_map(Partition::from_number)
+    Partition::all()
 }
 
 /// Measures the share of the fullest node over the mean. The target applies to three copies of

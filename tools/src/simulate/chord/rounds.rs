@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use roles::chord::arc::around;
@@ -152,7 +153,7 @@ impl Rounds {
             chord.see(
                 self.now,
                 &seen(&all, *id),
-                Vec::new(),
+                &Arc::default(),
                 &self.living,
                 &mut out,
             );
