@@ -2,10 +2,11 @@
 //!
 //! A flag wins over the environment, the environment over the default.
 
+mod table;
+
 use std::env;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use log::LevelFilter;
 use net::Security;
@@ -39,9 +40,6 @@ pub(crate) struct Settings {
 impl Settings {
     /// Builds the settings from the command line and the environment; rejects invalid input.
     pub(crate) fn of(common: &Common) -> Result<Self, Failure> {
-        if common.set.iter().any(|set| set == "help") {
-            return Err(Failure::Usage(format!("settings:\n{}", help())));
-        }
         let dns = addresses(&common.dns)?;
         let mut settings = Settings {
             cluster: common.cluster.clone(),
@@ -65,8 +63,12 @@ impl Settings {
                 .filter(|_| common.key_file.is_none()),
             key_file: common.key_file.clone().or_else(default_key_file),
         };
+        if common.set.iter().any(|set| set == "help") {
+            let help = table::help(&mut settings);
+            return Err(Failure::Usage(format!("settings:\n{help}")));
+        }
         for set in &common.set {
-            settings.set(set)?;
+            table::apply(&mut settings, set)?;
         }
         settings.check()?;
         Ok(settings)
@@ -124,183 +126,15 @@ impl Settings {
         Security::keyed(key, &self.cluster).map_err(cluster)
     }
 
-    fn set(&mut self, set: &str) -> Result<(), Failure> {
-        let usage = |why: String| Failure::Usage(format!("--set {set}: {why}"));
-        let (name, value) = set
-            .split_once('=')
-            .ok_or_else(|| usage("write name=value".into()))?;
-        let (_, _, apply) = SETTINGS
-            .iter()
-            .find(|(known, ..)| *known == name.trim())
-            .ok_or_else(|| usage("no such setting (see --set help)".into()))?;
-        apply(self, value.trim()).map_err(usage)
-    }
-
     /// Checks constraints between settings.
     fn check(&self) -> Result<(), Failure> {
         let usage = |why: &str| Err(Failure::Usage(format!("--set: {why}")));
         let ring = &self.server.ring;
-        if ring.beat < Duration::from_millis(100) {
-            return usage("ring.beat must be at least 100ms");
-        }
         if ring.confirm > ring.agreed || ring.agreed > ring.alone {
             return usage("ring.confirm, ring.agreed and ring.alone must not shrink");
         }
-        if self.server.dns.record_ttl < Duration::from_secs(1) {
-            return usage("dns.ttl must be at least 1s");
-        }
         Ok(())
     }
-}
-
-type Apply = fn(&mut Settings, &str) -> Result<(), String>;
-
-/// Every setting: its name, its meaning and default, and how its value is applied.
-const SETTINGS: [(&str, &str, Apply); 18] = [
-    (
-        "dns.ttl",
-        "longest life of a record without renewal [30s]",
-        |s, v| assign(&mut s.server.dns.record_ttl, duration(v)),
-    ),
-    (
-        "dns.share",
-        "between exchanges of DNS nodes [5s]",
-        |s, v| assign(&mut s.server.dns.share_every, duration(v)),
-    ),
-    (
-        "dns.confirm",
-        "how long a silent server is waited for [1s]",
-        |s, v| assign(&mut s.server.dns.confirm_patience, duration(v)),
-    ),
-    (
-        "resolve.refresh",
-        "how often servers look names up [20s]",
-        |s, v| assign(&mut s.server.refresh, duration(v)),
-    ),
-    (
-        "data.announce",
-        "how often data nodes report to routers [20s]",
-        |s, v| assign(&mut s.server.data.announce_every, duration(v)),
-    ),
-    (
-        "data.upload",
-        "when an abandoned upload is forgotten [86400s]",
-        |s, v| assign(&mut s.server.data.upload_untouched, duration(v)),
-    ),
-    (
-        "repair.every",
-        "between two comparisons of data nodes [60s]",
-        |s, v| assign(&mut s.server.data.anti_entropy.every, duration(v)),
-    ),
-    (
-        "repair.grace",
-        "how long a dead data node is waited for [300s]",
-        |s, v| assign(&mut s.server.data.anti_entropy.grace, duration(v)),
-    ),
-    (
-        "repair.share",
-        "percent of the line for copies while clients are served [30]",
-        |s, v| assign(&mut s.server.data.anti_entropy.share_percent, percent(v)),
-    ),
-    (
-        "scrub.within",
-        "every fragment is read and checked once in this time [1728000s]",
-        |s, v| assign(&mut s.server.data.anti_entropy.scrub, duration(v)),
-    ),
-    (
-        "ring.beat",
-        "between two reports to the successor [1s]",
-        |s, v| assign(&mut s.server.ring.beat, duration(v)),
-    ),
-    (
-        "ring.confirm",
-        "how long a silent member may take to answer [500ms]",
-        |s, v| assign(&mut s.server.ring.confirm, duration(v)),
-    ),
-    (
-        "ring.agreed",
-        "from suspicion to verdict if two agree [2200ms]",
-        |s, v| assign(&mut s.server.ring.agreed, duration(v)),
-    ),
-    (
-        "ring.alone",
-        "from suspicion to verdict if one is alone [6s]",
-        |s, v| assign(&mut s.server.ring.alone, duration(v)),
-    ),
-    (
-        "ring.pause",
-        "between two changes of a role [60s]",
-        |s, v| assign(&mut s.server.ring.switch_pause, duration(v)),
-    ),
-    (
-        "client.hedge",
-        "when a late first fragment is asked for twice [150ms]",
-        |s, v| assign(&mut s.client.hedge_after, duration(v)),
-    ),
-    ("cache.bytes", "how much the cache holds [1GB]", |s, v| {
-        assign(&mut s.client.cache_bytes, size(v))
-    }),
-    (
-        "net.connections",
-        "connections of a process at once",
-        |s, v| assign(&mut s.connections_max, number(v)),
-    ),
-];
-
-fn assign<T>(place: &mut T, value: Result<T, String>) -> Result<(), String> {
-    *place = value?;
-    Ok(())
-}
-
-fn help() -> String {
-    let line = |(name, meaning, _): &(&str, &str, Apply)| format!("  {name:16} {meaning}");
-    let lines: Vec<String> = SETTINGS.iter().map(line).collect();
-    lines.join("\n")
-}
-
-fn split_unit(text: &str) -> (&str, &str) {
-    let digits = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    text.split_at(digits)
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || "a duration is 250ms, 3s or 5m".to_owned();
-    let (digits, unit) = split_unit(text);
-    let value: u64 = digits.parse().map_err(|_| wrong())?;
-    let millis = match unit {
-        "ms" => Some(value),
-        "s" => value.checked_mul(1000),
-        "m" => value.checked_mul(60_000),
-        _ => None,
-    };
-    let fits = millis.filter(|ms| (1..=30 * 86_400_000).contains(ms));
-    fits.map(Duration::from_millis).ok_or_else(wrong)
-}
-
-fn size(text: &str) -> Result<u64, String> {
-    let wrong = || "a size is 500kB, 200MB or 1GB".to_owned();
-    let (digits, unit) = split_unit(text);
-    let value: u64 = digits.parse().map_err(|_| wrong())?;
-    let factor = match unit {
-        "" | "B" => 1,
-        "kB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return Err(wrong()),
-    };
-    value.checked_mul(factor).ok_or_else(wrong)
-}
-
-fn number(text: &str) -> Result<usize, String> {
-    (text.parse().ok().filter(|n| (8..=100_000).contains(n)))
-        .ok_or_else(|| "a number from 8 to 100000".to_owned())
-}
-
-fn percent(text: &str) -> Result<u32, String> {
-    (text.parse().ok().filter(|n| (1..=90).contains(n)))
-        .ok_or_else(|| "a number from 1 to 90".to_owned())
 }
 
 /// An identifier of a cluster, made of its name and DNS nodes.
@@ -371,14 +205,5 @@ mod tests {
         let shown: Vec<String> = read.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["127.0.0.11:7700", "127.0.0.12:80", "[::1]:7700"]);
         assert!(addresses(&["localhost".into()]).is_err());
-    }
-
-    #[test]
-    fn durations_and_sizes_need_their_units() {
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        assert!(duration("5").is_err() && duration("0s").is_err() && duration("s").is_err());
-        assert_eq!(size("200MB"), Ok(200_000_000));
-        assert!(size("2PB").is_err() && size("99999999999999999999").is_err());
     }
 }

@@ -60,7 +60,7 @@ impl Default for Config {
             dns_nodes: Vec::new(),
             refresh: Duration::from_secs(10),
             hedge_after: Duration::from_millis(150),
-            cache_bytes: 1 << 30,
+            cache_bytes: 1_000_000_000,
         }
     }
 }
