@@ -20,7 +20,7 @@ use core::time::Duration;
 use super::{address_of, anti_entropy};
 use crate::contract::id::{JobId, NodeId, SongId};
 use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob};
-use crate::contract::limits::COPIES;
+use crate::contract::limits::{COPIES, RECORDS_MAX};
 use crate::contract::message::Envelope;
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record};
@@ -73,6 +73,10 @@ pub struct Replication {
     /// A node has refused a copy because its disk is full, since the last `forget_full_disks`.
     meets_full_disk: bool,
     throttle: Throttle,
+    /// How long a node may be absent before its copies are struck off the list.
+    grace: Duration,
+    /// Nodes that are to get copies and are absent, and since when; at most `RECORDS_MAX`.
+    absent: BTreeMap<NodeId, Time>,
     /// When the list on disk is read again: a node was away, memory was full, or reading failed.
     list_at: Option<Time>,
     mutant: Option<CopyMutant>,
@@ -103,6 +107,17 @@ enum Purpose {
     Describe(Ticket),
     Read(Ticket, u32),
     Note(Key),
+    Forget,
+}
+
+/// Where a node is that is to get a copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whereabouts {
+    At(Address),
+    /// It may come back: its copy stays on the list.
+    Absent,
+    /// It has been absent for the grace of a dead data node.
+    Gone,
 }
 
 impl Replication {
@@ -117,6 +132,8 @@ impl Replication {
             has_failed: false,
             meets_full_disk: false,
             throttle: Throttle::new(config.share_percent),
+            grace: config.grace,
+            absent: BTreeMap::new(),
             list_at: None,
             mutant: config.mutant,
             rotten: BTreeSet::new(),
@@ -148,8 +165,10 @@ impl Replication {
     ) {
         let last = due.last().copied();
         for key in due {
-            let there = address_of(key.1, data).is_some();
-            if there && !self.tasks.is_full() {
+            let there = self.find(now, key.1, data);
+            if there == Whereabouts::Gone {
+                self.forget_node(key.1, out);
+            } else if there != Whereabouts::Absent && !self.tasks.is_full() {
                 self.tasks.add(now, key);
             } else {
                 // By then the node may be back, or memory free.
@@ -257,19 +276,50 @@ impl Replication {
     fn begin_due(&mut self, now: Time, data: &[Record], out: &mut Outbox) -> Vec<StoredUpload> {
         let mut made = Vec::new();
         while let Some(key) = self.tasks.pop_due(now) {
-            match address_of(key.1, data) {
-                Some(to) => self.begin(key, to, out),
-                None if self.tasks.is_repair(key) => {
+            match self.find(now, key.1, data) {
+                Whereabouts::At(to) => self.begin(key, to, out),
+                Whereabouts::Absent | Whereabouts::Gone if self.tasks.is_repair(key) => {
                     self.has_failed = true;
                     self.tasks.remove(key);
                 }
-                None => {
+                Whereabouts::Absent => {
                     self.tasks.put_off(now, key);
                     made.extend(self.stop_waiting(key));
+                }
+                Whereabouts::Gone => {
+                    made.extend(self.stop_waiting(key));
+                    self.forget_node(key.1, out);
                 }
             }
         }
         made
+    }
+
+    /// Where a node is that is to get a copy. While this node sees no other data node, it calls no
+    /// node gone: then it may itself be cut off.
+    fn find(&mut self, now: Time, node: NodeId, data: &[Record]) -> Whereabouts {
+        if let Some(address) = address_of(node, data) {
+            self.absent.remove(&node);
+            return Whereabouts::At(address);
+        }
+        let known = self.absent.contains_key(&node);
+        if data.is_empty() || (!known && self.absent.len() >= RECORDS_MAX) {
+            return Whereabouts::Absent;
+        }
+        let since = *self.absent.entry(node).or_insert(now);
+        if now.since(since) < self.grace {
+            Whereabouts::Absent
+        } else {
+            Whereabouts::Gone
+        }
+    }
+
+    /// Strikes the copies for a node off the list: other nodes own its songs by now, and comparison
+    /// finds what they lack. If the node comes back, comparison finds what it lacks.
+    fn forget_node(&mut self, node: NodeId, out: &mut Outbox) {
+        self.tasks.remove_node(node);
+        let job = LibraryJob::ForgetCopiesDue { node };
+        self.jobs.run(Purpose::Forget, job, out);
     }
 
     fn begin(&mut self, key: Key, to: Address, out: &mut Outbox) {
@@ -313,7 +363,8 @@ impl Replication {
                 self.list_at = Some(now + BUSY_AGAIN);
                 Vec::new()
             }
-            (Purpose::Note(_), _) => Vec::new(),
+            // A list that could not be changed is read again, and says the same again.
+            (Purpose::Note(_) | Purpose::Forget, _) => Vec::new(),
             (Purpose::Describe(ticket), JobReply::Described { manifest }) => {
                 self.offer(now, ticket, manifest, out)
             }

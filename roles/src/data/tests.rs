@@ -104,3 +104,36 @@ fn a_peer_that_never_stores_costs_no_memory() {
         assert!(queue.length <= queue.most, "{queue:?}");
     }
 }
+
+/// A node that was to get a copy is gone for good. Its copy is struck off the list after the grace,
+/// not before, and not by a node that sees no other.
+#[test]
+fn the_copies_for_a_lost_node_are_forgotten() {
+    let mut data = Data::new(Config::default(), Rng::from_seed(1));
+    let mut out = Outbox::new();
+    data.sweep_at = Time::NEVER;
+    let song = SongId(7);
+    let (lost, other) = ([record(2, Role::Data)], [record(3, Role::Data)]);
+    let commit = Audio::Commit { song, copy: false };
+    data.on_question(asker(), commit, Vec::new(), others(&lost), &mut out);
+    let (job, _) = ordered(&mut out).expect("a commit");
+    let overview = Overview::default();
+    let reply = JobReply::Stored { overview };
+    data.on_done(Time::from_secs(1), job, reply, others(&[]), &mut out);
+
+    let forgets = LibraryJob::ForgetCopiesDue { node: lost[0].node };
+    let mut forgotten = |now, others: Others<'_>| {
+        while out.pop().is_some() {}
+        data.on_tick(Time::from_secs(now), others, &mut out);
+        let mut actions = core::iter::from_fn(|| out.pop());
+        actions.any(|action| match action {
+            Action::Run { work, .. } => work == forgets.clone().into(),
+            _ => false,
+        })
+    };
+    assert!(!forgotten(1000, others(&[])), "this node may be cut off");
+    assert!(!forgotten(2000, others(&other)), "it may come back");
+    assert!(!forgotten(2200, others(&other)), "it may come back");
+    assert!(forgotten(2400, others(&other)), "after five minutes");
+    assert!(!forgotten(2600, others(&other)), "once is enough");
+}

@@ -4,9 +4,11 @@
 //! business.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{ACTIVE_MAX, Key, TASKS_MAX, Ticket};
+use crate::contract::id::NodeId;
 use crate::contract::record::Address;
 use crate::contract::rng::Rng;
 use crate::contract::song::Manifest;
@@ -178,6 +180,15 @@ impl Tasks {
             task.failures = (task.failures + 1).min(10);
             let pause = (PAUSE * (1 << (task.failures - 1))).min(PAUSE_MAX);
             self.retry.arm(key, now + self.rng.upper_half(pause));
+        }
+    }
+
+    /// Forgets every copy for a node.
+    pub(super) fn remove_node(&mut self, node: NodeId) {
+        let keys = self.all.keys().filter(|(_, to)| *to == node);
+        let keys: Vec<Key> = keys.copied().collect();
+        for key in keys {
+            self.remove(key);
         }
     }
 
