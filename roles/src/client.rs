@@ -1,4 +1,4 @@
-//! One machine for every front: command line, web player, load generator.
+//! The client's state machine, the same for the command line and the web player.
 //!
 //! Owns the user's operations and what it has learned of the servers. Each operation ends with
 //! exactly one final notice, whatever dies meanwhile: a question goes to the next router, a
@@ -72,7 +72,7 @@ pub struct Client {
     operations: BTreeMap<OperationId, Operation>,
 }
 
-/// What operations share: the means to ask, to order jobs and to wait.
+/// The state that all operations share: questions, jobs, timers and what is known of servers.
 #[derive(Debug)]
 struct Context {
     config: Config,
@@ -101,12 +101,12 @@ enum Operation {
     Upload(Upload),
 }
 
-/// What a question or a job is for.
+/// The purpose of a question or a job: where its outcome goes.
 #[derive(Clone, Debug)]
 enum Purpose {
     /// A router's answer for an operation.
     Router(OperationId),
-    /// What a DNS node says, for a user who wants to see it.
+    /// The records of a DNS node, for a user who asks to see them.
     Names(OperationId),
     Read(OperationId, read::Step),
     Upload(OperationId, upload::Step),
@@ -158,7 +158,7 @@ impl Client {
         }
     }
 
-    /// What data nodes have said of songs that it could not believe.
+    /// The anomalies noticed in what data nodes say about songs.
     pub fn anomalies(&self) -> &Anomalies {
         &self.cx.anomalies
     }
@@ -350,7 +350,8 @@ impl Client {
         }
     }
 
-    /// Whom the router has named for a song, and who does not have it. Another is asked.
+    /// Notes an anomaly when a data node lacks a song that a router has named it a holder of. The
+    /// read then asks another holder.
     fn doubt_holder(&mut self, from: Peer, envelope: &Envelope, out: &mut Outbox) {
         let of_holder = |purpose: &Purpose| {
             let Purpose::Read(_, step) = purpose else {
@@ -554,7 +555,7 @@ fn unreachable(role: Role, last: Option<Lost>) -> Failure {
     Failure::Unreachable { role, last }
 }
 
-/// What it means for the user that nobody answered.
+/// The failure that the user sees when no server has answered.
 fn failure(role: Role, refusal: Option<Refusal>, lost: Option<Lost>) -> Failure {
     match refusal {
         Some(Refusal::NotFound) => Failure::NotFound,
@@ -564,7 +565,7 @@ fn failure(role: Role, refusal: Option<Refusal>, lost: Option<Lost>) -> Failure 
     }
 }
 
-/// What a failed job on this machine means for the user.
+/// The failure that the user sees when a job on this machine has failed.
 fn local(fault: JobFault) -> Failure {
     match fault {
         JobFault::NotFound => Failure::NotFound,

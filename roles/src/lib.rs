@@ -1,6 +1,6 @@
 //! What a node decides.
 //!
-//! Pure state machines: no clock, socket, thread, file or hash map. Time and chance come in as
+//! Pure state machines: no clock, socket, thread, file or hash map. Time and randomness come in as
 //! arguments, every effect leaves as an [`Action`](contract::node::Action). The event loop in
 //! `net` and the simulated world in `tests` host the same machines.
 #![no_std]

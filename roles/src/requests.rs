@@ -17,8 +17,8 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
 
-/// Which part of a node a question or job belongs to: it stands in the top byte of the number, so
-/// that an answer finds its asker and numbers never meet.
+/// The part of a node that a question or job belongs to. It is the top byte of the number, so that
+/// an answer finds its part and two parts never give out the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Requester {
@@ -46,14 +46,14 @@ pub enum Requester {
     Scrub = 11,
     /// A data node telling the others what is gone.
     Removal = 12,
-    /// A data node keeping its place on the circle.
+    /// A data node keeping its place on the hash ring.
     Chord = 13,
     /// A router or client looking a song up at the data nodes.
     Locator = 14,
 }
 
 impl Requester {
-    /// The desk a number was given out by.
+    /// The part of the node that has given out a number; none if the top byte names no part.
     pub fn of(number: u64) -> Option<Self> {
         [
             Requester::Registrar,
@@ -75,7 +75,7 @@ impl Requester {
         .find(|requester| *requester as u64 == number >> 56)
     }
 
-    /// The number after `count` others of this desk.
+    /// The number after `count` others of the same part.
     pub fn number(self, count: u64) -> u64 {
         (self as u64) << 56 | count
     }

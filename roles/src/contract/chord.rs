@@ -1,7 +1,7 @@
-//! The words of the Chord circle: who stands beside you, and who keeps this song.
+//! The messages of the Chord hash ring: the neighbours of a node, and the nodes that keep a song.
 //!
-//! Nodes are named by their ids alone: where they listen, and whether they live, everybody reads
-//! off the member table of the ring.
+//! A message names nodes by their ids alone. Each receiver reads a node's address, and whether the
+//! node lives, from its own member table.
 
 use alloc::vec::Vec;
 
@@ -9,40 +9,46 @@ use bincode::{Decode, Encode};
 
 use super::id::{NodeId, SongId};
 
-/// Between data nodes, and from routers that look a song up.
+/// Between data nodes. They answer `Find`, but no role asks it yet: a router finds the holders of a
+/// song in its own catalogue.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Chord {
-    /// Who stands beside you? Answered by `Neighbourhood`, or `Refused(NotReady)` by a node that
-    /// is not on the circle yet.
+    /// Asks for the receiver's neighbours. Answered by `Neighbourhood`, or by `Refused(NotReady)`
+    /// from a node that has not joined the hash ring or is not `of`.
     Neighbours {
-        /// The receiver, as the sender knows it: nobody answers for another.
+        /// The node that the sender means to ask. Another node at the same address refuses.
         of: NodeId,
     },
-    /// The receiver's neighbours. Held back while it is changing them itself.
+    /// The answering node's neighbours. A joined node delays this answer while an operation of its
+    /// own runs, because the answer could show half of a change.
     Neighbourhood {
-        /// The one before it, if it has heard of one.
+        /// The node before the answering node; none if it knows none.
         predecessor: Option<NodeId>,
-        /// The next ones, nearest first; at most [`super::limits::NEIGHBOURS_MAX`].
+        /// The nodes after the answering node, nearest first; at most
+        /// [`super::limits::NEIGHBOURS_MAX`].
         successors: Vec<NodeId>,
     },
-    /// I believe that I stand before you. Answered by `Noted`.
+    /// The sender believes that it is the receiver's predecessor. Answered by `Noted`, or by
+    /// `Refused(NotReady)` from a node that has not joined or counts the sender as dead.
     Notify,
-    /// It is weighed against whom the receiver knows.
+    /// The notice has arrived. The receiver may still keep the predecessor that it knows.
     Noted,
-    /// Who keeps this song? Answered by `Found` or `Closer`.
+    /// Asks which nodes keep a song. Answered by `Found`, `Closer` or `Refused(NotReady)`.
     Find {
-        /// The song, known or not.
+        /// The song; it need not exist.
         song: SongId,
-        /// Of the nodes that have answered, the one closest before the song, if the song lies
-        /// between it and the receiver: a receiver whose predecessor is dead goes by it.
+        /// The node closest before the song among those that have answered the sender; none unless
+        /// the song lies between that node and the receiver. A receiver whose predecessor is dead
+        /// takes its share to begin after this node.
         before: Option<NodeId>,
     },
-    /// The sender is responsible for it, and these shall keep it: as it sees the data nodes.
+    /// The answering node is responsible for the song. It computes the owners from the data nodes
+    /// that it knows.
     Found {
         /// Nearest first; at most [`super::limits::COPIES`].
         owners: Vec<NodeId>,
     },
-    /// Not the sender; these are closer.
+    /// The answering node is not responsible for the song. These nodes are closer to it.
     Closer {
         /// The most promising first; at most [`super::limits::NEIGHBOURS_MAX`].
         nodes: Vec<NodeId>,

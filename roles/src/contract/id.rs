@@ -1,7 +1,7 @@
-//! Identities: who, which song, which question.
+//! Identities of nodes, songs, jobs and questions.
 //!
 //! A newtype wherever two numbers could be swapped. Text forms are lower-case hexadecimal and
-//! round-trip; arithmetic on the circle lives in [`the `circle` module`], nowhere else.
+//! round-trip. Arithmetic on the hash ring lives in `hash_ring` and `chord::arc`, not here.
 
 use alloc::string::String;
 use core::fmt;

@@ -33,12 +33,12 @@ pub struct Envelope {
     pub body: Vec<u8>,
 }
 
-/// The direction of a letter.
+/// The direction of an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Wants an answer within this time; work on it may be dropped afterwards.
     Question {
-        /// What is left of the asker's patience.
+        /// The time that the asker still waits, when the envelope is sent.
         patience: Duration,
     },
     /// Answers the question of the same number.
@@ -55,17 +55,17 @@ pub enum Kind {
 pub enum Message {
     /// The question was understood and is not answered.
     Refused(Refusal),
-    /// Who is there.
+    /// Messages of the DNS.
     Names(Names),
-    /// Which songs there are, and where.
+    /// Messages of the routers.
     Catalogue(Catalogue),
-    /// The songs themselves.
+    /// Messages that carry or describe songs.
     Audio(Audio),
-    /// Who lives, who does what.
+    /// Messages of the membership ring.
     Ring(Ring),
-    /// Whether every song is where it belongs.
+    /// Messages of anti-entropy and of removals.
     Upkeep(Upkeep),
-    /// Who stands beside whom, who keeps which song.
+    /// Messages of the Chord hash ring.
     Chord(Chord),
 }
 
@@ -87,7 +87,7 @@ pub enum Refusal {
     NotReady,
     /// The node is about to end.
     ShuttingDown,
-    /// What was sent cannot be true or is out of bounds; says what.
+    /// The message cannot be true or exceeds a bound; the text says why.
     Invalid(String),
     /// The disk is full.
     DiskFull,
@@ -250,7 +250,7 @@ pub enum Audio {
         /// How many, 1 to [`super::limits::FETCH_FRAGMENTS_MAX`].
         count: u32,
     },
-    /// One fragment; its bytes are the letter's body.
+    /// One fragment; its bytes are the envelope's body.
     Chunk {
         /// Which fragment.
         index: u32,
@@ -270,7 +270,7 @@ pub enum Audio {
         /// [`super::limits::FRAGMENTS_MAX`].
         missing: Vec<(u32, u32)>,
     },
-    /// One fragment of an offered song; its bytes are the letter's body. Answered by `Taken`.
+    /// One fragment of an offered song; its bytes are the envelope's body. Answered by `Taken`.
     Give {
         /// Which song.
         song: SongId,

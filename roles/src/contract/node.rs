@@ -33,14 +33,15 @@ pub enum Event {
     Start,
     /// A deadline of the node has come.
     Tick,
-    /// A letter has arrived whole.
+    /// An envelope has arrived whole.
     Message {
-        /// Who wrote it.
+        /// The node that has sent it.
         from: Sender,
-        /// The letter.
+        /// The envelope.
         envelope: Envelope,
     },
-    /// Nothing will come from this peer until it is spoken to again; letters to it may be lost.
+    /// Nothing more comes from this peer until this node sends to it again. Envelopes on their way
+    /// to it may be lost.
     Lost {
         /// Which peer.
         peer: Peer,
@@ -63,11 +64,11 @@ pub enum Event {
 /// What a node can ask of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send a letter; if it cannot be delivered, an [`Event::Lost`] of that peer follows.
+    /// Send an envelope; if it cannot be delivered, an [`Event::Lost`] of that peer follows.
     Send {
         /// To whom.
         to: Peer,
-        /// What.
+        /// The envelope.
         envelope: Envelope,
     },
     /// Run a job; an [`Event::Done`] follows.
@@ -106,7 +107,8 @@ pub enum Peer {
     Guest(u64),
 }
 
-/// Who wrote a letter, as proved by the handshake under the cluster key and told in the hello.
+/// The sender of an envelope. The handshake proves that it holds the cluster key; its id and
+/// incarnation are those it gives in its hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
     /// How to answer.
@@ -159,14 +161,14 @@ pub enum Lost {
     Backoff,
 }
 
-/// Who wants an answer, and to which of its questions.
+/// A question to be answered: its sender, its number and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
-    /// Who.
+    /// The node that asks.
     pub sender: Sender,
-    /// Which question.
+    /// The asker's number for the question.
     pub id: RequestId,
-    /// When its patience ends.
+    /// The moment after which the asker no longer waits.
     pub until: Time,
 }
 

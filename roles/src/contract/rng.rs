@@ -1,4 +1,4 @@
-//! Chance as a field: one seeded generator per node, given at construction.
+//! The source of randomness: one seeded generator per node, given at construction.
 //!
 //! xoshiro256++ from the `rand` crate: its stream for a seed is the same on every machine, which
 //! a replay by seed needs and `SmallRng` does not promise.

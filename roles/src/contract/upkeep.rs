@@ -1,4 +1,4 @@
-//! The words of data nodes that keep their copies in order: what do you have, what is gone.
+//! The messages of anti-entropy: digests and lists of what data nodes hold, and removals.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use bincode::{Decode, Encode};
 
 use super::id::SongId;
 
-/// Partitions in one group of sums: the bits of one word.
+/// Partitions in one group of digests: one for each bit of a word.
 pub const GROUP: usize = 64;
 
 /// Groups: 4096 partitions in all.
@@ -15,33 +15,34 @@ pub const GROUPS: usize = 64;
 /// Between data nodes, and from a client that removes a song.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Upkeep {
-    /// What do these partitions come to at yours? Answered by `Summed`, or `Refused(NotReady)`
-    /// while the receiver sees other data nodes than the sender.
+    /// Asks for the receiver's digests of these partitions. Answered by `Summed`, or by
+    /// `Refused(NotReady)` while sender and receiver know different data nodes.
     Sums {
         /// The data nodes the sender sees.
         view: u64,
-        /// [`GROUPS`] words, a bit for each partition.
+        /// The partitions meant: [`GROUPS`] words with a bit for each partition.
         chosen: Vec<u64>,
-        /// A sum for each chosen partition, instead of one for each group.
+        /// Whether to send one digest for each chosen partition, in place of one for each group.
         each: bool,
     },
-    /// In order: one for each group, or one for each chosen partition.
+    /// The digests asked for, in the order of the groups or of the chosen partitions.
     Summed {
-        /// Zero for what is empty.
+        /// Zero for a group or partition that is empty.
         sums: Vec<u64>,
     },
-    /// Which songs of this partition do you have? Answered by `Held`, or `Refused(NotReady)`.
+    /// Asks which songs of a partition the receiver holds. Answered by `Held`, or by
+    /// `Refused(NotReady)`.
     Holdings {
         /// The data nodes the sender sees.
         view: u64,
-        /// Which partition.
+        /// The partition's number.
         partition: u16,
         /// The page begins after this id.
         after: Option<SongId>,
     },
-    /// A page of them.
+    /// One page of the songs and tombstones of a partition.
     Held {
-        /// Committed songs, by id; at most [`super::limits::PAGE_IDS_MAX`] with those that follow.
+        /// Committed songs, by id; at most [`super::limits::PAGE_IDS_MAX`] together with `gone`.
         songs: Vec<SongId>,
         /// Songs removed for good, by id.
         gone: Vec<SongId>,
@@ -52,12 +53,12 @@ pub enum Upkeep {
     Bury {
         /// At most [`super::limits::REMOVALS_MAX`].
         songs: Vec<SongId>,
-        /// Whether it is a copy of somebody else's removal, which its receiver tells nobody.
+        /// Whether another data node passes the removal on. Its receiver then passes it to nobody.
         copy: bool,
     },
-    /// They are gone, and stay so.
+    /// The tombstones of the songs are durable.
     Buried {
-        /// Data nodes known to have noted it durably, the sender included.
+        /// Data nodes known to have stored the tombstones durably, the answering node included.
         copies: u8,
     },
 }
