@@ -9,8 +9,7 @@ use bincode::{Decode, Encode};
 
 use super::id::{NodeId, SongId};
 
-/// Between data nodes. They answer `Find`, but no role asks it yet: a router finds the holders of a
-/// song in its own catalogue.
+/// Between data nodes, and from routers and clients that look a song up: see [`crate::locator`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Chord {
     /// Asks for the receiver's neighbours. Answered by `Neighbourhood`, or by `Refused(NotReady)`
