@@ -22,7 +22,6 @@ pub(crate) fn to_stderr(level: LevelFilter) {
         .set_thread_level(LevelFilter::Off)
         .set_target_level(LevelFilter::Off)
         .set_location_level(LevelFilter::Off)
-        .add_filter_ignore_str("lofty")
         .build();
     let (sender, lines) = bounded(LINES_MAX);
     thread::Builder::new()

@@ -183,4 +183,7 @@ const MAGIC_BYTES: usize = 12;
 const JUNK_BYTES_MAX: u64 = 256 * 1024;
 
 #[cfg(test)]
+pub(crate) use tests::damage;
+
+#[cfg(test)]
 mod tests;

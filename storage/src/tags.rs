@@ -1,22 +1,31 @@
 //! Reads the tags and the cover of a file, cleaned for the catalogue.
 //!
-//! Only this module uses lofty. Reading tags neither fails nor panics, whatever the file holds: a
-//! tag that cannot be read is empty. Texts come out trimmed, without control characters, and within
-//! the catalogue's bound. A picture's type comes from its bytes, not from the file's claim.
+//! Whatever a file holds, reading its tags neither fails nor panics: what cannot be read is empty,
+//! and one bad value costs no other. Of several tags, each word comes from the first that has it.
+//! Words come out without control characters, trimmed, and within the catalogue's bound; a
+//! picture's type is what its bytes are, not what the file claims. At most one tag of
+//! [`TAG_IN_MEMORY_BYTES_MAX`] is in memory.
 
-use std::io::{BufReader, Read, Seek};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod container;
+mod decode;
+mod found;
+mod genres;
+mod id3v2;
+mod mp4;
+mod riff;
+mod tail;
+mod vorbis;
 
-use lofty::config::ParseOptions;
-use lofty::file::{FileType, TaggedFile, TaggedFileExt};
-use lofty::picture::PictureType;
-use lofty::probe::Probe;
-use lofty::tag::{ItemKey, Tag};
+use std::collections::BTreeSet;
+use std::io::{Read, Seek};
 
 use roles::contract::limits::TAG_BYTES_MAX;
 use roles::contract::song::Format;
 
-/// The tags of a song. An unknown tag is empty or 0.
+use container::tags_of;
+use found::{Field, Found, Want};
+
+/// The words of a song; what is unknown is empty or 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tags {
     /// Title.
@@ -46,110 +55,92 @@ pub struct Picture {
     pub bytes: Vec<u8>,
 }
 
-/// The tags of a file, or of its first fragments. A cover is in memory only during this call.
+/// The words in a file, or in its first and last fragments. `format` is what the file was found to
+/// be; where the tags lie is found in the bytes.
 pub fn read(source: &mut (impl Read + Seek), format: Format) -> Tags {
-    let Some(file) = parse(source, format) else {
-        return Tags::default();
-    };
+    let tags = tags_of(source, format, Want::Words);
     Tags {
-        title: text(&file, ItemKey::TrackTitle),
-        artist: text(&file, ItemKey::TrackArtist),
-        album: text(&file, ItemKey::AlbumTitle),
-        genre: text(&file, ItemKey::Genre),
-        year: year(&file),
-        disc: number(&file, ItemKey::DiscNumber),
-        track: number(&file, ItemKey::TrackNumber),
-        picture: front_cover(&file).is_some(),
+        title: text(&tags, Field::Title),
+        artist: text(&tags, Field::Artist),
+        album: text(&tags, Field::Album),
+        genre: text(&tags, Field::Genre),
+        year: year(&tags),
+        disc: number(&tags, Field::Disc),
+        track: number(&tags, Field::Track),
+        picture: tags.iter().any(|tag| tag.picture().is_some()),
     }
 }
 
-/// The cover in a file, or in its head: the front if there are several.
+/// The cover in a file, or in its first and last fragments: the front if there are several. Covers
+/// above [`PICTURE_BYTES_MAX`] are left out.
 pub fn picture(source: &mut (impl Read + Seek), format: Format) -> Option<Picture> {
-    let file = parse(source, format)?;
-    let (media_type, bytes) = front_cover(&file)?;
+    let tags = tags_of(source, format, Want::Picture);
+    let images = tags.into_iter().filter_map(Found::into_picture);
+    // The first of the best: `max_by_key` would take the last.
+    let image = images.rev().max_by_key(|image| image.front)?;
     Some(Picture {
-        media_type,
-        bytes: bytes.to_vec(),
+        media_type: image.media_type,
+        bytes: image.bytes,
     })
 }
 
-fn parse(source: &mut (impl Read + Seek), format: Format) -> Option<TaggedFile> {
-    let parse = || {
-        source.rewind().ok()?;
-        let options = ParseOptions::new().read_properties(false);
-        let probe = Probe::new(BufReader::new(source)).options(options);
-        match file_type(format) {
-            Some(known) => probe.set_file_type(known).read().ok(),
-            None => probe.guess_file_type().ok()?.read().ok(),
-        }
-    };
-    // A file may come from anywhere, and lofty is large. A panic of lofty costs the tags, not the
-    // import.
-    catch_unwind(AssertUnwindSafe(parse)).ok().flatten()
-}
-
-fn file_type(format: Format) -> Option<FileType> {
-    match format {
-        Format::Wav => Some(FileType::Wav),
-        Format::Mp3 => Some(FileType::Mpeg),
-        Format::Flac => Some(FileType::Flac),
-        Format::Vorbis => Some(FileType::Vorbis),
-        Format::Opus => Some(FileType::Opus),
-        Format::M4a => Some(FileType::Mp4),
-        Format::Opaque => None,
-    }
-}
-
-/// The format's own kind of tag first, then the others in the order of the file.
-fn tags(file: &TaggedFile) -> impl Iterator<Item = &Tag> {
-    file.primary_tag().into_iter().chain(file.tags())
-}
-
-fn text(file: &TaggedFile, key: ItemKey) -> String {
-    let all = |tag: &Tag| {
-        let values: Vec<String> = tag.get_strings(key).map(clean).collect();
+/// The values of a field in the first tag that has any, each once, separated by commas.
+fn text(tags: &[Found], field: Field) -> String {
+    let all = |tag: &Found| {
+        let mut seen = BTreeSet::new();
+        let values: Vec<String> = tag
+            .values(field)
+            .map(clean)
+            .filter(|value| !value.is_empty() && seen.insert(value.clone()))
+            .collect();
         clean(&values.join(", "))
     };
-    let found = tags(file).map(all).find(|text| !text.is_empty());
+    let found = tags.iter().map(all).find(|text| !text.is_empty());
     found.unwrap_or_default()
 }
 
-fn number(file: &TaggedFile, key: ItemKey) -> u16 {
-    let numbers = |tag| Tag::get_string(tag, key).and_then(leading_number);
-    tags(file).find_map(numbers).unwrap_or(0)
+fn number(tags: &[Found], field: Field) -> u16 {
+    let numbers = |tag: &Found| tag.values(field).find_map(leading_number);
+    tags.iter().find_map(numbers).unwrap_or(0)
 }
 
-/// The number before the slash: 3 for "3/12", which some formats store.
+/// The 3 of "3/12", as some formats keep it; 0 is no number.
 fn leading_number(text: &str) -> Option<u16> {
     let mut numbers = text.trim().split(|c: char| !c.is_ascii_digit());
-    numbers.next()?.parse().ok()
+    numbers.next()?.parse().ok().filter(|number| *number > 0)
 }
 
-fn year(file: &TaggedFile) -> u16 {
-    let keys = [
-        ItemKey::RecordingDate,
-        ItemKey::Year,
-        ItemKey::ReleaseDate,
-        ItemKey::OriginalReleaseDate,
+/// The year of the best date that holds one.
+fn year(tags: &[Found]) -> u16 {
+    let fields = [
+        Field::RecordingDate,
+        Field::Year,
+        Field::ReleaseDate,
+        Field::OriginalDate,
     ];
-    let dates = |tag| keys.map(|key| Tag::get_string(tag, key).and_then(year_in));
-    tags(file).flat_map(dates).flatten().next().unwrap_or(0)
+    let years = |tag: &Found| fields.iter().find_map(|f| tag.values(*f).find_map(year_in));
+    tags.iter().find_map(years).unwrap_or(0)
 }
 
-/// The first four consecutive digits of a date.
+/// The first four digits in a row that make sense as a year, wherever people put them. Of eight in
+/// a row, they are the first four or the last.
 fn year_in(date: &str) -> Option<u16> {
-    date.split(|c: char| !c.is_ascii_digit())
-        .filter_map(|digits| digits.get(..4)?.parse().ok())
-        .find(|year| *year > 0)
-}
-
-fn front_cover(file: &TaggedFile) -> Option<(&'static str, &[u8])> {
-    let pictures = || tags(file).flat_map(|tag| tag.pictures());
-    let front = pictures().filter(|p| p.pic_type() == PictureType::CoverFront);
-    let known = |bytes| image_type(bytes).map(|media_type| (media_type, bytes));
-    front
-        .chain(pictures())
-        .find_map(|picture| known(picture.data()))
+    let ascii = |c: char| match c {
+        '\u{ff10}'..='\u{ff19}' => char::from_digit(u32::from(c) - 0xff10, 10).unwrap_or(c),
+        c => c,
+    };
+    let date: String = date.chars().take(DATE_CHARS_MAX).map(ascii).collect();
+    let runs = date.split(|c: char| !c.is_ascii_digit());
+    let years = runs.flat_map(|run| match run.len() {
+        8 => [run.get(..4), run.get(4..)],
+        4 | 6 | 10.. => [run.get(..4), None],
+        _ => [None, None],
+    });
+    let sensible = |year: &u16| (1000..3000).contains(year);
+    years
+        .flatten()
+        .filter_map(|year| year.parse().ok())
+        .find(sensible)
 }
 
 /// The media type by the first bytes, if a page may show it. With the file's own claim, a file
@@ -177,3 +168,15 @@ pub(crate) fn clean(text: &str) -> String {
     line.truncate(line.floor_char_boundary(TAG_BYTES_MAX));
     line.trim().to_owned()
 }
+
+/// Largest cover that is found.
+pub const PICTURE_BYTES_MAX: usize = 32 << 20;
+
+/// Most of one tag that is read: the largest cover in base 64, and as much again as words need.
+const TAG_IN_MEMORY_BYTES_MAX: u64 = 48 << 20;
+
+/// Characters of a date that are looked at.
+const DATE_CHARS_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests;

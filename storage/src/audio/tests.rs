@@ -1,5 +1,6 @@
 //! Scanners against files made by hand, against real encoders, and against chance.
 
+pub(crate) mod damage;
 mod real;
 mod rng;
 mod streams;

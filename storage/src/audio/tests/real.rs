@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::rng::{Dice, damage};
+use super::damage::{Dice, damage};
 use super::streams::wav;
 use super::*;
 use crate::tags;
