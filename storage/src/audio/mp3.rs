@@ -17,7 +17,13 @@ pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Su
     let end = tag_blocks::before_old_tags(window, begin)?;
     let mut frames = Frames { window, end };
     let junk_end = end.min(begin.saturating_add(JUNK_BYTES_MAX));
-    let Some((first, header)) = frames.settle(begin, junk_end, None, FIRST_RUN)? else {
+    let mut found = frames.settle(begin, junk_end, None, FIRST_RUN)?;
+    if found.is_none() && tag_blocks::id3v2_at(frames.window, 0)?.is_some() {
+        // The tag lies about its size: the sound begins anywhere behind its header.
+        let from = tag_blocks::ID3V2_HEADER_BYTES;
+        found = frames.settle(from, end.min(TAG_BYTES_MAX), None, FIRST_RUN)?;
+    }
+    let Some((first, header)) = found else {
         return unsure("no run of frames");
     };
     let head = match frames.is_table(first, header)? {
@@ -210,3 +216,6 @@ const FIRST_RUN: usize = 4;
 
 /// Frames that must stand in a row before the sound goes on after junk.
 const NEXT_RUN: usize = 2;
+
+/// How far the sound is looked for behind a tag that lies: beyond the largest cover.
+const TAG_BYTES_MAX: u64 = 48 << 20;

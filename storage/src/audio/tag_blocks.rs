@@ -1,19 +1,20 @@
 //! Tags around the sound: ID3v2 before it; ID3v1, APE and Lyrics3 behind it.
 //!
-//! Only their extent is read here. A tag that claims more bytes than there are is not a tag.
+//! Only their extent is read here. Of a tag in front that claims more bytes than there are, only
+//! the header is sure; one between or behind the sound that does so is not a tag.
 
 use std::io::{Read, Seek};
 
-use super::window::{Sure, Window, unsure};
+use super::window::{Sure, Window};
 
 /// Where the file begins once its ID3v2 tags, one after another, are skipped.
 pub(super) fn after_id3v2<S: Read + Seek>(window: &mut Window<'_, S>) -> Sure<u64> {
     let mut at = 0;
     while let Some(length) = id3v2_at(window, at)? {
-        at += length;
-        if at >= window.bytes() {
-            return unsure("a tag and nothing behind it");
+        if at + length >= window.bytes() {
+            return Ok(at + ID3V2_HEADER_BYTES);
         }
+        at += length;
     }
     Ok(at)
 }
@@ -24,12 +25,16 @@ pub(super) fn id3v2_at<S: Read + Seek>(window: &mut Window<'_, S>, at: u64) -> S
         return Ok(None);
     };
     let size = [a, b, c, d];
-    if major == 0xff || minor == 0xff || size.iter().any(|byte| *byte >= 0x80) {
+    if major == 0xff || minor == 0xff {
         return Ok(None);
     }
-    let body = size.iter().fold(0, |sum, byte| sum << 7 | u64::from(*byte));
+    // Some writers do not code the size in seven bits a byte, as the standard wants it.
+    let body = match size.iter().any(|byte| *byte >= 0x80) {
+        true => u64::from(u32::from_be_bytes(size)),
+        false => size.iter().fold(0, |sum, byte| sum << 7 | u64::from(*byte)),
+    };
     let footer = if flags & 0x10 != 0 { 10 } else { 0 };
-    Ok(Some(10 + body + footer))
+    Ok(Some(ID3V2_HEADER_BYTES + body + footer))
 }
 
 /// Where the sound ends that began at `from`, once the tags behind it are taken off.
@@ -82,3 +87,6 @@ fn lyrics_length(footer: &[u8]) -> Option<u64> {
 
 /// Tags one behind the other that are taken off; nobody writes more.
 const OLD_TAGS_MAX: usize = 8;
+
+/// Bytes of a tag's header.
+pub(super) const ID3V2_HEADER_BYTES: u64 = 10;

@@ -176,6 +176,34 @@ fn mp3_goes_on_behind_a_tag_that_lies() {
     assert_eq!(cutting.duration_ms, 1_044);
 }
 
+/// A tag in front that says it is shorter or longer than it is hides no frame of the sound.
+#[test]
+fn mp3_begins_behind_a_tag_that_lies() {
+    let tag = id3v2(400_000);
+    let file = [tag.clone(), mp3(50)].concat();
+    for size in [
+        [0, 0, 0, 0],
+        [0, 0, 9, 9],
+        [0x7f, 0x7f, 0x7f, 0x7f],
+        400_000u32.to_be_bytes(),
+        [0, 24, 53, 9],
+    ] {
+        let mut file = file.clone();
+        file[6..10].copy_from_slice(&size);
+        let cutting = cut_bytes(&file);
+        assert_eq!(cutting.format, Format::Mp3, "{size:?}");
+        let sound = cutting.cuts.iter().find(|cut| cut.part == Part::Audio);
+        let begin = sound.map(|cut| cut.offset as usize);
+        let frame = mp3_frame(0).len();
+        // Where the size leads into the sound, its frames up to there are not heard.
+        let begins = [tag.len(), tag.len() + frame];
+        assert!(
+            begin.is_some_and(|at| begins.contains(&at)),
+            "{size:?}: {begin:?}"
+        );
+    }
+}
+
 #[test]
 fn a_truncated_frame_is_tail() {
     let mut file = mp3(20);
