@@ -1,21 +1,24 @@
 //! Covers, read from the first and last fragments of songs.
 //!
 //! Few covers are read at a time and the others wait, so a page of a hundred covers takes little
-//! more memory than one cover.
+//! more memory than one cover: its fragments, the tag, and the image.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use net::http::site::Exchange;
 use roles::contract::id::{OperationId, SongId};
-use roles::contract::song::{Manifest, Part};
+use roles::contract::song::{Fragment, Manifest, Part};
+use storage::tags::PICTURE_BYTES_MAX;
 
 use super::workers::Pieces;
 
 /// Covers read at once.
 pub(super) const COVERS_AT_ONCE: usize = 2;
 
-/// Most bytes of fragments that are read for one cover.
-const PIECES_BYTES_MAX: u64 = 8 << 20;
+/// Most bytes of fragments that are read for one cover: the largest cover that tags give, in base
+/// 64 as Ogg keeps it, and what lies beside it.
+const PIECES_BYTES_MAX: u64 = 48_000_000;
+const _: () = assert!(PIECES_BYTES_MAX > PICTURE_BYTES_MAX as u64 / 3 * 4);
 
 /// The queue of cover requests, and the number being read.
 #[derive(Debug, Default)]
@@ -50,18 +53,12 @@ impl Cover {
 
     /// Takes the song's manifest; returns whether the song can have a cover that is small enough.
     pub(super) fn on_opened(&mut self, exchange: Exchange, manifest: &Manifest) -> bool {
-        let sounds = |index: &usize| manifest.fragments[*index].part == Part::Audio;
-        let count = manifest.fragments.len();
-        let head = (0..count).find(sounds).unwrap_or(count);
-        let tail = (0..count).rfind(sounds).map_or(count, |last| last + 1);
-        let silent = manifest.fragments.iter().filter(|f| f.part != Part::Audio);
-        let bytes: u64 = silent.map(|f| u64::from(f.length)).sum();
-        if !manifest.picture || bytes == 0 || bytes > PIECES_BYTES_MAX {
+        let count = manifest.song.fragments;
+        self.ranges = ranges(manifest).into();
+        if !manifest.picture || self.ranges.is_empty() {
             return false;
         }
-        let ranges = [(0, head as u32), (tail as u32, count as u32)];
-        self.ranges = ranges.into_iter().filter(|(a, b)| a < b).collect();
-        self.starts = (0..count as u32).map(|n| manifest.offset_of(n)).collect();
+        self.starts = (0..count).map(|n| manifest.offset_of(n)).collect();
         self.pieces = Some(Pieces {
             exchange,
             format: manifest.song.format,
@@ -85,5 +82,101 @@ impl Cover {
     /// Takes all pieces read so far.
     pub(super) fn take_pieces(&mut self) -> Option<Pieces> {
         self.pieces.take()
+    }
+}
+
+/// The ranges of fragments in which a cover may lie; none if they are too many. The tags of a song
+/// without sound lie at its beginning or its end.
+fn ranges(manifest: &Manifest) -> Vec<(u32, u32)> {
+    let fragments = &manifest.fragments;
+    let sounds = |f: &Fragment| f.part == Part::Audio;
+    let count = fragments.len();
+    let silent = fragments.iter().filter(|f| !sounds(f));
+    let bytes: u64 = silent.map(|f| u64::from(f.length)).sum();
+    let (head, tail) = match fragments.iter().position(sounds) {
+        None if bytes > PIECES_BYTES_MAX => (
+            fitting(fragments.iter()),
+            count - fitting(fragments.iter().rev()),
+        ),
+        None => (count, count),
+        Some(_) if bytes > PIECES_BYTES_MAX => return Vec::new(),
+        Some(head) => {
+            let last = fragments.iter().rposition(sounds);
+            (head, last.map_or(count, |last| last + 1))
+        }
+    };
+    let ranges = [(0, head as u32), (tail as u32, count as u32)];
+    ranges.into_iter().filter(|(a, b)| a < b).collect()
+}
+
+/// How many of the fragments together have at most half the bytes that may be read.
+fn fitting<'f>(fragments: impl Iterator<Item = &'f Fragment>) -> usize {
+    let mut bytes = 0;
+    let fits = |fragment: &&Fragment| {
+        bytes += u64::from(fragment.length);
+        bytes <= PIECES_BYTES_MAX / 2
+    };
+    fragments.take_while(fits).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use roles::contract::id::ContentHash;
+    use roles::contract::song::{DecoderPrefix, Format, Song};
+
+    /// A song with a cover, of so many fragments of a million bytes before, in and behind its sound.
+    fn manifest(head: u32, sound: u32, tail: u32) -> Manifest {
+        let hash = ContentHash([7; 32]);
+        let parts = [(Part::Head, head), (Part::Audio, sound), (Part::Tail, tail)];
+        let fragments: Vec<Fragment> = parts
+            .into_iter()
+            .flat_map(|(part, count)| (0..count).map(move |_| part))
+            .map(|part| Fragment {
+                length: 1_000_000,
+                start_ms: 0,
+                part,
+                hash,
+            })
+            .collect();
+        Manifest {
+            song: Song {
+                id: SongId::of(&hash),
+                title: String::new(),
+                artist: String::new(),
+                album: String::new(),
+                genre: String::new(),
+                year: 0,
+                disc: 0,
+                track: 0,
+                duration_ms: 0,
+                bytes: fragments.len() as u64 * 1_000_000,
+                format: Format::Mp3,
+                fragments: fragments.len() as u32,
+            },
+            hash,
+            sample_rate: 0,
+            channels: 0,
+            picture: true,
+            prefix: DecoderPrefix::None,
+            fragments,
+        }
+    }
+
+    /// The largest cover that tags give, in base 64 as Ogg keeps it, lies in 43 fragments.
+    #[test]
+    fn a_large_cover_is_read_from_head_and_tail() {
+        assert_eq!(ranges(&manifest(33, 5, 1)), [(0, 33), (38, 39)]);
+        assert_eq!(ranges(&manifest(1, 5, 33)), [(0, 1), (6, 39)]);
+        assert_eq!(ranges(&manifest(45, 5, 0)), [(0, 45)]);
+        assert_eq!(ranges(&manifest(0, 5, 0)), []);
+    }
+
+    /// Of a head above the bound nothing is read. A song without sound has its tags at its ends.
+    #[test]
+    fn what_is_read_for_a_cover_is_bounded() {
+        assert_eq!(ranges(&manifest(60, 5, 0)), []);
+        assert_eq!(ranges(&manifest(20, 0, 0)), [(0, 20)]);
+        assert_eq!(ranges(&manifest(200, 0, 0)), [(0, 24), (176, 200)]);
     }
 }
