@@ -22,6 +22,7 @@ use std::io::{self, Read, Seek};
 use roles::contract::limits::{FRAGMENT_BYTES_MAX, FRAGMENTS_MAX, PREFIX_BYTES_MAX};
 use roles::contract::song::{DecoderPrefix, Format, Part};
 
+pub(crate) use ogg::headers_alone;
 use window::{Sure, Uncertainty, Window};
 
 /// A file's slices and what is known of its sound.

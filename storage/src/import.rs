@@ -95,15 +95,19 @@ pub fn read_source(
     }
 }
 
-/// One fragment that plays alone: the prefix that the decoder needs, then the fragment. `head`
-/// holds the song's head fragments; only a manifest with [`DecoderPrefix::Head`] uses them.
+/// What a decoder needs before a fragment, and nothing else. `head` is the song's head fragments,
+/// which only a manifest of [`DecoderPrefix::Head`] uses: sound in them is left out.
+pub fn decoder_prefix(manifest: &Manifest, head: &[u8]) -> Vec<u8> {
+    match &manifest.prefix {
+        DecoderPrefix::None => Vec::new(),
+        DecoderPrefix::Bytes(bytes) => bytes.clone(),
+        DecoderPrefix::Head => audio::headers_alone(head),
+    }
+}
+
+/// One fragment, playable alone: what a decoder needs first, then the fragment.
 pub fn decodable(manifest: &Manifest, head: &[u8], fragment: &[u8]) -> Vec<u8> {
-    let prefix = match &manifest.prefix {
-        DecoderPrefix::None => &[],
-        DecoderPrefix::Bytes(bytes) => bytes.as_slice(),
-        DecoderPrefix::Head => head,
-    };
-    [prefix, fragment].concat()
+    [decoder_prefix(manifest, head).as_slice(), fragment].concat()
 }
 
 /// The songs among `paths`, and the paths that could not be read. A file named in `paths` always

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use roles::contract::song::{Manifest, Part};
+use roles::contract::song::{DecoderPrefix, Manifest, Part};
+use storage::import::decoder_prefix;
 
 use crate::args::Play;
 use crate::failure::{Failure, output};
@@ -99,7 +100,8 @@ fn ranges(manifest: &Manifest, play: &Play, attempt: &str) -> Result<Vec<(u32, u
     Ok(vec![(0, head(manifest).min(first)), (first, end)])
 }
 
-/// Writes the song's bytes in order.
+/// Writes the song's bytes in order. A head that stands before a later fragment is given without
+/// the sound that it may hold.
 fn stream(
     session: &Session,
     song: &Opened,
@@ -107,7 +109,17 @@ fn stream(
     attempt: &str,
     mut give: impl FnMut(u32, &[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    let skips = ranges.windows(2).any(|pair| pair[0].1 < pair[1].0);
     for range in ranges.into_iter().filter(|(first, end)| first < end) {
+        if skips && range.0 == 0 && song.manifest.prefix == DecoderPrefix::Head {
+            let mut head = Vec::new();
+            song.read(session, range, attempt, |_, bytes, _| {
+                head.extend_from_slice(bytes);
+                Ok(())
+            })?;
+            give(0, &decoder_prefix(&song.manifest, &head))?;
+            continue;
+        }
         song.read(session, range, attempt, |index, bytes, _| {
             give(index, bytes)
         })?;

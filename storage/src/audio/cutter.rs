@@ -24,17 +24,25 @@ pub(super) struct Cutter {
     begun: Mark,
     /// The latest mark.
     last: Mark,
+    /// The latest mark inside a packet.
+    torn: Mark,
 }
 
 impl Cutter {
     /// Begins a file whose sound begins at `offset`; what lies before is its head.
     pub(super) fn after_head(offset: u64) -> Sure<Self> {
+        Cutter::after_head_with_sound(offset, 0)
+    }
+
+    /// The same; the head holds the sound up to `ms`.
+    pub(super) fn after_head_with_sound(offset: u64, ms: u64) -> Sure<Self> {
         let zero = Mark { offset: 0, ms: 0 };
-        let sound = Mark { offset, ms: 0 };
+        let sound = Mark { offset, ms };
         let mut cutter = Cutter {
             cuts: Vec::new(),
             begun: sound,
             last: sound,
+            torn: sound,
         };
         cutter.slice(zero, sound, Part::Head)?;
         Ok(cutter)
@@ -42,20 +50,38 @@ impl Cutter {
 
     /// A fragment may begin at `offset`, whose sound begins at `ms`. Marks come in order.
     pub(super) fn mark(&mut self, offset: u64, ms: u64) -> Sure<()> {
+        self.last = self.reach(offset, ms)?;
+        Ok(())
+    }
+
+    /// A fragment may begin at `offset`, inside a packet, if it would become too long otherwise: a
+    /// decoder drops what is left of the packet.
+    pub(super) fn mark_torn(&mut self, offset: u64, ms: u64) -> Sure<()> {
+        self.torn = self.reach(offset, ms)?;
+        Ok(())
+    }
+
+    /// Closes the fragments that end before the mark.
+    fn reach(&mut self, offset: u64, ms: u64) -> Sure<Mark> {
         let mark = Mark { offset, ms };
-        if offset < self.last.offset || ms < self.last.ms {
+        let in_order = |before: Mark| offset >= before.offset && ms >= before.ms;
+        if !in_order(self.last) || !in_order(self.torn) {
             return unsure("the sound does not lie in order");
         }
-        if !self.fits(mark) {
-            self.close_at(self.last)?;
+        while !self.fits(mark) {
+            let best = [self.last, self.torn];
+            match best.into_iter().find(|b| b.offset > self.begun.offset) {
+                Some(end) => self.close_at(end)?,
+                None => break,
+            }
         }
-        self.last = mark;
-        Ok(())
+        Ok(mark)
     }
 
     /// A fragment must begin at `offset`: another stream begins there.
     pub(super) fn seal(&mut self, offset: u64, ms: u64) -> Sure<()> {
         self.mark(offset, ms)?;
+        self.torn = self.last;
         self.close_at(self.last)
     }
 
@@ -118,6 +144,35 @@ mod tests {
     fn shape(cuts: &[Cut]) -> Vec<(u64, u32, u32)> {
         let entry = |cut: &Cut| (cut.offset, cut.length, cut.start_ms);
         cuts.iter().map(entry).collect()
+    }
+
+    /// Where packets run on for long, a fragment begins inside one; where they do not, it does not.
+    #[test]
+    fn a_fragment_begins_inside_a_packet_only_if_it_must() {
+        let mut cutter = Cutter::after_head(0).expect("no head");
+        for (i, torn) in [0, 0, 1, 0, 1, 1, 1, 1, 0, 1].into_iter().enumerate() {
+            let (offset, ms) = (i as u64 * 100, i as u64 * 4_000);
+            match torn {
+                0 => cutter.mark(offset, ms).expect("in order"),
+                _ => cutter.mark_torn(offset, ms).expect("in order"),
+            }
+        }
+        let cuts = cutter.finish(1000, 40_000, 1000).expect("sound");
+        assert_eq!(
+            shape(&cuts),
+            [
+                (0, 100, 0),
+                (100, 200, 4_000),
+                (300, 200, 12_000),
+                (500, 200, 20_000),
+                (700, 100, 28_000),
+                (800, 200, 32_000)
+            ]
+        );
+        let mut cutter = Cutter::after_head(0).expect("no head");
+        cutter.mark_torn(60, 5).expect("in order");
+        assert!(cutter.mark(50, 6).is_err());
+        assert!(cutter.mark_torn(70, 4).is_err());
     }
 
     /// Ten seconds are a whole fragment; a moment more begins the next one.

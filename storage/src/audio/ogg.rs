@@ -1,9 +1,11 @@
-//! Vorbis and Opus in Ogg: cut before pages that do not continue a packet.
+//! Vorbis and Opus in Ogg: cut before pages that do not continue a packet, or before any page where
+//! packets run across all of them.
 //!
-//! The header pages are the head, and every fragment's prefix. A page says at which sample it
-//! ends, so a fragment begins where the page before it ended. A stream behind the end of another
-//! (a chain) begins a fragment of its own, and time goes on. Streams side by side, other codecs
-//! and pages that belong to nothing are doubts.
+//! The header pages are the head, and every fragment's prefix; old encoders begin the sound in the
+//! last of them, which [`headers_alone`] takes off. A page says at which sample it ends, so a
+//! fragment begins where the page before it ended. A stream behind the end of another (a chain)
+//! begins a fragment of its own, and time goes on. Streams side by side, other codecs and pages
+//! that belong to nothing are doubts.
 
 use std::io::{Read, Seek};
 
@@ -19,7 +21,7 @@ pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Su
     let codec = link.codec;
     let mut walk = Walk {
         window,
-        cutter: Cutter::after_head(head)?,
+        cutter: Cutter::after_head_with_sound(head, link.now_ms)?,
         link,
         junk: 0,
     };
@@ -69,8 +71,9 @@ impl<S: Read + Seek> Walk<'_, '_, S> {
         if page.serial != self.link.serial {
             return unsure("streams side by side");
         }
-        if page.flags & CONTINUES == 0 {
-            self.cutter.mark(at, self.link.now_ms)?;
+        match page.flags & CONTINUES {
+            0 => self.cutter.mark(at, self.link.now_ms)?,
+            _ => self.cutter.mark_torn(at, self.link.now_ms)?,
         }
         self.link.on_granule(page.granule);
         Ok(at + page.length)
@@ -81,7 +84,7 @@ impl<S: Read + Seek> Walk<'_, '_, S> {
         if link.codec.format != self.link.codec.format {
             return unsure("a chain of several formats");
         }
-        self.cutter.seal(at, link.now_ms)?;
+        self.cutter.seal(at, self.link.now_ms)?;
         self.link = link;
         Ok(end)
     }
@@ -112,7 +115,7 @@ struct Link {
 }
 
 impl Link {
-    /// Reads the header pages at `at`; they end where the last header packet does.
+    /// Reads the header pages at `at`; they end with the page in which the last header packet does.
     fn open<S: Read + Seek>(
         window: &mut Window<'_, S>,
         at: u64,
@@ -123,6 +126,7 @@ impl Link {
         };
         let codec = Codec::read(window, at + first.body)?;
         let (mut end, mut packets) = (at + first.length, first.packets_ended);
+        let mut granule = first.granule;
         while packets < codec.header_packets {
             let page = Page::at(window, end)?;
             let Some(page) = page.filter(|p| p.serial == first.serial && p.flags & BEGINS == 0)
@@ -131,17 +135,21 @@ impl Link {
             };
             packets += page.packets_ended;
             end += page.length;
+            granule = page.granule;
         }
-        if first.flags & BEGINS == 0 || packets != codec.header_packets {
-            return unsure("sound in the header pages");
+        if first.flags & BEGINS == 0 || first.packets_ended > 1 {
+            return unsure("sound in the first page");
         }
-        let link = Link {
+        let mut link = Link {
             serial: first.serial,
             codec,
             base: None,
             start_ms,
             now_ms: start_ms,
         };
+        if packets > codec.header_packets {
+            link.on_granule(granule);
+        }
         Ok((link, end))
     }
 
@@ -184,7 +192,7 @@ impl Codec {
                 format: Format::Vorbis,
                 rate,
                 channels: packet[11],
-                header_packets: 3,
+                header_packets: VORBIS_HEADER_PACKETS,
                 skip: 0,
             });
         }
@@ -194,7 +202,7 @@ impl Codec {
                 // Opus counts and decodes at this rate, whatever was recorded.
                 rate: 48_000,
                 channels: packet[9],
-                header_packets: 2,
+                header_packets: OPUS_HEADER_PACKETS,
                 skip: u64::from(u16::from_le_bytes([s0, s1])),
             });
         }
@@ -242,6 +250,59 @@ impl Page {
         })
     }
 }
+
+/// The header pages in the head of a file, without the sound that its last page may hold. A head
+/// that is none of Vorbis or Opus comes back as it is.
+pub(crate) fn headers_alone(head: &[u8]) -> Vec<u8> {
+    without_sound(head).unwrap_or_else(|| head.to_vec())
+}
+
+fn without_sound(head: &[u8]) -> Option<Vec<u8>> {
+    let mut at = head.windows(5).position(|five| five == b"OggS\0")?;
+    let first = Page::parse(head.get(at..)?)?;
+    let mut left = match head.get(at + first.body as usize..)? {
+        packet if packet.starts_with(b"\x01vorbis") => VORBIS_HEADER_PACKETS,
+        packet if packet.starts_with(b"OpusHead") => OPUS_HEADER_PACKETS,
+        _ => return None,
+    };
+    loop {
+        let bytes = head.get(at..)?;
+        let page = Page::parse(bytes)?;
+        if page.packets_ended >= left {
+            return Some([&head[..at], &first_packets(bytes, left)?].concat());
+        }
+        left -= page.packets_ended;
+        at += page.length as usize;
+    }
+}
+
+/// The page that `bytes` begin with, up to the end of so many of its packets.
+fn first_packets(bytes: &[u8], packets: usize) -> Option<Vec<u8>> {
+    let (fixed, rest) = bytes.split_first_chunk::<27>()?;
+    let (lacing, body) = rest.split_at_checked(usize::from(fixed[26]))?;
+    let ends = lacing.iter().enumerate().filter(|(_, n)| **n < 255);
+    let segments = ends.map(|(i, _)| i + 1).nth(packets.checked_sub(1)?)?;
+    let lacing = &lacing[..segments];
+    let length = lacing.iter().map(|n| usize::from(*n)).sum();
+    let mut page = [&fixed[..], lacing, body.get(..length)?].concat();
+    page[6..14].fill(0);
+    page[22..26].fill(0);
+    page[26] = segments as u8;
+    let checksum = checksum(&page);
+    page[22..26].copy_from_slice(&checksum.to_le_bytes());
+    Some(page)
+}
+
+/// The checksum of a page whose own checksum reads as 0: polynomial 0x04c11db7, high bits first.
+pub(super) fn checksum(page: &[u8]) -> u32 {
+    page.iter().fold(0, |sum, byte| {
+        let shifted = |sum: u32, _| sum << 1 ^ if sum >> 31 == 1 { 0x04c1_1db7 } else { 0 };
+        (0..8).fold(sum ^ u32::from(*byte) << 24, shifted)
+    })
+}
+
+const VORBIS_HEADER_PACKETS: usize = 3;
+const OPUS_HEADER_PACKETS: usize = 2;
 
 /// The page goes on with a packet of the page before.
 const CONTINUES: u8 = 1;

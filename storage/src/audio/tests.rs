@@ -8,7 +8,7 @@ mod streams;
 use super::*;
 use std::io::{Cursor, SeekFrom};
 
-use streams::{flac, id3v2, long_mp3, mp3, mp3_frame, mp4, ogg, wav};
+use streams::{flac, id3v2, long_mp3, mp3, mp3_frame, mp4, ogg, old_ogg, wav};
 
 /// Cuts bytes in memory, which cannot fail.
 fn cut_bytes(bytes: &[u8]) -> Cutting {
@@ -306,6 +306,28 @@ fn ogg_is_cut_before_whole_packets() {
         ]
     );
     assert_eq!(cutting.duration_ms, 30_000);
+}
+
+/// The page in which the header ends may hold sound: it is head, and time goes on behind it.
+#[test]
+fn ogg_headers_may_share_a_page_with_sound() {
+    for torn in [false, true] {
+        let (file, sound) = old_ogg(61, torn);
+        let cutting = cut_bytes(&file);
+        assert_eq!(cutting.format, Format::Vorbis);
+        assert_eq!(cutting.duration_ms, 30_500);
+        let begins: Vec<_> = cutting.cuts.iter().map(|c| (c.start_ms, c.part)).collect();
+        assert_eq!(
+            begins,
+            [
+                (0, Part::Head),
+                (500, Part::Audio),
+                (10_500, Part::Audio),
+                (20_500, Part::Audio)
+            ]
+        );
+        assert_eq!(cutting.cuts[1].offset, sound);
+    }
 }
 
 #[test]

@@ -64,10 +64,10 @@ fn head(file: &[u8], cutting: &Cutting) -> Vec<u8> {
     match &cutting.prefix {
         DecoderPrefix::None => Vec::new(),
         DecoderPrefix::Bytes(bytes) => bytes.clone(),
-        DecoderPrefix::Head => of_part(cutting, Part::Head)
-            .flat_map(|cut| slice(file, cut))
-            .copied()
-            .collect(),
+        DecoderPrefix::Head => {
+            let heads = of_part(cutting, Part::Head).flat_map(|cut| slice(file, cut));
+            headers_alone(&heads.copied().collect::<Vec<u8>>())
+        }
     }
 }
 
@@ -144,6 +144,89 @@ fn fragments_of_ogg_play_behind_the_head() {
             let ms = milliseconds(alone.len() as u64 / 8, cutting.sample_rate);
             let expected = u64::from(next - cut.start_ms);
             assert!(ms.abs_diff(expected) <= 100, "{name}: {ms} {expected}");
+        }
+    }
+}
+
+/// The packets of a Vorbis file of one packet a page, in pages of so many segments that begin and
+/// end wherever they are full, the first behind the header packets: as encoders of 2004 wrote.
+fn repaged(file: &[u8], segments: usize) -> Vec<u8> {
+    let (mut at, mut packet, mut packets) = (0, Vec::new(), Vec::new());
+    while let Some(header) = file.get(at..at + 27) {
+        let granule: [u8; 8] = header[6..14].try_into().expect("eight bytes");
+        let mut body = at + 27 + usize::from(header[26]);
+        for lacing in &file[at + 27..body] {
+            packet.extend(&file[body..body + usize::from(*lacing)]);
+            body += usize::from(*lacing);
+            if *lacing < 255 {
+                packets.push((std::mem::take(&mut packet), granule));
+            }
+        }
+        at = body;
+    }
+    let mut pages = Vec::new();
+    let mut page = |flags: u8, granule: [u8; 8], lacing: &[u8], body: &[u8]| {
+        let number = (pages.len() as u32).to_le_bytes();
+        let mut bytes = [b"OggS\0", &[flags][..], &granule, &[1, 0, 0, 0], &number].concat();
+        bytes.extend([0, 0, 0, 0, lacing.len() as u8]);
+        bytes.extend(lacing);
+        bytes.extend(body);
+        let checksum = ogg::checksum(&bytes);
+        bytes[22..26].copy_from_slice(&checksum.to_le_bytes());
+        pages.push(bytes);
+    };
+    let first = packets.remove(0).0;
+    page(2, [0; 8], &[first.len() as u8], &first);
+    let (mut lacing, mut body, mut flags, mut granule) = (Vec::new(), Vec::new(), 0, [0xff; 8]);
+    for (packet, ends_at) in packets {
+        for i in 0..=packet.len() / 255 {
+            let segment = &packet[i * 255..packet.len().min(i * 255 + 255)];
+            body.extend(segment);
+            lacing.push(segment.len() as u8);
+            if segment.len() < 255 {
+                granule = ends_at;
+            }
+            if lacing.len() == segments {
+                page(flags, granule, &lacing, &body);
+                (flags, granule) = (u8::from(segment.len() == 255), [0xff; 8]);
+                (lacing, body) = (Vec::new(), Vec::new());
+            }
+        }
+    }
+    page(flags | 4, granule, &lacing, &body);
+    pages.concat()
+}
+
+/// Pages that continue a packet, one after another, are cut like others, and play alone.
+#[test]
+fn ogg_is_cut_where_packets_run_across_pages() {
+    if !ffmpeg_is_here() {
+        return;
+    }
+    let dir = TempDir::new();
+    let dir = dir.path();
+    let options = "-c:a libvorbis -q 10 -page_duration 1";
+    let file = encode(dir, "a.ogg", "33", options);
+    for segments in [3, 17, 200] {
+        let file = repaged(&file, segments);
+        let cutting = cut_bytes(&file);
+        assert_eq!(cutting.format, Format::Vorbis, "{segments}");
+        let whole = decode(dir, &file).len() as u64 / 8;
+        let whole_ms = milliseconds(whole, 44_100);
+        assert!(u64::from(cutting.duration_ms).abs_diff(whole_ms) <= 100);
+        let head = head(&file, &cutting);
+        let audio: Vec<&Cut> = of_part(&cutting, Part::Audio).collect();
+        assert!(
+            (4..=6).contains(&audio.len()),
+            "{segments}: {}",
+            audio.len()
+        );
+        for (i, cut) in audio.iter().enumerate() {
+            let next = audio.get(i + 1).map_or(cutting.duration_ms, |n| n.start_ms);
+            let alone = decode(dir, &[head.as_slice(), slice(&file, cut)].concat());
+            let ms = milliseconds(alone.len() as u64 / 8, 44_100);
+            let expected = u64::from(next - cut.start_ms);
+            assert!(ms.abs_diff(expected) <= 100, "{segments}: {ms} {expected}");
         }
     }
 }
