@@ -1,8 +1,10 @@
 //! FLAC: frames are found by their headers, as no frame says how long it is.
 //!
 //! A header counts when its fields make sense, its checksum is right, and its number is the one
-//! that must come next: bytes of sound that look like a header do not pass. A stream in which a
-//! number is missing is a doubt.
+//! that must come next: bytes of sound that look like a header do not pass. Where no such header
+//! follows, the stream is damaged, and goes on at the next frame of a later number that another
+//! one confirms; what lies between stays inside a fragment. A stream of more damage than sound is a
+//! doubt.
 
 use std::io::{Read, Seek};
 
@@ -10,7 +12,7 @@ use roles::contract::song::{DecoderPrefix, Format};
 
 use super::cutter::Cutter;
 use super::window::{Sure, Window, unsure};
-use super::{Cutting, milliseconds, tag_blocks};
+use super::{Cutting, JUNK_BYTES_MAX, milliseconds, tag_blocks};
 
 /// Cuts a file whose `fLaC` stands at `begin`.
 pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Sure<Cutting> {
@@ -45,35 +47,179 @@ fn walk<S: Read + Seek>(
     end: u64,
 ) -> Sure<Sound> {
     let mut cutter = Cutter::after_head(head)?;
-    let Some(first) = Frame::at(window, head)? else {
-        return unsure("no frame behind the metadata");
-    };
-    let (mut at, mut frame) = (head, first);
+    let mut frames = Frames::open(window, info, head, end)?;
     loop {
-        cutter.mark(at, milliseconds(frame.sample_after(first), info.rate))?;
-        let limit = end.min(at + info.frame_bytes_max(frame.block));
-        if let Some(next) = frame.find(window, at, limit, Frame::is_before)? {
-            (at, frame) = next;
-        } else if frame
-            .find(window, at, limit, Frame::is_long_before)?
-            .is_some()
-        {
-            return unsure("a frame is missing");
-        } else {
+        let begin = milliseconds(frames.begun_samples(), info.rate);
+        // The first fragment begins behind the metadata, whatever became of its first frame.
+        let at = if frames.is_first { head } else { frames.at };
+        cutter.mark(at, begin)?;
+        if !frames.advance(window)? {
             break;
         }
     }
-    let samples = frame.sample_after(first) + u64::from(frame.block);
-    let sound_end = end.min(at + info.frame_bytes_max(frame.block));
+    let samples = frames.ended_samples();
+    let last_end = end.min(frames.at + info.frame_bytes_max(frames.frame.block));
     let complete = samples == info.samples;
-    if info.samples != 0 && samples > info.samples || sound_end < end && !complete {
+    if last_end < end && info.samples == 0 {
+        return unsure("an unknown number of frames, and something behind them");
+    }
+    // Where frames are missing at the end, what follows are their remains.
+    let remains = if complete { 0 } else { end - last_end };
+    let too_many = info.samples != 0 && samples > info.samples;
+    if too_many || frames.damaged + remains > (end - head) / 2 {
         return unsure("the frames are not those announced");
     }
     Ok(Sound {
         cutter,
         samples,
-        end: sound_end,
+        end: last_end + remains,
     })
+}
+
+/// The way from frame to frame.
+struct Frames<'i> {
+    info: &'i StreamInfo,
+    /// The number at which the stream begins.
+    first: u64,
+    /// Samples per frame, where frames are counted.
+    step: u64,
+    at: u64,
+    frame: Frame,
+    is_first: bool,
+    end: u64,
+    /// Bytes that belong to no frame that was found.
+    damaged: u64,
+    /// Frames behind damage that may still be tried.
+    tries: usize,
+}
+
+impl<'i> Frames<'i> {
+    fn open<S: Read + Seek>(
+        window: &mut Window<'_, S>,
+        info: &'i StreamInfo,
+        head: u64,
+        end: u64,
+    ) -> Sure<Self> {
+        let mut frames = Frames {
+            info,
+            first: 0,
+            step: 0,
+            at: head,
+            frame: Frame::UNKNOWN,
+            is_first: true,
+            end,
+            damaged: 0,
+            tries: TRIES_MAX,
+        };
+        if let Some(frame) = Frame::at(window, head)? {
+            (frames.frame, frames.first) = (frame, frame.number);
+        } else {
+            let Some((at, frame)) = frames.first_behind_damage(window)? else {
+                return unsure("no frame behind the metadata");
+            };
+            (frames.at, frames.frame, frames.damaged) = (at, frame, at - head);
+        }
+        frames.step = match frames.frame.variable {
+            true => 1,
+            false => u64::from(frames.frame.block),
+        };
+        Ok(frames)
+    }
+
+    /// The first frame of a stream whose own first frame is damaged: its number is small.
+    fn first_behind_damage<S: Read + Seek>(
+        &mut self,
+        window: &mut Window<'_, S>,
+    ) -> Sure<Option<(u64, Frame)>> {
+        let limit = self.end.min(self.at + JUNK_BYTES_MAX);
+        let mut from = self.at;
+        while let Some(found) = window.find(0xff, from, limit)? {
+            if let Some(frame) = Frame::at(window, found)? {
+                let near = frame.number <= self.most_between(self.at, found, frame.variable);
+                if near && self.is_confirmed(window, found, frame)? {
+                    return Ok(Some((found, frame)));
+                }
+            }
+            from = found + 1;
+        }
+        Ok(None)
+    }
+
+    /// Moves to the next frame; false at the last.
+    fn advance<S: Read + Seek>(&mut self, window: &mut Window<'_, S>) -> Sure<bool> {
+        let limit = self
+            .end
+            .min(self.at + self.info.frame_bytes_max(self.frame.block));
+        let next = self.frame.find(window, self.at, limit, Frame::is_before)?;
+        let next = match next {
+            Some(next) => Some(next),
+            None => self.behind_damage(window)?,
+        };
+        if let Some((at, frame)) = next {
+            (self.at, self.frame, self.is_first) = (at, frame, false);
+        }
+        Ok(next.is_some())
+    }
+
+    fn behind_damage<S: Read + Seek>(
+        &mut self,
+        window: &mut Window<'_, S>,
+    ) -> Sure<Option<(u64, Frame)>> {
+        if self.info.samples != 0 && self.ended_samples() >= self.info.samples {
+            return Ok(None);
+        }
+        let mut from = self.at;
+        while let Some((at, later)) =
+            (self.frame).find(window, from, self.end, Frame::is_long_before)?
+        {
+            let most = self.most_between(self.at, at, later.variable);
+            let near = later.number - self.frame.number <= most;
+            if near && self.is_confirmed(window, at, later)? {
+                self.damaged += at - self.at;
+                return Ok(Some((at, later)));
+            }
+            from = at;
+        }
+        Ok(None)
+    }
+
+    /// Whether the stream goes on behind this frame, or ends with it.
+    fn is_confirmed<S: Read + Seek>(
+        &mut self,
+        window: &mut Window<'_, S>,
+        at: u64,
+        frame: Frame,
+    ) -> Sure<bool> {
+        if self.tries == 0 {
+            return unsure("damage upon damage");
+        }
+        self.tries -= 1;
+        let limit = self.end.min(at + self.info.frame_bytes_max(frame.block));
+        let goes_on = frame.find(window, at, limit, Frame::is_before)?.is_some();
+        let samples = self.samples_at(frame) + u64::from(frame.block);
+        Ok(goes_on || self.step != 0 && samples == self.info.samples)
+    }
+
+    /// How far numbers can have counted between two places.
+    fn most_between(&self, from: u64, to: u64, variable: bool) -> u64 {
+        let frames = (to - from) / FRAME_BYTES_MIN + 1;
+        let step = if variable { BLOCK_MAX } else { 1 };
+        frames * step
+    }
+
+    fn samples_at(&self, frame: Frame) -> u64 {
+        frame.number.saturating_sub(self.first) * self.step
+    }
+
+    /// Samples before this frame.
+    fn begun_samples(&self) -> u64 {
+        self.samples_at(self.frame)
+    }
+
+    /// Samples up to the end of this frame.
+    fn ended_samples(&self) -> u64 {
+        self.begun_samples() + u64::from(self.frame.block)
+    }
 }
 
 fn after_metadata<S: Read + Seek>(window: &mut Window<'_, S>, mut at: u64) -> Sure<u64> {
@@ -165,6 +311,14 @@ struct Frame {
 }
 
 impl Frame {
+    /// Stands where no frame was found yet.
+    const UNKNOWN: Frame = Frame {
+        variable: false,
+        fields: (0, 0),
+        number: 0,
+        block: 0,
+    };
+
     fn at<S: Read + Seek>(window: &mut Window<'_, S>, at: u64) -> Sure<Option<Self>> {
         Ok(Frame::parse(window.up_to(at, HEADER_BYTES_MAX)?))
     }
@@ -205,16 +359,6 @@ impl Frame {
     fn next_number(self) -> u64 {
         let step = if self.variable { self.block } else { 1 };
         self.number + u64::from(step)
-    }
-
-    /// How many samples lie between the stream's first frame and this one.
-    fn sample_after(self, first: Frame) -> u64 {
-        let step = if self.variable {
-            1
-        } else {
-            u64::from(first.block)
-        };
-        (self.number - first.number) * step
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
@@ -318,3 +462,9 @@ const HEADER_BYTES_MAX: usize = 16;
 
 /// The shortest frame: header, one constant sample, checksum.
 const FRAME_BYTES_MIN: u64 = 9;
+
+/// Most samples of a frame.
+const BLOCK_MAX: u64 = 65_536;
+
+/// Frames behind damage that are tried in one file: each costs a search.
+const TRIES_MAX: usize = 256;

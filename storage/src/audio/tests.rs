@@ -269,12 +269,46 @@ fn flac_is_not_fooled_by_its_sound() {
     assert_eq!(cut_bytes(&fooled), cut_bytes(&file));
 }
 
-/// A frame that is missing makes the rest unsure: kept, but cut by size.
+/// A frame whose header is damaged, zeros over several, and frames that are missing lie inside a
+/// fragment; the sound behind them begins when it did.
 #[test]
-fn a_flac_with_a_hole_is_opaque() {
+fn flac_goes_on_behind_damage() {
+    for variable in [false, true] {
+        let (file, frames) = flac(300, variable);
+        let whole = shape(&cut_bytes(&file));
+        for frame in [0, 1, 50, 298, 299] {
+            let mut damaged = file.clone();
+            damaged[frames[frame] as usize + 2] ^= 0x10;
+            let cutting = cut_bytes(&damaged);
+            assert_eq!(cutting.format, Format::Flac, "{variable} {frame}");
+            assert_eq!(shape(&cutting)[1..3], whole[1..3], "{variable} {frame}");
+            let lost = if frame == 299 { 93 } else { 0 };
+            assert_eq!(cutting.duration_ms.div_ceil(10), (27_863 - lost) / 10 + 1);
+        }
+        let mut zeros = file.clone();
+        zeros[frames[50] as usize + 70..][..4096].fill(0);
+        assert_eq!(shape(&cut_bytes(&zeros)), whole, "{variable}");
+        let mut cut = file.clone();
+        cut.drain(frames[20] as usize..frames[21] as usize);
+        let cutting = cut_bytes(&cut);
+        assert_eq!(
+            (cutting.format, cutting.duration_ms),
+            (Format::Flac, 27_863)
+        );
+    }
+}
+
+/// Where more is damaged than not, or nothing confirms a frame, the file is cut by size.
+#[test]
+fn flac_of_little_but_damage_is_opaque() {
     let (mut file, frames) = flac(50, false);
-    file.drain(frames[20] as usize..frames[21] as usize);
+    let from = frames[5] as usize;
+    file[from..frames[48] as usize].fill(0);
     expect_opaque(&file);
+    let (file, frames) = flac(200, false);
+    let header = &file[frames[150] as usize..][..7];
+    let fooling = [&file[..frames[10] as usize], &header.repeat(20_000)].concat();
+    expect_opaque(&fooling);
 }
 
 #[test]

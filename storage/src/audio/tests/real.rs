@@ -120,6 +120,29 @@ fn fragments_of_flac_and_wave_are_sample_exact() {
     assert_fragments_are_the_song(dir, &wav(22_050, 1, 22_050 * 31));
 }
 
+/// A flipped bit in a header and a hole of 4 KiB cost what they hit, and no more.
+#[test]
+fn damaged_flac_is_cut_at_its_frames() {
+    if !ffmpeg_is_here() {
+        return;
+    }
+    let dir = TempDir::new();
+    for options in ["-c:a flac", "-c:a flac -ac 1 -ar 8000 -frame_size 256"] {
+        let file = encode(dir.path(), "a.flac", "33", options);
+        let cuts = cut_bytes(&file).cuts;
+        let mut hole = file.clone();
+        hole[file.len() / 2..][..4096].fill(0);
+        let mut flipped = file.clone();
+        flipped[cuts[2].offset as usize + 3] ^= 4;
+        for damaged in [hole, flipped] {
+            let cutting = cut_bytes(&damaged);
+            assert_eq!(cutting.format, Format::Flac, "{options}");
+            assert_eq!(cutting.duration_ms, 33_000, "{options}");
+            assert!(cutting.cuts.len() >= cuts.len(), "{options}");
+        }
+    }
+}
+
 /// Pages of Ogg behind the header pages play; the first packet alone only primes the decoder.
 #[test]
 fn fragments_of_ogg_play_behind_the_head() {
