@@ -1,11 +1,12 @@
-//! Vorbis and Opus in Ogg: cut before pages that do not continue a packet, or before any page where
+//! Vorbis, Opus and FLAC in Ogg: cut before pages that do not continue a packet, or before any page where
 //! packets run across all of them.
 //!
 //! The header pages are the head, and every fragment's prefix; old encoders begin the sound in the
 //! last of them, which [`headers_alone`] takes off. A page says at which sample it ends, so a
 //! fragment begins where the page before it ended. A stream behind the end of another (a chain)
-//! begins a fragment of its own, and time goes on. Streams side by side, other codecs and pages
-//! that belong to nothing are doubts.
+//! begins a fragment of its own, and time goes on. Pages of streams without sound (a cover in Theora,
+//! an index) lie in whatever fragment they lie. Two streams of sound side by side, other codecs and
+//! pages that belong to nothing are doubts.
 
 use std::io::{Read, Seek};
 
@@ -68,8 +69,11 @@ impl<S: Read + Seek> Walk<'_, '_, S> {
         if page.flags & BEGINS != 0 {
             return self.on_link(at);
         }
+        if self.link.silent.contains(&page.serial) {
+            return Ok(at + page.length);
+        }
         if page.serial != self.link.serial {
-            return unsure("streams side by side");
+            return unsure("a page of no stream");
         }
         match page.flags & CONTINUES {
             0 => self.cutter.mark(at, self.link.now_ms)?,
@@ -105,6 +109,8 @@ impl<S: Read + Seek> Walk<'_, '_, S> {
 /// One stream, and how far it has come.
 struct Link {
     serial: u32,
+    /// Streams beside it that hold no sound.
+    silent: Vec<u32>,
     codec: Codec,
     /// Where the granules begin to count; known at the first page of sound.
     base: Option<u64>,
@@ -121,27 +127,32 @@ impl Link {
         at: u64,
         start_ms: u64,
     ) -> Sure<(Self, u64)> {
-        let Some(first) = Page::at(window, at)? else {
-            return unsure("no first page");
+        let firsts = Firsts::read(window, at)?;
+        let (mut end, mut packets, mut granule) = (firsts.end, 1, 0);
+        let is_header = |page: &Page| {
+            page.flags & BEGINS == 0
+                && (page.serial == firsts.serial || firsts.silent.contains(&page.serial))
         };
-        let codec = Codec::read(window, at + first.body)?;
-        let (mut end, mut packets) = (at + first.length, first.packets_ended);
-        let mut granule = first.granule;
-        while packets < codec.header_packets {
+        while packets < firsts.codec.header_packets {
             let page = Page::at(window, end)?;
-            let Some(page) = page.filter(|p| p.serial == first.serial && p.flags & BEGINS == 0)
-            else {
-                return unsure("streams side by side, or header pages are missing");
+            let Some(page) = page.filter(is_header) else {
+                return unsure("header pages are missing");
             };
-            packets += page.packets_ended;
+            if page.serial == firsts.serial {
+                packets += page.packets_ended;
+                granule = page.granule;
+            }
             end += page.length;
-            granule = page.granule;
         }
-        if first.flags & BEGINS == 0 || first.packets_ended > 1 {
-            return unsure("sound in the first page");
+        // Headers of the other streams may stand behind those of the sound.
+        let is_other = |page: &Page| page.serial != firsts.serial && page.granule == 0;
+        while let Some(page) = Page::at(window, end)?.filter(is_header).filter(is_other) {
+            end += page.length;
         }
+        let codec = firsts.codec;
         let mut link = Link {
-            serial: first.serial,
+            serial: firsts.serial,
+            silent: firsts.silent,
             codec,
             base: None,
             start_ms,
@@ -171,6 +182,40 @@ impl Link {
     }
 }
 
+/// The first pages of streams that begin together.
+struct Firsts {
+    serial: u32,
+    codec: Codec,
+    silent: Vec<u32>,
+    end: u64,
+}
+
+impl Firsts {
+    fn read<S: Read + Seek>(window: &mut Window<'_, S>, at: u64) -> Sure<Self> {
+        let (mut end, mut sound, mut silent) = (at, None, Vec::new());
+        while let Some(page) = Page::at(window, end)?.filter(|page| page.flags & BEGINS != 0) {
+            let codec = Codec::parse(window.up_to(end + page.body, FIRST_PACKET_BYTES)?);
+            match codec {
+                Some(_) if sound.is_some() => return unsure("streams of sound side by side"),
+                Some(_) if page.packets_ended != 1 => return unsure("sound in the first page"),
+                Some(codec) => sound = Some((page.serial, codec)),
+                None if silent.len() == SILENT_STREAMS_MAX => return unsure("too many streams"),
+                None => silent.push(page.serial),
+            }
+            end += page.length;
+        }
+        match sound {
+            Some((serial, codec)) => Ok(Firsts {
+                serial,
+                codec,
+                silent,
+                end,
+            }),
+            None => unsure("neither Vorbis, Opus nor FLAC"),
+        }
+    }
+}
+
 /// What the first packet says.
 #[derive(Clone, Copy)]
 struct Codec {
@@ -183,12 +228,11 @@ struct Codec {
 }
 
 impl Codec {
-    fn read<S: Read + Seek>(window: &mut Window<'_, S>, at: u64) -> Sure<Self> {
-        let packet: [u8; 16] = window.array(at)?;
-        let [.., s0, s1, r0, r1, r2, r3] = packet;
-        let rate = u32::from_le_bytes([r0, r1, r2, r3]);
-        if packet.starts_with(b"\x01vorbis") && rate > 0 {
-            return Ok(Codec {
+    fn parse(packet: &[u8]) -> Option<Self> {
+        let bytes = |at: usize| packet.get(at..)?.first_chunk::<4>().copied();
+        if packet.starts_with(b"\x01vorbis") {
+            let rate = u32::from_le_bytes(bytes(12)?);
+            return (rate > 0).then_some(Codec {
                 format: Format::Vorbis,
                 rate,
                 channels: packet[11],
@@ -197,16 +241,30 @@ impl Codec {
             });
         }
         if packet.starts_with(b"OpusHead") {
-            return Ok(Codec {
+            let [_, channels, s0, s1] = bytes(8)?;
+            return Some(Codec {
                 format: Format::Opus,
                 // Opus counts and decodes at this rate, whatever was recorded.
                 rate: 48_000,
-                channels: packet[9],
+                channels,
                 header_packets: OPUS_HEADER_PACKETS,
                 skip: u64::from(u16::from_le_bytes([s0, s1])),
             });
         }
-        unsure("neither Vorbis nor Opus")
+        // The mapping's version, the number of further header packets, `fLaC`, STREAMINFO.
+        if packet.starts_with(b"\x7fFLAC\x01") && packet.get(9..13) == Some(b"fLaC") {
+            let further = u16::from_be_bytes([packet[7], packet[8]]);
+            let [r0, r1, r2, _] = bytes(27)?;
+            let fields = u32::from_be_bytes([0, r0, r1, r2]);
+            return (further > 0 && fields >> 4 > 0).then_some(Codec {
+                format: Format::Flac,
+                rate: fields >> 4,
+                channels: (fields >> 1 & 7) as u8 + 1,
+                header_packets: 1 + usize::from(further),
+                skip: 0,
+            });
+        }
+        None
     }
 }
 
@@ -252,26 +310,30 @@ impl Page {
 }
 
 /// The header pages in the head of a file, without the sound that its last page may hold. A head
-/// that is none of Vorbis or Opus comes back as it is.
+/// that holds no sound comes back as it is.
 pub(crate) fn headers_alone(head: &[u8]) -> Vec<u8> {
     without_sound(head).unwrap_or_else(|| head.to_vec())
 }
 
 fn without_sound(head: &[u8]) -> Option<Vec<u8>> {
     let mut at = head.windows(5).position(|five| five == b"OggS\0")?;
-    let first = Page::parse(head.get(at..)?)?;
-    let mut left = match head.get(at + first.body as usize..)? {
-        packet if packet.starts_with(b"\x01vorbis") => VORBIS_HEADER_PACKETS,
-        packet if packet.starts_with(b"OpusHead") => OPUS_HEADER_PACKETS,
-        _ => return None,
-    };
+    let mut sound: Option<(u32, usize)> = None;
     loop {
         let bytes = head.get(at..)?;
         let page = Page::parse(bytes)?;
-        if page.packets_ended >= left {
-            return Some([&head[..at], &first_packets(bytes, left)?].concat());
+        if sound.is_none() && page.flags & BEGINS != 0 {
+            let codec = Codec::parse(bytes.get(page.body as usize..)?);
+            sound = codec.map(|codec| (page.serial, codec.header_packets));
         }
-        left -= page.packets_ended;
+        if let Some((serial, left)) = &mut sound
+            && *serial == page.serial
+        {
+            if page.packets_ended >= *left {
+                let rest = bytes.get(page.length as usize..)?;
+                return Some([&head[..at], &first_packets(bytes, *left)?, rest].concat());
+            }
+            *left -= page.packets_ended;
+        }
         at += page.length as usize;
     }
 }
@@ -312,6 +374,12 @@ const BEGINS: u8 = 2;
 
 /// No packet ends in the page.
 const NO_GRANULE: u64 = u64::MAX;
+
+/// As much of a first packet as says what it is: FLAC's is the longest.
+const FIRST_PACKET_BYTES: usize = 51;
+
+/// Streams beside the sound; an honest file has one or two.
+const SILENT_STREAMS_MAX: usize = 16;
 
 /// Fixed fields and the longest table of segments.
 const HEADER_BYTES_MAX: usize = 27 + 255;

@@ -8,7 +8,9 @@ mod streams;
 use super::*;
 use std::io::{Cursor, SeekFrom};
 
-use streams::{flac, id3v2, long_mp3, mp3, mp3_frame, mp4, ogg, old_ogg, wav};
+use streams::{
+    flac, id3v2, long_mp3, mp3, mp3_frame, mp4, ogg, ogg_behind, ogg_flac, old_ogg, wav,
+};
 
 /// Cuts bytes in memory, which cannot fail.
 fn cut_bytes(bytes: &[u8]) -> Cutting {
@@ -362,6 +364,33 @@ fn ogg_headers_may_share_a_page_with_sound() {
         );
         assert_eq!(cutting.cuts[1].offset, sound);
     }
+}
+
+/// A cover or an index in a stream of its own stands in front and between, and is not sound.
+#[test]
+fn ogg_may_hold_streams_without_sound() {
+    for other in [&b"\x80theora"[..], b"fishead\0", b"BBCD\0", b"something"] {
+        let file = ogg_behind(other, 60);
+        let cutting = cut_bytes(&file);
+        assert_eq!(cutting.format, Format::Vorbis);
+        assert_eq!(cutting.duration_ms, 30_000);
+        let (lone, _) = ogg(b"\x01vorbis", 60, 1);
+        let starts =
+            |file| -> Vec<u32> { cut_bytes(file).cuts.iter().map(|c| c.start_ms).collect() };
+        assert_eq!(starts(&file), starts(&lone));
+    }
+}
+
+#[test]
+fn flac_in_ogg_is_cut_at_pages() {
+    let cutting = cut_bytes(&ogg_flac(61));
+    assert_eq!(
+        (cutting.format, cutting.duration_ms),
+        (Format::Flac, 30_500)
+    );
+    assert_eq!(cutting.prefix, DecoderPrefix::Head);
+    assert_eq!((cutting.sample_rate, cutting.channels), (44_100, 2));
+    assert_eq!(parts(&cutting, Part::Audio), 4);
 }
 
 #[test]

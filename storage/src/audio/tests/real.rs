@@ -151,9 +151,23 @@ fn fragments_of_ogg_play_behind_the_head() {
     }
     let dir = TempDir::new();
     let dir = dir.path();
+    let cover = dir.join("cover.png");
+    let cover = cover.to_str().expect("a name of our own making");
+    ffmpeg(&[
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=s=64x64",
+        "-frames:v",
+        "1",
+        cover,
+    ]);
+    let theora = format!("-i {cover} -map 1:v -map 0:a -ac 2 -c:v libtheora -c:a libvorbis");
     for (name, options) in [
         ("a.ogg", "-c:a libvorbis -q 4"),
         ("a.opus", "-c:a libopus -b:a 96k"),
+        ("a.oga", "-c:a flac"),
+        ("cover.ogg", &theora),
     ] {
         let file = encode(dir, name, "33", options);
         let cutting = cut_bytes(&file);
@@ -166,7 +180,7 @@ fn fragments_of_ogg_play_behind_the_head() {
             let alone = decode(dir, &[head.as_slice(), slice(&file, cut)].concat());
             let ms = milliseconds(alone.len() as u64 / 8, cutting.sample_rate);
             let expected = u64::from(next - cut.start_ms);
-            assert!(ms.abs_diff(expected) <= 100, "{name}: {ms} {expected}");
+            assert!(ms.abs_diff(expected) <= 110, "{name}: {ms} {expected}");
         }
     }
 }
@@ -319,7 +333,6 @@ fn other_codecs_are_opaque() {
         ("a.aac", "-c:a aac"),
         ("a.wv", "-c:a wavpack"),
         ("a.mka", "-c:a libmp3lame"),
-        ("a.oga", "-c:a flac"),
         ("a.mp2", "-c:a mp2"),
         ("adpcm.wav", "-c:a adpcm_ms"),
     ] {

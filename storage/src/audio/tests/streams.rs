@@ -106,6 +106,43 @@ pub(super) fn old_ogg(pages: u64, torn: bool) -> (Vec<u8>, u64) {
     (file, sound)
 }
 
+/// A stream of Vorbis behind the first page of another stream, whose pages lie between its own.
+pub(super) fn ogg_behind(other: &[u8], pages: u64) -> Vec<u8> {
+    let (file, starts) = ogg(b"\x01vorbis", pages, 1);
+    let foreign =
+        |flags, granule| page(flags, granule, 9, &[50], &[other, &[0; 50]].concat()[..50]);
+    let first = 27 + 1 + 30;
+    let mut mixed = [&foreign(2, 0)[..], &file[..first], &foreign(0, 0)].concat();
+    mixed.extend(&file[first..starts[0] as usize]);
+    mixed.extend(foreign(0, 0));
+    for (i, from) in starts.iter().enumerate() {
+        let to = starts.get(i + 1).map_or(file.len(), |to| *to as usize);
+        mixed.extend(&file[*from as usize..to]);
+        if i % 5 == 0 {
+            mixed.extend(foreign(0, i as u64));
+        }
+    }
+    mixed
+}
+
+/// FLAC in Ogg: pages of half a second at 44.1 kHz.
+pub(super) fn ogg_flac(pages: u64) -> Vec<u8> {
+    let (native, _) = flac(1, false);
+    let first = [b"\x7fFLAC\x01\0\0\x01", &native[..42]].concat();
+    let mut file = page(2, 0, 5, &[51], &first);
+    file.extend(page(
+        0,
+        0,
+        5,
+        &[20],
+        &[&[0x84, 0, 0, 16][..], &[0; 16]].concat(),
+    ));
+    for i in 0..pages {
+        file.extend(page(0, (i + 1) * 22_050, 5, &[90], &[i as u8; 90]));
+    }
+    file
+}
+
 fn page(flags: u8, granule: u64, serial: u32, lacing: &[u8], body: &[u8]) -> Vec<u8> {
     let mut page = vec![b'O', b'g', b'g', b'S', 0, flags];
     page.extend(granule.to_le_bytes());
