@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use roles::contract::id::{ContentHash, SongId, SourceId};
 use roles::contract::job::JobFault;
 use roles::contract::limits::FRAGMENT_BYTES_MAX;
-use roles::contract::song::{DecoderPrefix, Fragment, Manifest, Song};
+use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Song};
 
 use crate::audio::{self, Cutting};
 use crate::tags::{self, Tags};
@@ -95,11 +95,43 @@ pub fn read_source(
     }
 }
 
+/// The suffix for the file of a song, without the dot. An opaque one keeps that of the file that was
+/// added, if that was at most [`SUFFIX_BYTES_MAX`] small letters or digits.
+pub fn suffix(manifest: &Manifest) -> &str {
+    match (manifest.song.format, &manifest.prefix) {
+        (Format::Opaque, DecoderPrefix::Bytes(suffix)) if is_suffix(suffix) => {
+            std::str::from_utf8(suffix).unwrap_or_default()
+        }
+        (Format::Flac, DecoderPrefix::Head) => "oga",
+        (format, _) => format.suffix(),
+    }
+}
+
+/// The media type for a browser. Of an opaque song it follows the suffix, and is always one of
+/// sound, or that of bytes of which nothing is known.
+pub fn media_type(manifest: &Manifest) -> &'static str {
+    let format = manifest.song.format;
+    if format == Format::Flac && manifest.prefix == DecoderPrefix::Head {
+        return Format::Vorbis.media_type();
+    }
+    let known = MEDIA_TYPES
+        .iter()
+        .find(|(known, _)| format == Format::Opaque && *known == suffix(manifest));
+    known.map_or(format.media_type(), |(_, media_type)| media_type)
+}
+
+fn is_suffix(bytes: &[u8]) -> bool {
+    let sign = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=SUFFIX_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(sign)
+}
+
 /// What a decoder needs before a fragment, and nothing else. `head` is the song's head fragments,
 /// which only a manifest of [`DecoderPrefix::Head`] uses: sound in them is left out.
 pub fn decoder_prefix(manifest: &Manifest, head: &[u8]) -> Vec<u8> {
     match &manifest.prefix {
         DecoderPrefix::None => Vec::new(),
+        // No decoder gets an opaque song in pieces: its suffix stands here.
+        DecoderPrefix::Bytes(_) if manifest.song.format == Format::Opaque => Vec::new(),
         DecoderPrefix::Bytes(bytes) => bytes.clone(),
         DecoderPrefix::Head => audio::headers_alone(head),
     }
@@ -217,10 +249,20 @@ fn hash(file: &mut File, cutting: &Cutting) -> io::Result<Option<(ContentHash, V
     Ok(Some((ContentHash(whole.finalize().into()), fragments)))
 }
 
+/// The suffix of an opaque file, where manifests keep it; the prefix of any other.
+fn prefix(path: &Path, cutting: &mut Cutting) -> DecoderPrefix {
+    let suffix = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let suffix = suffix.as_encoded_bytes();
+    if cutting.format == Format::Opaque && is_suffix(suffix) {
+        return DecoderPrefix::Bytes(suffix.to_vec());
+    }
+    std::mem::replace(&mut cutting.prefix, DecoderPrefix::None)
+}
+
 fn describe(
     path: &Path,
     tags: Tags,
-    cutting: Cutting,
+    mut cutting: Cutting,
     hash: ContentHash,
     fragments: Vec<Fragment>,
 ) -> Manifest {
@@ -247,7 +289,7 @@ fn describe(
         sample_rate: cutting.sample_rate,
         channels: cutting.channels,
         picture: tags.picture,
-        prefix: cutting.prefix,
+        prefix: prefix(path, &mut cutting),
         fragments,
     }
 }
@@ -285,10 +327,55 @@ fn reason(error: &io::Error) -> String {
 
 const CHANGED: &str = "it has changed since it was looked at";
 
-/// Suffixes of sound files. The format itself is found in the bytes.
-const SUFFIXES: [&str; 26] = [
-    "wav", "wave", "rf64", "mp3", "flac", "ogg", "oga", "opus", "m4a", "m4b", "mp4", "aac", "adts",
-    "aif", "aiff", "aifc", "wv", "ape", "wma", "mka", "mpc", "spx", "mp2", "ac3", "dsf", "tta",
+/// Longest suffix that an opaque song keeps.
+const SUFFIX_BYTES_MAX: usize = 8;
+
+/// Suffixes that songs have; what the files are is found in their bytes.
+const SUFFIXES: [&str; 53] = [
+    "wav", "wave", "bwf", "rf64", "w64", "mp3", "mp2", "mp1", "mpga", "flac", "ogg", "oga", "ogx",
+    "opus", "spx", "m4a", "m4b", "m4p", "m4r", "mp4", "3ga", "aac", "adts", "aif", "aiff", "aifc",
+    "wv", "ape", "wma", "mka", "webm", "weba", "mpc", "ac3", "eac3", "dts", "dsf", "dff", "tta",
+    "tak", "ofr", "shn", "caf", "au", "snd", "amr", "voc", "ra", "oma", "aa3", "gsm", "qcp", "sln",
+];
+
+/// Media types of sound that is not understood here.
+const MEDIA_TYPES: [(&str, &str); 36] = [
+    ("wav", "audio/wav"),
+    ("wave", "audio/wav"),
+    ("w64", "audio/x-w64"),
+    ("mp3", "audio/mpeg"),
+    ("mp2", "audio/mpeg"),
+    ("mp1", "audio/mpeg"),
+    ("mpga", "audio/mpeg"),
+    ("flac", "audio/flac"),
+    ("ogg", "audio/ogg"),
+    ("oga", "audio/ogg"),
+    ("opus", "audio/ogg"),
+    ("spx", "audio/ogg"),
+    ("m4a", "audio/mp4"),
+    ("m4b", "audio/mp4"),
+    ("m4r", "audio/mp4"),
+    ("mp4", "audio/mp4"),
+    ("aac", "audio/aac"),
+    ("adts", "audio/aac"),
+    ("aif", "audio/aiff"),
+    ("aiff", "audio/aiff"),
+    ("aifc", "audio/aiff"),
+    ("wv", "audio/x-wavpack"),
+    ("ape", "audio/x-ape"),
+    ("wma", "audio/x-ms-wma"),
+    ("mka", "audio/x-matroska"),
+    ("webm", "audio/webm"),
+    ("weba", "audio/webm"),
+    ("mpc", "audio/x-musepack"),
+    ("ac3", "audio/ac3"),
+    ("eac3", "audio/eac3"),
+    ("dsf", "audio/x-dsf"),
+    ("tta", "audio/x-tta"),
+    ("caf", "audio/x-caf"),
+    ("au", "audio/basic"),
+    ("snd", "audio/basic"),
+    ("amr", "audio/amr"),
 ];
 
 #[cfg(test)]

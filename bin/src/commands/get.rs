@@ -12,6 +12,7 @@ use roles::contract::song::Manifest;
 use roles::contract::user::Origin;
 use serde::Serialize;
 use signal_hook::consts::SIGINT;
+use storage::import::suffix;
 
 use super::{json_line, line};
 use crate::args::Get;
@@ -65,7 +66,7 @@ fn on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
 /// The path of the file. A name made from tags never replaces a file; a given name does.
 fn place(get: &Get, manifest: &Manifest) -> Result<PathBuf, Failure> {
     let song = &manifest.song;
-    let name = text::file_name(&song.artist, &song.title, song.format.suffix());
+    let name = text::file_name(&song.artist, &song.title, suffix(manifest));
     let path = match &get.output {
         Some(folder) if folder.is_dir() => folder.join(name),
         Some(path) => return Ok(path.clone()),

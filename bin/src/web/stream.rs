@@ -12,6 +12,7 @@ use roles::contract::id::{OperationId, SongId};
 use roles::contract::song::Manifest;
 use roles::contract::time::Time;
 use roles::contract::user::Origin;
+use storage::import::{media_type, suffix};
 
 use super::answer;
 use crate::text;
@@ -93,7 +94,7 @@ impl Stream {
             Wanted::Part { first, end } => (206, first, end),
             Wanted::Nothing => (416, 0, 0),
         };
-        let mut head = answer::head(status, manifest.song.format.media_type(), end - at);
+        let mut head = answer::head(status, media_type(manifest), end - at);
         head.fields.push(("ETag", tag));
         head.fields.push(("Accept-Ranges", "bytes".into()));
         // The bytes of an id never change, but the song may be removed, so a browser must
@@ -223,7 +224,7 @@ impl Stream {
 /// A `Content-Disposition` value: the file name in ASCII, and in full as RFC 6266 encodes it.
 fn disposition(manifest: &Manifest) -> String {
     let song = &manifest.song;
-    let name = text::file_name(&song.artist, &song.title, song.format.suffix());
+    let name = text::file_name(&song.artist, &song.title, suffix(manifest));
     let plain = |c: char| if c.is_ascii() && c != '%' { c } else { '_' };
     let ascii: String = name.chars().map(plain).collect();
     let whole = net::http::percent::encode(&name);

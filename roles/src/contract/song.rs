@@ -170,7 +170,8 @@ pub enum DecoderPrefix {
     /// Nothing: each fragment stands alone, or the format cannot be played in pieces.
     None,
     /// These bytes, made at import (a WAV header, `fLaC` and STREAMINFO); at most
-    /// [`PREFIX_BYTES_MAX`].
+    /// [`PREFIX_BYTES_MAX`]. Of an opaque song, which no decoder gets in pieces: the suffix of the
+    /// file that was added.
     Bytes(Vec<u8>),
     /// The song's own head fragments (the header pages of Ogg).
     Head,

@@ -224,6 +224,60 @@ fn a_walk_finds_the_songs() {
     assert_eq!(faulty, ["z.mp3", "nowhere"].map(|name| folder.join(name)));
 }
 
+/// Every suffix under which ffmpeg or a browser plays sound is taken from folders.
+#[test]
+fn a_walk_takes_all_that_sounds() {
+    let dir = TempDir::new();
+    let names = [
+        "a.webm", "b.w64", "c.caf", "d.au", "e.weba", "f.AMR", "g.wv",
+    ];
+    for name in names {
+        write(&dir, name, b"x");
+    }
+    let (files, faults) = walk(&[dir.path().to_owned()]);
+    assert_eq!(files, names.map(|name| dir.path().join(name)));
+    assert!(faults.is_empty());
+}
+
+/// What is not understood goes out as it came in, unless its suffix is none.
+#[test]
+fn an_opaque_file_keeps_its_suffix_and_type() {
+    let dir = TempDir::new();
+    for (name, suffix, kind) in [
+        ("a.WebM", "webm", "audio/webm"),
+        ("a.aiff", "aiff", "audio/aiff"),
+        ("a.b.mka", "mka", "audio/x-matroska"),
+        ("a.aac", "aac", "audio/aac"),
+        ("a.html", "html", "application/octet-stream"),
+        ("a.123456789", "bin", "application/octet-stream"),
+        ("a.m\u{e9}p", "bin", "application/octet-stream"),
+        ("a.", "bin", "application/octet-stream"),
+        ("a", "bin", "application/octet-stream"),
+    ] {
+        let path = write(&dir, name, b"nothing that is known");
+        let manifest = scan(&path).expect("a whole file");
+        assert_eq!(manifest.song.format, Format::Opaque, "{name}");
+        assert_eq!(super::suffix(&manifest), suffix, "{name}");
+        assert_eq!(media_type(&manifest), kind, "{name}");
+        assert_eq!(decodable(&manifest, b"head", b"bytes"), b"bytes");
+    }
+}
+
+/// A known format is named by its bytes. FLAC in Ogg is a file of Ogg.
+#[test]
+fn a_known_file_is_named_by_its_bytes() {
+    let dir = TempDir::new();
+    let path = write(&dir, "x.mp3", &wave(b""));
+    let mut manifest = scan(&path).expect("a whole file");
+    assert_eq!(super::suffix(&manifest), "wav");
+    assert_eq!(media_type(&manifest), "audio/wav");
+    manifest.song.format = Format::Flac;
+    assert_eq!(media_type(&manifest), "audio/flac");
+    manifest.prefix = DecoderPrefix::Head;
+    assert_eq!(super::suffix(&manifest), "oga");
+    assert_eq!(media_type(&manifest), "audio/ogg");
+}
+
 #[test]
 fn sources_are_shared_and_forgotten() {
     let sources = Sources::default();
