@@ -14,6 +14,7 @@ mod mp3;
 mod mp4;
 mod ogg;
 mod opaque;
+mod properties;
 mod tag_blocks;
 mod wav;
 
@@ -23,6 +24,7 @@ use roles::contract::limits::{FRAGMENT_BYTES_MAX, FRAGMENTS_MAX, PREFIX_BYTES_MA
 use roles::contract::song::{DecoderPrefix, Format, Part};
 
 pub(crate) use ogg::headers_alone;
+use properties::Properties;
 use window::{Sure, Uncertainty, Window};
 
 /// A file's slices and what is known of its sound.
@@ -67,16 +69,16 @@ pub fn cut<S: Read + Seek>(source: &mut S, bytes: u64) -> io::Result<Cutting> {
     if bytes > SONG_BYTES_MAX {
         return Err(refused("the file is larger than 14 GB"));
     }
-    match scan(&mut Window::new(source, bytes)) {
-        Ok(cutting) if cutting.is_whole(bytes) => Ok(cutting),
-        Ok(cutting) => {
-            log::warn!("audio cut wrong format={} bytes={bytes}", cutting.format);
-            Ok(opaque::slice(bytes))
-        }
-        Err(Uncertainty::Unsure(why)) => {
-            log::debug!("audio opaque bytes={bytes} why={why:?}");
-            Ok(opaque::slice(bytes))
-        }
+    let mut window = Window::new(source, bytes);
+    match scan(&mut window) {
+        Ok(cutting) if cutting.is_whole(bytes) => return Ok(cutting),
+        Ok(cutting) => log::warn!("audio cut wrong format={} bytes={bytes}", cutting.format),
+        Err(Uncertainty::Unsure(why)) => log::debug!("audio opaque bytes={bytes} why={why:?}"),
+        Err(Uncertainty::Broken(error)) => return Err(error),
+    }
+    match properties::read(&mut window) {
+        Ok(properties) => Ok(opaque::slice(bytes, properties)),
+        Err(Uncertainty::Unsure(_)) => Ok(opaque::slice(bytes, Properties::default())),
         Err(Uncertainty::Broken(error)) => Err(error),
     }
 }

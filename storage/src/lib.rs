@@ -16,6 +16,7 @@ pub mod library;
 pub mod model;
 
 pub mod audio;
+mod ebml;
 pub mod tags;
 
 pub mod import;

@@ -207,17 +207,9 @@ impl<'a> Work<'a> {
         if self.json {
             return self.tell_json(&underway.path, outcome, Some(song), copies, None);
         }
-        let opaque = "  (not recognised as music: kept as it is)";
-        let (title, kind) = underway.manifest.map(|m| m.song).map_or_else(
+        let (title, kind) = underway.manifest.map_or_else(
             || (underway.path.display().to_string(), ""),
-            |song| {
-                let opaque = if song.format == Format::Opaque {
-                    opaque
-                } else {
-                    ""
-                };
-                (text::cell(&song.title), opaque)
-            },
+            |manifest| (text::cell(&manifest.song.title), kind(&manifest)),
         );
         let mut id = song.to_string();
         id.truncate(8);
@@ -315,6 +307,16 @@ impl<'a> Work<'a> {
                 Err(Failure::Failed(format!("add: {files} could not be added")))
             }
         }
+    }
+}
+
+/// What there is to say of a file that is not cut at its frames.
+fn kind(manifest: &Manifest) -> &'static str {
+    let is_opaque = manifest.song.format == Format::Opaque;
+    match (is_opaque, manifest.sample_rate) {
+        (false, _) => "",
+        (true, 0) => "  (not recognised as music: kept as it is)",
+        (true, _) => "  (plays only as a whole)",
     }
 }
 

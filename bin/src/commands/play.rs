@@ -87,8 +87,9 @@ fn ranges(manifest: &Manifest, play: &Play, attempt: &str) -> Result<Vec<(u32, u
     let Some(from) = play.from else {
         return Ok(vec![(0, end)]);
     };
-    if manifest.song.duration_ms == 0 {
-        let why = "--from: how long it plays is not known, it plays only as a whole";
+    let sounds = manifest.fragments.iter().any(|f| f.part == Part::Audio);
+    if manifest.song.duration_ms == 0 || !sounds {
+        let why = "--from: where its moments lie is not known, it plays only as a whole";
         return Err(Failure::failed(attempt, why));
     }
     if from > manifest.song.duration_ms {

@@ -1,21 +1,30 @@
-//! AAC and ALAC in MP4: the tables of the sound's track say where each sample lies.
+//! AAC, ALAC and other codecs in MP4: the tables of the sound's track say where each sample lies.
 //!
 //! Head is what lies before the first sample (the index, if it stands in front, and the cover in
 //! it), tail what lies behind the last. A piece cannot be played without the index. Files in
-//! movie fragments, of other codecs, or with tables that contradict each other are doubts.
+//! movie fragments, of unknown codecs, or with tables that contradict each other are doubts; how
+//! long the former sound is counted all the same.
 
 use std::io::{Read, Seek};
 
 use roles::contract::song::{DecoderPrefix, Format};
 
 use super::cutter::Cutter;
+use super::properties::Properties;
 use super::window::{Sure, Window, unsure};
 use super::{Cutting, milliseconds};
+
+mod fragments;
+
+pub(super) use fragments::properties as fragmented;
 
 /// Cuts a file that begins with `ftyp`.
 pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>) -> Sure<Cutting> {
     let moov = find_moov(window)?;
     let track = find_track(window, &moov)?;
+    if !CODECS.contains(&track.codec) {
+        return unsure("a codec that is not known");
+    }
     let tables = Tables::read(window, &track)?;
     let sound = tables.walk(track.timescale, window.bytes())?;
     let duration_ms = milliseconds(sound.ticks, track.timescale);
@@ -48,23 +57,27 @@ fn find_moov<S: Read + Seek>(window: &mut Window<'_, S>) -> Sure<Span> {
 }
 
 fn find_track<S: Read + Seek>(window: &mut Window<'_, S>, moov: &Span) -> Sure<Track> {
-    for child in moov.children(window)? {
-        if &child.kind == b"mvex" {
-            return unsure("in movie fragments");
-        }
-        if &child.kind != b"trak" {
-            continue;
-        }
-        let mdia = child.child(window, b"mdia")?;
+    let children = moov.children(window)?;
+    if children.iter().any(|child| &child.kind == b"mvex") {
+        return unsure("in movie fragments");
+    }
+    sound_of(window, &children)
+}
+
+/// The first track of sound among the boxes of an index.
+fn sound_of<S: Read + Seek>(window: &mut Window<'_, S>, children: &[Span]) -> Sure<Track> {
+    for trak in children.iter().filter(|child| &child.kind == b"trak") {
+        let mdia = trak.child(window, b"mdia")?;
         let hdlr = mdia.child(window, b"hdlr")?;
         if &window.array::<4>(hdlr.body + 8)? == b"soun" {
-            return Track::read(window, &mdia);
+            return Track::read(window, trak, &mdia);
         }
     }
     unsure("no track of sound")
 }
 
 /// A box: its kind and where its content lies.
+#[derive(Clone, Copy)]
 struct Span {
     kind: [u8; 4],
     body: u64,
@@ -122,27 +135,31 @@ impl Span {
 
 /// The track of the sound.
 struct Track {
+    trak: Span,
+    codec: [u8; 4],
     stbl: Span,
     /// Ticks per second.
     timescale: u32,
+    /// How long the index says that it is.
+    ticks: u64,
     rate: u32,
     channels: u8,
 }
 
 impl Track {
-    fn read<S: Read + Seek>(window: &mut Window<'_, S>, mdia: &Span) -> Sure<Self> {
-        let timescale = timescale(window, mdia)?;
+    fn read<S: Read + Seek>(window: &mut Window<'_, S>, trak: &Span, mdia: &Span) -> Sure<Self> {
+        let (timescale, ticks) = clock(window, mdia)?;
         let stbl = mdia.child(window, b"minf")?.child(window, b"stbl")?;
         let entry = stbl.child(window, b"stsd")?.body + 8;
         let [_, _, _, _, codec @ ..] = window.array::<8>(entry)?;
-        if &codec != b"mp4a" && &codec != b"alac" {
-            return unsure("neither AAC nor ALAC");
-        }
         let [_, channels] = window.array(entry + 24)?;
         let rate = u32::from_be_bytes(window.array(entry + 32)?) >> 16;
         Ok(Track {
+            trak: *trak,
+            codec,
             stbl,
             timescale,
+            ticks,
             // A rate above 65535 has no room in its field; such tracks tick once per sample.
             rate: if rate == 0 { timescale } else { rate },
             channels,
@@ -150,13 +167,23 @@ impl Track {
     }
 }
 
-fn timescale<S: Read + Seek>(window: &mut Window<'_, S>, mdia: &Span) -> Sure<u32> {
+/// Ticks per second, and how many the track lasts; 0 if that is unknown.
+fn clock<S: Read + Seek>(window: &mut Window<'_, S>, mdia: &Span) -> Sure<(u32, u64)> {
     let mdhd = mdia.child(window, b"mdhd")?;
     let [version] = window.array(mdhd.body)?;
-    let skip = if version == 1 { 20 } else { 12 };
-    match u32::from_be_bytes(window.array(mdhd.body + skip)?) {
+    let (timescale, ticks) = match version {
+        1 => {
+            let [t0, t1, t2, t3, ticks @ ..] = window.array::<12>(mdhd.body + 20)?;
+            ([t0, t1, t2, t3], u64::from_be_bytes(ticks))
+        }
+        _ => {
+            let [t0, t1, t2, t3, ticks @ ..] = window.array::<8>(mdhd.body + 12)?;
+            ([t0, t1, t2, t3], u64::from(u32::from_be_bytes(ticks)))
+        }
+    };
+    match u32::from_be_bytes(timescale) {
         0 => unsure("a clock that stands still"),
-        timescale => Ok(timescale),
+        timescale => Ok((timescale, ticks)),
     }
 }
 
@@ -320,3 +347,8 @@ fn number(table: &[u8], at: usize, width: usize) -> Option<u64> {
 
 /// Boxes inside one other; an honest file has a few dozen.
 const BOXES_MAX: usize = 4096;
+
+/// Codecs of sound whose samples are understood by every player that reads their name.
+const CODECS: [[u8; 4]; 7] = [
+    *b"mp4a", *b"alac", *b"fLaC", *b"Opus", *b"ac-3", *b"ec-3", *b".mp3",
+];

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use roles::contract::song::Format;
 
 use super::found::{Found, Want};
-use super::{TAG_IN_MEMORY_BYTES_MAX, id3v2, mp4, riff, tail, vorbis};
+use super::{TAG_IN_MEMORY_BYTES_MAX, id3v2, matroska, mp4, riff, tail, vorbis};
 
 /// The tags of a file, the one that counts most first.
 pub(super) fn tags_of<S: Read + Seek>(source: &mut S, format: Format, want: Want) -> Vec<Found> {
@@ -18,6 +18,7 @@ pub(super) fn tags_of<S: Read + Seek>(source: &mut S, format: Format, want: Want
         (_, [b'f', b'L', b'a', b'C', ..]) => vorbis::of_flac(&mut file, begin, want),
         (_, [b'O', b'g', b'g', b'S', ..]) => vorbis::of_ogg(&mut file, begin, want),
         (_, [_, _, _, _, b'f', b't', b'y', b'p', ..]) => mp4::read(&mut file, want),
+        (_, [0x1a, 0x45, 0xdf, 0xa3, ..]) => matroska::read(&mut file, begin, want),
         (_, magic @ [b'R' | b'F', b'I' | b'F' | b'O', ..]) => {
             let magic = magic.to_vec();
             riff::read(&mut file, begin, &magic, want)

@@ -321,22 +321,87 @@ fn mp4_is_cut_wherever_its_index_stands() {
     expect_opaque(&encode(dir.path(), "frag.mp4", "5", fragmented));
 }
 
-/// What is not understood is still kept whole.
+/// Files that are not cut at their frames say how long they last, at which rate, and their words.
 #[test]
-fn other_codecs_are_opaque() {
+fn other_formats_say_how_long_they_last() {
     if !ffmpeg_is_here() {
         return;
     }
     let dir = TempDir::new();
-    for (name, options) in [
-        ("a.aiff", "-c:a pcm_s16be"),
-        ("a.aac", "-c:a aac"),
-        ("a.wv", "-c:a wavpack"),
-        ("a.mka", "-c:a libmp3lame"),
-        ("a.mp2", "-c:a mp2"),
-        ("adpcm.wav", "-c:a adpcm_ms"),
+    let fragmented = "-movflags +frag_keyframe+empty_moov";
+    let mut wrong = Vec::new();
+    for (name, options, tagged) in [
+        ("a.aiff", "-c:a pcm_s16be -write_id3v2 1", true),
+        ("a.aac", "-c:a aac -write_id3v2 1", true),
+        ("a.wv", "-c:a wavpack", true),
+        ("a.mka", "-c:a libmp3lame", true),
+        ("b.mka", "-c:a flac", true),
+        ("a.webm", "-c:a libopus", true),
+        ("live.webm", "-c:a libopus -live 1", true),
+        ("frag.mp4", &format!("-c:a aac {fragmented}"), true),
+        (
+            "dash.mp4",
+            "-c:a aac -movflags +dash -frag_duration 500000",
+            true,
+        ),
+        (
+            "global.mp4",
+            &format!("-c:a alac {fragmented}+default_base_moof"),
+            true,
+        ),
+        ("a.mp2", "-c:a mp2", false),
+        ("a.au", "-c:a pcm_s16be", false),
+        ("a.tta", "-c:a tta", true),
+        ("a.w64", "-c:a pcm_s16le", false),
+        ("a.caf", "-c:a pcm_s16le", false),
+        ("adpcm.wav", "-c:a adpcm_ms", true),
     ] {
-        expect_opaque(&encode(dir.path(), name, "3", options));
+        let file = encode(
+            dir.path(),
+            name,
+            "3",
+            &format!("{options} -metadata title=T -metadata artist=A"),
+        );
+        let cutting = cut_bytes(&file);
+        let tags = tags::read(&mut Cursor::new(&file), cutting.format);
+        let expected = if tagged { ("T", "A") } else { ("", "") };
+        let known = (cutting.format, cutting.sample_rate, cutting.channels);
+        let rate = if name.contains("webm") {
+            48_000
+        } else {
+            44_100
+        };
+        if known != (Format::Opaque, rate, 2)
+            || cutting.duration_ms.abs_diff(3_000) > 100
+            || (tags.title.as_str(), tags.artist.as_str()) != expected
+        {
+            let ms = cutting.duration_ms;
+            wrong.push(format!(
+                "{name}: {known:?} {ms} {} {}",
+                tags.title, tags.artist
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// MP4 is cut by its tables, whatever the codec of its sound.
+#[test]
+fn flac_and_opus_in_mp4_are_cut() {
+    if !ffmpeg_is_here() {
+        return;
+    }
+    let dir = TempDir::new();
+    for options in [
+        "-c:a flac -strict -2",
+        "-c:a libopus",
+        "-c:a ac3",
+        "-c:a libmp3lame",
+    ] {
+        let cutting = cut_bytes(&encode(dir.path(), "a.mp4", "33", options));
+        assert_eq!(cutting.format, Format::M4a, "{options}");
+        assert!(cutting.duration_ms.abs_diff(33_000) < 100, "{options}");
+        assert!(parts(&cutting, Part::Audio) >= 4, "{options}");
     }
 }
 
@@ -405,6 +470,16 @@ fn no_damage_to_a_real_file_loses_a_byte() {
         ("a.opus", "-c:a libopus"),
         ("a.m4a", "-c:a aac"),
         ("a.wav", "-c:a pcm_s16le"),
+        ("a.oga", "-c:a flac"),
+        ("a.aiff", "-c:a pcm_s16be -write_id3v2 1"),
+        ("a.aac", "-c:a aac"),
+        ("a.wv", "-c:a wavpack"),
+        ("a.mka", "-c:a libmp3lame -metadata title=T"),
+        ("a.mp4", "-c:a aac -movflags +frag_keyframe+empty_moov"),
+        ("a.caf", "-c:a alac"),
+        ("a.w64", "-c:a pcm_s16le"),
+        ("a.mp2", "-c:a mp2"),
+        ("adpcm.wav", "-c:a adpcm_ms"),
     ]
     .map(|(name, options)| encode(dir.path(), name, "2", options));
     for seed in 0..150 {
@@ -413,7 +488,8 @@ fn no_damage_to_a_real_file_loses_a_byte() {
             let mut file = file.clone();
             damage(&mut file, &mut dice);
             if !file.is_empty() {
-                cut_bytes(&file);
+                let format = cut_bytes(&file).format;
+                tags::read(&mut Cursor::new(&file), format);
             }
         }
     }

@@ -209,7 +209,8 @@ fn moov(samples: u32, at: u32, codec: &[u8; 4]) -> Vec<u8> {
             &atom(b"minf", &[&stbl]),
         ],
     );
-    atom(b"moov", &[&atom(b"trak", &[&mdia])])
+    let tkhd = atom(b"tkhd", &[&numbers(&[0, 0, 0, 1])]);
+    atom(b"moov", &[&atom(b"trak", &[&tkhd, &mdia])])
 }
 
 fn numbers(numbers: &[u32]) -> Vec<u8> {
