@@ -23,6 +23,7 @@ use std::io::{self, Read, Seek};
 use roles::contract::limits::{FRAGMENT_BYTES_MAX, FRAGMENTS_MAX, PREFIX_BYTES_MAX};
 use roles::contract::song::{DecoderPrefix, Format, Part};
 
+pub(crate) use mp4::playable_head;
 pub(crate) use ogg::headers_alone;
 use properties::Properties;
 use window::{Sure, Uncertainty, Window};

@@ -15,6 +15,9 @@ use super::window::{Sure, Window, unsure};
 use super::{Cutting, milliseconds};
 
 mod fragments;
+mod playable;
+
+pub(crate) use playable::playable_head;
 
 pub(super) use fragments::properties as fragmented;
 
@@ -237,29 +240,48 @@ impl Tables {
         })
     }
 
-    /// Follows the samples in the order of time, up to the first that is not whole.
+    /// Cuts at the samples, up to the first that is not whole.
     fn walk(&self, timescale: u32, bytes: u64) -> Sure<Sound> {
+        let mut sound = None;
+        self.each(bytes, |at, size, ticks| {
+            let sound = match &mut sound {
+                Some(sound) => sound,
+                none => none.insert(Sound {
+                    cutter: Cutter::after_head(at)?,
+                    ticks: 0,
+                    end: at,
+                }),
+            };
+            sound
+                .cutter
+                .mark(at, milliseconds(sound.ticks, timescale))?;
+            sound.end = at + size;
+            sound.ticks = sound.ticks.saturating_add(ticks);
+            Ok(())
+        })?;
+        sound.map_or(unsure("no sample"), Ok)
+    }
+
+    /// Gives offset, bytes and ticks of the samples in the order of time, up to the first that does
+    /// not end before `bytes`.
+    fn each(&self, bytes: u64, mut give: impl FnMut(u64, u64, u64) -> Sure<()>) -> Sure<()> {
         let mut chunks = Chunks::of(self);
         let mut times = Times::of(&self.times);
-        let Some(mut at) = chunks.next_sample() else {
-            return unsure("no sample");
-        };
-        let mut cutter = Cutter::after_head(at)?;
-        let (mut ticks, mut end) = (0u64, at);
+        let mut at = chunks.next_sample();
         for i in 0..self.count {
-            let Some(size) = self.size_of(i).filter(|size| at + size <= bytes) else {
+            let (Some(offset), Some(size)) = (at, self.size_of(i)) else {
                 break;
             };
-            cutter.mark(at, milliseconds(ticks, timescale))?;
-            end = at + size;
-            ticks = ticks.saturating_add(times.next_ticks());
-            match chunks.next_sample() {
-                Some(0) => at = end,
-                Some(chunk) => at = chunk,
-                None => break,
+            let end = offset.saturating_add(size);
+            if end > bytes {
+                break;
             }
+            give(offset, size, times.next_ticks())?;
+            at = chunks
+                .next_sample()
+                .map(|chunk| if chunk == 0 { end } else { chunk });
         }
-        Ok(Sound { cutter, ticks, end })
+        Ok(())
     }
 
     fn size_of(&self, sample: u32) -> Option<u64> {

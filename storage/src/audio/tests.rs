@@ -446,6 +446,35 @@ fn mp4_is_cut_at_samples() {
     expect_opaque(&video);
 }
 
+/// From any fragment on, the file plays behind a head that is made of its index.
+#[test]
+fn mp4_plays_from_any_fragment() {
+    for index_in_front in [true, false] {
+        let (file, _) = mp4(1000, index_in_front, b"mp4a");
+        let cutting = cut_bytes(&file);
+        let audio = || cutting.cuts.iter().filter(|cut| cut.part == Part::Audio);
+        let end = audio().map(|cut| cut.offset + u64::from(cut.length)).max();
+        let end = end.expect("sound");
+        for cut in audio() {
+            let range = (cut.offset, end);
+            let head = playable_head(&mut Cursor::new(&file), file.len() as u64, range);
+            let head = head.expect("an index");
+            let bytes = &file[cut.offset as usize..end as usize];
+            let alone = cut_bytes(&[head.as_slice(), bytes].concat());
+            assert_eq!(alone.format, Format::M4a);
+            let left = cutting.duration_ms - cut.start_ms;
+            assert!(alone.duration_ms.abs_diff(left) <= 1, "{left}");
+            let first = alone.cuts.iter().find(|cut| cut.part == Part::Audio);
+            assert_eq!(first.map(|cut| cut.offset), Some(head.len() as u64));
+        }
+        let nowhere = (file.len() as u64, file.len() as u64);
+        assert_eq!(
+            playable_head(&mut Cursor::new(&file), file.len() as u64, nowhere),
+            None
+        );
+    }
+}
+
 #[test]
 fn wave_is_cut_at_ten_seconds_or_a_million_bytes() {
     let low = cut_bytes(&wav(8_000, 1, 8_000 * 25));

@@ -321,6 +321,56 @@ fn mp4_is_cut_wherever_its_index_stands() {
     expect_opaque(&encode(dir.path(), "frag.mp4", "5", fragmented));
 }
 
+/// From any fragment on, ffmpeg plays the rest out of a pipe, exactly where no codec forbids it.
+#[test]
+fn mp4_plays_through_a_pipe_from_anywhere() {
+    if !ffmpeg_is_here() {
+        return;
+    }
+    let dir = TempDir::new();
+    for (name, options) in [
+        ("back.m4a", "-c:a aac"),
+        ("front.m4a", "-c:a aac -movflags +faststart"),
+        ("lossless.m4a", "-c:a alac"),
+        ("flac.mp4", "-c:a flac -strict -2"),
+    ] {
+        let file = encode(dir.path(), name, "33", options);
+        let cutting = cut_bytes(&file);
+        let whole = decode(dir.path(), &file);
+        let audio: Vec<&Cut> = of_part(&cutting, Part::Audio).collect();
+        let last = audio.last().expect("sound");
+        let end = last.offset + u64::from(last.length);
+        for cut in audio {
+            let bytes = &file[cut.offset as usize..end as usize];
+            let length = file.len() as u64;
+            let head = playable_head(&mut Cursor::new(&file), length, (cut.offset, end));
+            let rest = [head.expect("an index").as_slice(), bytes].concat();
+            let heard = piped(&rest);
+            let ms = milliseconds(heard.len() as u64 / 8, 44_100);
+            let expected = u64::from(cutting.duration_ms - cut.start_ms);
+            assert!(ms.abs_diff(expected) <= 100, "{name}: {ms} {expected}");
+            if !options.contains("aac") {
+                assert!(whole.ends_with(&heard), "{name} at {}", cut.start_ms);
+            }
+        }
+    }
+}
+
+/// The samples ffmpeg finds in a file that comes through a pipe.
+fn piped(bytes: &[u8]) -> Vec<u8> {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "error", "-i", "pipe:0", "-f", "s32le", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("ffmpeg is here");
+    let mut input = child.stdin.take().expect("a pipe");
+    std::thread::scope(|scope| {
+        scope.spawn(move || io::Write::write_all(&mut input, bytes));
+        let output = child.wait_with_output().expect("ffmpeg ends");
+        assert!(output.status.success());
+        output.stdout
+    })
+}
+
 /// Files that are not cut at their frames say how long they last, at which rate, and their words.
 #[test]
 fn other_formats_say_how_long_they_last() {

@@ -25,6 +25,8 @@ fn no_damage_loses_a_byte() {
             if !file.is_empty() {
                 // Asserts that the cutting is whole.
                 cut_bytes(&file);
+                let bytes = file.len() as u64;
+                playable_head(&mut Cursor::new(&file), bytes, (bytes / 3, bytes));
             }
         }
     }

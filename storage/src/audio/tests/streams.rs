@@ -209,8 +209,9 @@ fn moov(samples: u32, at: u32, codec: &[u8; 4]) -> Vec<u8> {
             &atom(b"minf", &[&stbl]),
         ],
     );
-    let tkhd = atom(b"tkhd", &[&numbers(&[0, 0, 0, 1])]);
-    atom(b"moov", &[&atom(b"trak", &[&tkhd, &mdia])])
+    let tkhd = atom(b"tkhd", &[&numbers(&[0, 0, 0, 1, 0, samples, 0])]);
+    let mvhd = atom(b"mvhd", &[&numbers(&[0, 0, 0, 1000, samples, 0])]);
+    atom(b"moov", &[&mvhd, &atom(b"trak", &[&tkhd, &mdia])])
 }
 
 fn numbers(numbers: &[u32]) -> Vec<u8> {
