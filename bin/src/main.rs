@@ -21,6 +21,7 @@ mod data;
 mod key;
 mod log_lines;
 mod memory;
+mod sparse;
 mod stale_dirs;
 mod text;
 

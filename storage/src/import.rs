@@ -137,6 +137,17 @@ pub fn decoder_prefix(manifest: &Manifest, head: &[u8]) -> Vec<u8> {
     }
 }
 
+/// The bytes to put before the bytes `from..to` of an MP4 file of `bytes` bytes, so that a player
+/// reads both out of a pipe: an index of its own for the samples that lie there. Of the source only
+/// what lies around the sound is read. None if there are no tables of samples.
+pub fn playable_head(
+    source: &mut (impl Read + Seek),
+    bytes: u64,
+    (from, to): (u64, u64),
+) -> Option<Vec<u8>> {
+    audio::playable_head(source, bytes, (from, to))
+}
+
 /// One fragment, playable alone: what a decoder needs first, then the fragment.
 pub fn decodable(manifest: &Manifest, head: &[u8], fragment: &[u8]) -> Vec<u8> {
     [decoder_prefix(manifest, head).as_slice(), fragment].concat()

@@ -1,5 +1,7 @@
 //! `dispotify play`: plays a song before it has arrived completely.
 
+mod feed;
+
 use std::env;
 use std::io::{self, IsTerminal, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -8,8 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use roles::contract::song::{DecoderPrefix, Manifest, Part};
-use storage::import::decoder_prefix;
+use roles::contract::song::Manifest;
 
 use crate::args::Play;
 use crate::failure::{Failure, output};
@@ -45,11 +46,13 @@ pub(crate) fn run(settings: &Settings, play: &Play) -> Result<(), Failure> {
 }
 
 fn to_stdout(session: &Session, song: &Opened, play: &Play, attempt: &str) -> Result<(), Failure> {
-    let ranges = ranges(&song.manifest, play, attempt)?;
+    let first = feed::first(&song.manifest, play.from, attempt)?;
     let mut out = io::stdout().lock();
-    stream(session, song, ranges, attempt, |_, bytes| {
-        out.write_all(bytes).map_err(output)
-    })?;
+    let give = |_, bytes: &[u8]| out.write_all(bytes).map_err(output);
+    match first {
+        Some(first) => feed::stream(session, song, first, attempt, give)?,
+        None => feed::whole(session, song, attempt, give)?,
+    }
     out.flush().map_err(output)
 }
 
@@ -60,16 +63,18 @@ fn to_player(
     attempt: &str,
     command: Command,
 ) -> Result<(), Failure> {
-    let ranges = ranges(&song.manifest, play, attempt)?;
+    let first = feed::first(&song.manifest, play.from, attempt)?;
     let mut player = Player::start(command)?;
-    let from_ms = ranges
-        .last()
-        .map_or(0, |(first, _)| start_ms(&song.manifest, *first));
+    let from_ms = first.map_or(0, |first| start_ms(&song.manifest, first));
     let show = Show::of(&song.manifest, from_ms);
-    let result = stream(session, song, ranges, attempt, |index, bytes| {
+    let give = |index, bytes: &[u8]| {
         show.buffered(index);
         player.feed(bytes)
-    });
+    };
+    let result = match first.or(feed::first_behind_index(&song.manifest)) {
+        Some(first) => feed::stream(session, song, first, attempt, give),
+        None => feed::whole(session, song, attempt, give),
+    };
     // The player plays the bytes that it has, even after a failure, and then frees the terminal.
     let played = player.wait();
     show.end();
@@ -80,64 +85,10 @@ fn to_player(
     }
 }
 
-/// The ranges of fragments to play: all, or those from a later moment on. The head of the file
-/// comes first in any case, because a decoder needs it.
-fn ranges(manifest: &Manifest, play: &Play, attempt: &str) -> Result<Vec<(u32, u32)>, Failure> {
-    let end = manifest.song.fragments;
-    let Some(from) = play.from else {
-        return Ok(vec![(0, end)]);
-    };
-    let sounds = manifest.fragments.iter().any(|f| f.part == Part::Audio);
-    if manifest.song.duration_ms == 0 || !sounds {
-        let why = "--from: where its moments lie is not known, it plays only as a whole";
-        return Err(Failure::failed(attempt, why));
-    }
-    if from > manifest.song.duration_ms {
-        let length = text::length(manifest.song.duration_ms);
-        let why = format!("--from lies behind its end ({length})");
-        return Err(Failure::failed(attempt, why));
-    }
-    let first = manifest.index_at(from);
-    Ok(vec![(0, head(manifest).min(first)), (first, end)])
-}
-
-/// Writes the song's bytes in order. A head that stands before a later fragment is given without
-/// the sound that it may hold.
-fn stream(
-    session: &Session,
-    song: &Opened,
-    ranges: Vec<(u32, u32)>,
-    attempt: &str,
-    mut give: impl FnMut(u32, &[u8]) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let skips = ranges.windows(2).any(|pair| pair[0].1 < pair[1].0);
-    for range in ranges.into_iter().filter(|(first, end)| first < end) {
-        if skips && range.0 == 0 && song.manifest.prefix == DecoderPrefix::Head {
-            let mut head = Vec::new();
-            song.read(session, range, attempt, |_, bytes, _| {
-                head.extend_from_slice(bytes);
-                Ok(())
-            })?;
-            give(0, &decoder_prefix(&song.manifest, &head))?;
-            continue;
-        }
-        song.read(session, range, attempt, |index, bytes, _| {
-            give(index, bytes)
-        })?;
-    }
-    Ok(())
-}
-
 /// The playing time at which a fragment's sound begins, in milliseconds.
 fn start_ms(manifest: &Manifest, index: u32) -> u32 {
     let fragment = manifest.fragments.get(index as usize);
     fragment.map_or(0, |fragment| fragment.start_ms)
-}
-
-/// The number of fragments before the sound.
-fn head(manifest: &Manifest) -> u32 {
-    let before = |f: &&roles::contract::song::Fragment| f.part == Part::Head;
-    manifest.fragments.iter().take_while(before).count() as u32
 }
 
 /// The configured player, or the first one installed.

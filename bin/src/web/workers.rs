@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::ops::Range;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +22,7 @@ use storage::tags::{self, Picture};
 use super::covers::COVERS_AT_ONCE;
 use super::uploads::ERRANDS_MAX;
 use crate::failure::Failure;
+use crate::sparse::Sparse;
 use crate::stale_dirs;
 
 /// A command for the thread that spools uploads.
@@ -260,7 +261,8 @@ fn look(looks: &Receiver<Look>, cache: Option<&Cache>, tell: impl Fn(Done)) {
         tell(match look {
             Look::Cover(pieces) => {
                 let (exchange, format) = (pieces.exchange, pieces.format);
-                let picture = tags::picture(&mut Sparse::new(pieces), format);
+                let mut file = Sparse::new(pieces.length, pieces.parts);
+                let picture = tags::picture(&mut file, format);
                 Done::Cover { exchange, picture }
             }
             Look::Kept { exchange, song } => {
@@ -269,59 +271,4 @@ fn look(looks: &Receiver<Look>, cache: Option<&Cache>, tell: impl Fn(Done)) {
             }
         });
     }
-}
-
-/// A file with only some pieces present; the gaps read as zeros.
-struct Sparse {
-    pieces: Pieces,
-    at: u64,
-}
-
-impl Sparse {
-    fn new(pieces: Pieces) -> Self {
-        Sparse { pieces, at: 0 }
-    }
-
-    /// The bytes present at the current position, if any, and where that piece or gap ends.
-    fn here(&self) -> (Option<&[u8]>, u64) {
-        for (start, bytes) in &self.pieces.parts {
-            let end = start + bytes.len() as u64;
-            if self.at < *start {
-                return (None, *start);
-            }
-            if self.at < end {
-                return (Some(&bytes[(self.at - start) as usize..]), end);
-            }
-        }
-        (None, self.pieces.length)
-    }
-}
-
-impl Read for Sparse {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let (bytes, end) = self.here();
-        let most = end.saturating_sub(self.at).min(into.len() as u64) as usize;
-        match bytes {
-            Some(bytes) => into[..most].copy_from_slice(&bytes[..most]),
-            None => into[..most].fill(0),
-        }
-        self.at += most as u64;
-        Ok(most)
-    }
-}
-
-impl Seek for Sparse {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        self.at = match to {
-            SeekFrom::Start(at) => at,
-            SeekFrom::End(by) => add(self.pieces.length, by)?,
-            SeekFrom::Current(by) => add(self.at, by)?,
-        };
-        Ok(self.at)
-    }
-}
-
-fn add(at: u64, by: i64) -> io::Result<u64> {
-    at.checked_add_signed(by)
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }
