@@ -96,7 +96,7 @@ pub fn read_source(
 }
 
 /// The suffix for the file of a song, without the dot. An opaque one keeps that of the file that was
-/// added, if that was at most [`SUFFIX_BYTES_MAX`] small letters or digits.
+/// added, if that was at most eight small letters or digits.
 pub fn suffix(manifest: &Manifest) -> &str {
     match (manifest.song.format, &manifest.prefix) {
         (Format::Opaque, DecoderPrefix::Bytes(suffix)) if is_suffix(suffix) => {

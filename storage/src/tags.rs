@@ -4,7 +4,7 @@
 //! and one bad value costs no other. Of several tags, each word comes from the first that has it.
 //! Words come out without control characters, trimmed, and within the catalogue's bound; a
 //! picture's type is what its bytes are, not what the file claims. At most one tag of
-//! [`TAG_IN_MEMORY_BYTES_MAX`] is in memory.
+//! 48 MiB is in memory.
 
 mod container;
 mod decode;

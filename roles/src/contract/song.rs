@@ -19,13 +19,13 @@ pub enum Format {
     Wav,
     /// MPEG-1, 2 or 2.5 layer III.
     Mp3,
-    /// Native FLAC.
+    /// FLAC, native or in Ogg.
     Flac,
     /// Vorbis in Ogg.
     Vorbis,
     /// Opus in Ogg.
     Opus,
-    /// AAC or ALAC in MP4.
+    /// AAC, ALAC, or another codec, in MP4.
     M4a,
     /// Anything else: kept and given back byte for byte, cut by size.
     Opaque,
