@@ -54,10 +54,8 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Serve(serve) => serve::run(&settings, &serve),
         Command::Web(web) => web::run(&settings, &web),
         Command::Add(add) => commands::add::run(&settings, &add),
-        Command::Ls(list) => commands::list::run(&settings, &list, ""),
-        Command::Search(search) => {
-            commands::list::run(&settings, &search.list, &search.words.join(" "))
-        }
+        Command::Ls(list) => commands::list::run(&settings, &list),
+        Command::Search(search) => commands::list::search(&settings, &search),
         Command::Get(get) => commands::get::run(&settings, &get),
         Command::Play(play) => commands::play::run(&settings, &play),
         Command::Rm(rm) => commands::rm::run(&settings, &rm),

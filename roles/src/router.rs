@@ -6,8 +6,11 @@
 //! knows less than they do. Storing and giving songs is the data nodes' business.
 
 pub mod catalogue;
-mod holders;
 mod order;
+
+mod folding;
+
+mod holders;
 
 use alloc::vec::Vec;
 use core::time::Duration;

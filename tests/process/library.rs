@@ -65,6 +65,10 @@ fn songs_are_listed_searched_and_shown() {
         ["Uno", "Dos"]
     );
     assert_eq!(titles(&["search", "uNO"]), ["Uno"]);
+    for nothing in [&["search", "tres"][..], &["search", "tres", "--json"]] {
+        let said = lab.fails(nothing, 1);
+        assert!(said.contains("no song"), "{said}");
+    }
     let song = &lab.json(&["search", "uno"])[0];
     for name in [
         "id",

@@ -6,14 +6,32 @@ use roles::contract::song::Song;
 use serde::Serialize;
 
 use super::{json_line, line, write_all};
-use crate::args::List;
+use crate::args::{List, Search};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::text;
 
-/// Lists every song in which all words occur, page after page.
-pub(crate) fn run(settings: &Settings, list: &List, words: &str) -> Result<(), Failure> {
+/// Lists the songs in which all words occur. A search that finds no song fails, as `grep` does.
+pub(crate) fn search(settings: &Settings, search: &Search) -> Result<(), Failure> {
+    match list_songs(settings, &search.list, &search.words.join(" "))? {
+        0 => Err(Failure::Failed(
+            "search: no song has all these words".into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Lists all songs. A library may be empty.
+pub(crate) fn run(settings: &Settings, list: &List) -> Result<(), Failure> {
+    match list_songs(settings, list, "")? {
+        0 if !list.json => line("no songs"),
+        _ => Ok(()),
+    }
+}
+
+/// Lists every song in which all words occur, page after page; returns their number.
+fn list_songs(settings: &Settings, list: &List, words: &str) -> Result<u64, Failure> {
     let session = Session::start(settings)?;
     let mut query = Query {
         words: words.to_owned(),
@@ -32,15 +50,15 @@ pub(crate) fn run(settings: &Settings, list: &List, words: &str) -> Result<(), F
         }
         query.after = next;
         if query.after.is_none() {
-            return if list.json { Ok(()) } else { show(&all, total) };
+            if !all.is_empty() {
+                show(&all, total)?;
+            }
+            return Ok(total);
         }
     }
 }
 
 fn show(songs: &[Listed], total: u64) -> Result<(), Failure> {
-    if songs.is_empty() {
-        return line("no songs");
-    }
     let header = [
         "ID", "TITLE", "ARTIST", "ALBUM", "YEAR", "LENGTH", "FORMAT", "SIZE",
     ];

@@ -308,7 +308,7 @@ pub struct Query {
     pub limit: u32,
 }
 
-/// The order of a list.
+/// The order of a list. Songs without the value stand last, in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Sort {
     /// Artist, album, disc, track, title.
@@ -316,13 +316,13 @@ pub enum Sort {
     Artist,
     /// Title, artist.
     Title,
-    /// Album, disc, track.
+    /// Album, artist without guests, disc, track, title.
     Album,
     /// Genre, then as by artist.
     Genre,
     /// Year, then as by artist.
     Year,
-    /// Length.
+    /// Length, title.
     Duration,
 }
 

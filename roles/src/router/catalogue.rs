@@ -4,7 +4,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::order::{Order, fold, search_text, sort_key};
+use super::folding::Words;
+use super::order::{Order, search_text, sort_key};
 use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX, SEARCH_BYTES_MAX, SONG_BYTES_MAX};
 use crate::contract::message::{
@@ -46,7 +47,7 @@ pub fn check(query: &Query) -> Result<(), String> {
             "a search is at most {SEARCH_BYTES_MAX} bytes"
         ));
     }
-    if query.words.split_whitespace().count() > WORDS_MAX {
+    if Words::of(&query.words).count() > WORDS_MAX {
         return Err(alloc::format!("a search is at most {WORDS_MAX} words"));
     }
     if query.limit == 0 || query.limit as usize > PAGE_SONGS_MAX {
@@ -183,16 +184,16 @@ impl Catalogue {
                 .map(|entry| (sort_key(&entry.song, query.sort), entry.song.id));
             keys.collect()
         });
-        let folded = fold(&query.words);
-        let words: Vec<&str> = folded.split_whitespace().collect();
+        let words = Words::of(&query.words);
         let finds = |id: &SongId| {
             let found = entries.get(id)?;
-            (words.iter().all(|word| found.text.contains(word))).then_some(found)
+            words.are_in(&found.text).then_some(found)
         };
-        let total = if words.is_empty() {
+        let total = if words.count() == 0 {
             entries.len()
         } else {
-            entries.keys().filter(|id| finds(id).is_some()).count()
+            let texts = entries.values().map(|entry| &entry.text);
+            texts.filter(|text| words.are_in(text)).count()
         };
         let place = query.after.as_ref().map(|c| (c.key.as_str(), c.id));
         let mut page = Page::default();
@@ -240,3 +241,6 @@ impl Page {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

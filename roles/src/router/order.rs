@@ -1,19 +1,22 @@
 //! How songs are ordered and found: keys that compare as people expect.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use core::ops::Bound;
 
+use super::folding::{fold, push_natural, push_number};
 use crate::contract::id::SongId;
+use crate::contract::limits::{SONG_BYTES_MAX, TAG_BYTES_MAX};
 use crate::contract::message::Sort;
 use crate::contract::song::Song;
 
 /// All songs in one order.
 #[derive(Debug, Default)]
-pub(super) struct Order(BTreeSet<(String, SongId)>);
+pub(super) struct Order(BTreeSet<Entry>);
 
-impl FromIterator<(String, SongId)> for Order {
-    fn from_iter<I: IntoIterator<Item = (String, SongId)>>(keys: I) -> Self {
+impl FromIterator<Entry> for Order {
+    fn from_iter<I: IntoIterator<Item = Entry>>(keys: I) -> Self {
         Order(keys.into_iter().collect())
     }
 }
@@ -27,46 +30,144 @@ impl Order {
         self.0.remove(&(key.into(), id));
     }
 
-    /// The songs after a place, in either direction; all of them without one.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The songs after a place, in either direction; all of them without one. Songs without a
+    /// value follow the others in both directions.
     pub(super) fn from(
         &self,
         place: Option<(&str, SongId)>,
         descending: bool,
-    ) -> alloc::boxed::Box<dyn Iterator<Item = (&str, SongId)> + '_> {
+    ) -> Box<dyn Iterator<Item = (&str, SongId)> + '_> {
         let place = place.map(|(key, id)| (String::from(key), id));
-        let at = place.map_or(Bound::Unbounded, Bound::Excluded);
-        if descending {
-            let range = self.0.range((Bound::Unbounded, at));
-            alloc::boxed::Box::new(range.rev().map(|(key, id)| (key.as_str(), *id)))
+        let entries = if descending {
+            self.descending(place)
         } else {
-            let range = self.0.range((at, Bound::Unbounded));
-            alloc::boxed::Box::new(range.map(|(key, id)| (key.as_str(), *id)))
+            let after = place.map_or(Bound::Unbounded, Bound::Excluded);
+            Box::new(self.0.range((after, Bound::Unbounded)))
+        };
+        Box::new(entries.map(|(key, id)| (key.as_str(), *id)))
+    }
+
+    fn descending(&self, place: Option<(String, SongId)>) -> Box<dyn Iterator<Item = &Entry> + '_> {
+        let missing: Entry = (MISSING.into(), SongId(0));
+        match place {
+            Some(place) if place >= missing => Box::new(self.0.range(missing..place).rev()),
+            place => {
+                let last = self.0.range(missing.clone()..).rev();
+                let present = self.0.range(..place.unwrap_or(missing)).rev();
+                Box::new(present.chain(last))
+            }
         }
     }
 }
 
-/// The key by which a song stands in an order. A tag that is missing stands last.
+/// A song's key, and its id for songs of equal key.
+type Entry = (String, SongId);
+
+/// First character of a key whose song has a value to be sorted by.
+const PRESENT: char = '0';
+
+/// First character of the other keys: they form the end of an ascending order.
+const MISSING: char = '1';
+
+/// Longest part of a key, in bytes; a longer text is cut.
+const PART_BYTES_MAX: usize = TAG_BYTES_MAX;
+
+// At most four texts, a few numbers and what is between them: a key fits a cursor.
+const _: () = assert!(4 * PART_BYTES_MAX + 64 <= SONG_BYTES_MAX);
+
+/// The key by which a song stands in an order. Texts compare as they are folded, numbers in them
+/// by value. Of two songs of equal values, one that lacks a further value stands last.
 pub(super) fn sort_key(song: &Song, sort: Sort) -> String {
-    let title = tag(&song.title);
-    let artist = tag(&song.artist);
-    let album = tag(&song.album);
-    let place = alloc::format!("{:05}{:05}", song.disc, song.track);
-    let by_artist = || alloc::format!("{artist}\0{album}\0{place}\0{title}");
-    match sort {
-        Sort::Artist => by_artist(),
-        Sort::Title => alloc::format!("{title}\0{artist}"),
-        Sort::Album => alloc::format!("{album}\0{place}\0{title}"),
-        Sort::Genre => alloc::format!("{}\0{}", tag(&song.genre), by_artist()),
-        Sort::Year => alloc::format!("{:05}\0{}", song.year, by_artist()),
-        Sort::Duration => alloc::format!("{:010}\0{title}", song.duration_ms),
-    }
+    let key = match sort {
+        Sort::Artist => Key::of_text(&fold(&song.artist)).album(song),
+        Sort::Title => Key::of_text(&fold(&song.title)).text(&fold(&song.artist)),
+        Sort::Album => {
+            let artist = fold(&song.artist);
+            let key = Key::of_text(&fold(&song.album)).text(main_artist(&artist));
+            key.place(song)
+        }
+        Sort::Genre => Key::of_text(&fold(&song.genre)).artist(song),
+        Sort::Year => Key::of_number(song.year.into()).artist(song),
+        Sort::Duration => Key::of_number(song.duration_ms).text(&fold(&song.title)),
+    };
+    key.0
 }
 
-fn tag(text: &str) -> String {
-    if text.is_empty() {
-        return "\u{10ffff}".into();
+/// The artist without guests: an album stays together although guests perform in some songs.
+fn main_artist(folded: &str) -> &str {
+    let guests = [" feat ", " ft ", " featuring "];
+    let ends = guests.iter().filter_map(|word| folded.find(word));
+    &folded[..ends.min().unwrap_or(folded.len())]
+}
+
+/// A sort key under construction: a part per value, the most important first.
+struct Key(String);
+
+impl Key {
+    fn of_text(folded: &str) -> Self {
+        Key::present(!folded.is_empty()).text(folded)
     }
-    fold(text)
+
+    fn of_number(value: u32) -> Self {
+        Key::present(value > 0).number(value)
+    }
+
+    fn present(present: bool) -> Self {
+        Key(String::from(if present { PRESENT } else { MISSING }))
+    }
+
+    /// Artist, album, place and title.
+    fn artist(self, song: &Song) -> Self {
+        self.text(&fold(&song.artist)).album(song)
+    }
+
+    fn album(self, song: &Song) -> Self {
+        self.text(&fold(&song.album)).place(song)
+    }
+
+    /// Disc, track and title. A song without disc number is of the first disc, because people
+    /// number discs only where there is a second one.
+    fn place(self, song: &Song) -> Self {
+        let disc = song.disc.max(1);
+        self.number(disc.into())
+            .number(song.track.into())
+            .text(&fold(&song.title))
+    }
+
+    fn text(mut self, folded: &str) -> Self {
+        if folded.is_empty() {
+            return self.missing();
+        }
+        let start = self.0.len();
+        push_natural(&mut self.0, folded);
+        let end = self.0.len().min(start + PART_BYTES_MAX);
+        self.0.truncate(self.0.floor_char_boundary(end));
+        self.end()
+    }
+
+    fn number(mut self, value: u32) -> Self {
+        if value == 0 {
+            return self.missing();
+        }
+        push_number(&mut self.0, &value.to_string());
+        self.end()
+    }
+
+    fn missing(mut self) -> Self {
+        self.0.push(char::MAX);
+        self.end()
+    }
+
+    /// Ends a part: a text stands before every text that continues it.
+    fn end(mut self) -> Self {
+        self.0.push('\0');
+        self
+    }
 }
 
 /// What a search looks at: every tag, folded, apart from each other.
@@ -78,64 +179,8 @@ pub(super) fn search_text(song: &Song) -> String {
         text.push('\n');
     }
     if song.year > 0 {
-        text.push_str(&alloc::format!("{}", song.year));
+        text.push_str(&song.year.to_string());
     }
     text.shrink_to_fit();
     text
-}
-
-/// Lower case without the accents of the Latin letters, so that `cancion` finds `Canción`.
-pub(super) fn fold(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii() {
-            folded.push(c.to_ascii_lowercase());
-            continue;
-        }
-        // A combining accent (U+0300 to U+036F) stands behind its letter and is dropped.
-        let lower = c
-            .to_lowercase()
-            .filter(|c| !('\u{300}'..='\u{36f}').contains(c));
-        lower.for_each(|c| push_bare(&mut folded, c));
-    }
-    folded
-}
-
-fn push_bare(text: &mut String, c: char) {
-    let bare = match c {
-        'à'..='å' | 'ā' | 'ă' | 'ą' | 'ǎ' => "a",
-        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => "c",
-        'ď' | 'đ' | 'ð' => "d",
-        'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => "e",
-        'ĝ' | 'ğ' | 'ġ' | 'ģ' => "g",
-        'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => "i",
-        'ł' | 'ĺ' | 'ļ' | 'ľ' => "l",
-        'ñ' | 'ń' | 'ņ' | 'ň' => "n",
-        'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' => "o",
-        'ŕ' | 'ř' => "r",
-        'ś' | 'ŝ' | 'ş' | 'š' | 'ș' => "s",
-        'ţ' | 'ť' | 'ț' => "t",
-        'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' => "u",
-        'ý' | 'ÿ' => "y",
-        'ź' | 'ż' | 'ž' => "z",
-        'æ' => "ae",
-        'œ' => "oe",
-        'ß' => "ss",
-        'þ' => "th",
-        other => return text.push(other),
-    };
-    text.push_str(bare);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fold;
-
-    #[test]
-    fn folding_lets_people_type_plainly() {
-        assert_eq!(fold("Canción ÑANDÚ"), "cancion nandu");
-        assert_eq!(fold("Björk – Jóga"), "bjork – joga");
-        assert_eq!(fold("e\u{301}"), "e");
-        assert_eq!(fold("日本"), "日本");
-    }
 }
