@@ -89,6 +89,8 @@ struct Context {
     looked_up: bool,
     /// Why the last look-up failed, if it did.
     dns_lost: Option<Lost>,
+    /// Why the last server that could not be dialled was out of reach.
+    undialled: Option<Lost>,
     /// Routers as they lie on disk.
     remembered: Vec<Record>,
 }
@@ -149,6 +151,7 @@ impl Client {
             locator: Locator::new(part()),
             looked_up: false,
             dns_lost: None,
+            undialled: None,
             remembered: Vec::new(),
             config,
         };
@@ -311,7 +314,7 @@ impl Client {
     fn end(&mut self, notice: Notice, operation: OperationId, out: &mut Outbox) {
         if self.operations.contains_key(&operation) {
             self.close(operation);
-            out.tell(notice);
+            out.tell(self.cx.with_cause(notice));
         }
     }
 
@@ -417,6 +420,9 @@ impl Client {
     fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
         if let Peer::Node(address) = peer {
             self.cx.peers.on_lost(now, address);
+            if starts_backoff(why) {
+                self.cx.undialled = Some(why);
+            }
         }
         let resolved = self.cx.resolver.on_lost(now, peer, why, out);
         let outcomes = self.cx.requests.on_lost(now, peer, why, out);
@@ -492,6 +498,25 @@ impl Client {
 type Reply = Result<(Peer, Message, Vec<u8>), (Option<Refusal>, Option<Lost>)>;
 
 impl Context {
+    /// Names the cause of a backoff in place of the backoff. A server that was dialled in vain for
+    /// one operation is not dialled for the next, which fails for the same reason.
+    fn with_cause(&self, notice: Notice) -> Notice {
+        match (notice, self.undialled) {
+            (
+                Notice::Failed {
+                    operation,
+                    failure:
+                        Failure::Unreachable {
+                            role,
+                            last: Some(Lost::Backoff),
+                        },
+                },
+                Some(cause),
+            ) => failed(operation, unreachable(role, Some(cause))),
+            (notice, _) => notice,
+        }
+    }
+
     /// Writes the routers down for a later run, if they are others than those on disk.
     fn remember_routers(&mut self, out: &mut Outbox) {
         let place = |record: &Record| (record.node, record.address);
@@ -540,6 +565,23 @@ impl Node for Client {
         let asked = earlier(self.cx.requests.deadline(), self.cx.resolver.deadline());
         let asked = earlier(asked, self.cx.locator.deadline());
         earlier(self.cx.timers.next(), asked)
+    }
+}
+
+/// Whether the server is not dialled again for a while.
+fn starts_backoff(why: Lost) -> bool {
+    match why {
+        Lost::ConnectRefused | Lost::ConnectTimeout | Lost::HandshakeRefused | Lost::Version => {
+            true
+        }
+        Lost::Outdated
+        | Lost::Closed
+        | Lost::Reset
+        | Lost::Silent
+        | Lost::Unacknowledged
+        | Lost::Misbehaved
+        | Lost::Full
+        | Lost::Backoff => false,
     }
 }
 

@@ -250,7 +250,7 @@ mod tests {
     use crate::client::Config;
     use crate::contract::id::{Incarnation, NodeId, RequestId};
     use crate::contract::message::{Envelope, Kind, Names};
-    use crate::contract::node::{Action, Event, Node, Sender};
+    use crate::contract::node::{Action, Event, Lost, Node, Sender};
     use crate::contract::rng::Rng;
 
     use crate::contract::user::Command;
@@ -345,5 +345,46 @@ mod tests {
         cx.answer(2, id, Message::Refused(Refusal::WrongRole));
         cx.name(names, &[3]);
         assert_eq!(cx.asked().map(|(to, _)| to), Some(3));
+    }
+
+    /// The first look-up ends because the DNS node refuses the key. The second comes while the DNS
+    /// node is not dialled again, and fails for the same reason.
+    #[test]
+    fn a_backoff_is_told_by_its_cause() {
+        let config = Config {
+            dns_nodes: [addr(DNS)].into(),
+            ..Config::default()
+        };
+        let mut cx = Requester {
+            client: Client::new(config, Rng::from_seed(1)),
+            out: Outbox::new(),
+            now: Time::ZERO,
+        };
+        let mut failure = |n, why| {
+            let operation = OperationId(n);
+            cx.handle(Event::User(Command::Status { operation }));
+            loop {
+                match cx.out.pop() {
+                    Some(Action::Tell(Notice::Failed { failure, .. })) => return failure,
+                    Some(Action::Send { .. }) => {
+                        let peer = Peer::Node(addr(DNS));
+                        cx.handle(Event::Lost { peer, why });
+                    }
+                    Some(_) => (),
+                    None => {
+                        cx.now = cx.client.deadline().expect("it waits for something");
+                        cx.handle(Event::Tick);
+                    }
+                }
+            }
+        };
+        assert_eq!(failure(1, Lost::HandshakeRefused), Failure::KeyRefused);
+        assert_eq!(failure(2, Lost::Backoff), Failure::KeyRefused);
+        let gone = Failure::Unreachable {
+            role: Role::Dns,
+            last: Some(Lost::ConnectRefused),
+        };
+        assert_eq!(failure(3, Lost::ConnectRefused), gone);
+        assert_eq!(failure(4, Lost::Backoff), gone);
     }
 }
