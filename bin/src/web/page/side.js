@@ -76,7 +76,9 @@ export class Side {
     const names = (wanted) => nodes.filter((node) => node.state === wanted).map((node) => this.#cluster.name(node.address));
     const dead = names('dead');
     const suspect = names('suspect');
-    const copies = missing ? t('missingCopies', missing) : songs ? t('fullCopies') : '';
+    // As `dispotify status` says it: without missing copies, each song has as many as data nodes live, at most three.
+    const keepers = nodes.filter((node) => node.role === 'data' && node.state !== 'dead').length;
+    const copies = missing ? t('missingCopies', missing) : songs ? t('fullCopies', keepers) : '';
     const on = this.#player.playing ? t('goesOn') : '';
     if (dead.length) return [t('areDown', dead), [copies, on].filter(Boolean).join(' '), 'bad'];
     if (suspect.length) return [t('someSuspect', suspect), [copies, on].filter(Boolean).join(' '), 'warn'];
