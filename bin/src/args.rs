@@ -238,6 +238,9 @@ pub(crate) struct Add {
     /// One JSON object per file instead of words
     #[arg(long)]
     pub(crate) json: bool,
+    /// Name what is skipped in folders, too
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -10,7 +10,9 @@ pub(crate) mod status;
 pub(crate) mod verify;
 
 use std::io::{self, Write};
+use std::path::Path;
 
+use net::http::percent;
 use serde::Serialize;
 
 use crate::failure::{Failure, output};
@@ -28,6 +30,28 @@ fn write_all(bytes: &[u8]) -> Result<(), Failure> {
     out.write_all(bytes)
         .and_then(|()| out.flush())
         .map_err(output)
+}
+
+/// A path in JSON. The field names are a public interface.
+#[derive(Serialize)]
+struct FileFields {
+    file: String,
+    /// The bytes of the path, percent-encoded; only where `file` cannot show them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_bytes: Option<String>,
+}
+
+impl FileFields {
+    fn of(path: &Path) -> Self {
+        let bytes = path.as_os_str().as_encoded_bytes();
+        FileFields {
+            file: path.display().to_string(),
+            file_bytes: path
+                .to_str()
+                .is_none()
+                .then(|| percent::encode_bytes(bytes)),
+        }
+    }
 }
 
 /// Writes a line to standard output.

@@ -26,7 +26,7 @@ use roles::contract::user::{Command, Notice};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::args::{Common, Demo};
-use crate::commands::add;
+use crate::commands::add::{self, Report};
 use crate::failure::{Failure, output};
 use crate::log_lines;
 use crate::session::Session;
@@ -159,7 +159,7 @@ fn add_when_up(session: &Session, paths: &[PathBuf]) -> Result<(), Failure> {
         Ok(all_stand(&status(session)?))
     })?;
     let mut songs = BTreeSet::new();
-    let added = add::add_and_note(session, paths, (false, false), &mut songs);
+    let added = add::add_and_note(session, paths, Report::default(), &mut songs);
     if songs.is_empty() {
         added?;
         return Err(Failure::Failed("demo: there is no music to play".into()));

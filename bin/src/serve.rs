@@ -9,7 +9,7 @@ use net::{HostHandle, Listener};
 use roles::contract::record::{Address, Record};
 
 use crate::args::{self, Page, RoleChoice, Serve};
-use crate::commands::add;
+use crate::commands::add::{self, Report};
 use crate::failure::{self, Failure};
 use crate::log_lines;
 use crate::server::{Plan, prepare, reactor, stop_on_signal};
@@ -157,7 +157,11 @@ fn add_in_background(
         if !all_up || paths.is_empty() {
             return;
         }
-        if let Err(failure) = add::add_all(&session, &paths, false, true) {
+        let report = Report {
+            alone: true,
+            ..Report::default()
+        };
+        if let Err(failure) = add::add_all(&session, &paths, report) {
             failure.report();
         }
     };

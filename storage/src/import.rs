@@ -1,12 +1,13 @@
-//! Makes a manifest from a file, and reads the slices that the manifest lists.
+//! From a file somewhere to a manifest, and to the slices the manifest speaks of.
 //!
-//! Memory is bounded: a scan holds one fragment, whatever the file's length. A file that changes
-//! during the scan, or between the scan and the upload, is refused. The bytes sent are therefore
-//! always the bytes announced under the hash.
+//! Reads each file in bounded memory: a scan holds one fragment, whatever the file's length. A file
+//! that changes while it is read, or between the scan and the upload, is noticed and refused: what
+//! has been announced under a hash is what is sent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fmt;
+use std::fs::{self, DirEntry, File, FileType, Metadata};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,7 +19,7 @@ use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Song};
 use crate::audio::{self, Cutting};
 use crate::tags::{self, Tags};
 
-/// The files to import, by the ids that jobs carry. Clones share one table.
+/// The files a front has named, by the numbers their jobs carry. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     paths: Arc<Mutex<Paths>>,
@@ -31,7 +32,7 @@ struct Paths {
 }
 
 impl Sources {
-    /// Registers a file. Its id is never given to another file.
+    /// Registers a file; its number is never given to another.
     pub fn add(&self, path: impl Into<PathBuf>) -> SourceId {
         let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
         let id = SourceId(paths.next);
@@ -40,7 +41,7 @@ impl Sources {
         id
     }
 
-    /// The file registered under this id.
+    /// The file registered under this number.
     pub fn path(&self, id: SourceId) -> Option<PathBuf> {
         let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
         paths.by_id.get(&id).cloned()
@@ -53,12 +54,12 @@ impl Sources {
     }
 }
 
-/// Scans a whole file into a manifest: its cuts, its tags and its hashes.
+/// Reads a file through: where to cut it, its tags, its hashes.
 pub fn scan(path: &Path) -> Result<Manifest, JobFault> {
     scan_while(path, || ())
 }
 
-/// Scans a file. Calls `meanwhile` between the cutting and the hashing, for tests.
+/// Scans; `meanwhile` happens between the cutting and the hashing.
 fn scan_while(path: &Path, meanwhile: impl FnOnce()) -> Result<Manifest, JobFault> {
     let (mut file, before) = open(path).map_err(|e| broken(path, &e))?;
     let cutting = audio::cut(&mut file, before.len()).map_err(|e| broken(path, &e))?;
@@ -76,7 +77,7 @@ fn scan_while(path: &Path, meanwhile: impl FnOnce()) -> Result<Manifest, JobFaul
     }
 }
 
-/// A slice of a scanned file. Fails if the slice no longer has `hash`.
+/// A slice of a scanned file, if it still has the hash it had.
 pub fn read_source(
     path: &Path,
     offset: u64,
@@ -153,46 +154,86 @@ pub fn decodable(manifest: &Manifest, head: &[u8], fragment: &[u8]) -> Vec<u8> {
     [decoder_prefix(manifest, head).as_slice(), fragment].concat()
 }
 
-/// The songs among `paths`, and the paths that could not be read. A file named in `paths` always
-/// counts. A folder gives all songs below it, in order of names.
+/// The songs among `paths`: files as they are named, folders with all that lies below them, in
+/// order of names.
 ///
-/// In folders, only files with a suffix of sound files count, and hidden entries do not. A folder
-/// is read once, even if several links lead to it.
-pub fn walk(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<(PathBuf, io::Error)>) {
+/// In folders only files whose names look like sound count, and nothing hidden. A folder is read
+/// once, by whatever links it is reached. A path that was named and cannot be read is a fault; so
+/// is a folder below it that cannot be read, because it may hold songs.
+pub fn walk(paths: &[PathBuf]) -> Walked {
     let mut walk = Walk::default();
     for path in paths {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => walk.folder(path),
-            Ok(_) => walk.files.push(path.clone()),
-            Err(error) => walk.faults.push((path.clone(), error)),
+            Ok(_) => walk.found.files.push(path.clone()),
+            Err(error) => walk.fault(path, &error),
         }
     }
-    (walk.files, walk.faults)
+    walk.found.skipped.sort();
+    walk.found
+}
+
+/// What a walk has found.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// Files to import.
+    pub files: Vec<PathBuf>,
+    /// What could not be read, and why.
+    pub faults: Vec<(PathBuf, JobFault)>,
+    /// What was left out in folders, in order of names. A hidden folder counts once.
+    pub skipped: Vec<(PathBuf, Skipped)>,
+}
+
+/// Why a walk leaves out what lies in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Skipped {
+    /// Its name begins with one dot.
+    Hidden,
+    /// Its name has no suffix of music.
+    Name,
+    /// It is a link to nothing.
+    DeadLink,
+    /// It is neither file nor folder.
+    Special,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Skipped::Hidden => "hidden",
+            Skipped::Name => "no name of music",
+            Skipped::DeadLink => "a link to nothing",
+            Skipped::Special => "not a regular file",
+        })
+    }
 }
 
 #[derive(Default)]
 struct Walk {
-    files: Vec<PathBuf>,
-    faults: Vec<(PathBuf, io::Error)>,
-    /// Real paths of the folders read. Without them, a link to a parent folder would loop for ever.
+    found: Walked,
+    /// Folders by their real paths: a link to a folder above would never end.
     seen: BTreeSet<PathBuf>,
 }
 
 impl Walk {
+    fn fault(&mut self, path: &Path, error: &io::Error) {
+        (self.found.faults).push((path.to_owned(), broken(path, error)));
+    }
+
     fn folder(&mut self, folder: &Path) {
         let mut waiting = vec![folder.to_owned()];
         while let Some(path) = waiting.pop() {
             match self.entry(&path) {
                 Ok(inside) => waiting.extend(inside.into_iter().rev()),
-                Err(error) => self.faults.push((path, error)),
+                Err(error) => self.fault(&path, &error),
             }
         }
     }
 
-    /// Adds a file to the list, or returns the entries of a folder in order.
+    /// Takes a file; gives the entries of a folder, in order.
     fn entry(&mut self, path: &Path) -> io::Result<BTreeSet<PathBuf>> {
         if !fs::metadata(path)?.is_dir() {
-            self.files.push(path.to_owned());
+            self.found.files.push(path.to_owned());
             return Ok(BTreeSet::new());
         }
         if !self.seen.insert(fs::canonicalize(path)?) {
@@ -200,18 +241,41 @@ impl Walk {
         }
         let mut inside = BTreeSet::new();
         for entry in fs::read_dir(path)? {
-            let path = entry?.path();
-            if !is_hidden(&path) && (path.is_dir() || sounds(&path)) {
-                inside.insert(path);
+            let entry = entry?;
+            let path = entry.path();
+            match skipped(&entry) {
+                Some(why) => self.found.skipped.push((path, why)),
+                None => _ = inside.insert(path),
             }
         }
         Ok(inside)
     }
 }
 
+/// Why an entry of a folder is left out, if it is. What cannot be looked at stays, and becomes a
+/// fault when it is read, if it may be music.
+fn skipped(entry: &DirEntry) -> Option<Skipped> {
+    let path = entry.path();
+    if is_hidden(&path) {
+        return Some(Skipped::Hidden);
+    }
+    let is = |kind: fn(&FileType) -> bool| entry.file_type().is_ok_and(|found| kind(&found));
+    match fs::metadata(&path) {
+        Ok(metadata) if metadata.is_dir() => None,
+        Err(error) if is(FileType::is_symlink) && error.kind() != ErrorKind::PermissionDenied => {
+            Some(Skipped::DeadLink)
+        }
+        Err(_) if is(FileType::is_dir) => None,
+        Ok(_) | Err(_) if !sounds(&path) => Some(Skipped::Name),
+        Ok(metadata) if !metadata.is_file() => Some(Skipped::Special),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// One leading dot hides a file. Titles begin with more: `...And So On.flac`.
 fn is_hidden(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default();
-    name.as_encoded_bytes().starts_with(b".")
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".") && !name.starts_with(b"..")
 }
 
 fn sounds(path: &Path) -> bool {
@@ -219,7 +283,7 @@ fn sounds(path: &Path) -> bool {
     SUFFIXES.iter().any(|known| suffix == *known)
 }
 
-/// Opens a regular file. Checks the kind of the file first, because opening a pipe would block.
+/// Opens a regular file that holds something. Looks before it opens: to open a pipe is to wait.
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let found = fs::metadata(path)?;
     if found.is_dir() {
@@ -237,7 +301,7 @@ fn is_same(before: &Metadata, after: &Metadata) -> bool {
     before.len() == after.len() && before.modified().ok() == after.modified().ok()
 }
 
-/// The hash of the file and its fragments, or none if the file ends before the last cut does.
+/// The hash of the file and its fragments, or none if the file ends before the last of them.
 fn hash(file: &mut File, cutting: &Cutting) -> io::Result<Option<(ContentHash, Vec<Fragment>)>> {
     let mut whole = blake3::Hasher::new();
     let mut fragments = Vec::with_capacity(cutting.cuts.len());
@@ -311,7 +375,7 @@ fn read_slice(path: &Path, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
     file.read_exact(bytes)
 }
 
-/// The fault for a failed read, with the file's name: `Invalid` for bad data, otherwise `Broken`.
+/// A fault of the disk, or of what stands where the file should; names the file.
 fn broken(path: &Path, error: &io::Error) -> JobFault {
     let why = reason(error);
     if error.kind() == io::ErrorKind::InvalidData {
@@ -324,7 +388,7 @@ fn invalid(path: &Path, why: &str) -> JobFault {
     JobFault::Invalid(format!("read {}: {why}", path.display()))
 }
 
-/// The reason of a failure, in words that fit after a colon.
+/// Why the system refused, in words that chain.
 fn reason(error: &io::Error) -> String {
     let kind = error.kind();
     if kind == io::ErrorKind::NotFound {

@@ -1,6 +1,9 @@
 //! Bad input gets one clear line and the right exit code, and no data is lost.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,6 +32,42 @@ fn a_wrong_key_is_refused() {
     assert!(said.contains("cluster name"), "{said}");
     let said = lab.fails(&["ls", "--insecure"], 3);
     assert!(said.contains("refused"), "{said}");
+}
+
+/// `add` says once that the key is refused, and stops; JSON has a line for each file.
+#[test]
+fn a_wrong_key_stops_an_add_at_once() {
+    let mut lab = Lab::new("add-key");
+    let _cluster = lab.cluster(1, 1);
+    let folder = lab.dir.join("songs");
+    fs::create_dir_all(&folder).expect("a folder");
+    for n in 0..9 {
+        sound::noise(&folder.join(format!("{n}.mp3")), 1_000, n + 1);
+    }
+    // The client knows the routers from an earlier run, and asks them, too.
+    lab.ok(&["ls"]);
+    write_key(&lab.dir.join("other"), "a7");
+    let add = |more: &[&str]| {
+        let mut add = lab.command(&["add", folder.to_str().expect("a path")]);
+        add.arg("--key-file").arg(lab.dir.join("other")).args(more);
+        let output = add.output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (said, failure(output, 3))
+    };
+    let (said, reason) = add(&[]);
+    assert_eq!(said, "");
+    assert_eq!(reason.matches("refused this key").count(), 1, "{reason}");
+    assert_eq!(reason.lines().count(), 1, "{reason}");
+    let (said, reason) = add(&["--json"]);
+    let lines: Vec<Value> = (said.lines())
+        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
+        .collect();
+    assert_eq!(lines.len(), 9);
+    for line in lines {
+        let error = line["error"].as_str().expect("a reason");
+        assert!(error.contains("refused this key"), "{line}");
+    }
+    assert!(reason.contains("refused this key"), "{reason}");
 }
 
 #[test]
@@ -109,6 +148,47 @@ fn unreadable_files_are_named() {
     );
     assert!(said.contains("1 added, 0 known, 2 failed"), "{said}");
     assert_eq!(lab.json(&["ls"]).len(), 1);
+}
+
+/// What is skipped in a folder is counted, and named on demand; it is no failure. A name that is
+/// no UTF-8 stands in JSON so that a script finds the file.
+#[test]
+fn what_is_skipped_is_counted_and_named() {
+    let mut lab = Lab::new("skipped");
+    let _cluster = lab.cluster(1, 1);
+    let folder = lab.dir.join("songs");
+    fs::create_dir_all(folder.join(".trash")).expect("a folder");
+    let odd = OsStr::from_bytes(b"caf\xe9 100%.wav");
+    for (name, tone) in [(OsStr::new("...And So On.wav"), 300.0), (odd, 500.0)] {
+        sound::wav(&folder.join(name), 1, tone);
+    }
+    for name in [".hidden.mp3", "cover.jpg", ".trash/old.mp3"] {
+        fs::write(folder.join(name), "x").expect("a file");
+    }
+    symlink("/no/such/file.mp3", folder.join("dead.mp3")).expect("a link");
+    let folder = folder.to_str().expect("a path");
+
+    let said = String::from_utf8(lab.ok(&["add", folder])).expect("text");
+    assert!(
+        said.contains("2 added, 0 known, 0 failed, 4 skipped"),
+        "{said}"
+    );
+    assert!(!said.contains("cover.jpg"), "{said}");
+    assert_eq!(said.matches("one copy only").count(), 1, "{said}");
+    assert!(said.contains("2 songs with one copy only"), "{said}");
+    let said = String::from_utf8(lab.ok(&["add", "--verbose", folder])).expect("text");
+    for name in ["cover.jpg", "dead.mp3", ".hidden.mp3", ".trash"] {
+        assert!(said.contains(&format!("{folder}/{name}: ")), "{said}");
+    }
+    let lines = lab.json(&["add", folder]);
+    assert_eq!(lines.len(), 2);
+    let bytes = |line: &Value| line["file_bytes"].as_str().map(str::to_owned);
+    let encoded: Vec<String> = lines.iter().filter_map(bytes).collect();
+    assert_eq!(encoded.len(), 1);
+    assert!(
+        encoded[0].ends_with("%2Fcaf%E9%20100%25.wav"),
+        "{encoded:?}"
+    );
 }
 
 #[test]

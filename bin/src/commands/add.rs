@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use roles::contract::id::{OperationId, SongId, SourceId};
+use roles::contract::record::Role;
 use roles::contract::song::{Format, Manifest};
 use roles::contract::user::{self, Command, Notice};
 use serde::Serialize;
-use storage::import::walk;
+use storage::import::{Skipped, Walked, walk};
 
-use super::{json_line, line};
+use super::{FileFields, json_line, line};
 use crate::args::Add;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -21,70 +22,99 @@ use crate::text;
 /// Files uploaded at once: one can be read while another is sent.
 const AT_ONCE: usize = 3;
 
-/// Adds the named files. A file that fails is reported, and the others continue.
-pub(crate) fn run(settings: &Settings, add: &Add) -> Result<(), Failure> {
-    let session = Session::start(settings)?;
-    add_all(&session, &add.paths, add.json, false)
+/// What is told while files are added.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Report {
+    /// One JSON object per file instead of words.
+    pub(crate) json: bool,
+    /// The files and folders that are skipped are named.
+    pub(crate) verbose: bool,
+    /// A single data node is intended, so songs with one copy cause no warning.
+    pub(crate) alone: bool,
 }
 
-/// Adds files and folders through a running client. `alone` means that a single data node is
-/// intended, so songs with one copy cause no warning.
-pub(crate) fn add_all(
-    session: &Session,
-    paths: &[PathBuf],
-    json: bool,
-    alone: bool,
-) -> Result<(), Failure> {
+/// Adds the named files. A file that fails is reported, and the others continue. When the cluster
+/// cannot be reached, or refuses the key, the command ends with that reason.
+pub(crate) fn run(settings: &Settings, add: &Add) -> Result<(), Failure> {
+    let session = Session::start(settings)?;
+    let report = Report {
+        json: add.json,
+        verbose: add.verbose,
+        alone: false,
+    };
+    add_all(&session, &add.paths, report)
+}
+
+/// Adds files and folders through a running client.
+pub(crate) fn add_all(session: &Session, paths: &[PathBuf], report: Report) -> Result<(), Failure> {
     let mut songs = BTreeSet::new();
-    add_and_note(session, paths, (json, alone), &mut songs)
+    add_and_note(session, paths, report, &mut songs)
 }
 
 /// The same; `songs` collects the songs that the library holds, even when other files fail.
 pub(crate) fn add_and_note(
     session: &Session,
     paths: &[PathBuf],
-    (json, alone): (bool, bool),
+    report: Report,
     songs: &mut BTreeSet<SongId>,
 ) -> Result<(), Failure> {
-    let (files, unreadable) = walk(paths);
-    let nothing = files.is_empty() && unreadable.is_empty();
-    let mut work = Work::new(session, (json, alone), files.len(), songs);
-    if nothing && !json {
+    let Walked {
+        files,
+        faults,
+        skipped,
+    } = walk(paths);
+    let nothing = files.is_empty() && faults.is_empty();
+    let mut work = Work::new(session, report, files.len(), songs);
+    if nothing && !report.json {
         let named: Vec<String> = paths
             .iter()
             .map(|path| path.display().to_string())
             .collect();
         work.tell(&format!("no music found in {}", named.join(", ")))?;
     }
-    for (path, error) in unreadable {
-        work.failed(&path, &error.to_string())?;
+    work.skipped = skipped.len() as u64;
+    for (path, why) in skipped.iter().filter(|_| report.verbose) {
+        work.name_skipped(path, *why)?;
     }
-    for path in files {
-        while work.underway.len() >= AT_ONCE {
-            work.step()?;
+    for (path, fault) in faults {
+        work.failed(&path, &fault.to_string())?;
+    }
+    let mut waiting = files.into_iter();
+    while work.stopped.is_none() {
+        while work.underway.len() < AT_ONCE
+            && let Some(path) = waiting.next()
+        {
+            work.begin(path)?;
         }
-        work.begin(path)?;
-    }
-    while !work.underway.is_empty() {
+        if work.underway.is_empty() {
+            break;
+        }
         work.step()?;
     }
+    work.leave(waiting)?;
     work.end()
 }
 
 /// The files in progress, and the results of the others.
 struct Work<'a> {
     session: &'a Session,
-    json: bool,
-    alone: bool,
+    report: Report,
     bar: ProgressBar,
     underway: BTreeMap<OperationId, Underway>,
     added: u64,
     known: u64,
     failed: u64,
+    skipped: u64,
+    /// Files that were not added because no file can be.
+    left: u64,
+    /// Songs added whose only copy lies on one data node.
+    single: u64,
     /// Standard output is closed; the remaining files are still added.
     mute: Cell<bool>,
-    /// The failure to reach the cluster, for the exit code.
+    /// The failure to reach a data node, for the exit code.
     unreachable: Option<user::Failure>,
+    /// Why no file can be added.
+    stopped: Option<user::Failure>,
     /// The songs that the library holds.
     songs: &'a mut BTreeSet<SongId>,
 }
@@ -100,7 +130,7 @@ struct Underway {
 impl<'a> Work<'a> {
     fn new(
         session: &'a Session,
-        (json, alone): (bool, bool),
+        report: Report,
         files: usize,
         songs: &'a mut BTreeSet<SongId>,
     ) -> Self {
@@ -112,15 +142,18 @@ impl<'a> Work<'a> {
         bar.set_message(text::count(files as u64, "file"));
         Work {
             session,
-            json,
-            alone,
+            report,
             bar,
             underway: BTreeMap::new(),
             added: 0,
             known: 0,
             failed: 0,
+            skipped: 0,
+            left: 0,
+            single: 0,
             mute: Cell::new(false),
             unreachable: None,
+            stopped: None,
             songs,
         }
     }
@@ -203,8 +236,9 @@ impl<'a> Work<'a> {
             &mut self.added
         }) += 1;
         self.songs.insert(song);
+        self.single += u64::from(copies < 2 && !known);
         let outcome = if known { "known" } else { "added" };
-        if self.json {
+        if self.report.json {
             return self.tell_json(&underway.path, outcome, Some(song), copies, None);
         }
         let (title, kind) = underway.manifest.map_or_else(
@@ -213,13 +247,7 @@ impl<'a> Work<'a> {
         );
         let mut id = song.to_string();
         id.truncate(8);
-        let alone = "  (one copy only: no second data node is reachable)";
-        let risk = if copies < 2 && !known && !self.alone {
-            alone
-        } else {
-            ""
-        };
-        self.tell(&format!("{outcome}  {id}  {title}{kind}{risk}"))
+        self.tell(&format!("{outcome}  {id}  {title}{kind}"))
     }
 
     fn on_failed(&mut self, operation: OperationId, failure: user::Failure) -> Result<(), Failure> {
@@ -227,18 +255,42 @@ impl<'a> Work<'a> {
             return Ok(());
         };
         let reason = failure.to_string();
-        if matches!(
-            failure,
-            user::Failure::Unreachable { .. } | user::Failure::KeyRefused
-        ) {
+        if stops_all(&failure) {
+            self.stopped = Some(failure);
+            return self.leave([underway.path]);
+        }
+        if let user::Failure::Unreachable { .. } = failure {
             self.unreachable = Some(failure);
         }
         self.failed(&underway.path, &reason)
     }
 
+    /// Counts the files that are not added because no file can be, those in progress among them.
+    /// JSON has a line for each; people read the reason once, at the end.
+    fn leave(&mut self, paths: impl IntoIterator<Item = PathBuf>) -> Result<(), Failure> {
+        let Some(reason) = self.stopped.as_ref().map(user::Failure::to_string) else {
+            return Ok(());
+        };
+        let underway = std::mem::take(&mut self.underway).into_values();
+        for path in underway.map(|one| one.path).chain(paths) {
+            self.left += 1;
+            if self.report.json {
+                self.tell_json(&path, "failed", None, 0, Some(&reason))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn name_skipped(&self, path: &Path, why: Skipped) -> Result<(), Failure> {
+        if self.report.json {
+            return self.tell_json(path, "skipped", None, 0, Some(&why.to_string()));
+        }
+        self.tell(&format!("skipped  {}: {why}", path.display()))
+    }
+
     fn failed(&mut self, path: &Path, reason: &str) -> Result<(), Failure> {
         self.failed += 1;
-        if self.json {
+        if self.report.json {
             return self.tell_json(path, "failed", None, 0, Some(reason));
         }
         // A reason from the disk names the file already.
@@ -277,7 +329,7 @@ impl<'a> Work<'a> {
     ) -> Result<(), Failure> {
         self.unless_mute(|| {
             json_line(&Line {
-                file: path.display().to_string(),
+                file: FileFields::of(path),
                 outcome,
                 id: song.map(|song| song.to_string()),
                 copies,
@@ -286,18 +338,47 @@ impl<'a> Work<'a> {
         })
     }
 
+    /// The last lines for people: the numbers, and what all songs have in common. Nothing, where
+    /// the reason for stopping says it all.
+    fn sum_up(&self) -> Result<(), Failure> {
+        let Work {
+            added,
+            known,
+            failed,
+            skipped,
+            left,
+            single,
+            ..
+        } = self;
+        if self.stopped.is_some() && added + known + failed == 0 {
+            return Ok(());
+        }
+        let mut sum = format!("{added} added, {known} known, {failed} failed");
+        if *left > 0 {
+            sum += &format!(", {left} not tried");
+        }
+        if *skipped > 0 {
+            sum += &format!(", {skipped} skipped");
+            if !self.report.verbose {
+                sum += " (--verbose names what is skipped)";
+            }
+        }
+        self.tell(&sum)?;
+        if *single > 0 && !self.report.alone {
+            let songs = text::count(*single, "song");
+            self.tell(&format!(
+                "{songs} with one copy only: no second data node is reachable"
+            ))?;
+        }
+        Ok(())
+    }
+
     fn end(self) -> Result<(), Failure> {
         self.bar.finish_and_clear();
-        if !self.json {
-            let Work {
-                added,
-                known,
-                failed,
-                ..
-            } = &self;
-            self.tell(&format!("{added} added, {known} known, {failed} failed"))?;
+        if !self.report.json {
+            self.sum_up()?;
         }
-        if let Some(failure) = &self.unreachable {
+        if let Some(failure) = self.stopped.as_ref().or(self.unreachable.as_ref()) {
             return Err(Failure::of("add", failure));
         }
         match self.failed {
@@ -320,10 +401,27 @@ fn kind(manifest: &Manifest) -> &'static str {
     }
 }
 
+/// Whether the other files of the command would fail for the same reason. Which data nodes are
+/// asked depends on the song, so another song may find one that answers.
+fn stops_all(failure: &user::Failure) -> bool {
+    match failure {
+        user::Failure::KeyRefused => true,
+        user::Failure::Unreachable { role, .. } => *role != Role::Data,
+        user::Failure::Refused(_)
+        | user::Failure::NotFound
+        | user::Failure::Ambiguous(_)
+        | user::Failure::NoCopy
+        | user::Failure::NoData
+        | user::Failure::Local(_)
+        | user::Failure::Busy => false,
+    }
+}
+
 /// The result of a file in JSON. The field names are a public interface.
 #[derive(Serialize)]
 struct Line<'a> {
-    file: String,
+    #[serde(flatten)]
+    file: FileFields,
     outcome: &'a str,
     id: Option<String>,
     copies: u8,

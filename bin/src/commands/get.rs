@@ -14,7 +14,7 @@ use serde::Serialize;
 use signal_hook::consts::SIGINT;
 use storage::import::suffix;
 
-use super::{json_line, line};
+use super::{FileFields, json_line, line};
 use crate::args::Get;
 use crate::failure::{Failure, output};
 use crate::session::{Opened, Session};
@@ -198,7 +198,8 @@ fn failed(path: &Path, error: io::Error) -> Failure {
 #[derive(Serialize)]
 struct Object {
     id: String,
-    file: String,
+    #[serde(flatten)]
+    file: FileFields,
     bytes: u64,
     fragments_fetched: u64,
     fragments_cached: u64,
@@ -209,7 +210,7 @@ impl Object {
     fn of(manifest: &Manifest, path: &Path, sources: &Sources) -> Self {
         Object {
             id: manifest.song.id.to_string(),
-            file: path.display().to_string(),
+            file: FileFields::of(path),
             bytes: manifest.song.bytes,
             fragments_fetched: sources.fetched,
             fragments_cached: sources.cached,

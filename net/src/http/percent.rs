@@ -36,8 +36,13 @@ pub fn fields(query: &str) -> Option<Vec<(String, String)>> {
 
 /// Escapes every byte except letters, digits and `-._~`: the result fits any header or URL.
 pub fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
+    encode_bytes(text.as_bytes())
+}
+
+/// The same for bytes that need not be UTF-8.
+pub fn encode_bytes(bytes: &[u8]) -> String {
+    let mut encoded = String::with_capacity(bytes.len());
+    for &byte in bytes {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {

@@ -1,5 +1,6 @@
 use super::*;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 
 use roles::contract::song::{Format, Part};
 
@@ -68,7 +69,7 @@ fn why<T>(result: Result<T, JobFault>) -> String {
     }
 }
 
-/// The manifest of a scan matches the file, slice by slice.
+/// What a scan announces is what the file holds, slice by slice.
 #[test]
 fn a_scan_describes_the_file() {
     let dir = TempDir::new();
@@ -92,7 +93,7 @@ fn a_scan_describes_the_file() {
     assert_eq!(again, bytes);
 }
 
-/// Tags come out in one line, without control characters, and within the bound.
+/// Words as people write them come out whole, in one line, and within the bound.
 #[test]
 fn tags_are_fit_for_a_catalogue() {
     let dir = TempDir::new();
@@ -120,8 +121,7 @@ fn tags_are_fit_for_a_catalogue() {
     assert!(manifest.picture);
 }
 
-/// A cover's type comes from its bytes, never from the file's claim. The head is enough to read
-/// the cover.
+/// A cover is served as what it is, never as what the file calls it; the head is enough for it.
 #[test]
 fn a_cover_is_named_by_its_bytes() {
     let image = [0x89, b'P', b'N', b'G', 1, 2, 3];
@@ -150,7 +150,7 @@ fn what_cannot_be_imported_is_named() {
     assert_eq!(why(scan(&empty)), expected);
 }
 
-/// A file that grows, shrinks or is overwritten during the scan is not imported.
+/// A file that grows, shrinks, or is written over while it is read is not imported.
 #[test]
 fn a_file_that_changes_meanwhile_is_refused() {
     let dir = TempDir::new();
@@ -173,7 +173,7 @@ fn a_file_that_changes_meanwhile_is_refused() {
     }
 }
 
-/// A read returns the bytes announced under the hash, or an error.
+/// What was announced under a hash is what is sent, or nothing.
 #[test]
 fn a_file_that_changed_is_not_sent() {
     let dir = TempDir::new();
@@ -192,8 +192,8 @@ fn a_file_that_changed_is_not_sent() {
     ));
 }
 
-/// A walk gives names in order, reads loops of links once, and leaves out hidden and other files.
-/// A file named by itself is taken under any name.
+/// Names in order, loops of links walked once; what is hidden, leads nowhere or is no music is
+/// left out, and named. A file named by itself is taken whatever it is called.
 #[test]
 fn a_walk_finds_the_songs() {
     let dir = TempDir::new();
@@ -204,6 +204,8 @@ fn a_walk_finds_the_songs() {
         ".hidden.mp3",
         "b/.git/3.mp3",
         "note.txt",
+        "...And So On.flac",
+        "..c/4.mp3",
     ];
     for name in names {
         write(&dir, name, b"x");
@@ -211,17 +213,39 @@ fn a_walk_finds_the_songs() {
     let folder = dir.path().to_owned();
     symlink(&folder, folder.join("b/loop")).expect("links can be made");
     symlink(folder.join("gone"), folder.join("z.mp3")).expect("links can be made");
+    symlink(folder.join("circle.mp3"), folder.join("circle.mp3")).expect("links can be made");
+    let _socket = UnixListener::bind(folder.join("socket.mp3")).expect("a socket can be made");
     let named = [
         folder.join("note.txt"),
         folder.clone(),
         folder.join("nowhere"),
     ];
 
-    let (files, faults) = walk(&named);
-    let expected = ["note.txt", "a.ogg", "b/1.mp3", "b/2.FLAC"];
-    assert_eq!(files, expected.map(|name| folder.join(name)));
-    let faulty: Vec<PathBuf> = faults.into_iter().map(|(path, _)| path).collect();
-    assert_eq!(faulty, ["z.mp3", "nowhere"].map(|name| folder.join(name)));
+    let found = walk(&named);
+    let expected = [
+        "note.txt",
+        "...And So On.flac",
+        "..c/4.mp3",
+        "a.ogg",
+        "b/1.mp3",
+        "b/2.FLAC",
+    ];
+    assert_eq!(found.files, expected.map(|name| folder.join(name)));
+    let nowhere = folder.join("nowhere");
+    let why = format!("read {}: there is no such file", nowhere.display());
+    assert_eq!(found.faults, [(nowhere, JobFault::Broken(why))]);
+    let skipped = [
+        (".hidden.mp3", Skipped::Hidden),
+        ("b/.git", Skipped::Hidden),
+        ("circle.mp3", Skipped::DeadLink),
+        ("note.txt", Skipped::Name),
+        ("socket.mp3", Skipped::Special),
+        ("z.mp3", Skipped::DeadLink),
+    ];
+    assert_eq!(
+        found.skipped,
+        skipped.map(|(name, why)| (folder.join(name), why))
+    );
 }
 
 /// Every suffix under which ffmpeg or a browser plays sound is taken from folders.
@@ -234,9 +258,9 @@ fn a_walk_takes_all_that_sounds() {
     for name in names {
         write(&dir, name, b"x");
     }
-    let (files, faults) = walk(&[dir.path().to_owned()]);
-    assert_eq!(files, names.map(|name| dir.path().join(name)));
-    assert!(faults.is_empty());
+    let walked = walk(&[dir.path().to_owned()]);
+    assert_eq!(walked.files, names.map(|name| dir.path().join(name)));
+    assert!(walked.faults.is_empty());
 }
 
 /// What is not understood goes out as it came in, unless its suffix is none.
