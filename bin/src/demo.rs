@@ -215,7 +215,10 @@ fn status(session: &Session) -> Result<Status, Failure> {
 
 fn all_stand(status: &Status) -> bool {
     let count = |role| {
-        let alive = status.nodes.iter().filter(|n| n.state == NodeState::Alive);
+        let alive = status
+            .nodes
+            .iter()
+            .filter(|n| [NodeState::Alive, NodeState::Full].contains(&n.state));
         alive.filter(|node| node.role == role).count()
     };
     count(Role::Data) >= 3 && count(Role::Router) >= 2 && count(Role::Dns) >= 1

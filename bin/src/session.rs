@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use net::{Host, HostHandle, Reactor, StopHandle, Worker, Workers, own_features};
@@ -19,6 +20,7 @@ use roles::contract::rng::Rng;
 use roles::contract::user::{self, Command, Notice};
 use storage::cache::Cache;
 use storage::client::{ClientStore, ClientWorker};
+use storage::disk_space;
 use storage::import::Sources;
 
 use crate::failure::Failure;
@@ -35,6 +37,7 @@ pub(crate) struct Prepared {
     sources: Sources,
     /// The fragment cache, if one is used.
     pub(crate) cache: Option<Cache>,
+    uploads_kept_for: Duration,
 }
 
 /// A hosted client and the queue of its notices.
@@ -43,6 +46,9 @@ pub(crate) struct Session {
     notices: Receiver<Notice>,
     /// The files to upload that the user has named.
     pub(crate) sources: Sources,
+    /// How long data nodes keep what has arrived of an upload that was cut short, as far as this
+    /// process has been told (`data.upload`).
+    pub(crate) uploads_kept_for: Duration,
     count: AtomicU64,
     running: Option<Running>,
 }
@@ -60,6 +66,7 @@ impl Prepared {
             handle,
             notices: self.notices,
             sources: self.sources,
+            uploads_kept_for: self.uploads_kept_for,
             count: AtomicU64::new(0),
             running: None,
         }
@@ -102,6 +109,7 @@ impl Session {
             notices,
             sources,
             cache,
+            uploads_kept_for: settings.server.data.upload_untouched,
         };
         Ok((prepared, host))
     }
@@ -269,7 +277,10 @@ fn open_cache(settings: &Settings, bytes_max: u64) -> Option<Cache> {
     let dir = settings.cache_dir.as_ref()?;
     let opened = Cache::open(dir, bytes_max).map(|cache| cache.scoped(&settings.scope));
     opened
-        .inspect_err(|error| log::warn!("cache {} is not used: {error}", dir.display()))
+        .inspect_err(|error| {
+            let reason = disk_space::in_words(dir, error);
+            log::warn!("cache {} is not used: {reason}", dir.display());
+        })
         .ok()
 }
 

@@ -1,6 +1,7 @@
 //! Numbers and words for people.
 
 use std::fmt::Display;
+use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
@@ -94,6 +95,18 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     }
 }
 
+/// A time in its largest whole unit: `1 day`, `90 minutes`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
+    let whole = |(unit, _): &(u64, &str)| seconds >= *unit && seconds.is_multiple_of(*unit);
+    let (unit, noun) = units.into_iter().find(whole).unwrap_or((1, "second"));
+    match (noun, seconds / unit) {
+        ("day", number) if number != 1 => format!("{number} days"),
+        (noun, number) => count(number, noun),
+    }
+}
+
 /// A file name from tags: nothing a shell or another system trips over, at most 200 bytes.
 pub(crate) fn file_name(artist: &str, title: &str, suffix: impl Display) -> String {
     let name = if artist.is_empty() {
@@ -122,6 +135,20 @@ mod tests {
         assert_eq!(bytes(240_000), "240 kB");
         assert_eq!(bytes(9_960_000), "10 MB");
         assert_eq!(bytes(2_340_000_000), "2.3 GB");
+    }
+
+    #[test]
+    fn times_are_told_in_whole_units() {
+        let cases = [
+            (86_400, "1 day"),
+            (172_800, "2 days"),
+            (3_600, "1 hour"),
+            (5_400, "90 minutes"),
+            (61, "61 seconds"),
+        ];
+        for (seconds, told) in cases {
+            assert_eq!(duration(Duration::from_secs(seconds)), told);
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod maintenance;
 mod placement;
 mod removal;
 pub mod replication;
+mod room;
 mod scrub;
 mod stream;
 
@@ -47,6 +48,7 @@ pub use maintenance::Queue;
 use maintenance::{Silence, on_sums};
 use removal::Removal;
 use replication::Replication;
+use room::Room;
 use scrub::Scrub;
 use stream::Stream;
 
@@ -71,10 +73,7 @@ impl Default for Config {
     }
 }
 
-/// The least time between two warnings of a full disk.
-const FULL_TOLD_EVERY: Duration = Duration::from_secs(60);
-
-/// The time between two sweeps of abandoned uploads.
+/// Between two sweeps of uploads nobody has touched.
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// The time until a library whose overview could not be read is asked again.
@@ -117,8 +116,7 @@ pub struct Data {
     /// When the overview is read again, after reading it failed.
     look_at: Option<Time>,
     sweep_at: Time,
-    /// No warning of a full disk before this time.
-    full_told_until: Time,
+    room: Room,
     anomalies: Anomalies,
 }
 
@@ -128,6 +126,10 @@ enum Purpose {
     /// The library's overview, read at the start.
     Overview,
     Sweep,
+    /// To see how much room is left.
+    Room,
+    /// An upload that found no room gives back what it has.
+    Drop(SongId),
     /// An answer whose shape follows from the reply alone.
     Answer(Asker),
     /// Digests of these partitions; `true`: one for each partition, `false`: one for each group.
@@ -139,9 +141,9 @@ enum Purpose {
     Probe,
     Fetch(Stream),
     Offer(Asker, SongId, bool),
-    Give(Asker),
-    /// With the nodes that shall get a copy, as written to disk with the song. `None`: the song is
-    /// itself a copy.
+    Give(Asker, SongId),
+    /// With the nodes that shall get a copy, as they were written to disk with the song; `None` if
+    /// it is a copy itself.
     Commit(Asker, SongId, Option<Vec<NodeId>>),
 }
 
@@ -162,7 +164,7 @@ impl Data {
             silence: None,
             look_at: None,
             sweep_at: Time::ZERO,
-            full_told_until: Time::ZERO,
+            room: Room::default(),
             anomalies: Anomalies::default(),
             config,
         }
@@ -172,6 +174,7 @@ impl Data {
     pub fn start(&mut self, now: Time, out: &mut Outbox) {
         self.jobs.run(Purpose::Overview, LibraryJob::Overview, out);
         self.sweep(now, out);
+        self.look_at_room(now, out);
         self.copies.start(out);
         self.scrub.arm(now);
     }
@@ -223,18 +226,24 @@ impl Data {
             return;
         };
         if reply == JobReply::Failed(JobFault::DiskFull) {
-            self.warn_of_full_disk(now, out);
+            self.on_disk_full(now, &purpose, out);
         }
         match purpose {
             Purpose::Overview => self.on_overview(now, reply, out),
-            Purpose::Sweep | Purpose::Probe => (),
+            // What an earlier start has left to be freed is freed step by step.
+            Purpose::Sweep => {
+                self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, out);
+            }
+            Purpose::Probe => (),
+            Purpose::Room => self.on_room(now, &reply),
+            Purpose::Drop(song) => self.on_dropped(now, song, &reply, out),
             Purpose::Reclaim => self.on_reclaimed(&reply, out),
             Purpose::Sums(asker, chosen, each) => on_sums(asker, &chosen, each, reply, out),
             Purpose::Bury(asker, songs, copy) => {
                 self.on_buried(now, (asker, songs, copy), reply, others, out);
             }
             Purpose::Answer(asker) => out.answer(asker, answer_to(reply)),
-            Purpose::Give(asker) => {
+            Purpose::Give(asker, _) => {
                 self.doubt_bytes(asker, &reply, out);
                 out.answer(asker, answer_to(reply));
             }
@@ -245,14 +254,6 @@ impl Data {
             Purpose::Commit(asker, song, owners) => {
                 self.on_committed(now, (asker, song, owners), reply, others, out);
             }
-        }
-    }
-
-    /// Warns that uploads are refused, at most once per `FULL_TOLD_EVERY`.
-    fn warn_of_full_disk(&mut self, now: Time, out: &mut Outbox) {
-        if self.full_told_until <= now {
-            self.full_told_until = now + FULL_TOLD_EVERY;
-            out.fact(Level::Warn, "disk full: songs are refused".into());
         }
     }
 
@@ -388,6 +389,7 @@ impl Data {
             self.look_at = None;
             self.jobs.run(Purpose::Overview, LibraryJob::Overview, out);
         }
+        self.on_room_tick(now, out);
         self.announcer.on_tick(now, out);
         let made = self.copies.on_tick(now, others.data, out);
         self.answer_uploads(now, made);
@@ -424,7 +426,10 @@ impl Data {
             anti_entropy,
             earlier(self.scrub.deadline(), self.removal.deadline()),
         );
-        let own = earlier(self.look_at, Some(self.sweep_at));
+        let own = earlier(
+            earlier(self.look_at, self.room.drop_at()),
+            Some(self.sweep_at),
+        );
         earlier(earlier(parts, upkeep), earlier(own, silent))
     }
 

@@ -26,6 +26,8 @@ use roles::contract::song::Manifest;
 
 use room::Room;
 
+use crate::disk_space::in_words;
+
 /// A cache on disk. Clones share it, and so may other processes.
 #[derive(Clone, Debug)]
 pub struct Cache {
@@ -237,6 +239,7 @@ impl Cache {
 
     fn warn(&self, what: &str, error: &io::Error) {
         if !self.shared.warned.swap(true, Ordering::Relaxed) {
+            let error = in_words(&self.shared.dir, error);
             let dir = self.shared.dir.display();
             log::warn!("cache unwritable dir={dir} what={what:?} error={error}");
         }

@@ -13,6 +13,8 @@ use std::process;
 use roles::contract::id::{Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
 
+use crate::disk_space::{DiskSpace, is_no_room};
+
 /// A data directory, held for as long as this value lives.
 #[derive(Debug)]
 pub struct DataDir {
@@ -27,10 +29,7 @@ impl DataDir {
     /// Locks the directory for a node of this kind and counts the start. At the first start, makes
     /// the directory (mode 0700) and gives the node the id `fresh`.
     pub fn open(dir: &Path, kind: &str, fresh: NodeId) -> Result<DataDir, DataDirError> {
-        DataDir::take(dir, kind, fresh).map_err(|why| DataDirError {
-            dir: dir.to_owned(),
-            why,
-        })
+        DataDir::take(dir, kind, fresh).map_err(|why| DataDirError::at(dir, why))
     }
 
     fn take(dir: &Path, kind: &str, fresh: NodeId) -> Result<DataDir, DataDirFault> {
@@ -43,7 +42,7 @@ impl DataDir {
             None => Identity::first(kind, fresh),
         };
         identity
-            .write(dir)
+            .record(dir)
             .map_err(DataDirFault::io("write node.json"))?;
         Ok(DataDir {
             dir: dir.to_owned(),
@@ -105,10 +104,7 @@ pub struct Visit {
 impl Visit {
     /// Locks and reads the directory of a node that is not running.
     pub fn begin(dir: &Path) -> Result<Visit, DataDirError> {
-        Visit::look(dir).map_err(|why| DataDirError {
-            dir: dir.to_owned(),
-            why,
-        })
+        Visit::look(dir).map_err(|why| DataDirError::at(dir, why))
     }
 
     fn look(dir: &Path) -> Result<Visit, DataDirFault> {
@@ -196,19 +192,54 @@ impl Identity {
         Ok(self)
     }
 
-    /// Replaces `node.json` by a rename, so that a reader finds the old file or the new one after
-    /// any crash. The directory is synced too: otherwise a crash could undo the rename and the
+    /// Writes `node.json`, on a disk without a free byte or inode too: then the reserve is given up,
+    /// and without one the file is overwritten where it lies.
+    fn record(&self, dir: &Path) -> io::Result<()> {
+        let written = self.write(dir);
+        let Err(error) = written else {
+            return Ok(());
+        };
+        if !is_no_room(&error) {
+            return Err(error);
+        }
+        let written = if DiskSpace::around(dir).give_up_reserve() {
+            self.write(dir)
+        } else {
+            Err(error)
+        };
+        written.or_else(|error| self.overwrite(dir).map_err(|_| error))
+    }
+
+    /// Writes over the `node.json` that is there, which takes no room: it never becomes shorter, and
+    /// both fit in one sector, which a disk writes whole or not at all.
+    fn overwrite(&self, dir: &Path) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(dir.join(IDENTITY))?;
+        file.write_all(&self.text()?)?;
+        file.sync_all()
+    }
+
+    fn text(&self) -> io::Result<Vec<u8>> {
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        Ok(text)
+    }
+
+    /// Replaces `node.json` in one step: whoever reads it, after whatever crash, finds the old
+    /// one or this one. The directory is synced too, or a crash could undo the rename and the
     /// node would use an incarnation twice.
     fn write(&self, dir: &Path) -> io::Result<()> {
         let draft = dir.join("node.json.new");
-        let mut text = serde_json::to_vec_pretty(self)?;
-        text.push(b'\n');
         let mut options = OpenOptions::new();
         let opening = options.create(true).truncate(true).write(true).mode(0o600);
-        let mut file = opening.open(&draft)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&draft, dir.join(IDENTITY))?;
+        let drafted = opening.open(&draft).and_then(|mut file| {
+            file.write_all(&self.text()?)?;
+            file.sync_all()
+        });
+        if let Err(error) = drafted.and_then(|()| fs::rename(&draft, dir.join(IDENTITY))) {
+            // A draft that is left would keep an inode. The first failure is the one to report.
+            let _ = fs::remove_file(&draft);
+            return Err(error);
+        }
         File::open(dir)?.sync_all()
     }
 }
@@ -257,6 +288,30 @@ pub enum DataDirFault {
         /// The system's error.
         reason: io::Error,
     },
+}
+
+impl DataDirError {
+    fn at(dir: &Path, why: DataDirFault) -> DataDirError {
+        let why = match why {
+            DataDirFault::Io { attempt, reason } => {
+                let words = DiskSpace::around(dir).words(&reason);
+                let reason = match words {
+                    Some(words) => io::Error::new(reason.kind(), words),
+                    None => reason,
+                };
+                DataDirFault::Io { attempt, reason }
+            }
+            DataDirFault::InUse { .. }
+            | DataDirFault::Absent
+            | DataDirFault::OtherKind { .. }
+            | DataDirFault::Newer { .. }
+            | DataDirFault::Corrupt(_) => why,
+        };
+        DataDirError {
+            dir: dir.to_owned(),
+            why,
+        }
+    }
 }
 
 impl DataDirFault {

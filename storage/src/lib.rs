@@ -8,6 +8,8 @@
 // A test matches the answer it expects and fails at any other, so a wildcard is safe there.
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm))]
 
+pub mod disk_space;
+
 pub mod data_dir;
 pub mod memory;
 

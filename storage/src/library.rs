@@ -13,6 +13,7 @@ mod open;
 mod partitions;
 mod quarantine;
 mod removal;
+mod room;
 mod row;
 mod schema;
 mod scrub;
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use roles::contract::id::NodeId;
-use roles::contract::job::{FragmentId, JobReply, LibraryJob};
+use roles::contract::job::{FragmentId, JobFault, JobReply, LibraryJob};
 use roles::contract::message::StoreId;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -35,6 +36,7 @@ use fault::Stop;
 pub use open::{OpenError, OpenFault};
 use open::{Part, connect, found};
 pub(crate) use removal::RECLAIM_FRAGMENTS;
+use room::Room;
 
 /// A library, opened and up to date: hands out workers.
 #[derive(Debug)]
@@ -53,9 +55,12 @@ impl Library {
     /// Opens `library.db` in this directory, or makes it with the identity `fresh`.
     pub fn open(dir: &Path, node: NodeId, fresh: StoreId) -> Result<Library, OpenError> {
         let path = dir.join("library.db");
-        let opened = open::reach(&path, OpenFlags::SQLITE_OPEN_CREATE);
-        let checked = opened.and_then(|mut db| found(&mut db, node, fresh));
-        checked.map_err(|why| OpenError::at(&path, why))?;
+        let attempt = || {
+            let mut db = open::reach(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
+            found(&mut db, node, fresh)
+        };
+        let opened = room::open_with_reserve(dir, attempt);
+        opened.map_err(|why| OpenError::at(&path, why))?;
         let place = Place::File(path);
         Ok(Library { place })
     }
@@ -85,14 +90,15 @@ impl Library {
     }
 
     fn worker(&self, part: Part) -> Result<LibraryWorker, OpenError> {
-        let db = match &self.place {
+        let (db, room) = match &self.place {
             Place::File(path) => {
                 let db = connect(path, part).map_err(|why| OpenError::at(path, why))?;
-                Arc::new(Mutex::new(db))
+                let dir = path.parent().unwrap_or(Path::new("."));
+                (Arc::new(Mutex::new(db)), Room::around(dir))
             }
-            Place::Memory(db) => Arc::clone(db),
+            Place::Memory(db) => (Arc::clone(db), Room::unbounded()),
         };
-        Ok(LibraryWorker { db })
+        Ok(LibraryWorker { db, room })
     }
 }
 
@@ -101,18 +107,30 @@ impl Library {
 pub struct LibraryWorker {
     /// Contended only for a library in memory: a worker on a file has its own connection.
     db: Arc<Mutex<Connection>>,
+    /// Dropped after the connection, whose end frees the inodes that the reserve takes again.
+    room: Room,
 }
 
 impl LibraryWorker {
-    /// Does a job of a data node. A job that fails has changed nothing.
+    /// Does a job of a data node. A job that fails has changed nothing. On a full disk, what takes
+    /// no song in is done with the bytes and inodes of the reserve.
     pub fn run(&mut self, job: LibraryJob) -> JobReply {
-        // A poisoned lock is safe to take: every change is a transaction, and a change that a panic
-        // interrupts is rolled back.
+        // Every change is a transaction: what a panic interrupts is rolled back, not half done.
         let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        match nature(&job) {
-            (Some(durable), attempt) => write(db, durable, attempt, |db| apply(db, &job)),
-            (None, attempt) => read(db, attempt, |db| apply(db, &job)),
+        let room = &mut self.room;
+        let (Some(durable), attempt) = nature(&job) else {
+            let (_, attempt) = nature(&job);
+            return read(db, attempt, |db| apply(db, room, &job));
+        };
+        let mut reply = write(db, durable, attempt, room, &job);
+        let full = reply == JobReply::Failed(JobFault::DiskFull);
+        if full && room::may_use_reserve(&job) && room.give_up_reserve() {
+            reply = write(db, durable, attempt, room, &job);
         }
+        if room::may_use_reserve(&job) {
+            room.restore_reserve();
+        }
+        reply
     }
 
     /// Does several changes in order in one transaction. Afterwards all changes are as durable as
@@ -125,9 +143,8 @@ impl LibraryWorker {
         let durable: Option<Vec<Durable>> = jobs.iter().map(|job| nature(job).0).collect();
         let durable = durable?.into_iter().max()?;
         let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        // The reason of a database failure is dropped here: the job that causes the failure reports
-        // the reason when the caller runs it alone.
-        together(db, durable, jobs).ok()
+        // What has failed within one of them is told by the job that meets it alone.
+        together(db, durable, &self.room, jobs).ok()
     }
 }
 
@@ -155,6 +172,7 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
     let (later, now) = (Some(Durable::Later), Some(Durable::Now));
     match job {
         LibraryJob::Overview => (None, "read the library's totals"),
+        LibraryJob::Room => (None, "see how much room is left"),
         LibraryJob::Songs { .. } => (None, "list songs"),
         LibraryJob::Changes { .. } => (None, "list changes"),
         LibraryJob::Describe { .. } => (None, "describe a song"),
@@ -163,11 +181,11 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
         LibraryJob::BeginUpload { .. } => (later, "begin an upload"),
         LibraryJob::KeepFragment { .. } => (later, "keep a fragment"),
         LibraryJob::CommitUpload { .. } => (now, "commit an upload"),
+        LibraryJob::DropUpload { .. } => (later, "forget an upload"),
         LibraryJob::SweepUploads { .. } => (later, "forget old uploads"),
         LibraryJob::CopyDone { .. } => (later, "note a copy as done"),
         LibraryJob::ForgetCopiesDue { .. } => (later, "forget copies due"),
-        // The change must be durable before the answer: a router may learn the revision from the
-        // answer, and a revision lost in a crash would be given to another change.
+        // A revision that a router has heard of must not be given twice: the disk first.
         LibraryJob::RemoveSongs { .. } => (now, "remove songs"),
         LibraryJob::DropSongs { .. } => (now, "let go of songs"),
         LibraryJob::Reclaim => (later, "reclaim room"),
@@ -182,24 +200,26 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
     }
 }
 
-/// Does a job in the open transaction.
-fn apply(db: &Connection, job: &LibraryJob) -> Result<JobReply, Stop> {
+/// Does a job in the transaction that is open.
+fn apply(db: &Connection, room: &Room, job: &LibraryJob) -> Result<JobReply, Stop> {
     match job {
         LibraryJob::Overview => songs::overview(db),
+        LibraryJob::Room => room::answer(db, room),
         LibraryJob::Songs { after, limit } => songs::page(db, *after, *limit),
         LibraryJob::Changes { since, limit } => change_feed::page(db, *since, *limit),
         LibraryJob::Describe { song } => songs::describe(db, *song),
         LibraryJob::ReadFragment { song, at } => fragments::answer(db, *song, *at),
         LibraryJob::CopiesDue { after, limit } => copies::due(db, *after, *limit),
-        LibraryJob::BeginUpload { manifest } => uploads::begin(db, manifest),
+        LibraryJob::BeginUpload { manifest } => uploads::begin(db, room, manifest),
         LibraryJob::KeepFragment { song, index, bytes } => uploads::keep(db, *song, *index, bytes),
         LibraryJob::CommitUpload { song, copies_due } => uploads::commit(db, *song, copies_due),
-        LibraryJob::SweepUploads { untouched_s } => uploads::sweep(db, *untouched_s),
+        LibraryJob::DropUpload { song } => uploads::drop(db, room, *song),
+        LibraryJob::SweepUploads { untouched_s } => uploads::sweep(db, room, *untouched_s),
         LibraryJob::CopyDone { song, node } => copies::done(db, *song, *node),
         LibraryJob::ForgetCopiesDue { node } => copies::forget(db, *node),
         LibraryJob::RemoveSongs { songs } => removal::remove(db, songs),
         LibraryJob::DropSongs { songs, until } => removal::drop(db, songs, *until),
-        LibraryJob::Reclaim => removal::reclaim(db),
+        LibraryJob::Reclaim => removal::reclaim(db, room),
         LibraryJob::Tombstones { after, limit } => removal::tombstones(db, *after, *limit),
         LibraryJob::PartitionDigests => partitions::digests(db),
         LibraryJob::PartitionSongs {
@@ -230,23 +250,26 @@ fn read(
     done.unwrap_or_else(|stop| JobReply::Failed(stop.into_fault(attempt)))
 }
 
-/// Runs a change in one transaction: all of it happens, or none.
+/// Changes the library as a whole or not at all.
 fn write(
     db: &mut Connection,
     durable: Durable,
     attempt: &str,
-    work: impl FnOnce(&Connection) -> Result<JobReply, Stop>,
+    room: &Room,
+    job: &LibraryJob,
 ) -> JobReply {
-    changed(db, durable, work).unwrap_or_else(|stop| JobReply::Failed(stop.into_fault(attempt)))
+    let changed = changed(db, durable, room, job);
+    changed.unwrap_or_else(|stop| JobReply::Failed(room.fault_of(stop, attempt)))
 }
 
 fn changed(
     db: &mut Connection,
     durable: Durable,
-    work: impl FnOnce(&Connection) -> Result<JobReply, Stop>,
+    room: &Room,
+    job: &LibraryJob,
 ) -> Result<JobReply, Stop> {
     let change = begin_change(db, durable)?;
-    let reply = work(&change)?;
+    let reply = apply(&change, room, job)?;
     change.commit()?;
     Ok(reply)
 }
@@ -255,13 +278,14 @@ fn changed(
 fn together(
     db: &mut Connection,
     durable: Durable,
+    room: &Room,
     jobs: &[LibraryJob],
 ) -> rusqlite::Result<Vec<JobReply>> {
     let mut change = begin_change(db, durable)?;
     let mut replies = Vec::with_capacity(jobs.len());
     for job in jobs {
         let one = change.savepoint()?;
-        match apply(&one, job) {
+        match apply(&one, room, job) {
             Ok(reply) => {
                 one.commit()?;
                 replies.push(reply);
@@ -276,7 +300,7 @@ fn together(
     // When the commit fails, all jobs report failure and the changes are not tried again: after a
     // failed sync, a later attempt that succeeds does not prove that the data is on the disk.
     if let Err(reason) = change.commit() {
-        let fault = Stop::from(reason).into_fault("write changes");
+        let fault = room.fault_of(reason.into(), "write changes");
         replies.fill(JobReply::Failed(fault));
     }
     Ok(replies)

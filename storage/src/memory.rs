@@ -14,7 +14,9 @@ use roles::contract::member::{Member, MemberState, Traits};
 use roles::contract::record::{Address, Features, Role};
 use serde::{Deserialize, Serialize};
 
-/// Largest file that is read, in bytes: more than the longest table takes.
+use crate::disk_space::in_words;
+
+/// Largest file that is read: the longest table, and then some.
 const BYTES_MAX: u64 = 1 << 20;
 
 /// A server's memory.
@@ -43,6 +45,7 @@ impl Memory {
     /// have saved.
     pub fn remember(&self, members: &[Member], role: Role) -> JobReply {
         if let Err(why) = self.write(members, role) {
+            let why = in_words(&self.dir, &why);
             log::warn!("remember the ring in {}: {why}", self.dir.display());
         }
         JobReply::Done
@@ -66,9 +69,15 @@ impl Memory {
             members: members.iter().take(MEMBERS_MAX).map(Line::of).collect(),
         };
         let draft = self.dir.join("members.json.new");
-        let mut file = File::create(&draft)?;
-        file.write_all(&serde_json::to_vec(&kept)?)?;
-        fs::rename(draft, self.dir.join(FILE))
+        let text = serde_json::to_vec(&kept)?;
+        let written = File::create(&draft)
+            .and_then(|mut file| file.write_all(&text))
+            .and_then(|()| fs::rename(&draft, self.dir.join(FILE)));
+        if written.is_err() {
+            // A draft that is left would keep an inode. The first failure is the one to report.
+            let _ = fs::remove_file(&draft);
+        }
+        written
     }
 }
 

@@ -75,6 +75,8 @@ impl ModelStore {
     pub fn run(&mut self, job: LibraryJob) -> JobReply {
         let done = match job {
             LibraryJob::Overview => Ok(JobReply::Overview(self.overview())),
+            // Memory has room.
+            LibraryJob::Room => Ok(JobReply::Room { full: false }),
             LibraryJob::Songs { after, limit } => Ok(self.songs(after, limit)),
             LibraryJob::Changes { since, limit } => Ok(self.changes(since, limit)),
             LibraryJob::Describe { song } => self.describe(song),
@@ -82,6 +84,7 @@ impl ModelStore {
             LibraryJob::BeginUpload { manifest } => self.begin(manifest),
             LibraryJob::KeepFragment { song, index, bytes } => self.keep(song, index, &bytes),
             LibraryJob::CommitUpload { song, copies_due } => self.commit(song, &copies_due),
+            LibraryJob::DropUpload { song } => Ok(self.drop_upload(song)),
             LibraryJob::SweepUploads { untouched_s } => Ok(self.sweep(untouched_s)),
             LibraryJob::CopiesDue { after, limit } => Ok(self.copies_due(after, limit)),
             LibraryJob::CopyDone { song, node } => Ok(self.copy_done(song, node)),
@@ -129,6 +132,11 @@ impl ModelStore {
     /// The copies still to be made, each with the node that is to get it.
     pub fn due(&self) -> impl Iterator<Item = (SongId, NodeId)> {
         self.present.copies_due.iter().copied()
+    }
+
+    /// The songs whose upload has begun and not ended, in order.
+    pub fn staged(&self) -> impl Iterator<Item = SongId> {
+        self.present.staged.keys().copied()
     }
 
     /// Whether a song is committed.
@@ -318,8 +326,14 @@ impl ModelStore {
         }
     }
 
-    /// Sweeps uploads. The model has no clock and treats every upload as just touched, so only a
-    /// sweep that ignores the age finds any.
+    fn drop_upload(&mut self, song: SongId) -> JobReply {
+        if let Some(staged) = self.present.staged.remove(&song) {
+            self.present.leftover += staged.count();
+        }
+        self.reclaim()
+    }
+
+    /// Without a clock, every upload has just been touched: only a sweep of all finds them.
     fn sweep(&mut self, untouched_s: u64) -> JobReply {
         if untouched_s == 0 {
             let staged = std::mem::take(&mut self.present.staged);

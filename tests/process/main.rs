@@ -6,6 +6,7 @@ mod sound;
 
 mod copies;
 mod failures;
+mod full_disk;
 mod hostile;
 mod library;
 mod partition;

@@ -111,6 +111,9 @@ impl Disk {
         if self.full && needs_room(&job) {
             return Ok(JobReply::Failed(JobFault::DiskFull));
         }
+        if job == LibraryJob::Room {
+            return Ok(JobReply::Room { full: self.full });
+        }
         if self.mutant == Some(DataMutant::ForgetsRemovals) {
             if let LibraryJob::RemoveSongs { .. } = job {
                 self.unsynced = Some(self.model.clone());
@@ -158,6 +161,11 @@ impl Disk {
             Some(real) => spoiled(&mut self.model, real, fragment),
             None => self.model.rot(fragment),
         }
+    }
+
+    /// The songs whose upload has begun and not ended.
+    pub fn staged(&self) -> impl Iterator<Item = SongId> {
+        self.model.staged()
     }
 
     /// The committed songs.

@@ -365,7 +365,7 @@ impl World {
         let alive = status.nodes.iter().filter(|node| {
             matches!(
                 node.state,
-                NodeState::Alive | NodeState::Suspect | NodeState::Draining
+                NodeState::Alive | NodeState::Full | NodeState::Suspect | NodeState::Draining
             )
         });
         let servers =

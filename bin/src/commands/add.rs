@@ -14,7 +14,7 @@ use storage::import::{Skipped, Walked, walk};
 
 use super::{FileFields, json_line, line};
 use crate::args::Add;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::text;
@@ -254,11 +254,12 @@ impl<'a> Work<'a> {
         let Some(underway) = self.take(operation) else {
             return Ok(());
         };
-        let reason = failure.to_string();
         if stops_all(&failure) {
             self.stopped = Some(failure);
             return self.leave([underway.path]);
         }
+        let kept_for = self.session.uploads_kept_for;
+        let reason = failure::of_upload(&failure, underway.shown > 0, kept_for);
         if let user::Failure::Unreachable { .. } = failure {
             self.unreachable = Some(failure);
         }

@@ -12,6 +12,7 @@ use roles::contract::song::Manifest;
 use roles::contract::user::Origin;
 use serde::Serialize;
 use signal_hook::consts::SIGINT;
+use storage::disk_space;
 use storage::import::suffix;
 
 use super::{FileFields, json_line, line};
@@ -191,7 +192,9 @@ impl Drop for Part {
 }
 
 fn failed(path: &Path, error: io::Error) -> Failure {
-    Failure::failed(format!("write {}", path.display()), error)
+    let dir = path.parent().unwrap_or(path);
+    let reason = disk_space::in_words(dir, &error);
+    Failure::failed(format!("write {}", path.display()), reason)
 }
 
 /// The result in JSON. The field names are a public interface.

@@ -63,7 +63,7 @@ fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
 fn upkeep_lines(cluster: &Cluster) -> String {
     let sum = |of: fn(&NodeStatus) -> u32| cluster.nodes.iter().map(|n| u64::from(of(n))).sum();
     let (repairing, damaged): (u64, u64) = (sum(|n| n.repairing), sum(|n| n.damaged));
-    let mut lines = String::new();
+    let mut lines = full_lines(cluster);
     if repairing > 0 {
         lines += &format!("{} on the way\n", text::count(repairing, "copy"));
     }
@@ -74,6 +74,21 @@ fn upkeep_lines(cluster: &Cluster) -> String {
         );
     }
     lines
+}
+
+/// Each node whose disk is full, and what to do about it.
+fn full_lines(cluster: &Cluster) -> String {
+    let full = cluster.nodes.iter().filter(|n| n.state == NodeState::Full);
+    full.map(|node| {
+        let mut id = node.node.to_string();
+        id.truncate(8);
+        format!(
+            "the disk of {id} ({}) is full: remove songs (`dispotify rm`) or other files from it, \
+             or start a data node on another disk\n",
+            node.address
+        )
+    })
+    .collect()
 }
 
 /// The ring in its order, and its latest events.

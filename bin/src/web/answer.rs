@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use net::http::site::Head;
 use roles::contract::job::JobFault;
+use roles::contract::message::Refusal;
 use roles::contract::user::Failure;
 use serde::Serialize;
 
@@ -57,6 +58,7 @@ pub(super) fn status(failure: &Failure) -> u16 {
         Failure::NotFound => 404,
         Failure::Ambiguous(_) => 400,
         Failure::Unreachable { .. } | Failure::KeyRefused => 502,
+        Failure::Refused(Refusal::DiskFull) => 507,
         Failure::Refused(_) | Failure::NoCopy | Failure::NoData | Failure::Busy => 503,
         Failure::Local(fault) => match fault {
             JobFault::NotFound | JobFault::Removed => 404,

@@ -158,7 +158,8 @@ impl Events {
         };
         let lives = |address: &Address| {
             let mut nodes = status.nodes.iter();
-            nodes.any(|node| node.address == *address && node.state == NodeState::Alive)
+            let well = |state| matches!(state, NodeState::Alive | NodeState::Full);
+            nodes.any(|node| node.address == *address && well(node.state))
         };
         let lost = holders.iter().filter(|address| {
             let gives = origin == Origin::Node(**address);

@@ -190,7 +190,7 @@ impl Player {
                 let (status, why) = if full {
                     (
                         507,
-                        "the player's machine has no room for this file".to_owned(),
+                        format!("the player's machine has no room for this file: {error}"),
                     )
                 } else {
                     (500, format!("keep the file for a moment: {error}"))

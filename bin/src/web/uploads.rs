@@ -40,6 +40,8 @@ pub(super) struct Upload {
     /// The operation that adds the complete file to the library, once it has begun.
     pub(super) adding: Option<(OperationId, SourceId)>,
     pub(super) title: String,
+    /// A data node has a part of the file.
+    pub(super) arrived: bool,
 }
 
 /// Why an upload is refused: status and text.
@@ -69,6 +71,7 @@ impl Uploads {
             total: 0,
             adding: None,
             title: String::new(),
+            arrived: false,
         };
         self.all.insert(self.latest, upload);
         Ok((self.latest, name))

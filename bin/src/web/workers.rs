@@ -17,6 +17,7 @@ use net::http::site::Exchange;
 use roles::contract::id::SongId;
 use roles::contract::song::Format;
 use storage::cache::Cache;
+use storage::disk_space;
 use storage::tags::{self, Picture};
 
 use super::covers::COVERS_AT_ONCE;
@@ -28,8 +29,12 @@ use crate::stale_dirs;
 /// A command for the thread that spools uploads.
 #[derive(Debug)]
 pub(super) enum Spool {
-    /// Create a file of this name.
-    Begin { upload: u64, name: String },
+    /// Create a file of this name, which will have so many bytes; 0 if that is not known.
+    Begin {
+        upload: u64,
+        name: String,
+        bytes: u64,
+    },
     /// Append the next bytes.
     Write { upload: u64, bytes: Vec<u8> },
     /// The file is complete.
@@ -162,7 +167,22 @@ struct Spooler {
     base: PathBuf,
     /// The spool folder of this process, once it is created.
     own: Option<PathBuf>,
-    files: BTreeMap<u64, (PathBuf, File)>,
+    files: BTreeMap<u64, Spooled>,
+}
+
+/// A file that is being uploaded.
+struct Spooled {
+    path: PathBuf,
+    file: File,
+    /// Bytes that are still to come, as far as that is known.
+    left: u64,
+}
+
+impl Spooled {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.left = self.left.saturating_sub(bytes.len() as u64);
+        self.file.write_all(bytes)
+    }
 }
 
 impl Spooler {
@@ -177,26 +197,32 @@ impl Spooler {
     fn run(mut self, spools: &Receiver<Spool>, tell: impl Fn(Done)) {
         for spool in spools {
             match spool {
-                Spool::Begin { upload, name } => {
-                    if let Err(error) = self.begin(upload, &name) {
+                Spool::Begin {
+                    upload,
+                    name,
+                    bytes,
+                } => {
+                    if let Err(error) = self.begin(upload, &name, bytes) {
+                        let error = self.in_words(error);
                         tell(Done::Failed { upload, error });
                     }
                 }
                 Spool::Write { upload, bytes } => {
                     let written = match self.files.get_mut(&upload) {
-                        Some((_, file)) => file.write_all(&bytes),
+                        Some(spooled) => spooled.write(&bytes),
                         None => Ok(()), // The failure is reported already.
                     };
                     if let Err(error) = written {
                         self.remove(upload);
+                        let error = self.in_words(error);
                         tell(Done::Failed { upload, error });
                     }
                     let bytes = bytes.len();
                     tell(Done::Wrote { upload, bytes });
                 }
                 Spool::Finish { upload } => {
-                    if let Some((path, _)) = self.files.get(&upload) {
-                        let path = path.clone();
+                    if let Some(spooled) = self.files.get(&upload) {
+                        let path = spooled.path.clone();
                         tell(Done::Spooled { upload, path });
                     }
                 }
@@ -205,13 +231,25 @@ impl Spooler {
         }
     }
 
-    fn begin(&mut self, upload: u64, name: &str) -> io::Result<()> {
-        let dir = self.own_dir()?.join(upload.to_string());
+    /// What does not fit beside the files that are on their way is refused before it comes.
+    fn begin(&mut self, upload: u64, name: &str, bytes: u64) -> io::Result<()> {
+        let own = self.own_dir()?;
+        let promised: u64 = self.files.values().map(|spooled| spooled.left).sum();
+        if promised.saturating_add(bytes) > disk_space::available(&own) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let dir = own.join(upload.to_string());
         private_dir(&dir)?;
         let path = dir.join(name);
         let file = File::create_new(&path)?;
-        self.files.insert(upload, (path, file));
+        let left = bytes;
+        self.files.insert(upload, Spooled { path, file, left });
         Ok(())
+    }
+
+    fn in_words(&self, error: io::Error) -> io::Error {
+        let words = disk_space::in_words(&self.base, &error);
+        io::Error::new(error.kind(), words)
     }
 
     fn own_dir(&mut self) -> io::Result<PathBuf> {
@@ -229,7 +267,7 @@ impl Spooler {
     }
 
     fn remove(&mut self, upload: u64) {
-        if let Some((path, file)) = self.files.remove(&upload) {
+        if let Some(Spooled { path, file, .. }) = self.files.remove(&upload) {
             drop(file);
             // A file that cannot be removed is removed with this process's folder.
             let _ = fs::remove_file(&path);

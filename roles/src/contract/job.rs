@@ -32,6 +32,8 @@ pub enum Job {
 pub enum LibraryJob {
     /// What the library holds as a whole. Answered by [`JobReply::Overview`].
     Overview,
+    /// Whether the disk has room for a further fragment. Answered by [`JobReply::Room`].
+    Room,
     /// A page of songs by id. Answered by [`JobReply::Songs`].
     Songs {
         /// Begins after this id.
@@ -59,7 +61,8 @@ pub enum LibraryJob {
         at: Position,
     },
     /// Makes room for a song. Answered by [`JobReply::Missing`], or [`JobReply::Stored`] if the
-    /// song is committed already; if fragments of it are set aside, those are missing.
+    /// song is committed already; if fragments of it are set aside, those are missing. A song that
+    /// does not fit beside the uploads that have begun is answered by [`JobFault::DiskFull`].
     BeginUpload {
         /// Checked already.
         manifest: Manifest,
@@ -81,6 +84,12 @@ pub enum LibraryJob {
         song: SongId,
         /// Nodes that shall get a copy.
         copies_due: Vec<NodeId>,
+    },
+    /// Forgets an upload that has not been committed, and begins to free its room. A committed song
+    /// stays. Answered by [`JobReply::Reclaimed`].
+    DropUpload {
+        /// Which song.
+        song: SongId,
     },
     /// Forgets uploads that nobody has touched for so long. Answered by [`JobReply::Done`].
     SweepUploads {
@@ -268,6 +277,11 @@ pub enum JobReply {
     Done,
     /// The library as a whole.
     Overview(Overview),
+    /// How it is with the disk.
+    Room {
+        /// No further fragment fits beside the uploads that have begun.
+        full: bool,
+    },
     /// A page of songs.
     Songs {
         /// By id.
@@ -521,6 +535,7 @@ impl LibraryJob {
         let frees_room = matches!(
             self,
             LibraryJob::Reclaim
+                | LibraryJob::DropUpload { .. }
                 | LibraryJob::SweepUploads { .. }
                 | LibraryJob::RemoveSongs { .. }
                 | LibraryJob::DropSongs { .. }
@@ -537,6 +552,7 @@ impl LibraryJob {
     fn lane(&self) -> Lane {
         match self {
             LibraryJob::Overview
+            | LibraryJob::Room
             | LibraryJob::Songs { .. }
             | LibraryJob::Changes { .. }
             | LibraryJob::Describe { .. }
@@ -550,6 +566,7 @@ impl LibraryJob {
             LibraryJob::BeginUpload { .. }
             | LibraryJob::KeepFragment { .. }
             | LibraryJob::CommitUpload { .. }
+            | LibraryJob::DropUpload { .. }
             | LibraryJob::SweepUploads { .. }
             | LibraryJob::CopyDone { .. }
             | LibraryJob::ForgetCopiesDue { .. }
@@ -583,6 +600,7 @@ impl fmt::Debug for JobReply {
         match self {
             JobReply::Done => f.write_str("Done"),
             JobReply::Overview(o) => write!(f, "Overview({o:?})"),
+            JobReply::Room { full } => write!(f, "Room(full: {full})"),
             JobReply::Songs { songs, more } => write!(f, "Songs({}, more: {more})", songs.len()),
             JobReply::Changes { changes, revision } => {
                 write!(f, "Changes({}, revision: {revision})", changes.len())

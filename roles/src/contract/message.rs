@@ -508,6 +508,9 @@ pub enum NodeState {
     Sick,
     /// By the verdict of those who watch it: it no longer counts.
     Dead,
+    /// Alive, and its disk has no room for songs. Last, so that the others keep their number on the
+    /// wire.
+    Full,
 }
 
 impl NodeState {
@@ -519,6 +522,7 @@ impl NodeState {
             NodeState::Draining => "draining",
             NodeState::Sick => "sick",
             NodeState::Dead => "dead",
+            NodeState::Full => "full",
         }
     }
 }

@@ -110,6 +110,19 @@ impl Features {
     /// The processor has AES instructions: the AES suite is the faster one.
     pub const AES: Features = Features(1);
 
+    /// Its disk has no room for songs: what a data node says of itself when it announces its songs.
+    /// A node that does not know the feature ignores it.
+    pub const FULL: Features = Features(2);
+
+    /// These, with `changed` set or cleared.
+    pub fn with(self, changed: Features, set: bool) -> Features {
+        if set {
+            Features(self.0 | changed.0)
+        } else {
+            Features(self.0 & !changed.0)
+        }
+    }
+
     /// Whether every feature of `wanted` is here.
     pub fn has(self, wanted: Features) -> bool {
         self.0 & wanted.0 == wanted.0

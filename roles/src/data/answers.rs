@@ -29,6 +29,7 @@ pub(super) fn answer_to(reply: JobReply) -> Message {
         JobReply::Failed(fault) => return Message::Refused(refusal(fault)),
         JobReply::Done
         | JobReply::Overview(_)
+        | JobReply::Room { .. }
         | JobReply::Changes { .. }
         | JobReply::Fragment { .. }
         | JobReply::CopiesDue { .. }

@@ -50,7 +50,7 @@ impl Data {
             return out.refuse(asker, Refusal::Invalid(why));
         }
         let job = LibraryJob::KeepFragment { song, index, bytes };
-        self.jobs.run(Purpose::Give(asker), job, out);
+        self.jobs.run(Purpose::Give(asker, song), job, out);
     }
 
     pub(super) fn on_commit(

@@ -17,7 +17,7 @@ use crate::contract::limits::PAGE_IDS_MAX;
 use crate::contract::message::{Message, Position, Refusal};
 use crate::contract::node::{Asker, Outbox};
 use crate::contract::partition::Partition;
-use crate::contract::record::Record;
+use crate::contract::record::{Features, Record};
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
@@ -263,7 +263,8 @@ impl Data {
         self.anti_entropy.hurry(now);
     }
 
-    pub(super) fn news(&self, record: Record) -> News {
+    pub(super) fn news(&self, mut record: Record) -> News {
+        record.features = record.features.with(Features::FULL, self.room.is_full());
         News {
             record,
             overview: self.overview.unwrap_or_default(),

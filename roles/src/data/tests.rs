@@ -2,7 +2,7 @@ use super::answers::stored;
 use super::*;
 use crate::contract::id::{Incarnation, RequestId};
 use crate::contract::node::{Action, Sender};
-use crate::contract::record::Role;
+use crate::contract::record::{Features, Role};
 use crate::test_support::record;
 use alloc::boxed::Box;
 
@@ -105,35 +105,47 @@ fn a_peer_that_never_stores_costs_no_memory() {
     }
 }
 
-/// A node that was to get a copy is gone for good. Its copy is struck off the list after the grace,
-/// not before, and not by a node that sees no other.
+/// What has found no room gives back what it has, in whatever step; the router hears that the disk
+/// is full, and later that it is not.
 #[test]
-fn the_copies_for_a_lost_node_are_forgotten() {
+fn an_upload_without_room_is_forgotten_at_once() {
     let mut data = Data::new(Config::default(), Rng::from_seed(1));
     let mut out = Outbox::new();
     data.sweep_at = Time::NEVER;
-    let song = SongId(7);
-    let (lost, other) = ([record(2, Role::Data)], [record(3, Role::Data)]);
-    let commit = Audio::Commit { song, copy: false };
-    data.on_question(asker(), commit, Vec::new(), others(&lost), &mut out);
-    let (job, _) = ordered(&mut out).expect("a commit");
-    let overview = Overview::default();
-    let reply = JobReply::Stored { overview };
-    data.on_done(Time::from_secs(1), job, reply, others(&[]), &mut out);
+    let (song, now) = (SongId(7), Time::from_secs(1));
+    let full = |data: &Data| (data.news(record(1, Role::Data)).record.features).has(Features::FULL);
+    let steps = [
+        Audio::Give { song, index: 3 },
+        Audio::Commit { song, copy: true },
+        Audio::Commit { song, copy: false },
+    ];
+    for step in steps {
+        data.on_question(asker(), step, [1].into(), others(&[]), &mut out);
+        let (job, _) = ordered(&mut out).expect("a step of an upload");
+        let reply = JobReply::Failed(JobFault::DiskFull);
+        data.on_done(now, job, reply, others(&[]), &mut out);
+        let (drop, work) = ordered(&mut out).expect("room is given back");
+        assert_eq!(work, LibraryJob::DropUpload { song });
+        assert!(full(&data));
 
-    let forgets = LibraryJob::ForgetCopiesDue { node: lost[0].node };
-    let mut forgotten = |now, others: Others<'_>| {
-        while out.pop().is_some() {}
-        data.on_tick(Time::from_secs(now), others, &mut out);
-        let mut actions = core::iter::from_fn(|| out.pop());
-        actions.any(|action| match action {
-            Action::Run { work, .. } => work == forgets.clone().into(),
-            _ => false,
-        })
-    };
-    assert!(!forgotten(1000, others(&[])), "this node may be cut off");
-    assert!(!forgotten(2000, others(&other)), "it may come back");
-    assert!(!forgotten(2200, others(&other)), "it may come back");
-    assert!(forgotten(2400, others(&other)), "after five minutes");
-    assert!(!forgotten(2600, others(&other)), "once is enough");
+        // The library is busy: once more, a little later, until no room is left to be freed.
+        let busy = JobReply::Failed(JobFault::Busy);
+        data.on_done(now, drop, busy, others(&[]), &mut out);
+        assert_eq!(ordered(&mut out), None);
+        data.on_tick(now + LOOK_AGAIN, others(&[]), &mut out);
+        let (drop, work) = ordered(&mut out).expect("another attempt");
+        assert_eq!(work, LibraryJob::DropUpload { song });
+        let more = JobReply::Reclaimed { more: true };
+        data.on_done(now, drop, more, others(&[]), &mut out);
+        assert_eq!(
+            ordered(&mut out).map(|(_, work)| work),
+            Some(LibraryJob::Reclaim)
+        );
+    }
+
+    let roomy = JobReply::Room { full: false };
+    data.on_room(now, &roomy);
+    assert!(full(&data), "a refusal is remembered");
+    data.on_room(now + Duration::from_secs(600), &roomy);
+    assert!(!full(&data));
 }

@@ -11,7 +11,7 @@ use crate::contract::message::{
     Announcement, Change, Digest, Holder, NodeState, NodeStatus, StoreId,
 };
 use crate::contract::node::Peer;
-use crate::contract::record::{Record, Role};
+use crate::contract::record::{Features, Record, Role};
 use crate::contract::time::Time;
 use crate::members;
 
@@ -173,6 +173,9 @@ impl Holders {
             return;
         };
         line.state = self.state(now, line.node, sight);
+        if line.state == NodeState::Alive && node.record.features.has(Features::FULL) {
+            line.state = NodeState::Full;
+        }
         line.songs = node.digest.count;
         line.bytes = node.bytes;
         (line.repairing, line.damaged) = (node.repairing, node.damaged);

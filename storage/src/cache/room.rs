@@ -11,14 +11,17 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-/// The limit on the bytes below a folder, and the count of the bytes there.
+use crate::disk_space::DiskSpace;
+
+/// The bytes that may lie below a folder.
 #[derive(Debug)]
 pub(super) struct Room {
     songs: PathBuf,
     size: PathBuf,
     bytes_max: u64,
-    /// Whether this process has counted the size. A thread holds the mutex while it changes the
-    /// size: the mutex keeps the threads of a process apart, the file lock keeps processes apart.
+    space: DiskSpace,
+    /// Whether this process has counted. Held while it changes the size: threads of one process
+    /// share what processes share the file for.
     counted: Mutex<bool>,
 }
 
@@ -28,12 +31,14 @@ impl Room {
             songs: dir.join("songs"),
             size: dir.join("size"),
             bytes_max,
+            space: DiskSpace::around(dir),
             counted: Mutex::new(false),
         }
     }
 
-    /// Evicts songs until `bytes` fit, then calls `write`, which returns the number of bytes that
-    /// it has replaced. Does nothing if `bytes` is more than the cap of the whole cache.
+    /// Makes room for `bytes`, lets `write` use it, and takes off what it says it has replaced.
+    /// More than the whole cache holds is not written at all, nor what the disk needs for others: then
+    /// the songs unused for longest go, too.
     pub(super) fn with(
         &self,
         bytes: u64,
@@ -50,7 +55,15 @@ impl Room {
         };
         *counted = true;
         if total + bytes > self.bytes_max {
-            total = self.evict(bytes)?;
+            total = self.evict(bytes, self.bytes_max)?;
+        }
+        let lacking = self.disk_lacks(bytes);
+        if lacking > 0 {
+            total = self.evict(bytes, total.saturating_sub(lacking))?;
+            size.write(total)?;
+            if self.disk_lacks(bytes) > 0 {
+                return Ok(());
+            }
         }
         // The size is raised before the write. After a crash in between, the cache holds less than
         // the file says, so it never passes the cap.
@@ -78,13 +91,18 @@ impl Room {
         Ok(songs.iter().map(|song| song.bytes).sum())
     }
 
-    /// Removes the least recently used songs until `bytes` more would still leave some space free.
-    /// Because of that free space, the next writes need no walk through the folders. Returns the
-    /// bytes that remain.
-    fn evict(&self, bytes: u64) -> io::Result<u64> {
+    /// How many bytes are lacking on the disk if the cache takes `bytes` and leaves others their part.
+    fn disk_lacks(&self, bytes: u64) -> u64 {
+        let others = (self.space.capacity() / OTHERS_SHARE).min(OTHERS_BYTES_MAX);
+        (bytes + others).saturating_sub(self.space.available())
+    }
+
+    /// Removes the songs unused for longest until `bytes` more stay below `bytes_max` with some room
+    /// to spare: then the next fragments need no look through the folders. Gives the bytes left.
+    fn evict(&self, bytes: u64, bytes_max: u64) -> io::Result<u64> {
         let mut songs = self.songs()?;
         let mut total: u64 = songs.iter().map(|song| song.bytes).sum();
-        let goal = (self.bytes_max - self.bytes_max / SPARE).saturating_sub(bytes);
+        let goal = (bytes_max - bytes_max / SPARE).saturating_sub(bytes);
         songs.sort_by(|a, b| (a.used, &a.dir).cmp(&(b.used, &b.dir)));
         for song in songs {
             if total <= goal {
@@ -217,3 +235,9 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// An eviction leaves one part in this many of the cache free.
 const SPARE: u64 = 8;
+
+/// The cache leaves this part of the disk to others, a library on it for one.
+const OTHERS_SHARE: u64 = 16;
+
+/// Most that the cache leaves to others: on a large disk a sixteenth is more than anybody misses.
+const OTHERS_BYTES_MAX: u64 = 256 << 20;

@@ -134,3 +134,19 @@ fn a_path_that_is_no_directory_is_named() {
 fn text_of(dir: &TempDir) -> String {
     fs::read_to_string(dir.path().join(IDENTITY)).expect("it is there")
 }
+
+/// Where no new file can be made, the old one is written over; what it says is the same.
+#[test]
+fn a_start_is_counted_in_place_if_it_must_be() {
+    let dir = TempDir::new();
+    drop(DataDir::open(dir.path(), "data", FIRST).expect("a free directory"));
+    let read = || Identity::read(&dir.path().join(IDENTITY)).expect("it can be read");
+    for start in [9, 10, 100] {
+        let identity = Identity {
+            incarnation: start,
+            ..read().expect("it is there")
+        };
+        identity.overwrite(dir.path()).expect("it is writable");
+        assert_eq!(read().map(|known| known.incarnation), Some(start));
+    }
+}

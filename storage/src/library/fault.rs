@@ -34,6 +34,18 @@ fn is_disk_full(reason: &rusqlite::Error) -> bool {
     })
 }
 
+/// Whether SQLite could not write, make or open a file and does not say why.
+pub(super) fn is_unexplained(reason: &rusqlite::Error) -> bool {
+    let codes = [
+        ErrorCode::SystemIoFailure,
+        ErrorCode::CannotOpen,
+        ErrorCode::ReadOnly,
+    ];
+    reason
+        .sqlite_error_code()
+        .is_some_and(|code| codes.contains(&code))
+}
+
 impl From<rusqlite::Error> for Stop {
     fn from(reason: rusqlite::Error) -> Self {
         Stop::Sql(reason)

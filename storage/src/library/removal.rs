@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Stop;
 use super::partitions;
+use super::room::Room;
 use super::row::{number, song_id, song_key, sql_number};
 use super::songs::{Found, advance, count_out, find, totals};
 use super::uploads::clock_s;
@@ -145,10 +146,11 @@ pub(super) fn absence(db: &Connection, song: SongId) -> Result<Stop, Stop> {
 }
 
 /// Answers [`LibraryJob::Reclaim`](roles::contract::job::LibraryJob::Reclaim).
-pub(super) fn reclaim(db: &Connection) -> Result<JobReply, Stop> {
+pub(super) fn reclaim(db: &Connection, room: &Room) -> Result<JobReply, Stop> {
     free_fragments(db)?;
-    give_back_pages(db)?;
-    let more = first_unlinked(db)?.is_some();
+    let pages_max = room.pages_to_move_max().min(VACUUM_PAGES);
+    let cut_short = give_back_pages(db, pages_max)? && pages_max < VACUUM_PAGES;
+    let more = cut_short || first_unlinked(db)?.is_some();
     Ok(JobReply::Reclaimed { more })
 }
 
@@ -179,12 +181,17 @@ fn first_unlinked(db: &Connection) -> rusqlite::Result<Option<i64>> {
         .optional()
 }
 
-/// Gives some free pages back to the file system: the pragma frees one page per step.
-pub(super) fn give_back_pages(db: &Connection) -> rusqlite::Result<()> {
-    let mut shrinking = db.prepare(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+/// Gives some free pages back to the file system: the pragma frees one page per step. True: some
+/// were given back, and more are free.
+pub(super) fn give_back_pages(db: &Connection, pages_max: u32) -> rusqlite::Result<bool> {
+    let free =
+        |db: &Connection| db.pragma_query_value(None, "freelist_count", |row| number(row, 0));
+    let before = free(db)?;
+    let mut shrinking = db.prepare(&format!("PRAGMA incremental_vacuum({pages_max})"))?;
     let mut steps = shrinking.query([])?;
     while steps.next()?.is_some() {}
-    Ok(())
+    let left = free(db)?;
+    Ok(left > 0 && left < before)
 }
 
 /// Answers [`LibraryJob::Tombstones`](roles::contract::job::LibraryJob::Tombstones).

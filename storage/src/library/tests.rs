@@ -147,6 +147,8 @@ fn every_job(song: SongId, manifest: &Manifest) -> Vec<LibraryJob> {
             song,
             node: NodeId(1),
         },
+        LibraryJob::DropUpload { song },
+        LibraryJob::Room,
         LibraryJob::SweepUploads { untouched_s: 0 },
         LibraryJob::PartitionDigests,
         LibraryJob::PartitionSongs {

@@ -16,11 +16,13 @@ use super::fault::Stop;
 use super::fragments;
 use super::quarantine;
 use super::removal::{self, absence, is_buried};
+use super::room::{self, Room};
 use super::row::{number, part_code, prefix_code, song_key, sql_number};
 use super::songs::{count_in, find, manifest as manifest_of, totals};
 
-/// Answers [`LibraryJob::BeginUpload`](roles::contract::job::LibraryJob::BeginUpload).
-pub(super) fn begin(db: &Connection, manifest: &Manifest) -> Result<JobReply, Stop> {
+/// Answers [`LibraryJob::BeginUpload`](roles::contract::job::LibraryJob::BeginUpload). Refused is what does not
+/// fit beside all that other uploads still have to bring.
+pub(super) fn begin(db: &Connection, room: &Room, manifest: &Manifest) -> Result<JobReply, Stop> {
     let lie = |fault| JobFault::Invalid(format!("the manifest cannot be true: {fault}"));
     manifest.check().map_err(lie)?;
     if is_buried(db, manifest.song.id)? {
@@ -36,6 +38,10 @@ pub(super) fn begin(db: &Connection, manifest: &Manifest) -> Result<JobReply, St
         None => stage(db, manifest)?,
     };
     touch(db, row)?;
+    // The transaction is rolled back: nothing of a song that is refused stays.
+    if !room::fits(db, room, 0)? {
+        return Err(JobFault::DiskFull.into());
+    }
     let ranges = fragments::missing(db, row)?;
     Ok(JobReply::Missing { ranges })
 }
@@ -193,10 +199,18 @@ fn stored(db: &Connection) -> Result<JobReply, Stop> {
     Ok(JobReply::Stored { overview })
 }
 
-/// Answers [`LibraryJob::SweepUploads`](roles::contract::job::LibraryJob::SweepUploads) and begins to free the
-/// space of the swept uploads. [`LibraryJob::Reclaim`](roles::contract::job::LibraryJob::Reclaim) frees what is
-/// too much for one transaction.
-pub(super) fn sweep(db: &Connection, untouched_s: u64) -> Result<JobReply, Stop> {
+/// Answers [`LibraryJob::DropUpload`](roles::contract::job::LibraryJob::DropUpload). A committed song stays.
+pub(super) fn drop(db: &Connection, room: &Room, song: SongId) -> Result<JobReply, Stop> {
+    if let Some(found) = find(db, song)?.filter(|found| found.staged) {
+        removal::unlink(db, found.row)?;
+    }
+    removal::reclaim(db, room)
+}
+
+/// Answers [`LibraryJob::SweepUploads`](roles::contract::job::LibraryJob::SweepUploads), and begins to free
+/// their room; what is too much for one transaction is left to
+/// [`LibraryJob::Reclaim`](roles::contract::job::LibraryJob::Reclaim).
+pub(super) fn sweep(db: &Connection, room: &Room, untouched_s: u64) -> Result<JobReply, Stop> {
     let before = clock_s().saturating_sub(sql_number(untouched_s));
     let sql = "SELECT row FROM songs
                WHERE revision IS NULL AND touched BETWEEN 0 AND ?1";
@@ -206,6 +220,6 @@ pub(super) fn sweep(db: &Connection, untouched_s: u64) -> Result<JobReply, Stop>
         .collect::<Result<Vec<i64>, _>>()?;
     old.into_iter()
         .try_for_each(|row| removal::unlink(db, row))?;
-    removal::reclaim(db)?;
+    removal::reclaim(db, room)?;
     Ok(JobReply::Done)
 }

@@ -259,6 +259,7 @@ impl World {
                 songs: vec![song; 501],
                 until: u64::MAX,
             },
+            7 => LibraryJob::DropUpload { song },
             _ => LibraryJob::Reclaim,
         }
     }

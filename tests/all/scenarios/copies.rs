@@ -140,7 +140,7 @@ fn a_busy_disk_does_not_keep_a_leaver() {
     let leaver = world.place("data-0");
     world.stop(leaver);
     let gone = |w: &World| w.nodes[leaver].state == State::Down;
-    assert!(world.run_till(secs(10), gone), "it does not end");
+    assert!(world.run_till(secs(20), gone), "it does not end");
 }
 
 /// An owner that restarts learns of an old death as if it had just happened, so it waits for the

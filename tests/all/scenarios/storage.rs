@@ -188,6 +188,33 @@ fn a_full_disk_refuses_and_serves() {
     assert_eq!(list(&mut world).len(), 2);
 }
 
+/// S41: a disk becomes full in the middle of an upload: the upload fails, and nothing of it keeps
+/// room.
+#[test]
+fn a_failed_upload_gives_its_room_back() {
+    let (mut world, source) = long_upload();
+    let client = world.place("client-0");
+    let operation = world.upload(client, source);
+    midway(&mut world);
+    let data: Vec<_> = (0..world.nodes.len())
+        .filter(|place| world.nodes[*place].disk.is_some())
+        .collect();
+    let staged = |w: &World| {
+        let disks = w.nodes.iter().filter_map(|slot| slot.disk.as_ref());
+        disks.map(|disk| disk.staged().count()).sum::<usize>()
+    };
+    assert_eq!(staged(&world), 1);
+    data.iter().for_each(|place| world.fill_disk(*place, true));
+    let refused = Ended::Failed(Failure::Refused(Refusal::DiskFull));
+    assert_eq!(end(&mut world, operation), refused);
+    world.run_for(secs(1));
+    assert_eq!(staged(&world), 0);
+
+    data.iter().for_each(|place| world.fill_disk(*place, false));
+    let song = upload(&mut world, source);
+    assert_read(&read(&mut world, song));
+}
+
 /// S41: where another data node has room, that node takes the song.
 #[test]
 fn a_full_disk_is_passed_over() {

@@ -83,7 +83,7 @@ export class Bar {
   /** Holders of this song that do not answer: heard while fetching, or known from the status. */
   #lost(heard, from) {
     const { player, cluster } = this.#parts;
-    const recovered = (address) => cluster.find(address)?.state === 'alive';
+    const recovered = (address) => cluster.find(address)?.state === 'alive' || cluster.find(address)?.state === 'full';
     const lost = new Set([...heard.lost].filter((address) => !recovered(address)));
     for (const holder of player.details?.holders ?? []) if (cluster.isDown(holder)) lost.add(holder);
     // What is heard may have come before its node died.

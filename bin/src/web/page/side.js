@@ -84,6 +84,8 @@ export class Side {
     if (suspect.length) return [t('someSuspect', suspect), [copies, on].filter(Boolean).join(' '), 'warn'];
     const [sick] = names('sick');
     if (sick) return [t('is_sick', sick), [copies, on].filter(Boolean).join(' '), 'warn'];
+    const full = names('full');
+    if (full.length) return [t('areFull', full), [t('fullCure'), copies].filter(Boolean).join(' '), 'warn'];
     return [t('allWell', nodes.length), copies, 'good'];
   }
 

@@ -1,6 +1,7 @@
 //! Notices from the client, and the exchanges that they belong to.
 
 use super::*;
+use crate::failure;
 
 impl Player {
     pub(super) fn on_notice(&mut self, now: Time, notice: Notice, acts: &mut Vec<Act>) {
@@ -70,8 +71,14 @@ impl Player {
             Notice::Fact { .. }
             | Notice::Ready { .. }
             | Notice::Stopped
-            | Notice::Records { .. }
-            | Notice::Progress { .. } => (), // The page asks for none of these.
+            | Notice::Records { .. } => (), // The page asks for none of these.
+            Notice::Progress { operation, .. } => {
+                if let Some(Purpose::Upload(upload)) = self.operations.get(&operation)
+                    && let Some(upload) = self.uploads.all.get_mut(upload)
+                {
+                    upload.arrived = true;
+                }
+            }
         }
     }
 
@@ -196,7 +203,12 @@ impl Player {
         let (status, why) = (answer::status(failure), failure.to_string());
         match self.operations.remove(&operation) {
             Some(Purpose::Exchange(exchange)) => self.fail(exchange, status, &why, acts),
-            Some(Purpose::Upload(upload)) => self.drop_upload(upload, (status, &why), acts),
+            Some(Purpose::Upload(upload)) => {
+                let arrived = self.uploads.all.get(&upload).is_some_and(|u| u.arrived);
+                let kept_for = self.session.uploads_kept_for;
+                let why = failure::of_upload(failure, arrived, kept_for);
+                self.drop_upload(upload, (status, &why), acts);
+            }
             Some(Purpose::Status) => wake(self.events.on_status(now, None), acts),
             Some(Purpose::Holders) | None => (),
         }

@@ -1,13 +1,23 @@
 //! Uploads: spooled to disk, then added the way `dispotify add` does it.
 
 use super::*;
+use net::http::request::Length;
 
 impl Player {
     pub(super) fn on_upload(&mut self, exchange: Exchange, request: &Request, acts: &mut Vec<Act>) {
         match self.uploads.begin(exchange, request) {
             Ok((upload, name)) => {
                 self.deeds.insert(exchange, ExchangeState::Upload(upload));
-                if !self.workers.spool(Spool::Begin { upload, name }) {
+                let bytes = match request.length {
+                    Length::Known(bytes) => bytes,
+                    Length::Chunked => 0,
+                };
+                let begin = Spool::Begin {
+                    upload,
+                    name,
+                    bytes,
+                };
+                if !self.workers.spool(begin) {
                     self.drop_upload(upload, BUSY, acts);
                 }
             }

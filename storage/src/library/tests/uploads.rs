@@ -299,7 +299,83 @@ fn a_full_disk_is_said_and_survived() {
     assert_eq!(songs(&mut library, None, 9).0.len(), 2);
 }
 
-/// A job waits for the disk exactly if it promises durability.
+/// An upload that is dropped gives back its room, a song that is committed stays.
+#[test]
+fn a_dropped_upload_leaves_nothing() {
+    let dir = TempDir::new();
+    let mut library = writer(&dir);
+    let (stays, kept) = song(1, &[500_000]);
+    upload(&mut library, &stays, &kept);
+    let (manifest, pieces) = song(2, &[900_000; 40]);
+    let id = manifest.song.id;
+    begin(&mut library, &manifest);
+    for (index, bytes) in (0..39).zip(&pieces) {
+        keep(&mut library, id, index, bytes);
+    }
+    let before = pragma(&library, "page_count");
+    for song in [id, stays.song.id, SongId(7)] {
+        let reply = library.run(LibraryJob::DropUpload { song });
+        assert_eq!(reply, JobReply::Reclaimed { more: false });
+    }
+    library.run(LibraryJob::Reclaim);
+    assert!(pragma(&library, "page_count") < before / 2);
+    let tables = ["songs", "slices", "fragments"].map(|table| rows(&library, table));
+    assert_eq!(tables, [1, 1, 1]);
+    assert_eq!(
+        keep(&mut library, id, 39, &pieces[39]),
+        failed(JobFault::NotFound)
+    );
+    assert_eq!(begin(&mut library, &manifest), missing(&[(0, 40)]));
+    assert_eq!(read(&mut library, stays.song.id, 0), fragment(0, &kept[0]));
+}
+
+/// Room that one song is to take is not promised to another one: that is refused before it takes any.
+/// What is free inside the file counts, and a smaller song still finds room.
+#[test]
+fn room_is_promised_once() {
+    let dir = TempDir::new();
+    let mut library = writer(&dir);
+    library.run(LibraryJob::Reclaim); // The reserve is whole.
+    let is_full = |library: &mut LibraryWorker| {
+        library.run(LibraryJob::Room) == JobReply::Room { full: true }
+    };
+    library.room.limit(40_000_000);
+    let (first, pieces) = song(1, &[1_000_000; 20]);
+    let (second, _) = song(2, &[1_000_000; 20]);
+    let (small, small_pieces) = song(3, &[1_000_000]);
+    assert_eq!(begin(&mut library, &first), missing(&[(0, 20)]));
+    for _ in 0..2 {
+        assert_eq!(begin(&mut library, &second), failed(JobFault::DiskFull));
+        assert_eq!(
+            begin(&mut library, &first),
+            missing(&[(0, 20)]),
+            "it is promised already"
+        );
+    }
+    assert_eq!((rows(&library, "songs"), rows(&library, "slices")), (1, 20));
+    assert!(!is_full(&mut library));
+    upload(&mut library, &small, &small_pieces);
+
+    // As if the fragments had taken what they take.
+    upload(&mut library, &first, &pieces);
+    library.room.limit(9_000_000);
+    assert_eq!(begin(&mut library, &second), failed(JobFault::DiskFull));
+    sql(&library, "PRAGMA wal_checkpoint(FULL)"); // Nothing of the file is in the log alone.
+    library.room.limit(0);
+    assert!(is_full(&mut library));
+    let until = u64::MAX;
+    let songs = vec![first.song.id];
+    assert!(matches!(
+        library.run(LibraryJob::DropSongs { songs, until }),
+        JobReply::Removed { count: 1, .. }
+    ));
+    assert!(
+        !is_full(&mut library),
+        "twenty megabytes are free inside the file"
+    );
+}
+
+/// Only what promises durability waits for the disk, and that always does.
 #[test]
 fn a_commit_is_synced_and_a_fragment_is_not() {
     let (normal, full) = (1, 2);

@@ -1,0 +1,126 @@
+//! A data node whose disk is full: uploads that give back their room, and what is told of it.
+//!
+//! Owns whether the disk counts as full, and the uploads that are still to be forgotten. How much
+//! room there is decides the library.
+
+use alloc::collections::BTreeSet;
+use core::time::Duration;
+
+use super::{Data, LOOK_AGAIN, Purpose};
+use crate::contract::id::SongId;
+use crate::contract::job::{JobFault, JobReply, LibraryJob};
+use crate::contract::node::Outbox;
+use crate::contract::time::Time;
+use crate::contract::user::Level;
+
+/// Between two warnings of a full disk.
+const FULL_TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// Between two looks at the room left. A look is due with the next tick: it wakes nobody.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// A node that has refused a song counts as full for so long, even if a smaller one fits: people
+/// look for the reason a little later.
+const FULL_AFTER_REFUSAL: Duration = Duration::from_secs(600);
+
+/// Most uploads that wait to be forgotten; further ones are swept when nobody has touched them for
+/// long.
+const DROPS_MAX: usize = 256;
+
+/// What a data node knows of the room on its disk.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    full: bool,
+    /// Until then it is full, whatever a look says.
+    full_until: Time,
+    /// When the room is looked at again; none before the start.
+    look_at: Option<Time>,
+    /// A full disk has been told of until then.
+    told_until: Time,
+    /// Uploads whose room is still taken, the library having been busy.
+    drops: BTreeSet<SongId>,
+    /// When they are tried again.
+    drop_at: Option<Time>,
+}
+
+impl Room {
+    /// Whether the disk counts as full.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// When uploads are to be forgotten that could not be.
+    pub(super) fn drop_at(&self) -> Option<Time> {
+        self.drop_at
+    }
+}
+
+impl Data {
+    /// A job has found no room. An upload gives back what it has: it would keep out what is smaller.
+    pub(super) fn on_disk_full(&mut self, now: Time, purpose: &Purpose, out: &mut Outbox) {
+        self.set_full(now, true);
+        self.room.full_until = now + FULL_AFTER_REFUSAL;
+        if self.room.told_until <= now {
+            self.room.told_until = now + FULL_TOLD_EVERY;
+            out.fact(Level::Warn, "disk full: songs are refused".into());
+        }
+        if let Purpose::Offer(_, song, _) | Purpose::Give(_, song) = purpose {
+            self.drop_upload(*song, out);
+        } else if let Purpose::Commit(_, song, _) = purpose {
+            self.drop_upload(*song, out);
+        }
+    }
+
+    fn drop_upload(&mut self, song: SongId, out: &mut Outbox) {
+        self.jobs
+            .run(Purpose::Drop(song), LibraryJob::DropUpload { song }, out);
+    }
+
+    /// An upload is forgotten, or the library was too busy for it.
+    pub(super) fn on_dropped(
+        &mut self,
+        now: Time,
+        song: SongId,
+        reply: &JobReply,
+        out: &mut Outbox,
+    ) {
+        let busy = *reply == JobReply::Failed(JobFault::Busy);
+        if busy && self.room.drops.len() < DROPS_MAX {
+            self.room.drops.insert(song);
+            self.room.drop_at.get_or_insert(now + LOOK_AGAIN);
+        }
+        self.on_reclaimed(reply, out);
+    }
+
+    /// Looks at the room when it is time, and forgets uploads that are still to be forgotten.
+    pub(super) fn on_room_tick(&mut self, now: Time, out: &mut Outbox) {
+        if self.room.look_at.is_some_and(|at| at <= now) {
+            self.look_at_room(now, out);
+        }
+        if self.room.drop_at.take_if(|at| *at <= now).is_some() {
+            for song in core::mem::take(&mut self.room.drops) {
+                self.drop_upload(song, out);
+            }
+        }
+    }
+
+    pub(super) fn look_at_room(&mut self, now: Time, out: &mut Outbox) {
+        self.room.look_at = Some(now + LOOK_EVERY);
+        self.jobs.run(Purpose::Room, LibraryJob::Room, out);
+    }
+
+    /// The library says how much room is left.
+    pub(super) fn on_room(&mut self, now: Time, reply: &JobReply) {
+        if let JobReply::Room { full } = *reply {
+            self.set_full(now, full || now < self.room.full_until);
+        }
+    }
+
+    /// The routers hear at once of a disk that has become full, or has room again.
+    fn set_full(&mut self, now: Time, full: bool) {
+        if self.room.full != full {
+            self.room.full = full;
+            self.announcer.on_change(now);
+        }
+    }
+}

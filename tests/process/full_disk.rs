@@ -1,0 +1,222 @@
+//! Disks without a free byte, without a free inode, and read-only ones: small file systems that are
+//! mounted in a namespace of the test's own.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::lab::{Lab, Server, failure};
+use super::{netlab, sound};
+
+/// Bytes of a large song.
+const LARGE: usize = 12_000_000;
+
+/// A lab with a DNS node, a router, and a small disk for a data node.
+fn lab_with_disk(name: &str, options: &str) -> (Lab, Vec<Server>) {
+    let mut lab = Lab::new(name);
+    let (servers, _) = lab.cluster(1, 0);
+    let disk = lab.dir.join("disk");
+    fs::create_dir(&disk).expect("a folder");
+    let mut mount = Command::new("mount");
+    mount
+        .args(["-t", "tmpfs", "-o", options, "none"])
+        .arg(&disk);
+    assert!(mount.status().expect("mount runs").success());
+    (lab, servers)
+}
+
+/// Takes every byte that is left.
+fn take_bytes(disk: &Path, name: &str) -> PathBuf {
+    let path = disk.join(name);
+    let mut file = File::create(&path).expect("an inode");
+    while file.write_all(&[1; 4096]).is_ok() {}
+    path
+}
+
+/// Takes every inode that is left.
+fn take_inodes(disk: &Path, name: &str) {
+    let make = |number: u32| File::create(disk.join(format!("{name}{number}")));
+    assert!((0..10_000).any(|number| make(number).is_err()));
+}
+
+fn stop(server: &mut Server) {
+    server.signal("TERM");
+    assert!(server.wait().success());
+}
+
+/// Adds a song of noise, which must have room.
+fn add(lab: &Lab, seed: u64, bytes: usize) -> String {
+    let file = lab.dir.join(format!("{seed}.mp3"));
+    sound::noise(&file, bytes, seed);
+    let added = lab
+        .json(&["add", file.to_str().expect("a plain path")])
+        .remove(0);
+    added["id"].as_str().expect("an id").to_owned()
+}
+
+fn state_of_data(status: &Value) -> &str {
+    let mut nodes = status["nodes"].as_array().into_iter().flatten();
+    let data = nodes.find(|node| node["role"] == "data");
+    data.and_then(|node| node["state"].as_str())
+        .unwrap_or_default()
+}
+
+/// Waits until the data node takes part again, with so many songs.
+fn await_songs(lab: &Lab, songs: u64) {
+    lab.await_status("its songs are there", |status| {
+        let there = ["alive", "full"].contains(&state_of_data(status));
+        there && status["songs"] == songs
+    });
+}
+
+fn verify(lab: &Lab) {
+    let dir = lab.dir.join("disk/data0");
+    lab.ok(&["verify", "--data-dir", dir.to_str().expect("a plain path")]);
+}
+
+/// Six songs are added to a disk that has room for a few. Those that find no room keep none: a small
+/// song is added afterwards. Then others take every byte: songs are removed, the node starts again,
+/// and it takes songs again when there is room.
+#[test]
+fn a_disk_without_a_byte_locks_no_library() {
+    if !netlab::inside("full_disk::a_disk_without_a_byte_locks_no_library", 1) {
+        return;
+    }
+    let (lab, _servers) = lab_with_disk("bytes", "size=64m");
+    let disk = lab.dir.join("disk");
+    let mut data = lab.start("data", "disk/data0", &[]);
+    let folder = lab.dir.join("songs");
+    fs::create_dir(&folder).expect("a folder");
+    for seed in 0..6 {
+        sound::noise(&folder.join(format!("{seed}.mp3")), LARGE, seed);
+    }
+    let output = lab.run(&["add", "--json", folder.to_str().expect("a plain path")]);
+    let said = String::from_utf8(output.stdout).expect("text");
+    let added = said.matches("\"outcome\":\"added\"").count();
+    assert!((3..6).contains(&added), "{said}");
+    assert_eq!(said.matches("disk is full").count(), 6 - added, "{said}");
+    let small = add(&lab, 100, 24_000);
+    lab.await_status("the node is full", |status| state_of_data(status) == "full");
+    let status = String::from_utf8(lab.ok(&["status"])).expect("text");
+    let cure = format!(
+        "the disk of {} ({}) is full: remove",
+        &data.id[..8],
+        data.address
+    );
+    assert!(status.contains(&cure), "{status}");
+
+    let filler = take_bytes(&disk, "filler");
+    let songs = lab.json(&["ls"]);
+    let large = songs.iter().filter(|song| song["bytes"] == LARGE);
+    let large: Vec<&str> = large.filter_map(|song| song["id"].as_str()).collect();
+    lab.ok(&["rm", large[0]]);
+    take_bytes(&disk, "more");
+    stop(&mut data);
+    take_bytes(&disk, "still more");
+    verify(&lab);
+    let mut data = lab.restart(&data, "disk/data0");
+    await_songs(&lab, added as u64);
+    lab.ok(&["rm", large[1]]);
+    assert!(lab.ok(&["get", &small, "-o", "-"]) == fs::read(lab.dir.join("100.mp3")).expect("it"));
+    take_bytes(&disk, "all");
+    data.kill();
+    let mut data = lab.restart(&data, "disk/data0");
+    await_songs(&lab, added as u64 - 1);
+
+    fs::remove_file(filler).expect("our own");
+    add(&lab, 101, 2_000_000);
+    stop(&mut data);
+    verify(&lab);
+}
+
+/// Every inode is taken while the node runs and while it stands still.
+#[test]
+fn a_disk_without_an_inode_locks_no_library() {
+    if !netlab::inside("full_disk::a_disk_without_an_inode_locks_no_library", 1) {
+        return;
+    }
+    let (lab, _servers) = lab_with_disk("inodes", "size=64m,nr_inodes=64");
+    let disk = lab.dir.join("disk");
+    let mut data = lab.start("data", "disk/data0", &[]);
+    let songs = [0, 1, 2].map(|seed| add(&lab, seed, 100_000));
+    take_inodes(&disk, "a");
+    add(&lab, 3, 100_000);
+    lab.ok(&["rm", &songs[0]]);
+    for (round, song) in (1..).zip(&songs[1..]) {
+        stop(&mut data);
+        take_inodes(&disk, &format!("stopped{round}-"));
+        verify(&lab);
+        data = lab.restart(&data, "disk/data0");
+        await_songs(&lab, 4 - round);
+        take_inodes(&disk, &format!("running{round}-"));
+        lab.ok(&["rm", song]);
+    }
+    data.kill();
+    lab.restart(&data, "disk/data0");
+}
+
+/// A disk on which nothing can be made is named with what to do, and `verify` reads it all the same.
+#[test]
+fn a_disk_that_takes_nothing_is_named() {
+    if !netlab::inside("full_disk::a_disk_that_takes_nothing_is_named", 1) {
+        return;
+    }
+    let (lab, _servers) = lab_with_disk("read-only", "size=64m");
+    let disk = lab.dir.join("disk");
+    let mut data = lab.start("data", "disk/data0", &[]);
+    add(&lab, 0, 100_000);
+    stop(&mut data);
+    take_bytes(&disk, "filler");
+    let refused = |name: &str| {
+        let output = lab.node("data", name, "0").output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        said.lines().last().unwrap_or_default().to_owned()
+    };
+    let said = refused("disk/fresh");
+    assert!(
+        said.contains("the disk is full: remove something"),
+        "{said}"
+    );
+    let remount = Command::new("mount")
+        .args(["-o", "remount,ro"])
+        .arg(&disk)
+        .status();
+    assert!(remount.expect("mount runs").success());
+    let said = refused("disk/data0");
+    assert!(
+        said.contains("the file system is read-only: mount it writable"),
+        "{said}"
+    );
+    verify(&lab);
+}
+
+/// The cache of a client shares the full disk with the library: what is heard is heard all the same.
+#[test]
+fn a_cache_on_a_full_disk_stops_no_music() {
+    if !netlab::inside("full_disk::a_cache_on_a_full_disk_stops_no_music", 1) {
+        return;
+    }
+    let (lab, _servers) = lab_with_disk("cache", "size=64m");
+    let disk = lab.dir.join("disk");
+    let _data = lab.start("data", "disk/data0", &[]);
+    let song = add(&lab, 0, 3_000_000);
+    take_bytes(&disk, "filler");
+    let mut get = lab.command(&["get", &song, "-o", "-"]);
+    let output = get.env("XDG_CACHE_HOME", disk.join("cache")).output();
+    let output = output.expect("the binary runs");
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout == fs::read(lab.dir.join("0.mp3")).expect("added"));
+    let file = disk.join("copy.mp3");
+    let said = failure(
+        lab.run(&["get", &song, "-o", file.to_str().expect("a plain path")]),
+        1,
+    );
+    assert!(
+        said.contains("the disk is full: remove something"),
+        "{said}"
+    );
+}
