@@ -198,7 +198,12 @@ impl Catalogue {
         let place = query.after.as_ref().map(|c| (c.key.as_str(), c.id));
         let mut page = Page::default();
         let from = order.from(place, query.descending);
+        // A first page that has every song found needs no look at the rest of the order.
+        let songs_max = if place.is_none() { total } else { usize::MAX };
         for (key, id) in from {
+            if page.songs.len() == songs_max {
+                break;
+            }
             let Some(entry) = finds(&id) else {
                 continue;
             };

@@ -32,8 +32,12 @@ const _: () = assert!(b'0' as usize + DIGITS_MAX < b'a' as usize);
 /// (`!!!`) keeps its punctuation, because the name consists of nothing else.
 pub(super) fn fold(text: &str) -> String {
     let mut folded = Folded::new(text.len());
-    for c in text.chars().map(plain_sign) {
-        decompose_compatible(c, |part| folded.push_folded(part));
+    for c in text.chars() {
+        if c.is_ascii() {
+            folded.push_folded(c);
+        } else {
+            decompose_compatible(plain_sign(c), |part| folded.push_folded(part));
+        }
     }
     if folded.text.is_empty() {
         fold_punctuation(text)
