@@ -124,9 +124,11 @@ impl Backoffs {
 
     /// Notes a failed dial. The pause doubles; half of it is random, so that nodes spread out.
     pub(crate) fn failed(&mut self, address: Address, now: Time, rng: &mut Rng) {
-        if self.0.len() >= BACKOFF_ADDRESSES_MAX {
+        if self.0.len() >= BACKOFF_ADDRESSES_MAX && !self.0.contains_key(&address) {
             self.0.retain(|_, b| b.until > now);
-            self.0.pop_first();
+            if self.0.len() >= BACKOFF_ADDRESSES_MAX {
+                self.0.pop_first();
+            }
         }
         let backoff = self.0.entry(address).or_insert(Backoff {
             failures: 0,
@@ -147,6 +149,20 @@ impl Backoffs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A table that is full of others keeps the pauses of the addresses that are in it.
+    #[test]
+    fn a_full_table_forgets_no_address_that_is_in_it() {
+        let (mut backoffs, mut rng) = (Backoffs::default(), Rng::from_seed(1));
+        let address = |n: u16| Address(([127, 0, 0, 1], n).into());
+        let count = u16::try_from(BACKOFF_ADDRESSES_MAX).expect("it fits a port");
+        for n in 1..=count {
+            backoffs.failed(address(n), Time::ZERO, &mut rng);
+        }
+        backoffs.failed(address(count), Time::ZERO, &mut rng);
+        let held = (1..=count).filter(|n| backoffs.holds(address(*n), Time::ZERO));
+        assert_eq!(held.count(), usize::from(count));
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest_and_end_with_success() {
