@@ -307,7 +307,7 @@ impl AntiEntropy {
         let partition = Partition::from_number(number);
         match (words, partition) {
             (Some(Upkeep::Held { songs, gone, next }), Some(partition))
-                if is_page_of(partition, &songs, &gone, next) =>
+                if is_page_of(partition, &songs, &gone, next) && lists.goes_on(node, next) =>
             {
                 let next = lists
                     .theirs
@@ -483,6 +483,15 @@ impl Reconcile {
     }
 }
 
+impl Lists {
+    /// Whether a node's page ends later than the one before it, or is the last. A list that goes
+    /// back would count as complete, and songs would be moved on the strength of it.
+    fn goes_on(&self, node: NodeId, next: Option<SongId>) -> bool {
+        let last = self.theirs.get(&node).and_then(|holding| holding.last);
+        next.is_none() || next > last
+    }
+}
+
 impl Holding {
     fn add(&mut self, (songs, gone, next): Page) -> Option<SongId> {
         self.songs.extend(songs);
@@ -513,6 +522,19 @@ mod tests {
     use crate::contract::rng::Rng;
     use crate::data::anti_entropy::Config;
     use crate::data::placement::Placement;
+
+    /// A peer's list that goes back is no list: nothing is concluded from it.
+    #[test]
+    fn a_list_that_goes_back_is_refused() {
+        let (node, mut lists) = (NodeId(2), Lists::default());
+        assert!(lists.goes_on(node, Some(SongId(5))), "its first page");
+        let page = (Vec::new(), Vec::new(), Some(SongId(5)));
+        lists.theirs.entry(node).or_default().add(page);
+        assert!(lists.goes_on(node, Some(SongId(6))));
+        assert!(lists.goes_on(node, None), "its last page");
+        assert!(!lists.goes_on(node, Some(SongId(5))), "the same page again");
+        assert!(!lists.goes_on(node, Some(SongId(4))));
+    }
 
     fn gathering(copies: usize, left: u16) -> AntiEntropy {
         let mut anti_entropy = AntiEntropy::new(Config::default(), Rng::from_seed(1));
