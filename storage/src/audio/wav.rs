@@ -94,6 +94,22 @@ impl Order {
             u32::from_le_bytes(bytes)
         }
     }
+
+    fn u16_bytes(self, number: u16) -> [u8; 2] {
+        if self.big {
+            number.to_be_bytes()
+        } else {
+            number.to_le_bytes()
+        }
+    }
+
+    fn u32_bytes(self, number: u32) -> [u8; 4] {
+        if self.big {
+            number.to_be_bytes()
+        } else {
+            number.to_le_bytes()
+        }
+    }
 }
 
 /// The `fmt ` chunk.
@@ -117,18 +133,25 @@ impl Wave {
         if !(16..=CHUNK_BYTES_MAX).contains(&size) {
             return unsure("a format of strange length");
         }
-        let chunk = window.table(at, u64::from(size))?;
+        let mut chunk = window.table(at, u64::from(size))?;
         let u16_at = |at: usize| chunk[at..].first_chunk().map_or(0, |b| order.u16(*b));
         let u32_at = |at: usize| chunk[at..].first_chunk().map_or(0, |b| order.u32(*b));
         let tag = match u16_at(0) {
             EXTENSIBLE if size >= 40 => u16_at(24),
             tag => tag,
         };
-        let (channels, rate, frame_bytes) = (u16_at(2), u32_at(4), u16_at(12));
+        let (channels, rate, mut frame_bytes) = (u16_at(2), u32_at(4), u16_at(12));
         let width = u32::from(u16_at(14)).div_ceil(8) * u32::from(channels);
         let Ok(channels) = u8::try_from(channels) else {
             return unsure("more channels than can be counted");
         };
+        // Some writers leave out the numbers that follow from the others.
+        if let (0, Ok(frame)) = (frame_bytes, u16::try_from(width)) {
+            frame_bytes = frame;
+            let per_second = rate.saturating_mul(width);
+            chunk[8..12].copy_from_slice(&order.u32_bytes(per_second));
+            chunk[12..14].copy_from_slice(&order.u16_bytes(frame));
+        }
         let plain = [PCM, FLOAT, A_LAW, MU_LAW].contains(&tag);
         if !plain || rate == 0 || width == 0 || width > u32::from(frame_bytes) {
             return unsure("not plain samples");
@@ -177,10 +200,7 @@ impl Wave {
     }
 
     fn header(&self, data_bytes: u32) -> Vec<u8> {
-        let number = |n: u32| match self.order.big {
-            true => n.to_be_bytes(),
-            false => n.to_le_bytes(),
-        };
+        let number = |n: u32| self.order.u32_bytes(n);
         let magic = if self.order.big { b"RIFX" } else { b"RIFF" };
         let mut header = magic.to_vec();
         header.extend(number(u32::MAX));

@@ -44,7 +44,8 @@ pub(super) fn wave<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Su
     let data = chunk(window, begin + 12, b"data", number)?;
     let announced = u64::from(number(window.array(data - 4)?));
     let length = announced.min(window.bytes() - data);
-    let ms = length.saturating_mul(1000) / u64::from(bytes.max(1));
+    let ms = length.saturating_mul(1000).checked_div(bytes.into());
+    let ms = ms.unwrap_or(0);
     Ok(Properties::of_ms(ms, rate, channels))
 }
 
