@@ -11,6 +11,7 @@ mod decode;
 mod found;
 mod genres;
 mod id3v2;
+mod inflate;
 mod matroska;
 mod mp4;
 mod riff;

@@ -66,7 +66,8 @@ impl<S: Read + Seek> File<'_, S> {
         let length = length.min(self.bytes.saturating_sub(offset));
         let mut bytes = Vec::new();
         if length > 0 && self.source.seek(SeekFrom::Start(offset)).is_ok() {
-            // Memory grows with what is there, not with what a file announces.
+            // No more than the file has: doubling would take up to twice as much.
+            bytes.reserve_exact(length as usize);
             let _ = self.source.by_ref().take(length).read_to_end(&mut bytes);
         }
         bytes

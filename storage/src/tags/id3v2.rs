@@ -1,14 +1,15 @@
 //! ID3v2.2, 2.3 and 2.4, frame by frame.
 //!
 //! A frame that cannot be read costs itself: after a header that makes no sense, or a size that
-//! leads to none, reading goes on at the next frame that the catalogue wants. Compressed and
-//! encrypted frames are left out.
+//! leads to none, reading goes on at the next frame that the catalogue wants. Encrypted frames
+//! are left out.
 
 use std::borrow::Cow;
 
 use super::decode::{latin1, seems_big_endian, utf8_or_latin1, utf16};
 use super::found::{Field, Found, Want};
 use super::genres;
+use super::inflate::inflate;
 
 /// The header of a tag.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +66,7 @@ pub(super) fn read(header: Header, bytes: &[u8], want: Want) -> Found {
         bytes: &body,
         end: end.min(body.len()),
         at: 0,
+        inflated_left: INFLATED_BYTES_MAX,
     };
     reader.skip_extended_header();
     while let Some(frame) = reader.next_frame() {
@@ -79,6 +81,8 @@ struct Reader<'b> {
     /// Where the tag ends, as it says.
     end: usize,
     at: usize,
+    /// Bytes that compressed frames may still become.
+    inflated_left: usize,
 }
 
 /// A frame whose body is as it was before it was stored.
@@ -231,35 +235,50 @@ impl<'b> Reader<'b> {
     }
 
     /// The body as it was before it was compressed for the file; none if that cannot be undone.
-    fn body_of(&self, place: &Place) -> Option<Cow<'b, [u8]>> {
-        let mut body = self.bytes.get(place.body..place.end)?;
+    fn body_of(&mut self, place: &Place) -> Option<Cow<'b, [u8]>> {
+        let body = self.bytes.get(place.body..place.end)?;
         // A picture that is cut off is no picture.
         if !place.whole && place.known == Some(Known::Picture) {
             return None;
         }
-        let (closed, grouped, unsynchronised, counted) = match self.header.version {
-            4 => {
-                let tag_wide = self.header.unsynchronised;
-                let flag = |bit| place.flags & bit != 0;
-                (flag(0x0c), flag(0x40), flag(0x02) || tag_wide, flag(0x01))
-            }
-            _ => (
-                place.flags & 0xc0 != 0,
-                place.flags & 0x20 != 0,
-                false,
-                false,
-            ),
+        let flag = |bit| place.flags & bit != 0;
+        let flags = match self.header.version {
+            4 => Flags {
+                encrypted: flag(0x04),
+                compressed: flag(0x08),
+                unsynchronised: flag(0x02) || self.header.unsynchronised,
+                // The group, and how many bytes the frame had.
+                skip: usize::from(flag(0x40)) + if flag(0x01) { 4 } else { 0 },
+            },
+            _ => Flags {
+                encrypted: flag(0x40),
+                compressed: flag(0x80),
+                unsynchronised: false,
+                skip: usize::from(flag(0x20)) + if flag(0x80) { 4 } else { 0 },
+            },
         };
-        if closed {
+        if flags.encrypted {
             return None;
         }
-        body = body.get(usize::from(grouped)..)?;
-        body = body.get(if counted { 4 } else { 0 }..)?;
-        Some(match unsynchronised {
+        let body = body.get(flags.skip..)?;
+        let body = match flags.unsynchronised {
             true => Cow::from(resynchronised(body)),
             false => Cow::from(body),
-        })
+        };
+        match flags.compressed {
+            true => inflate(&body, &mut self.inflated_left).map(Cow::from),
+            false => Some(body),
+        }
     }
+}
+
+/// How a frame was stored.
+struct Flags {
+    encrypted: bool,
+    compressed: bool,
+    unsynchronised: bool,
+    /// Bytes between the frame's header and its body.
+    skip: usize,
 }
 
 /// Where a frame lies.
@@ -390,3 +409,6 @@ pub(super) const HEADER_BYTES: usize = 10;
 
 /// Longest text that is decoded; the catalogue keeps a fraction of it.
 const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// Most bytes that the compressed frames of one tag become: words, and a small cover.
+const INFLATED_BYTES_MAX: usize = 2 << 20;

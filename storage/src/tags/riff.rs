@@ -31,7 +31,9 @@ pub(super) fn read<S: Read + Seek>(
         };
         let (body, size) = (at + 8, u64::from(number(size)));
         match &[k0, k1, k2, k3] {
-            b"id3 " | b"ID3 " => id3.extend(id3v2_at(file, body, want).map(|(tag, _)| tag)),
+            b"id3 " | b"ID3 " if id3.len() < ID3_TAGS_MAX => {
+                id3.extend(id3v2_at(file, body, want).map(|(tag, _)| tag))
+            }
             b"LIST" => take_info(&mut words, &file.at(body, size.min(INFO_BYTES_MAX)), number),
             b"NAME" => words.add(
                 Field::Title,
@@ -103,3 +105,6 @@ const INFO_BYTES_MAX: u64 = 1 << 20;
 
 /// Longest text that is decoded; the catalogue keeps a fraction of it.
 const TEXT_BYTES_MAX: u64 = 64 * 1024;
+
+/// Chunks of ID3v2 that are read; each may reach to the end of the file.
+const ID3_TAGS_MAX: usize = 4;

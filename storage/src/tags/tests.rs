@@ -443,6 +443,37 @@ fn unsynchronised_tags_are_read() {
     }
 }
 
+/// Frames that were compressed for the file are read; nonsense in them costs only itself.
+#[test]
+fn compressed_frames_are_read() {
+    let words = "Compressed ".repeat(20);
+    for (version, flag, packed) in [(3, 0x80, false), (3, 0x80, true), (4, 0x09, true)] {
+        let body = [&b"\x03"[..], words.as_bytes()].concat();
+        let zlib = if packed {
+            FIXED_CODES.to_vec()
+        } else {
+            stored(&body)
+        };
+        let counted = [&(body.len() as u32).to_be_bytes()[..], &zlib].concat();
+        let tag = id3(
+            version,
+            &[flagged("TIT2", flag, &counted), utf8("TPE1", "A")],
+        );
+        let found = mp3(&tag);
+        assert_eq!(
+            (found.title.as_str(), found.artist.as_str()),
+            (words.trim(), "A")
+        );
+    }
+    let counted = [&[0, 0, 2, 0][..], OWN_CODES].concat();
+    let found = mp3(&id3(3, &[flagged("TIT2", 0x80, &counted)])).title;
+    assert_eq!(found.len(), 599);
+    assert!(
+        found.starts_with("idrliueo in nlihir h") && found.ends_with("in hnsldtdo uhnn ldh"),
+        "{found}"
+    );
+}
+
 /// Bytes that are no UTF-8 where UTF-8 must stand are Latin-1; INFO of WAV is either.
 #[test]
 fn bytes_that_are_no_utf8_are_latin1() {
@@ -669,6 +700,14 @@ fn no_damage_stops_the_reading() {
     let files = [
         [id3(3, &frames), id3(4, &frames), mp3_frames()].concat(),
         unsynchronised(3, &frames),
+        id3(
+            3,
+            &[flagged("TIT2", 0x80, &[&[0; 4][..], OWN_CODES].concat())],
+        ),
+        id3(
+            3,
+            &[flagged("TIT2", 0x80, &[&[0; 4][..], FIXED_CODES].concat())],
+        ),
         id3v22(&[("TT2", b"\0t"), ("PIC", b"\0PNG\x03\0abc"), ("TP1", b"\0A")]),
         flac(&[(4, &comments), (6, &block)]),
         ogg(b"\x01vorbis", b"\x03vorbis", &comments),
