@@ -25,7 +25,7 @@ pub(super) struct Cutter {
     /// The latest mark.
     last: Mark,
     /// The latest mark inside a packet.
-    torn: Mark,
+    continued: Mark,
 }
 
 impl Cutter {
@@ -42,7 +42,7 @@ impl Cutter {
             cuts: Vec::new(),
             begun: sound,
             last: sound,
-            torn: sound,
+            continued: sound,
         };
         cutter.slice(zero, sound, Part::Head)?;
         Ok(cutter)
@@ -56,8 +56,8 @@ impl Cutter {
 
     /// A fragment may begin at `offset`, inside a packet, if it would become too long otherwise: a
     /// decoder drops what is left of the packet.
-    pub(super) fn mark_torn(&mut self, offset: u64, ms: u64) -> Sure<()> {
-        self.torn = self.reach(offset, ms)?;
+    pub(super) fn mark_continued(&mut self, offset: u64, ms: u64) -> Sure<()> {
+        self.continued = self.reach(offset, ms)?;
         Ok(())
     }
 
@@ -65,11 +65,11 @@ impl Cutter {
     fn reach(&mut self, offset: u64, ms: u64) -> Sure<Mark> {
         let mark = Mark { offset, ms };
         let in_order = |before: Mark| offset >= before.offset && ms >= before.ms;
-        if !in_order(self.last) || !in_order(self.torn) {
+        if !in_order(self.last) || !in_order(self.continued) {
             return unsure("the sound does not lie in order");
         }
         while !self.fits(mark) {
-            let best = [self.last, self.torn];
+            let best = [self.last, self.continued];
             match best.into_iter().find(|b| b.offset > self.begun.offset) {
                 Some(end) => self.close_at(end)?,
                 None => break,
@@ -81,7 +81,7 @@ impl Cutter {
     /// A fragment must begin at `offset`: another stream begins there.
     pub(super) fn seal(&mut self, offset: u64, ms: u64) -> Sure<()> {
         self.mark(offset, ms)?;
-        self.torn = self.last;
+        self.continued = self.last;
         self.close_at(self.last)
     }
 
@@ -150,11 +150,11 @@ mod tests {
     #[test]
     fn a_fragment_begins_inside_a_packet_only_if_it_must() {
         let mut cutter = Cutter::after_head(0).expect("no head");
-        for (i, torn) in [0, 0, 1, 0, 1, 1, 1, 1, 0, 1].into_iter().enumerate() {
+        for (i, continued) in [0, 0, 1, 0, 1, 1, 1, 1, 0, 1].into_iter().enumerate() {
             let (offset, ms) = (i as u64 * 100, i as u64 * 4_000);
-            match torn {
+            match continued {
                 0 => cutter.mark(offset, ms).expect("in order"),
-                _ => cutter.mark_torn(offset, ms).expect("in order"),
+                _ => cutter.mark_continued(offset, ms).expect("in order"),
             }
         }
         let cuts = cutter.finish(1000, 40_000, 1000).expect("sound");
@@ -170,9 +170,9 @@ mod tests {
             ]
         );
         let mut cutter = Cutter::after_head(0).expect("no head");
-        cutter.mark_torn(60, 5).expect("in order");
+        cutter.mark_continued(60, 5).expect("in order");
         assert!(cutter.mark(50, 6).is_err());
-        assert!(cutter.mark_torn(70, 4).is_err());
+        assert!(cutter.mark_continued(70, 4).is_err());
     }
 
     /// Ten seconds are a whole fragment; a moment more begins the next one.

@@ -77,7 +77,7 @@ impl<S: Read + Seek> Walk<'_, '_, S> {
         }
         match page.flags & CONTINUES {
             0 => self.cutter.mark(at, self.link.now_ms)?,
-            _ => self.cutter.mark_torn(at, self.link.now_ms)?,
+            _ => self.cutter.mark_continued(at, self.link.now_ms)?,
         }
         self.link.on_granule(page.granule);
         Ok(at + page.length)
@@ -127,32 +127,32 @@ impl Link {
         at: u64,
         start_ms: u64,
     ) -> Sure<(Self, u64)> {
-        let firsts = Firsts::read(window, at)?;
-        let (mut end, mut packets, mut granule) = (firsts.end, 1, 0);
+        let first_pages = FirstPages::read(window, at)?;
+        let (mut end, mut packets, mut granule) = (first_pages.end, 1, 0);
         let is_header = |page: &Page| {
             page.flags & BEGINS == 0
-                && (page.serial == firsts.serial || firsts.silent.contains(&page.serial))
+                && (page.serial == first_pages.serial || first_pages.silent.contains(&page.serial))
         };
-        while packets < firsts.codec.header_packets {
+        while packets < first_pages.codec.header_packets {
             let page = Page::at(window, end)?;
             let Some(page) = page.filter(is_header) else {
                 return unsure("header pages are missing");
             };
-            if page.serial == firsts.serial {
+            if page.serial == first_pages.serial {
                 packets += page.packets_ended;
                 granule = page.granule;
             }
             end += page.length;
         }
         // Headers of the other streams may stand behind those of the sound.
-        let is_other = |page: &Page| page.serial != firsts.serial && page.granule == 0;
+        let is_other = |page: &Page| page.serial != first_pages.serial && page.granule == 0;
         while let Some(page) = Page::at(window, end)?.filter(is_header).filter(is_other) {
             end += page.length;
         }
-        let codec = firsts.codec;
+        let codec = first_pages.codec;
         let mut link = Link {
-            serial: firsts.serial,
-            silent: firsts.silent,
+            serial: first_pages.serial,
+            silent: first_pages.silent,
             codec,
             base: None,
             start_ms,
@@ -183,14 +183,14 @@ impl Link {
 }
 
 /// The first pages of streams that begin together.
-struct Firsts {
+struct FirstPages {
     serial: u32,
     codec: Codec,
     silent: Vec<u32>,
     end: u64,
 }
 
-impl Firsts {
+impl FirstPages {
     fn read<S: Read + Seek>(window: &mut Window<'_, S>, at: u64) -> Sure<Self> {
         let (mut end, mut sound, mut silent) = (at, None, Vec::new());
         while let Some(page) = Page::at(window, end)?.filter(|page| page.flags & BEGINS != 0) {
@@ -205,7 +205,7 @@ impl Firsts {
             end += page.length;
         }
         match sound {
-            Some((serial, codec)) => Ok(Firsts {
+            Some((serial, codec)) => Ok(FirstPages {
                 serial,
                 codec,
                 silent,

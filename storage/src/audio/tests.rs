@@ -348,8 +348,8 @@ fn ogg_is_cut_before_whole_packets() {
 /// The page in which the header ends may hold sound: it is head, and time goes on behind it.
 #[test]
 fn ogg_headers_may_share_a_page_with_sound() {
-    for torn in [false, true] {
-        let (file, sound) = old_ogg(61, torn);
+    for continued in [false, true] {
+        let (file, sound) = old_ogg(61, continued);
         let cutting = cut_bytes(&file);
         assert_eq!(cutting.format, Format::Vorbis);
         assert_eq!(cutting.duration_ms, 30_500);

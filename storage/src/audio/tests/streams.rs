@@ -87,12 +87,12 @@ pub(super) fn ogg(magic: &[u8], pages: u64, serial: u32) -> (Vec<u8>, Vec<u64>) 
 }
 
 /// A Vorbis stream whose last header packet shares its page with sound, as encoders of 2004 write
-/// it, and where its second page of sound begins. With `torn`, every page continues a packet.
-pub(super) fn old_ogg(pages: u64, torn: bool) -> (Vec<u8>, u64) {
+/// it, and where its second page of sound begins. With `continued`, every page continues a packet.
+pub(super) fn old_ogg(pages: u64, continued: bool) -> (Vec<u8>, u64) {
     let mut first = b"\x01vorbis\0\0\0\0\x02\x44\xac\0\0".to_vec();
     first.resize(30, 0);
     let mut file = page(2, 0, 1, &[30], &first);
-    let last = if torn { 255 } else { 90 };
+    let last = if continued { 255 } else { 90 };
     let lacing = [40, 40, 90, last];
     let bytes = lacing.iter().map(|n| usize::from(*n)).sum();
     file.extend(page(0, 22_050, 1, &lacing, &vec![3; bytes]));
@@ -101,7 +101,7 @@ pub(super) fn old_ogg(pages: u64, torn: bool) -> (Vec<u8>, u64) {
         let lacing = [90, last];
         let body = vec![i as u8; 90 + usize::from(last)];
         let granule = (i + 1) * 22_050;
-        file.extend(page(u8::from(torn), granule, 1, &lacing, &body));
+        file.extend(page(u8::from(continued), granule, 1, &lacing, &body));
     }
     (file, sound)
 }
