@@ -4,11 +4,13 @@
 //! leads to none, reading goes on at the next frame that the catalogue wants. Encrypted frames
 //! are left out.
 
+mod content;
+
 use std::borrow::Cow;
 
-use super::decode::{latin1, seems_big_endian, utf8_or_latin1, utf16};
-use super::found::{Field, Found, Want};
-use super::genres;
+use content::{Known, take};
+
+use super::found::{Found, Want};
 use super::inflate::inflate;
 
 /// The header of a tag.
@@ -70,7 +72,7 @@ pub(super) fn read(header: Header, bytes: &[u8], want: Want) -> Found {
     };
     reader.skip_extended_header();
     while let Some(frame) = reader.next_frame() {
-        take(&mut found, &frame);
+        take(&mut found, frame.known, &frame.body);
     }
     found
 }
@@ -291,94 +293,11 @@ struct Place {
     whole: bool,
 }
 
-/// A frame that the catalogue wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
-    Text(Field),
-    Picture,
-    OldPicture,
-}
-
-impl Known {
-    fn of(id: &[u8]) -> Option<Self> {
-        Some(match id {
-            b"TIT2" | b"TT2" => Known::Text(Field::Title),
-            b"TPE1" | b"TP1" => Known::Text(Field::Artist),
-            b"TALB" | b"TAL" => Known::Text(Field::Album),
-            b"TCON" | b"TCO" => Known::Text(Field::Genre),
-            b"TRCK" | b"TRK" => Known::Text(Field::Track),
-            b"TPOS" | b"TPA" => Known::Text(Field::Disc),
-            b"TDRC" => Known::Text(Field::RecordingDate),
-            b"TYER" | b"TYE" => Known::Text(Field::Year),
-            b"TDRL" => Known::Text(Field::ReleaseDate),
-            b"TDOR" | b"TORY" | b"TOR" => Known::Text(Field::OriginalDate),
-            b"APIC" => Known::Picture,
-            b"PIC" => Known::OldPicture,
-            // A tag that was raised from ID3v2.2 by its version alone.
-            [a, b, c, 0 | b' '] if id != b"PIC\0" => return Known::of(&[*a, *b, *c]),
-            _ => return None,
-        })
-    }
-}
-
 /// Whether `id` may be one: capitals and digits, a capital first.
 fn is_id(id: &[u8]) -> bool {
     let sign = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
     let letter = id.first().is_some_and(u8::is_ascii_uppercase);
     letter && (id.iter().all(sign) || Known::of(id).is_some())
-}
-
-fn take(found: &mut Found, frame: &Frame<'_>) {
-    match frame.known {
-        Known::Text(Field::Genre) => {
-            for value in text(&frame.body).split('\0') {
-                genres::split(value, |genre| found.add(Field::Genre, genre));
-            }
-        }
-        Known::Text(field) => found.add(field, &text(&frame.body)),
-        Known::Picture => take_picture(found, &frame.body, true),
-        Known::OldPicture => take_picture(found, &frame.body, false),
-    }
-}
-
-/// Encoding, type of the image, what it shows, words about it, the image. The type is a text up to
-/// a zero, or three letters.
-fn take_picture(found: &mut Found, body: &[u8], named: bool) {
-    let picture = || {
-        let (encoding, rest) = body.split_first()?;
-        let type_bytes = match named {
-            true => rest.iter().position(|byte| *byte == 0)? + 1,
-            false => 3,
-        };
-        let (kind, rest) = rest.get(type_bytes..)?.split_first()?;
-        let wide = matches!(encoding, 1 | 2);
-        let words = match wide {
-            true => rest.chunks_exact(2).position(|pair| pair == [0, 0])? * 2 + 2,
-            false => rest.iter().position(|byte| *byte == 0)? + 1,
-        };
-        Some((*kind, rest.get(words..)?))
-    };
-    if let Some((kind, image)) = picture() {
-        found.add_picture(kind == 3, image);
-    }
-}
-
-/// The text of a frame; zeros separate values.
-fn text(body: &[u8]) -> String {
-    let (encoding, bytes) = match body {
-        [0, bytes @ ..] => return latin1(bounded(bytes)),
-        [encoding, bytes @ ..] if *encoding < b' ' => (*encoding, bounded(bytes)),
-        bytes => (3, bounded(bytes)),
-    };
-    match encoding {
-        1 => utf16(bytes, seems_big_endian(bytes)),
-        2 => utf16(bytes, true),
-        _ => utf8_or_latin1(bytes),
-    }
-}
-
-fn bounded(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(TEXT_BYTES_MAX)]
 }
 
 /// The bytes without the zeros that keep an ff from looking like the begin of a frame of MP3.
@@ -406,9 +325,6 @@ fn size_in_sevens(bytes: [u8; 4]) -> u32 {
 
 /// Bytes of a tag's header.
 pub(super) const HEADER_BYTES: usize = 10;
-
-/// Longest text that is decoded; the catalogue keeps a fraction of it.
-const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 /// Most bytes that the compressed frames of one tag become: words, and a small cover.
 const INFLATED_BYTES_MAX: usize = 2 << 20;
