@@ -140,7 +140,8 @@ enum Purpose {
     /// A small job that shows whether the disk answers.
     Probe,
     Fetch(Stream),
-    Offer(Asker, SongId, bool),
+    /// With its bytes; true: it is a copy.
+    Offer(Asker, SongId, bool, u64),
     Give(Asker, SongId),
     /// With the nodes that shall get a copy, as they were written to disk with the song; `None` if
     /// it is a copy itself.
@@ -248,7 +249,7 @@ impl Data {
                 out.answer(asker, answer_to(reply));
             }
             Purpose::Fetch(stream) => self.on_fragment(now, stream, reply, out),
-            Purpose::Offer(asker, song, copy) => {
+            Purpose::Offer(asker, song, copy, _) => {
                 self.on_begun(now, (asker, song, copy), reply, others, out);
             }
             Purpose::Commit(asker, song, owners) => {

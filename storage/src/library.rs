@@ -118,9 +118,12 @@ impl LibraryWorker {
         // Every change is a transaction: what a panic interrupts is rolled back, not half done.
         let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
         let room = &mut self.room;
-        let (Some(durable), attempt) = nature(&job) else {
-            let (_, attempt) = nature(&job);
-            return read(db, attempt, |db| apply(db, room, &job));
+        let (durable, attempt) = nature(&job);
+        let Some(durable) = durable else {
+            let reply = read(db, attempt, |db| apply(db, room, &job));
+            // The log and its index are there from here on: what is left of the reserve is taken again.
+            room.restore_reserve();
+            return reply;
         };
         let mut reply = write(db, durable, attempt, room, &job);
         let full = reply == JobReply::Failed(JobFault::DiskFull);
@@ -172,7 +175,7 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
     let (later, now) = (Some(Durable::Later), Some(Durable::Now));
     match job {
         LibraryJob::Overview => (None, "read the library's totals"),
-        LibraryJob::Room => (None, "see how much room is left"),
+        LibraryJob::Room { .. } => (None, "see how much room is left"),
         LibraryJob::Songs { .. } => (None, "list songs"),
         LibraryJob::Changes { .. } => (None, "list changes"),
         LibraryJob::Describe { .. } => (None, "describe a song"),
@@ -204,7 +207,7 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
 fn apply(db: &Connection, room: &Room, job: &LibraryJob) -> Result<JobReply, Stop> {
     match job {
         LibraryJob::Overview => songs::overview(db),
-        LibraryJob::Room => room::answer(db, room),
+        LibraryJob::Room { bytes } => room::answer(db, room, *bytes),
         LibraryJob::Songs { after, limit } => songs::page(db, *after, *limit),
         LibraryJob::Changes { since, limit } => change_feed::page(db, *since, *limit),
         LibraryJob::Describe { song } => songs::describe(db, *song),

@@ -76,7 +76,7 @@ impl ModelStore {
         let done = match job {
             LibraryJob::Overview => Ok(JobReply::Overview(self.overview())),
             // Memory has room.
-            LibraryJob::Room => Ok(JobReply::Room { full: false }),
+            LibraryJob::Room { .. } => Ok(JobReply::Room { full: false }),
             LibraryJob::Songs { after, limit } => Ok(self.songs(after, limit)),
             LibraryJob::Changes { since, limit } => Ok(self.changes(since, limit)),
             LibraryJob::Describe { song } => self.describe(song),

@@ -128,8 +128,38 @@ fn a_disk_without_a_byte_locks_no_library() {
 
     fs::remove_file(filler).expect("our own");
     add(&lab, 101, 2_000_000);
+    lab.ok(&["rm", large[2]]);
+    lab.await_status("there is room again", |status| {
+        state_of_data(status) == "alive"
+    });
     stop(&mut data);
     verify(&lab);
+}
+
+/// A node on a disk without a byte hands its songs over to another one, and ends.
+#[test]
+fn a_full_node_hands_its_songs_over() {
+    if !netlab::inside("full_disk::a_full_node_hands_its_songs_over", 1) {
+        return;
+    }
+    let (lab, _servers) = lab_with_disk("leaver", "size=64m");
+    let disk = lab.dir.join("disk");
+    let mut full = lab.start("data", "disk/data0", &["--drain"]);
+    for seed in 0..3 {
+        add(&lab, seed, 3_000_000);
+    }
+    take_bytes(&disk, "filler");
+    let _roomy = lab.start("data", "roomy", &[]);
+    lab.await_status("both are known", |status| {
+        let nodes = status["nodes"].as_array().into_iter().flatten();
+        nodes.filter(|node| node["role"] == "data").count() == 2
+    });
+    stop(&mut full);
+    await_songs(&lab, 3);
+    for song in lab.json(&["ls"]) {
+        let id = song["id"].as_str().expect("an id");
+        lab.ok(&["get", id, "-o", "-"]);
+    }
 }
 
 /// Every inode is taken while the node runs and while it stands still.

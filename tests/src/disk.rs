@@ -111,7 +111,7 @@ impl Disk {
         if self.full && needs_room(&job) {
             return Ok(JobReply::Failed(JobFault::DiskFull));
         }
-        if job == LibraryJob::Room {
+        if let LibraryJob::Room { .. } = job {
             return Ok(JobReply::Room { full: self.full });
         }
         if self.mutant == Some(DataMutant::ForgetsRemovals) {

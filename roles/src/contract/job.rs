@@ -32,8 +32,11 @@ pub enum Job {
 pub enum LibraryJob {
     /// What the library holds as a whole. Answered by [`JobReply::Overview`].
     Overview,
-    /// Whether the disk has room for a further fragment. Answered by [`JobReply::Room`].
-    Room,
+    /// Whether the disk has room for so many bytes of songs. Answered by [`JobReply::Room`].
+    Room {
+        /// Bytes beside all that the uploads that have begun still have to bring.
+        bytes: u64,
+    },
     /// A page of songs by id. Answered by [`JobReply::Songs`].
     Songs {
         /// Begins after this id.
@@ -279,7 +282,7 @@ pub enum JobReply {
     Overview(Overview),
     /// How it is with the disk.
     Room {
-        /// No further fragment fits beside the uploads that have begun.
+        /// So many bytes do not fit.
         full: bool,
     },
     /// A page of songs.
@@ -552,7 +555,7 @@ impl LibraryJob {
     fn lane(&self) -> Lane {
         match self {
             LibraryJob::Overview
-            | LibraryJob::Room
+            | LibraryJob::Room { .. }
             | LibraryJob::Songs { .. }
             | LibraryJob::Changes { .. }
             | LibraryJob::Describe { .. }

@@ -31,7 +31,8 @@ impl Data {
             let why = alloc::format!("the manifest cannot be true: {fault}");
             return out.refuse(asker, Refusal::Invalid(why));
         }
-        let purpose = Purpose::Offer(asker, manifest.song.id, copy);
+        let bytes = manifest.song.bytes;
+        let purpose = Purpose::Offer(asker, manifest.song.id, copy, bytes);
         self.jobs
             .run(purpose, LibraryJob::BeginUpload { manifest }, out);
     }

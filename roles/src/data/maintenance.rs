@@ -151,6 +151,8 @@ impl Data {
     pub(super) fn on_reclaimed(&mut self, reply: &JobReply, out: &mut Outbox) {
         if *reply == (JobReply::Reclaimed { more: true }) {
             self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, out);
+        } else if *reply == (JobReply::Reclaimed { more: false }) {
+            self.on_freed_room(out);
         }
     }
 

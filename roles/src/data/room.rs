@@ -9,6 +9,7 @@ use core::time::Duration;
 use super::{Data, LOOK_AGAIN, Purpose};
 use crate::contract::id::SongId;
 use crate::contract::job::{JobFault, JobReply, LibraryJob};
+use crate::contract::limits::FRAGMENT_BYTES_MAX;
 use crate::contract::node::Outbox;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
@@ -19,8 +20,8 @@ const FULL_TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Between two looks at the room left. A look is due with the next tick: it wakes nobody.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// A node that has refused a song counts as full for so long, even if a smaller one fits: people
-/// look for the reason a little later.
+/// A node that has refused a song counts as full for so long while that song still does not fit, even
+/// if a smaller one does: people look for the reason a little later.
 const FULL_AFTER_REFUSAL: Duration = Duration::from_secs(600);
 
 /// Most uploads that wait to be forgotten; further ones are swept when nobody has touched them for
@@ -31,8 +32,8 @@ const DROPS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Room {
     full: bool,
-    /// Until then it is full, whatever a look says.
-    full_until: Time,
+    /// Bytes of the song that was refused last, and until when it counts.
+    refused: Option<(u64, Time)>,
     /// When the room is looked at again; none before the start.
     look_at: Option<Time>,
     /// A full disk has been told of until then.
@@ -59,12 +60,17 @@ impl Data {
     /// A job has found no room. An upload gives back what it has: it would keep out what is smaller.
     pub(super) fn on_disk_full(&mut self, now: Time, purpose: &Purpose, out: &mut Outbox) {
         self.set_full(now, true);
-        self.room.full_until = now + FULL_AFTER_REFUSAL;
+        let bytes = if let Purpose::Offer(_, _, _, bytes) = purpose {
+            *bytes
+        } else {
+            FRAGMENT_BYTES_MAX as u64
+        };
+        self.room.refused = Some((bytes, now + FULL_AFTER_REFUSAL));
         if self.room.told_until <= now {
             self.room.told_until = now + FULL_TOLD_EVERY;
             out.fact(Level::Warn, "disk full: songs are refused".into());
         }
-        if let Purpose::Offer(_, song, _) | Purpose::Give(_, song) = purpose {
+        if let Purpose::Offer(_, song, _, _) | Purpose::Give(_, song) = purpose {
             self.drop_upload(*song, out);
         } else if let Purpose::Commit(_, song, _) = purpose {
             self.drop_upload(*song, out);
@@ -106,13 +112,28 @@ impl Data {
 
     pub(super) fn look_at_room(&mut self, now: Time, out: &mut Outbox) {
         self.room.look_at = Some(now + LOOK_EVERY);
-        self.jobs.run(Purpose::Room, LibraryJob::Room, out);
+        self.room.refused.take_if(|(_, until)| *until <= now);
+        self.order_look(out);
+    }
+
+    fn order_look(&mut self, out: &mut Outbox) {
+        let refused = self.room.refused.map(|(bytes, _)| bytes);
+        let bytes = refused.unwrap_or(FRAGMENT_BYTES_MAX as u64);
+        self.jobs
+            .run(Purpose::Room, LibraryJob::Room { bytes }, out);
     }
 
     /// The library says how much room is left.
     pub(super) fn on_room(&mut self, now: Time, reply: &JobReply) {
         if let JobReply::Room { full } = *reply {
-            self.set_full(now, full || now < self.room.full_until);
+            self.set_full(now, full);
+        }
+    }
+
+    /// Room has been freed: a full node may be so no longer.
+    pub(super) fn on_freed_room(&mut self, out: &mut Outbox) {
+        if self.room.full {
+            self.order_look(out);
         }
     }
 

@@ -143,9 +143,32 @@ fn an_upload_without_room_is_forgotten_at_once() {
         );
     }
 
-    let roomy = JobReply::Room { full: false };
-    data.on_room(now, &roomy);
-    assert!(full(&data), "a refusal is remembered");
-    data.on_room(now + Duration::from_secs(600), &roomy);
+    let look = |data: &mut Data, out: &mut Outbox, now, full| {
+        data.look_at_room(now, out);
+        let (job, work) = ordered(out).expect("a look");
+        data.on_done(now, job, JobReply::Room { full }, others(&[]), out);
+        work
+    };
+    // A song of 40 MB is refused: the node is full as long as that one does not fit, and not longer
+    // than people remember it.
+    let purpose = Purpose::Offer(asker(), song, false, 40_000_000);
+    data.on_disk_full(now, &purpose, &mut out);
+    assert!(ordered(&mut out).is_some());
+    let bytes = 40_000_000;
+    assert_eq!(
+        look(&mut data, &mut out, now, true),
+        LibraryJob::Room { bytes }
+    );
+    assert!(full(&data));
+    assert_eq!(
+        look(&mut data, &mut out, now, false),
+        LibraryJob::Room { bytes }
+    );
     assert!(!full(&data));
+    let bytes = 1_000_000;
+    let later = now + Duration::from_secs(600);
+    assert_eq!(
+        look(&mut data, &mut out, later, false),
+        LibraryJob::Room { bytes }
+    );
 }

@@ -28,8 +28,10 @@ pub(super) fn found(db: &mut Connection, node: NodeId, fresh: StoreId) -> Result
     db.busy_timeout(BUSY_TIMEOUT)?;
     schema::check(db)?;
     schema::check_owner(db, node)?;
-    // Both pragmas take effect only before the first table is made.
-    db.execute_batch("PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;")?;
+    // Both take effect only before the first table is made; later the second one would be a write.
+    if schema::is_empty(db)? {
+        db.execute_batch("PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;")?;
+    }
     db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
     schema::migrate(db)?;
     schema::settle(db, node, fresh)

@@ -7,7 +7,6 @@
 use std::path::Path;
 
 use roles::contract::job::{JobFault, JobReply, LibraryJob};
-use roles::contract::limits::FRAGMENT_BYTES_MAX;
 use rusqlite::Connection;
 
 use super::fault::{Stop, is_unexplained};
@@ -104,6 +103,7 @@ pub(super) fn open_with_reserve(
     let Some(obstacle) = space.obstacle() else {
         return Err(fault);
     };
+    log::warn!("library not opened reason={fault:?}");
     if is_no_room(&obstacle) && space.give_up_reserve() {
         return attempt();
     }
@@ -126,9 +126,9 @@ pub(super) fn may_use_reserve(job: &LibraryJob) -> bool {
     )
 }
 
-/// Answers [`LibraryJob::Room`](roles::contract::job::LibraryJob::Room).
-pub(super) fn answer(db: &Connection, room: &Room) -> Result<JobReply, Stop> {
-    let full = !fits(db, room, FRAGMENT_BYTES_MAX as u64)?;
+/// Answers [`LibraryJob::Room`].
+pub(super) fn answer(db: &Connection, room: &Room, bytes: u64) -> Result<JobReply, Stop> {
+    let full = !fits(db, room, bytes)?;
     Ok(JobReply::Room { full })
 }
 
@@ -137,13 +137,13 @@ pub(super) fn fits(db: &Connection, room: &Room, bytes: u64) -> rusqlite::Result
     let Some(space) = &room.space else {
         return Ok(true);
     };
-    let growth = promised(db)? + bytes;
+    let growth = promised(db)?.saturating_add(bytes);
     let pages = |name| db.pragma_query_value(None, name, |row| number(row, 0));
     let free = pages("freelist_count")? * PAGE_BYTES;
     let in_log_alone = (pages("page_count")? * PAGE_BYTES).saturating_sub(space.length(FILE));
     let log = growth.min(LOG_BYTES_MAX).saturating_sub(space.length(LOG));
-    let need = growth.saturating_sub(free) + in_log_alone + log + space.reserve_missing();
-    Ok(need <= space.available())
+    let rest = in_log_alone + log + space.reserve_missing();
+    Ok(growth.saturating_sub(free).saturating_add(rest) <= space.available())
 }
 
 /// Bytes that the database takes for all fragments that begun uploads lack.

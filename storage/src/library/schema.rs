@@ -26,6 +26,11 @@ pub(super) fn check(db: &Connection) -> Result<(), OpenFault> {
     Ok(())
 }
 
+/// Whether no table has been made yet.
+pub(super) fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
+    Ok(version(db)? == 0)
+}
+
 /// Whether the library, if it is more than an empty file, is this node's.
 pub(super) fn check_owner(db: &Connection, node: NodeId) -> Result<(), OpenFault> {
     if version(db)? == 0 {
@@ -68,6 +73,10 @@ pub(super) fn migrate(db: &mut Connection) -> Result<(), OpenFault> {
 
 /// Gives a library its owner and its identity, if it has none yet.
 pub(super) fn settle(db: &Connection, node: NodeId, fresh: StoreId) -> Result<(), OpenFault> {
+    // Even a write that changes nothing adds a page to the log, for which a full disk has no room.
+    if db.prepare("SELECT 1 FROM meta")?.exists([])? {
+        return Ok(());
+    }
     db.execute(
         "INSERT OR IGNORE INTO meta (one, node, store, revision, songs, xor, bytes)
          VALUES (1, ?1, ?2, 0, 0, ?3, 0)",

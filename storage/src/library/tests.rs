@@ -148,7 +148,7 @@ fn every_job(song: SongId, manifest: &Manifest) -> Vec<LibraryJob> {
             node: NodeId(1),
         },
         LibraryJob::DropUpload { song },
-        LibraryJob::Room,
+        LibraryJob::Room { bytes: 1 },
         LibraryJob::SweepUploads { untouched_s: 0 },
         LibraryJob::PartitionDigests,
         LibraryJob::PartitionSongs {

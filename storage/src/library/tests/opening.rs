@@ -66,6 +66,19 @@ fn a_store_keeps_its_identity() {
     assert_eq!(reply, JobReply::Overview(overview));
 }
 
+/// A reader opens the library when a disk is full, too: nothing is added to the log for that.
+#[test]
+fn a_library_opened_again_is_not_written_to() {
+    let dir = TempDir::new();
+    let mut library = writer(&dir);
+    let (manifest, pieces) = song(1, &[10]);
+    upload(&mut library, &manifest, &pieces);
+    let log = || fs::metadata(dir.path().join("library.db-wal")).map(|log| log.len());
+    let before = log().expect("the writer has one");
+    drop(writer(&dir));
+    assert_eq!(log().expect("the writer has one"), before);
+}
+
 #[test]
 fn the_library_of_another_node_is_refused() {
     let dir = TempDir::new();

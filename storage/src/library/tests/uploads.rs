@@ -337,7 +337,7 @@ fn room_is_promised_once() {
     let mut library = writer(&dir);
     library.run(LibraryJob::Reclaim); // The reserve is whole.
     let is_full = |library: &mut LibraryWorker| {
-        library.run(LibraryJob::Room) == JobReply::Room { full: true }
+        library.run(LibraryJob::Room { bytes: 1_000_000 }) == JobReply::Room { full: true }
     };
     library.room.limit(40_000_000);
     let (first, pieces) = song(1, &[1_000_000; 20]);
