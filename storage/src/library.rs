@@ -192,7 +192,6 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
         LibraryJob::RemoveSongs { .. } => (now, "remove songs"),
         LibraryJob::DropSongs { .. } => (now, "let go of songs"),
         LibraryJob::Reclaim => (later, "reclaim room"),
-        LibraryJob::Tombstones { .. } => (None, "list tombstones"),
         LibraryJob::PartitionDigests => (None, "read the digests"),
         LibraryJob::PartitionSongs { .. } => (None, "list a partition"),
         LibraryJob::Scrub { .. } => (None, "check fragments"),
@@ -223,7 +222,6 @@ fn apply(db: &Connection, room: &Room, job: &LibraryJob) -> Result<JobReply, Sto
         LibraryJob::RemoveSongs { songs } => removal::remove(db, songs),
         LibraryJob::DropSongs { songs, until } => removal::drop(db, songs, *until),
         LibraryJob::Reclaim => removal::reclaim(db, room),
-        LibraryJob::Tombstones { after, limit } => removal::tombstones(db, *after, *limit),
         LibraryJob::PartitionDigests => partitions::digests(db),
         LibraryJob::PartitionSongs {
             partition,

@@ -92,7 +92,6 @@ impl ModelStore {
             LibraryJob::RemoveSongs { songs } => self.remove(&songs),
             LibraryJob::DropSongs { songs, until } => self.let_go(&songs, until),
             LibraryJob::Reclaim => Ok(self.reclaim()),
-            LibraryJob::Tombstones { after, limit } => Ok(self.tombstones(after, limit)),
             LibraryJob::PartitionDigests => Ok(self.partition_digests()),
             LibraryJob::PartitionSongs {
                 partition,

@@ -136,13 +136,6 @@ pub enum LibraryJob {
     },
     /// Frees a little of the room that removed songs take. Answered by [`JobReply::Reclaimed`].
     Reclaim,
-    /// A page of the songs removed for good, by id. Answered by [`JobReply::Tombstones`].
-    Tombstones {
-        /// Begins after this id.
-        after: Option<SongId>,
-        /// At most this many, and at most [`super::limits::PAGE_IDS_MAX`].
-        limit: u32,
-    },
     /// What each partition holds, in a few numbers. Answered by [`JobReply::PartitionDigests`].
     PartitionDigests,
     /// A page of what a partition holds, by id. Answered by [`JobReply::PartitionSongs`].
@@ -340,13 +333,6 @@ pub enum JobReply {
     /// Some room is free again.
     Reclaimed {
         /// Whether removed songs still take room.
-        more: bool,
-    },
-    /// A page of the songs removed for good.
-    Tombstones {
-        /// By id.
-        songs: Vec<SongId>,
-        /// Whether more follow.
         more: bool,
     },
     /// What each partition holds.
@@ -561,7 +547,6 @@ impl LibraryJob {
             | LibraryJob::Describe { .. }
             | LibraryJob::ReadFragment { .. }
             | LibraryJob::CopiesDue { .. }
-            | LibraryJob::Tombstones { .. }
             | LibraryJob::PartitionDigests
             | LibraryJob::PartitionSongs { .. }
             | LibraryJob::Scrub { .. }
@@ -618,9 +603,6 @@ impl fmt::Debug for JobReply {
                 write!(f, "Removed({count}, revision: {})", overview.revision)
             }
             JobReply::Reclaimed { more } => write!(f, "Reclaimed(more: {more})"),
-            JobReply::Tombstones { songs, more } => {
-                write!(f, "Tombstones({}, more: {more})", songs.len())
-            }
             JobReply::PartitionDigests { digests } => {
                 write!(f, "PartitionDigests({})", digests.len())
             }

@@ -36,7 +36,6 @@ pub(super) fn answer_to(reply: JobReply) -> Message {
         | JobReply::Members { .. }
         | JobReply::Removed { .. }
         | JobReply::Reclaimed { .. }
-        | JobReply::Tombstones { .. }
         | JobReply::PartitionDigests { .. }
         | JobReply::Scrubbed(_)
         | JobReply::Quarantined { .. }

@@ -7,13 +7,13 @@
 
 use roles::contract::id::SongId;
 use roles::contract::job::{JobFault, JobReply};
-use roles::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
+use roles::contract::limits::REMOVALS_MAX;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Stop;
 use super::partitions;
 use super::room::Room;
-use super::row::{number, song_id, song_key, sql_number};
+use super::row::{number, song_key, sql_number};
 use super::songs::{Found, advance, count_out, find, totals};
 use super::uploads::clock_s;
 
@@ -192,25 +192,4 @@ pub(super) fn give_back_pages(db: &Connection, pages_max: u32) -> rusqlite::Resu
     while steps.next()?.is_some() {}
     let left = free(db)?;
     Ok(left > 0 && left < before)
-}
-
-/// Answers [`LibraryJob::Tombstones`](roles::contract::job::LibraryJob::Tombstones).
-pub(super) fn tombstones(
-    db: &Connection,
-    after: Option<SongId>,
-    limit: u32,
-) -> Result<JobReply, Stop> {
-    let sql = "SELECT song FROM tombstones WHERE song > ?1 ORDER BY song LIMIT ?2";
-    let limit = PAGE_IDS_MAX.min(limit as usize);
-    let after = after.map(song_key);
-    // An empty blob sorts before every id.
-    let after: &[u8] = after.as_ref().map_or(&[], |key| key);
-    let rows = limit as i64 + 1;
-    let mut songs = db
-        .prepare_cached(sql)?
-        .query_map((after, rows), |row| song_id(row, 0))?
-        .collect::<Result<Vec<_>, _>>()?;
-    let more = songs.len() > limit;
-    songs.truncate(limit);
-    Ok(JobReply::Tombstones { songs, more })
 }

@@ -156,10 +156,6 @@ fn every_job(song: SongId, manifest: &Manifest) -> Vec<LibraryJob> {
             after: None,
             limit: 9,
         },
-        LibraryJob::Tombstones {
-            after: None,
-            limit: 9,
-        },
         LibraryJob::Scrub {
             after: None,
             bytes: 1 << 20,

@@ -8,7 +8,7 @@ use roles::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
 use roles::contract::message::Digest;
 use roles::contract::partition::Partition;
 
-use super::{ModelStore, page_of};
+use super::ModelStore;
 use crate::library::RECLAIM_FRAGMENTS;
 
 impl ModelStore {
@@ -90,12 +90,6 @@ impl ModelStore {
         self.free_fragments();
         let more = self.present.leftover > 0;
         JobReply::Reclaimed { more }
-    }
-
-    pub(super) fn tombstones(&self, after: Option<SongId>, limit: u32) -> JobReply {
-        let all = self.present.tombstones.iter().copied();
-        let (songs, more) = page_of(all.filter(|song| Some(*song) > after), limit);
-        JobReply::Tombstones { songs, more }
     }
 
     pub(super) fn partition_digests(&self) -> JobReply {

@@ -266,14 +266,13 @@ impl World {
 
     fn partition_job(&mut self, song: SongId, limit: u32) -> LibraryJob {
         let after = self.rng.happens(1, 3).then(|| self.any_song());
-        match self.rng.below(3) {
+        match self.rng.below(2) {
             0 => LibraryJob::PartitionDigests,
-            1 => LibraryJob::PartitionSongs {
+            _ => LibraryJob::PartitionSongs {
                 partition: Partition::of(song),
                 after,
                 limit,
             },
-            _ => LibraryJob::Tombstones { after, limit },
         }
     }
 
