@@ -1,4 +1,4 @@
-//! The words that nodes, their host and the disk have in common.
+//! The types that nodes, their hosts and the disk share: messages, events, actions and jobs.
 
 pub mod chord;
 pub mod id;

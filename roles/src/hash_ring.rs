@@ -1,10 +1,10 @@
 //! Placement: the nodes that own each song, by points on a hash ring.
 //!
-//! Each data node stands on the circle with 256 points per unit of weight. Each point is a fixed
-//! mix of the node's id and the point's number. The top bits of a song's id divide the circle into
-//! 4096 partitions. A partition belongs to the first distinct nodes clockwise of its start. A
-//! joining node therefore moves only its share, and in whole partitions. Points decide ownership
-//! only; looking a song up is not the business of this module.
+//! Each data node has 256 points on the hash ring per unit of weight. A point is a fixed mix of the
+//! node's id and the point's number. The top bits of a song's id divide the ring into 4096
+//! partitions. The first distinct nodes clockwise of a partition's start own the partition. A
+//! joining node therefore moves only its share, and only whole partitions. This module decides
+//! ownership only; looking up a song is left to others.
 
 use alloc::vec::Vec;
 
@@ -12,7 +12,7 @@ use crate::contract::id::NodeId;
 use crate::contract::limits::WEIGHT_MAX;
 use crate::contract::partition::Partition;
 
-/// Points of a node of weight one. With so many, the fullest of ten nodes holds 1.06 times the
+/// Points of a node of weight one. With this many, the fullest of ten nodes holds 1.06 times the
 /// mean.
 pub const POINTS_PER_WEIGHT: u32 = 256;
 
@@ -24,7 +24,7 @@ pub struct HashRing {
 }
 
 impl HashRing {
-    /// The circle of these nodes and weights; a weight is clamped to 1..=[`WEIGHT_MAX`]. A node
+    /// The hash ring of these nodes and weights. A weight is clamped to 1..=[`WEIGHT_MAX`]. A node
     /// named twice counts once, with the larger weight.
     pub fn of(nodes: impl IntoIterator<Item = (NodeId, u16)>) -> Self {
         let mut points: Vec<(u64, NodeId)> = nodes
@@ -35,7 +35,7 @@ impl HashRing {
             })
             .collect();
         // When two nodes share a point, the smaller id goes first, so that every node computes the
-        // same owners.
+        // same owners. A node named twice has equal points, of which only one may stay.
         points.sort_unstable();
         points.dedup();
         let mut ids: Vec<NodeId> = points.iter().map(|(_, node)| *node).collect();
@@ -45,8 +45,8 @@ impl HashRing {
         HashRing { points, nodes }
     }
 
-    /// The first `count` distinct nodes clockwise of the partition's start, nearest first; fewer
-    /// if there are fewer.
+    /// The first `count` distinct nodes clockwise of the partition's start, nearest first. Returns
+    /// all nodes if there are fewer.
     pub fn owners(&self, partition: Partition, count: usize) -> Vec<NodeId> {
         let first = self
             .points
@@ -66,8 +66,9 @@ impl HashRing {
     }
 }
 
-/// Where point `number` of `node` stands: the finaliser of SplitMix64 (Steele, Lea, Flood 2014)
-/// over both halves of the id and the number. Never changes: every copy's place depends on it.
+/// The place of point `number` of `node`: the finaliser of SplitMix64 (Steele, Lea, Flood 2014)
+/// over both halves of the id and the number. Must never change, because the place of every copy
+/// depends on it.
 fn point(node: NodeId, number: u32) -> u64 {
     let high = mix((node.0 >> 64) as u64);
     let both = mix(high ^ node.0 as u64);
@@ -111,7 +112,7 @@ mod tests {
         shares
     }
 
-    /// Published vectors: if one changes, every song of every cluster is in the wrong place.
+    /// Pinned vectors: if one changes, every song of every cluster is in the wrong place.
     #[test]
     fn points_are_pinned() {
         // SplitMix64 with state 0 begins with this number (reference implementation).

@@ -1,39 +1,40 @@
 //! Identities of nodes, songs, jobs and questions.
 //!
-//! A newtype wherever two numbers could be swapped. Text forms are lower-case hexadecimal and
-//! round-trip. Arithmetic on the hash ring lives in `hash_ring` and `chord::arc`, not here.
+//! Each kind of number has its own type, so that two numbers cannot be swapped. Text forms are
+//! lower-case hexadecimal and round-trip. Arithmetic on the hash ring lives in `hash_ring` and
+//! `chord::arc`.
 
 use alloc::string::String;
 use core::fmt;
 
 use bincode::{Decode, Encode};
 
-/// A node, for as long as its data directory lives: 128 random bits drawn at its first start.
+/// A node's id: 128 random bits, drawn at its first start and stored in its data directory.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct NodeId(pub u128);
 
-/// A song: the first 128 bits of the BLAKE3 hash of the file's bytes, so that the same file has
-/// the same id everywhere and every copy can be checked.
+/// A song's id: the first 128 bits of the BLAKE3 hash of the file's bytes. The same file has the
+/// same id on every node, and every copy can be checked against it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct SongId(pub u128);
 
-/// How often a node has started; grows at each start and never shrinks.
+/// The number of a node's start. Each start raises it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Incarnation(pub u64);
 
-/// A question, counted by who asks. Never used twice within one incarnation.
+/// A question's number, counted by the node that asks. Never used twice within one incarnation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct RequestId(pub u64);
 
-/// A piece of blocking work, counted by the node that ordered it.
+/// A job's number, counted by the node that orders the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobId(pub u64);
 
-/// Something a user asked the client for, counted by the front that asked.
+/// The number of a user's command, counted by the front end that sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OperationId(pub u64);
 
-/// A file the import was told to read, counted by the front that named it.
+/// The number of a file to be added, counted by the front end that named the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceId(pub u64);
 
@@ -93,12 +94,12 @@ impl fmt::Debug for ContentHash {
     }
 }
 
-/// The leading hexadecimal digits of a song's id, as a person types them: 1 to 32 of them.
+/// The leading hexadecimal digits of a song's id, as a person types them; 1 to 32 digits.
 #[derive(Clone, Copy, PartialEq, Eq, Encode, Decode)]
 pub struct SongPrefix {
     /// The digits, left-aligned in 128 bits; the bits past them are zero.
     bits: u128,
-    /// How many digits count, 1 to 32.
+    /// Number of digits, 1 to 32 unless a peer has sent another one.
     digits: u8,
 }
 
@@ -128,9 +129,11 @@ impl SongPrefix {
         SongId(self.bits)
     }
 
-    /// The largest id with these digits. A peer may send any digit count: it is clamped.
+    /// The largest id with these digits. A peer may send any number of digits, so the number is
+    /// clamped.
     pub fn last(&self) -> SongId {
         let free = 128 - 4 * u32::from(self.digits.min(32));
+        // A shift by all 128 bits would overflow.
         let low = if free == 128 {
             u128::MAX
         } else {
@@ -172,7 +175,7 @@ mod tests {
     use super::*;
     use alloc::string::ToString;
 
-    /// Every id a person can copy from a listing finds its way back.
+    /// An id that a person copies from a listing can be parsed again.
     #[test]
     fn ids_round_trip_through_text() {
         let song = SongId(0x00ab_cdef << 96 | 7);
@@ -193,7 +196,7 @@ mod tests {
         assert_eq!(SongPrefix::parse(&"0".repeat(33)), None);
     }
 
-    /// A digit count no honest peer sends neither panics nor matches by accident.
+    /// A number of digits that no honest peer sends neither panics nor matches by accident.
     #[test]
     fn an_absurd_digit_count_is_clamped() {
         let none = SongPrefix { bits: 0, digits: 0 };

@@ -1,9 +1,9 @@
-//! Everything that may block: what the handler pool is asked to do, and what comes back.
+//! Jobs: the work that may block, and the replies to it.
 //!
-//! Each family of jobs has its own type, and so its own worker: a data node's library, a client's
-//! cache and its import, a server's memory of its ring. A host runs jobs of one [`Lane`] in order on
-//! one thread each; it answers [`JobReply::Failed`] with
-//! [`JobFault::Busy`] at once when the lane's queue is full.
+//! Each family of jobs has its own type and its own worker: a data node's library, a client's cache
+//! and import, a server's memory of its ring. Jobs wait in the queue of their [`Lane`]. One thread
+//! runs the writes in order; several threads may run the reads, in any order. When a queue is full,
+//! the host answers [`JobReply::Failed`] with [`JobFault::Busy`] at once.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,21 +16,21 @@ use super::partition::Partition;
 use super::record::{Record, Role};
 use super::song::{Manifest, Song};
 
-/// Work for the pool.
+/// A job for the handler pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Job {
     /// For the library of a data node.
     Library(LibraryJob),
-    /// For the cache, the import and the memory of a client.
+    /// For the cache, the import and the remembered peers of a client.
     Client(ClientJob),
-    /// For the memory of a server.
+    /// For the remembered ring of a server.
     Memory(MemoryJob),
 }
 
 /// Work for the library of a data node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LibraryJob {
-    /// What the library holds as a whole. Answered by [`JobReply::Overview`].
+    /// Asks for the library's totals. Answered by [`JobReply::Overview`].
     Overview,
     /// Whether the disk has room for so many bytes of songs. Answered by [`JobReply::Room`].
     Room {
@@ -39,112 +39,116 @@ pub enum LibraryJob {
     },
     /// A page of songs by id. Answered by [`JobReply::Songs`].
     Songs {
-        /// Begins after this id.
+        /// The page begins after this id; none begins with the first.
         after: Option<SongId>,
-        /// At most this many.
+        /// Songs on the page.
         limit: u32,
     },
-    /// The changes after a revision. Answered by [`JobReply::Changes`].
+    /// Reads a page of the changes after a revision. Answered by [`JobReply::Changes`].
     Changes {
-        /// Begins after this revision.
+        /// The page begins after this revision; 0 begins with the first change.
         since: u64,
-        /// At most this many.
+        /// Changes on the page.
         limit: u32,
     },
-    /// The manifest of a committed song. Answered by [`JobReply::Described`].
+    /// Reads the manifest of a committed song. Answered by [`JobReply::Described`].
     Describe {
-        /// Which song.
+        /// The song's whole id.
         song: SongId,
     },
-    /// One fragment of a committed song. Answered by [`JobReply::Fragment`].
+    /// Reads one fragment of a committed song. Answered by [`JobReply::Fragment`].
     ReadFragment {
-        /// Which song.
+        /// The song's whole id.
         song: SongId,
-        /// Which fragment.
+        /// The fragment's index, or a moment that it plays.
         at: Position,
     },
-    /// Makes room for a song. Answered by [`JobReply::Missing`], or [`JobReply::Stored`] if the
-    /// song is committed already; if fragments of it are set aside, those are missing. A song that
-    /// does not fit beside the uploads that have begun is answered by [`JobFault::DiskFull`].
+    /// Reserves room for a song. Answered by [`JobReply::Missing`], or by [`JobReply::Stored`] if
+    /// the song is committed already. Quarantined fragments of a committed song count as missing.
+    /// When the song does not fit beside the uploads that have begun, the answer is
+    /// [`JobFault::DiskFull`].
     BeginUpload {
-        /// Checked already.
+        /// The song's manifest, which has passed [`Manifest::check`].
         manifest: Manifest,
     },
-    /// Keeps a fragment of a begun upload, if its hash is right. Answered by [`JobReply::FragmentStored`].
+    /// Stores a fragment of an upload that has begun, if its hash is right. Answered by
+    /// [`JobReply::FragmentStored`].
     KeepFragment {
-        /// Which song.
+        /// The uploaded song.
         song: SongId,
-        /// Which fragment.
+        /// The fragment's index in the manifest, from 0.
         index: u32,
         /// Its bytes.
         bytes: Vec<u8>,
     },
-    /// Makes a complete upload visible and durable, in one transaction with the note of who is
-    /// still to get a copy. Answered by [`JobReply::Stored`], or [`JobReply::Missing`] if a
-    /// fragment is not there.
+    /// Makes a complete upload visible and durable. The same transaction records the nodes that
+    /// must still get a copy. Answered by [`JobReply::Stored`], or by [`JobReply::Missing`] if a
+    /// fragment is missing.
     CommitUpload {
-        /// Which song.
+        /// The uploaded song.
         song: SongId,
-        /// Nodes that shall get a copy.
+        /// The nodes that must still get a copy.
         copies_due: Vec<NodeId>,
     },
-    /// Forgets an upload that has not been committed, and begins to free its room. A committed song
+    /// Drops an upload that has not been committed, and begins to free its room. A committed song
     /// stays. Answered by [`JobReply::Reclaimed`].
     DropUpload {
-        /// Which song.
+        /// The uploaded song.
         song: SongId,
     },
-    /// Forgets uploads that nobody has touched for so long. Answered by [`JobReply::Done`].
+    /// Drops the uploads that have not been touched for a time. Answered by [`JobReply::Done`].
     SweepUploads {
-        /// Seconds.
+        /// That time in seconds.
         untouched_s: u64,
     },
-    /// The copies still to be made, by song and future holder. Answered by
+    /// Reads a page of the copies still to be made, ordered by song and future holder. Answered by
     /// [`JobReply::CopiesDue`].
     CopiesDue {
-        /// The page begins after this copy: those nobody can make hide no others.
+        /// The page begins after this copy, so that copies that cannot be made do not hide the
+        /// others.
         after: Option<(SongId, NodeId)>,
-        /// At most this many, and at most [`super::limits::PAGE_IDS_MAX`].
+        /// Copies on the page; at most [`super::limits::PAGE_IDS_MAX`].
         limit: u32,
     },
-    /// A copy has been confirmed by its new holder. Answered by [`JobReply::Done`].
+    /// Notes that a node has a copy, so the copy is no longer due. Answered by [`JobReply::Done`].
     CopyDone {
-        /// Which song.
+        /// The copied song.
         song: SongId,
-        /// Who has it.
+        /// The node that has the copy.
         node: NodeId,
     },
-    /// This node is to get no copies any longer. Answered by [`JobReply::Done`].
+    /// Drops every copy that is due to a node. Answered by [`JobReply::Done`].
     ForgetCopiesDue {
-        /// Who has gone for good.
+        /// The node that is to get no copies any longer.
         node: NodeId,
     },
 
-    /// Removes songs for good, here or not: their tombstones keep them from being uploaded ever
-    /// again. Durable. Answered by [`JobReply::Removed`].
+    /// Removes songs for good, also songs that are not here. Their tombstones prevent every later
+    /// upload. Durable. Answered by [`JobReply::Removed`].
     RemoveSongs {
         /// At most [`super::limits::REMOVALS_MAX`].
         songs: Vec<SongId>,
     },
-    /// Lets go of songs that others keep: without tombstones, so that they may come back. Durable.
+    /// Drops songs that other nodes hold. Leaves no tombstones, so the songs may return. Durable.
     /// Answered by [`JobReply::Removed`].
     DropSongs {
         /// At most [`super::limits::REMOVALS_MAX`].
         songs: Vec<SongId>,
-        /// The library's revision when it was decided: a song committed later stays.
+        /// The library's revision when this was decided. A song committed later stays.
         until: u64,
     },
-    /// Frees a little of the room that removed songs take. Answered by [`JobReply::Reclaimed`].
+    /// Frees a part of the room that removed songs take. Answered by [`JobReply::Reclaimed`].
     Reclaim,
     /// What each partition holds, in a few numbers. Answered by [`JobReply::PartitionDigests`].
     PartitionDigests,
-    /// A page of what a partition holds, by id. Answered by [`JobReply::PartitionSongs`].
+    /// Reads a page of the songs and tombstones of a partition, by id. Answered by
+    /// [`JobReply::PartitionSongs`].
     PartitionSongs {
-        /// Which partition.
+        /// The partition to read.
         partition: Partition,
-        /// Begins after this id.
+        /// The page begins after this id; none begins with the first.
         after: Option<SongId>,
-        /// At most this many, and at most [`super::limits::PAGE_IDS_MAX`].
+        /// Ids on the page; at most [`super::limits::PAGE_IDS_MAX`].
         limit: u32,
     },
 
@@ -153,143 +157,145 @@ pub enum LibraryJob {
     Scrub {
         /// Begins after this fragment; none begins a round.
         after: Option<FragmentId>,
-        /// Ends with the fragment that reaches so many bytes; at most
-        /// [`super::limits::SCRUB_BYTES_MAX`].
+        /// Bytes after which the step ends; at most [`super::limits::SCRUB_BYTES_MAX`]. The
+        /// fragment that reaches them is still checked.
         bytes: u64,
     },
-    /// Remembers how far a scrub has come, for a later start: see [`Overview::scrub`]. Answered
-    /// by [`JobReply::Done`].
+    /// Notes how far a scrub has come, for a later start: see [`Overview::scrub`]. Answered by
+    /// [`JobReply::Done`].
     NoteScrub {
         /// The last fragment checked; none ends a round.
         after: Option<FragmentId>,
     },
-    /// Sets a fragment aside if it is bad indeed: it is not served until it is replaced. Answered
-    /// by [`JobReply::Done`].
+    /// Checks a fragment again and puts it into quarantine if it is bad: it is not served until it
+    /// is replaced. Answered by [`JobReply::Done`].
     Quarantine {
-        /// Which fragment.
+        /// The suspected fragment.
         fragment: FragmentId,
     },
-    /// A page of the fragments set aside, in order. Answered by [`JobReply::Quarantined`].
+    /// Reads a page of the fragments in quarantine, in order. Answered by
+    /// [`JobReply::Quarantined`].
     Quarantined {
-        /// Begins after this fragment.
+        /// The page begins after this fragment; none begins with the first.
         after: Option<FragmentId>,
-        /// At most this many, and at most [`super::limits::PAGE_IDS_MAX`].
+        /// Fragments on the page; at most [`super::limits::PAGE_IDS_MAX`].
         limit: u32,
     },
-    /// Puts good bytes in the place of a bad fragment. Answered by [`JobReply::FragmentStored`].
+    /// Replaces a bad fragment by good bytes. Answered by [`JobReply::FragmentStored`].
     ReplaceFragment {
-        /// Which fragment of a committed song.
+        /// A fragment of a committed song.
         fragment: FragmentId,
-        /// Its bytes, with the hash that the manifest says.
+        /// The fragment's bytes; their hash must be the one in the manifest.
         bytes: Vec<u8>,
     },
 }
 
-/// Work for the cache, the import and the memory of a client.
+/// Work for the cache, the import and the remembered peers of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientJob {
-    /// A song's manifest from the cache. Answered by [`JobReply::Described`].
+    /// Reads a song's manifest from the cache. Answered by [`JobReply::Described`].
     CachedManifest {
-        /// Which song.
+        /// The song's id, or its leading digits.
         prefix: SongPrefix,
     },
-    /// Keeps a manifest in the cache. Answered by [`JobReply::Done`].
+    /// Stores a manifest in the cache. Answered by [`JobReply::Done`].
     CacheManifest {
-        /// As a holder described it.
+        /// The manifest as a holder described it.
         manifest: Manifest,
     },
-    /// A fragment from the cache, if it is there and its hash is right. Answered by
-    /// [`JobReply::Fragment`], or [`JobFault::NotFound`].
+    /// Reads a fragment from the cache, if it is there and its hash is right. Answered by
+    /// [`JobReply::Fragment`], or by [`JobFault::NotFound`].
     CachedFragment {
-        /// Which song.
+        /// The song's whole id.
         song: SongId,
-        /// Which fragment.
+        /// The fragment's index in the manifest, from 0.
         index: u32,
-        /// How long it must be.
+        /// The bytes that it must have.
         length: u32,
         /// The hash it must have.
         hash: ContentHash,
     },
-    /// Checks a fragment that has come and keeps it in the cache; gives the bytes back. Answered
-    /// by [`JobReply::Fragment`], or [`JobFault::Damaged`].
+    /// Checks a received fragment, stores it in the cache and returns its bytes. Answered by
+    /// [`JobReply::Fragment`], or by [`JobFault::Damaged`].
     CacheFragment {
-        /// Which song.
+        /// The song's whole id.
         song: SongId,
-        /// Which fragment.
+        /// The fragment's index in the manifest, from 0.
         index: u32,
         /// The hash it must have.
         hash: ContentHash,
-        /// Whether it is kept, or only checked: a song larger than the cache is not kept.
+        /// Whether to store the fragment; false for a song larger than the cache, which is only
+        /// checked.
         keep: bool,
-        /// As they came.
+        /// The bytes as received.
         bytes: Vec<u8>,
     },
-    /// The servers known from an earlier run. Answered by [`JobReply::Peers`].
+    /// Reads the peers that an earlier run has stored. Answered by [`JobReply::Peers`].
     RecallPeers,
-    /// Keeps the servers known for a later run. Answered by [`JobReply::Done`].
+    /// Stores the known peers for a later run. Answered by [`JobReply::Done`].
     RememberPeers {
-        /// Router records.
+        /// Records of routers.
         records: Vec<Record>,
     },
-    /// Reads a file through: its hash, its tags, where to cut it. Answered by
+    /// Reads a whole file for its hash, its tags and its fragments. Answered by
     /// [`JobReply::Described`].
     Scan {
-        /// Which file.
+        /// The file to be added.
         source: SourceId,
     },
-    /// A slice of a scanned file. Answered by [`JobReply::Fragment`].
+    /// Reads one fragment of a scanned file. Answered by [`JobReply::Fragment`].
     ReadSource {
-        /// Which file.
+        /// The scanned file.
         source: SourceId,
-        /// Which fragment it is, to be given back.
+        /// The fragment's index, which the reply repeats.
         index: u32,
-        /// Where it begins.
+        /// Where the fragment begins, in bytes from the file's start.
         offset: u64,
-        /// How long it is.
+        /// The fragment's bytes.
         length: u32,
-        /// The hash it had when the file was scanned.
+        /// The hash that the bytes had in the scan.
         hash: ContentHash,
     },
 }
 
-/// Work for the memory of a server: it outlives a restart.
+/// Work for the ring that a server remembers beyond a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemoryJob {
-    /// The ring as it was in an earlier run. Answered by [`JobReply::Members`].
+    /// Reads the ring that an earlier run has stored. Answered by [`JobReply::Members`].
     RecallMembers,
-    /// Keeps the ring for a later run. Answered by [`JobReply::Done`].
+    /// Stores the ring for a later run. Answered by [`JobReply::Done`].
     RememberMembers {
-        /// The living, at most [`super::limits::MEMBERS_MAX`].
+        /// The living members; at most [`super::limits::MEMBERS_MAX`].
         members: Vec<Member>,
-        /// What this node does at present.
+        /// This node's role at present.
         role: Role,
     },
 }
 
-/// What came of a job.
+/// The result of a job.
 #[derive(Clone, PartialEq, Eq)]
 pub enum JobReply {
-    /// Done; nothing to say.
+    /// The job is done and has no result.
     Done,
-    /// The library as a whole.
+    /// The library's totals.
     Overview(Overview),
-    /// How it is with the disk.
+    /// The room on the disk.
     Room {
         /// So many bytes do not fit.
         full: bool,
     },
     /// A page of songs.
     Songs {
-        /// By id.
+        /// In the order of their ids.
         songs: Vec<Song>,
-        /// Whether more follow.
+        /// Whether another page follows.
         more: bool,
     },
     /// A page of changes.
     Changes {
-        /// In the order they happened.
+        /// In the order in which they happened.
         changes: Vec<Change>,
-        /// The revision after them.
+        /// The revision after the last of these changes.
         revision: u64,
     },
     /// A manifest.
@@ -299,48 +305,48 @@ pub enum JobReply {
     },
     /// A fragment.
     Fragment {
-        /// Which.
+        /// The fragment's index in the manifest, from 0.
         index: u32,
         /// Its bytes.
         bytes: Vec<u8>,
     },
-    /// What an upload still lacks: half-open index ranges, in order.
+    /// The fragments that an upload lacks.
     Missing {
-        /// Empty if it is complete.
+        /// Half-open index ranges, in order; empty if the upload is complete.
         ranges: Vec<(u32, u32)>,
     },
-    /// The fragment is kept, not yet durable.
+    /// The fragment is stored, and not necessarily durable.
     FragmentStored,
     /// The song is committed and durable.
     Stored {
-        /// The library after it.
+        /// The library's totals after the commit.
         overview: Overview,
     },
-    /// Copies still to be made.
+    /// A page of the copies still to be made.
     CopiesDue {
-        /// Song and future holder, in order.
+        /// Each song with its future holder, in order.
         due: Vec<(SongId, NodeId)>,
-        /// Whether more follow.
+        /// Whether another page follows.
         more: bool,
     },
-    /// The songs are gone, and durably so.
+    /// The songs are removed, and the removal is durable.
     Removed {
-        /// How many of them were here.
+        /// How many of the songs were here.
         count: u32,
-        /// The library after it.
+        /// The library's totals after the removal.
         overview: Overview,
     },
-    /// Some room is free again.
+    /// Some room has been freed.
     Reclaimed {
         /// Whether removed songs still take room.
         more: bool,
     },
     /// What each partition holds.
     PartitionDigests {
-        /// Those that hold anything, in order.
+        /// The partitions that hold a song or a tombstone, in order.
         digests: Vec<PartitionDigest>,
     },
-    /// A page of what a partition holds.
+    /// A page of the songs and tombstones of a partition.
     PartitionSongs {
         /// The committed songs up to `next`, by id.
         songs: Vec<SongId>,
@@ -349,118 +355,120 @@ pub enum JobReply {
         /// The next page begins after this id; none at the end.
         next: Option<SongId>,
     },
-    /// Fragments have been checked.
+    /// A step of a scrub has ended.
     Scrubbed(Scrubbed),
-    /// A page of the fragments set aside.
+    /// A page of the fragments in quarantine.
     Quarantined {
-        /// In order.
+        /// By song, then index.
         fragments: Vec<FragmentId>,
-        /// Whether more follow.
+        /// Whether another page follows.
         more: bool,
     },
-    /// Servers known from an earlier run.
+    /// The peers that an earlier run has stored.
     Peers {
-        /// Router records.
+        /// Records of routers.
         records: Vec<Record>,
     },
-    /// The ring as it was.
+    /// The ring that an earlier run has stored.
     Members {
-        /// Those that lived; empty at the first start.
+        /// The members that lived; empty at the first start.
         members: Vec<Member>,
-        /// What this node did.
+        /// The role of this node in that run; none at the first start.
         role: Option<Role>,
     },
-    /// It did not work.
+    /// The job has failed.
     Failed(JobFault),
 }
 
-/// The library in a few numbers.
+/// The library's totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
     /// The store's identity.
     pub store: StoreId,
     /// Its latest revision.
     pub revision: u64,
-    /// Its songs.
+    /// Digest of its committed songs.
     pub digest: Digest,
-    /// Bytes of its songs.
+    /// Bytes of its committed songs.
     pub bytes: u64,
-    /// The songs removed for good.
+    /// Digest of the songs removed for good.
     pub tombstones: Digest,
-    /// Fragments set aside.
+    /// Fragments in quarantine.
     pub quarantined: u64,
-    /// How far the scrub had come when it was last noted.
+    /// How far the scrub had come when this was last noted.
     pub scrub: ScrubNote,
 }
 
-/// How far a library has been checked.
+/// How far a scrub of the library has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ScrubNote {
-    /// Rounds through the whole library.
+    /// Completed rounds through the whole library.
     pub rounds: u64,
     /// The last fragment checked in the present round; none at its beginning.
     pub after: Option<FragmentId>,
 }
 
-/// One fragment of one song; ordered as a scrub goes.
+/// One fragment of one song, in the order of a scrub: by song, then index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FragmentId {
-    /// Which song.
+    /// The song's whole id.
     pub song: SongId,
-    /// Which fragment.
+    /// The fragment's index in the manifest, from 0.
     pub index: u32,
 }
 
-/// What came of a [`LibraryJob::Scrub`].
+/// The result of a [`LibraryJob::Scrub`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scrubbed {
-    /// The last fragment checked: the next step begins after it. None: the round is complete.
+    /// The last fragment visited, after which the next step begins; none when the round is
+    /// complete.
     pub after: Option<FragmentId>,
-    /// How many were checked.
+    /// Fragments checked; those in quarantine are skipped.
     pub fragments: u32,
-    /// How many bytes they have.
+    /// Bytes of the fragments checked.
     pub bytes: u64,
-    /// Those that are not what they should be, and are not set aside yet.
+    /// The fragments whose bytes are missing or wrong, without those in quarantine already.
     pub bad: Vec<FragmentId>,
 }
 
-/// What a partition holds, in 50 bytes. Two nodes that agree in it hold the same.
+/// The digests of one partition: 50 bytes of content. Nodes with equal digests hold the same songs
+/// and tombstones, barring a collision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionDigest {
-    /// Which partition.
+    /// The partition's number.
     pub partition: Partition,
-    /// Its committed songs.
+    /// Digest of its committed songs.
     pub songs: Digest,
-    /// Its songs removed for good.
+    /// Digest of its songs removed for good.
     pub tombstones: Digest,
 }
 
-/// Why a job did not work.
+/// Why a job has failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobFault {
-    /// The queue is full.
+    /// The queue of the job's lane is full.
     Busy,
-    /// Not there.
+    /// The thing asked for is not there.
     NotFound,
-    /// Several songs begin with these digits: at most five of them.
+    /// Several songs begin with these digits. Names at most five of them.
     Ambiguous(Vec<SongId>),
-    /// The bytes do not have the hash they must have.
+    /// The bytes do not have the required hash.
     Damaged,
-    /// The fragment is known to be bad and waits for good bytes.
+    /// The fragment is in quarantine and waits for good bytes.
     Quarantined,
     /// The song has been removed for good.
     Removed,
-    /// What was given cannot be kept; says why.
+    /// The data given to the job is not valid; the text gives the reason.
     Invalid(String),
     /// The disk is full.
     DiskFull,
-    /// The disk, the file or the database failed; says what was attempted.
+    /// The disk, the file or the database has failed; the text says what was attempted.
     Broken(String),
-    /// The peer that was to get the answer is gone: the job was not begun.
+    /// The peer that waits for the reply is gone, so the job was not begun.
     Abandoned,
 }
 
-/// The queue a job waits in. Reads of several songs run side by side; writes in order.
+/// The queue in which a job waits. Reads may run side by side; writes run in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
     /// Reads.
@@ -469,23 +477,24 @@ pub enum Lane {
     Write,
 }
 
-/// A commit hashes a song of a size that the job does not tell.
+/// Assumed weight of a commit. A commit hashes the whole song, whose size the job does not tell.
 const COMMIT_WEIGHT: usize = 256 << 10;
 
 impl Job {
-    /// Where the job waits.
+    /// The lane in which the job waits.
     pub fn lane(&self) -> Lane {
         match self {
             Job::Library(job) => job.lane(),
             Job::Client(job) => job.lane(),
-            // Few and small, and a node without a library has but one thread.
+            // These jobs are few and small, and a node without a library has only the writer
+            // thread.
             Job::Memory(MemoryJob::RecallMembers | MemoryJob::RememberMembers { .. }) => {
                 Lane::Write
             }
         }
     }
 
-    /// About how many bytes it writes or hashes, see [`LibraryJob::weight`].
+    /// About how many bytes the job writes or hashes, see [`LibraryJob::weight`].
     pub fn weight(&self) -> usize {
         match self {
             Job::Library(job) => job.weight(),
@@ -513,8 +522,8 @@ impl From<MemoryJob> for Job {
 }
 
 impl LibraryJob {
-    /// About how many bytes it writes or hashes, for a worker that does several jobs in one go. What
-    /// may free much room at once is too heavy for any company.
+    /// About how many bytes the job writes or hashes. The writer thread runs several light jobs as
+    /// one batch; a job that may free much room at once has the largest weight and ends its batch.
     pub fn weight(&self) -> usize {
         if let LibraryJob::KeepFragment { bytes, .. } | LibraryJob::ReplaceFragment { bytes, .. } =
             self

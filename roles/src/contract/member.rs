@@ -1,4 +1,4 @@
-//! A server as the ring knows it, and what its members tell each other of a death.
+//! A server as the ring knows it, and the parts of a census of roles.
 
 use core::fmt;
 
@@ -7,43 +7,44 @@ use bincode::{Decode, Encode};
 use super::id::{Incarnation, NodeId};
 use super::record::{Address, Features, Record, Role};
 
-/// One server in the member table. Of two accounts of the same member the one with the higher
-/// [`Member::age`] is right (SWIM, section 4.2: incarnation numbers; here the start and, within
-/// it, a version).
+/// One server in the member table. Of two updates about the same member, the one with the higher
+/// [`Member::age`] wins. SWIM (section 4.2) uses an incarnation number for this; here the
+/// incarnation counts the starts, and a version counts the updates within one start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Member {
-    /// Who.
+    /// The member's id.
     pub node: NodeId,
-    /// In which start.
+    /// The number of its current start.
     pub incarnation: Incarnation,
-    /// Raised by the member alone, within one start: by each refutation and each change of what it
-    /// says of itself.
+    /// Counts the updates within one start. Only the member itself raises it: for each refutation
+    /// and for each change of its own entry.
     pub version: u32,
-    /// How it is.
+    /// Its state in the failure detector.
     pub state: MemberState,
-    /// What it does.
+    /// Its role, data or router.
     pub role: Role,
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: Address,
-    /// What its machine can do.
+    /// Facts about its machine.
     pub features: Features,
-    /// Its share of the circle, 0 outside the data role.
+    /// Its share of the hash ring; 0 outside the data role.
     pub weight: u16,
-    /// What else matters about it.
+    /// Further facts about the member.
     pub traits: Traits,
 }
 
-/// How a member is. The order decides between accounts of equal age: bad news wins until the
-/// member itself refutes it.
+/// The state of a member in the failure detector. The order decides between updates of the same
+/// version: the worse state wins until the member refutes it with a later version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum MemberState {
-    /// As far as anybody knows.
+    /// No node suspects the member.
     Alive,
-    /// Somebody cannot reach it.
+    /// Some node cannot reach the member.
     Suspect,
-    /// The verdict. Reversible: by a later version of the member's own.
+    /// The failure detector has declared the member dead. A later version from the member itself
+    /// reverses this.
     Dead,
-    /// It has said goodbye.
+    /// The member has left the ring by itself.
     Left,
 }
 
@@ -51,14 +52,14 @@ pub enum MemberState {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Traits(pub u8);
 
-/// A death, or another reason to count the roles: at most one role changes for each.
+/// The identity of one census of the roles. At most one role changes for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Epoch {
-    /// The dead member, or the member that found the roles out of balance.
+    /// The dead member, or the living member that found the roles out of balance.
     pub about: NodeId,
-    /// In which start.
+    /// The number of that member's start.
     pub incarnation: Incarnation,
-    /// Grows with each census about the same, and names the [`Cause`].
+    /// Grows with each census about the same member. Its range tells the [`Cause`].
     pub attempt: u32,
 }
 
@@ -71,11 +72,11 @@ pub enum Cause {
     Shortage,
 }
 
-/// Attempts for a [`Cause::Shortage`] are numbered from here on, those for a death below.
+/// Attempts from this number on have the cause [`Cause::Shortage`]; smaller ones [`Cause::Death`].
 const SHORTAGES: u32 = 1 << 30;
 
 impl Epoch {
-    /// What this census is about.
+    /// The cause of this census.
     pub fn cause(&self) -> Cause {
         if self.attempt < SHORTAGES {
             Cause::Death
@@ -86,7 +87,8 @@ impl Epoch {
 }
 
 impl Cause {
-    /// The attempt number of the `count`th census for this cause. After 2^30 they begin again.
+    /// The attempt number of the `count`th census for this cause. After 2^30 censuses the numbers
+    /// repeat.
     pub fn attempt(self, count: u32) -> u32 {
         let first = match self {
             Cause::Death => 0,
@@ -96,30 +98,32 @@ impl Cause {
     }
 }
 
-/// What one member adds to an alert on its way round the ring.
+/// The entry of one member in a census.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Tally {
-    /// Who.
+    /// The member's id.
     pub node: NodeId,
-    /// In which start.
+    /// The number of its current start.
     pub incarnation: Incarnation,
-    /// What it does, or is about to do.
+    /// The member's role. While the member changes its role, this is the role that it is about to
+    /// take.
     pub role: Role,
-    /// Jobs that wait there.
+    /// Jobs that wait at the member.
     pub load: u16,
-    /// [`Traits`] at this moment.
+    /// Its traits when it made the tally.
     pub traits: Traits,
-    /// It knows that a role has been changed in this epoch.
+    /// Whether the member knows that a role has been changed in this epoch already.
     pub spent: bool,
 }
 
 impl Traits {
-    /// Started without a role: may be asked to change it.
+    /// The member was started without a role, so it may be ordered to change its role.
     pub const AUTO: Traits = Traits(1);
-    /// Is handing its songs over, or changing its role: takes nothing new on. Without
-    /// [`Traits::AUTO`], which it then gives up, it ends when it has done so.
+    /// The member hands its songs over or changes its role, and takes nothing new on. A member that
+    /// is about to end gives up [`Traits::AUTO`].
     pub const DRAINING: Traits = Traits(2);
-    /// Its disk has not answered for a while: a member, but no owner of new songs.
+    /// The disk of the member has not answered for a while. The member stays in the ring and gets
+    /// no new songs.
     pub const SICK: Traits = Traits(4);
 
     const KNOWN: u8 = 7;
@@ -129,12 +133,13 @@ impl Traits {
         self.0 & wanted.0 == wanted.0
     }
 
-    /// Whether it hands its songs over to end: whoever changes its role is one that may.
+    /// Whether the member hands its songs over and then ends. A member that only changes its role
+    /// still has [`Traits::AUTO`].
     pub fn ends_soon(self) -> bool {
         self.has(Traits::DRAINING) && !self.has(Traits::AUTO)
     }
 
-    /// These, with `changed` set or cleared.
+    /// These traits, with `changed` set or cleared.
     pub fn with(self, changed: Traits, set: bool) -> Traits {
         if set {
             Traits(self.0 | changed.0)
@@ -144,24 +149,26 @@ impl Traits {
     }
 }
 
-/// The age of an account: start, version, how bad it is; then all that may differ in two accounts of
-/// one start and version, which a disk that went back gives out twice. All must believe the same.
+/// The rank of an update: start, version, state, then the fields that may differ within one
+/// version. A node whose disk was restored from an older copy may give out one version twice, with
+/// different fields. Including the fields lets every member choose the same update.
 pub type Age = (Incarnation, u32, MemberState, (Role, u8, u16));
 
 impl Member {
-    /// How this account compares with others of the same member.
+    /// The rank of this update among the updates about the same member.
     pub fn age(&self) -> Age {
         let rest = (self.role, self.traits.0, self.weight);
         (self.incarnation, self.version, self.state, rest)
     }
 
-    /// Whether it takes part in the ring: alive, or only suspected.
+    /// Whether the member takes part in the ring: it is alive or only suspected.
     pub fn lives(&self) -> bool {
         self.state < MemberState::Dead
     }
 
-    /// Whether anything about it cannot be: only data nodes and routers are members, and traits
-    /// that no version of this program has set make it a lie.
+    /// Whether the update can be true. Only data nodes and routers are members. Unknown traits and
+    /// an excessive weight are refused. So are incarnations and versions in the upper half of their
+    /// range, because a false one near the end would leave the member no later number.
     pub fn is_possible(&self) -> bool {
         self.role != Role::Dns
             && self.traits.0 <= Traits::KNOWN
@@ -170,7 +177,7 @@ impl Member {
             && self.weight <= super::limits::WEIGHT_MAX
     }
 
-    /// The same member as a DNS record, for those who work with records.
+    /// The member as a DNS record. Its TTL is 0, so it must not be served.
     pub fn record(&self) -> Record {
         Record {
             role: self.role,

@@ -1,9 +1,9 @@
-//! Every word on the wire, by family. Questions and answers pair up: `Resolve`/`Records`,
+//! Every message on the wire, by family. Questions and answers pair up: `Resolve`/`Records`,
 //! `Locate`/`Located`, `Fetch`/`Chunk`.
 //!
-//! No type here is recursive, and every list has a bound in [`super::limits`] that its receiver
-//! checks: the decoder bounds only the whole. Raw bytes of songs never stand inside a message:
-//! they travel behind it as the [`Envelope`]'s body.
+//! No type here is recursive. Every list has a bound in [`super::limits`], which the receiver
+//! checks, because the decoder bounds only the message as a whole. The raw bytes of songs are never
+//! part of a message: they follow it as the [`Envelope`]'s body.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,14 +20,14 @@ use super::ring::Ring;
 use super::song::{Manifest, Song};
 use super::upkeep::Upkeep;
 
-/// One message on its way: what is said, under which number, with which bytes behind it.
+/// One message in transit, with its number, its direction and its body.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// The number its asker gave the question.
+    /// The number that the asker gave the question; an answer carries the same number.
     pub id: RequestId,
     /// Question or answer.
     pub kind: Kind,
-    /// What is said.
+    /// The message itself.
     pub message: Message,
     /// The bytes of a fragment, for the few messages that carry one; empty otherwise.
     pub body: Vec<u8>,
@@ -36,24 +36,24 @@ pub struct Envelope {
 /// The direction of an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Wants an answer within this time; work on it may be dropped afterwards.
+    /// Wants an answer within `patience`; the receiver may drop work on it afterwards.
     Question {
-        /// The time that the asker still waits, when the envelope is sent.
+        /// How much longer the asker waits, counted from when the envelope is sent.
         patience: Duration,
     },
-    /// Answers the question of the same number.
+    /// Answers the question with the same number.
     Answer {
         /// More answers to the same question follow.
         more: bool,
     },
-    /// Wants no answer: a later one replaces it, or it is told to several.
+    /// Wants no answer, because a later message replaces it or because several nodes receive it.
     OneWay,
 }
 
-/// What can be said.
+/// A message of one of the families.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Message {
-    /// The question was understood and is not answered.
+    /// The receiver understood the question and does not fulfil it.
     Refused(Refusal),
     /// Messages of the DNS.
     Names(Names),
@@ -69,89 +69,91 @@ pub enum Message {
     Chord(Chord),
 }
 
-/// Why a question is not answered. Callers match on it: it decides whether to ask elsewhere.
+/// Why a question is not answered. The caller decides by it whether to ask another node.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Refusal {
-    /// Too much to do; ask again after this many milliseconds, or somebody else at once.
+    /// The node has too much to do. The asker may ask another node at once, or this one later.
     Busy {
-        /// Milliseconds to wait.
+        /// Milliseconds to wait before asking the same node again.
         retry_after_ms: u32,
     },
-    /// No such thing here.
+    /// The node does not have the thing asked for.
     NotFound,
-    /// Several songs begin with these digits: at most five of them.
+    /// Several songs begin with these digits. Names at most five of them.
     Ambiguous(Vec<SongId>),
-    /// The node does not have the role that answers this.
+    /// The node does not have the role that answers this question.
     WrongRole,
-    /// The node knows too little yet, having just started.
+    /// The node has just started and knows too little yet.
     NotReady,
-    /// The node is about to end.
+    /// The node is shutting down.
     ShuttingDown,
-    /// The message cannot be true or exceeds a bound; the text says why.
+    /// The message cannot be true or exceeds a bound; the text gives the reason.
     Invalid(String),
     /// The disk is full.
     DiskFull,
-    /// The disk failed; says how.
+    /// The disk failed; the text says how.
     Broken(String),
-    /// A newer start of the same node has been seen.
+    /// The receiver has seen a later start of the asking node.
     Outdated,
 }
 
-/// Between everybody and the DNS nodes.
+/// Between any node and the DNS nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Names {
-    /// Who serves this role? Answered by `Records`.
+    /// Asks for the servers of a role. Answered by `Records`.
     Resolve {
-        /// The group asked for.
+        /// The role; its servers form one group.
         role: Role,
     },
     /// The valid records of a group, in random order.
     Records {
         /// At most [`super::limits::RECORDS_MAX`].
         records: Vec<Record>,
-        /// False while the DNS node is too fresh for an empty list to mean that nobody is there.
+        /// False while the DNS node has run too briefly for an empty list to mean that the group is
+        /// empty.
         settled: bool,
     },
-    /// Here I am, or still am. Answered by `Registered`.
+    /// Registers the sender, or renews its record. Answered by `Registered`.
     Register {
         /// The sender's own record.
         record: Record,
     },
-    /// The record stands until its time is over.
+    /// The DNS node serves the record until its TTL ends.
     Registered,
-    /// I leave the group. Answered by `Withdrawn`.
+    /// The sender leaves its group. Answered by `Withdrawn`.
     Withdraw {
         /// The sender's own record, as last registered.
         record: Record,
     },
-    /// The record is gone.
+    /// The record is removed.
     Withdrawn,
-    /// Are you still there? A DNS node's question to the server behind an expired record.
-    /// Answered by `Confirmed`, or `Refused(WrongRole)` if the role has changed.
+    /// Asks whether the server behind an expired record still lives. Sent by a DNS node. Answered
+    /// by `Confirmed`, or by `Refused(WrongRole)` if the role has changed.
     Confirm {
-        /// The role the record claims.
+        /// The role in the expired record.
         role: Role,
     },
-    /// Yes: the server's current record.
+    /// The server lives.
     Confirmed {
-        /// To be stored as if registered.
+        /// Its current record, which the DNS node stores as if it were registered.
         record: Record,
     },
-    /// Between DNS nodes: what I know. Answered by `Shared`.
+    /// From one DNS node to another: the records that the sender knows. Answered by `Shared`.
     Share {
-        /// At most [`super::limits::RECORDS_MAX`], with what is left of their time.
+        /// At most [`super::limits::RECORDS_MAX`]; each TTL is the time that remains.
         records: Vec<Record>,
-        /// Whether the sender wants the receiver's own records in return.
+        /// Whether the receiver should send its own records in return.
         pull: bool,
     },
-    /// Between DNS nodes: what I know in return; empty if it was not asked for.
+    /// The answering DNS node's own records; empty unless the question had `pull` set.
     Shared {
         /// At most [`super::limits::RECORDS_MAX`].
         records: Vec<Record>,
     },
-    /// Which role should I take? Asked by a server started without one. Answered by `Reserved`.
+    /// Asks which role to take. Sent by a server that was started without one. Answered by
+    /// `Reserved`.
     Reserve,
-    /// That one; kept for the asker until it registers, at most 30 seconds.
+    /// The DNS node reserves the role for the asker until it registers, for at most 30 seconds.
     Reserved {
         /// The role to take.
         role: Role,
@@ -161,154 +163,157 @@ pub enum Names {
 /// Between clients, routers and data nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Catalogue {
-    /// A page of the catalogue. Answered by `Songs`.
+    /// Asks for a page of the catalogue. Answered by `Songs`.
     List {
-        /// Which songs, in which order.
+        /// The search, the order and the place of the page.
         query: Query,
     },
-    /// A page, at most [`super::limits::PAGE_SONGS_MAX`] songs.
+    /// One page of the catalogue; at most [`super::limits::PAGE_SONGS_MAX`] songs.
     Songs {
-        /// In the order asked for.
+        /// In the order that the query asks for.
         songs: Vec<Listed>,
-        /// How many songs the query finds in all.
+        /// The number of songs on all pages together.
         total: u64,
-        /// Where the next page begins; none at the end.
+        /// Where the next page begins; none on the last page.
         next: Option<Cursor>,
     },
-    /// Who has this song? Answered by `Located`.
+    /// Asks which nodes hold a song. Answered by `Located`.
     Locate {
-        /// Its id or the beginning of it.
+        /// The song's id, or its leading digits.
         prefix: SongPrefix,
     },
-    /// The song and who can give it.
+    /// The song and its live holders.
     Located {
-        /// Its line in the catalogue.
+        /// The song's entry in the catalogue.
         song: Song,
-        /// At most [`super::limits::HOLDERS_MAX`] live holders in random order.
+        /// At most [`super::limits::HOLDERS_MAX`] live holders, the healthiest first. Holders of
+        /// equal health are in random order.
         holders: Vec<Holder>,
     },
-    /// Who should keep a song of this id? Answered by `Placed`.
+    /// Asks which nodes should store a song. Answered by `Placed`.
     Place {
-        /// The song to be uploaded.
+        /// The song to be uploaded; the catalogue need not know it.
         song: SongId,
     },
-    /// Its owners on the circle, first the one to upload to, and other live data nodes after
-    /// them, for when an owner dies under the upload.
+    /// The nodes to upload to. The client tries them in this order.
     Placed {
-        /// Live data nodes.
+        /// Live data nodes: the song's owners on the hash ring, then the others, which stand in
+        /// when an owner dies during the upload.
         owners: Vec<Holder>,
     },
-    /// A data node tells a router what it keeps. Answered by `Announced`.
+    /// A data node tells a router which songs it holds. Answered by `Announced`.
     Announce(Announcement),
-    /// How far the router has followed the sender's changes.
+    /// How far the router has applied the sender's changes.
     Announced {
-        /// The store it speaks of.
+        /// The store that the revision belongs to.
         store: StoreId,
-        /// All changes up to this revision are known; 0 asks for everything again.
+        /// The router knows all changes up to this revision; 0 asks for everything again.
         revision: u64,
     },
-    /// What does the cluster look like? Answered by `Status`.
+    /// Asks for the state of the cluster. Answered by `Status`.
     Inspect,
-    /// As the answering router sees it.
+    /// The state of the cluster, as the answering router sees it.
     Status(Status),
 }
 
 /// Between clients and data nodes, and between data nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Audio {
-    /// The report's first question to a data node: which songs do you keep? Answered by `SongPage`.
+    /// Asks which songs a data node holds: the report's first question. Answered by `SongPage`.
     ListSongs {
         /// The page begins after this id.
         after: Option<SongId>,
         /// At most [`super::limits::PAGE_SONGS_MAX`].
         limit: u32,
     },
-    /// A page of the songs kept, by id.
+    /// One page of the songs that the data node holds.
     SongPage {
-        /// The page.
+        /// In the order of their ids; at most [`super::limits::PAGE_SONGS_MAX`].
         songs: Vec<Song>,
-        /// Whether more follow.
+        /// Whether another page follows.
         more: bool,
     },
-    /// The second: can you offer this song? Answered by `Described`.
+    /// Asks whether the node holds a song: the report's second question. Answered by `Described`.
     Describe {
-        /// Which song.
+        /// The song's whole id.
         song: SongId,
     },
-    /// Yes, and this is how to fetch it and check it.
+    /// The node holds the song.
     Described {
-        /// The song's manifest.
+        /// How to fetch the song and how to check it.
         manifest: Manifest,
     },
-    /// The third and the fourth: the fragment at a moment, or several from it on. Answered by as
-    /// many `Chunk`s, in order, fewer at the song's end.
+    /// Asks for the fragment at a moment, or for several from there on: the report's third and
+    /// fourth questions. Answered by one `Chunk` per fragment, in order, and by fewer at the song's
+    /// end.
     Fetch {
-        /// Which song.
+        /// The song's whole id.
         song: SongId,
         /// The first fragment.
         from: Position,
-        /// How many, 1 to [`super::limits::FETCH_FRAGMENTS_MAX`].
+        /// Number of fragments, from 1 to [`super::limits::FETCH_FRAGMENTS_MAX`].
         count: u32,
     },
-    /// One fragment; its bytes are the envelope's body.
+    /// One fragment. The envelope's body holds its bytes.
     Chunk {
-        /// Which fragment.
+        /// The fragment's index in the manifest, from 0.
         index: u32,
-        /// How many jobs wait at the sender: the client prefers the less loaded holder.
+        /// Jobs that wait at the sender. The client prefers the less loaded holder.
         load: u16,
     },
-    /// I have this song for you. Answered by `Wanted`, or `Stored` if it is known already.
+    /// Offers a song for storage. Answered by `Wanted`, or by `Stored` if the song is stored
+    /// already.
     Offer {
-        /// How it is cut, what it is.
+        /// The offered song and its fragments.
         manifest: Manifest,
-        /// Whether the offer is itself a copy: its receiver makes no further ones.
+        /// Whether a data node makes a copy. The receiver of a copy makes no further ones.
         copy: bool,
     },
-    /// Send me these fragments; none missing means: commit.
+    /// The fragments that the receiver of the offer lacks. An empty list asks for the commit.
     Wanted {
-        /// Missing fragments as half-open index ranges, in order, at most
-        /// [`super::limits::FRAGMENTS_MAX`].
+        /// Half-open index ranges, in order; at most [`super::limits::FRAGMENTS_MAX`].
         missing: Vec<(u32, u32)>,
     },
-    /// One fragment of an offered song; its bytes are the envelope's body. Answered by `Taken`.
+    /// One fragment of an offered song; the envelope's body holds its bytes. Answered by `Taken`.
     Give {
-        /// Which song.
+        /// The offered song.
         song: SongId,
-        /// Which fragment.
+        /// The fragment's index in the manifest, from 0.
         index: u32,
     },
-    /// The fragment is there and has the right hash.
+    /// The fragment has arrived and its hash is right.
     Taken,
-    /// Everything is sent. Answered by `Stored` when the copies are durable.
+    /// Ends an upload. Answered by `Stored` when the copies are durable, or by `Wanted` when a
+    /// fragment is missing.
     Commit {
-        /// Which song.
+        /// The offered song.
         song: SongId,
-        /// Whether this is itself a copy.
+        /// Whether a data node makes a copy, as in the offer.
         copy: bool,
     },
-    /// The song stands.
+    /// The song is committed and durable.
     Stored {
-        /// Durable copies that the sender knows of, itself included.
+        /// Durable copies that the sender knows of, its own included.
         copies: u8,
     },
 }
 
-/// Which songs, in which order, how many.
+/// A search in the catalogue, and the page of its result.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Query {
-    /// Every word must occur in title, artist, album, genre or year; empty finds all.
+    /// Each word must occur in title, artist, album, genre or year; an empty text finds every song.
     pub words: String,
     /// The order.
     pub sort: Sort,
-    /// The order reversed.
+    /// Whether the order is reversed.
     pub descending: bool,
     /// Where the page begins: the previous page's `next`.
     pub after: Option<Cursor>,
-    /// At most [`super::limits::PAGE_SONGS_MAX`].
+    /// Songs on the page; at most [`super::limits::PAGE_SONGS_MAX`].
     pub limit: u32,
 }
 
-/// The order of a list. Songs without the value stand last, in both directions.
+/// The order of a list. A song without a value for the sort key stands last in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Sort {
     /// Artist, album, disc, track, title.
@@ -322,109 +327,110 @@ pub enum Sort {
     Genre,
     /// Year, then as by artist.
     Year,
-    /// Length, title.
+    /// Duration, title.
     Duration,
 }
 
-/// A place in an ordered list that stays right when songs come and go.
+/// A place in an ordered list. It stays valid when songs are added or removed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Cursor {
-    /// The sort key of the last song seen, at most [`super::limits::SONG_BYTES_MAX`] bytes.
+    /// The sort key of the last song on the page; at most [`super::limits::SONG_BYTES_MAX`] bytes.
     pub key: String,
-    /// Its id, for songs of equal key.
+    /// The same song's id, which orders songs with equal keys.
     pub id: SongId,
 }
 
-/// A song in a list, and how well it stands.
+/// A song in a list, with its number of copies.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Listed {
     /// The song.
     pub song: Song,
-    /// Its copies on live data nodes.
+    /// Copies on live data nodes.
     pub copies: u8,
 }
 
-/// A live data node that has a song, or should.
+/// A live data node that holds a song, or should hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Holder {
-    /// Who.
+    /// The node's id.
     pub node: NodeId,
-    /// Where.
+    /// The address at which the node listens.
     pub address: Address,
-    /// What its machine can do.
+    /// Facts about the node's machine.
     pub features: Features,
-    /// Jobs that waited there at its last report.
+    /// Jobs that waited at the node when it last reported them.
     pub load: u16,
 }
 
-/// Which fragment to begin with.
+/// The fragment at which a fetch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Position {
-    /// By number.
+    /// The fragment's index in the manifest, from 0.
     Index(u32),
-    /// By the moment it sounds, in milliseconds.
+    /// A moment of the song in milliseconds; selects the fragment that plays then.
     Time(u32),
 }
 
-/// A store, from its creation to its end: revisions of another store mean nothing.
+/// The identity of one store, from its creation on. Revisions of two stores cannot be compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct StoreId(pub u64);
 
-/// What a data node keeps, told to a router: the changes after `since`, and a digest of the whole.
+/// The songs of a data node, told to a router: the changes after `since`, and a digest of all
+/// songs.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Announcement {
-    /// The sender's record: an announcement is also a sign of life.
+    /// The sender's record: an announcement also shows that the sender lives.
     pub record: Record,
-    /// Its store.
+    /// The sender's store.
     pub store: StoreId,
     /// The changes begin after this revision.
     pub since: u64,
     /// In the order they happened; at most [`super::limits::PAGE_SONGS_MAX`].
     pub changes: Vec<Change>,
-    /// The revision after these changes.
+    /// The revision after the last of these changes.
     pub revision: u64,
-    /// The store's latest revision: if larger, more changes follow.
+    /// The store's latest revision. If it is larger than `revision`, more changes follow.
     pub latest: u64,
-    /// The songs at the latest revision.
+    /// Digest of all songs at the latest revision.
     pub digest: Digest,
-    /// Bytes of all songs kept.
+    /// Bytes of all songs in the store.
     pub bytes: u64,
-    /// Jobs that wait.
+    /// Jobs that wait at the sender.
     pub load: u16,
-    /// Copies that are still to be made from here.
+    /// Copies that the sender has still to make on other nodes.
     pub repairing: u32,
-    /// Fragments set aside because they have rotted.
+    /// Fragments that have rotted and are in quarantine.
     pub damaged: u32,
 }
 
-/// One change of what a data node keeps.
+/// One change of the songs that a data node holds.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Change {
-    /// A song is there.
+    /// The node has gained this song.
     Added(Song),
-    /// A song is not there any longer; others may have it.
+    /// The node no longer holds this song; other nodes may hold it.
     Removed(SongId),
-    /// A song has been removed for good, wherever it is.
+    /// The song is removed for good, on every node.
     Buried(SongId),
 }
 
-/// A set of songs in 24 bytes. Two stores with equal digests hold the same songs.
+/// A set of songs in 24 bytes. Stores with equal digests hold the same songs, barring a collision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Digest {
-    /// How many.
+    /// The number of songs.
     pub count: u64,
-    /// The exclusive or of their ids, which are hashes already.
+    /// The exclusive or of the ids, which are hashes already.
     pub xor: u128,
 }
 
 impl Digest {
-    /// Adds a song that was not there.
+    /// Adds a song. The set must not hold it yet, because adding it twice cancels it out.
     pub fn insert(&mut self, song: SongId) {
         self.count = self.count.wrapping_add(1);
         self.xor ^= song.0;
     }
 
-    /// Takes out a song that was there.
+    /// Removes a song. The set must hold it.
     pub fn remove(&mut self, song: SongId) {
         self.count = self.count.wrapping_sub(1);
         self.xor ^= song.0;
@@ -434,87 +440,89 @@ impl Digest {
 /// The cluster, as one router sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Status {
-    /// Every server known, by role, then id.
+    /// Every known server except those that have left, ordered by role, then id.
     pub nodes: Vec<NodeStatus>,
     /// Songs in the catalogue.
     pub songs: u64,
-    /// The sum over songs of `min(3, live data nodes)` less their live copies, never below 0.
+    /// The missing copies: for each song `min(3, live data nodes)` less its live copies, at least
+    /// 0.
     pub copies_missing: u64,
-    /// The living members of the ring, in its order.
+    /// The living members of the ring, in the order of their ids.
     pub ring: Vec<NodeId>,
     /// The last alert this router has seen.
     pub last_alert: Option<LastAlert>,
-    /// The last change of a role it knows of.
+    /// The last change of a role that this router knows of.
     pub last_switch: Option<LastSwitch>,
 }
 
-/// An alert, as a member remembers it.
+/// The last alert that a member has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct LastAlert {
-    /// What it was about.
+    /// The death or the shortage that the alert is about.
     pub epoch: Epoch,
-    /// Who counted.
+    /// The member that counts the roles.
     pub manager: NodeId,
-    /// Milliseconds since it was seen.
+    /// Milliseconds since the member saw the alert.
     pub ago_ms: u64,
 }
 
-/// A change of a role, as a member remembers it.
+/// The last change of a role that a member knows of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct LastSwitch {
-    /// Who.
+    /// The node that changed its role.
     pub node: NodeId,
     /// The role it took.
     pub role: Role,
-    /// Milliseconds since it was heard of.
+    /// Milliseconds since the member heard of the change.
     pub ago_ms: u64,
 }
 
 /// One server, as one router sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct NodeStatus {
-    /// Who.
+    /// The server's id.
     pub node: NodeId,
-    /// What it does.
+    /// The server's role.
     pub role: Role,
-    /// How it is.
+    /// Its health, as this router knows it.
     pub state: NodeState,
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: Address,
-    /// Its current start.
+    /// The number of its current start.
     pub incarnation: Incarnation,
-    /// Songs it keeps.
+    /// Songs that it holds; 0 outside the data role.
     pub songs: u64,
     /// Bytes of those songs.
     pub bytes: u64,
-    /// Milliseconds since it was last heard of.
+    /// Milliseconds since this router last received something from it; 0 if never, or if it is this
+    /// router.
     pub heard_ms: u64,
-    /// Copies that it has still to make for others.
+    /// Copies that it has still to make on other nodes.
     pub repairing: u32,
-    /// Fragments it has set aside because they have rotted, and not replaced yet.
+    /// Fragments that are in its quarantine and not replaced yet.
     pub damaged: u32,
 }
 
-/// How a server is.
+/// The health of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum NodeState {
-    /// As far as anybody knows.
+    /// No node reports a problem with the server.
     Alive,
-    /// Handing its songs over, or changing its role.
+    /// The server hands its songs over, or changes its role.
     Draining,
-    /// Somebody cannot reach it.
+    /// The server is suspected: some node cannot reach it.
     Suspect,
-    /// Its disk does not answer.
+    /// The server's disk does not answer.
     Sick,
-    /// By the verdict of those who watch it: it no longer counts.
+    /// The failure detector has declared the server dead, or it no longer serves its role.
     Dead,
-    /// Alive, and its disk has no room for songs. Last, so that the others keep their number on the
-    /// wire.
+    /// The server lives and its disk has no room for songs. This variant stands last, so that the
+    /// others keep their numbers on the wire.
     Full,
 }
 
 impl NodeState {
-    /// The word in tables and JSON.
+    /// The state's name in tables and JSON.
     pub fn name(self) -> &'static str {
         match self {
             NodeState::Alive => "alive",
@@ -541,7 +549,7 @@ impl Query {
 }
 
 impl Audio {
-    /// Whether it is one of the questions that only read songs.
+    /// Whether this is one of the questions that only read songs.
     pub fn is_read(&self) -> bool {
         matches!(
             self,
@@ -551,8 +559,8 @@ impl Audio {
 }
 
 impl Message {
-    /// Whether asking twice does the same as asking once, so that a lost answer may simply be
-    /// made again.
+    /// Whether this question may be handled twice with the same effect as once. The dedup window
+    /// then stores no answer: a repeated question is simply handled again.
     pub fn only_reads(&self) -> bool {
         match self {
             Message::Refused(_) => true,
@@ -660,7 +668,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-// A message is moved along the path of every fragment: it stays small enough for that.
+// Every fragment moves its message through several layers, so the message must stay small.
 const _: () = assert!(mem::size_of::<Message>() <= 512);
 // The hash of a whole file stands in its manifest, not in the message.
 const _: () = assert!(mem::size_of::<ContentHash>() == 32);

@@ -1,8 +1,8 @@
 //! The contract between a node and the world.
 //!
-//! A node hears [`Event`]s and answers with [`Action`]s. Both are closed and matched without
-//! wildcards in exactly two hosts outside this crate: the event loop in `net` and the simulated
-//! world in `tests`. A new variant makes both fail to compile until they agree.
+//! A host hands [`Event`]s to a node and carries out the [`Action`]s that the node returns. Exactly
+//! two hosts outside this crate match both without wildcards: the event loop in `net` and the
+//! simulated world in `tests`. After a new variant, both fail to compile until they handle it.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -17,151 +17,154 @@ use super::record::{Address, Features};
 use super::time::Time;
 use super::user::{Command, Notice};
 
-/// A node, seen by whoever hosts it.
+/// A node, as its host sees it.
 pub trait Node {
-    /// Reacts to one event. Every effect goes to `out`; nothing else is touched.
+    /// Reacts to one event. Every effect goes to `out`; the node touches nothing else.
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox);
 
-    /// The earliest moment at which [`Event::Tick`] would change anything.
+    /// The earliest moment at which [`Event::Tick`] would change anything; none if only another
+    /// event can.
     fn deadline(&self) -> Option<Time>;
 }
 
-/// What can happen to a node.
+/// An event that a host hands to a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The first event of a node's life.
+    /// The first event in a node's life.
     Start,
-    /// A deadline of the node has come.
+    /// A deadline of the node is due.
     Tick,
-    /// An envelope has arrived whole.
+    /// A complete envelope has arrived.
     Message {
-        /// The node that has sent it.
+        /// The node that sent the envelope.
         from: Sender,
         /// The envelope.
         envelope: Envelope,
     },
-    /// Nothing more comes from this peer until this node sends to it again. Envelopes on their way
-    /// to it may be lost.
+    /// The connection with a peer is lost. No more messages come from the peer until this node
+    /// sends to it again. Envelopes in transit to the peer may be lost.
     Lost {
-        /// Which peer.
+        /// The lost peer.
         peer: Peer,
-        /// Why.
+        /// The reason.
         why: Lost,
     },
     /// A job has ended.
     Done {
-        /// Which.
+        /// The number that the node gave the job.
         job: JobId,
-        /// What came of it.
+        /// The job's result.
         reply: JobReply,
     },
-    /// The user wants something.
+    /// A command of the user.
     User(Command),
-    /// End well: say goodbye, then tell [`Notice::Stopped`].
+    /// Shut down: withdraw from the others, then tell [`Notice::Stopped`].
     Stop,
 }
 
-/// What a node can ask of its host.
+/// An action that a node asks of its host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send an envelope; if it cannot be delivered, an [`Event::Lost`] of that peer follows.
+    /// Send an envelope. If it cannot be delivered, an [`Event::Lost`] of that peer follows.
     Send {
-        /// To whom.
+        /// The receiver.
         to: Peer,
         /// The envelope.
         envelope: Envelope,
     },
     /// Run a job; an [`Event::Done`] follows.
     Run {
-        /// The node's own number for it.
+        /// The number that the node gives the job.
         job: JobId,
-        /// What to do.
+        /// The work.
         work: Job,
-        /// If the reply is meant for a peer: begin only when that peer has taken what is on its
-        /// way already, so that a slow reader never piles up fragments in memory.
+        /// The peer that the reply is meant for, if any. The host begins the job only when that
+        /// peer has taken the bytes already queued for it, so that a slow reader does not fill the
+        /// memory with fragments.
         toward: Option<Peer>,
     },
     /// End the connection with a peer. No [`Event::Lost`] follows.
     Hang {
-        /// Which.
+        /// The peer to disconnect.
         peer: Peer,
     },
-    /// What this node knows of a peer's machine before it has spoken with it.
+    /// Tells the host about a peer's machine before the first connection to it.
     Meet {
-        /// Where it listens.
+        /// The address at which the peer listens.
         address: Address,
-        /// What it can do.
+        /// Facts about the peer's machine.
         features: Features,
     },
-    /// Tell the user.
+    /// Tell the user something.
     Tell(Notice),
 }
 
-/// Somebody to speak with.
+/// The other end of a conversation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Peer {
-    /// Can be dialled, and dialled again.
+    /// A node that listens at this address. It can be dialled again after a loss.
     Node(Address),
-    /// Came by itself and can be answered only while its connection lives. A guest's number is
-    /// never used again, so that a late answer goes nowhere instead of to a stranger.
+    /// A peer that has dialled this node. It can be answered only while its connection lives. A
+    /// guest's number is never used again, so that a late answer cannot reach a different peer.
     Guest(u64),
 }
 
-/// The sender of an envelope. The handshake proves that it holds the cluster key; its id and
-/// incarnation are those it gives in its hello.
+/// The sender of an envelope. The handshake proves that the sender holds the cluster key. Its id
+/// and incarnation are not proven: they are those in its hello.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
-    /// How to answer.
+    /// The peer that an answer goes to.
     pub peer: Peer,
-    /// Who.
+    /// The sender's id.
     pub node: NodeId,
-    /// In which start.
+    /// The number of the sender's current start.
     pub incarnation: Incarnation,
 }
 
-/// What a node says of itself when a connection opens.
+/// The facts that a node states about itself when a connection opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Who.
+    /// The node's id.
     pub node: NodeId,
-    /// In which start.
+    /// The number of its current start.
     pub incarnation: Incarnation,
-    /// Where it listens; clients do not.
+    /// The address at which it listens; none for a client.
     pub address: Option<Address>,
-    /// What its machine can do.
+    /// Facts about its machine.
     pub features: Features,
 }
 
 /// Why a peer is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// Nobody listens at its address.
+    /// No process listens at the peer's address.
     ConnectRefused,
-    /// Its address does not answer, or cannot be reached.
+    /// The peer's address does not answer, or cannot be reached.
     ConnectTimeout,
-    /// It closed during the handshake: another key, another cluster, or overload.
+    /// The peer closed the connection during the handshake: it has another key or cluster name, or
+    /// it is overloaded.
     HandshakeRefused,
-    /// It speaks another version of the protocol.
+    /// The peer speaks another version of the protocol.
     Version,
-    /// It knows a newer start of this node.
+    /// The peer knows a later start of this node.
     Outdated,
-    /// It closed the connection.
+    /// The peer closed the connection.
     Closed,
     /// The connection broke.
     Reset,
-    /// It has not been heard of although it was asked.
+    /// The peer has stayed silent although it was asked for a sign of life.
     Silent,
-    /// It has not acknowledged an answer in time.
+    /// The peer has not acknowledged an answer in time.
     Unacknowledged,
-    /// It sent what no peer may send.
+    /// The peer broke the protocol.
     Misbehaved,
     /// This node has no room for another connection.
     Full,
-    /// It was dialled in vain a moment ago; it will be dialled again when the backoff is over.
+    /// A recent dial has failed, and the backoff is not over. The peer is not dialled before then.
     Backoff,
 }
 
-/// A question to be answered: its sender, its number and its end.
+/// A question that waits for its answer: its sender, its number and its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asker {
     /// The node that asks.
@@ -172,14 +175,14 @@ pub struct Asker {
     pub until: Time,
 }
 
-/// What a node did while it handled one event, in order.
+/// The actions of a node while it handles one event, in order.
 #[derive(Debug, Default)]
 pub struct Outbox {
     actions: VecDeque<Action>,
 }
 
 impl Outbox {
-    /// Nothing yet.
+    /// An outbox without actions.
     pub fn new() -> Self {
         Outbox::default()
     }
@@ -194,7 +197,8 @@ impl Outbox {
         self.actions.push_back(action);
     }
 
-    /// Everything done since `mark` actions, for a part that looks at what another part did.
+    /// The actions after the first `mark`, so that one part of a node can change what another part
+    /// added.
     pub fn since(&mut self, mark: usize) -> impl Iterator<Item = &mut Action> {
         self.actions.range_mut(mark..)
     }
@@ -214,7 +218,8 @@ impl Outbox {
         self.answer_with(asker, message, Vec::new(), false);
     }
 
-    /// Answers a question with the bytes of a fragment; `more` answers to it may follow.
+    /// Answers a question and adds the bytes of a fragment. `more` says that further answers
+    /// follow.
     pub fn answer_with(&mut self, asker: Asker, message: Message, body: Vec<u8>, more: bool) {
         self.push(Action::Send {
             to: asker.sender.peer,
@@ -252,7 +257,7 @@ impl Outbox {
         });
     }
 
-    /// Says something that wants no answer.
+    /// Sends a message that wants no answer.
     pub fn say(&mut self, to: Peer, id: RequestId, message: Message) {
         self.push(Action::Send {
             to,
@@ -265,7 +270,7 @@ impl Outbox {
         });
     }
 
-    /// Runs a job.
+    /// Runs a job whose reply goes to no particular peer.
     pub fn run(&mut self, job: JobId, work: Job) {
         self.push(Action::Run {
             job,
@@ -274,7 +279,7 @@ impl Outbox {
         });
     }
 
-    /// Runs a job whose reply goes to `peer`, once that peer has room.
+    /// Runs a job whose reply goes to `peer`, see [`Action::Run`].
     pub fn run_toward(&mut self, job: JobId, work: Job, peer: Peer) {
         self.push(Action::Run {
             job,
@@ -283,17 +288,17 @@ impl Outbox {
         });
     }
 
-    /// Says what is known of a peer's machine.
+    /// Tells the host about a peer's machine, see [`Action::Meet`].
     pub fn meet(&mut self, address: Address, features: Features) {
         self.push(Action::Meet { address, features });
     }
 
-    /// Tells the user.
+    /// Tells the user something.
     pub fn tell(&mut self, notice: Notice) {
         self.push(Action::Tell(notice));
     }
 
-    /// Leaves a line in the log.
+    /// Writes a line to the log.
     pub fn fact(&mut self, level: super::user::Level, text: String) {
         self.tell(Notice::Fact { level, text });
     }

@@ -1,14 +1,14 @@
-//! Partitions: the songs that are kept, compared and moved together.
+//! Partitions: ranges of song ids that are owned, compared and moved as a whole.
 
 use super::id::{SongId, SongPrefix};
 
-/// Bits of a song's id that name its partition.
+/// Leading bits of a song's id that give its partition.
 pub const PARTITION_BITS: u32 = 12;
 
 /// The number of partitions.
 pub const PARTITIONS: u16 = 1 << PARTITION_BITS;
 
-/// A whole partition: the unit of ownership, digests, hand-off and repair.
+/// One partition: the unit of ownership, digests, hand-off and repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Partition(u16);
 
@@ -18,14 +18,14 @@ impl Partition {
         Partition((song.0 >> (128 - PARTITION_BITS)) as u16)
     }
 
-    /// The partition in which all songs with these leading digits lie. None: they lie in several,
-    /// as with fewer than three digits.
+    /// The partition that holds all songs with these leading digits. None if several partitions do,
+    /// which is always so with fewer than three digits.
     pub fn containing(prefix: SongPrefix) -> Option<Self> {
         let first = Partition::of(prefix.first());
         (first == Partition::of(prefix.last())).then_some(first)
     }
 
-    /// The partition with this number. None: there are not so many.
+    /// The partition with this number; none from [`PARTITIONS`] on.
     pub fn from_number(number: u16) -> Option<Self> {
         (number < PARTITIONS).then_some(Partition(number))
     }
@@ -50,7 +50,7 @@ impl Partition {
         SongId(self.first().0 | (u128::MAX >> PARTITION_BITS))
     }
 
-    /// Where it starts on the circle.
+    /// Its start on the hash ring.
     pub(crate) fn start(self) -> u64 {
         u64::from(self.0) << (64 - PARTITION_BITS)
     }
@@ -60,7 +60,7 @@ impl Partition {
 mod tests {
     use super::*;
 
-    /// A partition's bounds are the ids that lie in it, and no others.
+    /// Exactly the ids between a partition's bounds lie in it.
     #[test]
     fn a_partition_knows_its_bounds() {
         for number in [0, 1, 2047, PARTITIONS - 1] {

@@ -1,5 +1,5 @@
-//! Who serves what, where, and for how long: the A record of the report, with what a member of
-//! the cluster needs beside it.
+//! Addresses, roles and DNS records: the A record of the report, with the further fields that a
+//! member of the cluster needs.
 
 use alloc::string::String;
 use core::fmt;
@@ -14,7 +14,7 @@ use bincode::{Decode, Encode};
 use super::id::{Incarnation, NodeId};
 use super::limits::RECORD_BYTES_MAX;
 
-/// Where a node listens.
+/// The address and port at which a node listens.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address(pub SocketAddr);
 
@@ -53,14 +53,14 @@ impl fmt::Debug for Address {
     }
 }
 
-/// What a server does. Clients have no role.
+/// The role of a server. Clients have no role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Role {
-    /// Keeps songs.
+    /// Stores songs.
     Data,
-    /// Knows songs and who keeps them.
+    /// Knows the songs and their holders.
     Router,
-    /// Knows servers.
+    /// Knows the servers and their addresses.
     Dns,
 }
 
@@ -77,7 +77,7 @@ impl Role {
         }
     }
 
-    /// The word in tables, JSON and on the command line.
+    /// The role's name in tables, JSON and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Role::Data => "data",
@@ -86,7 +86,7 @@ impl Role {
         }
     }
 
-    /// The group a domain name speaks of: `dispotify.data`, with or without the final dot, in
+    /// The role that a domain name stands for: `dispotify.data`, with or without the final dot, in
     /// either case, or just `data`.
     pub fn from_domain(name: &str) -> Option<Self> {
         let name: String = name.trim_end_matches('.').to_ascii_lowercase();
@@ -102,19 +102,19 @@ impl fmt::Display for Role {
     }
 }
 
-/// Facts about a node's machine that others use before they have spoken with it.
+/// Facts about a node's machine that a peer uses before the first connection to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Features(pub u32);
 
 impl Features {
-    /// The processor has AES instructions: the AES suite is the faster one.
+    /// The processor has AES instructions, so the AES cipher suite is the faster one.
     pub const AES: Features = Features(1);
 
-    /// Its disk has no room for songs: what a data node says of itself when it announces its songs.
-    /// A node that does not know the feature ignores it.
+    /// The disk has no room for songs. A data node sets this in the record of its announcements. A
+    /// node that does not know the feature ignores it.
     pub const FULL: Features = Features(2);
 
-    /// These, with `changed` set or cleared.
+    /// These features, with `changed` set or cleared.
     pub fn with(self, changed: Features, set: bool) -> Features {
         if set {
             Features(self.0 | changed.0)
@@ -123,29 +123,29 @@ impl Features {
         }
     }
 
-    /// Whether every feature of `wanted` is here.
+    /// Whether all features of `wanted` are set.
     pub fn has(self, wanted: Features) -> bool {
         self.0 & wanted.0 == wanted.0
     }
 }
 
-/// What a server says of itself. The report's fields are the label (its role's domain), the type
-/// (A), the class (IN), the TTL, and the data (address and port).
+/// A server's statement about itself. The report's fields are the label (the domain of the role),
+/// the type (A), the class (IN), the TTL, and the data (address and port).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Record {
-    /// The group it belongs to.
+    /// The server's role, whose holders form one group.
     pub role: Role,
-    /// Who.
+    /// The server's id.
     pub node: NodeId,
-    /// Its current start.
+    /// The number of its current start.
     pub incarnation: Incarnation,
-    /// How often it has renewed within this start: of two records, the later one wins.
+    /// How often the server has renewed within this start. Of two records, the later one wins.
     pub renewals: u64,
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: Address,
-    /// What its machine can do.
+    /// Facts about its machine.
     pub features: Features,
-    /// Its share of the circle, in points of 256 per unit; 0 outside the data role.
+    /// Its share of the hash ring, in units of 256 points; 0 outside the data role.
     pub weight: u16,
     /// How long the record may still be served, in milliseconds.
     pub ttl_ms: u32,
@@ -159,7 +159,8 @@ impl Record {
         Duration::from_millis(u64::from(self.ttl_ms))
     }
 
-    /// Whether this record replaces `other` of the same node: a later start, or a later renewal.
+    /// Whether this record replaces `other` of the same node: it is from a later start, or a later
+    /// renewal.
     pub fn supersedes(&self, other: &Record) -> bool {
         (self.incarnation, self.renewals) > (other.incarnation, other.renewals)
     }

@@ -1,7 +1,7 @@
-//! The words of the ring: reports, news, probes, alerts.
+//! The messages of the membership ring: reports, updates, probes and alerts.
 //!
-//! Reports and news are [`Kind::OneWay`](super::message::Kind): nobody answers them. Everything else
-//! is a question with an answer.
+//! Reports and updates (`News`) are [`Kind::OneWay`](super::message::Kind) and get no answer. All
+//! other messages are questions with an answer.
 
 use alloc::vec::Vec;
 
@@ -14,100 +14,103 @@ use super::record::{Address, Role};
 /// Between data nodes and routers.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Ring {
-    /// What I know; tell me what you know. How a newcomer joins and how split rings merge.
-    /// Answered by `Joined`.
+    /// Exchanges whole member tables. A node joins the ring with this question, and split rings
+    /// merge with it. Answered by `Joined`.
     Join {
-        /// The sender's table, at most [`super::limits::MEMBERS_MAX`].
+        /// The sender's table; at most [`super::limits::MEMBERS_MAX`].
         members: Vec<Member>,
     },
-    /// The table after taking over what was told.
+    /// The receiver's table after it has merged the sender's.
     Joined {
         /// At most [`super::limits::MEMBERS_MAX`].
         members: Vec<Member>,
     },
-    /// To the successor, each second: I live, and this is the ring I see. Not answered: the
-    /// report that goes round is the other's sign of life.
+    /// From each member to its successor, every second: the sender lives. Not answered, because the
+    /// report that the receiver gets from its own predecessor is the sign of life it needs.
     Report {
         /// The sender.
         me: Member,
-        /// A digest of the living members it knows.
+        /// A digest of the living members that the sender knows.
         view: u64,
     },
-    /// What has changed, passed on by everyone to whom it is new. Not answered.
+    /// Updates about members. A member passes on each update that is new to it. Not answered.
     News {
         /// At most [`super::limits::CLAIMS_MAX`].
         claims: Vec<Claim>,
     },
-    /// Do you live? Answered by `Probed`.
+    /// Asks whether the receiver lives. Answered by `Probed`.
     Probe {
-        /// The receiver, as the sender knows it: it may have to refute that.
+        /// The receiver as the sender knows it. A receiver that lives refutes a suspicion or
+        /// verdict in it.
         known: Member,
     },
-    /// Yes.
+    /// The receiver lives.
     Probed {
-        /// The receiver, as it is.
+        /// The answering member's own entry.
         me: Member,
     },
-    /// Can you reach this member? Answered by `Checked`.
+    /// Asks a helper to probe a member that the sender cannot reach. Answered by `Checked`.
     Check {
-        /// Who.
+        /// The member to probe.
         node: NodeId,
-        /// Where.
+        /// The address at which the member listens.
         address: Address,
     },
-    /// Whether it has been reached.
+    /// The result of the helper's probe.
     Checked {
-        /// It answered a probe.
+        /// Whether the member answered the probe.
         reached: bool,
     },
-    /// Somebody is dead: add your role and load and pass it on. Answered by `Heard` at once.
+    /// A census goes round the ring: each member adds its role and load and passes the alert on.
+    /// Answered by `Heard` at once.
     Alert {
-        /// Which death.
+        /// The death or shortage that the census is about.
         epoch: Epoch,
-        /// Who counts.
+        /// The member that counts the roles.
         manager: Member,
-        /// Members that may still pass it on.
+        /// How many more times the alert may be passed on.
         hops: u16,
-        /// Those it has visited, the manager first; at most [`super::limits::MEMBERS_MAX`].
+        /// The tallies of the members visited, the manager first; at most
+        /// [`super::limits::MEMBERS_MAX`].
         tallies: Vec<Tally>,
     },
-    /// It will be passed on.
+    /// The alert has arrived. This does not say whether the member passes it on.
     Heard,
-    /// The manager to those whom its alert has not visited. Answered by `Counted`.
+    /// The manager asks a member that its alert has not visited. Answered by `Counted`.
     Count {
-        /// Which death.
+        /// The death or shortage that the census is about.
         epoch: Epoch,
-        /// Who counts.
+        /// The member that counts the roles.
         manager: NodeId,
     },
-    /// The answer to it.
+    /// The answering member's part in the census.
     Counted {
-        /// Of the member asked.
+        /// The tally that the member would have added to the alert.
         tally: Tally,
     },
-    /// Take this role. Answered by `Accepted`, or refused.
+    /// Orders the receiver to change its role. Answered by `Accepted`, or refused.
     Unbalance {
-        /// Which death.
+        /// The death or shortage that the census is about.
         epoch: Epoch,
-        /// Who counted.
+        /// The member that counted the roles.
         manager: NodeId,
-        /// The role that is short.
+        /// The role that is short, which the receiver is to take.
         wanted: Role,
-        /// How many of it are missing.
+        /// How many holders of the role are missing.
         missing: u16,
-        /// The member that is to take it: the receiver.
+        /// The member that is to take the role: the receiver.
         named: NodeId,
     },
-    /// It is being taken.
+    /// The receiver changes its role.
     Accepted,
 }
 
-/// An account of a member, and who has found out by itself.
+/// An update about a member, with the nodes that observed its failure.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Claim {
-    /// The account.
+    /// The member and its state.
     pub member: Member,
-    /// For a suspicion or a verdict: who could not reach it; at most
+    /// The nodes that could not reach the member, for a suspicion or a verdict; at most
     /// [`super::limits::OBSERVERS_MAX`].
     pub observers: Vec<NodeId>,
 }

@@ -1,4 +1,4 @@
-//! What a song is: its tags, its fragments, how to check them and how to play one alone.
+//! A song: its tags and its fragments, how to check them, and how to play one fragment alone.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -12,7 +12,7 @@ use super::limits::{
     FRAGMENT_BYTES_MAX, FRAGMENTS_MAX, MANIFEST_ENTRY_BYTES_MAX, PREFIX_BYTES_MAX, TAG_BYTES_MAX,
 };
 
-/// What the bytes are, as found in the bytes themselves, never by a file's name.
+/// The format of a file, found from its bytes and never from its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum Format {
     /// RIFF, RF64 or RIFX wave.
@@ -27,7 +27,7 @@ pub enum Format {
     Opus,
     /// AAC, ALAC, or another codec, in MP4.
     M4a,
-    /// Anything else: kept and given back byte for byte, cut by size.
+    /// Any other format. The file is stored and returned byte for byte, and cut by size.
     Opaque,
 }
 
@@ -57,7 +57,7 @@ impl Format {
         }
     }
 
-    /// The word in tables and JSON.
+    /// The format's name in tables and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Format::Vorbis => "vorbis",
@@ -66,7 +66,7 @@ impl Format {
         }
     }
 
-    /// The format that [`Format::name`] calls so.
+    /// The format whose [`Format::name`] is `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Format::ALL.into_iter().find(|format| format.name() == name)
     }
@@ -89,12 +89,13 @@ impl fmt::Display for Format {
     }
 }
 
-/// One line of the catalogue. Tags are at most [`TAG_BYTES_MAX`] bytes; an unknown one is empty.
+/// A song's entry in the catalogue. Tags are at most [`TAG_BYTES_MAX`] bytes; an unknown one is
+/// empty.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Song {
-    /// Which song.
+    /// The song's id, from the hash of its file.
     pub id: SongId,
-    /// Title; the file's name without its suffix where the tags have none.
+    /// Title; the file's name without its suffix if the tags have none.
     pub title: String,
     /// Performer.
     pub artist: String,
@@ -110,16 +111,16 @@ pub struct Song {
     pub track: u16,
     /// Length in milliseconds; 0 if unknown.
     pub duration_ms: u32,
-    /// Size of the file.
+    /// Size of the file in bytes.
     pub bytes: u64,
-    /// What the bytes are.
+    /// Format of the file.
     pub format: Format,
-    /// In how many fragments it lies.
+    /// Number of fragments, at most [`FRAGMENTS_MAX`].
     pub fragments: u32,
 }
 
 impl Song {
-    /// About how many bytes this song takes in a page of a list.
+    /// Roughly how many bytes this song takes in a page of a list.
     pub fn page_bytes(&self) -> usize {
         let tags = [&self.title, &self.artist, &self.album, &self.genre];
         128 + tags.iter().map(|tag| tag.len()).sum::<usize>()
@@ -138,49 +139,50 @@ impl Song {
     }
 }
 
-/// What a fragment holds.
+/// The content of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Part {
-    /// Tags, covers, headers before the sound.
+    /// The bytes before the sound: tags, covers, headers.
     Head,
     /// Sound.
     Audio,
-    /// What follows the sound: old tags, an index at the end.
+    /// The bytes after the sound, such as old tags or an index.
     Tail,
 }
 
 /// One slice of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Fragment {
-    /// Bytes, at least 1 and at most [`FRAGMENT_BYTES_MAX`].
+    /// Its size in bytes, from 1 to [`FRAGMENT_BYTES_MAX`].
     pub length: u32,
-    /// When its sound begins, in milliseconds; the head begins at 0, the tail at the end.
+    /// The moment at which its sound begins, in milliseconds. The head begins at 0, the tail at the
+    /// end.
     pub start_ms: u32,
-    /// What it holds.
+    /// Its content.
     pub part: Part,
-    /// The hash its bytes must have.
+    /// The hash that its bytes must have.
     pub hash: ContentHash,
 }
 
 const _: () = assert!(core::mem::size_of::<Fragment>() <= MANIFEST_ENTRY_BYTES_MAX);
 
-/// What a decoder needs before a fragment in order to play it alone.
+/// The bytes that a decoder needs before a fragment in order to play the fragment alone.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum DecoderPrefix {
-    /// Nothing: each fragment stands alone, or the format cannot be played in pieces.
+    /// None. Each fragment can be played alone, or the format cannot be played in pieces.
     None,
-    /// These bytes, made at import (a WAV header, `fLaC` and STREAMINFO); at most
-    /// [`PREFIX_BYTES_MAX`]. Of an opaque song, which no decoder gets in pieces: the suffix of the
-    /// file that was added.
+    /// Bytes made at import (a WAV header, or `fLaC` and STREAMINFO); at most [`PREFIX_BYTES_MAX`].
+    /// For an opaque song, which is never decoded in pieces, these are the suffix of the added
+    /// file's name.
     Bytes(Vec<u8>),
     /// The song's own head fragments (the header pages of Ogg).
     Head,
 }
 
-/// Everything needed to fetch a song from anyone and to know that it is right.
+/// Everything that a client needs to fetch a song from any holder and to check it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Manifest {
-    /// Its line in the catalogue.
+    /// The song's entry in the catalogue.
     pub song: Song,
     /// BLAKE3-256 of the whole file.
     pub hash: ContentHash,
@@ -190,31 +192,32 @@ pub struct Manifest {
     pub channels: u8,
     /// Whether its tags hold a cover picture.
     pub picture: bool,
-    /// How to play one fragment alone.
+    /// The bytes that a decoder needs to play one fragment alone.
     pub prefix: DecoderPrefix,
-    /// The slices, from the file's first byte to its last, without gap or overlap.
+    /// The fragments, from the file's first byte to its last, without gap or overlap.
     pub fragments: Vec<Fragment>,
 }
 
 /// Why a manifest cannot be true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManifestFault {
-    /// No fragment, more than [`FRAGMENTS_MAX`], or not the number the song states.
+    /// There is no fragment, or more than [`FRAGMENTS_MAX`], or another number than the song
+    /// states.
     Count,
-    /// A fragment is empty or above [`FRAGMENT_BYTES_MAX`].
+    /// A fragment is empty or larger than [`FRAGMENT_BYTES_MAX`].
     Length,
-    /// The fragments together are not as long as the file.
+    /// The fragments together are shorter or longer than the file.
     Sum,
     /// The song's id is not the beginning of the file's hash.
     Identity,
-    /// A tag or the prefix is above its bound.
+    /// A tag or the decoder prefix exceeds its bound.
     Tags,
-    /// The fragments begin in another order than they lie.
+    /// A fragment begins to sound before the fragment that precedes it in the file.
     Order,
 }
 
 impl Manifest {
-    /// Checks everything that can be checked without the bytes.
+    /// Checks everything that can be checked without the file's bytes.
     pub fn check(&self) -> Result<(), ManifestFault> {
         let count = self.fragments.len();
         if count == 0 || count > FRAGMENTS_MAX || count != self.song.fragments as usize {
@@ -247,8 +250,8 @@ impl Manifest {
         fits.then_some(()).ok_or(ManifestFault::Tags)
     }
 
-    /// The fragments that half-open index ranges name, as a holder says what it lacks. None: the
-    /// ranges are empty, out of order or out of bounds.
+    /// The indexes in half-open index ranges, in which a holder names the fragments that it lacks.
+    /// None if a range is empty, out of order or out of bounds.
     pub fn missing(&self, ranges: &[(u32, u32)]) -> Option<VecDeque<u32>> {
         let inside = |(from, to): &(u32, u32)| from < to && *to <= self.song.fragments;
         let ordered = ranges.is_sorted_by(|a, b| a.1 <= b.0);
@@ -261,14 +264,14 @@ impl Manifest {
         self.fragments.iter().map(|f| u64::from(f.length)).sum()
     }
 
-    /// Where fragment `index` begins in the file.
+    /// Offset of fragment `index` in the file, in bytes.
     pub fn offset_of(&self, index: u32) -> u64 {
         let before = &self.fragments[..self.fragments.len().min(index as usize)];
         before.iter().map(|f| u64::from(f.length)).sum()
     }
 
-    /// The fragment that sounds at `ms`: the last audio fragment that begins no later. A song
-    /// without sound begins at its first fragment.
+    /// The fragment that plays at `ms`: the last audio fragment that begins no later. 0 if there is
+    /// none.
     pub fn index_at(&self, ms: u32) -> u32 {
         let sounding = |f: &Fragment| f.part == Part::Audio && f.start_ms <= ms;
         self.fragments.iter().rposition(sounding).unwrap_or(0) as u32
@@ -336,7 +339,7 @@ mod tests {
         assert_eq!(manifest().check(), Ok(()));
     }
 
-    /// Each lie a peer could tell about a song is named.
+    /// `check` names each false statement that a peer could make about a song.
     #[test]
     fn a_false_manifest_is_named() {
         let fault = |change: fn(&mut Manifest)| {

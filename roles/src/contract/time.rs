@@ -1,7 +1,7 @@
-//! Time as an argument.
+//! Time, which the host passes in as an argument.
 //!
-//! Nanoseconds since an origin the host picks: the event loop counts from its start, the
-//! simulated world from zero. Nothing in this crate can ask what time it is.
+//! A time is a number of nanoseconds since an origin that the host chooses: the event loop counts
+//! from its start, the simulated world from zero. No code in this crate reads a clock.
 
 use core::ops::{Add, Sub};
 use core::time::Duration;
@@ -41,7 +41,7 @@ impl Time {
         self.0 / 1_000_000
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// The time from `earlier` until this moment; zero if `earlier` lies ahead.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }

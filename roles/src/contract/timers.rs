@@ -1,11 +1,12 @@
-//! Named timers: a role arms what it waits for, and only the earliest deadline leaves the role.
+//! Named timers: a role arms one timer for each thing it waits for, and tells its host only the
+//! earliest deadline.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::time::Time;
 
-/// Deadlines by name. Arming a name again moves it. Ties fall by the order of the names, so that
-/// two runs agree.
+/// Deadlines by name. Arming an armed name moves its deadline. Timers with the same deadline fire
+/// in the order of their names, so that two runs of a simulation agree.
 #[derive(Clone, Debug)]
 pub struct Timers<K> {
     by_time: BTreeSet<(Time, K)>,
@@ -13,7 +14,7 @@ pub struct Timers<K> {
 }
 
 impl<K: Ord + Clone> Timers<K> {
-    /// Nothing armed.
+    /// No timers.
     pub fn new() -> Self {
         Timers {
             by_time: BTreeSet::new(),
@@ -21,38 +22,38 @@ impl<K: Ord + Clone> Timers<K> {
         }
     }
 
-    /// Lets `name` fire at `at`, wherever it stood before.
+    /// Arms `name` to fire at `at`, in place of an earlier deadline of the same name.
     pub fn arm(&mut self, name: K, at: Time) {
         self.disarm(&name);
         self.by_name.insert(name.clone(), at);
         self.by_time.insert((at, name));
     }
 
-    /// Arms `name` only if it is not armed for an earlier moment already.
+    /// Arms `name` unless it already fires at `at` or before.
     pub fn arm_by(&mut self, name: K, at: Time) {
         if self.armed(&name).is_none_or(|old| at < old) {
             self.arm(name, at);
         }
     }
 
-    /// Forgets `name`.
+    /// Disarms `name`, if it is armed.
     pub fn disarm(&mut self, name: &K) {
         if let Some(at) = self.by_name.remove(name) {
             self.by_time.remove(&(at, name.clone()));
         }
     }
 
-    /// When `name` fires, if it is armed.
+    /// The deadline of `name`, if it is armed.
     pub fn armed(&self, name: &K) -> Option<Time> {
         self.by_name.get(name).copied()
     }
 
-    /// The earliest deadline.
+    /// The earliest deadline, if any timer is armed.
     pub fn next(&self) -> Option<Time> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Takes out the earliest timer whose time has come.
+    /// Removes and returns the earliest timer that is due.
     pub fn pop_due(&mut self, now: Time) -> Option<K> {
         let (at, _) = self.by_time.first()?;
         if *at > now {

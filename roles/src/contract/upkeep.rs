@@ -1,4 +1,4 @@
-//! The messages of anti-entropy: digests and lists of what data nodes hold, and removals.
+//! The messages of anti-entropy (digests, and lists of songs) and of removals.
 
 use alloc::vec::Vec;
 
@@ -18,9 +18,9 @@ pub enum Upkeep {
     /// Asks for the receiver's digests of these partitions. Answered by `Summed`, or by
     /// `Refused(NotReady)` while sender and receiver know different data nodes.
     Sums {
-        /// The data nodes the sender sees.
+        /// A digest of the data nodes that the sender knows.
         view: u64,
-        /// The partitions meant: [`GROUPS`] words with a bit for each partition.
+        /// The chosen partitions: [`GROUPS`] words with a bit for each partition.
         chosen: Vec<u64>,
         /// Whether to send one digest for each chosen partition, in place of one for each group.
         each: bool,
@@ -33,7 +33,7 @@ pub enum Upkeep {
     /// Asks which songs of a partition the receiver holds. Answered by `Held`, or by
     /// `Refused(NotReady)`.
     Holdings {
-        /// The data nodes the sender sees.
+        /// A digest of the data nodes that the sender knows.
         view: u64,
         /// The partition's number.
         partition: u16,
@@ -49,7 +49,7 @@ pub enum Upkeep {
         /// The next page begins after this id; none at the end.
         next: Option<SongId>,
     },
-    /// Remove these songs for good. Answered by `Buried`.
+    /// Asks the receiver to remove songs for good. Answered by `Buried`.
     Bury {
         /// At most [`super::limits::REMOVALS_MAX`].
         songs: Vec<SongId>,

@@ -1,5 +1,5 @@
-//! Between a user's front (command line, web player, load generator) and the client, and what
-//! any node tells whoever runs it.
+//! The commands and notices between a client and its front end (command line, web player, load
+//! generator), and the notices of every node to the program that runs it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,233 +12,234 @@ use super::node::Lost;
 use super::record::{Address, Record, Role};
 use super::song::Manifest;
 
-/// What a user can ask of a client. Each operation ends with exactly one final notice.
+/// A command of a user to a client. An operation ends with one final notice, unless
+/// [`Command::Close`] ends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// A page of the catalogue. Ends with [`Notice::Songs`].
+    /// Asks for a page of the catalogue. Ends with [`Notice::Songs`].
     List {
-        /// Its number.
+        /// The operation's number.
         operation: OperationId,
-        /// Which songs.
+        /// The search, the order and the place of the page.
         query: Query,
     },
-    /// The state of the cluster. Ends with [`Notice::Status`].
+    /// Asks for the state of the cluster. Ends with [`Notice::Status`].
     Status {
-        /// Its number.
+        /// The operation's number.
         operation: OperationId,
     },
-    /// What the DNS says of a group. Ends with [`Notice::Records`].
+    /// Asks the DNS for the servers of a role. Ends with [`Notice::Records`].
     Resolve {
-        /// Its number.
+        /// The operation's number.
         operation: OperationId,
-        /// The group.
+        /// The role.
         role: Role,
     },
-    /// Finds a song, in the cache or in the cluster. [`Notice::Opened`] says that it can be read;
-    /// it stays open until [`Command::Close`] or a failure.
+    /// Opens a song from the cache or the cluster. [`Notice::Opened`] says that the song can be
+    /// read. The song stays open until [`Command::Close`] or a failure.
     Open {
-        /// Its number.
+        /// The operation's number.
         operation: OperationId,
-        /// Its id or the beginning of it.
+        /// The song's id, or its leading digits.
         song: SongPrefix,
     },
-    /// Delivers fragments `first..end` of an open song, in order, as far as
-    /// [`Command::Take`] allows; replaces an earlier range. [`Notice::ReadDone`] follows the last.
+    /// Delivers fragments `first..end` of an open song, in order, as far as [`Command::Take`]
+    /// allows. Replaces an earlier range. [`Notice::ReadDone`] follows the last fragment.
     Read {
-        /// The open song.
+        /// The operation that opened the song.
         operation: OperationId,
         /// The first fragment.
         first: u32,
-        /// The fragment after the last.
+        /// The index after the last fragment.
         end: u32,
     },
-    /// Allows so many more fragments to be delivered.
+    /// Allows `count` more fragments to be delivered.
     Take {
-        /// The open song.
+        /// The operation that opened the song.
         operation: OperationId,
-        /// How many.
+        /// Number of fragments, added to those allowed before.
         count: u32,
     },
-    /// Ends an operation: nothing more is asked for on its behalf. No notice follows.
+    /// Ends an operation. The client sends no further requests for it, and no notice follows.
     Close {
-        /// Its number.
+        /// The operation's number.
         operation: OperationId,
     },
-    /// Removes a song everywhere and for good. Ends with [`Notice::Removed`].
+    /// Removes a song for good, on every node. Ends with [`Notice::Removed`].
     Remove {
-        /// Its number.
+        /// The operation's number.
         operation: OperationId,
-        /// Its id or the beginning of it.
+        /// The song's id, or its leading digits.
         song: SongPrefix,
     },
-    /// Adds a file. Ends with [`Notice::Uploaded`].
+    /// Adds a file to the cluster. Ends with [`Notice::Uploaded`].
     Upload {
-        /// Its number.
+        /// The operation's number.
         operation: OperationId,
-        /// Which file.
+        /// The file to be added.
         source: SourceId,
     },
 }
 
-/// What a node tells its user.
+/// A notice of a node to its user.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Notice {
     /// A line for the log.
     Fact {
-        /// How much it matters.
+        /// The line's severity.
         level: Level,
-        /// The line: words, then fields.
+        /// The line: words first, then fields.
         text: String,
     },
     /// The server has its role and is registered.
     Ready {
-        /// Its own record.
+        /// The server's own record.
         record: Record,
     },
-    /// The node has said its goodbyes and may be dropped.
+    /// The node has left the cluster and may be dropped.
     Stopped,
     /// A page of the catalogue.
     Songs {
-        /// Which operation.
+        /// The operation's number.
         operation: OperationId,
-        /// The page.
+        /// The songs, in the order that the query asks for.
         songs: Vec<Listed>,
-        /// How many songs the query finds in all.
+        /// The number of songs on all pages together.
         total: u64,
-        /// Where the next page begins.
+        /// Where the next page begins; none on the last page.
         next: Option<Cursor>,
     },
     /// The state of the cluster.
     Status {
-        /// Which operation.
+        /// The operation's number.
         operation: OperationId,
-        /// As one router sees it.
+        /// The state, as one router sees it.
         status: Status,
-        /// That router.
+        /// The address of that router.
         router: Address,
     },
-    /// What the DNS says.
+    /// The DNS's answer.
     Records {
-        /// Which operation.
+        /// The operation's number.
         operation: OperationId,
-        /// Valid at this moment.
+        /// The records that are valid at this moment.
         records: Vec<Record>,
     },
     /// The song can be read.
     Opened {
-        /// Which operation.
+        /// The operation's number.
         operation: OperationId,
-        /// What it is.
+        /// The song and its fragments.
         manifest: Manifest,
-        /// Who can give it; empty if only the cache is known to.
+        /// Live holders of the song; empty if the song is known only from the cache.
         holders: Vec<Holder>,
     },
-    /// The next fragment of a read, checked.
+    /// The next fragment of a read. Its hash has been checked.
     Fragment {
-        /// Which operation.
+        /// The operation's number.
         operation: OperationId,
-        /// Which fragment.
+        /// The fragment's index in the manifest, from 0.
         index: u32,
         /// Its bytes.
         bytes: Vec<u8>,
-        /// Where it came from.
+        /// The source of the bytes.
         origin: Origin,
     },
     /// Every fragment of the read has been delivered.
     ReadDone {
-        /// Which operation.
+        /// The operation's number.
         operation: OperationId,
     },
-    /// A file has been read through and is about to be sent.
+    /// The file has been read completely and its upload begins.
     Scanned {
-        /// Which operation.
+        /// The operation's number.
         operation: OperationId,
-        /// What it is.
+        /// The song and its fragments.
         manifest: Manifest,
     },
-    /// So much of a file has arrived.
+    /// More of a file has arrived at a data node.
     Progress {
-        /// Which operation.
+        /// The operation's number.
         operation: OperationId,
-        /// Bytes that have arrived.
+        /// Bytes of the file that have arrived, in all.
         bytes: u64,
     },
-    /// The song stands.
+    /// The song is committed and durable.
     Uploaded {
-        /// Which operation.
+        /// The operation's number.
         operation: OperationId,
-        /// Which song.
+        /// The uploaded song.
         song: SongId,
-        /// Durable copies known of.
+        /// Durable copies that the data node knows of.
         copies: u8,
-        /// Whether the cluster had it already.
+        /// Whether the cluster held the song before this upload.
         known: bool,
     },
-    /// The song is gone, and cannot be added again.
+    /// The song is removed, and cannot be added again.
     Removed {
-        /// Which operation.
+        /// The operation's number.
         operation: OperationId,
-        /// Which song.
+        /// The removed song.
         song: SongId,
-        /// Data nodes that have noted it durably.
+        /// Data nodes known to have stored the tombstone durably.
         copies: u8,
     },
-    /// The operation ended without success.
+    /// The operation has failed.
     Failed {
-        /// Which operation.
+        /// The operation's number.
         operation: OperationId,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
 }
 
-/// How much a line of the log matters.
+/// The severity of a line in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Something of ours is broken.
+    /// A part of this node is broken.
     Error,
-    /// Odd, but it works.
+    /// Something is odd, and the node works on.
     Warn,
-    /// A change a user would notice.
+    /// A change that a user would notice.
     Info,
-    /// A decision.
+    /// A decision of the node.
     Debug,
 }
 
-/// Where a fragment came from.
+/// The source of a fragment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// From this machine's cache.
+    /// This machine's cache.
     Cache,
-    /// From this data node.
+    /// The data node at this address.
     Node(Address),
 }
 
-/// Why an operation did not succeed.
+/// Why an operation has failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// Nobody of this role could be reached; the last thing seen is named.
+    /// No node of this role can be reached.
     Unreachable {
-        /// Whom it was about.
+        /// The role.
         role: Role,
-        /// What happened last.
+        /// How the last attempt failed; none if no node of the role is known.
         last: Option<Lost>,
     },
-    /// A key or cluster name that the cluster does not accept.
+    /// The cluster does not accept this key or cluster name.
     KeyRefused,
-    /// Everyone asked refused, the last one so.
+    /// The nodes asked did not fulfil the request. This is the last refusal.
     Refused(Refusal),
     /// No song begins with these digits.
     NotFound,
-    /// Several do: at most five of them.
+    /// Several songs begin with these digits. Names at most five of them.
     Ambiguous(Vec<SongId>),
-    /// The song is known, and no live node has it.
+    /// The song is known, and no live node has a copy.
     NoCopy,
-    /// No data node is there to keep the song.
+    /// No data node is there to store the song.
     NoData,
-    /// Something on this machine did not work.
+    /// A job on this machine has failed.
     Local(JobFault),
-    /// Too many operations at once.
+    /// The client runs too many operations already.
     Busy,
 }
 
