@@ -14,8 +14,17 @@ use super::{netlab, sound};
 /// Bytes of a large song.
 const LARGE: usize = 12_000_000;
 
+/// A small file system; unmounted when dropped, so that the lab's folder can be removed.
+struct Disk(PathBuf);
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
 /// A lab with a DNS node, a router, and a small disk for a data node.
-fn lab_with_disk(name: &str, options: &str) -> (Lab, Vec<Server>) {
+fn lab_with_disk(name: &str, options: &str) -> (Lab, Disk, Vec<Server>) {
     let mut lab = Lab::new(name);
     let (servers, _) = lab.cluster(1, 0);
     let disk = lab.dir.join("disk");
@@ -25,7 +34,7 @@ fn lab_with_disk(name: &str, options: &str) -> (Lab, Vec<Server>) {
         .args(["-t", "tmpfs", "-o", options, "none"])
         .arg(&disk);
     assert!(mount.status().expect("mount runs").success());
-    (lab, servers)
+    (lab, Disk(disk), servers)
 }
 
 /// Takes every byte that is left.
@@ -85,8 +94,8 @@ fn a_disk_without_a_byte_locks_no_library() {
     if !netlab::inside("full_disk::a_disk_without_a_byte_locks_no_library", 1) {
         return;
     }
-    let (lab, _servers) = lab_with_disk("bytes", "size=64m");
-    let disk = lab.dir.join("disk");
+    let (lab, mounted, _servers) = lab_with_disk("bytes", "size=64m");
+    let disk = mounted.0.clone();
     let mut data = lab.start("data", "disk/data0", &[]);
     let folder = lab.dir.join("songs");
     fs::create_dir(&folder).expect("a folder");
@@ -142,8 +151,8 @@ fn a_full_node_hands_its_songs_over() {
     if !netlab::inside("full_disk::a_full_node_hands_its_songs_over", 1) {
         return;
     }
-    let (lab, _servers) = lab_with_disk("leaver", "size=64m");
-    let disk = lab.dir.join("disk");
+    let (lab, mounted, _servers) = lab_with_disk("leaver", "size=64m");
+    let disk = mounted.0.clone();
     let mut full = lab.start("data", "disk/data0", &["--drain"]);
     for seed in 0..3 {
         add(&lab, seed, 3_000_000);
@@ -168,8 +177,8 @@ fn a_disk_without_an_inode_locks_no_library() {
     if !netlab::inside("full_disk::a_disk_without_an_inode_locks_no_library", 1) {
         return;
     }
-    let (lab, _servers) = lab_with_disk("inodes", "size=64m,nr_inodes=64");
-    let disk = lab.dir.join("disk");
+    let (lab, mounted, _servers) = lab_with_disk("inodes", "size=64m,nr_inodes=64");
+    let disk = mounted.0.clone();
     let mut data = lab.start("data", "disk/data0", &[]);
     let songs = [0, 1, 2].map(|seed| add(&lab, seed, 100_000));
     take_inodes(&disk, "a");
@@ -194,8 +203,8 @@ fn a_disk_that_takes_nothing_is_named() {
     if !netlab::inside("full_disk::a_disk_that_takes_nothing_is_named", 1) {
         return;
     }
-    let (lab, _servers) = lab_with_disk("read-only", "size=64m");
-    let disk = lab.dir.join("disk");
+    let (lab, mounted, _servers) = lab_with_disk("read-only", "size=64m");
+    let disk = mounted.0.clone();
     let mut data = lab.start("data", "disk/data0", &[]);
     add(&lab, 0, 100_000);
     stop(&mut data);
@@ -230,8 +239,8 @@ fn a_cache_on_a_full_disk_stops_no_music() {
     if !netlab::inside("full_disk::a_cache_on_a_full_disk_stops_no_music", 1) {
         return;
     }
-    let (lab, _servers) = lab_with_disk("cache", "size=64m");
-    let disk = lab.dir.join("disk");
+    let (lab, mounted, _servers) = lab_with_disk("cache", "size=64m");
+    let disk = mounted.0.clone();
     let _data = lab.start("data", "disk/data0", &[]);
     let song = add(&lab, 0, 3_000_000);
     take_bytes(&disk, "filler");
