@@ -120,10 +120,8 @@ impl LibraryWorker {
         let room = &mut self.room;
         let (durable, attempt) = nature(&job);
         let Some(durable) = durable else {
-            let reply = read(db, attempt, |db| apply(db, room, &job));
-            // The log and its index are there from here on: what is left of the reserve is taken again.
-            room.restore_reserve();
-            return reply;
+            // The reserve is left to the writer, which may just have given it up for its next attempt.
+            return read(db, attempt, |db| apply(db, room, &job));
         };
         let mut reply = write(db, durable, attempt, room, &job);
         let full = reply == JobReply::Failed(JobFault::DiskFull);
