@@ -19,9 +19,10 @@ pub enum Anomaly {
     Bytes,
     /// A node lacks a song that it has announced.
     Holder,
-    /// Announcements whose sum differs from what their sender says.
+    /// Announcements that do not add up to the digest that their sender states, or that name
+    /// another node.
     Announcement,
-    /// Digests or lists of songs computed for another circle, or impossible removals.
+    /// Digests or lists of songs computed for another hash ring, or impossible removals.
     Upkeep,
     /// The removal of songs that this node lacks. This happens among honest nodes, because a holder
     /// tells every node.

@@ -1,8 +1,9 @@
-//! The client's state machine, the same for the command line and the web player.
+//! The client's state machine, used by both the command line and the web player.
 //!
 //! Owns the user's operations and what it has learned of the servers. Each operation ends with
-//! exactly one final notice, whatever dies meanwhile: a question goes to the next router, a
-//! fragment to the next holder, an upload to the next owner, each resuming at what is missing.
+//! exactly one final notice, whichever servers die meanwhile. When a server fails, a question goes
+//! to the next router, a fragment to the next holder and an upload to the next owner. The next
+//! server receives or delivers only what is missing.
 
 mod ask;
 mod lookup;
@@ -38,19 +39,20 @@ use read::Read;
 use remove::Remove;
 use upload::Upload;
 
-/// Operations at once: a web player with many tabs, and an end to a front that forgets.
+/// Most operations at once. It is enough for a web player with many tabs, and stops a session that
+/// never closes its operations.
 const OPERATIONS_MAX: usize = 1024;
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// DNS nodes given by the user.
+    /// Addresses of the DNS nodes that the user has given.
     pub dns_nodes: Vec<Address>,
     /// Longest time the routers' addresses are used without asking the DNS again.
     pub refresh: Duration,
-    /// A first fragment later than this is asked for at a second holder, too.
+    /// How long the first fragment of a range may take before a second holder is asked, too.
     pub hedge_after: Duration,
-    /// Bytes the cache holds; a song above half of it is not kept.
+    /// Most bytes in the cache. A song larger than half of it is not cached.
     pub cache_bytes: u64,
 }
 
@@ -85,13 +87,14 @@ struct Context {
     manifests: Manifests,
     anomalies: Anomalies,
     rng: Rng,
-    /// A look-up of the routers has ended since the start, well or not.
+    /// Whether a look-up of the routers has ended since the start, with or without success.
     looked_up: bool,
-    /// Why the last look-up failed, if it did.
+    /// Why the last look-up of the routers failed, if it did.
     dns_lost: Option<Lost>,
-    /// Why the last server that could not be dialled was out of reach.
+    /// The cause of the last failed dial that started a backoff. It stands in for `Lost::Backoff`
+    /// in what the user sees.
     undialled: Option<Lost>,
-    /// Routers as they lie on disk.
+    /// The routers stored on disk for a later run.
     remembered: Vec<Record>,
 }
 
@@ -114,18 +117,18 @@ enum Purpose {
     Upload(OperationId, upload::Step),
     Remove(OperationId),
     RecallPeers,
-    /// Nobody waits for its end.
+    /// A job whose end no operation waits for.
     Note,
 }
 
 /// How an operation goes on after an event.
 #[derive(Debug)]
 enum Progress {
-    /// It waits for something it has asked for.
+    /// The operation waits for an answer, a job or a pause.
     Waits,
-    /// It needs a router's answer to this.
+    /// The operation needs a router's answer to this question.
     AskRouter(Message),
-    /// It has ended, with this as its final notice.
+    /// The operation has ended. This is its final notice.
     Ends(Notice),
 }
 
@@ -262,7 +265,7 @@ impl Client {
         }
     }
 
-    /// Lets an open song go on; does nothing if it is not open.
+    /// Applies a step to an open song. Does nothing if the operation is not an open song.
     fn with_read(
         &mut self,
         now: Time,
@@ -363,6 +366,8 @@ impl Client {
             matches!(step, read::Step::Describe | read::Step::Fetch(..))
         };
         let lacks = envelope.message == Message::Refused(Refusal::NotFound);
+        // This runs before the answer is taken, because a refusal that leads to another holder
+        // gives no outcome.
         if lacks && self.cx.requests.purpose(envelope.id).is_some_and(of_holder) {
             self.cx.anomalies.note(Anomaly::Holder, from, out);
         }
@@ -494,7 +499,8 @@ impl Client {
     }
 }
 
-/// An answer, with who gave it and the bytes behind it; or why there is none.
+/// An answer with its sender and the bytes behind it, or the last refusal and the last loss if
+/// there is none.
 type Reply = Result<(Peer, Message, Vec<u8>), (Option<Refusal>, Option<Lost>)>;
 
 impl Context {
@@ -517,7 +523,7 @@ impl Context {
         }
     }
 
-    /// Writes the routers down for a later run, if they are others than those on disk.
+    /// Stores the routers for a later run, if they differ from those on disk.
     fn remember_routers(&mut self, out: &mut Outbox) {
         let place = |record: &Record| (record.node, record.address);
         let mut records = self.resolver.records(Role::Router).to_vec();
@@ -568,7 +574,7 @@ impl Node for Client {
     }
 }
 
-/// Whether the server is not dialled again for a while.
+/// Whether the host waits before it dials the server again after this loss.
 fn starts_backoff(why: Lost) -> bool {
     match why {
         Lost::ConnectRefused | Lost::ConnectTimeout | Lost::HandshakeRefused | Lost::Version => {
@@ -590,7 +596,9 @@ fn failed(operation: OperationId, failure: Failure) -> Notice {
 }
 
 fn unreachable(role: Role, last: Option<Lost>) -> Failure {
-    // A data node may have died in mid-handshake: a wrong key is refused by whoever is asked first.
+    // A refused handshake means that the client has a wrong key, except at a data node. A client
+    // with a wrong key is refused by the DNS nodes and routers, which it asks first. A data node
+    // that refuses a handshake may have died during it.
     if last == Some(Lost::HandshakeRefused) && role != Role::Data {
         return Failure::KeyRefused;
     }

@@ -1,11 +1,12 @@
-//! A question that comes twice is answered twice and done once.
+//! The deduplication window: a question that arrives twice is answered twice and carried out once.
 //!
-//! Every question passes here before its role sees it, every answer on its way out. An asker
-//! repeats a question under the same number, perhaps over another connection: while the work
-//! goes on, the answer is led to where the question came from last; afterwards it is given
-//! again from memory. Questions that only read are simply answered anew. Past
-//! [`WINDOW_LIFETIME`] the memory is gone; what an upload or a registration does is then still
-//! the same when done twice, because both are named by content.
+//! A server passes every question through [`DedupWindow::admit`] before its role sees the question,
+//! and every answer through [`DedupWindow::observe`] on the way out. An asker repeats a question
+//! under the same request id, perhaps over another connection. While the role works on a question,
+//! the window only notes the connection of the latest repetition, and sends the answer there. After
+//! the answer, the window repeats the stored answer. Questions that only read are not stored: the
+//! role answers each repetition anew. After [`WINDOW_LIFETIME`] a stored answer is dropped. A
+//! repeated upload or registration does no harm even then, because both are named by content.
 
 use alloc::collections::{BTreeMap, VecDeque};
 
@@ -18,19 +19,21 @@ use crate::contract::message::{Envelope, Kind, Message};
 use crate::contract::node::{Action, Outbox, Peer, Sender};
 use crate::contract::time::Time;
 
-/// Most answers remembered over all peers: a bound on memory, whoever asks.
+/// Most answers stored for all peers together. It bounds the memory, however many peers ask.
 const ANSWERS_MAX: usize = WINDOW_PEERS_MAX * WINDOW_ANSWERS_MAX / 32;
 
-/// Answers remembered at most, with those given since the last question.
+/// Upper bound of [`DedupWindow::len`]: old answers are dropped only when the next question
+/// arrives, so the answers given since the last question come on top.
 pub const LENGTH_MAX: usize = ANSWERS_MAX + QUESTIONS_PER_PEER_MAX;
 
-/// The memory of one node for what it has been asked.
+/// The questions that one node works on, and the answers that it has given lately.
 #[derive(Debug, Default)]
 pub struct DedupWindow {
     questions: BTreeMap<Key, Entry>,
-    /// Where the role believes the asker is, to which question that belongs.
+    /// Finds a question by the peer that the role answers to, which is the peer of the first
+    /// arrival.
     working: BTreeMap<(Peer, RequestId), Key>,
-    /// Answered questions in the order they were answered.
+    /// Answered questions, oldest answer first.
     answered: VecDeque<(Time, Key)>,
     per_peer: BTreeMap<NodeId, usize>,
 }
@@ -39,38 +42,43 @@ type Key = (NodeId, Incarnation, RequestId);
 
 #[derive(Debug)]
 enum Entry {
-    /// The role is at work; the answer goes to this peer.
+    /// The role works on the question. The answer goes to this peer.
     Working { reply_to: Peer },
-    /// Answered so.
+    /// The role has given this answer.
     Answered(Message),
 }
 
-/// What to do with a question.
+/// How the server treats a question that has arrived.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Let the role see it.
+    /// Hand the question to the role.
     Fresh,
-    /// Give this answer again.
+    /// Send this stored answer again.
     Repeated(Message),
-    /// Say nothing: the answer will come when the work is done.
+    /// Send nothing: the role works on the question, and its answer will follow.
     Working,
-    /// Refuse as busy: this asker has too many questions open.
+    /// Refuse the question as busy: this node has too many questions open.
     TooMany,
 }
 
 impl DedupWindow {
-    /// Looks at a question on its way in.
+    /// Decides how to treat a question that has arrived. A question that is [`Admission::Fresh`]
+    /// and does more than read counts as open until `observe` sees its last answer.
     pub fn admit(&mut self, now: Time, from: Sender, envelope: &Envelope) -> Admission {
         self.forget_old(now);
         let key = (from.node, from.incarnation, envelope.id);
         match self.questions.get_mut(&key) {
             Some(Entry::Answered(message)) => return Admission::Repeated(message.clone()),
             Some(Entry::Working { reply_to }) => {
+                // The asker repeats a question when its connection broke, so the older connection
+                // is useless.
                 *reply_to = from.peer;
                 return Admission::Working;
             }
             None => (),
         }
+        // A question that only reads takes no slot here: answering it twice is harmless, and
+        // storing its answer would displace answers that protect against a second execution.
         if envelope.message.only_reads() {
             return Admission::Fresh;
         }
@@ -87,8 +95,8 @@ impl DedupWindow {
         Admission::Fresh
     }
 
-    /// Looks at the answers among what was done since `mark`: leads them to where their asker is
-    /// by now, and remembers them.
+    /// Handles the final answers among the actions added to `out` since `mark`: sends each to the
+    /// latest connection of its asker, and stores it.
     pub fn observe(&mut self, now: Time, mark: usize, out: &mut Outbox) {
         if self.working.is_empty() {
             return;
@@ -136,18 +144,18 @@ impl DedupWindow {
         }
     }
 
-    /// How many answers are remembered.
+    /// How many answers are stored, at most [`LENGTH_MAX`].
     pub fn len(&self) -> usize {
         self.answered.len()
     }
 
-    /// Whether no answer is remembered.
+    /// Whether no answer is stored.
     pub fn is_empty(&self) -> bool {
         self.answered.is_empty()
     }
 }
 
-/// Whether an answer is small enough to be remembered.
+/// Whether an answer is small enough to be stored.
 fn fits(message: &Message) -> bool {
     let mut buffer = [0; WINDOW_ANSWER_BYTES_MAX];
     bincode::encode_into_slice(message, &mut buffer, bincode::config::standard()).is_ok()
@@ -212,7 +220,7 @@ mod tests {
         assert_eq!(again, Admission::Repeated(Message::Audio(Audio::Taken)));
     }
 
-    /// The asker's connection broke while the work went on: the answer finds the next one.
+    /// The asker's connection breaks while the role works. The answer goes to the next connection.
     #[test]
     fn the_answer_follows_the_asker_to_its_next_connection() {
         let mut window = DedupWindow::default();

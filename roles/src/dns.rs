@@ -1,9 +1,9 @@
-//! Who is there: the records of all servers, and nobody else's.
+//! The name service: the records of all servers.
 //!
-//! Owns the records, their deadlines and the reservations of roles. Never answers with a record
-//! whose time is over, even before the sweep has asked its server. Everything here is soft
-//! state: an empty DNS node refills from registrations and from the other DNS nodes, and says
-//! that it is not settled until it has.
+//! Owns the records, their deadlines and the reservations of roles. Never answers with an expired
+//! record, even before the sweep has asked the record's server whether it lives. The whole state is
+//! soft: an empty DNS node refills from registrations and from the other DNS nodes. Until it has
+//! had time for that, its answers say that it is not settled.
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -29,13 +29,14 @@ use crate::role_assignment::Reservations;
 pub struct Config {
     /// Longest life of a record without renewal.
     pub record_ttl: Duration,
-    /// Between two full exchanges with the other DNS nodes.
+    /// Time between two full exchanges with the other DNS nodes.
     pub share_every: Duration,
-    /// How long a silent server is waited for before its expired record goes.
+    /// How long the server of an expired record may take to confirm that it lives before the record
+    /// is removed.
     pub confirm_patience: Duration,
     /// How long a role stays reserved for a server that does not register.
     pub reservation: Duration,
-    /// What the simulated world has broken on purpose.
+    /// The mutants that are switched on: mistakes planted on purpose, only in simulated runs.
     pub mutants: RingMutants,
 }
 
@@ -51,11 +52,11 @@ impl Default for Config {
     }
 }
 
-/// How long a DNS node without a past is not sure of an empty answer: longer than servers pause
-/// between two attempts to reach one that is not there yet.
+/// How long a DNS node that starts for the first time is unsettled. It is longer than the pause
+/// that servers make between two attempts to reach a DNS node that is not up yet.
 const FRESH_UNSETTLED: Duration = Duration::from_secs(3);
 
-/// A DNS node's memory.
+/// The DNS role and its state.
 #[derive(Debug)]
 pub struct Dns {
     config: Config,
@@ -63,7 +64,7 @@ pub struct Dns {
     entries: BTreeMap<NodeId, Entry>,
     gone: BTreeMap<NodeId, Gone>,
     reservations: Reservations,
-    /// From here on an empty answer means that nobody is there.
+    /// From this time on, an empty answer means that no server has the role.
     settled_at: Time,
     requests: Requests<Question>,
     timers: Timers<Timer>,
@@ -77,8 +78,9 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether a record is of the same start at another address while this one is good: two
-    /// machines run with a copy of one disk, and whoever came first goes on.
+    /// Whether `other` claims the same start of the node at another address while this record is
+    /// valid. Then two machines run with copies of one disk, and the machine that registered first
+    /// keeps the record.
     fn is_twin(&self, now: Time, other: &Record) -> bool {
         self.record.incarnation == other.incarnation
             && self.record.address != other.address
@@ -86,7 +88,8 @@ impl Entry {
     }
 }
 
-/// A record that was taken back: another DNS node may still know it and must not bring it back.
+/// A withdrawn record. Another DNS node may still have it, and must not bring it back by an
+/// exchange.
 #[derive(Clone, Copy, Debug)]
 struct Gone {
     incarnation: Incarnation,
@@ -107,8 +110,8 @@ enum Timer {
 }
 
 impl Dns {
-    /// Empty. `fresh`: this node has never run before, so that only servers that wait for it can
-    /// be unknown to it, and they ask often.
+    /// A DNS node without records. `fresh` says that it has never run before. Then only servers
+    /// that are waiting for it can be unknown to it, and these retry often, so it settles sooner.
     pub fn new(config: Config, me: NodeId, now: Time, fresh: bool, mut rng: Rng) -> Self {
         let unsettled = if fresh {
             FRESH_UNSETTLED.min(config.record_ttl / 3)
@@ -132,7 +135,7 @@ impl Dns {
         }
     }
 
-    /// Stores this DNS node's own record; it never expires here.
+    /// Stores this DNS node's own record, which never expires here.
     pub fn keep_own(&mut self, now: Time, record: Record) {
         let entry = Entry {
             record,
@@ -142,8 +145,7 @@ impl Dns {
         self.entries.insert(self.me, entry);
     }
 
-    /// The records that are valid at this moment, in order of their nodes, with what is left of
-    /// their time.
+    /// The valid records, in the order of their node ids. The TTL of each is its remaining time.
     pub fn valid(&self, now: Time) -> impl Iterator<Item = Record> {
         let ttl = self.config.record_ttl;
         (self.entries.values())
@@ -154,7 +156,7 @@ impl Dns {
             })
     }
 
-    /// Answers a question to the name service.
+    /// Answers a question to the name service. `peers` are the other DNS nodes.
     pub fn on_question(
         &mut self,
         now: Time,
@@ -198,6 +200,8 @@ impl Dns {
         if let Err(why) = self.check(now, asker, &record) {
             return out.refuse(asker, why);
         }
+        // Only an unknown node is pushed to the other DNS nodes. A renewal also reaches them
+        // directly, because a server registers with every DNS node.
         let known = self.entries.contains_key(&record.node);
         self.store(now, record);
         if !known {
@@ -232,10 +236,10 @@ impl Dns {
         }
     }
 
-    /// Stores a record with the life it claims, at most our own TTL.
+    /// Stores a record for the TTL it claims, at most for the configured TTL.
     fn store(&mut self, now: Time, record: Record) {
         let expires_at = now + record.ttl().min(self.config.record_ttl);
-        // Only one process can listen at an address: whoever registered it before is gone.
+        // Only one process can listen at an address, so any other node registered there is gone.
         self.entries.retain(|node, entry| {
             *node == record.node
                 || entry.record.address != record.address
@@ -248,7 +252,8 @@ impl Dns {
         self.timers.arm(Timer::Expire(record.node), expires_at);
     }
 
-    /// Tells the other DNS nodes of a newcomer at once, rather than at the next exchange.
+    /// Tells the other DNS nodes of a server that was unknown so far, because the next exchange may
+    /// be seconds away.
     fn push(&mut self, now: Time, record: Record, peers: &[Address], out: &mut Outbox) {
         for peer in peers {
             let news = Message::Names(Names::Share {
@@ -264,8 +269,9 @@ impl Dns {
     fn on_withdraw(&mut self, now: Time, asker: Asker, record: Record, out: &mut Outbox) {
         let node = asker.sender.node;
         let stored = self.entries.get(&node).map(|entry| entry.record);
-        // Nothing follows a goodbye in the same start: the record that is known may be of the role
-        // it had before, or of a start under the same number, before its disk went back.
+        // A goodbye is the last message of a start, so the stored record goes even if it differs.
+        // It may name the role that the server had before, or belong to an earlier run under the
+        // same incarnation whose disk was restored since.
         let ours = stored.is_some_and(|stored| stored.incarnation <= record.incarnation);
         if ours && node != self.me {
             self.entries.remove(&node);
@@ -293,7 +299,8 @@ impl Dns {
         out.answer(asker, Message::Names(Names::Shared { records }));
     }
 
-    /// Takes over what another DNS node knows better: a later start, or a later renewal.
+    /// Takes over the records that are newer than the stored ones: of a later start, or of a later
+    /// renewal.
     fn merge(&mut self, now: Time, records: Vec<Record>) {
         self.gone.retain(|_, gone| gone.until > now);
         for record in records.into_iter().take(RECORDS_MAX) {
@@ -313,8 +320,9 @@ impl Dns {
         }
     }
 
-    /// Whether somebody else has registered the record's address for longer than the record lasts:
-    /// a node that started anew without its disk, while another DNS node still tells of the old.
+    /// Whether another node has registered the record's address and its record lasts at least as
+    /// long. This happens when a node restarts without its disk, and thus under another id, while
+    /// another DNS node still has the record of the old id.
     fn is_succeeded(&self, now: Time, record: &Record) -> bool {
         let expires_at = now + record.ttl().min(self.config.record_ttl);
         let same_place = |entry: &&Entry| {
@@ -347,21 +355,21 @@ impl Dns {
         self.settled_at <= now
     }
 
-    /// Takes an answer of a server that was asked whether it lives, or of another DNS node.
+    /// Takes the answer of a server that was asked whether it lives, or of another DNS node.
     pub fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
         if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
             self.conclude(now, outcome, out);
         }
     }
 
-    /// A peer is lost.
+    /// Ends the questions to a lost peer.
     pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
         for outcome in self.requests.on_lost(now, peer, why, out) {
             self.conclude(now, outcome, out);
         }
     }
 
-    /// Sweeps expired records, exchanges with the other DNS nodes.
+    /// Checks the expired records, and exchanges records with the other DNS nodes.
     pub fn on_tick(&mut self, now: Time, peers: &[Address], out: &mut Outbox) {
         for outcome in self.requests.on_tick(now, out) {
             self.conclude(now, outcome, out);
@@ -379,8 +387,8 @@ impl Dns {
         earlier(self.timers.next(), self.requests.deadline())
     }
 
-    /// Asks the server behind an expired record whether it lives. All such questions are in
-    /// flight at once: fifty dead hosts cost one patience, not fifty.
+    /// Asks the server of an expired record whether it lives. These questions run in parallel, so
+    /// fifty dead hosts take one `confirm_patience`, not fifty.
     fn confirm(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
         let Some(entry) = self.entries.get(&node) else {
             return;
@@ -441,6 +449,8 @@ impl Dns {
                 message: Message::Names(Names::Shared { records }),
                 ..
             } => {
+                // A DNS node that has just started itself has only records of DNS nodes to share.
+                // That is no sign of an empty cluster, so it does not settle this node.
                 let learned = records.iter().any(|r| r.role != Role::Dns);
                 self.merge(now, records);
                 if learned {
@@ -458,7 +468,8 @@ impl Dns {
         }
     }
 
-    /// The server behind an expired record lives. It may have registered a later start meanwhile.
+    /// Renews an expired record whose server lives. The server may have registered a later start
+    /// meanwhile.
     fn confirmed(&mut self, now: Time, record: Record) {
         let known = self.entries.get(&record.node);
         if known.is_none_or(|entry| entry.record.incarnation <= record.incarnation) {
@@ -471,6 +482,7 @@ impl Dns {
         let Some(entry) = self.entries.get(&node) else {
             return;
         };
+        // The server has renewed its record while this question was open.
         if now < entry.expires_at {
             return;
         }
@@ -479,7 +491,8 @@ impl Dns {
         out.fact(Level::Info, line);
         let incarnation = entry.record.incarnation;
         self.entries.remove(&node);
-        // We have just asked it ourselves: what another DNS node heard earlier does not count.
+        // This DNS node has just asked the server in vain. A renewal that another DNS node received
+        // earlier must not bring the record back.
         self.note_gone(now, node, incarnation, u64::MAX);
     }
 
@@ -496,12 +509,13 @@ impl Dns {
     }
 }
 
-/// Whether a record can be kept at all: one without a life would be asked after without end.
+/// Whether a record has a TTL and a weight within its bounds. A record without a TTL would expire
+/// at once and be confirmed again without end.
 fn is_possible(record: &Record) -> bool {
     record.ttl_ms > 0 && record.weight <= WEIGHT_MAX
 }
 
-/// Whole milliseconds, rounded up: a record is never served as already over.
+/// Whole milliseconds, rounded up, so that a valid record is never served with a TTL of zero.
 fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX)
 }

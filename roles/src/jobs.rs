@@ -1,4 +1,4 @@
-//! Jobs in the pool, and what each was for.
+//! Jobs in the pool, and the purpose of each.
 
 use alloc::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::contract::job::Job;
 use crate::contract::node::{Outbox, Peer};
 use crate::requests::Requester;
 
-/// A part's jobs in the pool.
+/// The jobs in the pool of one part of a node.
 #[derive(Debug)]
 pub struct Jobs<P> {
     requester: Requester,
@@ -16,7 +16,7 @@ pub struct Jobs<P> {
 }
 
 impl<P> Jobs<P> {
-    /// Nothing ordered yet.
+    /// No jobs yet.
     pub fn new(requester: Requester) -> Self {
         Jobs {
             requester,
@@ -32,7 +32,8 @@ impl<P> Jobs<P> {
         job
     }
 
-    /// Orders a job whose reply goes to `peer`: it begins when that peer has room.
+    /// Orders a job whose result will be sent to `peer`. The job begins when the connection to that
+    /// peer has room.
     pub fn run_toward(
         &mut self,
         purpose: P,
@@ -45,17 +46,17 @@ impl<P> Jobs<P> {
         job
     }
 
-    /// What an ended job was for. None: nobody waits for it any longer.
+    /// The purpose of an ended job. None: the job was forgotten.
     pub fn done(&mut self, job: JobId) -> Option<P> {
         self.running.remove(&job)
     }
 
-    /// Forgets a job; its reply will find nobody.
+    /// Drops the purpose of a job. The job still runs, and its reply will be ignored.
     pub fn forget(&mut self, job: JobId) {
         self.running.remove(&job);
     }
 
-    /// How many jobs run or wait.
+    /// How many jobs run or wait. Forgotten jobs do not count.
     pub fn len(&self) -> usize {
         self.running.len()
     }
@@ -65,7 +66,7 @@ impl<P> Jobs<P> {
         self.running.is_empty()
     }
 
-    /// What the jobs that run or wait are for.
+    /// The purposes of the jobs that run or wait.
     pub fn purposes(&self) -> impl Iterator<Item = &P> {
         self.running.values()
     }

@@ -1,7 +1,7 @@
-//! A server's own record, kept alive at every DNS node it knows.
+//! A server's own record, kept registered at every DNS node that it knows.
 //!
-//! Renews at a third of the TTL; a DNS node that does not answer is tried again sooner, so that
-//! servers started before their DNS are found soon after it starts.
+//! It renews the record at a third of the TTL. A DNS node that does not answer is tried again
+//! sooner, so that servers started before their DNS node are found soon after it starts.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -15,19 +15,19 @@ use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
-/// First pause before a silent DNS node is tried again; doubles. A cluster that starts all at once
-/// is up as soon as its last node is.
+/// First pause before a silent DNS node is tried again. It doubles. It is short, so that a cluster
+/// whose nodes start together is complete soon after its last node has started.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// Longest of those pauses.
+/// Longest pause before a silent DNS node is tried again.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// What a renewal brought.
+/// The outcome of a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registration {
-    /// This DNS node has the record.
+    /// This DNS node has stored the record, or has taken the goodbye.
     Stands(Address),
-    /// This one could not be told; it will be tried again.
+    /// This DNS node did not take the record. It will be tried again.
     Failed(Address),
     /// A newer start of this node is registered: this process must not go on.
     Outdated,
@@ -40,7 +40,7 @@ pub struct Registrar {
     dns: Vec<Address>,
     requests: Requests<Address>,
     due: Timers<Address>,
-    /// Times each DNS node has not answered since it last did.
+    /// Consecutive failures of each DNS node.
     failures: BTreeMap<Address, u32>,
     rng: Rng,
 }
@@ -59,18 +59,19 @@ impl Registrar {
         }
     }
 
-    /// The record as it stands, with its whole TTL.
+    /// The current record, with its whole TTL.
     pub fn record(&self) -> Record {
         self.record
     }
 
-    /// The record under a new renewal, for a DNS node that asks by itself.
+    /// Counts a renewal and returns the record. Each registration, and each answer to a DNS node
+    /// that asks whether this server lives, is a renewal.
     pub fn renew(&mut self) -> Record {
         self.record.renewals += 1;
         self.record
     }
 
-    /// The server's record is another one from here on: every DNS node hears at once.
+    /// Replaces the record, and registers the replacement at every DNS node at once.
     pub fn change(&mut self, now: Time, record: Record) {
         let renewals = self.record.renewals;
         self.record = Record { renewals, ..record };
@@ -79,7 +80,7 @@ impl Registrar {
         }
     }
 
-    /// The DNS nodes to register with; one that was not there before hears at once.
+    /// Sets the DNS nodes to register with. An added DNS node is registered with at once.
     pub fn serve(&mut self, now: Time, dns: impl Iterator<Item = Address>) {
         let own = self.record.address;
         let dns: Vec<Address> = dns.filter(|at| *at != own).collect();
@@ -110,7 +111,7 @@ impl Registrar {
         !self.requests.is_empty()
     }
 
-    /// Takes an answer.
+    /// Takes the answer to a renewal or a goodbye.
     pub fn on_answer(
         &mut self,
         now: Time,
@@ -122,7 +123,7 @@ impl Registrar {
         Some(self.conclude(now, outcome))
     }
 
-    /// A peer is lost.
+    /// Handles a lost peer. Returns the renewals that it has ended.
     pub fn on_lost(
         &mut self,
         now: Time,
@@ -130,7 +131,8 @@ impl Registrar {
         why: Lost,
         out: &mut Outbox,
     ) -> Vec<Registration> {
-        // A DNS node that was lost may have lost its memory, too: it hears from us soon.
+        // A lost DNS node may have restarted without its records, so the server registers again
+        // soon and does not wait for a third of the TTL.
         if let Peer::Node(at) = peer
             && self.dns.contains(&at)
         {
@@ -140,7 +142,7 @@ impl Registrar {
         self.conclude_all(now, outcomes)
     }
 
-    /// Renews where it is time.
+    /// Renews the record at the DNS nodes where it is due.
     pub fn on_tick(&mut self, now: Time, out: &mut Outbox) -> Vec<Registration> {
         while let Some(at) = self.due.pop_due(now) {
             self.register(now, at, out);
@@ -204,7 +206,8 @@ impl Registrar {
                     pause.min(RETRY_PAUSE_MAX)
                 }
             };
-            // A little early and never in step, so that a cluster's renewals spread out.
+            // Each renewal is a little early by a random amount, so that the renewals of a cluster
+            // spread over time.
             self.due
                 .arm(at, now + wait * 3 / 4 + self.rng.within(wait / 4));
         }

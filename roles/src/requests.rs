@@ -1,9 +1,10 @@
-//! Questions in flight: to whom, until when, and whom to ask next.
+//! Questions in flight: which peers were asked, until when, and which candidate is next.
 //!
-//! Owns the retry policy of every role. A failed attempt goes elsewhere first: the candidates are
-//! asked in turn, and only a whole round of failures waits (full jitter, doubling). An attempt
-//! that is merely late stays open beside the next one, and its answer still counts. What an
-//! answer means, and what to do when nobody is left, is the asking role's business.
+//! Owns the retry policy of every role. When an attempt fails, the next candidate is asked at once.
+//! Only when a whole round of candidates has failed does the question pause (exponential backoff
+//! with jitter). An attempt that is merely late stays open beside the next one, and its answer
+//! still counts. The meaning of an answer, and what happens when no candidate is left, are the
+//! business of the role that asked.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -24,13 +25,13 @@ use crate::contract::timers::Timers;
 pub enum Requester {
     /// Registration with the DNS nodes.
     Registrar = 1,
-    /// Names to addresses.
+    /// Resolution of names to addresses.
     Resolver = 2,
     /// A DNS node.
     Dns = 3,
-    /// A data node's own answers.
+    /// The data role of a data node.
     Data = 4,
-    /// A data node telling the routers what it keeps.
+    /// A data node announcing its songs to the routers.
     Announcer = 5,
     /// A data node making copies.
     Replication = 6,
@@ -40,11 +41,11 @@ pub enum Requester {
     Client = 8,
     /// A member of the ring.
     Ring = 9,
-    /// A data node comparing what it holds with the others.
+    /// The anti-entropy of a data node: it compares its songs with those of the other data nodes.
     Upkeep = 10,
-    /// A data node replacing what has rotted.
+    /// The scrub of a data node: it replaces damaged songs.
     Scrub = 11,
-    /// A data node telling the others what is gone.
+    /// A data node telling the other data nodes which songs were removed for good.
     Removal = 12,
     /// A data node keeping its place on the hash ring.
     Chord = 13,
@@ -84,7 +85,7 @@ impl Requester {
 /// How patient a question is.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// When to give up.
+    /// Time after which the question is given up.
     pub deadline: Duration,
     /// How long one candidate may take before the next is asked beside it.
     pub attempt: Duration,
@@ -93,29 +94,30 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// A short question to a group: half a second each, rounds until the deadline for those who
-    /// are there and not ready.
+    /// A short question to a group of servers: half a second for each candidate, and several rounds
+    /// within the deadline, for candidates that are running but not ready.
     pub const GROUP: Policy = Policy {
         deadline: Duration::from_secs(5),
         attempt: Duration::from_millis(500),
         rounds: 8,
     };
 
-    /// A look-up at the DNS nodes: told soon where none is there.
+    /// A look-up at the DNS nodes. It has fewer rounds than [`Policy::GROUP`], so that a failure is
+    /// reported soon when no DNS node is there.
     pub const RESOLVE: Policy = Policy {
         deadline: Duration::from_secs(3),
         rounds: 2,
         ..Policy::GROUP
     };
 
-    /// A song offered to one data node, by whoever has it.
+    /// A song offered to one data node, by a client or by another data node.
     pub const OFFER: Policy = Policy {
         deadline: Duration::from_secs(10),
         attempt: Duration::from_secs(10),
         rounds: 1,
     };
 
-    /// A short question to one node, asked again by its own period, not by retries.
+    /// A short question to one node. The asker repeats it in its own period, so it is not retried.
     pub const ONCE: Policy = Policy {
         deadline: Duration::from_secs(2),
         attempt: Duration::from_secs(2),
@@ -123,37 +125,37 @@ impl Policy {
     };
 }
 
-/// How long one fragment of an offered song may take to arrive and be kept.
+/// How long one fragment of an offered song may take to arrive and be stored.
 pub const GIVE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What became of a question.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome<P> {
-    /// An answer; `more` of them follow if it says so.
+    /// An answer. Further answers follow if `more` is set.
     Answered {
         /// What it was asked for.
         purpose: P,
-        /// Who answered.
+        /// The peer that answered.
         from: Peer,
         /// The answer, never a refusal that another candidate might not give.
         message: Message,
-        /// The bytes behind it.
+        /// The bytes that follow the answer.
         body: Vec<u8>,
         /// Whether more follow.
         more: bool,
     },
-    /// Nobody answered in time, or everyone asked refused.
+    /// No candidate answered in time, or every candidate refused.
     GaveUp {
         /// What it was asked for.
         purpose: P,
-        /// The last refusal heard.
+        /// The last refusal received, if there was one.
         refusal: Option<Refusal>,
-        /// The last loss seen.
+        /// Why the last connection to a candidate was lost, if one was.
         lost: Option<Lost>,
     },
 }
 
-/// A part's questions in flight.
+/// The questions in flight of one part of a node.
 #[derive(Debug)]
 pub struct Requests<P> {
     requester: Requester,
@@ -167,17 +169,21 @@ pub struct Requests<P> {
 #[derive(Debug)]
 struct Asked<P> {
     purpose: P,
-    /// None once it has been sent with a body, which is not kept for a second sending.
+    /// None if the question was sent with a body: the body is not stored, so the question cannot be
+    /// sent again.
     message: Option<Message>,
     candidates: Vec<Peer>,
-    /// Index of the next candidate, counted on over the rounds.
+    /// Index of the next candidate. It counts on over the rounds: round n begins at n times the
+    /// number of candidates.
     turn: usize,
     rounds: u32,
-    /// Asked and neither failed nor answered.
+    /// Candidates that have been asked and have neither failed nor answered.
     open: Vec<Peer>,
-    /// Those that will say the same however often they are asked.
+    /// Candidates that would give the same refusal however often they are asked. They are not asked
+    /// again.
     denied: Vec<Peer>,
-    /// Those at whose address nobody listened or let us in, once.
+    /// Candidates that refused the connection or the handshake once. A second time moves them to
+    /// `denied`.
     absent: Vec<Peer>,
     attempt: Duration,
     until: Time,
@@ -187,17 +193,17 @@ struct Asked<P> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
-    /// The candidate is late, or the wait between rounds is over.
+    /// The candidate is late, or the pause between two rounds is over.
     Attempt,
-    /// The patience is over.
+    /// The question as a whole has run out of time.
     Deadline,
 }
 
 impl<P: Clone> Requests<P> {
-    /// Nothing asked yet.
+    /// No questions in flight.
     pub fn new(requester: Requester, mut rng: Rng) -> Self {
-        // Each start counts from another number: an answer to its predecessor, which finds the
-        // same address, must not look like an answer to a question of its own.
+        // Each start of a node counts from another number. An answer to the earlier start arrives
+        // at the same address, and must not match a question of this start.
         let count = rng.bits() >> 16;
         Requests {
             requester,
@@ -209,8 +215,8 @@ impl<P: Clone> Requests<P> {
         }
     }
 
-    /// Asks the candidates in the order given. None: too much is asked already, or there is
-    /// nobody to ask; the purpose is dropped.
+    /// Asks the candidates in the order given. Returns none, and drops the purpose, if there are no
+    /// candidates or `QUESTIONS_ASKED_MAX` questions are in flight.
     pub fn ask(
         &mut self,
         now: Time,
@@ -243,7 +249,8 @@ impl<P: Clone> Requests<P> {
         Some(id)
     }
 
-    /// Asks one peer once, with bytes behind the question.
+    /// Asks one peer once, with bytes behind the question. Returns none if `QUESTIONS_ASKED_MAX`
+    /// questions are in flight.
     pub fn ask_with(
         &mut self,
         now: Time,
@@ -283,14 +290,14 @@ impl<P: Clone> Requests<P> {
         Some(id)
     }
 
-    /// Forgets a question; its answer will find nobody.
+    /// Drops a question. Its answer will be ignored.
     pub fn cancel(&mut self, id: RequestId) {
         self.asked.remove(&id);
         self.timers.disarm(&(id, Due::Attempt));
         self.timers.disarm(&(id, Due::Deadline));
     }
 
-    /// What a question in flight is for.
+    /// The purpose of a question in flight.
     pub fn purpose(&self, id: RequestId) -> Option<&P> {
         self.asked.get(&id).map(|asked| &asked.purpose)
     }
@@ -300,13 +307,13 @@ impl<P: Clone> Requests<P> {
         self.asked.len()
     }
 
-    /// Whether nothing is in flight.
+    /// Whether no question is in flight.
     pub fn is_empty(&self) -> bool {
         self.asked.is_empty()
     }
 
-    /// Takes an answer. None: nobody here asked that peer for it, or another candidate is asked
-    /// because of it.
+    /// Takes an answer. Returns none if no question here was put to that peer, or if the answer is
+    /// a refusal and the question goes on with other candidates.
     pub fn on_answer(
         &mut self,
         now: Time,
@@ -318,6 +325,8 @@ impl<P: Clone> Requests<P> {
             return None;
         };
         let asked = self.asked.get_mut(&envelope.id)?;
+        // Only a candidate may answer. An answer of another peer under this id is a mistake or a
+        // forgery.
         if !asked.candidates.contains(&from) {
             return None;
         }
@@ -332,7 +341,8 @@ impl<P: Clone> Requests<P> {
         }
         let purpose = asked.purpose.clone();
         if more {
-            // A stream of answers has begun: whoever sends it is asked alone from here on.
+            // A stream of answers has begun, so no further candidate is asked, however long the
+            // stream takes.
             asked.turn = usize::MAX;
             self.timers.disarm(&(envelope.id, Due::Attempt));
         } else {
@@ -347,7 +357,8 @@ impl<P: Clone> Requests<P> {
         })
     }
 
-    /// Moves every question that waited for `peer` on to its next candidate.
+    /// Moves every question that waits for `peer` on to its next candidate. Returns the questions
+    /// that have no candidate left.
     pub fn on_lost(
         &mut self,
         now: Time,
@@ -363,7 +374,8 @@ impl<P: Clone> Requests<P> {
         let mut outcomes = Vec::new();
         for id in ids {
             if let Some(asked) = self.asked.get_mut(&id) {
-                // That it was dialled in vain a moment ago says less than why it was in vain.
+                // A backoff only says that an earlier dial failed. The cause of that failure says
+                // more, so a backoff does not replace it.
                 if why != Lost::Backoff || asked.lost.is_none() {
                     asked.lost = Some(why);
                 }
@@ -376,7 +388,8 @@ impl<P: Clone> Requests<P> {
         outcomes
     }
 
-    /// Asks the next candidates of late questions, gives up those whose time is over.
+    /// Asks the next candidate of each late question, and gives up the questions whose time is
+    /// over.
     pub fn on_tick(&mut self, now: Time, out: &mut Outbox) -> Vec<Outcome<P>> {
         let mut outcomes = Vec::new();
         while let Some((id, due)) = self.timers.pop_due(now) {
@@ -393,14 +406,14 @@ impl<P: Clone> Requests<P> {
         self.timers.next()
     }
 
-    /// Nobody has answered yet: the next candidate is asked beside the late one. Only this way
-    /// of asking again adds load where there may be too much already, so only it is budgeted.
+    /// Asks the next candidate while the late one may still answer. Only this kind of retry adds
+    /// load to a group that may have too much already, so only this kind spends the budget.
     fn on_late(&mut self, now: Time, id: RequestId, out: &mut Outbox) {
         let Some(asked) = self.asked.get(&id) else {
             return;
         };
         if asked.peek().is_none() {
-            return; // Everyone who could still answer has been asked and is at work.
+            return; // Every candidate that could still answer has been asked and is at work.
         }
         if asked.open.is_empty() || self.budget.spend() {
             self.attempt(now, id, out);
@@ -423,7 +436,8 @@ impl<P: Clone> Requests<P> {
         self.timers.arm((id, Due::Attempt), now + asked.attempt);
     }
 
-    /// One candidate has failed: the next is asked at once, or after a pause if all have.
+    /// Handles the failure of one candidate. The next candidate of the same round is asked at once.
+    /// After the last candidate of a round, the next round begins after a pause.
     fn fail_attempt(
         &mut self,
         now: Time,
@@ -460,8 +474,8 @@ impl<P: Clone> Requests<P> {
 }
 
 impl<P> Asked<P> {
-    /// Nobody listens there, or nobody who accepts our key: it may be starting again or have no
-    /// room, so it is tried once more, and that is all.
+    /// Notes that a candidate refused the connection or the handshake. It may be restarting or have
+    /// no room for the connection, so it is tried once more and then given up.
     fn note_absent(&mut self, peer: Peer) {
         let again = self.absent.contains(&peer);
         let list = if again {
@@ -472,8 +486,8 @@ impl<P> Asked<P> {
         list.push(peer);
     }
 
-    /// The turn of the next candidate worth asking: one who is not at work on it already, and has
-    /// not said what it will say again. None: there is no such one in the rounds that are left.
+    /// The turn of the next candidate worth asking: a candidate that is not at work on the question
+    /// and has not refused for good. None: the remaining rounds have no such candidate.
     fn peek(&self) -> Option<usize> {
         self.message.as_ref()?;
         let count = self.candidates.len();
@@ -485,15 +499,16 @@ impl<P> Asked<P> {
     }
 }
 
-/// The wait after `round` rounds of failures: full jitter over 100 ms, doubling to 2 s. The floor
-/// lets the host's dial backoff pass, or every second round would fail for nothing.
+/// The pause after `round` failed rounds: random in the upper half of a span of 100 ms that doubles
+/// up to 2 s. The lower bound lets the dial backoff of the host pass. With a shorter pause, every
+/// second round would fail because of that backoff.
 fn round_pause(round: u32, rng: &mut Rng) -> Duration {
     let longest = Duration::from_millis(100 << round.min(5)).min(Duration::from_secs(2));
     rng.upper_half(longest)
 }
 
 impl Refusal {
-    /// Whether the same node would say the same a little later.
+    /// Whether the same node would give the same refusal a little later.
     pub fn is_lasting(&self) -> bool {
         match self {
             Refusal::NotFound | Refusal::WrongRole => true,
@@ -506,7 +521,7 @@ impl Refusal {
         }
     }
 
-    /// Whether everyone else would say the same.
+    /// Whether every other candidate would give the same refusal.
     pub fn is_final(&self) -> bool {
         match self {
             Refusal::Ambiguous(_) | Refusal::Invalid(_) | Refusal::Outdated => true,
@@ -521,9 +536,9 @@ impl Refusal {
     }
 }
 
-/// Lets one question in ten be asked a second time while the first candidate may still be at
-/// work, so that a slow group is not drowned by its askers (Dean and Barroso, "The Tail at
-/// Scale"). A small stock lets a lone question be retried.
+/// Limits retries to one for every ten questions while the first candidate may still be at work, so
+/// that retries do not overload a slow group (Dean and Barroso, "The Tail at Scale"). A small stock
+/// lets a lone question be retried.
 #[derive(Debug)]
 struct Budget {
     tenths: u32,

@@ -1,8 +1,9 @@
-//! Names to addresses, from the asking side.
+//! Resolves roles to the records of their servers, on the asking side.
 //!
-//! Owns what this node knows of each group: the records a DNS node gave, for as long as they
-//! were said to be valid, and after that as the last thing known. A dead DNS therefore stops
-//! nobody who has resolved before. Groups that are watched are resolved again by themselves.
+//! Owns the records of each group, that is, of all servers of one role. It has them from the DNS
+//! nodes, and goes on using the last known ones after they expire. A dead DNS therefore does not
+//! stop a node that has resolved a group before. Watched groups are looked up again without being
+//! asked for.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -18,38 +19,42 @@ use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::Level;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
-/// Most DNS nodes asked: more would not make the name service more available.
+/// Most DNS nodes known. More of them would not make the name service more available.
 const DNS_MAX: usize = 16;
 
-/// First pause of a group that has just changed; doubles with each look-up that brings no change.
+/// Pause between look-ups of a group that has just changed. It doubles with each look-up that finds
+/// no change.
 const FIRST_REFRESH: Duration = Duration::from_millis(250);
 
-/// A DNS node that has just started is asked again after about a second.
+/// The value of `calm` after an answer from a DNS node that is not settled: the next look-up
+/// follows after about a second.
 const CALM_AFTER_RESTART: u32 = 2;
 
 /// How a resolver behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where this node listens, if it does: it is not among those it speaks with.
+    /// The address where this node listens, if it does. It is left out of the DNS nodes that are
+    /// asked.
     pub own: Option<Address>,
-    /// DNS nodes given by the user; more are learned from them.
+    /// DNS nodes given by the user. They name further DNS nodes.
     pub dns: Vec<Address>,
-    /// Groups kept fresh without being asked for.
+    /// Groups that are looked up again without being asked for.
     pub watched: Vec<Role>,
     /// Longest time a watched group's records are used without asking again.
     pub refresh: Duration,
 }
 
-/// What became of a look-up.
+/// The end of a look-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     /// The group.
     pub role: Role,
-    /// None: the records are fresh. Otherwise no DNS node answered, the last one for this reason.
+    /// None: the records are fresh. Otherwise no DNS node has answered, and this is the reason of
+    /// the last failure.
     pub failed: Option<Lost>,
 }
 
-/// What this node knows of each group.
+/// The records of each group, and the look-ups under way.
 #[derive(Debug)]
 pub struct Resolver {
     config: Config,
@@ -67,7 +72,7 @@ struct Group {
     records: Vec<Record>,
     good_until: Time,
     asking: bool,
-    /// Look-ups since something has changed: the more there were, the rarer the next.
+    /// Look-ups since the last change of the group. The more there are, the longer the next pause.
     calm: u32,
 }
 
@@ -91,7 +96,7 @@ impl Resolver {
         self.revision
     }
 
-    /// Begins to watch.
+    /// Starts the first look-up of each watched group.
     pub fn start(&mut self, now: Time, out: &mut Outbox) {
         for role in self.config.watched.clone() {
             self.resolve(now, role, out);
@@ -103,23 +108,24 @@ impl Resolver {
         self.config.dns.iter().chain(&self.learned).copied()
     }
 
-    /// The group's records as last heard, possibly over their time.
+    /// The last known records of the group, possibly expired.
     pub fn records(&self, role: Role) -> &[Record] {
         self.groups.get(&role).map_or(&[], |group| &group.records)
     }
 
-    /// Whether the group's records are within their time.
+    /// Whether the group's records have not expired.
     pub fn is_fresh(&self, now: Time, role: Role) -> bool {
         (self.groups.get(&role)).is_some_and(|group| now < group.good_until)
     }
 
-    /// Whether nobody has said anything of the group for three refreshes.
+    /// Whether the group's records expired more than two refresh periods ago, or were never
+    /// received.
     pub fn is_stale(&self, now: Time, role: Role) -> bool {
         let heard = |group: &Group| now < group.good_until + self.config.refresh * 2;
         !self.groups.get(&role).is_some_and(heard)
     }
 
-    /// Remembers records from an earlier run, if nothing better is known.
+    /// Uses records from an earlier run, if the group has none yet.
     pub fn remember(&mut self, role: Role, records: Vec<Record>, out: &mut Outbox) {
         let group = self.groups.entry(role).or_default();
         if group.records.is_empty() {
@@ -129,8 +135,9 @@ impl Resolver {
         }
     }
 
-    /// Asks the DNS nodes, unless it is being done. A [`Resolved`] follows. False: no DNS node is
-    /// known at all, and none follows.
+    /// Looks a group up at the DNS nodes, unless a look-up of it is under way. A [`Resolved`]
+    /// follows. Returns false if no question could be sent, for example because no DNS node is
+    /// known. Then no [`Resolved`] follows.
     pub fn resolve(&mut self, now: Time, role: Role, out: &mut Outbox) -> bool {
         if self.groups.entry(role).or_default().asking {
             return true;
@@ -149,7 +156,7 @@ impl Resolver {
         asked.is_some()
     }
 
-    /// Takes an answer.
+    /// Takes the answer to a look-up.
     pub fn on_answer(
         &mut self,
         now: Time,
@@ -161,7 +168,8 @@ impl Resolver {
         Some(self.conclude(now, outcome, out))
     }
 
-    /// A peer is lost.
+    /// Moves the look-ups that waited for a lost peer to another DNS node. Returns those that have
+    /// ended.
     pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) -> Vec<Resolved> {
         let outcomes = self.requests.on_lost(now, peer, why, out);
         (outcomes.into_iter())
@@ -169,10 +177,11 @@ impl Resolver {
             .collect()
     }
 
-    /// Asks again what is watched.
+    /// Starts the look-ups that are due. Returns those that have run out of time.
     pub fn on_tick(&mut self, now: Time, out: &mut Outbox) -> Vec<Resolved> {
         let outcomes = self.requests.on_tick(now, out);
-        // Groups that nothing happens in are looked up together: one wake-up instead of three.
+        // Groups without changes are looked up together, so that an idle node wakes up once instead
+        // of three times.
         let soon = now + self.config.refresh / 2;
         let mut until = now;
         while let Some(role) = self.timers.pop_due(until) {
@@ -191,7 +200,7 @@ impl Resolver {
         earlier(self.timers.next(), self.requests.deadline())
     }
 
-    /// Whether the group has reached its full period.
+    /// Whether the group's pause has reached the full refresh period.
     fn is_calm(&self, role: Role) -> bool {
         let group = self.groups.get(&role);
         group.is_some_and(|group| FIRST_REFRESH * (1 << group.calm.min(10)) > self.config.refresh)
@@ -218,8 +227,8 @@ impl Resolver {
         Resolved { role, failed }
     }
 
-    /// Until a watched group is looked up again: soon while the cluster is coming up or changing,
-    /// at the full period when nothing has changed for a while.
+    /// The pause until a watched group is looked up again: short while the cluster starts or
+    /// changes, the full period when nothing has changed for a while.
     fn pause(&mut self, role: Role) -> Duration {
         let group = self.groups.entry(role).or_default();
         let wait = (FIRST_REFRESH * (1 << group.calm.min(10))).min(self.config.refresh);
@@ -236,13 +245,13 @@ impl Resolver {
         out: &mut Outbox,
     ) {
         records.truncate(RECORDS_MAX);
-        // Who is named at this node's own address is this node, or was there before it.
+        // A record at this node's own address is this node's own, or that of an earlier node there.
         let own = self.config.own;
         records.retain(|record| record.role == role && Some(record.address) != own);
         let group = self.groups.entry(role).or_default();
         if !settled {
-            // A DNS node that has just started knows less than we do: it adds, and takes nothing
-            // away.
+            // A DNS node that has just started knows fewer servers than this node. Its answer adds
+            // records and removes none.
             let named = |known: &Record| records.iter().any(|r| r.node == known.node);
             let unnamed = group.records.iter().filter(|known| !named(known));
             let unnamed: Vec<Record> = unnamed.copied().collect();

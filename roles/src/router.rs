@@ -1,9 +1,10 @@
-//! Which songs there are, and where: answered from memory.
+//! The router role: it answers from memory which songs there are and which data nodes have them.
 //!
-//! Owns the catalogue, built from what the data nodes announce, and what it knows of the data
-//! nodes themselves. A song that the catalogue does not have is looked up at the data nodes
-//! ([`crate::locator`]), because a router that has just started, or has not heard of an upload yet,
-//! knows less than they do. Storing and giving songs is the data nodes' business.
+//! Owns the catalogue, built from the announcements of the data nodes, and the state of the data
+//! nodes themselves. A song that the catalogue lacks is looked up at the data nodes
+//! ([`crate::locator`]), because they know more than a router that has just started or has not
+//! received the announcement of an upload yet. Storing and serving songs is the data nodes'
+//! business.
 
 pub mod catalogue;
 mod order;
@@ -34,12 +35,12 @@ use crate::ring::Ring;
 use catalogue::Catalogue;
 use holders::Holders;
 
-/// What a router sees of the others while it handles one question.
+/// The other servers, as a router knows them while it handles one event.
 #[derive(Clone, Copy, Debug)]
 pub struct Sight<'a> {
-    /// Every server known, of every group, this node among them.
+    /// The records of all known servers of all roles, this node included.
     pub servers: &'a [Record],
-    /// Who owns which songs, by the data nodes that take songs.
+    /// The owners of each song, among the data nodes that take songs.
     pub owners: &'a Owners,
     /// The ring, once this node is part of it.
     pub ring: Option<&'a Ring>,
@@ -48,10 +49,11 @@ pub struct Sight<'a> {
 /// How a router behaves.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// A data node that the ring does not know and that is silent for so long is offered only if
-    /// nobody else has the song.
+    /// How long a data node outside the ring may be silent before it is suspected. A suspected node
+    /// is offered after the others.
     pub suspect_after: Duration,
-    /// The same: it no longer counts. What the ring knows, it decides.
+    /// How long such a data node may be silent before it counts as dead. For nodes in the ring, the
+    /// ring decides.
     pub dead_after: Duration,
 }
 
@@ -64,27 +66,30 @@ impl Default for Config {
     }
 }
 
-/// A router's memory.
+/// The router role and its state.
 #[derive(Debug)]
 pub struct Router {
     catalogue: Catalogue,
     holders: Holders,
-    /// Until then, songs that no data node has told of yet may be missing.
+    /// Until this time the catalogue may lack songs, because data nodes may not have announced them
+    /// yet.
     listening_until: Time,
     anomalies: Anomalies,
-    /// Songs that the catalogue does not have, and who asks for each.
+    /// The look-ups under way, each with its asker and the prefix of a song that the catalogue
+    /// lacks.
     locator: Locator<(Asker, SongPrefix)>,
-    /// The node has taken another role, and this one only answers from memory.
+    /// The node has taken another role. This router starts no look-ups, and answers from memory
+    /// only.
     retired: bool,
     rng: Rng,
 }
 
-/// How long a router that has just started waits for the data nodes before it says that there is
-/// nothing: longer than one of them needs to find it.
+/// How long a router that has just started says that it is not ready where it would find nothing.
+/// It is longer than a data node needs to find the router.
 const LISTENING: Duration = Duration::from_secs(3);
 
 impl Router {
-    /// Knows nothing yet.
+    /// A router with an empty catalogue.
     pub fn new(config: Config, now: Time, mut rng: Rng) -> Self {
         Router {
             locator: Locator::new(Rng::from_seed(rng.bits())),
@@ -128,8 +133,9 @@ impl Router {
         }
     }
 
-    /// A fresh router's empty answer would look like an empty library. It is ready when every
-    /// data node the DNS names has told it of its songs, or has had the time to.
+    /// Whether the catalogue is too incomplete to list. The empty list of a router that has just
+    /// started would look like an empty library. The router is ready when every known data node has
+    /// announced all its songs, or when `LISTENING` is over.
     fn knows_too_little(&self, now: Time, servers: &[Record]) -> bool {
         if self.listening_until <= now {
             return false;
@@ -138,7 +144,8 @@ impl Router {
         data.peek().is_none() || data.any(|r| !self.holders.has_followed(r.node))
     }
 
-    /// Ends all look-ups: no answer to a question of this role arrives any longer.
+    /// Prepares for the time after a change of role. Ends all look-ups, because their answers no
+    /// longer reach this router.
     pub fn retire(&mut self, out: &mut Outbox) {
         self.retired = true;
         for (asker, _) in self.locator.give_up() {
@@ -146,7 +153,7 @@ impl Router {
         }
     }
 
-    /// Looks a song up that the catalogue does not have.
+    /// Looks up a song that the catalogue lacks at the data nodes.
     fn look_up(
         &mut self,
         now: Time,
@@ -166,7 +173,7 @@ impl Router {
         }
     }
 
-    /// Answers whoever waits for a look-up.
+    /// Answers the asker of a look-up that has ended.
     fn on_looked_up(
         &mut self,
         now: Time,
@@ -175,7 +182,8 @@ impl Router {
         sight: Sight<'_>,
         out: &mut Outbox,
     ) {
-        // An announcement may have come meanwhile, and it names more holders than a look-up.
+        // An announcement of the song may have arrived during the look-up. The catalogue names more
+        // holders than a look-up.
         if self.catalogue.find(prefix) != Err(Refusal::NotFound) {
             return self.on_locate(now, asker, prefix, sight, out);
         }
@@ -212,7 +220,7 @@ impl Router {
         }
     }
 
-    /// Goes on with the look-ups whose question has been open for too long.
+    /// Continues the look-ups whose question has been open for too long.
     pub fn on_tick(&mut self, now: Time, sight: Sight<'_>, out: &mut Outbox) {
         let nodes = DataNodes::among(sight.servers);
         for (asked, ending) in self.locator.on_tick(now, &nodes, out) {
@@ -225,8 +233,8 @@ impl Router {
         self.locator.deadline()
     }
 
-    /// A data node whose connection broke is not offered until it speaks again, and a look-up
-    /// passes it over.
+    /// Notes that the connection to a data node broke: the node is offered after the others until
+    /// it is heard again, and look-ups that wait for it ask another data node.
     pub fn on_lost(
         &mut self,
         now: Time,
@@ -241,7 +249,7 @@ impl Router {
         }
     }
 
-    /// What data nodes have announced that it could not believe.
+    /// The anomalies in the announcements of data nodes.
     pub fn anomalies(&self) -> &Anomalies {
         &self.anomalies
     }
@@ -308,6 +316,8 @@ impl Router {
     }
 
     fn on_announce(&mut self, now: Time, asker: Asker, news: Announcement, out: &mut Outbox) {
+        // Without this check, a node could overwrite the songs that another data node has
+        // announced.
         if news.record.node != asker.sender.node || news.record.role != Role::Data {
             self.anomalies
                 .note(Anomaly::Announcement, asker.sender.node, out);
@@ -341,7 +351,8 @@ impl Router {
         out.answer(asker, Message::Catalogue(CatalogueMessage::Status(status)));
     }
 
-    /// Every server: the members of the ring, dead ones included, and whom only the names know.
+    /// The status of every server: members of the ring, dead ones included, and servers that only
+    /// DNS records or announcements name.
     fn nodes(&self, now: Time, sight: Sight<'_>) -> Vec<NodeStatus> {
         let members = sight.ring.into_iter().flat_map(|ring| ring.members().all());
         let there = members.filter(|member| member.state != MemberState::Left);
@@ -389,7 +400,7 @@ fn member_status(member: &Member) -> NodeStatus {
     }
 }
 
-/// How a member is, in one word.
+/// The state of a member, as the status shows it.
 fn state_of(member: &Member) -> NodeState {
     match member.state {
         MemberState::Dead | MemberState::Left => NodeState::Dead,
@@ -416,7 +427,7 @@ fn silent_status(record: &Record) -> NodeStatus {
     }
 }
 
-/// How to reach a data node.
+/// The holder entry of a data node: its address and load.
 fn holder(record: &Record, load: u16) -> Holder {
     Holder {
         node: record.node,

@@ -46,7 +46,7 @@ const DNS_FAILURES_TOLD: u32 = 6;
 /// How long a stopping server waits until its goodbyes have arrived.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// The same while it still has to copy songs that may be nowhere else.
+/// How long a stopping server waits while it has songs that may be stored nowhere else.
 const LAST_COPIES: Duration = Duration::from_secs(10);
 
 /// The configuration of a server. Valid by construction: see each part.
@@ -54,7 +54,7 @@ const LAST_COPIES: Duration = Duration::from_secs(10);
 pub struct Config {
     /// The fixed role. None: the server asks for a role, and a manager may change it later.
     pub role: Option<Role>,
-    /// Its weight on the circle while it is a data node.
+    /// Its weight on the hash ring while it is a data node.
     pub weight: u16,
     /// The DNS nodes that the user has given.
     pub dns_nodes: Vec<Address>,
@@ -70,7 +70,7 @@ pub struct Config {
     pub router: router::Config,
     /// Configuration of the data role.
     pub data: data::Config,
-    /// Configuration of a data node's place on the circle.
+    /// Configuration of a data node's place on the hash ring.
     pub chord: chord::Config,
 }
 
@@ -267,7 +267,7 @@ impl Server {
         Some(&self.phase.serving()?.member()?.ring)
     }
 
-    /// The place on the circle, if this server is a data node.
+    /// The place on the hash ring, if this server is a data node.
     pub fn chord(&self) -> Option<&Chord> {
         Some(&self.phase.serving()?.member()?.data()?.chord)
     }
@@ -627,6 +627,7 @@ impl Node for Server {
         }
         self.settle(now, out);
         self.end_if_heard(now, out);
+        // This comes last, so that the dedup window sees every answer that the event has caused.
         self.window.observe(now, mark, out);
     }
 

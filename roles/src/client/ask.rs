@@ -1,4 +1,5 @@
-//! Questions to a router: whom, after whose resolution, and once more with fresh addresses.
+//! Questions to a router: which router is asked, when its address is looked up, and the one retry
+//! with fresh addresses.
 
 use alloc::vec::Vec;
 
@@ -19,13 +20,14 @@ pub(super) struct Ask {
     pub(super) routing: Routing,
 }
 
-/// Where an operation stands with its question to a router.
+/// The state of an operation's question to a router.
 #[derive(Debug, Default)]
 pub(super) struct Routing {
     question: Option<Message>,
-    /// It waits for the routers' addresses.
+    /// The operation waits for the addresses of the routers.
     waiting: bool,
-    /// It has been asked once with the addresses that were known.
+    /// The question has failed once, and the addresses of the routers are looked up for a last
+    /// attempt.
     asked: bool,
     pub(super) without: WithoutRouter,
 }
@@ -77,12 +79,14 @@ impl Ask {
 }
 
 impl Client {
-    /// Asks the routers known, or waits for their addresses.
+    /// Asks the known routers, or waits for their addresses.
     pub(super) fn ask_router(&mut self, now: Time, operation: OperationId, out: &mut Outbox) {
         let fresh = self.cx.resolver.is_fresh(now, Role::Router);
         if !fresh {
             let asking = self.cx.resolver.resolve(now, Role::Router, out);
-            // What was known is used meanwhile; where nothing is, the look-up is waited for.
+            // Expired addresses are used while the look-up runs. The operation waits for the
+            // look-up only if there are no addresses, or if none has ended since the start:
+            // addresses stored by an earlier run may be very old.
             let nothing = self.cx.resolver.records(Role::Router).is_empty();
             if asking && (nothing || !self.cx.looked_up) {
                 self.wait_for_routers(operation);
@@ -125,7 +129,8 @@ impl Client {
         }
     }
 
-    /// The routers' addresses have come, or will not.
+    /// Asks the questions that wait for the addresses of the routers: the look-up has ended, with
+    /// or without success.
     pub(super) fn ask_waiting_routers(&mut self, now: Time, out: &mut Outbox) {
         let waiting = |operation: &mut Operation| routing_of(operation).waiting;
         let ids: Vec<OperationId> = (self.operations.iter_mut())
@@ -136,7 +141,7 @@ impl Client {
         }
     }
 
-    /// A router has answered, or none did.
+    /// Takes a router's answer, or the failure of all routers.
     pub(super) fn on_routed(
         &mut self,
         now: Time,
@@ -147,7 +152,10 @@ impl Client {
         match reply {
             Ok((from, message, _)) => self.on_router_answer(now, operation, from, message, out),
             Err((refusal, lost)) => {
-                // The addresses may be old: once more, with what the DNS says at present.
+                // The addresses may be outdated, so the question is asked once more with fresh
+                // ones.
+                // No answer, or a server that is no router: other refusals come from a live router,
+                // and fresh addresses would not change them.
                 let old = matches!(refusal, None | Some(Refusal::WrongRole));
                 let again = old
                     && self.routing(operation).is_some_and(|r| !r.asked)
@@ -195,7 +203,7 @@ impl Client {
         self.go_on(now, operation, progress, out);
     }
 
-    /// No router could help.
+    /// Continues an operation that no router could help.
     fn on_unrouted(
         &mut self,
         now: Time,
@@ -239,7 +247,7 @@ fn address(peer: Peer) -> Address {
     }
 }
 
-/// A peer under our own key said what it may not say.
+/// The failure for an answer that makes no sense, from a peer that has the cluster's key.
 pub(super) fn senseless() -> Failure {
     unreachable(Role::Router, Some(crate::contract::node::Lost::Misbehaved))
 }
@@ -270,7 +278,7 @@ mod tests {
             self.client.handle(self.now, event, &mut self.out);
         }
 
-        /// The next question, and whom it goes to.
+        /// The next question: its receiver and its id.
         fn asked(&mut self) -> Option<(u8, RequestId)> {
             loop {
                 let due = self.client.deadline();
@@ -311,7 +319,8 @@ mod tests {
         }
     }
 
-    /// The only router known has become a data node: whoever the names tell of by now is asked.
+    /// The only known router has become a data node. The client looks the routers up again and asks
+    /// the router found.
     #[test]
     fn who_is_a_router_no_longer_is_looked_up_again() {
         let config = Config {
@@ -347,8 +356,8 @@ mod tests {
         assert_eq!(cx.asked().map(|(to, _)| to), Some(3));
     }
 
-    /// The first look-up ends because the DNS node refuses the key. The second comes while the DNS
-    /// node is not dialled again, and fails for the same reason.
+    /// The first look-up ends because the DNS node refuses the key. The second look-up comes while
+    /// the DNS node is not dialled again, and reports the same cause.
     #[test]
     fn a_backoff_is_told_by_its_cause() {
         let config = Config {

@@ -1,7 +1,7 @@
-//! Songs without a router: the data nodes are asked where a song is.
+//! Songs without a router: the client asks the data nodes where a song is.
 //!
-//! The addresses of the data nodes come from the DNS nodes. What a look-up finds is taken like a
-//! router's answer.
+//! The addresses of the data nodes come from the DNS nodes. The client treats the result of a
+//! look-up like the answer of a router.
 
 use alloc::vec::Vec;
 
@@ -15,21 +15,21 @@ use crate::contract::user::Failure;
 use crate::locator::{self, DataNodes, Ending};
 use crate::requests::Policy;
 
-/// Where an operation stands that no router has answered.
+/// The state of an operation's look-up at the data nodes.
 #[derive(Debug, Default)]
 pub(super) enum WithoutRouter {
-    /// Routers have not failed, or the look-up has ended.
+    /// No look-up is under way: routers have not failed, or the look-up has ended.
     #[default]
     No,
-    /// It waits for the addresses of the data nodes. Holds why no router has answered.
+    /// The operation waits for the addresses of the data nodes. Holds why no router has answered.
     Waits(Failure),
-    /// The data nodes are asked. Holds the same.
+    /// The operation waits for the data nodes. Holds why no router has answered.
     LooksUp(Failure),
 }
 
 impl Client {
-    /// Looks the song of an operation up at the data nodes, if no router can be reached. False: that
-    /// is not possible, or routers have answered.
+    /// Looks the song of an operation up at the data nodes, if no router can be reached. Returns
+    /// false if that is impossible, if a look-up was made before, or if a router has answered.
     pub(super) fn go_without_router(
         &mut self,
         now: Time,
@@ -54,7 +54,8 @@ impl Client {
         true
     }
 
-    /// The addresses of the data nodes have come, or will not.
+    /// Starts the look-ups that wait for the addresses of the data nodes: the DNS look-up has
+    /// ended, with or without success.
     pub(super) fn look_up_waiting(&mut self, now: Time, out: &mut Outbox) {
         let waits = |operation: &Operation| {
             matches!(operation, Operation::Read(read)
@@ -75,6 +76,8 @@ impl Client {
         let WithoutRouter::Waits(failure) = core::mem::take(&mut read.routing.without) else {
             return;
         };
+        // The state changes before the look-up starts, because the look-up may end within this
+        // call.
         read.routing.without = WithoutRouter::LooksUp(failure);
         let asked = (operation, now + Policy::GROUP.deadline);
         let nodes = DataNodes::among(self.cx.resolver.records(Role::Data));
@@ -91,7 +94,7 @@ impl Client {
     ) {
         for (operation, ending) in ended {
             let Some(Operation::Read(read)) = self.operations.get_mut(&operation) else {
-                continue; // It was closed meanwhile.
+                continue; // The operation was closed meanwhile.
             };
             let WithoutRouter::LooksUp(failure) = core::mem::take(&mut read.routing.without) else {
                 continue;

@@ -1,7 +1,7 @@
-//! Manifests of the songs that are open: one of each, however many read it.
+//! Manifests of the open songs: one manifest for each song, shared by all its readers.
 //!
-//! A song of three hours has a thousand fragments, 50 kB to know; two hundred listeners of it
-//! would hold ten megabytes of the same words.
+//! The manifest of a song of three hours has a thousand fragments and takes 50 kB. Two hundred
+//! listeners with a copy each would hold ten megabytes.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -9,22 +9,23 @@ use alloc::sync::{Arc, Weak};
 use crate::contract::id::SongId;
 use crate::contract::song::Manifest;
 
-/// The manifests in use. Keeps none of them alive.
+/// The manifests in use. It holds weak references, so a manifest is freed with its last reader.
 #[derive(Debug, Default)]
 pub(super) struct Manifests {
     open: BTreeMap<SongId, Weak<Manifest>>,
 }
 
 impl Manifests {
-    /// The same manifest, in the place of one that is open already if there is such a one.
+    /// Returns the shared copy of an equal manifest if one is open, otherwise this manifest.
     pub(super) fn share(&mut self, manifest: Manifest) -> Arc<Manifest> {
         let song = manifest.song.id;
         let open = self.open.get(&song).and_then(Weak::upgrade);
-        // Two nodes may have cut the same file in two ways: each reader keeps to his own.
+        // Two data nodes may have cut the same file into fragments in two ways. Each reader keeps
+        // the manifest that it was given.
         if let Some(open) = open.filter(|open| **open == manifest) {
             return open;
         }
-        // No more are remembered than songs are open.
+        // Dead entries are removed here, so the map holds at most one entry for each open song.
         self.open.retain(|_, open| open.strong_count() > 0);
         let manifest = Arc::new(manifest);
         self.open.insert(song, Arc::downgrade(&manifest));
@@ -81,7 +82,7 @@ mod tests {
         assert_eq!(manifests.open.len(), 2);
     }
 
-    /// A song that another node has cut otherwise is read as that node has cut it.
+    /// A reader keeps the manifest it was given, even if another manifest of the song is open.
     #[test]
     fn each_reader_has_the_manifest_he_was_given() {
         let mut manifests = Manifests::default();

@@ -1,4 +1,4 @@
-//! What a client has learned of the servers: who failed lately, who is busy.
+//! What a client has learned of the servers: which failed lately, and which are busy.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -9,10 +9,10 @@ use crate::contract::record::Address;
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 
-/// How long a server that failed is asked only after the others.
+/// How long a server that failed is asked after all others.
 const AVOID: Duration = Duration::from_secs(10);
 
-/// Servers remembered; past this the memory starts over.
+/// Most servers remembered. When it is reached, all entries are dropped.
 const PEERS_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -23,9 +23,9 @@ pub(super) struct Peers {
 #[derive(Debug, Default)]
 struct Known {
     avoid_until: Time,
-    /// Jobs that waited there at its last word.
+    /// Jobs that waited at the server when it last reported its load.
     load: u16,
-    /// Our own questions it has not answered.
+    /// Questions of this client that the server has not answered.
     open: u16,
 }
 
@@ -48,7 +48,8 @@ impl Peers {
         known.open = known.open.saturating_sub(1);
     }
 
-    /// Servers of a group in the order to ask them: random, those that failed lately last.
+    /// Servers of a group in the order in which to ask them: random, but servers that failed lately
+    /// come last.
     pub(super) fn in_turn(
         &self,
         now: Time,
@@ -60,8 +61,8 @@ impl Peers {
         addresses
     }
 
-    /// Holders in the order to ask them: the better of two random ones first (Mitzenmacher, "The
-    /// Power of Two Choices"), those that failed lately last.
+    /// Holders in the order in which to ask them: the less loaded of two random holders first
+    /// (Mitzenmacher, "The Power of Two Choices"), and holders that failed lately last.
     pub(super) fn better_of_two(
         &self,
         now: Time,
@@ -71,6 +72,8 @@ impl Peers {
         let addresses = holders.iter().map(|holder| holder.address).collect();
         let mut addresses = self.in_turn(now, addresses, rng);
         if let [first, second, ..] = &mut addresses[..]
+            // The load decides only among equals: a failed holder must not come first because it is
+            // idle.
             && self.avoided(now, *first) == self.avoided(now, *second)
             && self.burden(*second) < self.burden(*first)
         {
@@ -123,7 +126,7 @@ mod tests {
         assert!((0..50).map(first).any(|at| at == addr(2)));
     }
 
-    /// The busiest of three is never first: whoever it is compared with is better.
+    /// The busiest of three is never first, because any holder it is compared with has less load.
     #[test]
     fn the_busiest_holder_is_not_asked_first() {
         let (mut peers, mut rng) = (Peers::default(), Rng::from_seed(1));

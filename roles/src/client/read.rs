@@ -1,8 +1,10 @@
-//! An open song: found, described, then read fragment by fragment from the cache or a holder.
+//! An open song: the client finds its holders, fetches its manifest, then reads it fragment by
+//! fragment from the cache or a holder.
 //!
-//! Delivers in order, as far as the front allows, and reads ahead a few fragments at most. A
-//! fragment that does not come, or comes damaged, is asked for elsewhere; when the known holders
-//! are exhausted the router is asked who has it by now. Nothing is asked for after the close.
+//! Fragments are delivered in order, as far as the session's credit allows, and a few at most are
+//! read ahead. When a fragment does not come, or comes damaged, another holder is asked. When the
+//! known holders have failed, a router is asked for the holders again. After the close no fragment
+//! is asked for.
 
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
@@ -23,16 +25,18 @@ use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice, Origin};
 use crate::requests::Policy;
 
-/// Fragments asked for ahead of the one to be delivered next.
+/// Most fragments that are ready or asked for at once, beginning with the next to deliver.
 const AHEAD: u32 = 4;
 
-/// Rounds over all holders without one new fragment before the read gives up.
+/// Most rounds over all holders without one new fragment. After that the read fails.
 const TRIES_MAX: u32 = 6;
 
-/// Pause before the first of those rounds begins again; doubles.
+/// Unit of the pause between two such rounds. The nth pause is at most `PAUSE` times 2 to the power
+/// n.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// A fragment that is not the first: a lost holder is noticed by its connection long before.
+/// The policy for all fragments but the first of a range. An attempt may take long, because a dead
+/// holder is noticed earlier by its lost connection.
 const FRAGMENT: Policy = Policy {
     deadline: Duration::from_secs(20),
     attempt: Duration::from_secs(3),
@@ -47,15 +51,16 @@ pub(super) struct Read {
     pub(super) routing: Routing,
     stage: Stage,
     holders: Vec<Holder>,
-    /// The cache may have fragments of it.
+    /// The manifest was in the cache, so fragments may be there, too.
     cached: bool,
     next: u32,
     end: u32,
-    /// A range has been asked for and its end not been told.
+    /// A range is being read, and its end has not been reported.
     reading: bool,
     credit: u32,
     slots: BTreeMap<u32, Slot>,
-    /// Nothing of this range has been delivered: what is first is in a hurry.
+    /// No fragment of this range has been delivered. The listener waits for the next one, so a slow
+    /// holder is hedged early.
     first: bool,
     tries: u32,
     locating: bool,
@@ -65,8 +70,8 @@ pub(super) struct Read {
 
 #[derive(Debug)]
 enum Stage {
-    /// Looking for its manifest in the cache. Holds why the cluster could not help, if it was
-    /// asked before.
+    /// The manifest is looked for in the cache. Holds why the cluster could not help, if the
+    /// cluster was asked first.
     Recalling(Option<Failure>),
     Locating,
     Describing,
@@ -76,7 +81,7 @@ enum Stage {
 /// A fragment on its way.
 #[derive(Debug)]
 enum Slot {
-    /// Nobody has been asked yet, or the next is to be asked after a pause.
+    /// No holder is asked at present: the fragment is new, or it failed and waits for a pause.
     Wanted,
     Recalling(JobId),
     Asking(RequestId, Address),
@@ -84,7 +89,7 @@ enum Slot {
     Ready(Vec<u8>, Origin),
 }
 
-/// What a question or a job of a read is for.
+/// The purpose of a question or a job of a read.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Manifest,
@@ -95,7 +100,8 @@ pub(super) enum Step {
 }
 
 impl Read {
-    /// Begins to open a song: a whole id may stand in the cache already.
+    /// Begins to open a song. With a whole id the cache is asked first. A shorter prefix goes to a
+    /// router first, because only the cluster knows whether it is ambiguous.
     pub(super) fn open(
         operation: OperationId,
         prefix: SongPrefix,
@@ -151,7 +157,7 @@ impl Read {
         Progress::Ends(failed(self.operation, failure))
     }
 
-    /// A router says who has the song.
+    /// Takes the song and its holders from a router or a look-up.
     pub(super) fn on_router(
         &mut self,
         now: Time,
@@ -174,12 +180,13 @@ impl Read {
         let known = self.prefix.is_whole();
         self.prefix = song.id.into();
         if known && !matches!(self.stage, Stage::Recalling(_)) {
-            return self.describe(now, cx, out); // The cache has been asked before.
+            return self.describe(now, cx, out); // The cache was asked first and has no manifest.
         }
         self.recall(None, cx, out)
     }
 
-    /// Fresh holders for an open song: go on, or wait a little for one to appear.
+    /// Continues an open song with the holders just received. If there are none, waits for one to
+    /// appear.
     fn after_locating(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         if self.holders.is_empty() {
             self.failure = Some(Failure::NoCopy);
@@ -188,7 +195,8 @@ impl Read {
         self.fill(now, cx, out)
     }
 
-    /// No router could help: the cache may, or the holders known before.
+    /// Continues without a router: with the cache while the song is being opened, or after a pause
+    /// while it is read.
     pub(super) fn on_unrouted(
         &mut self,
         now: Time,
@@ -241,7 +249,7 @@ impl Read {
         Progress::Waits
     }
 
-    /// Delivers another range from here on.
+    /// Reads another range: from fragment `first` to before `end`, both cut to the song's length.
     pub(super) fn range(
         &mut self,
         now: Time,
@@ -266,7 +274,7 @@ impl Read {
         self.fill(now, cx, out)
     }
 
-    /// The front has room for more.
+    /// Adds credit: the session has room for `count` more fragments.
     pub(super) fn take(
         &mut self,
         now: Time,
@@ -278,7 +286,7 @@ impl Read {
         self.fill(now, cx, out)
     }
 
-    /// Ends it: what is asked for and ordered will find nobody.
+    /// Ends the read. Answers and job replies that are still under way will be ignored.
     pub(super) fn close(mut self, cx: &mut Context) {
         let all: Vec<u32> = self.slots.keys().copied().collect();
         for index in all {
@@ -297,7 +305,7 @@ impl Read {
         }
     }
 
-    /// Delivers what is ready, asks for what is missing.
+    /// Delivers the fragments that are ready, and asks for those that are missing.
     fn fill(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         if !matches!(self.stage, Stage::Open(_)) {
             return Progress::Waits;
@@ -358,7 +366,8 @@ impl Read {
         self.slots.insert(index, Slot::Recalling(job));
     }
 
-    /// Asks holders for every fragment that nobody has been asked for.
+    /// Asks holders for every wanted fragment, unless the read waits for a pause or for new
+    /// holders.
     fn fetch_wanted(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         if self.locating || cx.timers.armed(&self.operation).is_some() {
             return Progress::Waits;
@@ -382,6 +391,8 @@ impl Read {
         let Some(best) = order.first().copied() else {
             return;
         };
+        // Only the first fragment is hedged early, because the listener hears silence until it
+        // comes. For later fragments an early hedge would only add load.
         let hurry = self.first && index == self.next;
         let policy = Policy {
             attempt: if hurry {
@@ -405,12 +416,12 @@ impl Read {
             cx.peers.on_asked(best);
             self.slots.insert(index, Slot::Asking(id, best));
         } else {
-            // Too many questions are open: this one waits for its turn.
+            // Too many questions are in flight, so the fragment stays wanted until after a pause.
             cx.pause(now, self.operation, PAUSE);
         }
     }
 
-    /// An answer of a data node, or why there is none.
+    /// Takes the answer of a data node, or the failure of all holders.
     pub(super) fn on_reply(
         &mut self,
         now: Time,
@@ -436,7 +447,7 @@ impl Read {
                 return self.fail(failure(Role::Data, Some(why), None));
             }
             Ok(_) => return self.fail(senseless()),
-            // The router knows it: not the song is unknown, its copies are.
+            // A router knows the song, so the song exists and its copies are missing.
             Err((Some(Refusal::NotFound), _)) => return self.fail(Failure::NoCopy),
             Err((refusal, lost)) => return self.fail(failure(Role::Data, refusal, lost)),
         };
@@ -479,7 +490,8 @@ impl Read {
         Progress::Waits
     }
 
-    /// The bytes are checked on a handler's thread, and kept by the same job.
+    /// Starts a job that checks the bytes on a worker thread and, if the song is cached, stores
+    /// them.
     fn check(
         &mut self,
         index: u32,
@@ -506,11 +518,14 @@ impl Read {
         self.slots.insert(index, Slot::Checking(job));
     }
 
-    /// The fragment did not come: the next round begins after a pause, with fresh holders.
+    /// Handles a fragment that did not come. The next round begins after a pause, and asks a router
+    /// for the holders again.
     fn miss(&mut self, now: Time, index: u32, why: Failure, cx: &mut Context) -> Progress {
         self.slots.insert(index, Slot::Wanted);
         self.failure = Some(why);
+        // The list may be outdated. Without it, the next round begins with a router.
         self.holders.clear();
+        // Several fragments of one round may fail. They count as one try.
         if cx.timers.armed(&self.operation).is_some() || self.locating {
             return Progress::Waits;
         }
@@ -520,7 +535,8 @@ impl Read {
     fn try_later(&mut self, now: Time, cx: &mut Context) -> Progress {
         self.tries += 1;
         if self.tries > TRIES_MAX {
-            // A holder that lacks a song it has announced: not the song is unknown, its copies are.
+            // A holder may lack a song that it has announced. The song exists then, so the failure
+            // is a missing copy.
             let failure = self.failure.take().filter(|why| *why != Failure::NotFound);
             return self.fail(failure.unwrap_or(Failure::NoCopy));
         }
@@ -528,12 +544,12 @@ impl Read {
         Progress::Waits
     }
 
-    /// A pause is over.
+    /// Continues after a pause.
     pub(super) fn on_timer(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         self.fill(now, cx, out)
     }
 
-    /// A job on this machine has ended.
+    /// Takes the reply to a job of this machine.
     pub(super) fn on_done(
         &mut self,
         now: Time,
@@ -613,14 +629,15 @@ impl Read {
         };
         if fault == JobFault::Damaged {
             cx.anomalies.note(Anomaly::Bytes, from, out);
-            // That holder is asked last from here on; another has the song whole.
+            // A holder of a damaged copy is asked after the others for a while, like one that
+            // failed.
             cx.peers.on_lost(now, from);
         }
         self.miss(now, index, local(fault), cx)
     }
 }
 
-/// A song of more than half the cache would push everything else out.
+/// Whether a song is cached. A song larger than half the cache would displace all others.
 fn keeps(manifest: &Manifest, cx: &Context) -> bool {
     manifest.song.bytes <= cx.config.cache_bytes / 2
 }

@@ -1,4 +1,5 @@
-//! A song removed for good: found by a router, removed at a holder.
+//! The removal of a song for good: a router names the song and its holders, and a holder removes
+//! it.
 
 use alloc::vec::Vec;
 
@@ -17,7 +18,7 @@ use crate::requests::Policy;
 #[derive(Debug)]
 pub(super) struct Remove {
     operation: OperationId,
-    /// Once a router has named it.
+    /// The id of the song, from the moment a router has named it.
     song: Option<SongId>,
     pub(super) routing: Routing,
 }
@@ -33,7 +34,7 @@ impl Remove {
         (remove, Progress::AskRouter(question))
     }
 
-    /// A router has named the song and its holders, or who should hold it if none lives.
+    /// Takes a router's answer: the song and its holders, or the song's owners if no holder lives.
     pub(super) fn on_router(
         &mut self,
         now: Time,
@@ -67,7 +68,8 @@ impl Remove {
         let songs = [song].into();
         let question = Message::Upkeep(Upkeep::Bury { songs, copy: false });
         let purpose = Purpose::Remove(self.operation);
-        // The first holder waits for a second one: it may take a while.
+        // A holder answers when a second data node has stored the removal, too, or cannot. The
+        // attempt is long, so that the other holders are not asked in vain meanwhile.
         let policy = Policy {
             attempt: Policy::GROUP.deadline / 2,
             ..Policy::GROUP

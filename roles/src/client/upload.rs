@@ -1,7 +1,8 @@
-//! A file on its way into the cluster: scanned, placed, offered, given, committed.
+//! An upload: the client scans the file, asks a router for its owners, offers the song to one of
+//! them, gives the missing fragments and commits.
 //!
-//! Each offer is answered with what is missing, so an upload that was cut, here or there, goes
-//! on where it stood. When an owner dies, the next one on the circle is offered the song.
+//! An owner answers each offer with what it lacks, so an interrupted upload continues where it
+//! stopped. When an owner fails, the next owner is offered the song.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -20,28 +21,29 @@ use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice};
 use crate::requests::{GIVE_PATIENCE, Policy};
 
-/// Fragments on their way at once.
+/// Most fragments on their way to the owner at once.
 const GIVES_MAX: usize = 4;
 
-/// Times the owners are asked for anew before the upload gives up.
+/// Most times the owners are asked for again before the upload fails.
 const TRIES_MAX: u32 = 5;
 
-/// Times a busy owner is waited for.
+/// Most offers in a row to one owner without a fragment taken. After that the next owner is offered
+/// the song.
 const BUSY_MAX: u32 = 100;
 
-/// Times an owner may lack at the commit what it had taken.
+/// Most commits, over all owners, that are answered with missing fragments although each was taken.
 const LACKING_MAX: u32 = 10;
 
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A commit reads the whole song once and waits for a second disk.
+/// An owner that commits reads the whole song once and waits for a second node to store it.
 const COMMIT: Policy = Policy {
     deadline: Duration::from_secs(600),
     attempt: Duration::from_secs(600),
     rounds: 1,
 };
 
-/// A file being added.
+/// An upload under way.
 #[derive(Debug)]
 pub(super) struct Upload {
     operation: OperationId,
@@ -52,17 +54,20 @@ pub(super) struct Upload {
     owner: Option<Address>,
     missing: VecDeque<u32>,
     gives: usize,
-    /// Tells this offer's answers and jobs from an earlier one's.
+    /// The number of the current offer. Answers and jobs of earlier offers carry a lower number and
+    /// are ignored.
     round: u32,
     tries: u32,
     busy: u32,
-    /// Times an owner lacked at the commit what it had taken.
+    /// Commits that were answered with missing fragments although each was taken.
     lacking: u32,
-    /// The connection with this owner broke once.
+    /// The connection to this owner broke once. A second time, the next owner is offered the song.
     lost: bool,
-    /// A commit has been asked for: a song that is known afterwards may be known by it.
+    /// A commit was sent. If an owner has the song afterwards, this upload may have stored it, so
+    /// the song is not reported as known before.
     committing: bool,
-    /// The pause that runs is over when the same owner may be offered again.
+    /// After the current pause the same owner is offered the song again. Otherwise the owners are
+    /// asked for again.
     again: bool,
     failure: Option<Failure>,
 }
@@ -70,13 +75,14 @@ pub(super) struct Upload {
 #[derive(Debug)]
 struct File {
     manifest: Manifest,
-    /// Where each fragment begins.
+    /// The offset of each fragment in the file.
     offsets: Vec<u64>,
-    /// Bytes that have arrived at the present owner.
+    /// Bytes that have arrived at the current owner.
     arrived: u64,
 }
 
-/// What a question or a job of an upload is for; the number is the round.
+/// The purpose of a question or a job of an upload. The first number is the round, see
+/// `Upload::round`.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Scan,
@@ -87,7 +93,7 @@ pub(super) enum Step {
 }
 
 impl Upload {
-    /// Begins to read a file through.
+    /// Begins to scan a file.
     pub(super) fn begin(
         operation: OperationId,
         source: SourceId,
@@ -120,7 +126,7 @@ impl Upload {
         Progress::Ends(failed(self.operation, failure))
     }
 
-    /// A job on this machine has ended.
+    /// Takes the reply to a job of this machine.
     pub(super) fn on_done(
         &mut self,
         now: Time,
@@ -131,12 +137,12 @@ impl Upload {
     ) -> Progress {
         match (step, reply) {
             (Step::Scan, JobReply::Described { manifest }) => self.on_scanned(manifest, out),
-            // Read for an owner that is not asked any longer.
+            // The fragment was read for an earlier offer.
             (Step::Read(round), _) if round != self.round => Progress::Waits,
             (Step::Read(_), JobReply::Fragment { index, bytes }) => {
                 self.give(now, index, bytes, cx, out)
             }
-            // The owner went before the fragment was read for it.
+            // The connection to the owner was lost before the fragment was read for it.
             (Step::Read(_), JobReply::Failed(JobFault::Abandoned)) => {
                 self.failure = Some(failure(Role::Data, None, Some(Lost::Closed)));
                 self.offer_next(now, cx, out)
@@ -149,7 +155,7 @@ impl Upload {
         }
     }
 
-    /// The file has been read through: perhaps the cluster has it already.
+    /// Asks a router for the scanned song, because the cluster may have it already.
     fn on_scanned(&mut self, manifest: Manifest, out: &mut Outbox) -> Progress {
         let lengths = manifest.fragments.iter().map(|f| u64::from(f.length));
         let offsets = lengths
@@ -172,7 +178,7 @@ impl Upload {
         Progress::AskRouter(Message::Catalogue(Catalogue::Locate { prefix }))
     }
 
-    /// A router says who has the song, or who should.
+    /// Takes a router's answer: the holders of the song, or its owners.
     pub(super) fn on_router(
         &mut self,
         now: Time,
@@ -185,8 +191,8 @@ impl Upload {
                 let copies = u8::try_from(holders.len()).unwrap_or(u8::MAX);
                 self.end(copies, true)
             }
-            // Known to one that may be dying, or to nobody: its owners know better, and an offer
-            // makes the copies that are missing.
+            // The song has too few living holders, perhaps none. The owners know better than the
+            // router, and an offer to them creates the missing copies.
             Catalogue::Located { .. } => self.place(),
             Catalogue::Placed { owners } => {
                 for owner in &owners {
@@ -206,7 +212,8 @@ impl Upload {
         }
     }
 
-    /// No router knows the song, which is as it should be; or none could be asked.
+    /// Continues when no router knows the song, as expected of a new one, or when no router could
+    /// be reached.
     pub(super) fn on_unrouted(
         &mut self,
         now: Time,
@@ -299,7 +306,7 @@ impl Upload {
         }
     }
 
-    /// An owner has answered, or has not.
+    /// Takes the answer of the owner, or its failure.
     pub(super) fn on_reply(
         &mut self,
         now: Time,
@@ -326,9 +333,12 @@ impl Upload {
                 self.on_wanted(now, &missing, cx, out)
             }
             (Step::Commit(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
+                // The owner has dropped fragments that it had taken, for example by a restart. Only
+                // a bounded number of repetitions is allowed, or a faulty owner would hold the
+                // upload forever.
                 self.lacking += 1;
                 if self.lacking > LACKING_MAX {
-                    // It has taken everything again and again, and keeps nothing.
+                    // The owner has taken every fragment again and again, and has stored none.
                     self.failure = Some(senseless());
                     return self.offer_next(now, cx, out);
                 }
@@ -341,7 +351,8 @@ impl Upload {
                 self.fail(Failure::Refused(why))
             }
             (_, Err((Some(Refusal::Busy { .. }), _))) => self.offer_again(now, cx, out),
-            // The connection broke: the same owner has most of the song and may live.
+            // The connection broke. The same owner may live and has most of the song, so it is
+            // offered the song once more before the next owner.
             (_, Err((None, Some(_)))) if !self.lost => {
                 self.lost = true;
                 self.offer_again(now, cx, out)
@@ -368,12 +379,13 @@ impl Upload {
             return self.fail(senseless());
         };
         self.missing = missing;
+        // The progress starts from what the owner has, which after a change of owner may be less.
         let lengths = (self.missing.iter()).map(|i| file.length(*i));
         file.arrived = file.manifest.song.bytes - lengths.sum::<u64>();
         self.pump(now, cx, out)
     }
 
-    /// Keeps a few fragments on their way; commits when all have arrived.
+    /// Keeps up to `GIVES_MAX` fragments on their way, and commits when all have arrived.
     fn pump(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         let Some(file) = &self.file else {
             return Progress::Waits;
@@ -418,7 +430,8 @@ impl Upload {
         self.pump(now, cx, out)
     }
 
-    /// The owner is busy: the same one again, a little later, with what it lacks by then.
+    /// Offers the song to the same owner again after a short pause. The answer says what the owner
+    /// lacks by then.
     fn offer_again(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         self.round += 1;
         self.busy += 1;
@@ -432,7 +445,7 @@ impl Upload {
         Progress::Waits
     }
 
-    /// Everyone has failed: ask for owners anew after a pause.
+    /// Asks a router for owners again after a pause, because all known owners have failed.
     fn try_later(&mut self, now: Time, cx: &mut Context) -> Progress {
         self.tries += 1;
         let hopeless = matches!(
@@ -443,20 +456,21 @@ impl Upload {
             let failure = self.failure.take().unwrap_or(Failure::NoData);
             return self.fail(failure);
         }
-        // What is still under way to the last owner counts neither for nor against the next.
+        // Answers from the last owner that are still under way must not count for the next.
         self.round += 1;
         self.again = false;
         cx.pause(now, self.operation, PAUSE * (1 << self.tries));
         Progress::Waits
     }
 
-    /// A cluster that cannot be reached at the very beginning is not waited for.
+    /// Whether the cluster could not be reached before any owner was offered the song. Then the
+    /// upload fails at once.
     fn unreachable_at_first(&self) -> bool {
         let unreachable = matches!(self.failure, Some(Failure::Unreachable { .. }));
         unreachable && self.owner.is_none()
     }
 
-    /// A pause is over.
+    /// Continues after a pause.
     pub(super) fn on_timer(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
         if self.again {
             return self.offer(now, cx, out);

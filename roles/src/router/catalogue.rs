@@ -1,4 +1,4 @@
-//! The songs and their holders, searchable, in pages.
+//! The songs and their holders, with search and sorted pages.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -13,33 +13,35 @@ use crate::contract::message::{
 };
 use crate::contract::song::Song;
 
-/// Most words of a search: each is looked for in every song, on the loop.
+/// Most words of a search. It bounds the time of a search, which compares every word with every
+/// song on the event loop.
 const WORDS_MAX: usize = 16;
 
-/// Songs removed for good that are remembered here: their data nodes remember all.
+/// Most removed songs that the catalogue remembers. The data nodes remember all of them.
 const BURIED_MAX: usize = 100_000;
 
-/// Every song any known data node has announced.
+/// The songs that the known data nodes have announced.
 #[derive(Debug, Default)]
 pub struct Catalogue {
     entries: BTreeMap<SongId, Entry>,
-    /// Orders that have been asked for, kept up to date by every change.
+    /// One sorted index for each order that has been asked for. Every change updates them.
     orders: BTreeMap<Sort, Order>,
     /// Songs removed for good.
     buried: BTreeSet<SongId>,
-    /// Those of them that somebody still has who has not heard of it. Nobody is told of these.
+    /// Removed songs that a data node still announces, because it has not received the removal.
+    /// They are neither listed nor found, but their holders are counted so that digests add up.
     hidden: BTreeMap<SongId, Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
     song: Song,
-    /// What a search looks at.
+    /// The folded tags, in which a search looks for its words.
     text: String,
     holders: Vec<NodeId>,
 }
 
-/// Whether a query is within its bounds; says what is not.
+/// Checks that a query is within its bounds. The error says which bound is broken.
 pub fn check(query: &Query) -> Result<(), String> {
     let cursor = query.after.as_ref().map_or(0, |cursor| cursor.key.len());
     if query.words.len() > SEARCH_BYTES_MAX {
@@ -60,17 +62,18 @@ pub fn check(query: &Query) -> Result<(), String> {
 }
 
 impl Catalogue {
-    /// How many songs.
+    /// The number of songs. Removed songs do not count.
     pub fn len(&self) -> u64 {
         self.entries.len() as u64
     }
 
-    /// Whether there are none.
+    /// Whether there are no songs.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// `node` has the song. False: that was known.
+    /// Notes that `node` has the song. Returns false if that was known. The song stays hidden if it
+    /// has been removed for good.
     pub fn add(&mut self, node: NodeId, mut song: Song) -> bool {
         song.bound_tags();
         let id = song.id;
@@ -101,8 +104,8 @@ impl Catalogue {
         true
     }
 
-    /// `node` does not have the song any longer; a song nobody has leaves the catalogue. False:
-    /// it did not have it before.
+    /// Notes that `node` no longer has the song. A song without holders leaves the catalogue.
+    /// Returns false if the node was not a holder.
     pub fn remove(&mut self, node: NodeId, id: SongId) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else {
             return self.remove_hidden(node, id);
@@ -130,7 +133,8 @@ impl Catalogue {
         held
     }
 
-    /// The song is removed for good: nobody hears of it any longer, whoever still has it.
+    /// Removes a song for good: it is no longer listed or found, even if data nodes still announce
+    /// it. Beyond `BURIED_MAX` removed songs, nothing happens.
     pub fn bury(&mut self, id: SongId) {
         if self.buried.len() >= BURIED_MAX || !self.buried.insert(id) {
             return;
@@ -143,7 +147,7 @@ impl Catalogue {
         }
     }
 
-    /// `node` has none of its songs any longer.
+    /// Removes `node` from the holders of all songs.
     pub fn forget(&mut self, node: NodeId) {
         let held = |(_, entry): &(&SongId, &Entry)| entry.holders.contains(&node);
         let songs: Vec<SongId> = (self.entries.iter())
@@ -156,7 +160,8 @@ impl Catalogue {
         }
     }
 
-    /// The song that begins with these digits, and who has it.
+    /// The song whose id begins with these digits, and its holders. If several songs match, the
+    /// refusal names up to five.
     pub fn find(&self, prefix: SongPrefix) -> Result<(&Song, &[NodeId]), Refusal> {
         let mut found = self.entries.range(prefix.first()..=prefix.last());
         let (_, entry) = found.next().ok_or(Refusal::NotFound)?;
@@ -169,13 +174,14 @@ impl Catalogue {
         Err(Refusal::Ambiguous(all))
     }
 
-    /// Copies missing over all songs, where each should have `wanted`.
+    /// The number of copies that are missing over all songs, if each is to have `wanted`. `alive`
+    /// counts the living nodes among a song's holders.
     pub fn missing(&self, wanted: usize, alive: impl Fn(&[NodeId]) -> usize) -> u64 {
         let missing = |entry: &Entry| wanted.saturating_sub(alive(&entry.holders)) as u64;
         self.entries.values().map(missing).sum()
     }
 
-    /// One page of a list.
+    /// One page of a list. The index of its order is built when the order is first asked for.
     pub fn page(&mut self, query: &Query, alive: impl Fn(&[NodeId]) -> usize) -> CatalogueMessage {
         let entries = &self.entries;
         let order = self.orders.entry(query.sort).or_insert_with(|| {

@@ -1,13 +1,13 @@
-//! The folding of text: what a search compares, and how names are ordered.
+//! The folding of text, for searches and for sort orders.
 //!
 //! Owns the one rule by which two spellings count as the same, for the tags of a song and for the
 //! words of a query alike. The rule: Unicode NFKD, lower case, no diacritics, a small table of
-//! letters that have no decomposition, no apostrophes; other punctuation only separates.
-//! Which tags are searched, and what an order consists of, is the business of `order`.
+//! letters that have no decomposition, no apostrophes; other punctuation only separates. Which tags
+//! are searched, and what an order consists of, is the business of `order`.
 //!
-//! A folded text is words with one space between. Inside a word, [`BREAK`] stands where the text
-//! has punctuation: `AC/DC` folds to `ac`, break, `dc`. A search may skip a break, so that `acdc`
-//! finds it, and so does `ac dc`.
+//! A folded text consists of words with one space between. Inside a word, [`BREAK`] stands where
+//! the text has punctuation: `AC/DC` folds to `ac`, break, `dc`. A search may skip a break, so that
+//! `acdc` and `ac dc` both find this text.
 
 use alloc::string::String;
 
@@ -163,7 +163,7 @@ impl Folded {
         } else if c.is_whitespace() || c.is_control() {
             self.gap = Gap::Space;
         } else if is_apostrophe(c) || is_diacritic(c) || is_invisible(c) {
-            // These leave no trace.
+            // These characters are dropped without a gap.
         } else if is_punctuation(c) {
             self.gap = self.gap.max(Gap::Break);
         } else {
@@ -345,7 +345,8 @@ fn is_punctuation(c: char) -> bool {
         )
 }
 
-/// Letters that Unicode does not decompose, as people type them who lack the letter.
+/// Letters that Unicode does not decompose, in the spelling of people whose keyboards lack the
+/// letter.
 fn plain_letters(c: char) -> Option<&'static str> {
     Some(match c {
         'æ' => "ae",

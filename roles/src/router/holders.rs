@@ -1,4 +1,5 @@
-//! The data nodes, as a router sees them: alive, suspected, dead; how far it has followed each.
+//! The data nodes as a router knows them: the state of each, and how much of its change feed the
+//! catalogue contains.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -26,9 +27,9 @@ pub(super) struct Holders {
 struct DataNode {
     record: Record,
     store: StoreId,
-    /// All its changes up to here are in the catalogue.
+    /// The catalogue contains all changes of this data node up to this revision.
     revision: u64,
-    /// Its latest revision, as it last said.
+    /// The latest revision that the data node has announced.
     latest: u64,
     digest: Digest,
     bytes: u64,
@@ -36,7 +37,7 @@ struct DataNode {
     repairing: u32,
     damaged: u32,
     heard_at: Time,
-    /// When its connection broke, if it has not announced anything since.
+    /// When the connection to it broke, if it has announced nothing since.
     broken_at: Option<Time>,
 }
 
@@ -48,8 +49,8 @@ impl Holders {
         }
     }
 
-    /// Takes over what a data node tells; says up to which revision it is known, and whether all
-    /// of it came to what the node says it comes to.
+    /// Applies an announcement to the catalogue. Returns the revision up to which the catalogue
+    /// follows the data node, and whether the songs add up to the announced digest.
     pub(super) fn on_announce(
         &mut self,
         now: Time,
@@ -58,6 +59,8 @@ impl Holders {
     ) -> (u64, bool) {
         let id = news.record.node;
         if self.nodes.len() >= RECORDS_MAX && !self.nodes.contains_key(&id) {
+            // The table is full. The songs of this data node are in no list, but look-ups find
+            // them.
             return (0, true);
         }
         let node = self
@@ -66,21 +69,25 @@ impl Holders {
             .or_insert_with(|| DataNode::unknown(news.record, now));
         let earlier = news.record.incarnation < node.record.incarnation;
         if earlier && node.state(now, &self.config) != NodeState::Dead {
-            return (node.revision, true); // A late word of an earlier start.
+            return (node.revision, true); // A late announcement of an earlier start.
         }
-        // A store whose revisions or starts have gone back was restored from an older state.
+        // If the store id differs, or revisions or incarnations have gone back, the disk was
+        // replaced or restored from an older state. Nothing announced before can be relied on.
         if earlier || node.store != news.store || news.latest < node.revision {
             node.reset(news.store);
             catalogue.forget(id);
         }
         node.hear(now, &news);
+        // Changes after a gap are not applied. The returned revision stays, so the data node sends
+        // the changes from there.
         if news.since == node.revision {
             node.follow(id, news.changes, catalogue);
             node.revision = news.revision.max(node.revision);
         }
         let adds_up = node.revision != news.latest || node.digest == news.digest;
         if !adds_up {
-            // Something was missed on the way: everything again.
+            // The catalogue has missed a change. It drops the node's songs, and the returned
+            // revision 0 asks for all of them again.
             node.reset(news.store);
             catalogue.forget(id);
         }
@@ -95,19 +102,19 @@ impl Holders {
         }
     }
 
-    /// Whether everything a data node keeps is in the catalogue.
+    /// Whether the catalogue contains all songs that a data node has announced.
     pub(super) fn has_followed(&self, node: NodeId) -> bool {
         let whole = |node: &DataNode| node.revision >= node.latest;
         self.nodes.get(&node).is_some_and(whole)
     }
 
-    /// How many of these nodes live: a suspected one still counts, until the verdict.
+    /// The number of living nodes among these. A suspected node counts until it is declared dead.
     pub(super) fn living_among(&self, now: Time, nodes: &[NodeId], sight: Sight<'_>) -> usize {
         let lives = |id: &&NodeId| self.state(now, **id, sight) != NodeState::Dead;
         nodes.iter().filter(lives).count()
     }
 
-    /// Those of these nodes that may be asked for a song, and how they are.
+    /// The nodes among these that may be asked for a song, with their state: all but the dead.
     pub(super) fn offer(
         &self,
         now: Time,
@@ -126,8 +133,9 @@ impl Holders {
             .collect()
     }
 
-    /// Where a song belongs: its owners in circular order, then every other data node that is
-    /// well. Who comes and goes stands behind those who stay.
+    /// The data nodes to which a song may be uploaded: its owners in the order of the hash ring,
+    /// then every other data node that takes songs. Nodes on probation, which have come and gone
+    /// lately, come last.
     pub(super) fn owners(&self, now: Time, song: SongId, sight: Sight<'_>) -> Vec<Holder> {
         let mut well: BTreeMap<NodeId, Holder> = BTreeMap::new();
         for record in self.records(sight) {
@@ -137,7 +145,8 @@ impl Holders {
             }
         }
         let mut order = sight.owners.in_order(song);
-        // A data node that only its announcements tell of takes what the others do not.
+        // A data node that is known from its announcements alone is in no hash ring. It is the last
+        // resort.
         let strangers = well.keys().filter(|node| !order.contains(node));
         let strangers: Vec<NodeId> = strangers.copied().collect();
         order.extend(strangers);
@@ -145,7 +154,7 @@ impl Holders {
         order.iter().filter_map(|id| well.remove(id)).collect()
     }
 
-    /// Every data node known, from the names or from its announcements.
+    /// Every known data node, from the server records or from its announcements.
     pub(super) fn records(&self, sight: Sight<'_>) -> Vec<Record> {
         let named = sight.servers.iter().filter(|r| r.role == Role::Data);
         let mut records: Vec<Record> = named.copied().collect();
@@ -163,7 +172,7 @@ impl Holders {
         well && sight.member(id).is_none_or(members::takes_songs)
     }
 
-    /// Adds what a data node has announced to its line.
+    /// Completes the status of a data node with what it has announced.
     pub(super) fn complete(&self, now: Time, line: &mut NodeStatus, sight: Sight<'_>) {
         let Some(node) = self
             .nodes
@@ -182,15 +191,15 @@ impl Holders {
         line.heard_ms = now.since(node.heard_at).as_millis() as u64;
     }
 
-    /// How a node is: the ring decides; of those it does not know their announcements are the
-    /// only sign of life.
+    /// The state of a data node. The ring decides about its members. For other nodes, their
+    /// announcements are the only sign of life.
     fn state(&self, now: Time, id: NodeId, sight: Sight<'_>) -> NodeState {
         let node = self.nodes.get(&id);
         let Some(member) = sight.member(id) else {
             return node.map_or(NodeState::Dead, |node| node.state(now, &self.config));
         };
         if member.role != Role::Data {
-            return NodeState::Dead; // It has changed its role: its songs are not served.
+            return NodeState::Dead; // It has changed its role and serves no songs.
         }
         let heard_at = sight.ring.and_then(|ring| ring.heard_at(id));
         let broken = node.and_then(|node| node.broken_at) > heard_at;
@@ -249,7 +258,8 @@ impl DataNode {
                         self.digest.insert(song_id);
                     }
                 }
-                // A feed from the beginning also tells of what was removed before we listened.
+                // A feed from revision 0 also contains removals of songs that were never added
+                // here. The digest changes only if the catalogue did.
                 Change::Removed(song) => {
                     if catalogue.remove(id, song) {
                         self.digest.remove(song);

@@ -1,4 +1,4 @@
-//! How songs are ordered and found: keys that compare as people expect.
+//! The sort keys and the search text of songs. Keys compare as people expect.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -11,7 +11,7 @@ use crate::contract::limits::{SONG_BYTES_MAX, TAG_BYTES_MAX};
 use crate::contract::message::Sort;
 use crate::contract::song::Song;
 
-/// All songs in one order.
+/// The sorted index of all songs in one order.
 #[derive(Debug, Default)]
 pub(super) struct Order(BTreeSet<Entry>);
 
@@ -35,8 +35,8 @@ impl Order {
         self.0.is_empty()
     }
 
-    /// The songs after a place, in either direction; all of them without one. Songs without a
-    /// value follow the others in both directions.
+    /// The songs after a place, in either direction, or all songs if there is no place. Songs
+    /// without a value come last in both directions.
     pub(super) fn from(
         &self,
         place: Option<(&str, SongId)>,
@@ -65,23 +65,24 @@ impl Order {
     }
 }
 
-/// A song's key, and its id for songs of equal key.
+/// A song's key, and its id to order songs of equal key.
 type Entry = (String, SongId);
 
 /// First character of a key whose song has a value to be sorted by.
 const PRESENT: char = '0';
 
-/// First character of the other keys: they form the end of an ascending order.
+/// First character of the key of a song without a value. It places these songs at the end of an
+/// ascending order.
 const MISSING: char = '1';
 
 /// Longest part of a key, in bytes; a longer text is cut.
 const PART_BYTES_MAX: usize = TAG_BYTES_MAX;
 
-// At most four texts, a few numbers and what is between them: a key fits a cursor.
+// A key has at most four texts, a few numbers and separators, so it fits in a cursor.
 const _: () = assert!(4 * PART_BYTES_MAX + 64 <= SONG_BYTES_MAX);
 
-/// The key by which a song stands in an order. Texts compare as they are folded, numbers in them
-/// by value. Of two songs of equal values, one that lacks a further value stands last.
+/// The key of a song in an order. Texts compare in their folded form, and numbers inside them by
+/// value. Of two songs with equal values, the song that lacks a further value comes last.
 pub(super) fn sort_key(song: &Song, sort: Sort) -> String {
     let key = match sort {
         Sort::Artist => Key::of_text(&fold(&song.artist)).album(song),
@@ -98,14 +99,15 @@ pub(super) fn sort_key(song: &Song, sort: Sort) -> String {
     key.0
 }
 
-/// The artist without guests: an album stays together although guests perform in some songs.
+/// The artist without guests, so that an album stays together although guests perform in some of
+/// its songs.
 fn main_artist(folded: &str) -> &str {
     let guests = [" feat ", " ft ", " featuring "];
     let ends = guests.iter().filter_map(|word| folded.find(word));
     &folded[..ends.min().unwrap_or(folded.len())]
 }
 
-/// A sort key under construction: a part per value, the most important first.
+/// A sort key under construction: one part for each value, the most important first.
 struct Key(String);
 
 impl Key {
@@ -121,7 +123,7 @@ impl Key {
         Key(String::from(if present { PRESENT } else { MISSING }))
     }
 
-    /// Artist, album, place and title.
+    /// Adds artist, album, disc, track and title.
     fn artist(self, song: &Song) -> Self {
         self.text(&fold(&song.artist)).album(song)
     }
@@ -130,7 +132,7 @@ impl Key {
         self.text(&fold(&song.album)).place(song)
     }
 
-    /// Disc, track and title. A song without disc number is of the first disc, because people
+    /// Adds disc, track and title. A song without a disc number counts as disc 1, because people
     /// number discs only where there is a second one.
     fn place(self, song: &Song) -> Self {
         let disc = song.disc.max(1);
@@ -163,14 +165,16 @@ impl Key {
         self.end()
     }
 
-    /// Ends a part: a text stands before every text that continues it.
+    /// Ends a part with the lowest character, so that a text comes before every text that continues
+    /// it.
     fn end(mut self) -> Self {
         self.0.push('\0');
         self
     }
 }
 
-/// What a search looks at: every tag, folded, apart from each other.
+/// The text that a search looks at: every tag in folded form, on a line of its own, so that no word
+/// matches across two tags.
 pub(super) fn search_text(song: &Song) -> String {
     let tags = [&song.title, &song.artist, &song.album, &song.genre];
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What a router answers, told from outside.
+//! Tests of a router through its questions and answers.
 
 use crate::test_support::{self, addr, at, record};
 use alloc::string::String;
@@ -159,8 +159,9 @@ fn a_catalogue_follows_announcements() {
     assert_eq!(world.holders(at(0), 1), [addr(7)]);
 }
 
-/// A data node comes back with an older disk, and its start before is the later one. What it says
-/// is taken for late words while that start may live, and believed when it has long been silent.
+/// A data node comes back with an older disk and an earlier incarnation. Its announcements count as
+/// late ones while the later start may live, and are accepted after that start has long been
+/// silent.
 #[test]
 fn an_earlier_start_is_believed_when_the_later_one_is_gone() {
     let mut world = World::new();
@@ -182,7 +183,7 @@ fn an_earlier_start_is_believed_when_the_later_one_is_gone() {
     assert_eq!(world.holders(at(60), 2), [addr(7)]);
 }
 
-/// A gap leaves the router where it was; the data node begins there again.
+/// After a gap the router's revision stays, and the data node sends the changes from there.
 #[test]
 fn a_gap_is_asked_for_again() {
     let mut world = World::new();
@@ -258,8 +259,8 @@ fn a_query_out_of_bounds_is_refused() {
     );
 }
 
-/// A broken connection takes a holder out of the answers at once, silence after a while; one
-/// that is only suspected is still offered when nobody else has the song.
+/// A broken connection makes a holder suspected at once, and silence does so after a while. A
+/// suspected holder is offered after the others, a dead one not at all.
 #[test]
 fn a_dead_holder_is_not_offered() {
     let mut world = World::new();
@@ -273,7 +274,8 @@ fn a_dead_holder_is_not_offered() {
     assert_eq!(world.holders(at(61), 1), [addr(7)]);
 }
 
-/// A fresh router does not say that there is nothing before the data nodes have spoken.
+/// A router that has just started does not give an empty list before the data nodes have announced
+/// their songs.
 #[test]
 fn a_fresh_router_is_not_an_empty_library() {
     let mut world = World::new();
@@ -301,7 +303,7 @@ fn from_data(who: u8, id: RequestId, message: Message) -> (Peer, Envelope) {
 }
 
 impl World {
-    /// The messages sent since the last call: to whom, under which number, and what.
+    /// The messages sent since the last call: receiver, request id and message.
     fn sent(&mut self) -> Vec<(Peer, RequestId, Message)> {
         let actions = core::iter::from_fn(|| self.out.pop());
         let sent = actions.filter_map(|action| match action {
@@ -311,7 +313,7 @@ impl World {
         sent.collect()
     }
 
-    /// Somebody asks for song 1, which no data node has announced; the data nodes are 7 and 8.
+    /// A client asks for song 1, which no data node has announced. The data nodes are 7 and 8.
     fn locate(&mut self, now: Time) {
         let sender = Sender {
             peer: Peer::Node(addr(9)),
@@ -347,7 +349,7 @@ impl World {
         self.router.on_answer(now, answer, sight, &mut self.out);
     }
 
-    /// The circle has led to the owners, 7 and 8. Returns the question to each.
+    /// The look-up on the hash ring has led to the owners, 7 and 8. Returns the question to each.
     fn asked_owners(&mut self, now: Time) -> Vec<(Peer, RequestId, Message)> {
         self.locate(now);
         let sent = self.sent();
@@ -368,7 +370,7 @@ fn page(songs: &[Song]) -> Message {
     Message::Audio(Audio::SongPage { songs, more })
 }
 
-/// A router that has heard of nothing yet finds a song at its owners.
+/// A router without announcements finds a song at its owners.
 #[test]
 fn a_song_that_no_node_has_announced_is_looked_up_at_its_owners() {
     let mut world = World::new();
@@ -389,8 +391,8 @@ fn a_song_that_no_node_has_announced_is_looked_up_at_its_owners() {
     assert!(world.sent().is_empty(), "one question, one answer");
 }
 
-/// What the owners do not keep does not exist. While no owner has spoken, a fresh router cannot
-/// know that.
+/// A song that its owners lack does not exist. While no owner has answered, a router that has just
+/// started cannot know that.
 #[test]
 fn a_song_that_its_owners_do_not_keep_is_not_found() {
     let mut world = World::new();
@@ -446,7 +448,7 @@ fn a_status_counts_what_is_missing() {
     assert_eq!(status.nodes.len(), 2);
 }
 
-/// Only a data node speaks for itself.
+/// A router refuses the announcement of one node for another.
 #[test]
 fn nobody_announces_for_another() {
     let mut world = World::new();

@@ -24,7 +24,7 @@ pub(super) struct Known {
     pub(super) dead: Vec<(Record, Time)>,
     /// Other routers.
     pub(super) routers: Vec<Record>,
-    /// Who owns which songs, by the other data nodes and this one.
+    /// The owners of each song, among the other data nodes that take songs and this one.
     pub(super) owners: Arc<Owners>,
     draining: bool,
     made_of: Option<(u64, u64, NodeId)>,
@@ -53,7 +53,7 @@ impl Known {
         true
     }
 
-    /// Builds the owners anew if other data nodes take songs than before.
+    /// Rebuilds the owners if the set of data nodes that take songs has changed.
     fn see_takers(&mut self, members: Option<&Members>) {
         let own = members.map(Members::me);
         let own = own.filter(|me| me.role == Role::Data && !self.draining);
@@ -91,8 +91,8 @@ fn dead(members: &Members) -> Vec<(Record, Time)> {
     dead.map(|(member, at)| (member.record(), at)).collect()
 }
 
-/// The entries of the member table, and the DNS records of nodes the table lacks. The table counts
-/// more than a record, which may be half a minute old.
+/// The entries of the member table, and the DNS records of nodes that the table lacks. For a node
+/// in both, the table wins, because a DNS record may be half a minute old.
 fn together(me: NodeId, role: Role, members: Option<&Members>, resolver: &Resolver) -> Vec<Record> {
     let in_ring = |node: NodeId| members.is_some_and(|m| m.get(node).is_some());
     let named = resolver.records(role).iter().copied();

@@ -26,7 +26,7 @@ const FIRST: Duration = Duration::from_secs(3);
 /// Delay after a change of role: the write only waits for the other changes of the same event.
 const AT_ONCE: Duration = Duration::from_millis(1);
 
-/// Time until a job is repeated that the busy pool has refused.
+/// Pause before a job is repeated that the busy pool has refused.
 const BUSY: Duration = Duration::from_millis(200);
 
 /// The members and the role stored by an earlier run.
@@ -42,7 +42,7 @@ enum Purpose {
 #[derive(Debug)]
 pub(super) struct Memory {
     jobs: Jobs<Purpose>,
-    /// The places that are stored, or on their way to the disk.
+    /// The addresses and roles of the members that are stored, or on their way to the disk.
     kept: Vec<(Address, Role)>,
     /// The role that is stored, or on its way to the disk.
     role: Option<Role>,

@@ -33,7 +33,8 @@ const RETIREMENT: Duration = Duration::from_secs(10);
 /// How long a data node may hand its songs over before it keeps its role after all.
 const HANDING_OVER: Duration = Duration::from_secs(900);
 
-/// The same before the node ends. It is long enough that the operator decides when to stop waiting.
+/// How long a data node may hand its songs over before it ends. It is long enough that the operator
+/// decides when to stop waiting.
 pub(super) const HANDING_OVER_TO_END: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a data node declines orders after it met a full disk. Another member may be able to
@@ -64,7 +65,7 @@ enum Part {
 #[derive(Debug)]
 pub(super) struct DataNode {
     pub(super) data: Data,
-    /// Its place on the circle.
+    /// Its place on the hash ring.
     pub(super) chord: Chord,
     /// Set while it hands its songs over, before it changes its role or ends.
     leaving: Option<Leaving>,
@@ -241,7 +242,8 @@ impl RingMember {
             return None;
         };
         let Leaving { order, until } = node.leaving?;
-        // The other data nodes, which would have kept the role, are gone.
+        // The other data nodes, which would have stayed data nodes, are gone. Handing over cannot
+        // succeed.
         if order.is_some() && !self.ring.others_stay() {
             let line = "stays what it is: nobody else keeps songs";
             out.fact(Level::Info, line.into());
@@ -539,8 +541,8 @@ impl RingMember {
         }
     }
 
-    /// Takes new lists of the other servers: the circle is made of the data nodes that live and
-    /// those that take songs, and the routers are told what is kept here.
+    /// Takes new lists of the other servers. The hash ring is rebuilt from the data nodes that live
+    /// and the owners that take songs, and the routers receive the announcements they lack.
     pub(super) fn see(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
         let Part::Data(node) = &mut self.part else {
             return;

@@ -23,7 +23,7 @@ use crate::ring_mutants::RingMutant;
 #[derive(Debug)]
 pub(super) struct Serving {
     pub(super) registrar: Registrar,
-    /// The user has been told that the server is registered.
+    /// Whether the user has been told that the server is registered.
     ready: bool,
     work: Work,
 }
@@ -131,7 +131,8 @@ impl Serving {
             (Message::Ring(words), Work::Member(member)) => {
                 return member.ring.on_question(now, asker, words, out);
             }
-            // This node has stalled and does not know yet whether it still has its role.
+            // This node has stalled, and does not know yet whether the others have declared it dead
+            // meanwhile.
             (
                 Message::Catalogue(_) | Message::Audio(_) | Message::Upkeep(_) | Message::Chord(_),
                 Work::Member(member),
@@ -282,7 +283,7 @@ impl Serving {
         changed
     }
 
-    /// The process that started this node learns its role, and so do the DNS nodes.
+    /// Tells the process that started this node, and the DNS nodes, the changed role.
     fn note_change(&mut self, now: Time, common: &Common, out: &mut Outbox) {
         if common.config.ring.mutants.has(RingMutant::StaysRegistered) {
             return;
@@ -365,7 +366,7 @@ pub(super) fn servers(now: Time, common: &Common, own: Record) -> Vec<Record> {
     };
     let (data, routers) = (&common.known.data, &common.known.routers);
     let all = data.iter().chain(routers).chain(names).copied();
-    // Another node named at this node's own address was there before it.
+    // A record of another node at this node's own address belongs to an earlier node there.
     let others = all.filter(|record| own.node != record.node && own.address != record.address);
     others.chain([own]).collect()
 }

@@ -1,4 +1,4 @@
-//! What a search finds, and in which order songs are listed.
+//! Tests of search and of the order of lists.
 
 use alloc::string::ToString;
 use alloc::vec;
@@ -76,7 +76,7 @@ fn in_order(sort: Sort, descending: bool) -> Query {
     }
 }
 
-/// Two ways to write the same; each is found by the other.
+/// Pairs of spellings of one text. Each is found by the other.
 const SAME: &[(&str, &str)] = &[
     // Case and diacritics.
     ("Canción ÑANDÚ", "cancion nandu"),
@@ -171,7 +171,7 @@ const SAME: &[(&str, &str)] = &[
     ("—", "-"),
     ("I ♥ NY", "♥"),
     ("I \u{2764}\u{fe0f} You", "\u{2764}"),
-    // What cannot be seen.
+    // Invisible characters.
     ("co\u{ad}operate", "cooperate"),
     ("\u{202e}abc\u{200b}def", "abcdef"),
     ("Dark\u{a0}Side", "dark side"),
