@@ -188,6 +188,10 @@ impl Router {
             return self.on_locate(now, asker, prefix, sight, out);
         }
         match ending {
+            // A data node that has not heard of the removal still has it.
+            Ending::Found(song, _) if self.catalogue.is_buried(song.id) => {
+                out.refuse(asker, Refusal::NotFound);
+            }
             Ending::Found(song, keepers) => {
                 let nodes = DataNodes::among(sight.servers);
                 let holders = (keepers.into_iter())

@@ -174,6 +174,11 @@ impl Catalogue {
         Err(Refusal::Ambiguous(all))
     }
 
+    /// Whether a song has been removed for good, as far as the catalogue has heard and remembers.
+    pub fn is_buried(&self, song: SongId) -> bool {
+        self.buried.contains(&song)
+    }
+
     /// The number of copies that are missing over all songs, if each is to have `wanted`. `alive`
     /// counts the living nodes among a song's holders.
     pub fn missing(&self, wanted: usize, alive: impl Fn(&[NodeId]) -> usize) -> u64 {

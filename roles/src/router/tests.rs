@@ -418,6 +418,31 @@ fn a_song_that_its_owners_do_not_keep_is_not_found() {
     assert_eq!(world.sent(), refused(Refusal::NotReady));
 }
 
+/// A song that has been removed for good stays removed, although an owner has not heard of it yet.
+#[test]
+fn a_removed_song_is_not_looked_up_again() {
+    let mut world = World::new();
+    let gone = song(1, "B", "x");
+    let news = Announcement {
+        record: record(7, Role::Data),
+        store: StoreId(1),
+        since: 0,
+        changes: vec![Change::Buried(gone.id)],
+        revision: 1,
+        latest: 1,
+        digest: Digest::default(),
+        bytes: 0,
+        load: 0,
+        repairing: 0,
+        damaged: 0,
+    };
+    world.ask(at(0), 7, CatalogueMessage::Announce(news));
+    let owners = world.asked_owners(at(0));
+    world.answer(at(0), 8, owners[1].1, page(&[gone]));
+    let refused = Message::Refused(Refusal::NotFound);
+    assert_eq!(world.sent(), [(Peer::Node(addr(9)), RequestId(1), refused)]);
+}
+
 #[test]
 fn a_short_prefix_is_ambiguous_and_an_unknown_one_not_found() {
     let mut world = World::new();
