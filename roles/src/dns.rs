@@ -498,14 +498,19 @@ impl Dns {
 
     fn note_gone(&mut self, now: Time, node: NodeId, incarnation: Incarnation, renewals: u64) {
         self.gone.retain(|_, gone| gone.until > now);
-        if self.gone.len() < RECORDS_MAX {
-            let gone = Gone {
-                incarnation,
-                renewals,
-                until: now + self.config.record_ttl,
-            };
-            self.gone.insert(node, gone);
+        let known = self.gone.get(&node);
+        if known.is_none() && self.gone.len() >= RECORDS_MAX {
+            return;
         }
+        // A goodbye that comes late must not let a record in that is known to be gone.
+        let known = known.map(|gone| (gone.incarnation, gone.renewals));
+        let (incarnation, renewals) = (incarnation, renewals).max(known.unwrap_or_default());
+        let gone = Gone {
+            incarnation,
+            renewals,
+            until: now + self.config.record_ttl,
+        };
+        self.gone.insert(node, gone);
     }
 }
 

@@ -265,6 +265,28 @@ fn hearsay_does_not_raise_the_dead() {
     assert_eq!(world.resolve(at(33), Role::Data).len(), 1);
 }
 
+/// A goodbye that was sent before the death arrives after it: what it says is older than what is
+/// known, and lets no hearsay in.
+#[test]
+fn a_late_goodbye_does_not_raise_the_dead() {
+    let mut world = World::new();
+    let record = record(1, Role::Data);
+    world.register(at(0), record);
+    world.sweep(at(30));
+    world.sweep(at(31));
+    world.ask(at(31), 1, Names::Withdraw { record });
+    let later = Record {
+        renewals: 9,
+        ..record
+    };
+    let hearsay = Names::Share {
+        records: vec![later],
+        pull: false,
+    };
+    world.ask(at(32), 9, hearsay);
+    assert_eq!(world.resolve(at(32), Role::Data), []);
+}
+
 /// Two DNS nodes that tell each other of a dead server cannot keep it alive.
 #[test]
 fn sharing_does_not_prolong_a_record() {
