@@ -1,8 +1,4 @@
-//! dispotify: one music library on several small machines, which goes on playing when any of
-//! them dies.
-//!
-//! The one binary wires the three libraries together: it turns what was typed into settings,
-//! hosts nodes on the event loop, and shows people what came of it. Nothing here decides.
+#![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
 mod args;

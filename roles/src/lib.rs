@@ -1,8 +1,4 @@
-//! The decisions of a node, as state machines without I/O.
-//!
-//! No state machine here uses a clock, socket, thread, file or hash map. Time and randomness come
-//! in as arguments, and every effect leaves as an [`Action`](contract::node::Action). The event
-//! loop in `net` and the simulated world in `tests` host the same machines.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm))]

@@ -1,10 +1,4 @@
-//! The simulated world: the second host of the roles.
-//!
-//! A [`world::World`] holds the same state machines that run on servers and performs their actions
-//! in memory: virtual time, one event queue, every random choice drawn from one seed. Faults
-//! imitate how transports, disks and processes fail in reality. After every event the invariants in
-//! [`checks`] are checked; once everything is mended, [`run`] checks that the cluster recovers. A
-//! seed that fails can be run again by its number.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod coverage;

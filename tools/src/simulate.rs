@@ -1,9 +1,4 @@
-//! Runs many seeds of the simulated world, and reports broken invariants and speed.
-//!
-//! `simulate --seeds 2000` takes a few minutes on two cores; `--from` splits a long run into
-//! pieces. Exits with 1 if a seed breaks an invariant, or with `--mutants` if a mutant is missed.
-//! With `--circles --mutants` it only reports, because most mutants of the circle show only in
-//! schedules of messages.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 #[path = "simulate/chord.rs"]
