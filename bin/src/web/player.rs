@@ -2,7 +2,7 @@
 //!
 //! Owns every unfinished exchange, and maps each operation of the client to its exchange. When an
 //! exchange ends, its operation is cancelled, so nothing is fetched in vain; only a complete upload
-//! is still added. `guard` decides which requests are allowed, `buffer_budget` how many bytes may be in
+//! is still added. `origin` decides which requests are allowed, `buffer_budget` how many bytes may be in
 //! memory.
 
 mod covers;

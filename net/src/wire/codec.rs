@@ -1,4 +1,4 @@
-//! Messages to bytes and back: the only module that uses bincode.
+//! Messages to bytes and back: the only module that knows how a message is encoded.
 //!
 //! A message is `[head length: u32][patience in ms: u32][head][body]`, little endian. The head is
 //! the encoded [`Message`]; the body is the raw bytes of a fragment, moved and sliced, never

@@ -1,8 +1,8 @@
 //! The contract between a node and the world.
 //!
-//! A host hands [`Event`]s to a node and carries out the [`Action`]s that the node returns. Exactly
-//! two hosts outside this crate match both without wildcards: the event loop in `net` and the
-//! simulated world in `tests`. After a new variant, both fail to compile until they handle it.
+//! A node hears [`Event`]s and answers with [`Action`]s. Both enums are closed. Two hosts outside
+//! this crate perform the actions: the event loop in `net` and the simulated world in `tests`. Both
+//! match them without wildcards, so a new action makes both fail to compile until they agree.
 
 use alloc::collections::VecDeque;
 use alloc::string::String;

@@ -1,5 +1,5 @@
-//! The commands and notices between a client and its front end (command line, web player, load
-//! generator), and the notices of every node to the program that runs it.
+//! Between a user's front (command line, web player) and the client, and what
+//! any node tells whoever runs it.
 
 use alloc::string::String;
 use alloc::vec::Vec;
