@@ -46,6 +46,16 @@ fn every_source_file_of_the_libraries_is_named() {
     }
 }
 
+/// The README of the repository leads to every page.
+#[test]
+fn every_page_is_linked() {
+    let readme = read(&root().join("README.md"));
+    for krate in PAGES {
+        let link = format!("]({krate}/README.md)");
+        assert!(readme.contains(&link), "the README has no link {link}");
+    }
+}
+
 /// The page is what `cargo doc` shows.
 #[test]
 fn every_page_is_the_documentation_of_its_crate() {
