@@ -127,8 +127,8 @@ pub(super) fn may_use_reserve(job: &LibraryJob) -> bool {
 }
 
 /// Answers [`LibraryJob::Room`].
-pub(super) fn answer(db: &Connection, room: &Room) -> Result<JobReply, Stop> {
-    let full = !fits(db, room, FRAGMENT_BYTES_MAX as u64)?;
+pub(super) fn answer(db: &Connection, room: &Room, bytes: u64) -> Result<JobReply, Stop> {
+    let full = !fits(db, room, bytes)?;
     Ok(JobReply::Room { full })
 }
 
