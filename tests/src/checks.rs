@@ -67,7 +67,7 @@ struct Book {
     stands: BTreeMap<NodeId, (Record, Time)>,
     /// The latest registration of each node. The same registration may come again long afterwards
     /// and be confirmed from the dedup window, although its time is over.
-    registered: BTreeMap<NodeId, (Incarnation, u64)>,
+    registered: BTreeMap<NodeId, (Incarnation, u64, Role)>,
     /// Registrations that have not been confirmed yet.
     pending: BTreeMap<(Peer, RequestId), Record>,
     /// The role that each open question asks for.
@@ -292,7 +292,8 @@ impl World {
         match names {
             Names::Register { record } => {
                 book.learn(now, record);
-                let age = (record.incarnation, record.renewals);
+                // A node whose disk was restored may reach the same numbers again in another role.
+                let age = (record.incarnation, record.renewals, record.role);
                 let before = book.registered.insert(record.node, age);
                 if before.is_none_or(|before| before != age) {
                     book.pending.insert((from.peer, id), *record);

@@ -325,7 +325,13 @@ impl World {
         // A manager with a restored disk may use the epochs of an earlier start again.
         let repeated = epoch.is_some_and(|epoch| self.is_stained(epoch.about));
         let clear = self.ring.confused_at + HEARSAY < now && !repeated;
+        // The manager of a node that dies before its answer has arrived names another one.
+        let lives = |s: &&Switch| {
+            let slot = &self.nodes[s.place];
+            slot.lives() && slot.start == s.start
+        };
         let same = self.ring.switches.iter().rev().find(|s| s.epoch == epoch);
+        let same = same.filter(lives);
         if let (Some(same), true) = (same, clear) {
             let text = format!(
                 "{name} and {} change for {epoch:?}",
