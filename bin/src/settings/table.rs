@@ -80,7 +80,7 @@ const SETTINGS: [Setting; 18] = [
     setting(
         "resolve.refresh",
         time(|s| &mut s.server.refresh, ms(100), MONTH),
-        "longest time between two look-ups of a group",
+        "longest time between two look-ups of the same role",
         "shorter: newcomers are seen sooner, more look-ups",
     ),
     setting(
@@ -110,7 +110,7 @@ const SETTINGS: [Setting; 18] = [
     setting(
         "repair.share",
         Percent(|s| &mut s.server.data.anti_entropy.share_percent, 1, 90),
-        "percent of the line for copies while clients are served",
+        "percent of the bandwidth for copies while clients are served",
         "more: copies are whole sooner, listeners wait longer",
     ),
     setting(
@@ -141,7 +141,7 @@ const SETTINGS: [Setting; 18] = [
         "ring.alone",
         time(|s| &mut s.server.ring.alone, ms(1), MONTH),
         "from suspicion to verdict if one is alone",
-        "shorter: the same, with a bad line of one's own",
+        "shorter: a verdict comes sooner, a node with a bad line is wrong more often",
     ),
     setting(
         "ring.pause",
