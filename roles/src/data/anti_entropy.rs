@@ -254,8 +254,10 @@ impl AntiEntropy {
         self.due = self.due.map(|due| due.max(now + AGAIN));
     }
 
-    /// Begins a round as soon as possible.
-    pub(super) fn hurry(&mut self, now: Time) {
+    /// Begins a new round as soon as possible. A round under way is given up: this node hands its
+    /// songs over from now on, and that round still counts it among the owners.
+    pub(super) fn start_over(&mut self, now: Time) {
+        self.stage = Stage::Resting;
         self.due = Some(now);
         self.unplaced = None;
     }

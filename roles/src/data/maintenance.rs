@@ -262,7 +262,7 @@ impl Data {
     /// Begins a round at once, to hand every song over.
     pub fn drain(&mut self, now: Time) {
         self.copies.forget_full_disks();
-        self.anti_entropy.hurry(now);
+        self.anti_entropy.start_over(now);
     }
 
     pub(super) fn news(&self, mut record: Record) -> News {

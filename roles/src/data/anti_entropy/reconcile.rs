@@ -523,6 +523,17 @@ mod tests {
     use crate::data::anti_entropy::Config;
     use crate::data::placement::Placement;
 
+    /// A node that begins to hand its songs over believes no round that began before: that round
+    /// counts it among the owners, and would say that every song is where it belongs.
+    #[test]
+    fn a_leaver_starts_over() {
+        let mut anti_entropy = gathering(0, 0);
+        assert!(anti_entropy.is_present(1));
+        anti_entropy.start_over(Time::ZERO);
+        assert!(!anti_entropy.is_present(1) && !anti_entropy.all_placed(1));
+        assert_eq!(anti_entropy.deadline(false), Some(Time::ZERO));
+    }
+
     /// A peer's list that goes back is no list: nothing is concluded from it.
     #[test]
     fn a_list_that_goes_back_is_refused() {
