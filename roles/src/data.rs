@@ -98,14 +98,6 @@ pub struct Others<'a> {
     pub draining: bool,
 }
 
-impl Others<'_> {
-    /// Whether a living data node listens at this address.
-    fn has_address(&self, address: Address) -> bool {
-        let mut living = self.data.iter().chain(self.leaving).chain([&self.own]);
-        living.any(|record| record.address == address)
-    }
-}
-
 /// A data node.
 #[derive(Debug)]
 pub struct Data {

@@ -1,8 +1,7 @@
 //! Placement: the owners of each partition, by the hash ring of the data nodes that this node sees.
 //!
 //! A node that died lately keeps its place for a while, because it may come back and its songs have
-//! copies elsewhere. It does not if another node has taken its address: that machine has come back
-//! without its disk. When fewer than two owners of a partition live, the dead lose their places in
+//! copies elsewhere. When fewer than two owners of a partition live, the dead lose their places in
 //! it at once.
 
 use alloc::sync::Arc;
@@ -29,9 +28,7 @@ pub(super) struct Placement {
 impl Placement {
     pub(super) fn of(now: Time, grace: Duration, others: Others<'_>) -> Self {
         let waited_for: Vec<(NodeId, u16)> = (others.dead.iter())
-            .filter(|(record, died_at)| {
-                now.since(*died_at) < grace && !others.has_address(record.address)
-            })
+            .filter(|(_, died_at)| now.since(*died_at) < grace)
             .map(|(record, _)| (record.node, record.weight))
             .collect();
         let lately = (!waited_for.is_empty()).then(|| others.owners.with(waited_for));
@@ -137,29 +134,6 @@ mod tests {
         let owners = |p: &Placement| all().map(|n| p.owners(n).len()).collect::<Vec<_>>();
         assert!(owners(&early).contains(&2) && !owners(&early).contains(&1));
         assert!(owners(&late).iter().all(|count| *count == 3));
-    }
-
-    /// A machine has come back without its disk, as another node at the same address: the node that
-    /// it was cannot come back.
-    #[test]
-    fn a_node_that_was_replaced_at_its_address_is_not_waited_for() {
-        let data: Vec<Record> = [2, 3, 4].map(record).into();
-        let lost = Record {
-            node: NodeId(99),
-            ..record(4)
-        };
-        let owners = Arc::new(test_support::owners(data.iter().chain([&record(1)])));
-        let others = Others {
-            data: &data,
-            owners: &owners,
-            leaving: &[],
-            dead: &[(lost, at(0))],
-            routers: &[],
-            own: record(1),
-            draining: false,
-        };
-        let placement = Placement::of(at(10), Duration::from_secs(300), others);
-        assert!(all().all(|n| placement.owners(n).len() == 3));
     }
 
     /// With two of three owners dead, the last copy is copied at once.
