@@ -162,12 +162,13 @@ impl Replication {
         (due, more): (Vec<Key>, bool),
         data: &[Record],
         out: &mut Outbox,
-    ) {
+    ) -> Vec<StoredUpload> {
+        let mut made = Vec::new();
         let last = due.last().copied();
         for key in due {
             let there = self.find(now, key.1, data);
             if there == Whereabouts::Gone {
-                self.forget_node(key.1, out);
+                made.extend(self.forget_node(key.1, out));
             } else if there != Whereabouts::Absent && !self.tasks.is_full() {
                 self.tasks.add(now, key);
             } else {
@@ -178,6 +179,7 @@ impl Replication {
         if more && !self.tasks.is_full() {
             self.read_due(last, out);
         }
+        made
     }
 
     /// A song has been uploaded here: copies it to `nodes`. The answer waits for the first copy.
@@ -286,10 +288,7 @@ impl Replication {
                     self.tasks.put_off(now, key);
                     made.extend(self.stop_waiting(key));
                 }
-                Whereabouts::Gone => {
-                    made.extend(self.stop_waiting(key));
-                    self.forget_node(key.1, out);
-                }
+                Whereabouts::Gone => made.extend(self.forget_node(key.1, out)),
             }
         }
         made
@@ -316,10 +315,13 @@ impl Replication {
 
     /// Strikes the copies for a node off the list: other nodes own its songs by now, and comparison
     /// finds what they lack. If the node comes back, comparison finds what it lacks.
-    fn forget_node(&mut self, node: NodeId, out: &mut Outbox) {
-        self.tasks.remove_node(node);
+    fn forget_node(&mut self, node: NodeId, out: &mut Outbox) -> Vec<StoredUpload> {
+        // Further copies for it on the same page of the list need no job of their own.
+        self.absent.remove(&node);
         let job = LibraryJob::ForgetCopiesDue { node };
         self.jobs.run(Purpose::Forget, job, out);
+        let keys = self.tasks.remove_node(node).into_iter();
+        keys.flat_map(|key| self.stop_waiting(key)).collect()
     }
 
     fn begin(&mut self, key: Key, to: Address, out: &mut Outbox) {
@@ -343,8 +345,7 @@ impl Replication {
         };
         let mut made = match (purpose, reply) {
             (Purpose::Due, JobReply::CopiesDue { due, more }) => {
-                self.take_up(now, (due, more), data, out);
-                Vec::new()
+                self.take_up(now, (due, more), data, out)
             }
             // The copy is still on the list. It is offered again later, and its holder answers that
             // it has the song.

@@ -172,3 +172,25 @@ fn an_upload_without_room_is_forgotten_at_once() {
         LibraryJob::Room { bytes }
     );
 }
+
+/// The list on disk has many copies for a node that is gone. One job strikes all of them off.
+#[test]
+fn a_lost_node_is_forgotten_once() {
+    let config = Config::default().anti_entropy;
+    let mut copies = Replication::new(&config, Rng::from_seed(1));
+    let (lost, other) = (record(2, Role::Data).node, [record(3, Role::Data)]);
+    let due: Vec<_> = (1..9).map(|song| (SongId(song), lost)).collect();
+    let mut forgotten = 0;
+    for now in [0, 400].map(Time::from_secs) {
+        let mut out = Outbox::new();
+        copies.start(&mut out);
+        let (job, _) = ordered(&mut out).expect("the list is read");
+        let (due, more) = (due.clone(), false);
+        let reply = JobReply::CopiesDue { due, more };
+        copies.on_done(now, job, reply, &other, &mut out);
+        while let Some((_, work)) = ordered(&mut out) {
+            forgotten += usize::from(work == LibraryJob::ForgetCopiesDue { node: lost });
+        }
+    }
+    assert_eq!(forgotten, 1);
+}

@@ -183,13 +183,14 @@ impl Tasks {
         }
     }
 
-    /// Forgets every copy for a node.
-    pub(super) fn remove_node(&mut self, node: NodeId) {
+    /// Forgets every copy for a node, and returns them.
+    pub(super) fn remove_node(&mut self, node: NodeId) -> Vec<Key> {
         let keys = self.all.keys().filter(|(_, to)| *to == node);
         let keys: Vec<Key> = keys.copied().collect();
-        for key in keys {
-            self.remove(key);
+        for key in &keys {
+            self.remove(*key);
         }
+        keys
     }
 
     pub(super) fn remove(&mut self, key: Key) {
