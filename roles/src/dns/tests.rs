@@ -243,23 +243,31 @@ fn a_goodbye_is_to_every_earlier_record() {
     assert_eq!(world.resolve(at(3), Role::Router).len(), 1);
 }
 
+impl World {
+    /// A record runs out, and its server is asked in vain. Returns a later renewal of it.
+    fn find_dead(&mut self, record: Record) -> Record {
+        self.register(at(0), record);
+        self.sweep(at(30));
+        self.sweep(at(31));
+        Record {
+            renewals: 9,
+            ..record
+        }
+    }
+
+    /// Another DNS node tells of a record.
+    fn hear_of(&mut self, record: Record) {
+        let (records, pull) = (vec![record], false);
+        self.ask(at(32), 9, Names::Share { records, pull });
+    }
+}
+
 /// What was found dead by asking is not brought back by hearsay, only by itself.
 #[test]
 fn hearsay_does_not_raise_the_dead() {
     let mut world = World::new();
-    let record = record(1, Role::Data);
-    world.register(at(0), record);
-    world.sweep(at(30));
-    world.sweep(at(31));
-    let later = Record {
-        renewals: 9,
-        ..record
-    };
-    let hearsay = Names::Share {
-        records: vec![later],
-        pull: false,
-    };
-    world.ask(at(32), 9, hearsay);
+    let later = world.find_dead(record(1, Role::Data));
+    world.hear_of(later);
     assert_eq!(world.resolve(at(32), Role::Data), []);
     world.register(at(33), later);
     assert_eq!(world.resolve(at(33), Role::Data).len(), 1);
@@ -271,19 +279,9 @@ fn hearsay_does_not_raise_the_dead() {
 fn a_late_goodbye_does_not_raise_the_dead() {
     let mut world = World::new();
     let record = record(1, Role::Data);
-    world.register(at(0), record);
-    world.sweep(at(30));
-    world.sweep(at(31));
+    let later = world.find_dead(record);
     world.ask(at(31), 1, Names::Withdraw { record });
-    let later = Record {
-        renewals: 9,
-        ..record
-    };
-    let hearsay = Names::Share {
-        records: vec![later],
-        pull: false,
-    };
-    world.ask(at(32), 9, hearsay);
+    world.hear_of(later);
     assert_eq!(world.resolve(at(32), Role::Data), []);
 }
 
