@@ -28,7 +28,7 @@ use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::{Command, Failure, Notice};
 use crate::jobs::Jobs;
-use crate::locator::{DataNodes, Locator};
+use crate::locator::Locator;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 use crate::resolver::{self, Resolved, Resolver};
 
@@ -334,9 +334,9 @@ impl Client {
                 }
             }
             Some(Requester::Locator) => {
-                let known = self.data_nodes();
-                let nodes = DataNodes::among(&known);
-                let ended = (self.cx.locator).on_answer(now, from, envelope, &nodes, out);
+                let ended = (self.cx).with_locator(|locator, nodes| {
+                    locator.on_answer(now, from, envelope, nodes, out)
+                });
                 self.on_looked_up(now, ended, out);
             }
             Some(
@@ -435,8 +435,8 @@ impl Client {
             self.on_outcome(now, outcome, out);
         }
         self.on_resolved(now, resolved, out);
-        let known = self.data_nodes();
-        let ended = (self.cx.locator).on_lost(now, (peer, why), &DataNodes::among(&known), out);
+        let ended =
+            (self.cx).with_locator(|locator, nodes| locator.on_lost(now, (peer, why), nodes, out));
         self.on_looked_up(now, ended, out);
     }
 
@@ -470,8 +470,7 @@ impl Client {
         }
         self.on_resolved(now, resolved, out);
         if self.cx.locator.deadline().is_some_and(|due| due <= now) {
-            let known = self.data_nodes();
-            let ended = (self.cx.locator).on_tick(now, &DataNodes::among(&known), out);
+            let ended = (self.cx).with_locator(|locator, nodes| locator.on_tick(now, nodes, out));
             self.on_looked_up(now, ended, out);
         }
         while let Some(operation) = self.cx.timers.pop_due(now) {

@@ -18,7 +18,7 @@ use crate::chord::{Search, Table, arc};
 use crate::contract::chord::Chord as ChordMessage;
 use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{COPIES, NEIGHBOURS_MAX};
-use crate::contract::message::{Audio, Envelope, Message};
+use crate::contract::message::{Audio, Envelope, Holder, Message};
 use crate::contract::node::{Lost, Outbox, Peer};
 use crate::contract::partition::Partition;
 use crate::contract::record::{Address, Record, Role};
@@ -43,8 +43,8 @@ const STEP: Policy = Policy {
 /// How a look-up has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// This song, on these nodes, each of which has said so.
-    Found(Song, Vec<NodeId>),
+    /// This song, on this node, which has said so.
+    Found(Song, Holder),
     /// Several songs begin with the digits: at most [`SONGS_LISTED`] of them.
     Ambiguous(Vec<SongId>),
     /// At least one owner has answered, and none of those that did keeps such a song.
@@ -80,7 +80,7 @@ enum Step {
     /// The next node on the way to the owners of this look-up.
     Find(u64),
     /// Whether this owner has the song.
-    List(u64, NodeId),
+    List(u64, Holder),
 }
 
 impl<A: Copy> Locator<A> {
@@ -91,16 +91,6 @@ impl<A: Copy> Locator<A> {
             lookups: BTreeMap::new(),
             count: 0,
         }
-    }
-
-    /// The number of look-ups under way.
-    pub fn len(&self) -> usize {
-        self.lookups.len()
-    }
-
-    /// Whether no look-up is under way.
-    pub fn is_empty(&self) -> bool {
-        self.lookups.is_empty()
     }
 
     /// Gives up all look-ups and returns who waits for them.
@@ -159,10 +149,7 @@ impl<A: Copy> Locator<A> {
         out: &mut Outbox,
     ) -> Vec<(A, Ending)> {
         let outcomes = self.requests.on_lost(now, peer, why, out);
-        let ended = outcomes.into_iter();
-        ended
-            .filter_map(|outcome| self.conclude(now, outcome, table, out))
-            .collect()
+        self.conclude_all(now, outcomes, table, out)
     }
 
     /// Passes over the nodes that have been silent for too long.
@@ -173,15 +160,24 @@ impl<A: Copy> Locator<A> {
         out: &mut Outbox,
     ) -> Vec<(A, Ending)> {
         let outcomes = self.requests.on_tick(now, out);
-        let ended = outcomes.into_iter();
-        ended
-            .filter_map(|outcome| self.conclude(now, outcome, table, out))
-            .collect()
+        self.conclude_all(now, outcomes, table, out)
     }
 
     /// When [`Locator::on_tick`] wants to run.
     pub fn deadline(&self) -> Option<Time> {
         self.requests.deadline()
+    }
+
+    fn conclude_all(
+        &mut self,
+        now: Time,
+        outcomes: Vec<Outcome<Step>>,
+        table: &DataNodes<'_>,
+        out: &mut Outbox,
+    ) -> Vec<(A, Ending)> {
+        (outcomes.into_iter())
+            .filter_map(|outcome| self.conclude(now, outcome, table, out))
+            .collect()
     }
 
     fn conclude(
@@ -207,7 +203,7 @@ impl<A: Copy> Locator<A> {
             }
             // Silent, not on the circle yet, or no data node any longer: the next node is asked.
             (Step::Find(number), _) => self.go_on(now, number, table, out),
-            (Step::List(number, node), message) => self.on_listed(number, node, message),
+            (Step::List(number, owner), message) => self.on_listed(number, owner, message),
         }
     }
 
@@ -255,14 +251,15 @@ impl<A: Copy> Locator<A> {
         // The page that begins with the smallest id of the prefix.
         let after = lookup.prefix.first().0.checked_sub(1).map(SongId);
         for node in owners {
-            let Some(address) = table.address(node) else {
+            let Some(owner) = table.get(node) else {
                 continue;
             };
             let question = Message::Audio(Audio::ListSongs {
                 after,
                 limit: SONGS_LISTED,
             });
-            let (step, to) = (Step::List(number, node), [Peer::Node(address)]);
+            let step = Step::List(number, Holder::of(owner, 0));
+            let to = [Peer::Node(owner.address)];
             let asked = (self.requests).ask(now, step, to.into(), question, STEP, out);
             lookup.open += usize::from(asked.is_some());
         }
@@ -275,7 +272,7 @@ impl<A: Copy> Locator<A> {
     fn on_listed(
         &mut self,
         number: u64,
-        node: NodeId,
+        owner: Holder,
         message: Option<Message>,
     ) -> Option<(A, Ending)> {
         // The look-up may have ended with another owner's answer.
@@ -291,7 +288,7 @@ impl<A: Copy> Locator<A> {
                 return self.end(number, Ending::Ambiguous(ids));
             }
             if let Some(song) = songs.pop() {
-                return self.end(number, Ending::Found(song, [node].into()));
+                return self.end(number, Ending::Found(song, owner));
             }
             lookup.denied = true;
         }

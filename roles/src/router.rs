@@ -21,8 +21,8 @@ use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{COPIES, HOLDERS_MAX};
 use crate::contract::member::{Member, MemberState, Traits};
 use crate::contract::message::{
-    Announcement, Catalogue as CatalogueMessage, Envelope, Holder, Message, NodeState, NodeStatus,
-    Query, Refusal, Status,
+    Announcement, Catalogue as CatalogueMessage, Envelope, Message, NodeState, NodeStatus, Query,
+    Refusal, Status,
 };
 use crate::contract::node::{Asker, Lost, Outbox, Peer};
 use crate::contract::record::{Address, Record, Role};
@@ -192,12 +192,8 @@ impl Router {
             Ending::Found(song, _) if self.catalogue.is_buried(song.id) => {
                 out.refuse(asker, Refusal::NotFound);
             }
-            Ending::Found(song, keepers) => {
-                let nodes = DataNodes::among(sight.servers);
-                let holders = (keepers.into_iter())
-                    .filter_map(|node| nodes.get(node))
-                    .map(|record| holder(record, 0))
-                    .collect();
+            Ending::Found(song, holder) => {
+                let holders = [holder].into();
                 let located = CatalogueMessage::Located { song, holders };
                 out.answer(asker, Message::Catalogue(located));
             }
@@ -428,16 +424,6 @@ fn silent_status(record: &Record) -> NodeStatus {
         heard_ms: 0,
         repairing: 0,
         damaged: 0,
-    }
-}
-
-/// The holder entry of a data node: its address and load.
-fn holder(record: &Record, load: u16) -> Holder {
-    Holder {
-        node: record.node,
-        address: record.address,
-        features: record.features,
-        load,
     }
 }
 

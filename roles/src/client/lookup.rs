@@ -5,14 +5,14 @@
 
 use alloc::vec::Vec;
 
-use super::{Client, Operation};
+use super::{Client, Context, Operation};
 use crate::contract::id::OperationId;
-use crate::contract::message::{Catalogue, Holder};
+use crate::contract::message::Catalogue;
 use crate::contract::node::Outbox;
-use crate::contract::record::{Record, Role};
+use crate::contract::record::Role;
 use crate::contract::time::Time;
 use crate::contract::user::Failure;
-use crate::locator::{self, DataNodes, Ending};
+use crate::locator::{self, DataNodes, Ending, Locator};
 use crate::requests::Policy;
 
 /// The state of an operation's look-up at the data nodes.
@@ -80,8 +80,9 @@ impl Client {
         // call.
         read.routing.without = WithoutRouter::LooksUp(failure);
         let asked = (operation, now + Policy::GROUP.deadline);
-        let nodes = DataNodes::among(self.cx.resolver.records(Role::Data));
-        let ended = (self.cx.locator).start(now, asked, read.prefix(), &nodes, out);
+        let prefix = read.prefix();
+        let ended =
+            (self.cx).with_locator(|locator, nodes| locator.start(now, asked, prefix, nodes, out));
         self.on_looked_up(now, ended, out);
     }
 
@@ -101,10 +102,8 @@ impl Client {
             };
             let cx = &mut self.cx;
             let progress = match ending {
-                Ending::Found(song, nodes) => {
-                    let known = DataNodes::among(cx.resolver.records(Role::Data));
-                    let records = nodes.into_iter().filter_map(|node| known.get(node));
-                    let holders = records.map(holder).collect();
+                Ending::Found(song, holder) => {
+                    let holders = [holder].into();
                     read.on_router(now, Catalogue::Located { song, holders }, cx, out)
                 }
                 Ending::Ambiguous(songs) => {
@@ -116,18 +115,15 @@ impl Client {
             self.go_on(now, operation, progress, out);
         }
     }
-
-    /// The data nodes that a look-up can reach.
-    pub(super) fn data_nodes(&self) -> Vec<Record> {
-        self.cx.resolver.records(Role::Data).to_vec()
-    }
 }
 
-fn holder(record: &Record) -> Holder {
-    Holder {
-        node: record.node,
-        address: record.address,
-        features: record.features,
-        load: 0,
+impl Context {
+    /// Lets the look-ups take a step, among the data nodes that the DNS nodes have named.
+    pub(super) fn with_locator<R>(
+        &mut self,
+        step: impl FnOnce(&mut Locator<OperationId>, &DataNodes<'_>) -> R,
+    ) -> R {
+        let nodes = DataNodes::among(self.resolver.records(Role::Data));
+        step(&mut self.locator, &nodes)
     }
 }

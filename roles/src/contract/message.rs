@@ -362,6 +362,18 @@ pub struct Holder {
     pub load: u16,
 }
 
+impl Holder {
+    /// A data node as it is reached, with the load that it last reported.
+    pub fn of(record: &Record, load: u16) -> Self {
+        Holder {
+            node: record.node,
+            address: record.address,
+            features: record.features,
+            load,
+        }
+    }
+}
+
 /// The fragment at which a fetch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Position {

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::contract::job::PartitionDigest;
 use crate::contract::message::Digest;
-use crate::contract::partition::{PARTITIONS, Partition};
+use crate::contract::partition::Partition;
 use crate::contract::upkeep::{GROUP, GROUPS};
 use crate::hash_ring::mix;
 
@@ -48,13 +48,11 @@ impl Chosen {
 
     /// The partitions of the set, in ascending order.
     pub(super) fn partitions(&self) -> impl Iterator<Item = Partition> {
-        let has = |number: &u16| {
-            let number = usize::from(*number);
+        let has = |partition: &Partition| {
+            let number = usize::from(partition.number());
             self.0[number / GROUP] & 1 << (number % GROUP) != 0
         };
-        (0..PARTITIONS)
-            .filter(has)
-            .filter_map(Partition::from_number)
+        Partition::all().filter(has)
     }
 
     /// The part of the set in groups for which `wanted` is true.

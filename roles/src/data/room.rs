@@ -70,9 +70,9 @@ impl Data {
             self.room.told_until = now + FULL_TOLD_EVERY;
             out.fact(Level::Warn, "disk full: songs are refused".into());
         }
-        if let Purpose::Offer(_, song, _, _) | Purpose::Give(_, song) = purpose {
-            self.drop_upload(*song, out);
-        } else if let Purpose::Commit(_, song, _) = purpose {
+        if let Purpose::Offer(_, song, ..) | Purpose::Give(_, song) | Purpose::Commit(_, song, _) =
+            purpose
+        {
             self.drop_upload(*song, out);
         }
     }

@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::catalogue::Catalogue;
-use super::{Config, Sight, holder, is_at, state_of};
+use super::{Config, Sight, is_at, state_of};
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::limits::RECORDS_MAX;
 use crate::contract::message::{
@@ -127,7 +127,7 @@ impl Holders {
         known
             .map(|(id, node)| {
                 let state = self.state(now, *id, sight);
-                (state, holder(&node.record, node.load))
+                (state, Holder::of(&node.record, node.load))
             })
             .filter(|(state, _)| *state != NodeState::Dead)
             .collect()
@@ -141,7 +141,7 @@ impl Holders {
         for record in self.records(sight) {
             if self.takes_songs(now, record.node, sight) {
                 let load = self.nodes.get(&record.node).map_or(0, |node| node.load);
-                well.insert(record.node, holder(&record, load));
+                well.insert(record.node, Holder::of(&record, load));
             }
         }
         let mut order = sight.owners.in_order(song);

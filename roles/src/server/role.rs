@@ -324,11 +324,7 @@ impl RingMember {
         out: &mut Outbox,
     ) {
         let servers = servers(now, common, own);
-        let sight = Sight {
-            servers: &servers,
-            owners: &common.known.owners,
-            ring: Some(&self.ring),
-        };
+        let sight = sight(&servers, common, &self.ring);
         match (&mut self.part, &mut self.retired) {
             (Part::Router(router), _) => router.on_question(now, asker, words, sight, out),
             // The retired router accepts no announcements, but answers with what it knows.
@@ -355,11 +351,8 @@ impl RingMember {
         out: &mut Outbox,
     ) {
         if let Part::Router(router) = &mut self.part {
-            let sight = Sight {
-                servers: &servers(now, common, own),
-                owners: &common.known.owners,
-                ring: Some(&self.ring),
-            };
+            let servers = servers(now, common, own);
+            let sight = sight(&servers, common, &self.ring);
             router.on_answer(now, answer, sight, out);
         }
     }
@@ -461,11 +454,8 @@ impl RingMember {
         self.ring.on_lost(now, peer, why, out);
         match &mut self.part {
             Part::Router(router) => {
-                let sight = Sight {
-                    servers: &servers(now, common, own),
-                    owners: &common.known.owners,
-                    ring: Some(&self.ring),
-                };
+                let servers = servers(now, common, own);
+                let sight = sight(&servers, common, &self.ring);
                 router.on_lost(now, (peer, why), sight, out);
             }
             Part::Data(node) => {
@@ -526,11 +516,8 @@ impl RingMember {
         self.retired.take_if(|old| old.until <= now);
         match &mut self.part {
             Part::Router(router) if router.deadline().is_some_and(|due| due <= now) => {
-                let sight = Sight {
-                    servers: &servers(now, common, own),
-                    owners: &common.known.owners,
-                    ring: Some(&self.ring),
-                };
+                let servers = servers(now, common, own);
+                let sight = sight(&servers, common, &self.ring);
                 router.on_tick(now, sight, out);
             }
             Part::Router(_) => (),
@@ -561,6 +548,15 @@ impl RingMember {
         };
         let retired = self.retired.as_ref().map(|old| old.until);
         earlier(self.ring.deadline(), earlier(retired, part))
+    }
+}
+
+/// What the router role sees of the others.
+fn sight<'a>(servers: &'a [Record], common: &'a Common, ring: &'a Ring) -> Sight<'a> {
+    Sight {
+        servers,
+        owners: &common.known.owners,
+        ring: Some(ring),
     }
 }
 

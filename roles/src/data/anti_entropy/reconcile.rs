@@ -95,9 +95,7 @@ impl AntiEntropy {
         } = compare;
         let all_answered = others.data.iter().all(|r| answered.contains(&r.node));
         let foreign = |p: &Partition| sums.holds(*p) && !round.placement.is_mine(*p);
-        let numbers =
-            (0..crate::contract::partition::PARTITIONS).filter_map(Partition::from_number);
-        let mut queue: Vec<Partition> = numbers
+        let mut queue: Vec<Partition> = Partition::all()
             .filter(|p| differing.contains_key(&p.number()) || foreign(p))
             .collect();
         let lacking = |p: &Partition| differing.get(&p.number()).map_or(0, Vec::len);
