@@ -2,6 +2,7 @@
 
 /// UTF-8, or Latin-1 if the bytes are no UTF-8.
 pub(super) fn utf8_or_latin1(bytes: &[u8]) -> String {
+    let bytes = bounded(bytes);
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => latin1(bytes),
@@ -10,7 +11,10 @@ pub(super) fn utf8_or_latin1(bytes: &[u8]) -> String {
 
 /// Latin-1 as Windows writes it: what the standard leaves to control characters are signs.
 pub(super) fn latin1(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| latin1_char(*byte)).collect()
+    bounded(bytes)
+        .iter()
+        .map(|byte| latin1_char(*byte))
+        .collect()
 }
 
 fn latin1_char(byte: u8) -> char {
@@ -24,8 +28,8 @@ fn latin1_char(byte: u8) -> char {
 /// `big_endian` counts where there is no mark.
 pub(super) fn utf16(bytes: &[u8], big_endian: bool) -> String {
     let mut big = big_endian;
-    let mut units = Vec::with_capacity(bytes.len() / 2);
-    for pair in bytes.chunks_exact(2) {
+    let mut units = Vec::with_capacity(bounded(bytes).len() / 2);
+    for pair in bounded(bytes).chunks_exact(2) {
         match [pair[0], pair[1]] {
             [0xfe, 0xff] => big = true,
             [0xff, 0xfe] => big = false,
@@ -38,7 +42,12 @@ pub(super) fn utf16(bytes: &[u8], big_endian: bool) -> String {
 
 /// Whether UTF-16 without a mark looks as if its high bytes stood first.
 pub(super) fn seems_big_endian(bytes: &[u8]) -> bool {
-    let zeros = |at: usize| bytes.chunks_exact(2).filter(|pair| pair[at] == 0).count();
+    let zeros = |at: usize| {
+        bounded(bytes)
+            .chunks_exact(2)
+            .filter(|pair| pair[at] == 0)
+            .count()
+    };
     zeros(0) > zeros(1)
 }
 
@@ -67,6 +76,14 @@ pub(super) fn base64(text: &[u8], bytes_max: usize) -> Vec<u8> {
     }
     bytes
 }
+
+/// The part of a text that is decoded.
+fn bounded(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(TEXT_BYTES_MAX)]
+}
+
+/// Most bytes of one text that are decoded, in any tag.
+pub(super) const TEXT_BYTES_MAX: usize = 64 * 1024;
 
 /// Windows-1252 from 0x80 on; a control character where it has none.
 const WINDOWS: [char; 32] = [

@@ -4,7 +4,7 @@ use std::io::{Read, Seek};
 
 use super::TAG_IN_MEMORY_BYTES_MAX;
 use super::container::File;
-use super::decode::utf8_or_latin1;
+use super::decode::{TEXT_BYTES_MAX, utf8_or_latin1};
 use super::found::{Field, Found, Want};
 use crate::ebml::{self, Element};
 
@@ -27,7 +27,7 @@ pub(super) fn read<S: Read + Seek>(file: &mut File<'_, S>, begin: u64, want: Wan
             TITLE => {
                 segment.add(
                     Field::Title,
-                    &text(&file.at(element.body, length.min(TEXT_BYTES_MAX))),
+                    &text(&file.at(element.body, length.min(TEXT_BYTES_MAX as u64))),
                 );
                 end
             }
@@ -118,7 +118,6 @@ fn take_pictures(found: &mut Found, bytes: &[u8]) {
 }
 
 fn text(bytes: &[u8]) -> String {
-    let bytes = &bytes[..bytes.len().min(TEXT_BYTES_MAX as usize)];
     utf8_or_latin1(bytes).trim_end_matches('\0').to_owned()
 }
 
@@ -142,6 +141,3 @@ const TRACK_OR_ALBUM: u64 = 50;
 
 /// Elements that are walked; an honest file has a cluster per few seconds.
 const ELEMENTS_MAX: usize = 10_000;
-
-/// Longest text that is decoded; the catalogue keeps a fraction of it.
-const TEXT_BYTES_MAX: u64 = 64 * 1024;

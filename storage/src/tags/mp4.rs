@@ -117,7 +117,6 @@ fn take_item(found: &mut Found, item: &Atom<'_>) {
 }
 
 fn text(value: &[u8], wide: bool) -> String {
-    let value = &value[..value.len().min(TEXT_BYTES_MAX)];
     match wide {
         true => utf16(value, true),
         false => utf8_or_latin1(value),
@@ -133,6 +132,3 @@ fn add_number(found: &mut Found, field: Field, value: &[u8]) {
 
 /// Boxes in a row that are passed over; a file in movie fragments has several per fragment.
 const BOXES_MAX: usize = 8192;
-
-/// Longest text that is decoded; the catalogue keeps a fraction of it.
-const TEXT_BYTES_MAX: usize = 64 * 1024;

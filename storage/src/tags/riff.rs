@@ -3,7 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::container::{File, id3v2_at};
-use super::decode::utf8_or_latin1;
+use super::decode::{TEXT_BYTES_MAX, utf8_or_latin1};
 use super::found::{Field, Found, Want};
 
 /// The tags in the chunks behind the `magic` at `begin`; an ID3v2 tag comes first.
@@ -37,11 +37,11 @@ pub(super) fn read<S: Read + Seek>(
             b"LIST" => take_info(&mut words, &file.at(body, size.min(INFO_BYTES_MAX)), number),
             b"NAME" => words.add(
                 Field::Title,
-                &text(&file.at(body, size.min(TEXT_BYTES_MAX))),
+                &text(&file.at(body, size.min(TEXT_BYTES_MAX as u64))),
             ),
             b"AUTH" => words.add(
                 Field::Artist,
-                &text(&file.at(body, size.min(TEXT_BYTES_MAX))),
+                &text(&file.at(body, size.min(TEXT_BYTES_MAX as u64))),
             ),
             b"ds64" => long = file.array(body + 8).map(u64::from_le_bytes),
             _ => (),
@@ -94,7 +94,7 @@ fn text(value: &[u8]) -> String {
         .iter()
         .position(|byte| *byte == 0)
         .unwrap_or(value.len());
-    utf8_or_latin1(&value[..end.min(TEXT_BYTES_MAX as usize)])
+    utf8_or_latin1(&value[..end])
 }
 
 /// Chunks that are passed over; an honest file has a handful.
@@ -102,9 +102,6 @@ const CHUNKS_MAX: usize = 10_000;
 
 /// Most of a list that is read.
 const INFO_BYTES_MAX: u64 = 1 << 20;
-
-/// Longest text that is decoded; the catalogue keeps a fraction of it.
-const TEXT_BYTES_MAX: u64 = 64 * 1024;
 
 /// Chunks of ID3v2 that are read; each may reach to the end of the file.
 const ID3_TAGS_MAX: usize = 4;

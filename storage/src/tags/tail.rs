@@ -102,10 +102,7 @@ fn take_item(found: &mut Found, key: &[u8], value: &[u8]) {
         b"cover art (back)" => return take_picture(found, false, value),
         _ => return,
     };
-    found.add(
-        field,
-        &utf8_or_latin1(&value[..value.len().min(TEXT_BYTES_MAX)]),
-    );
+    found.add(field, &utf8_or_latin1(value));
 }
 
 /// A name up to a zero, then the image.
@@ -140,6 +137,3 @@ const TAGS_MAX: usize = 8;
 
 /// Longest key of an item, as the standard has it.
 const KEY_BYTES_MAX: usize = 256;
-
-/// Longest text that is decoded; the catalogue keeps a fraction of it.
-const TEXT_BYTES_MAX: usize = 64 * 1024;

@@ -106,10 +106,7 @@ fn take_comment(found: &mut Found, comment: &[u8]) {
         b"COVERART" => return found.add_picture(false, &image_of(value)),
         _ => return,
     };
-    found.add(
-        field,
-        &utf8_or_latin1(&value[..value.len().min(TEXT_BYTES_MAX)]),
-    );
+    found.add(field, &utf8_or_latin1(value));
 }
 
 fn image_of(value: &[u8]) -> Vec<u8> {
@@ -228,6 +225,3 @@ const BLOCKS_MAX: usize = 1024;
 
 /// Pages of other streams in a row that are passed over.
 const FOREIGN_PAGES_MAX: usize = 4096;
-
-/// Longest text that is decoded; the catalogue keeps a fraction of it.
-const TEXT_BYTES_MAX: usize = 64 * 1024;

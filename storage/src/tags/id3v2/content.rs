@@ -73,9 +73,9 @@ fn take_picture(found: &mut Found, body: &[u8], named: bool) {
 /// The text of a frame; zeros separate values.
 fn text(body: &[u8]) -> String {
     let (encoding, bytes) = match body {
-        [0, bytes @ ..] => return latin1(bounded(bytes)),
-        [encoding, bytes @ ..] if *encoding < b' ' => (*encoding, bounded(bytes)),
-        bytes => (3, bounded(bytes)),
+        [0, bytes @ ..] => return latin1(bytes),
+        [encoding, bytes @ ..] if *encoding < b' ' => (*encoding, bytes),
+        bytes => (3, bytes),
     };
     match encoding {
         1 => utf16(bytes, seems_big_endian(bytes)),
@@ -83,10 +83,3 @@ fn text(body: &[u8]) -> String {
         _ => utf8_or_latin1(bytes),
     }
 }
-
-fn bounded(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(TEXT_BYTES_MAX)]
-}
-
-/// Longest text that is decoded; the catalogue keeps a fraction of it.
-const TEXT_BYTES_MAX: usize = 64 * 1024;
