@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use net::http::site::Exchange;
 use roles::contract::id::{OperationId, SongId};
-use roles::contract::song::{Fragment, Manifest, Part};
+use roles::contract::song::{Fragment, Manifest};
 use storage::tags::PICTURE_BYTES_MAX;
 
 use super::workers::Pieces;
@@ -89,41 +89,36 @@ impl Cover {
 /// without sound lie at its beginning or its end.
 fn ranges(manifest: &Manifest) -> Vec<(u32, u32)> {
     let fragments = &manifest.fragments;
-    let sounds = |f: &Fragment| f.part == Part::Audio;
-    let count = fragments.len();
-    let silent = fragments.iter().filter(|f| !sounds(f));
-    let bytes: u64 = silent.map(|f| u64::from(f.length)).sum();
-    let (head, tail) = match fragments.iter().position(sounds) {
-        None if bytes > PIECES_BYTES_MAX => (
+    let count = fragments.len() as u32;
+    let fits = manifest.silent_bytes() <= PIECES_BYTES_MAX;
+    let (head, tail) = match manifest.sound() {
+        Some(sound) if fits => sound,
+        Some(_) => return Vec::new(),
+        None if fits => (count, count),
+        None => (
             fitting(fragments.iter()),
             count - fitting(fragments.iter().rev()),
         ),
-        None => (count, count),
-        Some(_) if bytes > PIECES_BYTES_MAX => return Vec::new(),
-        Some(head) => {
-            let last = fragments.iter().rposition(sounds);
-            (head, last.map_or(count, |last| last + 1))
-        }
     };
-    let ranges = [(0, head as u32), (tail as u32, count as u32)];
+    let ranges = [(0, head), (tail, count)];
     ranges.into_iter().filter(|(a, b)| a < b).collect()
 }
 
 /// How many of the fragments together have at most half the bytes that may be read.
-fn fitting<'f>(fragments: impl Iterator<Item = &'f Fragment>) -> usize {
+fn fitting<'f>(fragments: impl Iterator<Item = &'f Fragment>) -> u32 {
     let mut bytes = 0;
     let fits = |fragment: &&Fragment| {
         bytes += u64::from(fragment.length);
         bytes <= PIECES_BYTES_MAX / 2
     };
-    fragments.take_while(fits).count()
+    fragments.take_while(fits).count() as u32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use roles::contract::id::ContentHash;
-    use roles::contract::song::{DecoderPrefix, Format, Song};
+    use roles::contract::song::{DecoderPrefix, Format, Part, Song};
 
     /// A song with a cover, of so many fragments of a million bytes before, in and behind its sound.
     fn manifest(head: u32, sound: u32, tail: u32) -> Manifest {

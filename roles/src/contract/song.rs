@@ -270,6 +270,21 @@ impl Manifest {
         before.iter().map(|f| u64::from(f.length)).sum()
     }
 
+    /// The fragments with sound: the first, and the one behind the last. None: it has no sound, or
+    /// is not cut at its frames.
+    pub fn sound(&self) -> Option<(u32, u32)> {
+        let sounds = |f: &Fragment| f.part == Part::Audio;
+        let first = self.fragments.iter().position(sounds)?;
+        let last = self.fragments.iter().rposition(sounds)?;
+        Some((first as u32, last as u32 + 1))
+    }
+
+    /// Bytes of the fragments that hold no sound: tags, headers, an index.
+    pub fn silent_bytes(&self) -> u64 {
+        let silent = self.fragments.iter().filter(|f| f.part != Part::Audio);
+        silent.map(|f| u64::from(f.length)).sum()
+    }
+
     /// The fragment that plays at `ms`: the last audio fragment that begins no later. 0 if there is
     /// none.
     pub fn index_at(&self, ms: u32) -> u32 {

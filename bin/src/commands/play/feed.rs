@@ -1,6 +1,6 @@
 //! What a player is given of a song: its bytes in order, behind what a decoder needs first.
 
-use roles::contract::song::{DecoderPrefix, Format, Manifest, Part};
+use roles::contract::song::{DecoderPrefix, Format, Manifest};
 use storage::import::{decoder_prefix, playable_head};
 
 use crate::failure::Failure;
@@ -20,7 +20,7 @@ pub(super) fn first(
     let Some(from) = from else {
         return Ok(None);
     };
-    if manifest.song.duration_ms == 0 || sound(manifest).is_none() {
+    if manifest.song.duration_ms == 0 || manifest.sound().is_none() {
         let why = "--from: where its moments lie is not known, it plays only as a whole";
         return Err(Failure::failed(attempt, why));
     }
@@ -35,7 +35,7 @@ pub(super) fn first(
 /// The first fragment with sound, if the song's index may stand behind the sound: a player that
 /// reads from a pipe would come to it too late.
 pub(super) fn first_behind_index(manifest: &Manifest) -> Option<u32> {
-    let (first, end) = sound(manifest)?;
+    let (first, end) = manifest.sound()?;
     let has_tail = end < manifest.song.fragments;
     (manifest.song.format == Format::M4a && has_tail).then_some(first)
 }
@@ -60,7 +60,7 @@ pub(super) fn stream(
     mut give: impl FnMut(u32, &[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let manifest = &song.manifest;
-    let (begin, end) = sound(manifest).unwrap_or((0, manifest.song.fragments));
+    let (begin, end) = manifest.sound().unwrap_or((0, manifest.song.fragments));
     if manifest.song.format == Format::M4a
         && let Some(head) = index(session, song, first.max(begin), attempt)?
     {
@@ -88,11 +88,10 @@ fn index(
     attempt: &str,
 ) -> Result<Option<Vec<u8>>, Failure> {
     let manifest = &song.manifest;
-    let Some((begin, end)) = sound(manifest) else {
+    let Some((begin, end)) = manifest.sound() else {
         return Ok(None);
     };
-    let silent = manifest.fragments.iter().filter(|f| f.part != Part::Audio);
-    if silent.map(|f| u64::from(f.length)).sum::<u64>() > INDEX_BYTES_MAX {
+    if manifest.silent_bytes() > INDEX_BYTES_MAX {
         return Ok(None);
     }
     let around = [(0, begin), (end, manifest.song.fragments)];
@@ -117,12 +116,4 @@ fn parts(
         })?;
     }
     Ok(parts)
-}
-
-/// The fragments with sound: the first, and the one behind the last.
-fn sound(manifest: &Manifest) -> Option<(u32, u32)> {
-    let sounds = |f: &roles::contract::song::Fragment| f.part == Part::Audio;
-    let first = manifest.fragments.iter().position(sounds)?;
-    let last = manifest.fragments.iter().rposition(sounds)?;
-    Some((first as u32, last as u32 + 1))
 }
