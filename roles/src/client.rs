@@ -328,7 +328,7 @@ impl Client {
                 self.on_resolved(now, resolved.into_iter().collect(), out);
             }
             Some(Requester::Client) => {
-                self.doubt_holder(from, &envelope, out);
+                self.note_holder(from, &envelope, out);
                 if let Some(outcome) = self.cx.requests.on_answer(now, from, envelope, out) {
                     self.on_outcome(now, outcome, out);
                 }
@@ -358,7 +358,7 @@ impl Client {
 
     /// Notes an anomaly when a data node lacks a song that a router has named it a holder of. The
     /// read then asks another holder.
-    fn doubt_holder(&mut self, from: Peer, envelope: &Envelope, out: &mut Outbox) {
+    fn note_holder(&mut self, from: Peer, envelope: &Envelope, out: &mut Outbox) {
         let of_holder = |purpose: &Purpose| {
             let Purpose::Read(_, step) = purpose else {
                 return false;

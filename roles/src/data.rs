@@ -105,7 +105,7 @@ pub struct Data {
     jobs: Jobs<Purpose>,
     announcer: Announcer,
     copies: Replication,
-    untold: AwaitingRouters,
+    awaiting_routers: AwaitingRouters,
     anti_entropy: AntiEntropy,
     scrub: Scrub,
     removal: Removal,
@@ -156,7 +156,7 @@ impl Data {
             jobs: Jobs::new(Requester::Data),
             announcer: Announcer::new(config.announce_every, part()),
             copies: Replication::new(&config.anti_entropy, part()),
-            untold: AwaitingRouters::default(),
+            awaiting_routers: AwaitingRouters::default(),
             anti_entropy: AntiEntropy::new(config.anti_entropy.clone(), part()),
             scrub: Scrub::new(&config.anti_entropy, part()),
             removal: Removal::new(config.anti_entropy.mutant, part()),
@@ -418,7 +418,7 @@ impl Data {
         // Announcements that are due wait for the end of the silence; without this the node would
         // spin.
         let announcer = self.announcer.deadline().max(silent);
-        let uploads = earlier(self.copies.deadline(), self.untold.deadline());
+        let uploads = earlier(self.copies.deadline(), self.awaiting_routers.deadline());
         let parts = earlier(announcer, uploads);
         // A round needs the library's overview, and waits for the repairs of the last round.
         let waits = self.overview.is_none() || self.copies.repairs() > 0;
@@ -464,7 +464,9 @@ impl Data {
     /// leave its role.
     pub fn is_taking(&self) -> bool {
         let takes = |purpose: &Purpose| matches!(purpose, Purpose::Offer(..) | Purpose::Commit(..));
-        self.copies.is_awaited() || !self.untold.is_empty() || self.jobs.purposes().any(takes)
+        self.copies.is_awaited()
+            || !self.awaiting_routers.is_empty()
+            || self.jobs.purposes().any(takes)
     }
 }
 

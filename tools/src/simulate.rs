@@ -83,9 +83,9 @@ fn main() -> ExitCode {
     let fine = if let Some(What::Chord { schedules }) = args.what {
         chord::tell(schedules)
     } else if args.mutants && args.copies {
-        find_slips(args.seeds)
+        find_data_mutants(args.seeds)
     } else if args.mutants && args.circles {
-        find_circle_flaws(args.seeds)
+        find_chord_mutants(args.seeds)
     } else if args.mutants {
         find_mutants(args.seeds)
     } else {
@@ -119,7 +119,7 @@ fn find_mutants(worlds: u64) -> io::Result<bool> {
 
 /// Tries each mutant of the circle. A mutant that is not found is no failure: the member table
 /// repairs the damage of some mutants before a check sees it.
-fn find_circle_flaws(worlds: u64) -> io::Result<bool> {
+fn find_chord_mutants(worlds: u64) -> io::Result<bool> {
     for mutant in chord_mutants::ChordMutant::ALL {
         let found = mutants::found_in_circles(mutant, worlds);
         let name = format!("{mutant:?}");
@@ -128,7 +128,7 @@ fn find_circle_flaws(worlds: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-fn find_slips(worlds: u64) -> io::Result<bool> {
+fn find_data_mutants(worlds: u64) -> io::Result<bool> {
     let mut missed = 0;
     for mutant in DataMutant::all() {
         let found = data_mutants::found_in_copies(mutant, worlds);

@@ -53,7 +53,7 @@ pub(super) struct Player {
     workers: Workers,
     guard: OriginGuard,
     assets: Assets,
-    deeds: BTreeMap<Exchange, ExchangeState>,
+    exchanges: BTreeMap<Exchange, ExchangeState>,
     operations: BTreeMap<OperationId, Purpose>,
     /// Commands that wait because the client's queue is full.
     unsent: VecDeque<Command>,
@@ -108,7 +108,7 @@ impl Player {
             workers,
             guard,
             assets: Assets::new(),
-            deeds: BTreeMap::new(),
+            exchanges: BTreeMap::new(),
             operations: BTreeMap::new(),
             unsent: VecDeque::new(),
             buffer_budget: BufferBudget::default(),
@@ -123,7 +123,7 @@ impl Player {
     }
 
     fn on_taken(&mut self, now: Time, exchange: Exchange, bytes: usize) {
-        match self.deeds.get_mut(&exchange) {
+        match self.exchanges.get_mut(&exchange) {
             Some(ExchangeState::Page(_, sent)) => *sent += bytes,
             Some(ExchangeState::Stream(stream)) => {
                 let free = stream.on_taken(now, bytes);
@@ -147,11 +147,11 @@ impl Player {
 
     /// Ends all work for an exchange that is over, complete or not.
     fn on_over(&mut self, exchange: Exchange) {
-        let Some(exchange_state) = self.deeds.remove(&exchange) else {
+        let Some(state) = self.exchanges.remove(&exchange) else {
             return;
         };
         self.covers.quiet.remove(&exchange);
-        match exchange_state {
+        match state {
             ExchangeState::Page(..) | ExchangeState::Details(_) => (),
             ExchangeState::Asked(operation) => self.close(operation),
             ExchangeState::OpenWaits(_) => self.opens.retain(|waiting| *waiting != exchange),
@@ -209,7 +209,7 @@ impl Player {
         body: impl Into<Cow<'static, [u8]>>,
         acts: &mut Vec<Act>,
     ) {
-        self.deeds
+        self.exchanges
             .insert(exchange, ExchangeState::Page(body.into(), 0));
         acts.push(Act::Answer { exchange, head });
     }
@@ -227,7 +227,8 @@ impl Player {
 
     fn asked(&mut self, exchange: Exchange) -> OperationId {
         let operation = self.operation(Purpose::Exchange(exchange));
-        self.deeds.insert(exchange, ExchangeState::Asked(operation));
+        self.exchanges
+            .insert(exchange, ExchangeState::Asked(operation));
         operation
     }
 
@@ -282,7 +283,7 @@ impl Site for Player {
     }
 
     fn wants_body(&self, exchange: Exchange) -> bool {
-        let Some(ExchangeState::Upload(upload)) = self.deeds.get(&exchange) else {
+        let Some(ExchangeState::Upload(upload)) = self.exchanges.get(&exchange) else {
             return true;
         };
         self.uploads
@@ -292,13 +293,13 @@ impl Site for Player {
     }
 
     fn body(&mut self, exchange: Exchange) -> Body<'_> {
-        if let Some(ExchangeState::Stream(stream)) = self.deeds.get(&exchange)
+        if let Some(ExchangeState::Stream(stream)) = self.exchanges.get(&exchange)
             && stream.holds_nothing()
         {
             // The listener reads again after its fragments were dropped, so the stream queues anew.
             self.queue(exchange);
         }
-        match self.deeds.get(&exchange) {
+        match self.exchanges.get(&exchange) {
             Some(ExchangeState::Page(bytes, sent)) => Body::Bytes(&bytes[*sent..]),
             Some(ExchangeState::Stream(stream)) => stream.body(),
             Some(ExchangeState::Listener) => self.events.body(exchange),

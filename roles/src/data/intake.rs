@@ -132,14 +132,14 @@ impl Data {
     pub(super) fn answer_uploads(&mut self, now: Time, made: Vec<StoredUpload>) {
         let revision = self.overview.map_or(0, |overview| overview.revision);
         for made in made {
-            self.untold.hold(now, made, revision);
+            self.awaiting_routers.hold(now, made, revision);
         }
     }
 
     /// Answers the uploads that the prompt routers know, and those that have waited long enough.
     pub(super) fn answer_told(&mut self, now: Time, out: &mut Outbox) {
-        let mut made = self.untold.told(self.announcer.heard());
-        if let Some((revision, overdue)) = self.untold.overdue(now) {
+        let mut made = self.awaiting_routers.told(self.announcer.heard());
+        if let Some((revision, overdue)) = self.awaiting_routers.overdue(now) {
             self.announcer.leave_behind(revision);
             made.extend(overdue);
         }

@@ -19,7 +19,7 @@ impl Player {
         if request.query == "missing=204" {
             self.covers.quiet.insert(exchange);
         }
-        self.deeds.insert(exchange, ExchangeState::CoverWaits);
+        self.exchanges.insert(exchange, ExchangeState::CoverWaits);
         self.covers.line.push_back((exchange, song));
         self.begin_covers();
     }
@@ -29,8 +29,8 @@ impl Player {
             && let Some((exchange, song)) = self.covers.line.pop_front()
         {
             let operation = self.operation(Purpose::Exchange(exchange));
-            let exchange_state = ExchangeState::Cover(Cover::new(operation));
-            self.deeds.insert(exchange, exchange_state);
+            let state = ExchangeState::Cover(Cover::new(operation));
+            self.exchanges.insert(exchange, state);
             self.covers.at_work += 1;
             let song = song.into();
             self.command(Command::Open { operation, song });
@@ -44,7 +44,7 @@ impl Player {
     }
 
     pub(super) fn read_cover(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
-        let Some(ExchangeState::Cover(cover)) = self.deeds.get_mut(&exchange) else {
+        let Some(ExchangeState::Cover(cover)) = self.exchanges.get_mut(&exchange) else {
             return;
         };
         let operation = cover.operation;
@@ -70,7 +70,7 @@ impl Player {
         picture: Option<Picture>,
         acts: &mut Vec<Act>,
     ) {
-        let Some(ExchangeState::Cover(cover)) = self.deeds.get(&exchange) else {
+        let Some(ExchangeState::Cover(cover)) = self.exchanges.get(&exchange) else {
             return;
         };
         self.end_cover(cover.operation);

@@ -98,7 +98,7 @@ impl Player {
             Some(Purpose::Holders) => return self.close(operation),
             Some(Purpose::Status | Purpose::Upload(_)) | None => return,
         };
-        match self.deeds.get_mut(&exchange) {
+        match self.exchanges.get_mut(&exchange) {
             Some(ExchangeState::Opening(_, wish)) => {
                 let (head, stream) = Stream::begin(now, operation, wish, manifest);
                 acts.push(Act::Answer { exchange, head });
@@ -116,7 +116,8 @@ impl Player {
             Some(ExchangeState::Asked(_)) => {
                 let known = Known::of(manifest, holders);
                 self.close(operation);
-                self.deeds.insert(exchange, ExchangeState::Details(known));
+                self.exchanges
+                    .insert(exchange, ExchangeState::Details(known));
                 if !self.workers.look(Look::Kept { exchange, song }) {
                     // The cached ranges are only a hint for the eye: the page must not wait for a
                     // full queue.
@@ -138,7 +139,7 @@ impl Player {
 
     /// Answers a request for a song's details, now that the cached fragments are known.
     pub(super) fn on_kept(&mut self, exchange: Exchange, runs: &[Range<u32>], acts: &mut Vec<Act>) {
-        if let Some(ExchangeState::Details(known)) = self.deeds.get(&exchange) {
+        if let Some(ExchangeState::Details(known)) = self.exchanges.get(&exchange) {
             let (head, body) = answer::json(200, &known.details(runs));
             self.give(exchange, head, body, acts);
         }
@@ -155,7 +156,7 @@ impl Player {
         let Some(Purpose::Exchange(exchange)) = self.operations.get(&operation).copied() else {
             return; // The operation was cancelled.
         };
-        match self.deeds.get_mut(&exchange) {
+        match self.exchanges.get_mut(&exchange) {
             Some(ExchangeState::Stream(stream)) => {
                 if !stream.on_fragment(now, index, bytes) {
                     log::error!("web stream out of order index={index}");
@@ -215,7 +216,7 @@ impl Player {
     }
 
     fn fail(&mut self, exchange: Exchange, status: u16, why: &str, acts: &mut Vec<Act>) {
-        match self.deeds.remove(&exchange) {
+        match self.exchanges.remove(&exchange) {
             Some(ExchangeState::Stream(stream)) => {
                 log::warn!("web stream given up song={}: {why}", stream.song);
                 self.end_stream(exchange, &stream);

@@ -93,7 +93,7 @@ impl Player {
         if !self.events.listen(now, exchange) {
             return self.refuse(exchange, 503, "too many pages listen already", acts);
         }
-        self.deeds.insert(exchange, ExchangeState::Listener);
+        self.exchanges.insert(exchange, ExchangeState::Listener);
         acts.push(Act::Answer { exchange, head });
     }
 }

@@ -18,7 +18,8 @@ impl Player {
             return self.give(exchange, head, vec![], acts);
         }
         let wish = Wish::of(song, request, download);
-        self.deeds.insert(exchange, ExchangeState::OpenWaits(wish));
+        self.exchanges
+            .insert(exchange, ExchangeState::OpenWaits(wish));
         self.opens.push_back(exchange);
         self.begin_opens();
     }
@@ -28,12 +29,12 @@ impl Player {
         while self.opening < OPENING_MAX
             && let Some(exchange) = self.opens.pop_front()
         {
-            let Some(ExchangeState::OpenWaits(wish)) = self.deeds.remove(&exchange) else {
+            let Some(ExchangeState::OpenWaits(wish)) = self.exchanges.remove(&exchange) else {
                 continue;
             };
             let operation = self.operation(Purpose::Exchange(exchange));
             let song = wish.song.into();
-            self.deeds
+            self.exchanges
                 .insert(exchange, ExchangeState::Opening(operation, wish));
             self.opening += 1;
             self.command(Command::Open { operation, song });
@@ -53,11 +54,13 @@ impl Player {
         song: SongId,
     ) {
         let opening = match stream {
-            Some(stream) => self.deeds.insert(exchange, ExchangeState::Stream(stream)),
-            None => self.deeds.remove(&exchange),
+            Some(stream) => self
+                .exchanges
+                .insert(exchange, ExchangeState::Stream(stream)),
+            None => self.exchanges.remove(&exchange),
         };
         if let (None, Some(ExchangeState::Opening(operation, _))) =
-            (self.deeds.get(&exchange), opening)
+            (self.exchanges.get(&exchange), opening)
         {
             return self.close(operation);
         }
@@ -70,7 +73,7 @@ impl Player {
 
     /// Queues a stream for the memory budget, if the stream needs a fragment.
     pub(super) fn queue(&mut self, exchange: Exchange) {
-        let Some(ExchangeState::Stream(stream)) = self.deeds.get_mut(&exchange) else {
+        let Some(ExchangeState::Stream(stream)) = self.exchanges.get_mut(&exchange) else {
             return;
         };
         let Some((_, length)) = stream.wants() else {
@@ -93,7 +96,7 @@ impl Player {
             if !self.buffer_budget.may_ask() {
                 return; // The next arrival makes room.
             }
-            let Some(ExchangeState::Stream(stream)) = self.deeds.get(&exchange) else {
+            let Some(ExchangeState::Stream(stream)) = self.exchanges.get(&exchange) else {
                 self.buffer_budget.step();
                 continue;
             };
@@ -108,7 +111,7 @@ impl Player {
 
     /// Requests the fragments that a stream needs: one, or two while the budget is ample.
     pub(super) fn fetch(&mut self, exchange: Exchange) {
-        let Some(ExchangeState::Stream(stream)) = self.deeds.get_mut(&exchange) else {
+        let Some(ExchangeState::Stream(stream)) = self.exchanges.get_mut(&exchange) else {
             return;
         };
         stream.waits = false;
@@ -136,8 +139,8 @@ impl Player {
     pub(super) fn make_room(&mut self, now: Time, needed: usize) -> bool {
         let since =
             Time::from_nanos((now.since(Time::ZERO).saturating_sub(STALLED)).as_nanos() as u64);
-        for exchange_state in self.deeds.values_mut() {
-            if let ExchangeState::Stream(stream) = exchange_state
+        for state in self.exchanges.values_mut() {
+            if let ExchangeState::Stream(stream) = state
                 && stream.is_stalled(since)
             {
                 self.buffer_budget.give_back(stream.let_go());

@@ -7,7 +7,8 @@ impl Player {
     pub(super) fn on_upload(&mut self, exchange: Exchange, request: &Request, acts: &mut Vec<Act>) {
         match self.uploads.begin(exchange, request) {
             Ok((upload, name)) => {
-                self.deeds.insert(exchange, ExchangeState::Upload(upload));
+                self.exchanges
+                    .insert(exchange, ExchangeState::Upload(upload));
                 let bytes = match request.length {
                     Length::Known(bytes) => bytes,
                     Length::Chunked => 0,
@@ -26,7 +27,7 @@ impl Player {
     }
 
     pub(super) fn on_body(&mut self, exchange: Exchange, bytes: &[u8], acts: &mut Vec<Act>) {
-        let Some(ExchangeState::Upload(upload)) = self.deeds.get(&exchange) else {
+        let Some(ExchangeState::Upload(upload)) = self.exchanges.get(&exchange) else {
             return; // The upload has been answered already.
         };
         let number = *upload;
@@ -46,7 +47,7 @@ impl Player {
     }
 
     pub(super) fn on_body_end(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
-        let Some(ExchangeState::Upload(upload)) = self.deeds.get(&exchange) else {
+        let Some(ExchangeState::Upload(upload)) = self.exchanges.get(&exchange) else {
             return;
         };
         let upload = *upload;
