@@ -9,8 +9,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use core::fmt;
 
-use crate::contract::node::Outbox;
 use crate::contract::user::Level;
+use crate::cx::Cx;
 
 /// The kind of an anomaly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,12 +48,12 @@ impl Anomalies {
     }
 
     /// Counts a case, and logs the first one of its kind with this node.
-    pub fn note(&mut self, doubt: Anomaly, from: impl fmt::Display, out: &mut Outbox) {
+    pub fn note(&mut self, cx: &mut Cx<'_>, doubt: Anomaly, from: impl fmt::Display) {
         *self.counts.entry(doubt).or_default() += 1;
         let from = from.to_string();
         let line = alloc::format!("doubt: {doubt}, from={from}");
         if self.told.len() < TOLD_MAX && self.told.insert((doubt, from)) {
-            out.fact(doubt.level(), line);
+            cx.out.fact(doubt.level(), line);
         }
     }
 }
@@ -86,26 +86,30 @@ mod tests {
     use super::*;
     use crate::contract::id::NodeId;
     use crate::contract::node::Action;
+    use crate::contract::time::Time;
+    use crate::test_support::Host;
 
     /// Every case counts; the log has one line for each kind and node, and only so many in all.
     #[test]
     fn a_doubt_is_counted_always_and_told_once() {
-        let (mut anomalies, mut out) = (Anomalies::default(), Outbox::new());
+        let (mut anomalies, mut host) = (Anomalies::default(), Host::default());
         for n in 0..3000u128 {
-            anomalies.note(Anomaly::Bytes, NodeId(n % 2), &mut out);
-            anomalies.note(Anomaly::Copy, NodeId(1), &mut out);
+            anomalies.note(&mut host.at(Time::ZERO), Anomaly::Bytes, NodeId(n % 2));
+            anomalies.note(&mut host.at(Time::ZERO), Anomaly::Copy, NodeId(1));
         }
         assert_eq!(anomalies.count(Anomaly::Bytes), 3000);
         assert_eq!(anomalies.count(Anomaly::Copy), 3000);
         assert_eq!(anomalies.count(Anomaly::Holder), 0);
-        let mut told = || core::iter::from_fn(|| out.pop()).count();
+        let mut told = || core::iter::from_fn(|| host.out.pop()).count();
         assert_eq!(told(), 3);
 
         for n in 0..3000u128 {
-            anomalies.note(Anomaly::Upkeep, NodeId(n), &mut out);
+            anomalies.note(&mut host.at(Time::ZERO), Anomaly::Upkeep, NodeId(n));
         }
         let is_told = |action: &Action| matches!(action, Action::Tell(_));
-        let lines = core::iter::from_fn(|| out.pop()).filter(is_told).count();
+        let lines = core::iter::from_fn(|| host.out.pop())
+            .filter(is_told)
+            .count();
         assert_eq!(lines, TOLD_MAX - 3);
     }
 }

@@ -36,11 +36,12 @@ use crate::contract::chord::Chord as ChordMessage;
 use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::NEIGHBOURS_MAX;
 use crate::contract::message::{Envelope, Message, Refusal};
-use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::node::{Asker, Lost, Peer};
 use crate::contract::record::{Address, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
+use crate::cx::Cx;
 use crate::members::Members;
 use crate::ownership::Owners;
 use crate::requests::{Requester, Requests};
@@ -226,11 +227,10 @@ impl Chord {
     /// incarnation) and who owns which songs.
     pub fn see(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         others: &[(NodeId, Incarnation)],
         owners: &Arc<Owners>,
         table: &dyn Table,
-        out: &mut Outbox,
     ) {
         self.owners = Arc::clone(owners);
         let made_of = digest(others);
@@ -243,69 +243,60 @@ impl Chord {
         self.suggested = around(self.me, &others, self.successors_max());
         self.hosts = around(self.me, &others, HOSTS_MAX).successors;
         self.rounds = ROUNDS;
-        self.take_stand(now, others.len());
-        self.release(now, table, out);
+        self.take_stand(cx.now, others.len());
+        self.release(cx, table);
     }
 
     /// Answers a question: at once, or after the running operation, which may change the answer.
     pub fn on_question(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         asker: Asker,
         words: ChordMessage,
         table: &dyn Table,
-        out: &mut Outbox,
     ) {
         match words {
             ChordMessage::Neighbours { .. } | ChordMessage::Notify if self.must_wait(&words) => {
-                self.hold(asker, words, out);
+                self.hold(cx, asker, words);
             }
-            ChordMessage::Neighbours { of } => self.on_neighbours(asker, of, out),
-            ChordMessage::Notify => self.on_notify(now, asker, table, out),
-            ChordMessage::Find { song, before } => self.on_find(asker, song, before, table, out),
+            ChordMessage::Neighbours { of } => self.on_neighbours(cx, asker, of),
+            ChordMessage::Notify => self.on_notify(cx, asker, table),
+            ChordMessage::Find { song, before } => self.on_find(cx, asker, song, before, table),
             ChordMessage::Neighbourhood { .. }
             | ChordMessage::Noted
             | ChordMessage::Found { .. }
-            | ChordMessage::Closer { .. } => out.refuse(asker, Refusal::WrongRole),
+            | ChordMessage::Closer { .. } => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
 
     /// Takes the answer to a question of this node.
     pub fn on_answer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         from: Peer,
         envelope: Envelope,
         table: &dyn Table,
-        out: &mut Outbox,
     ) {
-        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
-            self.conclude(now, outcome, table, out);
+        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
+            self.conclude(cx, outcome, table);
         }
     }
 
     /// A connection is lost: ends the questions that went over it.
-    pub fn on_lost(
-        &mut self,
-        now: Time,
-        peer: Peer,
-        why: Lost,
-        table: &dyn Table,
-        out: &mut Outbox,
-    ) {
-        for outcome in self.requests.on_lost(now, peer, why, out) {
-            self.conclude(now, outcome, table, out);
+    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost, table: &dyn Table) {
+        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
+            self.conclude(cx, outcome, table);
         }
     }
 
     /// Ends operations that have waited too long, and stabilises when that is due.
-    pub fn on_tick(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
-        for outcome in self.requests.on_tick(now, out) {
-            self.conclude(now, outcome, table, out);
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>, table: &dyn Table) {
+        for outcome in self.requests.on_tick(cx.now, cx.out) {
+            self.conclude(cx, outcome, table);
         }
-        self.look_after(now, table, out);
-        if self.due_at <= now && self.pending.is_none() {
-            self.begin(now, table, out);
+        self.look_after(cx, table);
+        if self.due_at <= cx.now && self.pending.is_none() {
+            self.begin(cx, table);
         }
     }
 

@@ -27,6 +27,7 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::{Command, Failure, Notice};
+use crate::cx::Cx;
 use crate::jobs::Jobs;
 use crate::locator::Locator;
 use crate::requests::{Outcome, Policy, Requester, Requests};
@@ -70,13 +71,13 @@ impl Default for Config {
 /// A client.
 #[derive(Debug)]
 pub struct Client {
-    cx: Context,
+    shared: Shared,
     operations: BTreeMap<OperationId, Operation>,
 }
 
 /// The state that all operations share: questions, jobs, timers and what is known of servers.
 #[derive(Debug)]
-struct Context {
+struct Shared {
     config: Config,
     resolver: Resolver,
     requests: Requests<Purpose>,
@@ -142,7 +143,7 @@ impl Client {
             watched: Vec::new(),
             refresh: config.refresh,
         };
-        let cx = Context {
+        let shared = Shared {
             resolver: Resolver::new(resolver, part()),
             requests: Requests::new(Requester::Client, part()),
             jobs: Jobs::new(Requester::Client),
@@ -159,14 +160,14 @@ impl Client {
             config,
         };
         Client {
-            cx,
+            shared,
             operations: BTreeMap::new(),
         }
     }
 
     /// The anomalies noticed in what data nodes say about songs.
     pub fn anomalies(&self) -> &Anomalies {
-        &self.cx.anomalies
+        &self.shared.anomalies
     }
 
     /// How many operations are under way.
@@ -174,170 +175,165 @@ impl Client {
         self.operations.len()
     }
 
-    fn on_command(&mut self, now: Time, command: Command, out: &mut Outbox) {
+    fn on_command(&mut self, cx: &mut Cx<'_>, command: Command) {
         match command {
             Command::List { operation, query } => {
                 let question = Message::Catalogue(Catalogue::List { query });
-                self.begin_ask(now, operation, question, out);
+                self.begin_ask(cx, operation, question);
             }
             Command::Status { operation } => {
                 let question = Message::Catalogue(Catalogue::Inspect);
-                self.begin_ask(now, operation, question, out);
+                self.begin_ask(cx, operation, question);
             }
-            Command::Resolve { operation, role } => self.on_resolve(now, operation, role, out),
+            Command::Resolve { operation, role } => self.on_resolve(cx, operation, role),
             Command::Open { operation, song } => {
-                if self.admit(operation, out) {
-                    let (read, progress) = Read::open(operation, song, &mut self.cx, out);
+                if self.admit(cx, operation) {
+                    let (read, progress) = Read::open(cx, operation, song, &mut self.shared);
                     self.operations.insert(operation, Operation::Read(read));
-                    self.go_on(now, operation, progress, out);
+                    self.go_on(cx, operation, progress);
                 }
             }
             Command::Read {
                 operation,
                 first,
                 end,
-            } => self.with_read(now, operation, out, |read, cx, out| {
-                read.range(now, first, end, cx, out)
+            } => self.with_read(cx, operation, |read, shared, cx| {
+                read.range(cx, first, end, shared)
             }),
             Command::Take { operation, count } => {
-                self.with_read(now, operation, out, |read, cx, out| {
-                    read.take(now, count, cx, out)
+                self.with_read(cx, operation, |read, shared, cx| {
+                    read.take(cx, count, shared)
                 });
             }
             Command::Close { operation } => self.close(operation),
             Command::Remove { operation, song } => {
-                if self.admit(operation, out) {
+                if self.admit(cx, operation) {
                     let (remove, progress) = Remove::begin(operation, song);
                     self.operations.insert(operation, Operation::Remove(remove));
-                    self.go_on(now, operation, progress, out);
+                    self.go_on(cx, operation, progress);
                 }
             }
             Command::Upload { operation, source } => {
-                if self.admit(operation, out) {
-                    let upload = Upload::begin(operation, source, &mut self.cx, out);
+                if self.admit(cx, operation) {
+                    let upload = Upload::begin(cx, operation, source, &mut self.shared);
                     self.operations.insert(operation, Operation::Upload(upload));
                 }
             }
         }
     }
 
-    fn admit(&self, operation: OperationId, out: &mut Outbox) -> bool {
+    fn admit(&self, cx: &mut Cx<'_>, operation: OperationId) -> bool {
         let room =
             self.operations.len() < OPERATIONS_MAX && !self.operations.contains_key(&operation);
         if !room {
             let failure = Failure::Busy;
-            out.tell(Notice::Failed { operation, failure });
+            cx.out.tell(Notice::Failed { operation, failure });
         }
         room
     }
 
-    fn begin_ask(
-        &mut self,
-        now: Time,
-        operation: OperationId,
-        question: Message,
-        out: &mut Outbox,
-    ) {
-        if self.admit(operation, out) {
+    fn begin_ask(&mut self, cx: &mut Cx<'_>, operation: OperationId, question: Message) {
+        if self.admit(cx, operation) {
             let ask = Operation::Ask(Ask::new(operation));
             self.operations.insert(operation, ask);
-            self.go_on(now, operation, Progress::AskRouter(question), out);
+            self.go_on(cx, operation, Progress::AskRouter(question));
         }
     }
 
-    fn on_resolve(&mut self, now: Time, operation: OperationId, role: Role, out: &mut Outbox) {
-        if !self.admit(operation, out) {
+    fn on_resolve(&mut self, cx: &mut Cx<'_>, operation: OperationId, role: Role) {
+        if !self.admit(cx, operation) {
             return;
         }
         let ask = Operation::Ask(Ask::new(operation));
         self.operations.insert(operation, ask);
-        let candidates: Vec<Peer> = self.cx.resolver.dns().map(Peer::Node).collect();
+        let candidates: Vec<Peer> = self.shared.resolver.dns().map(Peer::Node).collect();
         let question = Message::Names(Names::Resolve { role });
         let purpose = Purpose::Names(operation);
         let policy = Policy::RESOLVE;
         let asked = self
-            .cx
+            .shared
             .requests
-            .ask(now, purpose, candidates, question, policy, out);
+            .ask(cx.now, purpose, candidates, question, policy, cx.out);
         if asked.is_none() {
             let nobody = unreachable(Role::Dns, None);
-            self.end(failed(operation, nobody), operation, out);
+            self.end(cx, failed(operation, nobody), operation);
         }
     }
 
     /// Applies a step to an open song. Does nothing if the operation is not an open song.
     fn with_read(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         operation: OperationId,
-        out: &mut Outbox,
-        step: impl FnOnce(&mut Read, &mut Context, &mut Outbox) -> Progress,
+        step: impl FnOnce(&mut Read, &mut Shared, &mut Cx<'_>) -> Progress,
     ) {
         if let Some(Operation::Read(read)) = self.operations.get_mut(&operation) {
-            let progress = step(read, &mut self.cx, out);
-            self.go_on(now, operation, progress, out);
+            let progress = step(read, &mut self.shared, cx);
+            self.go_on(cx, operation, progress);
         }
     }
 
     fn with_upload(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         operation: OperationId,
-        out: &mut Outbox,
-        step: impl FnOnce(&mut Upload, &mut Context, &mut Outbox) -> Progress,
+        step: impl FnOnce(&mut Upload, &mut Shared, &mut Cx<'_>) -> Progress,
     ) {
         if let Some(Operation::Upload(upload)) = self.operations.get_mut(&operation) {
-            let progress = step(upload, &mut self.cx, out);
-            self.go_on(now, operation, progress, out);
+            let progress = step(upload, &mut self.shared, cx);
+            self.go_on(cx, operation, progress);
         }
     }
 
     fn close(&mut self, operation: OperationId) {
-        self.cx.timers.disarm(&operation);
+        self.shared.timers.disarm(&operation);
         match self.operations.remove(&operation) {
-            Some(Operation::Read(read)) => read.close(&mut self.cx),
+            Some(Operation::Read(read)) => read.close(&mut self.shared),
             Some(Operation::Ask(_) | Operation::Upload(_) | Operation::Remove(_)) | None => (),
         }
     }
 
-    fn go_on(&mut self, now: Time, operation: OperationId, progress: Progress, out: &mut Outbox) {
+    fn go_on(&mut self, cx: &mut Cx<'_>, operation: OperationId, progress: Progress) {
         match progress {
             Progress::Waits => (),
             Progress::AskRouter(question) => {
                 let routing = self.routing(operation);
                 if let Some(routing) = routing {
                     *routing = ask::Routing::wants(question);
-                    self.ask_router(now, operation, out);
+                    self.ask_router(cx, operation);
                 }
             }
-            Progress::Ends(notice) => self.end(notice, operation, out),
+            Progress::Ends(notice) => self.end(cx, notice, operation),
         }
     }
 
-    fn end(&mut self, notice: Notice, operation: OperationId, out: &mut Outbox) {
+    fn end(&mut self, cx: &mut Cx<'_>, notice: Notice, operation: OperationId) {
         if self.operations.contains_key(&operation) {
             self.close(operation);
-            out.tell(self.cx.with_cause(notice));
+            cx.out.tell(self.shared.with_cause(notice));
         }
     }
 
-    fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
+    fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
         match Requester::of(envelope.id.0) {
             Some(Requester::Resolver) => {
-                let resolved = self.cx.resolver.on_answer(now, from, envelope, out);
-                self.on_resolved(now, resolved.into_iter().collect(), out);
+                let resolved = self.shared.resolver.on_answer(cx, from, envelope);
+                self.on_resolved(cx, resolved.into_iter().collect());
             }
             Some(Requester::Client) => {
-                self.note_holder(from, &envelope, out);
-                if let Some(outcome) = self.cx.requests.on_answer(now, from, envelope, out) {
-                    self.on_outcome(now, outcome, out);
+                self.note_holder(cx, from, &envelope);
+                if let Some(outcome) = self
+                    .shared
+                    .requests
+                    .on_answer(cx.now, from, envelope, cx.out)
+                {
+                    self.on_outcome(cx, outcome);
                 }
             }
             Some(Requester::Locator) => {
-                let ended = (self.cx).with_locator(|locator, nodes| {
-                    locator.on_answer(now, from, envelope, nodes, out)
-                });
-                self.on_looked_up(now, ended, out);
+                let ended = (self.shared)
+                    .with_locator(|locator, nodes| locator.on_answer(cx, from, envelope, nodes));
+                self.on_looked_up(cx, ended);
             }
             Some(
                 Requester::Registrar
@@ -358,7 +354,7 @@ impl Client {
 
     /// Notes an anomaly when a data node lacks a song that a router has named it a holder of. The
     /// read then asks another holder.
-    fn note_holder(&mut self, from: Peer, envelope: &Envelope, out: &mut Outbox) {
+    fn note_holder(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: &Envelope) {
         let of_holder = |purpose: &Purpose| {
             let Purpose::Read(_, step) = purpose else {
                 return false;
@@ -368,12 +364,18 @@ impl Client {
         let lacks = envelope.message == Message::Refused(Refusal::NotFound);
         // This runs before the answer is taken, because a refusal that leads to another holder
         // gives no outcome.
-        if lacks && self.cx.requests.purpose(envelope.id).is_some_and(of_holder) {
-            self.cx.anomalies.note(Anomaly::Holder, from, out);
+        if lacks
+            && self
+                .shared
+                .requests
+                .purpose(envelope.id)
+                .is_some_and(of_holder)
+        {
+            self.shared.anomalies.note(cx, Anomaly::Holder, from);
         }
     }
 
-    fn on_outcome(&mut self, now: Time, outcome: Outcome<Purpose>, out: &mut Outbox) {
+    fn on_outcome(&mut self, cx: &mut Cx<'_>, outcome: Outcome<Purpose>) {
         let (purpose, reply) = match outcome {
             Outcome::Answered {
                 purpose,
@@ -389,29 +391,29 @@ impl Client {
             } => (purpose, Err((refusal, lost))),
         };
         match purpose {
-            Purpose::Router(operation) => self.on_routed(now, operation, reply, out),
-            Purpose::Names(operation) => self.on_names(operation, reply, out),
+            Purpose::Router(operation) => self.on_routed(cx, operation, reply),
+            Purpose::Names(operation) => self.on_names(cx, operation, reply),
             Purpose::Read(operation, step) => {
-                self.with_read(now, operation, out, |read, cx, out| {
-                    read.on_reply(now, step, reply, cx, out)
+                self.with_read(cx, operation, |read, shared, cx| {
+                    read.on_reply(cx, step, reply, shared)
                 });
             }
             Purpose::Upload(operation, step) => {
-                self.with_upload(now, operation, out, |upload, cx, out| {
-                    upload.on_reply(now, step, reply, cx, out)
+                self.with_upload(cx, operation, |upload, shared, cx| {
+                    upload.on_reply(cx, step, reply, shared)
                 });
             }
             Purpose::Remove(operation) => {
                 if let Some(Operation::Remove(remove)) = self.operations.get(&operation) {
                     let progress = remove.on_reply(reply);
-                    self.go_on(now, operation, progress, out);
+                    self.go_on(cx, operation, progress);
                 }
             }
             Purpose::RecallPeers | Purpose::Note => (),
         }
     }
 
-    fn on_names(&mut self, operation: OperationId, reply: Reply, out: &mut Outbox) {
+    fn on_names(&mut self, cx: &mut Cx<'_>, operation: OperationId, reply: Reply) {
         let notice = match reply {
             Ok((_, Message::Names(Names::Records { records, .. }), _)) => {
                 Notice::Records { operation, records }
@@ -419,43 +421,43 @@ impl Client {
             Ok(_) => failed(operation, unreachable(Role::Dns, Some(Lost::Misbehaved))),
             Err((_, lost)) => failed(operation, unreachable(Role::Dns, lost)),
         };
-        self.end(notice, operation, out);
+        self.end(cx, notice, operation);
     }
 
-    fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
+    fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
         if let Peer::Node(address) = peer {
-            self.cx.peers.on_lost(now, address);
+            self.shared.peers.on_lost(cx.now, address);
             if starts_backoff(why) {
-                self.cx.undialled = Some(why);
+                self.shared.undialled = Some(why);
             }
         }
-        let resolved = self.cx.resolver.on_lost(now, peer, why, out);
-        let outcomes = self.cx.requests.on_lost(now, peer, why, out);
+        let resolved = self.shared.resolver.on_lost(cx, peer, why);
+        let outcomes = self.shared.requests.on_lost(cx.now, peer, why, cx.out);
         for outcome in outcomes {
-            self.on_outcome(now, outcome, out);
+            self.on_outcome(cx, outcome);
         }
-        self.on_resolved(now, resolved, out);
+        self.on_resolved(cx, resolved);
         let ended =
-            (self.cx).with_locator(|locator, nodes| locator.on_lost(now, (peer, why), nodes, out));
-        self.on_looked_up(now, ended, out);
+            (self.shared).with_locator(|locator, nodes| locator.on_lost(cx, (peer, why), nodes));
+        self.on_looked_up(cx, ended);
     }
 
-    fn on_done(&mut self, now: Time, job: JobId, reply: JobReply, out: &mut Outbox) {
-        match self.cx.jobs.done(job) {
+    fn on_done(&mut self, cx: &mut Cx<'_>, job: JobId, reply: JobReply) {
+        match self.shared.jobs.done(job) {
             Some(Purpose::Read(operation, step)) => {
-                self.with_read(now, operation, out, |read, cx, out| {
-                    read.on_done(now, step, reply, cx, out)
+                self.with_read(cx, operation, |read, shared, cx| {
+                    read.on_done(cx, step, reply, shared)
                 });
             }
             Some(Purpose::Upload(operation, step)) => {
-                self.with_upload(now, operation, out, |upload, cx, out| {
-                    upload.on_done(now, step, reply, cx, out)
+                self.with_upload(cx, operation, |upload, shared, cx| {
+                    upload.on_done(cx, step, reply, shared)
                 });
             }
             Some(Purpose::RecallPeers) => {
                 if let JobReply::Peers { records } = reply {
-                    self.cx.remembered.clone_from(&records);
-                    self.cx.resolver.remember(Role::Router, records, out);
+                    self.shared.remembered.clone_from(&records);
+                    self.shared.resolver.remember(cx, Role::Router, records);
                 }
             }
             Some(Purpose::Router(_) | Purpose::Names(_) | Purpose::Remove(_) | Purpose::Note)
@@ -463,36 +465,39 @@ impl Client {
         }
     }
 
-    fn on_tick(&mut self, now: Time, out: &mut Outbox) {
-        let resolved = self.cx.resolver.on_tick(now, out);
-        for outcome in self.cx.requests.on_tick(now, out) {
-            self.on_outcome(now, outcome, out);
+    fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        let resolved = self.shared.resolver.on_tick(cx);
+        for outcome in self.shared.requests.on_tick(cx.now, cx.out) {
+            self.on_outcome(cx, outcome);
         }
-        self.on_resolved(now, resolved, out);
-        if self.cx.locator.deadline().is_some_and(|due| due <= now) {
-            let ended = (self.cx).with_locator(|locator, nodes| locator.on_tick(now, nodes, out));
-            self.on_looked_up(now, ended, out);
+        self.on_resolved(cx, resolved);
+        if self
+            .shared
+            .locator
+            .deadline()
+            .is_some_and(|due| due <= cx.now)
+        {
+            let ended = (self.shared).with_locator(|locator, nodes| locator.on_tick(cx, nodes));
+            self.on_looked_up(cx, ended);
         }
-        while let Some(operation) = self.cx.timers.pop_due(now) {
-            self.with_read(now, operation, out, |read, cx, out| {
-                read.on_timer(now, cx, out)
-            });
-            self.with_upload(now, operation, out, |upload, cx, out| {
-                upload.on_timer(now, cx, out)
+        while let Some(operation) = self.shared.timers.pop_due(cx.now) {
+            self.with_read(cx, operation, |read, shared, cx| read.on_timer(cx, shared));
+            self.with_upload(cx, operation, |upload, shared, cx| {
+                upload.on_timer(cx, shared)
             });
         }
     }
 
-    fn on_resolved(&mut self, now: Time, resolved: Vec<Resolved>, out: &mut Outbox) {
+    fn on_resolved(&mut self, cx: &mut Cx<'_>, resolved: Vec<Resolved>) {
         for Resolved { role, failed } in resolved {
             if role == Role::Router {
-                self.cx.looked_up = true;
-                self.cx.dns_lost = failed;
-                self.cx.remember_routers(out);
-                self.ask_waiting_routers(now, out);
+                self.shared.looked_up = true;
+                self.shared.dns_lost = failed;
+                self.shared.remember_routers(cx);
+                self.ask_waiting_routers(cx);
             }
             if role == Role::Data {
-                self.look_up_waiting(now, out);
+                self.look_up_waiting(cx);
             }
         }
     }
@@ -502,7 +507,7 @@ impl Client {
 /// there is none.
 type Reply = Result<(Peer, Message, Vec<u8>), (Option<Refusal>, Option<Lost>)>;
 
-impl Context {
+impl Shared {
     /// Names the cause of a backoff in place of the backoff. A server that was dialled in vain for
     /// one operation is not dialled for the next, which fails for the same reason.
     fn with_cause(&self, notice: Notice) -> Notice {
@@ -523,7 +528,7 @@ impl Context {
     }
 
     /// Stores the routers for a later run, if they differ from those on disk.
-    fn remember_routers(&mut self, out: &mut Outbox) {
+    fn remember_routers(&mut self, cx: &mut Cx<'_>) {
         let place = |record: &Record| (record.node, record.address);
         let mut records = self.resolver.records(Role::Router).to_vec();
         records.sort_unstable_by_key(place);
@@ -535,7 +540,7 @@ impl Context {
         if !records.is_empty() && !same {
             self.remembered.clone_from(&records);
             self.jobs
-                .run(Purpose::Note, ClientJob::RememberPeers { records }, out);
+                .run(Purpose::Note, ClientJob::RememberPeers { records }, cx.out);
         }
     }
 
@@ -548,28 +553,32 @@ impl Context {
 
 impl Node for Client {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
+        let cx = &mut Cx::new(now, out);
         match event {
             Event::Start => {
-                self.cx
+                self.shared
                     .jobs
-                    .run(Purpose::RecallPeers, ClientJob::RecallPeers, out);
+                    .run(Purpose::RecallPeers, ClientJob::RecallPeers, cx.out);
             }
-            Event::Tick => self.on_tick(now, out),
+            Event::Tick => self.on_tick(cx),
             Event::Message {
                 from: Sender { peer, .. },
                 envelope,
-            } => self.on_answer(now, peer, envelope, out),
-            Event::Lost { peer, why } => self.on_lost(now, peer, why, out),
-            Event::Done { job, reply } => self.on_done(now, job, reply, out),
-            Event::User(command) => self.on_command(now, command, out),
-            Event::Stop => out.tell(Notice::Stopped),
+            } => self.on_answer(cx, peer, envelope),
+            Event::Lost { peer, why } => self.on_lost(cx, peer, why),
+            Event::Done { job, reply } => self.on_done(cx, job, reply),
+            Event::User(command) => self.on_command(cx, command),
+            Event::Stop => cx.out.tell(Notice::Stopped),
         }
     }
 
     fn deadline(&self) -> Option<Time> {
-        let asked = earlier(self.cx.requests.deadline(), self.cx.resolver.deadline());
-        let asked = earlier(asked, self.cx.locator.deadline());
-        earlier(self.cx.timers.next(), asked)
+        let asked = earlier(
+            self.shared.requests.deadline(),
+            self.shared.resolver.deadline(),
+        );
+        let asked = earlier(asked, self.shared.locator.deadline());
+        earlier(self.shared.timers.next(), asked)
     }
 }
 

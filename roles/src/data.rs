@@ -28,12 +28,13 @@ use crate::contract::id::{JobId, NodeId, SongId};
 use crate::contract::job::{JobFault, JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_SONGS_MAX;
 use crate::contract::message::{Audio, Envelope, Refusal};
-use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::node::{Asker, Lost, Peer};
 use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
+use crate::cx::Cx;
 use crate::jobs::Jobs;
 use crate::ownership::Owners;
 use crate::requests::Requester;
@@ -172,103 +173,98 @@ impl Data {
     }
 
     /// Reads the library's overview, and takes up the copies that an earlier run left.
-    pub fn start(&mut self, now: Time, out: &mut Outbox) {
-        self.jobs.run(Purpose::Overview, LibraryJob::Overview, out);
-        self.sweep(now, out);
-        self.look_at_room(now, out);
-        self.copies.start(out);
-        self.scrub.arm(now);
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
+        self.jobs
+            .run(Purpose::Overview, LibraryJob::Overview, cx.out);
+        self.sweep(cx);
+        self.look_at_room(cx);
+        self.copies.start(cx);
+        self.scrub.arm(cx.now);
     }
 
     /// Answers a question about songs.
     pub fn on_question(
         &mut self,
+        cx: &mut Cx<'_>,
         asker: Asker,
         audio: Audio,
         body: Vec<u8>,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         match audio {
-            Audio::ListSongs { after, limit } => self.on_list_songs(asker, after, limit, out),
+            Audio::ListSongs { after, limit } => self.on_list_songs(cx, asker, after, limit),
             Audio::Describe { song } => {
                 let purpose = Purpose::Answer(asker);
-                self.jobs.run(purpose, LibraryJob::Describe { song }, out);
+                self.jobs
+                    .run(purpose, LibraryJob::Describe { song }, cx.out);
             }
-            Audio::Fetch { song, from, count } => self.on_fetch(asker, song, from, count, out),
-            Audio::Offer { manifest, copy } => self.on_offer(asker, manifest, copy, out),
-            Audio::Give { song, index } => self.on_give(asker, song, index, body, out),
-            Audio::Commit { song, copy } => self.on_commit(asker, (song, copy), others, out),
+            Audio::Fetch { song, from, count } => self.on_fetch(cx, asker, song, from, count),
+            Audio::Offer { manifest, copy } => self.on_offer(cx, asker, manifest, copy),
+            Audio::Give { song, index } => self.on_give(cx, asker, song, index, body),
+            Audio::Commit { song, copy } => self.on_commit(cx, asker, (song, copy), others),
             Audio::SongPage { .. }
             | Audio::Described { .. }
             | Audio::Chunk { .. }
             | Audio::Wanted { .. }
             | Audio::Taken
-            | Audio::Stored { .. } => out.refuse(asker, Refusal::WrongRole),
+            | Audio::Stored { .. } => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
 
-    fn on_list_songs(&mut self, asker: Asker, after: Option<SongId>, limit: u32, out: &mut Outbox) {
+    fn on_list_songs(&mut self, cx: &mut Cx<'_>, asker: Asker, after: Option<SongId>, limit: u32) {
         let limit = limit.clamp(1, PAGE_SONGS_MAX as u32);
         let job = LibraryJob::Songs { after, limit };
-        self.jobs.run(Purpose::Answer(asker), job, out);
+        self.jobs.run(Purpose::Answer(asker), job, cx.out);
     }
 
     /// Takes the reply of a job that a question was waiting for.
-    fn on_own_done(
-        &mut self,
-        now: Time,
-        job: JobId,
-        reply: JobReply,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
+    fn on_own_done(&mut self, cx: &mut Cx<'_>, job: JobId, reply: JobReply, others: Others<'_>) {
         let Some(purpose) = self.jobs.done(job) else {
             return;
         };
         if reply == JobReply::Failed(JobFault::DiskFull) {
-            self.on_disk_full(now, &purpose, out);
+            self.on_disk_full(cx, &purpose);
         }
         match purpose {
-            Purpose::Overview => self.on_overview(now, reply, out),
+            Purpose::Overview => self.on_overview(cx, reply),
             // What an earlier start has left to be freed is freed step by step.
             Purpose::Sweep => {
-                self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, out);
+                self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, cx.out);
             }
             Purpose::Probe => (),
-            Purpose::Room => self.on_room(now, &reply),
-            Purpose::Drop(song) => self.on_dropped(now, song, &reply, out),
-            Purpose::Reclaim => self.on_reclaimed(&reply, out),
-            Purpose::Sums(asker, chosen, each) => on_sums(asker, &chosen, each, reply, out),
+            Purpose::Room => self.on_room(cx.now, &reply),
+            Purpose::Drop(song) => self.on_dropped(cx, song, &reply),
+            Purpose::Reclaim => self.on_reclaimed(cx, &reply),
+            Purpose::Sums(asker, chosen, each) => on_sums(cx, asker, &chosen, each, reply),
             Purpose::Bury(asker, songs, copy) => {
-                self.on_buried(now, (asker, songs, copy), reply, others, out);
+                self.on_buried(cx, (asker, songs, copy), reply, others);
             }
-            Purpose::Answer(asker) => out.answer(asker, answer_to(reply)),
+            Purpose::Answer(asker) => cx.out.answer(asker, answer_to(reply)),
             Purpose::Give(asker, _) => {
-                self.doubt_bytes(asker, &reply, out);
-                out.answer(asker, answer_to(reply));
+                self.doubt_bytes(cx, asker, &reply);
+                cx.out.answer(asker, answer_to(reply));
             }
-            Purpose::Fetch(stream) => self.on_fragment(now, stream, reply, out),
+            Purpose::Fetch(stream) => self.on_fragment(cx, stream, reply),
             Purpose::Offer(asker, song, copy, _) => {
-                self.on_begun(now, (asker, song, copy), reply, others, out);
+                self.on_begun(cx, (asker, song, copy), reply, others);
             }
             Purpose::Commit(asker, song, owners) => {
-                self.on_committed(now, (asker, song, owners), reply, others, out);
+                self.on_committed(cx, (asker, song, owners), reply, others);
             }
         }
     }
 
-    fn on_overview(&mut self, now: Time, reply: JobReply, out: &mut Outbox) {
+    fn on_overview(&mut self, cx: &mut Cx<'_>, reply: JobReply) {
         if let JobReply::Overview(overview) = reply {
-            self.scrub.start(&overview, out);
-            self.hold_back(now, &overview);
-            return self.change(now, overview);
+            self.scrub.start(cx, &overview);
+            self.hold_back(cx.now, &overview);
+            return self.change(cx.now, overview);
         }
         // Nothing is announced without an overview, so the read must be repeated.
-        self.look_at = Some(now + LOOK_AGAIN);
+        self.look_at = Some(cx.now + LOOK_AGAIN);
         if reply != JobReply::Failed(JobFault::Busy) {
             let line = alloc::format!("library cannot be read: {reply:?}");
-            out.fact(Level::Error, line);
+            cx.out.fact(Level::Error, line);
         }
     }
 
@@ -285,25 +281,22 @@ impl Data {
     /// Takes an answer to a question of this data node.
     pub fn on_answer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         from: Peer,
         envelope: Envelope,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         match Requester::of(envelope.id.0) {
             Some(Requester::Announcer) => {
-                self.announcer.on_answer(now, from, envelope, out);
+                self.announcer.on_answer(cx, from, envelope);
             }
             Some(Requester::Replication) => {
-                let made = self.copies.on_answer(now, from, envelope, others.data, out);
-                self.answer_uploads(now, made);
+                let made = self.copies.on_answer(cx, from, envelope, others.data);
+                self.answer_uploads(cx.now, made);
             }
-            Some(Requester::Upkeep) => self
-                .anti_entropy
-                .on_answer(now, from, envelope, others, out),
-            Some(Requester::Scrub) => self.scrub.on_answer(now, from, envelope, out),
-            Some(Requester::Removal) => self.removal.on_answer(now, from, envelope, out),
+            Some(Requester::Upkeep) => self.anti_entropy.on_answer(cx, from, envelope, others),
+            Some(Requester::Scrub) => self.scrub.on_answer(cx, from, envelope),
+            Some(Requester::Removal) => self.removal.on_answer(cx, from, envelope),
             Some(
                 Requester::Registrar
                 | Requester::Resolver
@@ -317,34 +310,27 @@ impl Data {
             )
             | None => (),
         }
-        self.announce(now, others, out);
+        self.announce(cx, others);
     }
 
     /// Takes the reply of a job.
-    pub fn on_done(
-        &mut self,
-        now: Time,
-        job: JobId,
-        reply: JobReply,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
-        self.disk.on_reply(now, &reply);
+    pub fn on_done(&mut self, cx: &mut Cx<'_>, job: JobId, reply: JobReply, others: Others<'_>) {
+        self.disk.on_reply(cx.now, &reply);
         match Requester::of(job.0) {
-            Some(Requester::Data) => self.on_own_done(now, job, reply, others, out),
+            Some(Requester::Data) => self.on_own_done(cx, job, reply, others),
             Some(Requester::Announcer) => {
                 let news = self.news(others.own);
-                self.announcer.on_done(now, job, reply, news, out);
+                self.announcer.on_done(cx, job, reply, news);
             }
             Some(Requester::Replication) => {
-                let made = self.copies.on_done(now, job, reply, others.data, out);
-                self.answer_uploads(now, made);
+                let made = self.copies.on_done(cx, job, reply, others.data);
+                self.answer_uploads(cx.now, made);
                 for fragment in self.copies.take_rotten() {
-                    self.scrub.on_rot(fragment, out);
+                    self.scrub.on_rot(cx, fragment);
                 }
             }
-            Some(Requester::Upkeep) => self.anti_entropy.on_done(now, job, reply, others, out),
-            Some(Requester::Scrub) => self.scrub.on_done(now, job, reply, others, out),
+            Some(Requester::Upkeep) => self.anti_entropy.on_done(cx, job, reply, others),
+            Some(Requester::Scrub) => self.scrub.on_done(cx, job, reply, others),
             Some(
                 Requester::Registrar
                 | Requester::Resolver
@@ -358,58 +344,52 @@ impl Data {
             )
             | None => (),
         }
-        self.announce(now, others, out);
+        self.announce(cx, others);
     }
 
     /// Ends the questions to a lost peer.
-    pub fn on_lost(
-        &mut self,
-        now: Time,
-        peer: Peer,
-        why: Lost,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
-        self.announcer.on_lost(now, peer, why, out);
-        let made = self.copies.on_lost(now, peer, why, others.data, out);
-        self.answer_uploads(now, made);
-        self.anti_entropy.on_lost(now, peer, why, others, out);
-        self.scrub.on_lost(now, peer, why, out);
-        self.removal.on_lost(now, peer, why, out);
-        self.keep_up(now, others, out);
-        self.answer_told(now, out);
+    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost, others: Others<'_>) {
+        self.announcer.on_lost(cx, peer, why);
+        let made = self.copies.on_lost(cx, peer, why, others.data);
+        self.answer_uploads(cx.now, made);
+        self.anti_entropy.on_lost(cx, peer, why, others);
+        self.scrub.on_lost(cx, peer, why);
+        self.removal.on_lost(cx, peer, why);
+        self.keep_up(cx, others);
+        self.answer_told(cx);
     }
 
     /// Does what is due: announcements, copies, anti-entropy, scrub, removals, the sweep of
     /// uploads.
-    pub fn on_tick(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
-        if self.sweep_at <= now {
-            self.sweep(now, out);
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
+        if self.sweep_at <= cx.now {
+            self.sweep(cx);
         }
-        if self.look_at.is_some_and(|at| at <= now) {
+        if self.look_at.is_some_and(|at| at <= cx.now) {
             self.look_at = None;
-            self.jobs.run(Purpose::Overview, LibraryJob::Overview, out);
+            self.jobs
+                .run(Purpose::Overview, LibraryJob::Overview, cx.out);
         }
-        self.on_room_tick(now, out);
-        self.announcer.on_tick(now, out);
-        let made = self.copies.on_tick(now, others.data, out);
-        self.answer_uploads(now, made);
-        self.anti_entropy.on_tick(now, others, out);
+        self.on_room_tick(cx);
+        self.announcer.on_tick(cx);
+        let made = self.copies.on_tick(cx, others.data);
+        self.answer_uploads(cx.now, made);
+        self.anti_entropy.on_tick(cx, others);
         let overview = self.overview.unwrap_or_default();
-        self.scrub.on_tick(now, overview, others, out);
-        self.removal.on_tick(now, out);
-        self.announce(now, others, out);
+        self.scrub.on_tick(cx, overview, others);
+        self.removal.on_tick(cx);
+        self.announce(cx, others);
     }
 
     /// Continues anti-entropy, tells every router that is due, and answers the uploads that may be
     /// answered.
-    pub fn announce(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
-        self.keep_up(now, others, out);
-        if self.overview.is_some() && !self.is_held_back(now, others) {
+    pub fn announce(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
+        self.keep_up(cx, others);
+        if self.overview.is_some() && !self.is_held_back(cx.now, others) {
             let news = self.news(others.own);
-            self.announcer.announce(now, others.routers, news, out);
+            self.announcer.announce(cx, others.routers, news);
         }
-        self.answer_told(now, out);
+        self.answer_told(cx);
     }
 
     /// When [`Data::on_tick`] wants to run.
@@ -434,11 +414,11 @@ impl Data {
         earlier(earlier(parts, upkeep), earlier(own, silent))
     }
 
-    fn sweep(&mut self, now: Time, out: &mut Outbox) {
-        self.sweep_at = now + SWEEP_EVERY;
+    fn sweep(&mut self, cx: &mut Cx<'_>) {
+        self.sweep_at = cx.now + SWEEP_EVERY;
         let untouched_s = self.config.upload_untouched.as_secs();
         let job = LibraryJob::SweepUploads { untouched_s };
-        self.jobs.run(Purpose::Sweep, job, out);
+        self.jobs.run(Purpose::Sweep, job, cx.out);
     }
 
     /// The anomalies noticed in what other nodes say of songs and copies.
@@ -453,11 +433,11 @@ impl Data {
 
     /// Whether the disk has not answered for a while. Expects a call about once a second: after a
     /// longer gap the node counts as stalled, and the disk as well.
-    pub fn is_sick(&mut self, now: Time, out: &mut Outbox) -> bool {
-        if self.disk.wants_probe(now, !self.jobs.is_empty()) {
-            self.jobs.run(Purpose::Probe, LibraryJob::Overview, out);
+    pub fn is_sick(&mut self, cx: &mut Cx<'_>) -> bool {
+        if self.disk.wants_probe(cx.now, !self.jobs.is_empty()) {
+            self.jobs.run(Purpose::Probe, LibraryJob::Overview, cx.out);
         }
-        self.disk.is_sick(now)
+        self.disk.is_sick(cx.now)
     }
 
     /// Whether a client or node waits for a song to be stored here: meanwhile the node must not

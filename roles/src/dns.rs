@@ -14,12 +14,13 @@ use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::RECORDS_MAX;
 use crate::contract::limits::WEIGHT_MAX;
 use crate::contract::message::{Envelope, Message, Names, Refusal};
-use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::node::{Asker, Lost, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::Level;
+use crate::cx::Cx;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 use crate::ring_mutants::{RingMutant, RingMutants};
 use crate::role_assignment::Reservations;
@@ -157,62 +158,48 @@ impl Dns {
     }
 
     /// Answers a question to the name service. `peers` are the other DNS nodes.
-    pub fn on_question(
-        &mut self,
-        now: Time,
-        asker: Asker,
-        names: Names,
-        peers: &[Address],
-        out: &mut Outbox,
-    ) {
+    pub fn on_question(&mut self, cx: &mut Cx<'_>, asker: Asker, names: Names, peers: &[Address]) {
         match names {
-            Names::Resolve { role } => self.on_resolve(now, asker, role, out),
-            Names::Register { record } => self.on_register(now, asker, record, peers, out),
-            Names::Withdraw { record } => self.on_withdraw(now, asker, record, out),
-            Names::Share { records, pull } => self.on_share(now, asker, records, pull, out),
-            Names::Reserve => self.on_reserve(now, asker, out),
+            Names::Resolve { role } => self.on_resolve(cx, asker, role),
+            Names::Register { record } => self.on_register(cx, asker, record, peers),
+            Names::Withdraw { record } => self.on_withdraw(cx, asker, record),
+            Names::Share { records, pull } => self.on_share(cx, asker, records, pull),
+            Names::Reserve => self.on_reserve(cx, asker),
             Names::Confirm { .. }
             | Names::Records { .. }
             | Names::Registered
             | Names::Withdrawn
             | Names::Confirmed { .. }
             | Names::Shared { .. }
-            | Names::Reserved { .. } => out.refuse(asker, Refusal::WrongRole),
+            | Names::Reserved { .. } => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
 
-    fn on_resolve(&mut self, now: Time, asker: Asker, role: Role, out: &mut Outbox) {
-        let mut records: Vec<Record> = self.valid(now).filter(|r| r.role == role).collect();
+    fn on_resolve(&mut self, cx: &mut Cx<'_>, asker: Asker, role: Role) {
+        let mut records: Vec<Record> = self.valid(cx.now).filter(|r| r.role == role).collect();
         self.rng.shuffle(&mut records);
-        let settled = self.is_settled(now);
+        let settled = self.is_settled(cx.now);
         let answer = Names::Records { records, settled };
-        out.answer(asker, Message::Names(answer));
+        cx.out.answer(asker, Message::Names(answer));
     }
 
-    fn on_register(
-        &mut self,
-        now: Time,
-        asker: Asker,
-        record: Record,
-        peers: &[Address],
-        out: &mut Outbox,
-    ) {
-        if let Err(why) = self.check(now, asker, &record) {
-            return out.refuse(asker, why);
+    fn on_register(&mut self, cx: &mut Cx<'_>, asker: Asker, record: Record, peers: &[Address]) {
+        if let Err(why) = self.check(cx.now, asker, &record) {
+            return cx.out.refuse(asker, why);
         }
         // Only an unknown node is pushed to the other DNS nodes. A renewal also reaches them
         // directly, because a server registers with every DNS node.
         let known = self.entries.contains_key(&record.node);
-        self.store(now, record);
+        self.store(cx.now, record);
         if !known {
             let Record { role, address, .. } = record;
-            out.fact(
+            cx.out.fact(
                 Level::Info,
                 alloc::format!("registered {role} {address} node={}", record.node),
             );
-            self.push(now, record, peers, out);
+            self.push(cx, record, peers);
         }
-        out.answer(asker, Message::Names(Names::Registered));
+        cx.out.answer(asker, Message::Names(Names::Registered));
     }
 
     fn check(&self, now: Time, asker: Asker, record: &Record) -> Result<(), Refusal> {
@@ -254,7 +241,7 @@ impl Dns {
 
     /// Tells the other DNS nodes of a server that was unknown so far, because the next exchange may
     /// be seconds away.
-    fn push(&mut self, now: Time, record: Record, peers: &[Address], out: &mut Outbox) {
+    fn push(&mut self, cx: &mut Cx<'_>, record: Record, peers: &[Address]) {
         for peer in peers {
             let news = Message::Names(Names::Share {
                 records: [record].into(),
@@ -262,11 +249,11 @@ impl Dns {
             });
             let to = [Peer::Node(*peer)].into();
             self.requests
-                .ask(now, Question::Share, to, news, Policy::ONCE, out);
+                .ask(cx.now, Question::Share, to, news, Policy::ONCE, cx.out);
         }
     }
 
-    fn on_withdraw(&mut self, now: Time, asker: Asker, record: Record, out: &mut Outbox) {
+    fn on_withdraw(&mut self, cx: &mut Cx<'_>, asker: Asker, record: Record) {
         let node = asker.sender.node;
         let stored = self.entries.get(&node).map(|entry| entry.record);
         // A goodbye is the last message of a start, so the stored record goes even if it differs.
@@ -277,26 +264,20 @@ impl Dns {
             self.entries.remove(&node);
             self.timers.disarm(&Timer::Expire(node));
         }
-        self.note_gone(now, node, record.incarnation, record.renewals);
+        self.note_gone(cx.now, node, record.incarnation, record.renewals);
         self.reservations.release(node);
-        out.answer(asker, Message::Names(Names::Withdrawn));
+        cx.out.answer(asker, Message::Names(Names::Withdrawn));
     }
 
-    fn on_share(
-        &mut self,
-        now: Time,
-        asker: Asker,
-        records: Vec<Record>,
-        pull: bool,
-        out: &mut Outbox,
-    ) {
-        self.merge(now, records);
+    fn on_share(&mut self, cx: &mut Cx<'_>, asker: Asker, records: Vec<Record>, pull: bool) {
+        self.merge(cx.now, records);
         let records = if pull {
-            self.valid(now).collect()
+            self.valid(cx.now).collect()
         } else {
             Vec::new()
         };
-        out.answer(asker, Message::Names(Names::Shared { records }));
+        cx.out
+            .answer(asker, Message::Names(Names::Shared { records }));
     }
 
     /// Takes over the records that are newer than the stored ones: of a later start, or of a later
@@ -332,23 +313,24 @@ impl Dns {
         there.map(|entry| entry.expires_at).max() >= Some(expires_at)
     }
 
-    fn on_reserve(&mut self, now: Time, asker: Asker, out: &mut Outbox) {
-        if !self.is_settled(now) {
-            return out.refuse(asker, Refusal::NotReady);
+    fn on_reserve(&mut self, cx: &mut Cx<'_>, asker: Asker) {
+        if !self.is_settled(cx.now) {
+            return cx.out.refuse(asker, Refusal::NotReady);
         }
         let others = |wanted: Role| {
-            let there = self.valid(now).filter(|r| r.role == wanted);
+            let there = self.valid(cx.now).filter(|r| r.role == wanted);
             there.filter(|r| r.node != asker.sender.node).count()
         };
         let there = (others(Role::Data), others(Role::Router));
-        let until = now + self.config.reservation;
+        let until = cx.now + self.config.reservation;
         if self.config.mutants.has(RingMutant::IgnoresReservations) {
             self.reservations = Reservations::default();
         }
         let role = self
             .reservations
-            .reserve(now, asker.sender.node, there, until);
-        out.answer(asker, Message::Names(Names::Reserved { role }));
+            .reserve(cx.now, asker.sender.node, there, until);
+        cx.out
+            .answer(asker, Message::Names(Names::Reserved { role }));
     }
 
     fn is_settled(&self, now: Time) -> bool {
@@ -356,28 +338,28 @@ impl Dns {
     }
 
     /// Takes the answer of a server that was asked whether it lives, or of another DNS node.
-    pub fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
-        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
-            self.conclude(now, outcome, out);
+    pub fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
+        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
+            self.conclude(cx, outcome);
         }
     }
 
     /// Ends the questions to a lost peer.
-    pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
-        for outcome in self.requests.on_lost(now, peer, why, out) {
-            self.conclude(now, outcome, out);
+    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
+        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
+            self.conclude(cx, outcome);
         }
     }
 
     /// Checks the expired records, and exchanges records with the other DNS nodes.
-    pub fn on_tick(&mut self, now: Time, peers: &[Address], out: &mut Outbox) {
-        for outcome in self.requests.on_tick(now, out) {
-            self.conclude(now, outcome, out);
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>, peers: &[Address]) {
+        for outcome in self.requests.on_tick(cx.now, cx.out) {
+            self.conclude(cx, outcome);
         }
-        while let Some(timer) = self.timers.pop_due(now) {
+        while let Some(timer) = self.timers.pop_due(cx.now) {
             match timer {
-                Timer::Expire(node) => self.confirm(now, node, out),
-                Timer::Share => self.share(now, peers, out),
+                Timer::Expire(node) => self.confirm(cx, node),
+                Timer::Share => self.share(cx, peers),
             }
         }
     }
@@ -389,7 +371,7 @@ impl Dns {
 
     /// Asks the server of an expired record whether it lives. These questions run in parallel, so
     /// fifty dead hosts take one `confirm_patience`, not fifty.
-    fn confirm(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+    fn confirm(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         let Some(entry) = self.entries.get(&node) else {
             return;
         };
@@ -402,47 +384,53 @@ impl Dns {
             rounds: 1,
         };
         let to = [Peer::Node(address)].into();
-        let asked = self
-            .requests
-            .ask(now, Question::Confirm(node), to, question, policy, out);
+        let asked = self.requests.ask(
+            cx.now,
+            Question::Confirm(node),
+            to,
+            question,
+            policy,
+            cx.out,
+        );
         if asked.is_none() {
-            self.timers.arm(Timer::Expire(node), now + patience);
+            self.timers.arm(Timer::Expire(node), cx.now + patience);
         }
     }
 
-    fn share(&mut self, now: Time, peers: &[Address], out: &mut Outbox) {
+    fn share(&mut self, cx: &mut Cx<'_>, peers: &[Address]) {
         let every = self.config.share_every;
-        self.timers.arm(Timer::Share, now + self.rng.around(every));
+        self.timers
+            .arm(Timer::Share, cx.now + self.rng.around(every));
         for peer in peers {
-            let records = self.valid(now).collect();
+            let records = self.valid(cx.now).collect();
             let ours = Message::Names(Names::Share {
                 records,
                 pull: true,
             });
             let to = [Peer::Node(*peer)].into();
             self.requests
-                .ask(now, Question::Share, to, ours, Policy::ONCE, out);
+                .ask(cx.now, Question::Share, to, ours, Policy::ONCE, cx.out);
         }
     }
 
-    fn conclude(&mut self, now: Time, outcome: Outcome<Question>, out: &mut Outbox) {
+    fn conclude(&mut self, cx: &mut Cx<'_>, outcome: Outcome<Question>) {
         match outcome {
             Outcome::Answered {
                 purpose: Question::Confirm(node),
                 message: Message::Names(Names::Confirmed { record }),
                 ..
-            } if record.node == node && is_possible(&record) => self.confirmed(now, record),
+            } if record.node == node && is_possible(&record) => self.confirmed(cx.now, record),
             Outcome::Answered {
                 purpose: Question::Confirm(node),
                 ..
-            } => self.drop_expired(now, node, "it no longer serves this", out),
+            } => self.drop_expired(cx, node, "it no longer serves this"),
             Outcome::GaveUp {
                 purpose: Question::Confirm(node),
                 lost,
                 ..
             } => {
                 let why = lost.map_or("it does not answer".into(), |lost| lost.to_string());
-                self.drop_expired(now, node, &why, out);
+                self.drop_expired(cx, node, &why);
             }
             Outcome::Answered {
                 purpose: Question::Share,
@@ -452,9 +440,9 @@ impl Dns {
                 // A DNS node that has just started itself has only records of DNS nodes to share.
                 // That is no sign of an empty cluster, so it does not settle this node.
                 let learned = records.iter().any(|r| r.role != Role::Dns);
-                self.merge(now, records);
+                self.merge(cx.now, records);
                 if learned {
-                    self.settled_at = self.settled_at.min(now);
+                    self.settled_at = self.settled_at.min(cx.now);
                 }
             }
             Outcome::Answered {
@@ -478,22 +466,22 @@ impl Dns {
     }
 
     /// Removes a record whose server is gone, unless it has registered while it was asked.
-    fn drop_expired(&mut self, now: Time, node: NodeId, why: &str, out: &mut Outbox) {
+    fn drop_expired(&mut self, cx: &mut Cx<'_>, node: NodeId, why: &str) {
         let Some(entry) = self.entries.get(&node) else {
             return;
         };
         // The server has renewed its record while this question was open.
-        if now < entry.expires_at {
+        if cx.now < entry.expires_at {
             return;
         }
         let Record { role, address, .. } = entry.record;
         let line: String = alloc::format!("dropped {role} {address} node={node}: {why}");
-        out.fact(Level::Info, line);
+        cx.out.fact(Level::Info, line);
         let incarnation = entry.record.incarnation;
         self.entries.remove(&node);
         // This DNS node has just asked the server in vain. A renewal that another DNS node received
         // earlier must not bring the record back.
-        self.note_gone(now, node, incarnation, u64::MAX);
+        self.note_gone(cx.now, node, incarnation, u64::MAX);
     }
 
     fn note_gone(&mut self, now: Time, node: NodeId, incarnation: Incarnation, renewals: u64) {

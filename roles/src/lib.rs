@@ -26,6 +26,7 @@ pub mod registrar;
 pub mod resolver;
 pub mod role_assignment;
 
+pub mod cx;
 pub mod requests;
 
 pub mod anomalies;

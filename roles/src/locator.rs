@@ -19,12 +19,13 @@ use crate::contract::chord::Chord as ChordMessage;
 use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{COPIES, NEIGHBOURS_MAX};
 use crate::contract::message::{Audio, Envelope, Holder, Message};
-use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::node::{Lost, Peer};
 use crate::contract::partition::Partition;
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::song::Song;
 use crate::contract::time::Time;
+use crate::cx::Cx;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
 /// Bound on the look-ups under way at once; a further one fails at once.
@@ -103,11 +104,10 @@ impl<A: Copy> Locator<A> {
     /// its ending if it fails at once. The prefix must lie in one partition.
     pub fn start(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (asker, until): (A, Time),
         prefix: SongPrefix,
         table: &DataNodes<'_>,
-        out: &mut Outbox,
     ) -> Option<(A, Ending)> {
         if self.lookups.len() >= LOOKUPS_MAX {
             return Some((asker, Ending::Failed));
@@ -124,43 +124,36 @@ impl<A: Copy> Locator<A> {
             denied: false,
         };
         self.lookups.insert(self.count, lookup);
-        self.go_on(now, self.count, table, out)
+        self.go_on(cx, self.count, table)
     }
 
     /// Takes the answer to a question of a look-up. Returns the look-up that it has ended.
     pub fn on_answer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         from: Peer,
         envelope: Envelope,
         table: &DataNodes<'_>,
-        out: &mut Outbox,
     ) -> Option<(A, Ending)> {
-        let outcome = self.requests.on_answer(now, from, envelope, out)?;
-        self.conclude(now, outcome, table, out)
+        let outcome = self.requests.on_answer(cx.now, from, envelope, cx.out)?;
+        self.conclude(cx, outcome, table)
     }
 
     /// A connection is lost: the questions that went over it are passed over.
     pub fn on_lost(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (peer, why): (Peer, Lost),
         table: &DataNodes<'_>,
-        out: &mut Outbox,
     ) -> Vec<(A, Ending)> {
-        let outcomes = self.requests.on_lost(now, peer, why, out);
-        self.conclude_all(now, outcomes, table, out)
+        let outcomes = self.requests.on_lost(cx.now, peer, why, cx.out);
+        self.conclude_all(cx, outcomes, table)
     }
 
     /// Passes over the nodes that have been silent for too long.
-    pub fn on_tick(
-        &mut self,
-        now: Time,
-        table: &DataNodes<'_>,
-        out: &mut Outbox,
-    ) -> Vec<(A, Ending)> {
-        let outcomes = self.requests.on_tick(now, out);
-        self.conclude_all(now, outcomes, table, out)
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>, table: &DataNodes<'_>) -> Vec<(A, Ending)> {
+        let outcomes = self.requests.on_tick(cx.now, cx.out);
+        self.conclude_all(cx, outcomes, table)
     }
 
     /// When [`Locator::on_tick`] wants to run.
@@ -170,22 +163,20 @@ impl<A: Copy> Locator<A> {
 
     fn conclude_all(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         outcomes: Vec<Outcome<Step>>,
         table: &DataNodes<'_>,
-        out: &mut Outbox,
     ) -> Vec<(A, Ending)> {
         (outcomes.into_iter())
-            .filter_map(|outcome| self.conclude(now, outcome, table, out))
+            .filter_map(|outcome| self.conclude(cx, outcome, table))
             .collect()
     }
 
     fn conclude(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         outcome: Outcome<Step>,
         table: &DataNodes<'_>,
-        out: &mut Outbox,
     ) -> Option<(A, Ending)> {
         let (step, message) = match outcome {
             Outcome::Answered {
@@ -196,13 +187,13 @@ impl<A: Copy> Locator<A> {
         match (step, message) {
             (Step::Find(number), Some(Message::Chord(ChordMessage::Closer { nodes }))) => {
                 self.lookups.get_mut(&number)?.search.go_on(nodes);
-                self.go_on(now, number, table, out)
+                self.go_on(cx, number, table)
             }
             (Step::Find(number), Some(Message::Chord(ChordMessage::Found { owners }))) => {
-                self.ask_owners(now, number, owners, table, out)
+                self.ask_owners(cx, number, owners, table)
             }
             // Silent, not on the circle yet, or no data node any longer: the next node is asked.
-            (Step::Find(number), _) => self.go_on(now, number, table, out),
+            (Step::Find(number), _) => self.go_on(cx, number, table),
             (Step::List(number, owner), message) => self.on_listed(number, owner, message),
         }
     }
@@ -210,13 +201,12 @@ impl<A: Copy> Locator<A> {
     /// Asks the next node on the way to the owners.
     fn go_on(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         number: u64,
         table: &DataNodes<'_>,
-        out: &mut Outbox,
     ) -> Option<(A, Ending)> {
         let lookup = self.lookups.get_mut(&number)?;
-        while now < lookup.until
+        while cx.now < lookup.until
             && let Some(ask) = lookup.search.next_asked()
         {
             let Some(address) = table.address(ask.node) else {
@@ -227,7 +217,7 @@ impl<A: Copy> Locator<A> {
                 before: ask.before,
             });
             let (step, to) = (Step::Find(number), [Peer::Node(address)]);
-            let asked = (self.requests).ask(now, step, to.into(), question, STEP, out);
+            let asked = (self.requests).ask(cx.now, step, to.into(), question, STEP, cx.out);
             if asked.is_some() {
                 return None;
             }
@@ -238,11 +228,10 @@ impl<A: Copy> Locator<A> {
     /// Asks every owner at once. The first that has the song ends the look-up.
     fn ask_owners(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         number: u64,
         mut owners: Vec<NodeId>,
         table: &DataNodes<'_>,
-        out: &mut Outbox,
     ) -> Option<(A, Ending)> {
         let lookup = self.lookups.get_mut(&number)?;
         owners.truncate(COPIES);
@@ -260,7 +249,7 @@ impl<A: Copy> Locator<A> {
             });
             let step = Step::List(number, Holder::of(owner, 0));
             let to = [Peer::Node(owner.address)];
-            let asked = (self.requests).ask(now, step, to.into(), question, STEP, out);
+            let asked = (self.requests).ask(cx.now, step, to.into(), question, STEP, cx.out);
             lookup.open += usize::from(asked.is_some());
         }
         match lookup.open {

@@ -8,11 +8,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contract::message::{Envelope, Message, Names, Refusal};
-use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::node::{Lost, Peer};
 use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
+use crate::cx::Cx;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
 /// First pause before a silent DNS node is tried again. It doubles. It is short, so that a cluster
@@ -95,14 +96,15 @@ impl Registrar {
     }
 
     /// Says goodbye to every DNS node.
-    pub fn withdraw(&mut self, now: Time, out: &mut Outbox) {
+    pub fn withdraw(&mut self, cx: &mut Cx<'_>) {
         for at in core::mem::take(&mut self.dns) {
             self.due.disarm(&at);
             let goodbye = Message::Names(Names::Withdraw {
                 record: self.record,
             });
             let to = [Peer::Node(at)].into();
-            self.requests.ask(now, at, to, goodbye, Policy::ONCE, out);
+            self.requests
+                .ask(cx.now, at, to, goodbye, Policy::ONCE, cx.out);
         }
     }
 
@@ -114,41 +116,34 @@ impl Registrar {
     /// Takes the answer to a renewal or a goodbye.
     pub fn on_answer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         from: Peer,
         envelope: Envelope,
-        out: &mut Outbox,
     ) -> Option<Registration> {
-        let outcome = self.requests.on_answer(now, from, envelope, out)?;
-        Some(self.conclude(now, outcome))
+        let outcome = self.requests.on_answer(cx.now, from, envelope, cx.out)?;
+        Some(self.conclude(cx.now, outcome))
     }
 
     /// Handles a lost peer. Returns the renewals that it has ended.
-    pub fn on_lost(
-        &mut self,
-        now: Time,
-        peer: Peer,
-        why: Lost,
-        out: &mut Outbox,
-    ) -> Vec<Registration> {
+    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) -> Vec<Registration> {
         // A lost DNS node may have restarted without its records, so the server registers again
         // soon and does not wait for a third of the TTL.
         if let Peer::Node(at) = peer
             && self.dns.contains(&at)
         {
-            self.due.arm_by(at, now + RETRY_PAUSE);
+            self.due.arm_by(at, cx.now + RETRY_PAUSE);
         }
-        let outcomes = self.requests.on_lost(now, peer, why, out);
-        self.conclude_all(now, outcomes)
+        let outcomes = self.requests.on_lost(cx.now, peer, why, cx.out);
+        self.conclude_all(cx.now, outcomes)
     }
 
     /// Renews the record at the DNS nodes where it is due.
-    pub fn on_tick(&mut self, now: Time, out: &mut Outbox) -> Vec<Registration> {
-        while let Some(at) = self.due.pop_due(now) {
-            self.register(now, at, out);
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>) -> Vec<Registration> {
+        while let Some(at) = self.due.pop_due(cx.now) {
+            self.register(cx, at);
         }
-        let outcomes = self.requests.on_tick(now, out);
-        self.conclude_all(now, outcomes)
+        let outcomes = self.requests.on_tick(cx.now, cx.out);
+        self.conclude_all(cx.now, outcomes)
     }
 
     /// When [`Registrar::on_tick`] wants to run.
@@ -156,13 +151,15 @@ impl Registrar {
         earlier(self.due.next(), self.requests.deadline())
     }
 
-    fn register(&mut self, now: Time, at: Address, out: &mut Outbox) {
+    fn register(&mut self, cx: &mut Cx<'_>, at: Address) {
         let record = self.renew();
         let question = Message::Names(Names::Register { record });
         let to = [Peer::Node(at)].into();
-        let asked = self.requests.ask(now, at, to, question, Policy::ONCE, out);
+        let asked = self
+            .requests
+            .ask(cx.now, at, to, question, Policy::ONCE, cx.out);
         if asked.is_none() {
-            self.due.arm(at, now + RETRY_PAUSE_MAX);
+            self.due.arm(at, cx.now + RETRY_PAUSE_MAX);
         }
     }
 

@@ -11,12 +11,13 @@ use core::time::Duration;
 
 use crate::contract::limits::RECORDS_MAX;
 use crate::contract::message::{Envelope, Message, Names};
-use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::node::{Lost, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::Level;
+use crate::cx::Cx;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
 /// Most DNS nodes known. More of them would not make the name service more available.
@@ -97,9 +98,9 @@ impl Resolver {
     }
 
     /// Starts the first look-up of each watched group.
-    pub fn start(&mut self, now: Time, out: &mut Outbox) {
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
         for role in self.config.watched.clone() {
-            self.resolve(now, role, out);
+            self.resolve(cx, role);
         }
     }
 
@@ -126,10 +127,10 @@ impl Resolver {
     }
 
     /// Uses records from an earlier run, if the group has none yet.
-    pub fn remember(&mut self, role: Role, records: Vec<Record>, out: &mut Outbox) {
+    pub fn remember(&mut self, cx: &mut Cx<'_>, role: Role, records: Vec<Record>) {
         let group = self.groups.entry(role).or_default();
         if group.records.is_empty() {
-            meet(&records, out);
+            meet(cx, &records);
             group.records = records;
             self.revision += 1;
         }
@@ -138,7 +139,7 @@ impl Resolver {
     /// Looks a group up at the DNS nodes, unless a look-up of it is under way. A [`Resolved`]
     /// follows. Returns false if no question could be sent, for example because no DNS node is
     /// known. Then no [`Resolved`] follows.
-    pub fn resolve(&mut self, now: Time, role: Role, out: &mut Outbox) -> bool {
+    pub fn resolve(&mut self, cx: &mut Cx<'_>, role: Role) -> bool {
         if self.groups.entry(role).or_default().asking {
             return true;
         }
@@ -148,10 +149,10 @@ impl Resolver {
         let policy = Policy::RESOLVE;
         let asked = self
             .requests
-            .ask(now, role, candidates, question, policy, out);
+            .ask(cx.now, role, candidates, question, policy, cx.out);
         self.groups.entry(role).or_default().asking = asked.is_some();
         if asked.is_none() && self.config.watched.contains(&role) {
-            self.timers.arm(role, now + self.config.refresh);
+            self.timers.arm(role, cx.now + self.config.refresh);
         }
         asked.is_some()
     }
@@ -159,39 +160,38 @@ impl Resolver {
     /// Takes the answer to a look-up.
     pub fn on_answer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         from: Peer,
         envelope: Envelope,
-        out: &mut Outbox,
     ) -> Option<Resolved> {
-        let outcome = self.requests.on_answer(now, from, envelope, out)?;
-        Some(self.conclude(now, outcome, out))
+        let outcome = self.requests.on_answer(cx.now, from, envelope, cx.out)?;
+        Some(self.conclude(cx, outcome))
     }
 
     /// Moves the look-ups that waited for a lost peer to another DNS node. Returns those that have
     /// ended.
-    pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) -> Vec<Resolved> {
-        let outcomes = self.requests.on_lost(now, peer, why, out);
+    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) -> Vec<Resolved> {
+        let outcomes = self.requests.on_lost(cx.now, peer, why, cx.out);
         (outcomes.into_iter())
-            .map(|outcome| self.conclude(now, outcome, out))
+            .map(|outcome| self.conclude(cx, outcome))
             .collect()
     }
 
     /// Starts the look-ups that are due. Returns those that have run out of time.
-    pub fn on_tick(&mut self, now: Time, out: &mut Outbox) -> Vec<Resolved> {
-        let outcomes = self.requests.on_tick(now, out);
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>) -> Vec<Resolved> {
+        let outcomes = self.requests.on_tick(cx.now, cx.out);
         // Groups without changes are looked up together, so that an idle node wakes up once instead
         // of three times.
-        let soon = now + self.config.refresh / 2;
-        let mut until = now;
+        let soon = cx.now + self.config.refresh / 2;
+        let mut until = cx.now;
         while let Some(role) = self.timers.pop_due(until) {
-            self.resolve(now, role, out);
+            self.resolve(cx, role);
             if self.is_calm(role) {
                 until = soon;
             }
         }
         (outcomes.into_iter())
-            .map(|outcome| self.conclude(now, outcome, out))
+            .map(|outcome| self.conclude(cx, outcome))
             .collect()
     }
 
@@ -206,14 +206,14 @@ impl Resolver {
         group.is_some_and(|group| FIRST_REFRESH * (1 << group.calm.min(10)) > self.config.refresh)
     }
 
-    fn conclude(&mut self, now: Time, outcome: Outcome<Role>, out: &mut Outbox) -> Resolved {
+    fn conclude(&mut self, cx: &mut Cx<'_>, outcome: Outcome<Role>) -> Resolved {
         let (role, failed) = match outcome {
             Outcome::Answered {
                 purpose: role,
                 message: Message::Names(Names::Records { records, settled }),
                 ..
             } => {
-                self.on_records(now, role, records, settled, out);
+                self.on_records(cx, role, records, settled);
                 (role, None)
             }
             Outcome::Answered { purpose: role, .. } => (role, Some(Lost::Misbehaved)),
@@ -222,7 +222,7 @@ impl Resolver {
         self.groups.entry(role).or_default().asking = false;
         if self.config.watched.contains(&role) {
             let pause = self.pause(role);
-            self.timers.arm(role, now + pause);
+            self.timers.arm(role, cx.now + pause);
         }
         Resolved { role, failed }
     }
@@ -236,14 +236,7 @@ impl Resolver {
         self.rng.around(wait)
     }
 
-    fn on_records(
-        &mut self,
-        now: Time,
-        role: Role,
-        mut records: Vec<Record>,
-        settled: bool,
-        out: &mut Outbox,
-    ) {
+    fn on_records(&mut self, cx: &mut Cx<'_>, role: Role, mut records: Vec<Record>, settled: bool) {
         records.truncate(RECORDS_MAX);
         // A record at this node's own address is this node's own, or that of an earlier node there.
         let own = self.config.own;
@@ -261,11 +254,11 @@ impl Resolver {
         if !same_nodes(&group.records, &records) {
             group.calm = 0;
             let line = alloc::format!("sees {role} nodes={}", records.len());
-            out.fact(Level::Debug, line);
+            cx.out.fact(Level::Debug, line);
         }
         let ttl = records.iter().map(Record::ttl).min().unwrap_or_default();
-        group.good_until = now + ttl.min(self.config.refresh);
-        meet(&records, out);
+        group.good_until = cx.now + ttl.min(self.config.refresh);
+        meet(cx, &records);
         if role == Role::Dns {
             self.learned = records.iter().map(|record| record.address).collect();
             self.learned.retain(|at| !self.config.dns.contains(at));
@@ -284,9 +277,9 @@ fn same_nodes(known: &[Record], heard: &[Record]) -> bool {
     known.len() == heard.len() && heard.iter().all(is_known)
 }
 
-fn meet(records: &[Record], out: &mut Outbox) {
+fn meet(cx: &mut Cx<'_>, records: &[Record]) {
     for record in records {
-        out.meet(record.address, record.features);
+        cx.out.meet(record.address, record.features);
     }
 }
 

@@ -26,13 +26,14 @@ use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::{CLAIMS_MAX, MEMBERS_MAX};
 use crate::contract::member::{Epoch, Member, MemberState, Traits};
 use crate::contract::message::{Envelope, LastAlert, LastSwitch, Message, Refusal};
-use crate::contract::node::{Asker, Lost, Outbox, Peer, Sender};
+use crate::contract::node::{Asker, Lost, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::ring::{Claim, Ring as RingMessage};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::Level;
+use crate::cx::Cx;
 use crate::members::Members;
 use crate::requests::{Requester, Requests};
 use crate::ring_mutants::{RingMutant, RingMutants};
@@ -328,12 +329,12 @@ impl Ring {
     }
 
     /// Tells the neighbours that this node leaves; they pass it on. All timers of the ring end.
-    pub fn leave(&mut self, now: Time, out: &mut Outbox) {
+    pub fn leave(&mut self, cx: &mut Cx<'_>) {
         self.members
-            .restate(now, 0, |me| me.state = MemberState::Left);
+            .restate(cx.now, 0, |me| me.state = MemberState::Left);
         let me = self.members.me().node;
-        self.spread(now, me, None);
-        self.tell_news(now, out);
+        self.spread(cx.now, me, None);
+        self.tell_news(cx);
         self.timers = Timers::new();
         self.suspicions.clear();
     }
@@ -346,8 +347,8 @@ impl Ring {
 
     /// Runs before each event and measures how late this node is. A short delay lengthens its
     /// timeouts (Lifeguard). A long one makes the node ask the others how they see it.
-    pub fn on_event(&mut self, now: Time, out: &mut Outbox) {
-        let lag = now.since(self.beat_due);
+    pub fn on_event(&mut self, cx: &mut Cx<'_>) {
+        let lag = cx.now.since(self.beat_due);
         if lag <= self.config.beat / 2 || self.timers.next().is_none() {
             return;
         }
@@ -358,64 +359,64 @@ impl Ring {
         // Messages that could not arrive during the stall are no evidence against the others, so
         // every silence begins later by the length of the stall.
         for at in self.heard.values_mut() {
-            *at = (*at + lag).min(now);
+            *at = (*at + lag).min(cx.now);
         }
-        self.beat_due = now;
-        self.timers.arm(Timer::Beat, now);
+        self.beat_due = cx.now;
+        self.timers.arm(Timer::Beat, cx.now);
         self.postpone_verdicts(lag);
         if lag > self.config.beat * self.config.silent_beats {
-            self.on_slept(now, lag, out);
+            self.on_slept(cx, lag);
         }
-        self.watch(now);
+        self.watch(cx.now);
     }
 
-    fn on_slept(&mut self, now: Time, lag: Duration, out: &mut Outbox) {
+    fn on_slept(&mut self, cx: &mut Cx<'_>, lag: Duration) {
         let line = alloc::format!("stood still for_ms={}", lag.as_millis());
-        out.fact(Level::Info, line);
+        cx.out.fact(Level::Info, line);
         self.suspicions.clear();
         let neighbours = self.members.successors(SUCCESSORS);
         if neighbours.is_empty() {
             return;
         }
-        self.unsure_until = now + self.config.confirm * 2;
+        self.unsure_until = cx.now + self.config.confirm * 2;
         // Two are asked because one of them may have died during the stall.
         for member in neighbours.iter().take(2) {
-            self.join(now, [member.address].into(), out);
+            self.join(cx, [member.address].into());
         }
     }
 
     /// A message of a member arrived, whatever its content. A sender of an earlier start is
     /// ignored.
-    pub fn on_heard(&mut self, now: Time, from: Sender, out: &mut Outbox) {
+    pub fn on_heard(&mut self, cx: &mut Cx<'_>, from: Sender) {
         let Some(member) = self.members.get(from.node).map(|entry| entry.member) else {
             return;
         };
         if from.incarnation < member.incarnation {
             return;
         }
-        self.heard.insert(from.node, now);
+        self.heard.insert(from.node, cx.now);
         self.unreached.remove(&from.node);
         self.suspicions.remove(&from.node);
         self.unsure_until = Time::ZERO;
         if self.is_predecessor(from.node) {
-            self.watch(now);
+            self.watch(cx.now);
         }
         // A dead member that speaks is probed. The probe carries the verdict, so the member can
         // refute it.
         let told = self.told.get(&from.node);
-        let lately = told.is_some_and(|at| now.since(*at) < self.config.beat);
+        let lately = told.is_some_and(|at| cx.now.since(*at) < self.config.beat);
         if !member.lives() && from.incarnation == member.incarnation && !lately {
-            self.told.insert(from.node, now);
-            self.verify(now, from.node, out);
+            self.told.insert(from.node, cx.now);
+            self.verify(cx, from.node);
         }
     }
 
     /// Takes a one-way message. A message that needs an answer is counted as impossible.
-    pub fn on_one_way(&mut self, now: Time, from: Sender, words: RingMessage, out: &mut Outbox) {
-        self.meet(now, from, out);
+    pub fn on_one_way(&mut self, cx: &mut Cx<'_>, from: Sender, words: RingMessage) {
+        self.meet(cx, from);
         match words {
-            RingMessage::Report { me, view } => self.on_report(now, from, me, view, out),
-            RingMessage::News { claims } => self.on_news(now, from, claims, out),
+            RingMessage::Report { me, view } => self.on_report(cx, from, me, view),
+            RingMessage::News { claims } => self.on_news(cx, from, claims),
             RingMessage::Join { .. }
             | RingMessage::Joined { .. }
             | RingMessage::Probe { .. }
@@ -427,39 +428,38 @@ impl Ring {
             | RingMessage::Count { .. }
             | RingMessage::Counted { .. }
             | RingMessage::Unbalance { .. }
-            | RingMessage::Accepted => self.note_absurd(from.node, out),
+            | RingMessage::Accepted => self.note_absurd(cx, from.node),
         }
     }
 
     /// Answers a question. An [`Order`] is returned: the server carries it out and answers it.
     pub fn on_question(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         asker: Asker,
         words: RingMessage,
-        out: &mut Outbox,
     ) -> Option<Order> {
         if !matches!(words, RingMessage::Join { .. }) {
-            self.meet(now, asker.sender, out);
+            self.meet(cx, asker.sender);
         }
         match words {
-            RingMessage::Join { members } => self.on_join(now, asker, members, out),
-            RingMessage::Probe { known } => self.on_probe(now, asker, known, out),
-            RingMessage::Check { node, address } => self.on_check(now, asker, node, address, out),
+            RingMessage::Join { members } => self.on_join(cx, asker, members),
+            RingMessage::Probe { known } => self.on_probe(cx, asker, known),
+            RingMessage::Check { node, address } => self.on_check(cx, asker, node, address),
             RingMessage::Alert {
                 epoch,
                 manager,
                 hops,
                 tallies,
-            } => self.on_alert(now, asker, (epoch, manager, hops, tallies), out),
-            RingMessage::Count { epoch, manager } => self.on_count(now, asker, epoch, manager, out),
+            } => self.on_alert(cx, asker, (epoch, manager, hops, tallies)),
+            RingMessage::Count { epoch, manager } => self.on_count(cx, asker, epoch, manager),
             RingMessage::Unbalance {
                 epoch,
                 manager,
                 wanted,
                 named,
                 ..
-            } => return self.on_unbalance(now, asker, (epoch, manager, wanted, named), out),
+            } => return self.on_unbalance(cx, asker, (epoch, manager, wanted, named)),
             RingMessage::Joined { .. }
             | RingMessage::Report { .. }
             | RingMessage::News { .. }
@@ -467,23 +467,23 @@ impl Ring {
             | RingMessage::Checked { .. }
             | RingMessage::Heard
             | RingMessage::Counted { .. }
-            | RingMessage::Accepted => out.refuse(asker, Refusal::WrongRole),
+            | RingMessage::Accepted => cx.out.refuse(asker, Refusal::WrongRole),
         }
         None
     }
 
     /// Takes the answer to a question of the ring.
-    pub fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
-        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
-            self.conclude(now, outcome, out);
+    pub fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
+        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
+            self.conclude(cx, outcome);
         }
     }
 
     /// A connection is lost. If a member listens at the peer's address, this node probes the member
     /// at once.
-    pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
-        for outcome in self.requests.on_lost(now, peer, why, out) {
-            self.conclude(now, outcome, out);
+    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
+        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
+            self.conclude(cx, outcome);
         }
         if let Peer::Node(address) = peer
             && let Some(member) = self.members.at(address)
@@ -495,8 +495,8 @@ impl Ring {
             && let Some(member) = self.members.at(address)
             && !self.suspicions.contains_key(&member.node)
         {
-            self.on_broken(now, member.node, why);
-            self.verify(now, member.node, out);
+            self.on_broken(cx.now, member.node, why);
+            self.verify(cx, member.node);
         }
     }
 
@@ -518,20 +518,20 @@ impl Ring {
     }
 
     /// Runs what is due. `outside` are the data nodes and routers that the DNS names.
-    pub fn on_tick(&mut self, now: Time, outside: &[Record], out: &mut Outbox) {
-        for outcome in self.requests.on_tick(now, out) {
-            self.conclude(now, outcome, out);
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>, outside: &[Record]) {
+        for outcome in self.requests.on_tick(cx.now, cx.out) {
+            self.conclude(cx, outcome);
         }
-        while let Some(timer) = self.timers.pop_due(now) {
+        while let Some(timer) = self.timers.pop_due(cx.now) {
             match timer {
-                Timer::Beat => self.on_beat(now, outside, out),
-                Timer::Silence => self.on_silence(now, out),
-                Timer::Suspicion(node) => self.settle_suspicion(now, node, out),
-                Timer::Verdict(node) => self.on_verdict_due(now, node, out),
-                Timer::Spread => self.tell_news(now, out),
-                Timer::CensusDue(node) => self.on_census_due(now, node, out),
-                Timer::Return => self.on_return_due(now, out),
-                Timer::Recount => self.finish_census(now, out),
+                Timer::Beat => self.on_beat(cx, outside),
+                Timer::Silence => self.on_silence(cx),
+                Timer::Suspicion(node) => self.settle_suspicion(cx, node),
+                Timer::Verdict(node) => self.on_verdict_due(cx, node),
+                Timer::Spread => self.tell_news(cx),
+                Timer::CensusDue(node) => self.on_census_due(cx, node),
+                Timer::Return => self.on_return_due(cx),
+                Timer::Recount => self.finish_census(cx),
             }
         }
     }
@@ -541,36 +541,36 @@ impl Ring {
         earlier(self.timers.next(), self.requests.deadline())
     }
 
-    fn on_beat(&mut self, now: Time, outside: &[Record], out: &mut Outbox) {
+    fn on_beat(&mut self, cx: &mut Cx<'_>, outside: &[Record]) {
         self.beats += 1;
-        self.beat_due = now + self.config.beat;
+        self.beat_due = cx.now + self.config.beat;
         self.timers.arm(Timer::Beat, self.beat_due);
         self.health.better();
-        self.report(now, out);
+        self.report(cx);
         if self.beats.is_multiple_of(self.config.probe_beats) {
-            self.probe_somebody(now, out);
+            self.probe_somebody(cx);
         }
-        self.reach_out(now, outside, out);
-        self.check_shortage(now, out);
+        self.reach_out(cx, outside);
+        self.check_shortage(cx);
         if self.beats.is_multiple_of(60) {
-            self.members.forget_old(now);
+            self.members.forget_old(cx.now);
             let members = &self.members;
             // These maps are keyed by members; without this they would outgrow the table.
             self.heard.retain(|node, _| members.get(*node).is_some());
             self.told.retain(|node, _| members.get(*node).is_some());
             self.unreached.retain(|node| members.get(*node).is_some());
         }
-        self.watch(now);
+        self.watch(cx.now);
     }
 
-    fn report(&mut self, now: Time, out: &mut Outbox) {
-        debug_assert!(now < Time::NEVER);
+    fn report(&mut self, cx: &mut Cx<'_>) {
+        debug_assert!(cx.now < Time::NEVER);
         let report = RingMessage::Report {
             me: self.members.me(),
             view: self.members.view(),
         };
         for successor in self.members.successors(SUCCESSORS) {
-            self.say(successor.address, report.clone(), out);
+            self.say(cx, successor.address, report.clone());
             // The member after an unreachable one may know already that it is dead, and may be
             // waiting for this node's reports. It would suspect this node if none came.
             if !self.unreached.contains(&successor.node) {
@@ -579,25 +579,26 @@ impl Ring {
         }
     }
 
-    fn on_report(&mut self, now: Time, from: Sender, me: Member, view: u64, out: &mut Outbox) {
+    fn on_report(&mut self, cx: &mut Cx<'_>, from: Sender, me: Member, view: u64) {
         if me.node != from.node || !is_from(&from, me.address) {
-            return self.note_absurd(from.node, out);
+            return self.note_absurd(cx, from.node);
         }
-        self.take(now, from.node, account(me), out);
-        self.on_heard(now, from, out);
-        self.settle(now, me);
+        self.take(cx, from.node, account(me));
+        self.on_heard(cx, from);
+        self.settle(cx.now, me);
         let alike = view == self.members.view();
         if self.contacts.differs(alike) && !self.config.mutants.has(RingMutant::KeepsNewsToItself) {
-            self.join(now, [me.address].into(), out);
+            self.join(cx, [me.address].into());
         }
     }
 
-    fn on_probe(&mut self, now: Time, asker: Asker, known: Member, out: &mut Outbox) {
+    fn on_probe(&mut self, cx: &mut Cx<'_>, asker: Asker, known: Member) {
         if known.node == self.members.me().node {
-            self.take(now, asker.sender.node, account(known), out);
+            self.take(cx, asker.sender.node, account(known));
         }
         let me = self.members.me();
-        out.answer(asker, Message::Ring(RingMessage::Probed { me }));
+        cx.out
+            .answer(asker, Message::Ring(RingMessage::Probed { me }));
     }
 }
 

@@ -11,11 +11,12 @@ use core::time::Duration;
 use crate::contract::id::NodeId;
 use crate::contract::limits::RECORDS_MAX;
 use crate::contract::message::{Envelope, Message, Names};
-use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::node::{Lost, Peer};
 use crate::contract::record::{Address, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
+use crate::cx::Cx;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
 /// The role that is needed most, given the numbers of data nodes and routers. The order of joins is
@@ -110,28 +111,22 @@ impl Assignment {
     }
 
     /// Begins to ask.
-    pub fn start(&mut self, now: Time, out: &mut Outbox) {
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
         let all = self.dns.iter().chain(&self.members);
         let candidates = all.map(|at| Peer::Node(*at)).collect();
         let question = Message::Names(Names::Reserve);
         self.again = None;
         let asked = self
             .requests
-            .ask(now, (), candidates, question, RESERVE, out);
+            .ask(cx.now, (), candidates, question, RESERVE, cx.out);
         if asked.is_none() {
-            self.wait(now);
+            self.wait(cx.now);
         }
     }
 
     /// Returns the role when an answer reserves one.
-    pub fn on_answer(
-        &mut self,
-        now: Time,
-        from: Peer,
-        envelope: Envelope,
-        out: &mut Outbox,
-    ) -> Option<Role> {
-        let outcome = self.requests.on_answer(now, from, envelope, out)?;
+    pub fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) -> Option<Role> {
+        let outcome = self.requests.on_answer(cx.now, from, envelope, cx.out)?;
         if let Outcome::Answered {
             message: Message::Names(Names::Reserved { role }),
             ..
@@ -139,24 +134,24 @@ impl Assignment {
         {
             return Some(role);
         }
-        self.wait(now);
+        self.wait(cx.now);
         None
     }
 
     /// A connection is lost: when no candidate remains, waits and asks again.
-    pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
-        if !self.requests.on_lost(now, peer, why, out).is_empty() {
-            self.wait(now);
+    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
+        if !self.requests.on_lost(cx.now, peer, why, cx.out).is_empty() {
+            self.wait(cx.now);
         }
     }
 
     /// Asks again when it is time.
-    pub fn on_tick(&mut self, now: Time, out: &mut Outbox) {
-        if !self.requests.on_tick(now, out).is_empty() {
-            self.wait(now);
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        if !self.requests.on_tick(cx.now, cx.out).is_empty() {
+            self.wait(cx.now);
         }
-        if self.again.is_some_and(|at| at <= now) {
-            self.start(now, out);
+        if self.again.is_some_and(|at| at <= cx.now) {
+            self.start(cx);
         }
     }
 

@@ -24,10 +24,11 @@ use crate::contract::message::{
     Announcement, Catalogue as CatalogueMessage, Envelope, Message, NodeState, NodeStatus, Query,
     Refusal, Status,
 };
-use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::node::{Asker, Lost, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
+use crate::cx::Cx;
 use crate::locator::{self, DataNodes, Ending, Locator};
 use crate::ownership::Owners;
 use crate::ring::Ring;
@@ -105,31 +106,30 @@ impl Router {
     /// Answers a question.
     pub fn on_question(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         asker: Asker,
         words: CatalogueMessage,
         sight: Sight<'_>,
-        out: &mut Outbox,
     ) {
         match words {
-            CatalogueMessage::List { .. } if self.knows_too_little(now, sight.servers) => {
-                out.refuse(asker, Refusal::NotReady);
+            CatalogueMessage::List { .. } if self.knows_too_little(cx.now, sight.servers) => {
+                cx.out.refuse(asker, Refusal::NotReady);
             }
-            CatalogueMessage::List { query } => self.on_list(now, asker, &query, sight, out),
+            CatalogueMessage::List { query } => self.on_list(cx, asker, &query, sight),
             CatalogueMessage::Locate { prefix }
                 if self.catalogue.find(prefix) == Err(Refusal::NotFound) =>
             {
-                self.look_up(now, asker, prefix, sight, out);
+                self.look_up(cx, asker, prefix, sight);
             }
-            CatalogueMessage::Locate { prefix } => self.on_locate(now, asker, prefix, sight, out),
-            CatalogueMessage::Place { song } => self.on_place(now, asker, song, sight, out),
-            CatalogueMessage::Announce(news) => self.on_announce(now, asker, news, out),
-            CatalogueMessage::Inspect => self.on_inspect(now, asker, sight, out),
+            CatalogueMessage::Locate { prefix } => self.on_locate(cx, asker, prefix, sight),
+            CatalogueMessage::Place { song } => self.on_place(cx, asker, song, sight),
+            CatalogueMessage::Announce(news) => self.on_announce(cx, asker, news),
+            CatalogueMessage::Inspect => self.on_inspect(cx, asker, sight),
             CatalogueMessage::Songs { .. }
             | CatalogueMessage::Located { .. }
             | CatalogueMessage::Placed { .. }
             | CatalogueMessage::Announced { .. }
-            | CatalogueMessage::Status(_) => out.refuse(asker, Refusal::WrongRole),
+            | CatalogueMessage::Status(_) => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
 
@@ -146,85 +146,76 @@ impl Router {
 
     /// Prepares for the time after a change of role. Ends all look-ups, because their answers no
     /// longer reach this router.
-    pub fn retire(&mut self, out: &mut Outbox) {
+    pub fn retire(&mut self, cx: &mut Cx<'_>) {
         self.retired = true;
         for (asker, _) in self.locator.give_up() {
-            out.refuse(asker, Refusal::NotReady);
+            cx.out.refuse(asker, Refusal::NotReady);
         }
     }
 
     /// Looks up a song that the catalogue lacks at the data nodes.
-    fn look_up(
-        &mut self,
-        now: Time,
-        asker: Asker,
-        prefix: SongPrefix,
-        sight: Sight<'_>,
-        out: &mut Outbox,
-    ) {
+    fn look_up(&mut self, cx: &mut Cx<'_>, asker: Asker, prefix: SongPrefix, sight: Sight<'_>) {
         let asked = (asker, prefix);
         if self.retired || !locator::can_find(prefix) {
-            return self.on_looked_up(now, asked, Ending::Failed, sight, out);
+            return self.on_looked_up(cx, asked, Ending::Failed, sight);
         }
         let nodes = DataNodes::among(sight.servers);
-        let ended = (self.locator).start(now, (asked, asker.until), prefix, &nodes, out);
+        let ended = (self.locator).start(cx, (asked, asker.until), prefix, &nodes);
         if let Some((asked, ending)) = ended {
-            self.on_looked_up(now, asked, ending, sight, out);
+            self.on_looked_up(cx, asked, ending, sight);
         }
     }
 
     /// Answers the asker of a look-up that has ended.
     fn on_looked_up(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (asker, prefix): (Asker, SongPrefix),
         ending: Ending,
         sight: Sight<'_>,
-        out: &mut Outbox,
     ) {
         // An announcement of the song may have arrived during the look-up. The catalogue names more
         // holders than a look-up.
         if self.catalogue.find(prefix) != Err(Refusal::NotFound) {
-            return self.on_locate(now, asker, prefix, sight, out);
+            return self.on_locate(cx, asker, prefix, sight);
         }
         match ending {
             // A data node that has not heard of the removal still has it.
             Ending::Found(song, _) if self.catalogue.is_buried(song.id) => {
-                out.refuse(asker, Refusal::NotFound);
+                cx.out.refuse(asker, Refusal::NotFound);
             }
             Ending::Found(song, holder) => {
                 let holders = [holder].into();
                 let located = CatalogueMessage::Located { song, holders };
-                out.answer(asker, Message::Catalogue(located));
+                cx.out.answer(asker, Message::Catalogue(located));
             }
-            Ending::Ambiguous(songs) => out.refuse(asker, Refusal::Ambiguous(songs)),
-            Ending::Failed if self.knows_too_little(now, sight.servers) => {
-                out.refuse(asker, Refusal::NotReady);
+            Ending::Ambiguous(songs) => cx.out.refuse(asker, Refusal::Ambiguous(songs)),
+            Ending::Failed if self.knows_too_little(cx.now, sight.servers) => {
+                cx.out.refuse(asker, Refusal::NotReady);
             }
-            Ending::Unknown | Ending::Failed => out.refuse(asker, Refusal::NotFound),
+            Ending::Unknown | Ending::Failed => cx.out.refuse(asker, Refusal::NotFound),
         }
     }
 
     /// Takes the answer of a data node to a look-up.
     pub fn on_answer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (from, envelope): (Peer, Envelope),
         sight: Sight<'_>,
-        out: &mut Outbox,
     ) {
         let nodes = DataNodes::among(sight.servers);
-        let ended = (self.locator).on_answer(now, from, envelope, &nodes, out);
+        let ended = (self.locator).on_answer(cx, from, envelope, &nodes);
         if let Some((asked, ending)) = ended {
-            self.on_looked_up(now, asked, ending, sight, out);
+            self.on_looked_up(cx, asked, ending, sight);
         }
     }
 
     /// Continues the look-ups whose question has been open for too long.
-    pub fn on_tick(&mut self, now: Time, sight: Sight<'_>, out: &mut Outbox) {
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>, sight: Sight<'_>) {
         let nodes = DataNodes::among(sight.servers);
-        for (asked, ending) in self.locator.on_tick(now, &nodes, out) {
-            self.on_looked_up(now, asked, ending, sight, out);
+        for (asked, ending) in self.locator.on_tick(cx, &nodes) {
+            self.on_looked_up(cx, asked, ending, sight);
         }
     }
 
@@ -235,17 +226,11 @@ impl Router {
 
     /// Notes that the connection to a data node broke: the node is offered after the others until
     /// it is heard again, and look-ups that wait for it ask another data node.
-    pub fn on_lost(
-        &mut self,
-        now: Time,
-        (peer, why): (Peer, Lost),
-        sight: Sight<'_>,
-        out: &mut Outbox,
-    ) {
-        self.holders.on_lost(now, peer);
+    pub fn on_lost(&mut self, cx: &mut Cx<'_>, (peer, why): (Peer, Lost), sight: Sight<'_>) {
+        self.holders.on_lost(cx.now, peer);
         let nodes = DataNodes::among(sight.servers);
-        for (asked, ending) in self.locator.on_lost(now, (peer, why), &nodes, out) {
-            self.on_looked_up(now, asked, ending, sight, out);
+        for (asked, ending) in self.locator.on_lost(cx, (peer, why), &nodes) {
+            self.on_looked_up(cx, asked, ending, sight);
         }
     }
 
@@ -259,37 +244,23 @@ impl Router {
         self.catalogue.len()
     }
 
-    fn on_list(
-        &mut self,
-        now: Time,
-        asker: Asker,
-        query: &Query,
-        sight: Sight<'_>,
-        out: &mut Outbox,
-    ) {
+    fn on_list(&mut self, cx: &mut Cx<'_>, asker: Asker, query: &Query, sight: Sight<'_>) {
         if let Err(why) = catalogue::check(query) {
-            return out.refuse(asker, Refusal::Invalid(why));
+            return cx.out.refuse(asker, Refusal::Invalid(why));
         }
         let holders = &self.holders;
         let page = self
             .catalogue
-            .page(query, |nodes| holders.living_among(now, nodes, sight));
-        out.answer(asker, Message::Catalogue(page));
+            .page(query, |nodes| holders.living_among(cx.now, nodes, sight));
+        cx.out.answer(asker, Message::Catalogue(page));
     }
 
-    fn on_locate(
-        &mut self,
-        now: Time,
-        asker: Asker,
-        prefix: SongPrefix,
-        sight: Sight<'_>,
-        out: &mut Outbox,
-    ) {
+    fn on_locate(&mut self, cx: &mut Cx<'_>, asker: Asker, prefix: SongPrefix, sight: Sight<'_>) {
         let (song, nodes) = match self.catalogue.find(prefix) {
             Ok(found) => found,
-            Err(why) => return out.refuse(asker, why),
+            Err(why) => return cx.out.refuse(asker, why),
         };
-        let mut holders = self.holders.offer(now, nodes, sight);
+        let mut holders = self.holders.offer(cx.now, nodes, sight);
         self.rng.shuffle(&mut holders);
         // The sort is stable: within the living and within the suspected, the order stays random.
         holders.sort_by_key(|(state, _)| *state);
@@ -299,56 +270,50 @@ impl Router {
             .collect();
         let song = song.clone();
         let located = CatalogueMessage::Located { song, holders };
-        out.answer(asker, Message::Catalogue(located));
+        cx.out.answer(asker, Message::Catalogue(located));
     }
 
-    fn on_place(
-        &mut self,
-        now: Time,
-        asker: Asker,
-        song: SongId,
-        sight: Sight<'_>,
-        out: &mut Outbox,
-    ) {
-        let owners = self.holders.owners(now, song, sight);
+    fn on_place(&mut self, cx: &mut Cx<'_>, asker: Asker, song: SongId, sight: Sight<'_>) {
+        let owners = self.holders.owners(cx.now, song, sight);
         let placed = CatalogueMessage::Placed { owners };
-        out.answer(asker, Message::Catalogue(placed));
+        cx.out.answer(asker, Message::Catalogue(placed));
     }
 
-    fn on_announce(&mut self, now: Time, asker: Asker, news: Announcement, out: &mut Outbox) {
+    fn on_announce(&mut self, cx: &mut Cx<'_>, asker: Asker, news: Announcement) {
         // Without this check, a node could overwrite the songs that another data node has
         // announced.
         if news.record.node != asker.sender.node || news.record.role != Role::Data {
             self.anomalies
-                .note(Anomaly::Announcement, asker.sender.node, out);
+                .note(cx, Anomaly::Announcement, asker.sender.node);
             let why = "a data node announces only itself".into();
-            return out.refuse(asker, Refusal::Invalid(why));
+            return cx.out.refuse(asker, Refusal::Invalid(why));
         }
         let store = news.store;
-        let (revision, adds_up) = self.holders.on_announce(now, news, &mut self.catalogue);
+        let (revision, adds_up) = self.holders.on_announce(cx.now, news, &mut self.catalogue);
         if !adds_up {
             self.anomalies
-                .note(Anomaly::Announcement, asker.sender.node, out);
+                .note(cx, Anomaly::Announcement, asker.sender.node);
         }
         let announced = CatalogueMessage::Announced { store, revision };
-        out.answer(asker, Message::Catalogue(announced));
+        cx.out.answer(asker, Message::Catalogue(announced));
     }
 
-    fn on_inspect(&mut self, now: Time, asker: Asker, sight: Sight<'_>, out: &mut Outbox) {
-        let nodes = self.nodes(now, sight);
+    fn on_inspect(&mut self, cx: &mut Cx<'_>, asker: Asker, sight: Sight<'_>) {
+        let nodes = self.nodes(cx.now, sight);
         let lives = |node: &&NodeStatus| node.role == Role::Data && node.state != NodeState::Dead;
         let wanted = nodes.iter().filter(lives).count().min(COPIES);
         let holders = &self.holders;
-        let living = |nodes: &[NodeId]| holders.living_among(now, nodes, sight);
+        let living = |nodes: &[NodeId]| holders.living_among(cx.now, nodes, sight);
         let status = Status {
             songs: self.catalogue.len(),
             copies_missing: self.catalogue.missing(wanted, living),
             nodes,
             ring: sight.living().map(|member| member.node).collect(),
-            last_alert: sight.ring.and_then(|ring| ring.last_alert(now)),
-            last_switch: sight.ring.and_then(|ring| ring.last_switch(now)),
+            last_alert: sight.ring.and_then(|ring| ring.last_alert(cx.now)),
+            last_switch: sight.ring.and_then(|ring| ring.last_switch(cx.now)),
         };
-        out.answer(asker, Message::Catalogue(CatalogueMessage::Status(status)));
+        cx.out
+            .answer(asker, Message::Catalogue(CatalogueMessage::Status(status)));
     }
 
     /// The status of every server: members of the ring, dead ones included, and servers that only

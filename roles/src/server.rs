@@ -25,6 +25,7 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::{Level, Notice};
+use crate::cx::Cx;
 use crate::data;
 use crate::dedup::{self, Admission, DedupWindow};
 use crate::dns;
@@ -199,17 +200,17 @@ impl Common {
     }
 
     /// Tells the operator when no DNS node answers any longer, and when one answers again.
-    fn note_names(&mut self, resolved: impl IntoIterator<Item = Resolved>, out: &mut Outbox) {
+    fn note_names(&mut self, cx: &mut Cx<'_>, resolved: impl IntoIterator<Item = Resolved>) {
         for Resolved { failed, .. } in resolved {
             let before = self.dns_failures;
             self.dns_failures = failed.map_or(0, |_| before.saturating_add(1));
             match failed {
                 Some(why) if self.dns_failures == DNS_FAILURES_TOLD => {
                     let line = alloc::format!("no dns node answers, the last one: {why}");
-                    out.fact(Level::Warn, line);
+                    cx.out.fact(Level::Warn, line);
                 }
                 None if before >= DNS_FAILURES_TOLD => {
-                    out.fact(Level::Info, "a dns node answers again".into());
+                    cx.out.fact(Level::Info, "a dns node answers again".into());
                 }
                 Some(_) | None => (),
             }
@@ -310,45 +311,46 @@ impl Server {
         dns.map_or(Vec::new(), |dns| dns.valid(now).collect())
     }
 
-    fn on_start(&mut self, now: Time, out: &mut Outbox) {
+    fn on_start(&mut self, cx: &mut Cx<'_>) {
         let common = &mut self.common;
-        common.resolver.start(now, out);
+        common.resolver.start(cx);
         if common.config.role != Some(Role::Dns) {
-            common.memory.recall(out);
+            common.memory.recall(cx);
         }
         if let Some(role) = common.config.role {
-            self.take(now, role, out);
+            self.take(cx, role);
         }
     }
 
     /// Takes the first role: begins its work, joins the ring, registers.
-    fn take(&mut self, now: Time, role: Role, out: &mut Outbox) {
-        let serving = Serving::begin(&mut self.common, now, role, out);
+    fn take(&mut self, cx: &mut Cx<'_>, role: Role) {
+        let serving = Serving::begin(cx, &mut self.common, role);
         self.phase = Phase::Serving(Box::new(serving));
         let line = alloc::format!("role {role} at {}", self.common.address);
-        out.fact(Level::Info, line);
-        self.register(now, out);
+        cx.out.fact(Level::Info, line);
+        self.register(cx);
         // The first DNS node of a network has no other one to confirm its registration.
         if role == Role::Dns
             && let Phase::Serving(serving) = &mut self.phase
         {
-            serving.tell_ready(out);
+            serving.tell_ready(cx);
         }
     }
 
     /// Uses what an earlier run has stored: the members to look for, and the role. The server takes
     /// the stored role again, because a data node that came back as a router would hold songs and
     /// not serve them.
-    fn on_recalled(&mut self, now: Time, recalled: Recalled, out: &mut Outbox) {
+    fn on_recalled(&mut self, cx: &mut Cx<'_>, recalled: Recalled) {
         let (members, role) = recalled;
         match (&mut self.phase, role) {
             (Phase::Newcomer(_), Some(role @ (Role::Data | Role::Router))) => {
-                self.take(now, role, out);
+                self.take(cx, role);
             }
             (Phase::Newcomer(assignment), _) => {
-                out.fact(Level::Info, "no role yet: asking for one".into());
+                cx.out
+                    .fact(Level::Info, "no role yet: asking for one".into());
                 assignment.remember(members.iter().map(|m| m.address).collect());
-                assignment.start(now, out);
+                assignment.start(cx);
             }
             (Phase::Serving(_) | Phase::Stopping { .. } | Phase::Stopped { .. }, _) => (),
         }
@@ -358,50 +360,50 @@ impl Server {
     }
 
     /// Registers with every DNS node known so far, unless the server is stopping.
-    fn register(&mut self, now: Time, out: &mut Outbox) {
+    fn register(&mut self, cx: &mut Cx<'_>) {
         if let Phase::Serving(serving) = &mut self.phase {
-            let ended = serving.register(now, &self.common, out);
-            self.on_registrations(ended, out);
+            let ended = serving.register(cx, &self.common);
+            self.on_registrations(cx, ended);
         }
     }
 
-    fn on_registrations(&mut self, ended: Vec<Registration>, out: &mut Outbox) {
+    fn on_registrations(&mut self, cx: &mut Cx<'_>, ended: Vec<Registration>) {
         for registration in ended {
             match (registration, &mut self.phase) {
-                (Registration::Stands(_), Phase::Serving(serving)) => serving.tell_ready(out),
+                (Registration::Stands(_), Phase::Serving(serving)) => serving.tell_ready(cx),
                 (Registration::Stands(_) | Registration::Failed(_), _) => (),
-                (Registration::Outdated, _) => self.end_outdated(out),
+                (Registration::Outdated, _) => self.end_outdated(cx),
             }
         }
     }
 
     /// Ends the server: its disk is an old copy, or runs on two machines. The next start has a
     /// higher incarnation.
-    fn end_outdated(&mut self, out: &mut Outbox) {
+    fn end_outdated(&mut self, cx: &mut Cx<'_>) {
         if !matches!(self.phase, Phase::Stopped { .. }) {
             self.phase = Phase::Stopped { outdated: true };
             let line = "a newer start of this node is known, or one elsewhere: stopping";
-            out.fact(Level::Warn, line.into());
-            out.tell(Notice::Stopped);
+            cx.out.fact(Level::Warn, line.into());
+            cx.out.tell(Notice::Stopped);
         }
     }
 
-    fn on_message(&mut self, now: Time, from: Sender, envelope: Envelope, out: &mut Outbox) {
+    fn on_message(&mut self, cx: &mut Cx<'_>, from: Sender, envelope: Envelope) {
         if let Some(member) = self.phase.serving_mut().and_then(Serving::member_mut) {
-            member.ring.on_heard(now, from, out);
+            member.ring.on_heard(cx, from);
         }
         match envelope.kind {
             Kind::Question { patience } => {
                 let asker = Asker {
                     sender: from,
                     id: envelope.id,
-                    until: now + patience,
+                    until: cx.now + patience,
                 };
-                match self.window.admit(now, from, &envelope) {
-                    Admission::Fresh => self.on_question(now, asker, envelope, out),
-                    Admission::Repeated(message) => out.answer(asker, message),
+                match self.window.admit(cx.now, from, &envelope) {
+                    Admission::Fresh => self.on_question(cx, asker, envelope),
+                    Admission::Repeated(message) => cx.out.answer(asker, message),
                     Admission::Working => (),
-                    Admission::TooMany => out.refuse(
+                    Admission::TooMany => cx.out.refuse(
                         asker,
                         Refusal::Busy {
                             retry_after_ms: 100,
@@ -409,17 +411,17 @@ impl Server {
                     ),
                 }
             }
-            Kind::Answer { .. } => self.on_answer(now, from.peer, envelope, out),
+            Kind::Answer { .. } => self.on_answer(cx, from.peer, envelope),
             Kind::OneWay => {
                 let member = self.phase.serving_mut().and_then(Serving::member_mut);
                 if let (Message::Ring(words), Some(member)) = (envelope.message, member) {
-                    member.ring.on_one_way(now, from, words, out);
+                    member.ring.on_one_way(cx, from, words);
                 }
             }
         }
     }
 
-    fn on_question(&mut self, now: Time, asker: Asker, envelope: Envelope, out: &mut Outbox) {
+    fn on_question(&mut self, cx: &mut Cx<'_>, asker: Asker, envelope: Envelope) {
         match &mut self.phase {
             Phase::Newcomer(_) => match envelope.message {
                 Message::Refused(_) => (), // A refusal is no question.
@@ -428,121 +430,121 @@ impl Server {
                 | Message::Catalogue(_)
                 | Message::Audio(_)
                 | Message::Upkeep(_)
-                | Message::Chord(_) => out.refuse(asker, Refusal::WrongRole),
+                | Message::Chord(_) => cx.out.refuse(asker, Refusal::WrongRole),
             },
             Phase::Serving(serving) => {
-                let order = serving.on_question(now, &mut self.common, asker, envelope, out);
+                let order = serving.on_question(cx, &mut self.common, asker, envelope);
                 if let Some(order) = order {
-                    self.obey(now, order, out);
+                    self.obey(cx, order);
                 }
             }
             Phase::Stopping { .. } | Phase::Stopped { .. } => {
-                out.refuse(asker, Refusal::ShuttingDown);
+                cx.out.refuse(asker, Refusal::ShuttingDown);
             }
         }
     }
 
     /// Carries out an order of a manager to change the role.
-    fn obey(&mut self, now: Time, order: Order, out: &mut Outbox) {
+    fn obey(&mut self, cx: &mut Cx<'_>, order: Order) {
         match &mut self.phase {
             Phase::Serving(serving) => {
-                if serving.obey(now, &mut self.common, order, out) {
-                    self.register(now, out);
+                if serving.obey(cx, &mut self.common, order) {
+                    self.register(cx);
                 }
             }
             Phase::Stopping { serving, .. } => {
                 if let Some(member) = serving.member_mut() {
-                    member.decline(now, order, "another change is under way", out);
+                    member.decline(cx, order, "another change is under way");
                 }
             }
             Phase::Newcomer(_) | Phase::Stopped { .. } => (),
         }
     }
 
-    fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
+    fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
         match (Requester::of(envelope.id.0), &mut self.phase) {
             (Some(Requester::Resolver), _) => {
-                let resolved = self.common.resolver.on_answer(now, from, envelope, out);
-                self.common.note_names(resolved, out);
-                self.register(now, out);
+                let resolved = self.common.resolver.on_answer(cx, from, envelope);
+                self.common.note_names(cx, resolved);
+                self.register(cx);
             }
             (Some(Requester::Assignment), Phase::Newcomer(assignment)) => {
-                if let Some(role) = assignment.on_answer(now, from, envelope, out) {
-                    self.take(now, role, out);
+                if let Some(role) = assignment.on_answer(cx, from, envelope) {
+                    self.take(cx, role);
                 }
             }
             (Some(asked), Phase::Serving(serving) | Phase::Stopping { serving, .. }) => {
-                let ended = serving.on_answer(now, &self.common, asked, (from, envelope), out);
-                self.on_registrations(ended.into_iter().collect(), out);
+                let ended = serving.on_answer(cx, &self.common, asked, (from, envelope));
+                self.on_registrations(cx, ended.into_iter().collect());
             }
             _ => (), // The part that asked is gone.
         }
     }
 
-    fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
+    fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
         if why == Lost::Outdated {
             // Every peer would refuse this start, and no answer could ever arrive to say so.
-            return self.end_outdated(out);
+            return self.end_outdated(cx);
         }
-        let resolved = self.common.resolver.on_lost(now, peer, why, out);
+        let resolved = self.common.resolver.on_lost(cx, peer, why);
         match &mut self.phase {
-            Phase::Newcomer(assignment) => assignment.on_lost(now, peer, why, out),
+            Phase::Newcomer(assignment) => assignment.on_lost(cx, peer, why),
             Phase::Serving(serving) | Phase::Stopping { serving, .. } => {
-                let ended = serving.registrar.on_lost(now, peer, why, out);
-                self.on_registrations(ended, out);
+                let ended = serving.registrar.on_lost(cx, peer, why);
+                self.on_registrations(cx, ended);
             }
             Phase::Stopped { .. } => (),
         }
         if let Some(serving) = self.phase.serving_mut() {
-            serving.on_lost(now, &self.common, peer, why, out);
+            serving.on_lost(cx, &self.common, peer, why);
         }
         if !resolved.is_empty() {
-            self.common.note_names(resolved, out);
-            self.register(now, out);
+            self.common.note_names(cx, resolved);
+            self.register(cx);
         }
     }
 
-    fn on_done(&mut self, now: Time, job: JobId, reply: JobReply, out: &mut Outbox) {
+    fn on_done(&mut self, cx: &mut Cx<'_>, job: JobId, reply: JobReply) {
         match Requester::of(job.0) {
             Some(Requester::Ring) => {
-                if let Some(recalled) = self.common.memory.on_done(now, job, reply) {
-                    self.on_recalled(now, recalled, out);
+                if let Some(recalled) = self.common.memory.on_done(cx.now, job, reply) {
+                    self.on_recalled(cx, recalled);
                 }
             }
             _ => {
                 if let Some(serving) = self.phase.serving_mut() {
-                    serving.on_done(now, &self.common, job, reply, out);
+                    serving.on_done(cx, &self.common, job, reply);
                 }
             }
         }
     }
 
-    fn on_tick(&mut self, now: Time, out: &mut Outbox) {
-        self.common.memory.recall_again(now, out);
-        let resolved = self.common.resolver.on_tick(now, out);
+    fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        self.common.memory.recall_again(cx);
+        let resolved = self.common.resolver.on_tick(cx);
         if let Some(serving) = self.phase.serving_mut() {
-            let ended = serving.registrar.on_tick(now, out);
-            self.on_registrations(ended, out);
+            let ended = serving.registrar.on_tick(cx);
+            self.on_registrations(cx, ended);
         }
         if !resolved.is_empty() {
-            self.common.note_names(resolved, out);
-            self.register(now, out);
+            self.common.note_names(cx, resolved);
+            self.register(cx);
         }
         match &mut self.phase {
-            Phase::Newcomer(assignment) => assignment.on_tick(now, out),
+            Phase::Newcomer(assignment) => assignment.on_tick(cx),
             Phase::Serving(serving) | Phase::Stopping { serving, .. } => {
-                serving.on_tick(now, &mut self.common, out);
+                serving.on_tick(cx, &mut self.common);
             }
             Phase::Stopped { .. } => (),
         }
     }
 
-    fn on_stop(&mut self, now: Time, out: &mut Outbox) {
+    fn on_stop(&mut self, cx: &mut Cx<'_>) {
         match &mut self.phase {
-            Phase::Newcomer(_) => self.end(out),
+            Phase::Newcomer(_) => self.end(cx),
             Phase::Serving(serving) => {
-                if !serving.hands_over_first(now, self.common.config.drain, out) {
-                    self.stop(now, out);
+                if !serving.hands_over_first(cx, self.common.config.drain) {
+                    self.stop(cx);
                 }
             }
             Phase::Stopping { .. } | Phase::Stopped { .. } => (),
@@ -550,7 +552,7 @@ impl Server {
     }
 
     /// Says goodbye to the ring and to the DNS nodes.
-    fn stop(&mut self, now: Time, out: &mut Outbox) {
+    fn stop(&mut self, cx: &mut Cx<'_>) {
         let ended = Phase::Stopped { outdated: false };
         match core::mem::replace(&mut self.phase, ended) {
             Phase::Serving(mut serving) => {
@@ -559,8 +561,8 @@ impl Server {
                 } else {
                     GOODBYE
                 };
-                serving.say_goodbye(now, out);
-                let until = now + pause;
+                serving.say_goodbye(cx);
+                let until = cx.now + pause;
                 self.phase = Phase::Stopping { serving, until };
             }
             other @ (Phase::Newcomer(_) | Phase::Stopping { .. } | Phase::Stopped { .. }) => {
@@ -570,38 +572,38 @@ impl Server {
     }
 
     /// Ends a stopping server when its goodbyes have arrived, or their time is over.
-    fn end_if_heard(&mut self, now: Time, out: &mut Outbox) {
+    fn end_if_heard(&mut self, cx: &mut Cx<'_>) {
         if let Phase::Stopping { serving, until } = &self.phase
-            && (*until <= now || (!serving.registrar.is_asking() && !serving.owes_copies()))
+            && (*until <= cx.now || (!serving.registrar.is_asking() && !serving.owes_copies()))
         {
-            self.end(out);
+            self.end(cx);
         }
     }
 
-    fn end(&mut self, out: &mut Outbox) {
+    fn end(&mut self, cx: &mut Cx<'_>) {
         self.phase = Phase::Stopped { outdated: false };
-        out.tell(Notice::Stopped);
+        cx.out.tell(Notice::Stopped);
     }
 
     /// After each event, passes changes of the ring and of the known names to all parts.
-    fn settle(&mut self, now: Time, out: &mut Outbox) {
+    fn settle(&mut self, cx: &mut Cx<'_>) {
         let member = self.phase.serving_mut().and_then(Serving::member_mut);
         if let Some(member) = member {
             if member.ring.is_outdated() {
-                return self.end_outdated(out);
+                return self.end_outdated(cx);
             }
-            self.common.memory.look(now, member.ring.members());
+            self.common.memory.look(cx.now, member.ring.members());
             if let Some(order) = member.ring.take_own_order() {
-                self.obey(now, order, out);
+                self.obey(cx, order);
             }
         }
         if let Some(serving) = self.phase.serving_mut() {
-            serving.see(now, &mut self.common, out);
+            serving.see(cx, &mut self.common);
         }
         if let Phase::Serving(serving) = &mut self.phase {
-            match serving.leave_if_drained(now, &mut self.common, out) {
-                Some(HandOver::Changed) => self.register(now, out),
-                Some(HandOver::Ends) => self.stop(now, out),
+            match serving.leave_if_drained(cx, &mut self.common) {
+                Some(HandOver::Changed) => self.register(cx),
+                Some(HandOver::Ends) => self.stop(cx),
                 None => (),
             }
         }
@@ -610,25 +612,26 @@ impl Server {
 
 impl Node for Server {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
-        let mark = out.len();
+        let cx = &mut Cx::new(now, out);
+        let mark = cx.out.len();
         if let Phase::Serving(serving) = &mut self.phase
             && let Some(member) = serving.member_mut()
         {
-            member.ring.on_event(now, out);
+            member.ring.on_event(cx);
         }
         match event {
-            Event::Start => self.on_start(now, out),
-            Event::Tick => self.on_tick(now, out),
-            Event::Message { from, envelope } => self.on_message(now, from, envelope, out),
-            Event::Lost { peer, why } => self.on_lost(now, peer, why, out),
-            Event::Done { job, reply } => self.on_done(now, job, reply, out),
+            Event::Start => self.on_start(cx),
+            Event::Tick => self.on_tick(cx),
+            Event::Message { from, envelope } => self.on_message(cx, from, envelope),
+            Event::Lost { peer, why } => self.on_lost(cx, peer, why),
+            Event::Done { job, reply } => self.on_done(cx, job, reply),
             Event::User(_) => (), // A server has no user.
-            Event::Stop => self.on_stop(now, out),
+            Event::Stop => self.on_stop(cx),
         }
-        self.settle(now, out);
-        self.end_if_heard(now, out);
+        self.settle(cx);
+        self.end_if_heard(cx);
         // This comes last, so that the dedup window sees every answer that the event has caused.
-        self.window.observe(now, mark, out);
+        self.window.observe(cx.now, mark, cx.out);
     }
 
     fn deadline(&self) -> Option<Time> {

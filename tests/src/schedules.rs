@@ -20,6 +20,7 @@ use roles::contract::node::{Action, Asker, Outbox, Peer, Sender};
 use roles::contract::record::Address;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
+use roles::cx::Cx;
 use roles::ownership::Owners;
 
 /// Most nodes at a time, and the number of ids; each id is used once.
@@ -206,7 +207,12 @@ impl Circle {
         let mut out = Outbox::new();
         let owners = Arc::new(Owners::of(self.takers(id)));
         if let Some(chord) = self.nodes.get_mut(&id) {
-            chord.see(self.now, &others, &owners, &self.living, &mut out);
+            chord.see(
+                &mut Cx::new(self.now, &mut out),
+                &others,
+                &owners,
+                &self.living,
+            );
         }
         self.perform(id, out);
     }
@@ -245,7 +251,7 @@ impl Circle {
         let mut forgotten = false;
         if let Some(chord) = self.nodes.get_mut(&id) {
             let knew = chord.beside().predecessor.is_some();
-            chord.on_tick(self.now, &self.living, &mut out);
+            chord.on_tick(&mut Cx::new(self.now, &mut out), &self.living);
             let placed = chord.standing() == Standing::Joined;
             forgotten = knew && placed && chord.beside().predecessor.is_none();
         }
@@ -284,7 +290,7 @@ impl Circle {
             (Kind::Question { patience }, Message::Chord(words)) => {
                 let waits = chord.operation().is_some() && chord.standing() == Standing::Joined;
                 let asker = asker(from, envelope.id, self.now + patience);
-                chord.on_question(self.now, asker, words, &self.living, &mut out);
+                chord.on_question(&mut Cx::new(self.now, &mut out), asker, words, &self.living);
                 if waits && !out.is_empty() {
                     fault = Some("who waits tells nothing");
                 }
@@ -298,7 +304,12 @@ impl Circle {
                 let asked = self.operations.get(&(to, envelope.id)).copied();
                 let late = asked.is_some() && asked != chord.operation();
                 let before = chord.beside().clone();
-                chord.on_answer(self.now, peer, envelope, &self.living, &mut out);
+                chord.on_answer(
+                    &mut Cx::new(self.now, &mut out),
+                    peer,
+                    envelope,
+                    &self.living,
+                );
                 if late && before != *chord.beside() {
                     fault = Some("late answers change nothing");
                 }
@@ -536,7 +547,7 @@ impl Circle {
         let mut out = Outbox::new();
         let words = ChordMessage::Find { song, before };
         let chord = self.nodes.get_mut(&node)?;
-        chord.on_question(self.now, asker, words, &self.living, &mut out);
+        chord.on_question(&mut Cx::new(self.now, &mut out), asker, words, &self.living);
         if let Action::Send { envelope, .. } = out.pop()?
             && let Message::Chord(words) = envelope.message
         {

@@ -22,7 +22,8 @@ use super::{Chord, ChordMessage, Standing, Table, message};
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::limits::NEIGHBOURS_MAX;
 use crate::contract::message::Refusal;
-use crate::contract::node::{Asker, Outbox};
+use crate::contract::node::Asker;
+use crate::cx::Cx;
 
 /// Bound on the questions of one look-up: four times the expected number at 2048 nodes, which is
 /// log2 N / 2 + 0.9, rounded up.
@@ -40,14 +41,14 @@ pub enum Way {
 impl Chord {
     pub(super) fn on_find(
         &mut self,
+        cx: &mut Cx<'_>,
         asker: Asker,
         song: SongId,
         before: Option<NodeId>,
         table: &dyn Table,
-        out: &mut Outbox,
     ) {
         if self.standing == Standing::Apart {
-            return out.refuse(asker, Refusal::NotReady);
+            return cx.out.refuse(asker, Refusal::NotReady);
         }
         let way = if self.fingers.is_whole() {
             self.way_by_points(song)
@@ -56,13 +57,14 @@ impl Chord {
         };
         let speaks = self.config.mutants.has(ChordMutant::TrustsFingers);
         match way {
-            Way::Closer(nodes) if nodes.is_empty() => out.refuse(asker, Refusal::NotReady),
-            Way::Closer(nodes) if !speaks => {
-                out.answer(asker, message(ChordMessage::Closer { nodes }))
-            }
+            Way::Closer(nodes) if nodes.is_empty() => cx.out.refuse(asker, Refusal::NotReady),
+            Way::Closer(nodes) if !speaks => cx
+                .out
+                .answer(asker, message(ChordMessage::Closer { nodes })),
             Way::Mine | Way::Closer(_) => {
                 let owners = self.owners(song);
-                out.answer(asker, message(ChordMessage::Found { owners }));
+                cx.out
+                    .answer(asker, message(ChordMessage::Found { owners }));
             }
         }
     }

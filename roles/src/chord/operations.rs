@@ -9,8 +9,9 @@ use super::{Chord, ChordMessage, HELD_MAX, Neighbours, ROUNDS_MORE, Standing, Ta
 use crate::contract::id::NodeId;
 use crate::contract::limits::NEIGHBOURS_MAX;
 use crate::contract::message::{Message, Refusal};
-use crate::contract::node::{Asker, Outbox, Peer};
+use crate::contract::node::{Asker, Peer};
 use crate::contract::time::Time;
+use crate::cx::Cx;
 use crate::requests::{Outcome, Policy};
 
 /// An operation that waits for an answer.
@@ -73,28 +74,28 @@ impl Chord {
         self.pending.is_some() && self.standing == Standing::Joined && !hasty
     }
 
-    pub(super) fn hold(&mut self, asker: Asker, words: ChordMessage, out: &mut Outbox) {
+    pub(super) fn hold(&mut self, cx: &mut Cx<'_>, asker: Asker, words: ChordMessage) {
         if self.held.len() >= HELD_MAX {
             let retry_after_ms = 100;
-            return out.refuse(asker, Refusal::Busy { retry_after_ms });
+            return cx.out.refuse(asker, Refusal::Busy { retry_after_ms });
         }
         self.held.push_back((asker, words));
     }
 
     /// Answers the questions held back, until one of them starts an operation.
-    pub(super) fn release(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
+    pub(super) fn release(&mut self, cx: &mut Cx<'_>, table: &dyn Table) {
         while self.pending.is_none()
             && let Some((asker, words)) = self.held.pop_front()
         {
-            if now <= asker.until {
-                self.on_question(now, asker, words, table, out);
+            if cx.now <= asker.until {
+                self.on_question(cx, asker, words, table);
             }
         }
     }
 
-    pub(super) fn on_neighbours(&mut self, asker: Asker, of: NodeId, out: &mut Outbox) {
+    pub(super) fn on_neighbours(&mut self, cx: &mut Cx<'_>, asker: Asker, of: NodeId) {
         if of != self.me || self.standing == Standing::Apart {
-            return out.refuse(asker, Refusal::NotReady);
+            return cx.out.refuse(asker, Refusal::NotReady);
         }
         let Neighbours {
             successors,
@@ -104,30 +105,24 @@ impl Chord {
             predecessor,
             successors,
         };
-        out.answer(asker, message(words));
+        cx.out.answer(asker, message(words));
     }
 
     /// Rectify: the asker believes that it is the predecessor of this node.
-    pub(super) fn on_notify(
-        &mut self,
-        now: Time,
-        asker: Asker,
-        table: &dyn Table,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_notify(&mut self, cx: &mut Cx<'_>, asker: Asker, table: &dyn Table) {
         let notifier = asker.sender.node;
         // The member table does not count this asker among the living data nodes, so nothing it
         // says about the circle is believed.
         if self.standing == Standing::Apart || notifier == self.me || table.is_dead(notifier) {
-            return out.refuse(asker, Refusal::NotReady);
+            return cx.out.refuse(asker, Refusal::NotReady);
         }
-        out.answer(asker, message(ChordMessage::Noted));
+        cx.out.answer(asker, message(ChordMessage::Noted));
         if self.standing == Standing::Joined {
-            self.rectify(now, notifier, table, out);
+            self.rectify(cx, notifier, table);
         }
     }
 
-    fn rectify(&mut self, now: Time, notifier: NodeId, table: &dyn Table, out: &mut Outbox) {
+    fn rectify(&mut self, cx: &mut Cx<'_>, notifier: NodeId, table: &dyn Table) {
         match self.beside.predecessor {
             Some(known) if known == notifier => (),
             Some(known) if !between(known, notifier, self.me) => {
@@ -136,10 +131,10 @@ impl Chord {
                     .mutants
                     .has(ChordMutant::NeverReplacesPredecessor)
                 {
-                    self.ask(now, Step::Predecessor { notifier }, known, table, out);
+                    self.ask(cx, Step::Predecessor { notifier }, known, table);
                 }
             }
-            Some(_) | None => self.precede(now, notifier),
+            Some(_) | None => self.precede(cx.now, notifier),
         }
     }
 
@@ -158,7 +153,7 @@ impl Chord {
     }
 
     /// Begins a round: joins or stabilises.
-    pub(super) fn begin(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
+    pub(super) fn begin(&mut self, cx: &mut Cx<'_>, table: &dyn Table) {
         self.rounds = self.rounds.saturating_sub(1);
         if self.beside != self.suggested {
             self.rounds = self.rounds.max(1); // The neighbours are not yet those of the table.
@@ -168,26 +163,26 @@ impl Chord {
         } else {
             self.config.every
         };
-        self.due_at = now + self.rng.upper_half(pause);
+        self.due_at = cx.now + self.rng.upper_half(pause);
         match self.standing {
             Standing::Listed => self.due_at = Time::NEVER,
-            Standing::Apart => self.join(now, table, out),
-            Standing::Joined => self.stabilise(now, table, out),
+            Standing::Apart => self.join(cx, table),
+            Standing::Joined => self.stabilise(cx, table),
         }
     }
 
-    fn join(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
+    fn join(&mut self, cx: &mut Cx<'_>, table: &dyn Table) {
         self.rounds = self.rounds.max(1); // A joining node never rests.
-        self.join_by(now, 0, table, out);
+        self.join_by(cx, 0, table);
     }
 
     /// Joins through the node that is `place` places behind the nearest. Only the nearest node is
     /// joined by. When the nearest refuses and a farther node answers, there is a circle and the
     /// nearest is still joining. This node then waits, because a list that begins behind the
     /// nearest might skip it once it has arrived.
-    fn join_by(&mut self, now: Time, place: usize, table: &dyn Table, out: &mut Outbox) {
+    fn join_by(&mut self, cx: &mut Cx<'_>, place: usize, table: &dyn Table) {
         if let Some(next) = self.hosts.get(place).copied() {
-            return self.ask(now, Step::Join { place }, next, table, out);
+            return self.ask(cx, Step::Join { place }, next, table);
         }
         self.refused += 1;
         if self.refused >= REFUSALS {
@@ -196,7 +191,7 @@ impl Chord {
     }
 
     /// Part A: drops the dead nodes at the head of the list, then asks the first living one.
-    fn stabilise(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
+    fn stabilise(&mut self, cx: &mut Cx<'_>, table: &dyn Table) {
         if self.config.mutants.has(ChordMutant::ClearsPredecessor) {
             self.beside.predecessor.take_if(|node| table.is_dead(*node));
         }
@@ -204,21 +199,21 @@ impl Chord {
         let count = self.beside.successors.iter().take_while(dead).count();
         self.beside.successors.drain(..count);
         if let Some(first) = self.beside.successors.first().copied() {
-            return self.ask(now, Step::Successor, first, table, out);
+            return self.ask(cx, Step::Successor, first, table);
         }
         if !self.config.mutants.has(ChordMutant::FoundsAlone) {
             // No node of the list lives, so this node joins anew through the member table.
             self.standing = Standing::Apart;
-            return self.join(now, table, out);
+            return self.join(cx, table);
         }
         if let Some(candidate) = self.beside.predecessor {
-            self.ask(now, Step::Candidate, candidate, table, out);
+            self.ask(cx, Step::Candidate, candidate, table);
         }
     }
 
-    fn ask(&mut self, now: Time, step: Step, of: NodeId, table: &dyn Table, out: &mut Outbox) {
+    fn ask(&mut self, cx: &mut Cx<'_>, step: Step, of: NodeId, table: &dyn Table) {
         let Some(address) = table.address(of) else {
-            return self.on_dead(now, step, of, table, out);
+            return self.on_dead(cx, step, of, table);
         };
         self.operations += 1;
         let number = self.operations;
@@ -231,10 +226,10 @@ impl Chord {
         let purpose = Purpose::Ask { number, step, of };
         let question = message(ChordMessage::Neighbours { of });
         let to = [Peer::Node(address)].into();
-        if let Some(request) = (self.requests).ask(now, purpose, to, question, policy, out) {
+        if let Some(request) = (self.requests).ask(cx.now, purpose, to, question, policy, cx.out) {
             self.pending = Some(Pending {
                 number,
-                until: now + self.rng.upper_half(patience),
+                until: cx.now + self.rng.upper_half(patience),
                 step,
                 of,
                 request,
@@ -242,26 +237,27 @@ impl Chord {
         }
     }
 
-    fn notify(&mut self, now: Time, node: NodeId, table: &dyn Table, out: &mut Outbox) {
+    fn notify(&mut self, cx: &mut Cx<'_>, node: NodeId, table: &dyn Table) {
         if let Some(address) = table.address(node) {
             let to = [Peer::Node(address)].into();
             let question = message(ChordMessage::Notify);
-            let _ = (self.requests).ask(now, Purpose::Notify, to, question, Policy::ONCE, out);
+            let _ =
+                (self.requests).ask(cx.now, Purpose::Notify, to, question, Policy::ONCE, cx.out);
         }
     }
 
     /// Ends an operation whose target has died, or that has waited too long.
-    pub(super) fn look_after(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
+    pub(super) fn look_after(&mut self, cx: &mut Cx<'_>, table: &dyn Table) {
         let Some(pending) = self.pending else {
             return;
         };
         if table.is_dead(pending.of) {
             self.give_up();
-            self.on_dead(now, pending.step, pending.of, table, out);
-            self.release(now, table, out);
-        } else if pending.until <= now {
+            self.on_dead(cx, pending.step, pending.of, table);
+            self.release(cx, table);
+        } else if pending.until <= cx.now {
             self.give_up();
-            self.on_silence(now, pending.step, pending.of, table, out);
+            self.on_silence(cx, pending.step, pending.of, table);
         }
     }
 
@@ -277,10 +273,9 @@ impl Chord {
 
     pub(super) fn conclude(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         outcome: Outcome<Purpose>,
         table: &dyn Table,
-        out: &mut Outbox,
     ) {
         let (purpose, answer, refused) = match outcome {
             Outcome::Answered {
@@ -302,19 +297,19 @@ impl Chord {
             return;
         }
         match self.neighbours_in(answer) {
-            Some(theirs) => self.on_neighbourhood(now, step, of, theirs, table, out),
+            Some(theirs) => self.on_neighbourhood(cx, step, of, theirs, table),
             None if !current => (),
             // Only a refusal moves a joining node on to the next host at once. Silence may mean a
             // lost message, so it is counted before the host is passed over.
             None => {
                 if let (Step::Join { place }, true) = (step, refused) {
-                    self.join_by(now, place + 1, table, out);
+                    self.join_by(cx, place + 1, table);
                 } else {
-                    self.on_silence(now, step, of, table, out);
+                    self.on_silence(cx, step, of, table);
                 }
             }
         }
-        self.release(now, table, out);
+        self.release(cx, table);
     }
 
     fn neighbours_in(&mut self, answer: Option<Message>) -> Option<Neighbours> {
@@ -338,23 +333,22 @@ impl Chord {
 
     fn on_neighbourhood(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         step: Step,
         of: NodeId,
         theirs: Neighbours,
         table: &dyn Table,
-        out: &mut Outbox,
     ) {
         self.silent = None;
         match step {
-            Step::Join { place: 0 } => self.on_led(now, of, &theirs.successors),
+            Step::Join { place: 0 } => self.on_led(cx.now, of, &theirs.successors),
             Step::Join { .. } => self.refused = 0,
-            Step::Successor => self.on_successor(now, of, theirs, table, out),
+            Step::Successor => self.on_successor(cx, of, theirs, table),
             Step::Candidate | Step::Suggested { .. } => {
-                self.adopt(now, of, &theirs.successors);
-                self.notify(now, of, table, out);
+                self.adopt(cx.now, of, &theirs.successors);
+                self.notify(cx, of, table);
             }
-            Step::Behind => self.rectify(now, of, table, out),
+            Step::Behind => self.rectify(cx, of, table),
             Step::Predecessor { .. } => (), // The known predecessor lives and stays.
         }
     }
@@ -369,31 +363,24 @@ impl Chord {
         self.beside.predecessor = None;
     }
 
-    fn on_successor(
-        &mut self,
-        now: Time,
-        of: NodeId,
-        theirs: Neighbours,
-        table: &dyn Table,
-        out: &mut Outbox,
-    ) {
-        self.adopt(now, of, &theirs.successors);
+    fn on_successor(&mut self, cx: &mut Cx<'_>, of: NodeId, theirs: Neighbours, table: &dyn Table) {
+        self.adopt(cx.now, of, &theirs.successors);
         // The list is whole again, so questions held back may be answered here. Part B asks a
         // question of its own.
-        self.release(now, table, out);
+        self.release(cx, table);
         let nearer = |node: &NodeId| between(self.me, *node, of);
         match theirs.predecessor.filter(nearer) {
             Some(candidate) if self.config.mutants.has(ChordMutant::AdoptsTheSilent) => {
                 let list = self.beside.successors.clone();
-                self.adopt(now, candidate, &list);
-                self.notify(now, candidate, table, out);
+                self.adopt(cx.now, candidate, &list);
+                self.notify(cx, candidate, table);
             }
             // A notice answered just before may have started an operation, and only one may run.
             // Part B waits for the next round.
-            Some(_) | None if self.pending.is_some() => self.stir(now, 1),
+            Some(_) | None if self.pending.is_some() => self.stir(cx.now, 1),
             candidate => {
                 let known = theirs.predecessor == Some(self.me);
-                self.close_up(now, candidate, known, table, out);
+                self.close_up(cx, candidate, known, table);
             }
         }
     }
@@ -404,11 +391,10 @@ impl Chord {
     /// only after its own answer.
     fn close_up(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         candidate: Option<NodeId>,
         known: bool,
         table: &dyn Table,
-        out: &mut Outbox,
     ) {
         let Some(nearest) = candidate.or(self.beside.successors.first().copied()) else {
             return;
@@ -418,57 +404,51 @@ impl Chord {
         match (suggested, candidate) {
             (Some(next), _) if self.config.mutants.has(ChordMutant::AdoptsTheSuggested) => {
                 let list = self.beside.successors.clone();
-                self.adopt(now, next, &list);
-                self.notify(now, next, table, out);
+                self.adopt(cx.now, next, &list);
+                self.notify(cx, next, table);
             }
             (Some(next), candidate) => {
-                self.ask(now, Step::Suggested { candidate }, next, table, out);
+                self.ask(cx, Step::Suggested { candidate }, next, table);
             }
-            (None, Some(candidate)) => self.ask(now, Step::Candidate, candidate, table, out),
+            (None, Some(candidate)) => self.ask(cx, Step::Candidate, candidate, table),
             // The successor already has this node as its predecessor, so a notice would change
             // nothing.
-            (None, None) if known => self.look_back(now, table, out),
+            (None, None) if known => self.look_back(cx, table),
             (None, None) => {
-                self.notify_first(now, table, out);
-                self.look_back(now, table, out);
+                self.notify_first(cx, table);
+                self.look_back(cx, table);
             }
         }
     }
 
     /// The next node of the member table has not answered; most likely it is still joining. Part B
     /// goes on without it.
-    fn do_without(
-        &mut self,
-        now: Time,
-        candidate: Option<NodeId>,
-        table: &dyn Table,
-        out: &mut Outbox,
-    ) {
+    fn do_without(&mut self, cx: &mut Cx<'_>, candidate: Option<NodeId>, table: &dyn Table) {
         match candidate {
-            Some(candidate) => self.ask(now, Step::Candidate, candidate, table, out),
-            None => self.notify_first(now, table, out),
+            Some(candidate) => self.ask(cx, Step::Candidate, candidate, table),
+            None => self.notify_first(cx, table),
         }
     }
 
     /// Looks for a better predecessor in the member table. A node that has lost its place and found
     /// it again gets no notice from the node before it, because nothing has changed there. This
     /// node therefore asks that node, and treats an answer like a notice.
-    fn look_back(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
+    fn look_back(&mut self, cx: &mut Cx<'_>, table: &dyn Table) {
         let nearer = |node: &NodeId| match self.beside.predecessor {
             Some(known) => table.is_dead(known) || between(known, *node, self.me),
             None => true,
         };
         let before = self.suggested.predecessor.filter(nearer);
         if let Some(before) = before.filter(|node| !table.is_dead(*node)) {
-            self.ask(now, Step::Behind, before, table, out);
+            self.ask(cx, Step::Behind, before, table);
         }
     }
 
     /// Notifies the successor. A further round checks that the successor has taken the notice in.
-    fn notify_first(&mut self, now: Time, table: &dyn Table, out: &mut Outbox) {
+    fn notify_first(&mut self, cx: &mut Cx<'_>, table: &dyn Table) {
         if let Some(first) = self.beside.successors.first().copied() {
-            self.notify(now, first, table, out);
-            self.stir(now, 1);
+            self.notify(cx, first, table);
+            self.stir(cx.now, 1);
         }
     }
 
@@ -495,53 +475,39 @@ impl Chord {
 
     /// The node has not answered, or has refused. It counts as dead only after several silences in
     /// a row.
-    fn on_silence(
-        &mut self,
-        now: Time,
-        step: Step,
-        of: NodeId,
-        table: &dyn Table,
-        out: &mut Outbox,
-    ) {
-        self.stir(now, 1);
+    fn on_silence(&mut self, cx: &mut Cx<'_>, step: Step, of: NodeId, table: &dyn Table) {
+        self.stir(cx.now, 1);
         match step {
-            Step::Suggested { candidate } => self.do_without(now, candidate, table, out),
+            Step::Suggested { candidate } => self.do_without(cx, candidate, table),
             Step::Behind => (),
             Step::Join { .. } | Step::Successor | Step::Candidate | Step::Predecessor { .. } => {
-                self.count_silence(now, step, of, table, out);
+                self.count_silence(cx, step, of, table);
             }
         }
-        self.release(now, table, out);
+        self.release(cx, table);
     }
 
-    fn count_silence(
-        &mut self,
-        now: Time,
-        step: Step,
-        of: NodeId,
-        table: &dyn Table,
-        out: &mut Outbox,
-    ) {
+    fn count_silence(&mut self, cx: &mut Cx<'_>, step: Step, of: NodeId, table: &dyn Table) {
         let before = self.silent.filter(|(node, _)| *node == of);
         let count = before.map_or(1, |(_, count)| count + 1);
         self.silent = Some((of, count));
         if count >= self.config.silences {
             self.silent = None;
-            self.on_dead(now, step, of, table, out);
+            self.on_dead(cx, step, of, table);
         }
     }
 
-    fn on_dead(&mut self, now: Time, step: Step, of: NodeId, table: &dyn Table, out: &mut Outbox) {
+    fn on_dead(&mut self, cx: &mut Cx<'_>, step: Step, of: NodeId, table: &dyn Table) {
         match step {
-            Step::Join { place } => self.join_by(now, place + 1, table, out),
+            Step::Join { place } => self.join_by(cx, place + 1, table),
             Step::Successor => {
                 self.beside.successors.retain(|node| *node != of);
-                self.stabilise(now, table, out);
+                self.stabilise(cx, table);
             }
-            Step::Candidate => self.notify_first(now, table, out),
-            Step::Suggested { candidate } => self.do_without(now, candidate, table, out),
+            Step::Candidate => self.notify_first(cx, table),
+            Step::Suggested { candidate } => self.do_without(cx, candidate, table),
             Step::Behind => (),
-            Step::Predecessor { notifier } => self.precede(now, notifier),
+            Step::Predecessor { notifier } => self.precede(cx.now, notifier),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::contract::id::{Incarnation, RequestId, SongId};
 use crate::contract::message::Kind;
 use crate::contract::node::{Action, Sender};
-use crate::test_support::at;
+use crate::test_support::{Host, at};
 use alloc::vec;
 
 struct Living(Vec<u128>);
@@ -20,7 +20,7 @@ fn ids(ids: &[u128]) -> Vec<NodeId> {
     ids.iter().map(|id| NodeId(*id)).collect()
 }
 
-fn show(chord: &mut Chord, living: &Living, out: &mut Outbox) {
+fn show(chord: &mut Chord, living: &Living, host: &mut Host) {
     let mut others = living.0.clone();
     others.retain(|id| NodeId(*id) != chord.me);
     let takers = others.iter().map(|id| (NodeId(*id), 1));
@@ -28,15 +28,15 @@ fn show(chord: &mut Chord, living: &Living, out: &mut Outbox) {
     let others: Vec<_> = (others.iter())
         .map(|id| (NodeId(*id), Incarnation(1)))
         .collect();
-    chord.see(at(0), &others, &owners, living, out);
+    chord.see(&mut host.at(at(0)), &others, &owners, living);
 }
 
 /// Node 10 of seven data nodes, placed when they became enough for a circle.
 fn placed(living: &Living) -> Chord {
     let mut chord = Chord::new(Config::default(), NodeId(10), Rng::from_seed(1));
-    let mut out = Outbox::new();
-    show(&mut chord, &Living(vec![10, 20]), &mut out);
-    show(&mut chord, living, &mut out);
+    let mut host = Host::default();
+    show(&mut chord, &Living(vec![10, 20]), &mut host);
+    show(&mut chord, living, &mut host);
     chord
 }
 
@@ -44,8 +44,8 @@ fn seven() -> Living {
     Living(vec![10, 20, 30, 40, 50, 60, 70])
 }
 
-fn asked(out: &mut Outbox) -> Option<(RequestId, ChordMessage, Peer)> {
-    match out.pop()? {
+fn asked(host: &mut Host) -> Option<(RequestId, ChordMessage, Peer)> {
+    match host.out.pop()? {
         Action::Send { to, envelope } => match envelope.message {
             Message::Chord(words) => Some((envelope.id, words, to)),
             _ => None,
@@ -60,9 +60,9 @@ fn told(
     living: &Living,
     now: Time,
     (predecessor, successors): (Option<u128>, &[u128]),
-    out: &mut Outbox,
+    host: &mut Host,
 ) -> Option<ChordMessage> {
-    let (id, _, from) = asked(out).expect("a question");
+    let (id, _, from) = asked(host).expect("a question");
     let words = ChordMessage::Neighbourhood {
         predecessor: predecessor.map(NodeId),
         successors: ids(successors),
@@ -73,8 +73,8 @@ fn told(
         message: message(words),
         body: Vec::new(),
     };
-    chord.on_answer(now, from, envelope, living, out);
-    asked(out).map(|(_, words, _)| words)
+    chord.on_answer(&mut host.at(now), from, envelope, living);
+    asked(host).map(|(_, words, _)| words)
 }
 
 fn asker(node: u128) -> Asker {
@@ -93,12 +93,12 @@ fn asker(node: u128) -> Asker {
 #[test]
 fn few_nodes_stand_as_the_member_table_says() {
     let mut chord = Chord::new(Config::default(), NodeId(10), Rng::from_seed(1));
-    let mut out = Outbox::new();
-    show(&mut chord, &Living(vec![5, 10, 20]), &mut out);
+    let mut host = Host::default();
+    show(&mut chord, &Living(vec![5, 10, 20]), &mut host);
     assert_eq!(chord.standing(), Standing::Listed);
     assert_eq!(chord.beside().successors, ids(&[20, 5]));
     assert_eq!(chord.beside().predecessor, Some(NodeId(5)));
-    assert!(chord.deadline().is_none() && out.is_empty());
+    assert!(chord.deadline().is_none() && host.out.is_empty());
 }
 
 /// A node that was there when the nodes became enough has the lists of the table; a later one must
@@ -108,16 +108,16 @@ fn a_newcomer_joins_by_its_successor() {
     let living = seven();
     assert_eq!(placed(&living).standing(), Standing::Joined);
     let mut chord = Chord::new(Config::default(), NodeId(10), Rng::from_seed(1));
-    let mut out = Outbox::new();
-    show(&mut chord, &living, &mut out);
+    let mut host = Host::default();
+    show(&mut chord, &living, &mut host);
     assert_eq!(chord.standing(), Standing::Apart);
-    chord.on_tick(at(1), &living, &mut out);
+    chord.on_tick(&mut host.at(at(1)), &living);
     told(
         &mut chord,
         &living,
         at(1),
         (Some(70), &[30, 40, 50, 60]),
-        &mut out,
+        &mut host,
     );
     assert_eq!(chord.standing(), Standing::Joined);
     assert_eq!(chord.beside().successors, ids(&[20, 30, 40, 50]));
@@ -130,14 +130,14 @@ fn a_candidate_must_answer() {
     let mut living = seven();
     let mut chord = placed(&living);
     living.0.push(15);
-    let mut out = Outbox::new();
-    chord.on_tick(at(1), &living, &mut out);
+    let mut host = Host::default();
+    chord.on_tick(&mut host.at(at(1)), &living);
     let next = told(
         &mut chord,
         &living,
         at(1),
         (Some(15), &[30, 40, 50, 60]),
-        &mut out,
+        &mut host,
     );
     assert_eq!(next, Some(ChordMessage::Neighbours { of: NodeId(15) }));
     assert_eq!(chord.beside().successors, ids(&[20, 30, 40, 50]));
@@ -147,14 +147,14 @@ fn a_candidate_must_answer() {
 fn the_dead_leave_the_head_of_the_list() {
     let mut chord = placed(&seven());
     let living = Living(vec![10, 40, 50, 60, 70]);
-    let mut out = Outbox::new();
-    chord.on_tick(at(1), &living, &mut out);
+    let mut host = Host::default();
+    chord.on_tick(&mut host.at(at(1)), &living);
     let next = told(
         &mut chord,
         &living,
         at(1),
         (Some(30), &[50, 60, 70, 10]),
-        &mut out,
+        &mut host,
     );
     assert_eq!(
         next,
@@ -169,17 +169,22 @@ fn the_dead_leave_the_head_of_the_list() {
 fn a_predecessor_is_replaced_when_it_is_dead() {
     let living = seven();
     let mut chord = placed(&living);
-    let mut out = Outbox::new();
-    chord.on_question(at(1), asker(60), ChordMessage::Notify, &living, &mut out);
+    let mut host = Host::default();
+    chord.on_question(
+        &mut host.at(at(1)),
+        asker(60),
+        ChordMessage::Notify,
+        &living,
+    );
     assert_eq!(
-        asked(&mut out).map(|asked| asked.1),
+        asked(&mut host).map(|asked| asked.1),
         Some(ChordMessage::Noted)
     );
-    let question = asked(&mut out).map(|asked| asked.1);
+    let question = asked(&mut host).map(|asked| asked.1);
     assert_eq!(question, Some(ChordMessage::Neighbours { of: NodeId(70) }));
     assert_eq!(chord.beside().predecessor, Some(NodeId(70)));
     let left = Living(vec![10, 20, 30, 40, 50, 60]);
-    chord.on_tick(at(1), &left, &mut out);
+    chord.on_tick(&mut host.at(at(1)), &left);
     assert_eq!(chord.beside().predecessor, Some(NodeId(60)));
 }
 
@@ -188,11 +193,11 @@ fn a_predecessor_is_replaced_when_it_is_dead() {
 fn a_node_that_nobody_told_looks_back() {
     let living = Living(vec![10, 20, 30, 40, 50, 60]);
     let mut chord = placed(&seven());
-    let mut out = Outbox::new();
-    show(&mut chord, &living, &mut out);
-    chord.on_tick(at(1), &living, &mut out);
+    let mut host = Host::default();
+    show(&mut chord, &living, &mut host);
+    chord.on_tick(&mut host.at(at(1)), &living);
     let theirs: (_, &[u128]) = (Some(10), &[30, 40, 50, 60]);
-    let next = told(&mut chord, &living, at(1), theirs, &mut out);
+    let next = told(&mut chord, &living, at(1), theirs, &mut host);
     assert_eq!(next, Some(ChordMessage::Neighbours { of: NodeId(60) }));
     assert_eq!(chord.beside().predecessor, Some(NodeId(70)));
 }
@@ -204,10 +209,15 @@ fn strangers_and_absurd_lists_change_nothing() {
     let living = seven();
     let mut chord = placed(&living);
     let before = chord.beside().clone();
-    let mut out = Outbox::new();
-    chord.on_question(at(1), asker(5), ChordMessage::Notify, &living, &mut out);
-    chord.on_question(at(1), asker(10), ChordMessage::Notify, &living, &mut out);
-    while let Some(action) = out.pop() {
+    let mut host = Host::default();
+    chord.on_question(&mut host.at(at(1)), asker(5), ChordMessage::Notify, &living);
+    chord.on_question(
+        &mut host.at(at(1)),
+        asker(10),
+        ChordMessage::Notify,
+        &living,
+    );
+    while let Some(action) = host.out.pop() {
         let Action::Send { envelope, .. } = action else {
             continue;
         };
@@ -216,9 +226,9 @@ fn strangers_and_absurd_lists_change_nothing() {
             "{envelope:?}"
         );
     }
-    chord.on_tick(at(1), &living, &mut out);
+    chord.on_tick(&mut host.at(at(1)), &living);
     let long: Vec<u128> = (21..60).collect();
-    told(&mut chord, &living, at(1), (None, &long), &mut out);
+    told(&mut chord, &living, at(1), (None, &long), &mut host);
     assert_eq!(*chord.beside(), before);
     assert_eq!(chord.strange_answers(), 1);
 }
@@ -229,15 +239,15 @@ fn strangers_and_absurd_lists_change_nothing() {
 fn questions_wait_for_the_operation() {
     let living = seven();
     let mut chord = placed(&living);
-    let mut out = Outbox::new();
-    chord.on_tick(at(1), &living, &mut out);
-    let (_, question, _) = asked(&mut out).expect("it stabilises");
+    let mut host = Host::default();
+    chord.on_tick(&mut host.at(at(1)), &living);
+    let (_, question, _) = asked(&mut host).expect("it stabilises");
     assert_eq!(question, ChordMessage::Neighbours { of: NodeId(20) });
     let ask = ChordMessage::Neighbours { of: NodeId(10) };
-    chord.on_question(at(1), asker(70), ask, &living, &mut out);
-    assert!(out.is_empty());
-    chord.on_tick(at(4), &living, &mut out);
-    let told = asked(&mut out).map(|asked| asked.1);
+    chord.on_question(&mut host.at(at(1)), asker(70), ask, &living);
+    assert!(host.out.is_empty());
+    chord.on_tick(&mut host.at(at(4)), &living);
+    let told = asked(&mut host).map(|asked| asked.1);
     assert!(
         matches!(told, Some(ChordMessage::Neighbourhood { .. })),
         "{told:?}"
@@ -251,9 +261,9 @@ fn thinned(living: &Living) -> Chord {
         ..Config::default()
     };
     let mut chord = Chord::new(config, NodeId(40), Rng::from_seed(1));
-    let mut out = Outbox::new();
-    show(&mut chord, &Living(vec![30, 40]), &mut out);
-    show(&mut chord, living, &mut out);
+    let mut host = Host::default();
+    show(&mut chord, &Living(vec![30, 40]), &mut host);
+    show(&mut chord, living, &mut host);
     chord
 }
 

@@ -7,10 +7,10 @@ use super::lookup::WithoutRouter;
 use super::{Client, Operation, Progress, Purpose, Reply, failed, failure, unreachable};
 use crate::contract::id::OperationId;
 use crate::contract::message::{Catalogue, Message, Refusal};
-use crate::contract::node::{Outbox, Peer};
+use crate::contract::node::Peer;
 use crate::contract::record::{Address, Role};
-use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice};
+use crate::cx::Cx;
 use crate::requests::Policy;
 
 /// An operation that is one question to a router.
@@ -80,26 +80,29 @@ impl Ask {
 
 impl Client {
     /// Asks the known routers, or waits for their addresses.
-    pub(super) fn ask_router(&mut self, now: Time, operation: OperationId, out: &mut Outbox) {
-        let fresh = self.cx.resolver.is_fresh(now, Role::Router);
+    pub(super) fn ask_router(&mut self, cx: &mut Cx<'_>, operation: OperationId) {
+        let fresh = self.shared.resolver.is_fresh(cx.now, Role::Router);
         if !fresh {
-            let asking = self.cx.resolver.resolve(now, Role::Router, out);
+            let asking = self.shared.resolver.resolve(cx, Role::Router);
             // Expired addresses are used while the look-up runs. The operation waits for the
             // look-up only if there are no addresses, or if none has ended since the start:
             // addresses stored by an earlier run may be very old.
-            let nothing = self.cx.resolver.records(Role::Router).is_empty();
-            if asking && (nothing || !self.cx.looked_up) {
+            let nothing = self.shared.resolver.records(Role::Router).is_empty();
+            if asking && (nothing || !self.shared.looked_up) {
                 self.wait_for_routers(operation);
                 return;
             }
         }
-        self.ask_routers_known(now, operation, out);
+        self.ask_routers_known(cx, operation);
     }
 
-    fn ask_routers_known(&mut self, now: Time, operation: OperationId, out: &mut Outbox) {
-        let records = self.cx.resolver.records(Role::Router);
+    fn ask_routers_known(&mut self, cx: &mut Cx<'_>, operation: OperationId) {
+        let records = self.shared.resolver.records(Role::Router);
         let known: Vec<Address> = records.iter().map(|record| record.address).collect();
-        let turn = self.cx.peers.in_turn(now, known, &mut self.cx.rng);
+        let turn = self
+            .shared
+            .peers
+            .in_turn(cx.now, known, &mut self.shared.rng);
         let candidates: Vec<Peer> = turn.into_iter().map(Peer::Node).collect();
         let question = self.routing(operation).and_then(|routing| {
             routing.waiting = false;
@@ -111,15 +114,15 @@ impl Client {
         let purpose = Purpose::Router(operation);
         let policy = Policy::GROUP;
         let asked = self
-            .cx
+            .shared
             .requests
-            .ask(now, purpose, candidates, question, policy, out);
+            .ask(cx.now, purpose, candidates, question, policy, cx.out);
         if asked.is_none() {
-            let (role, last) = match self.cx.dns_lost {
+            let (role, last) = match self.shared.dns_lost {
                 Some(lost) => (Role::Dns, Some(lost)),
                 None => (Role::Router, None),
             };
-            self.on_unrouted(now, operation, unreachable(role, last), out);
+            self.on_unrouted(cx, operation, unreachable(role, last));
         }
     }
 
@@ -131,26 +134,20 @@ impl Client {
 
     /// Asks the questions that wait for the addresses of the routers: the look-up has ended, with
     /// or without success.
-    pub(super) fn ask_waiting_routers(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn ask_waiting_routers(&mut self, cx: &mut Cx<'_>) {
         let waiting = |operation: &mut Operation| routing_of(operation).waiting;
         let ids: Vec<OperationId> = (self.operations.iter_mut())
             .filter_map(|(id, operation)| waiting(operation).then_some(*id))
             .collect();
         for operation in ids {
-            self.ask_routers_known(now, operation, out);
+            self.ask_routers_known(cx, operation);
         }
     }
 
     /// Takes a router's answer, or the failure of all routers.
-    pub(super) fn on_routed(
-        &mut self,
-        now: Time,
-        operation: OperationId,
-        reply: Reply,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_routed(&mut self, cx: &mut Cx<'_>, operation: OperationId, reply: Reply) {
         match reply {
-            Ok((from, message, _)) => self.on_router_answer(now, operation, from, message, out),
+            Ok((from, message, _)) => self.on_router_answer(cx, operation, from, message),
             Err((refusal, lost)) => {
                 // The addresses may be outdated, so the question is asked once more with fresh
                 // ones.
@@ -159,71 +156,64 @@ impl Client {
                 let old = matches!(refusal, None | Some(Refusal::WrongRole));
                 let again = old
                     && self.routing(operation).is_some_and(|r| !r.asked)
-                    && self.cx.resolver.resolve(now, Role::Router, out);
+                    && self.shared.resolver.resolve(cx, Role::Router);
                 if again && let Some(routing) = self.routing(operation) {
                     (routing.asked, routing.waiting) = (true, true);
                     return;
                 }
                 let failure = failure(Role::Router, refusal, lost);
-                self.on_unrouted(now, operation, failure, out);
+                self.on_unrouted(cx, operation, failure);
             }
         }
     }
 
     fn on_router_answer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         operation: OperationId,
         from: Peer,
         message: Message,
-        out: &mut Outbox,
     ) {
         let answer = match message {
             Message::Catalogue(answer) => answer,
             Message::Refused(why) => {
                 let failure = failure(Role::Router, Some(why), None);
-                return self.on_unrouted(now, operation, failure, out);
+                return self.on_unrouted(cx, operation, failure);
             }
             Message::Names(_)
             | Message::Audio(_)
             | Message::Ring(_)
             | Message::Upkeep(_)
             | Message::Chord(_) => {
-                return self.on_unrouted(now, operation, senseless(), out);
+                return self.on_unrouted(cx, operation, senseless());
             }
         };
-        let cx = &mut self.cx;
+        let shared = &mut self.shared;
         let progress = match self.operations.get_mut(&operation) {
             Some(Operation::Ask(ask)) => ask.on_answer(from, answer),
-            Some(Operation::Read(read)) => read.on_router(now, answer, cx, out),
-            Some(Operation::Upload(upload)) => upload.on_router(now, answer, cx, out),
-            Some(Operation::Remove(remove)) => remove.on_router(now, answer, cx, out),
+            Some(Operation::Read(read)) => read.on_router(cx, answer, shared),
+            Some(Operation::Upload(upload)) => upload.on_router(cx, answer, shared),
+            Some(Operation::Remove(remove)) => remove.on_router(cx, answer, shared),
             None => Progress::Waits,
         };
-        self.go_on(now, operation, progress, out);
+        self.go_on(cx, operation, progress);
     }
 
     /// Continues an operation that no router could help.
-    fn on_unrouted(
-        &mut self,
-        now: Time,
-        operation: OperationId,
-        failure: Failure,
-        out: &mut Outbox,
-    ) {
-        if self.go_without_router(now, operation, &failure, out) {
+    fn on_unrouted(&mut self, cx: &mut Cx<'_>, operation: OperationId, failure: Failure) {
+        if self.go_without_router(cx, operation, &failure) {
             return;
         }
-        let cx = &mut self.cx;
+        let shared = &mut self.shared;
         let progress = match self.operations.get_mut(&operation) {
             Some(Operation::Ask(_) | Operation::Remove(_)) => {
                 Progress::Ends(failed(operation, failure))
             }
-            Some(Operation::Read(read)) => read.on_unrouted(now, failure, cx, out),
-            Some(Operation::Upload(upload)) => upload.on_unrouted(now, failure, cx, out),
+            Some(Operation::Read(read)) => read.on_unrouted(cx, failure, shared),
+            Some(Operation::Upload(upload)) => upload.on_unrouted(cx.now, failure, shared),
             None => Progress::Waits,
         };
-        self.go_on(now, operation, progress, out);
+        self.go_on(cx, operation, progress);
     }
 
     pub(super) fn routing(&mut self, operation: OperationId) -> Option<&mut Routing> {
@@ -260,29 +250,30 @@ mod tests {
     use crate::contract::message::{Envelope, Kind, Names};
     use crate::contract::node::{Action, Event, Lost, Node, Sender};
     use crate::contract::rng::Rng;
+    use crate::contract::time::Time;
 
     use crate::contract::user::Command;
-    use crate::test_support::{addr, record};
+    use crate::test_support::{Host, addr, record};
     use core::time::Duration;
 
     const DNS: u8 = 1;
 
     struct Requester {
         client: Client,
-        out: Outbox,
+        host: Host,
         now: Time,
     }
 
     impl Requester {
         fn handle(&mut self, event: Event) {
-            self.client.handle(self.now, event, &mut self.out);
+            self.client.handle(self.now, event, &mut self.host.out);
         }
 
         /// The next question: its receiver and its id.
         fn asked(&mut self) -> Option<(u8, RequestId)> {
             loop {
                 let due = self.client.deadline();
-                match self.out.pop() {
+                match self.host.out.pop() {
                     Some(Action::Send { to, envelope }) => {
                         let number = |n: &u8| to == Peer::Node(addr(*n));
                         return Some(((1..9).find(number)?, envelope.id));
@@ -327,9 +318,9 @@ mod tests {
             dns_nodes: [addr(DNS)].into(),
             ..Config::default()
         };
-        let mut cx = Requester {
+        let mut shared = Requester {
             client: Client::new(config, Rng::from_seed(1)),
-            out: Outbox::new(),
+            host: Host::default(),
             now: Time::ZERO,
         };
         let status = |n| {
@@ -337,23 +328,23 @@ mod tests {
                 operation: OperationId(n),
             })
         };
-        cx.handle(status(1));
-        let (to, id) = cx.asked().expect("a look-up");
+        shared.handle(status(1));
+        let (to, id) = shared.asked().expect("a look-up");
         assert_eq!(to, DNS);
-        cx.name(id, &[2]);
-        let (to, id) = cx.asked().expect("a question");
+        shared.name(id, &[2]);
+        let (to, id) = shared.asked().expect("a question");
         assert_eq!(to, 2);
-        cx.answer(2, id, Message::Refused(Refusal::NotFound));
+        shared.answer(2, id, Message::Refused(Refusal::NotFound));
 
-        cx.now = cx.now + Duration::from_secs(60);
-        cx.handle(status(2));
-        let (to, names) = cx.asked().expect("a look-up");
+        shared.now = shared.now + Duration::from_secs(60);
+        shared.handle(status(2));
+        let (to, names) = shared.asked().expect("a look-up");
         assert_eq!(to, DNS);
-        let (to, id) = cx.asked().expect("a question meanwhile");
+        let (to, id) = shared.asked().expect("a question meanwhile");
         assert_eq!(to, 2);
-        cx.answer(2, id, Message::Refused(Refusal::WrongRole));
-        cx.name(names, &[3]);
-        assert_eq!(cx.asked().map(|(to, _)| to), Some(3));
+        shared.answer(2, id, Message::Refused(Refusal::WrongRole));
+        shared.name(names, &[3]);
+        assert_eq!(shared.asked().map(|(to, _)| to), Some(3));
     }
 
     /// The first look-up ends because the DNS node refuses the key. The second look-up comes while
@@ -364,25 +355,25 @@ mod tests {
             dns_nodes: [addr(DNS)].into(),
             ..Config::default()
         };
-        let mut cx = Requester {
+        let mut shared = Requester {
             client: Client::new(config, Rng::from_seed(1)),
-            out: Outbox::new(),
+            host: Host::default(),
             now: Time::ZERO,
         };
         let mut failure = |n, why| {
             let operation = OperationId(n);
-            cx.handle(Event::User(Command::Status { operation }));
+            shared.handle(Event::User(Command::Status { operation }));
             loop {
-                match cx.out.pop() {
+                match shared.host.out.pop() {
                     Some(Action::Tell(Notice::Failed { failure, .. })) => return failure,
                     Some(Action::Send { .. }) => {
                         let peer = Peer::Node(addr(DNS));
-                        cx.handle(Event::Lost { peer, why });
+                        shared.handle(Event::Lost { peer, why });
                     }
                     Some(_) => (),
                     None => {
-                        cx.now = cx.client.deadline().expect("it waits for something");
-                        cx.handle(Event::Tick);
+                        shared.now = shared.client.deadline().expect("it waits for something");
+                        shared.handle(Event::Tick);
                     }
                 }
             }

@@ -5,13 +5,12 @@
 
 use alloc::vec::Vec;
 
-use super::{Client, Context, Operation};
+use super::{Client, Operation, Shared};
 use crate::contract::id::OperationId;
 use crate::contract::message::Catalogue;
-use crate::contract::node::Outbox;
 use crate::contract::record::Role;
-use crate::contract::time::Time;
 use crate::contract::user::Failure;
+use crate::cx::Cx;
 use crate::locator::{self, DataNodes, Ending, Locator};
 use crate::requests::Policy;
 
@@ -32,10 +31,9 @@ impl Client {
     /// false if that is impossible, if a look-up was made before, or if a router has answered.
     pub(super) fn go_without_router(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         operation: OperationId,
         failure: &Failure,
-        out: &mut Outbox,
     ) -> bool {
         let Some(Operation::Read(read)) = self.operations.get_mut(&operation) else {
             return false;
@@ -45,18 +43,18 @@ impl Client {
         if !unreachable || !before || !locator::can_find(read.prefix()) {
             return false;
         }
-        let fresh = self.cx.resolver.is_fresh(now, Role::Data);
-        let waits = !fresh && self.cx.resolver.resolve(now, Role::Data, out);
+        let fresh = self.shared.resolver.is_fresh(cx.now, Role::Data);
+        let waits = !fresh && self.shared.resolver.resolve(cx, Role::Data);
         read.routing.without = WithoutRouter::Waits(failure.clone());
         if !waits {
-            self.look_up(now, operation, out);
+            self.look_up(cx, operation);
         }
         true
     }
 
     /// Starts the look-ups that wait for the addresses of the data nodes: the DNS look-up has
     /// ended, with or without success.
-    pub(super) fn look_up_waiting(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn look_up_waiting(&mut self, cx: &mut Cx<'_>) {
         let waits = |operation: &Operation| {
             matches!(operation, Operation::Read(read)
                 if matches!(read.routing.without, WithoutRouter::Waits(_)))
@@ -65,11 +63,11 @@ impl Client {
             .filter_map(|(id, operation)| waits(operation).then_some(*id))
             .collect();
         for operation in ids {
-            self.look_up(now, operation, out);
+            self.look_up(cx, operation);
         }
     }
 
-    fn look_up(&mut self, now: Time, operation: OperationId, out: &mut Outbox) {
+    fn look_up(&mut self, cx: &mut Cx<'_>, operation: OperationId) {
         let Some(Operation::Read(read)) = self.operations.get_mut(&operation) else {
             return;
         };
@@ -79,19 +77,18 @@ impl Client {
         // The state changes before the look-up starts, because the look-up may end within this
         // call.
         read.routing.without = WithoutRouter::LooksUp(failure);
-        let asked = (operation, now + Policy::GROUP.deadline);
+        let asked = (operation, cx.now + Policy::GROUP.deadline);
         let prefix = read.prefix();
         let ended =
-            (self.cx).with_locator(|locator, nodes| locator.start(now, asked, prefix, nodes, out));
-        self.on_looked_up(now, ended, out);
+            (self.shared).with_locator(|locator, nodes| locator.start(cx, asked, prefix, nodes));
+        self.on_looked_up(cx, ended);
     }
 
     /// Lets the operations of ended look-ups go on.
     pub(super) fn on_looked_up(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         ended: impl IntoIterator<Item = (OperationId, Ending)>,
-        out: &mut Outbox,
     ) {
         for (operation, ending) in ended {
             let Some(Operation::Read(read)) = self.operations.get_mut(&operation) else {
@@ -100,24 +97,22 @@ impl Client {
             let WithoutRouter::LooksUp(failure) = core::mem::take(&mut read.routing.without) else {
                 continue;
             };
-            let cx = &mut self.cx;
+            let shared = &mut self.shared;
             let progress = match ending {
                 Ending::Found(song, holder) => {
                     let holders = [holder].into();
-                    read.on_router(now, Catalogue::Located { song, holders }, cx, out)
+                    read.on_router(cx, Catalogue::Located { song, holders }, shared)
                 }
-                Ending::Ambiguous(songs) => {
-                    read.on_unrouted(now, Failure::Ambiguous(songs), cx, out)
-                }
-                Ending::Unknown => read.on_unrouted(now, Failure::NotFound, cx, out),
-                Ending::Failed => read.on_unrouted(now, failure, cx, out),
+                Ending::Ambiguous(songs) => read.on_unrouted(cx, Failure::Ambiguous(songs), shared),
+                Ending::Unknown => read.on_unrouted(cx, Failure::NotFound, shared),
+                Ending::Failed => read.on_unrouted(cx, failure, shared),
             };
-            self.go_on(now, operation, progress, out);
+            self.go_on(cx, operation, progress);
         }
     }
 }
 
-impl Context {
+impl Shared {
     /// Lets the look-ups take a step, among the data nodes that the DNS nodes have named.
     pub(super) fn with_locator<R>(
         &mut self,

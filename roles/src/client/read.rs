@@ -13,16 +13,17 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ask::{Routing, senseless};
-use super::{Context, Progress, Purpose, Reply, failed, failure, local};
+use super::{Progress, Purpose, Reply, Shared, failed, failure, local};
 use crate::anomalies::Anomaly;
 use crate::contract::id::{JobId, OperationId, RequestId, SongPrefix};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
 use crate::contract::message::{Audio, Catalogue, Holder, Message, Position, Refusal};
-use crate::contract::node::{Outbox, Peer};
+use crate::contract::node::Peer;
 use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice, Origin};
+use crate::cx::Cx;
 use crate::requests::Policy;
 
 /// Most fragments that are ready or asked for at once, beginning with the next to deliver.
@@ -103,10 +104,10 @@ impl Read {
     /// Begins to open a song. With a whole id the cache is asked first. A shorter prefix goes to a
     /// router first, because only the cluster knows whether it is ambiguous.
     pub(super) fn open(
+        cx: &mut Cx<'_>,
         operation: OperationId,
         prefix: SongPrefix,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> (Self, Progress) {
         let mut read = Read {
             operation,
@@ -126,19 +127,25 @@ impl Read {
             failure: None,
         };
         let progress = if prefix.is_whole() {
-            read.recall(None, cx, out)
+            read.recall(cx, None, shared)
         } else {
             read.locate()
         };
         (read, progress)
     }
 
-    fn recall(&mut self, failure: Option<Failure>, cx: &mut Context, out: &mut Outbox) -> Progress {
+    fn recall(
+        &mut self,
+        cx: &mut Cx<'_>,
+        failure: Option<Failure>,
+        shared: &mut Shared,
+    ) -> Progress {
         self.stage = Stage::Recalling(failure);
         let prefix = self.prefix;
         let purpose = Purpose::Read(self.operation, Step::Manifest);
-        cx.jobs
-            .run(purpose, ClientJob::CachedManifest { prefix }, out);
+        shared
+            .jobs
+            .run(purpose, ClientJob::CachedManifest { prefix }, cx.out);
         Progress::Waits
     }
 
@@ -160,54 +167,52 @@ impl Read {
     /// Takes the song and its holders from a router or a look-up.
     pub(super) fn on_router(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         answer: Catalogue,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         self.locating = false;
         let Catalogue::Located { song, holders } = answer else {
             return self.fail(senseless());
         };
         for holder in &holders {
-            cx.peers.on_load(holder.address, holder.load);
-            out.meet(holder.address, holder.features);
+            shared.peers.on_load(holder.address, holder.load);
+            cx.out.meet(holder.address, holder.features);
         }
         self.holders = holders;
         if let Stage::Open(_) = self.stage {
-            return self.after_locating(now, cx, out);
+            return self.after_locating(cx, shared);
         }
         let known = self.prefix.is_whole();
         self.prefix = song.id.into();
         if known && !matches!(self.stage, Stage::Recalling(_)) {
-            return self.describe(now, cx, out); // The cache was asked first and has no manifest.
+            return self.describe(cx, shared); // The cache was asked first and has no manifest.
         }
-        self.recall(None, cx, out)
+        self.recall(cx, None, shared)
     }
 
     /// Continues an open song with the holders just received. If there are none, waits for one to
     /// appear.
-    fn after_locating(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
+    fn after_locating(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
         if self.holders.is_empty() {
             self.failure = Some(Failure::NoCopy);
-            return self.try_later(now, cx);
+            return self.try_later(cx.now, shared);
         }
-        self.fill(now, cx, out)
+        self.fill(cx, shared)
     }
 
     /// Continues without a router: with the cache while the song is being opened, or after a pause
     /// while it is read.
     pub(super) fn on_unrouted(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         failure: Failure,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         self.locating = false;
         if let Stage::Open(_) = self.stage {
             self.failure = Some(failure);
-            return self.try_later(now, cx);
+            return self.try_later(cx.now, shared);
         }
         let reachable = matches!(
             failure,
@@ -216,47 +221,49 @@ impl Read {
         if reachable || self.prefix.is_whole() {
             return self.fail(failure);
         }
-        self.recall(Some(failure), cx, out)
+        self.recall(cx, Some(failure), shared)
     }
 
-    fn describe(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
+    fn describe(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
         if self.holders.is_empty() {
             return self.fail(Failure::NoCopy);
         }
         self.stage = Stage::Describing;
-        let order = cx.peers.better_of_two(now, &self.holders, &mut cx.rng);
+        let order = shared
+            .peers
+            .better_of_two(cx.now, &self.holders, &mut shared.rng);
         let candidates = order.into_iter().map(Peer::Node).collect();
         let song = self.prefix.first();
         let question = Message::Audio(Audio::Describe { song });
         let purpose = Purpose::Read(self.operation, Step::Describe);
-        let asked = cx
-            .requests
-            .ask(now, purpose, candidates, question, Policy::GROUP, out);
+        let asked =
+            shared
+                .requests
+                .ask(cx.now, purpose, candidates, question, Policy::GROUP, cx.out);
         match asked {
             Some(_) => Progress::Waits,
             None => self.fail(Failure::Busy),
         }
     }
 
-    fn opened(&mut self, manifest: Manifest, cx: &mut Context, out: &mut Outbox) -> Progress {
-        out.tell(Notice::Opened {
+    fn opened(&mut self, cx: &mut Cx<'_>, manifest: Manifest, shared: &mut Shared) -> Progress {
+        cx.out.tell(Notice::Opened {
             operation: self.operation,
             manifest: manifest.clone(),
             holders: self.holders.clone(),
         });
         self.prefix = manifest.song.id.into();
-        self.stage = Stage::Open(cx.manifests.share(manifest));
+        self.stage = Stage::Open(shared.manifests.share(manifest));
         Progress::Waits
     }
 
     /// Reads another range: from fragment `first` to before `end`, both cut to the song's length.
     pub(super) fn range(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         first: u32,
         end: u32,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         let Stage::Open(manifest) = &self.stage else {
             return Progress::Waits;
@@ -268,65 +275,59 @@ impl Read {
             .filter(|index| !kept.contains(index))
             .collect();
         for index in dropped {
-            self.drop_slot(index, cx);
+            self.drop_slot(index, shared);
         }
         (self.first, self.reading, self.tries) = (true, true, 0);
-        self.fill(now, cx, out)
+        self.fill(cx, shared)
     }
 
     /// Adds credit: the session has room for `count` more fragments.
-    pub(super) fn take(
-        &mut self,
-        now: Time,
-        count: u32,
-        cx: &mut Context,
-        out: &mut Outbox,
-    ) -> Progress {
+    pub(super) fn take(&mut self, cx: &mut Cx<'_>, count: u32, shared: &mut Shared) -> Progress {
         self.credit = self.credit.saturating_add(count);
-        self.fill(now, cx, out)
+        self.fill(cx, shared)
     }
 
     /// Ends the read. Answers and job replies that are still under way will be ignored.
-    pub(super) fn close(mut self, cx: &mut Context) {
+    pub(super) fn close(mut self, shared: &mut Shared) {
         let all: Vec<u32> = self.slots.keys().copied().collect();
         for index in all {
-            self.drop_slot(index, cx);
+            self.drop_slot(index, shared);
         }
     }
 
-    fn drop_slot(&mut self, index: u32, cx: &mut Context) {
+    fn drop_slot(&mut self, index: u32, shared: &mut Shared) {
         match self.slots.remove(&index) {
             Some(Slot::Asking(id, at)) => {
-                cx.requests.cancel(id);
-                cx.peers.on_ended(at);
+                shared.requests.cancel(id);
+                shared.peers.on_ended(at);
             }
-            Some(Slot::Recalling(job) | Slot::Checking(job)) => cx.jobs.forget(job),
+            Some(Slot::Recalling(job) | Slot::Checking(job)) => shared.jobs.forget(job),
             Some(Slot::Wanted | Slot::Ready(..)) | None => (),
         }
     }
 
     /// Delivers the fragments that are ready, and asks for those that are missing.
-    fn fill(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
+    fn fill(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
         if !matches!(self.stage, Stage::Open(_)) {
             return Progress::Waits;
         }
-        self.deliver(out);
+        self.deliver(cx);
         let ahead = self.end.min(self.next.saturating_add(AHEAD));
         for index in self.next..ahead {
             if let Entry::Vacant(slot) = self.slots.entry(index) {
                 slot.insert(Slot::Wanted);
-                self.recall_fragment(index, cx, out);
+                self.recall_fragment(cx, index, shared);
             }
         }
-        self.fetch_wanted(now, cx, out)
+        self.fetch_wanted(cx, shared)
     }
 
-    fn deliver(&mut self, out: &mut Outbox) {
+    fn deliver(&mut self, cx: &mut Cx<'_>) {
         while self.credit > 0
             && let Some(Slot::Ready(..)) = self.slots.get(&self.next)
         {
             if let Some(Slot::Ready(bytes, origin)) = self.slots.remove(&self.next) {
-                out.tell(Notice::Fragment {
+                cx.out.tell(Notice::Fragment {
                     operation: self.operation,
                     index: self.next,
                     bytes,
@@ -339,13 +340,13 @@ impl Read {
         }
         if self.reading && self.next >= self.end {
             self.reading = false;
-            out.tell(Notice::ReadDone {
+            cx.out.tell(Notice::ReadDone {
                 operation: self.operation,
             });
         }
     }
 
-    fn recall_fragment(&mut self, index: u32, cx: &mut Context, out: &mut Outbox) {
+    fn recall_fragment(&mut self, cx: &mut Cx<'_>, index: u32, shared: &mut Shared) {
         let Stage::Open(manifest) = &self.stage else {
             return;
         };
@@ -362,14 +363,14 @@ impl Read {
             hash: fragment.hash,
         };
         let purpose = Purpose::Read(self.operation, Step::Recall(index));
-        let job = cx.jobs.run(purpose, job, out);
+        let job = shared.jobs.run(purpose, job, cx.out);
         self.slots.insert(index, Slot::Recalling(job));
     }
 
     /// Asks holders for every wanted fragment, unless the read waits for a pause or for new
     /// holders.
-    fn fetch_wanted(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
-        if self.locating || cx.timers.armed(&self.operation).is_some() {
+    fn fetch_wanted(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
+        if self.locating || shared.timers.armed(&self.operation).is_some() {
             return Progress::Waits;
         }
         let wanted = |(_, slot): &(&u32, &Slot)| matches!(slot, Slot::Wanted);
@@ -381,13 +382,15 @@ impl Read {
             return self.locate();
         }
         for index in wanted {
-            self.fetch(now, index, cx, out);
+            self.fetch(cx, index, shared);
         }
         Progress::Waits
     }
 
-    fn fetch(&mut self, now: Time, index: u32, cx: &mut Context, out: &mut Outbox) {
-        let order = cx.peers.better_of_two(now, &self.holders, &mut cx.rng);
+    fn fetch(&mut self, cx: &mut Cx<'_>, index: u32, shared: &mut Shared) {
+        let order = shared
+            .peers
+            .better_of_two(cx.now, &self.holders, &mut shared.rng);
         let Some(best) = order.first().copied() else {
             return;
         };
@@ -396,7 +399,7 @@ impl Read {
         let hurry = self.first && index == self.next;
         let policy = Policy {
             attempt: if hurry {
-                cx.config.hedge_after
+                shared.config.hedge_after
             } else {
                 FRAGMENT.attempt
             },
@@ -409,38 +412,37 @@ impl Read {
         });
         let candidates = order.into_iter().map(Peer::Node).collect();
         let purpose = Purpose::Read(self.operation, Step::Fetch(index, best));
-        let asked = cx
+        let asked = shared
             .requests
-            .ask(now, purpose, candidates, question, policy, out);
+            .ask(cx.now, purpose, candidates, question, policy, cx.out);
         if let Some(id) = asked {
-            cx.peers.on_asked(best);
+            shared.peers.on_asked(best);
             self.slots.insert(index, Slot::Asking(id, best));
         } else {
             // Too many questions are in flight, so the fragment stays wanted until after a pause.
-            cx.pause(now, self.operation, PAUSE);
+            shared.pause(cx.now, self.operation, PAUSE);
         }
     }
 
     /// Takes the answer of a data node, or the failure of all holders.
     pub(super) fn on_reply(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         step: Step,
         reply: Reply,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         match step {
-            Step::Describe => self.on_described(reply, cx, out),
+            Step::Describe => self.on_described(cx, reply, shared),
             Step::Fetch(index, asked) => {
-                cx.peers.on_ended(asked);
-                self.on_chunk(now, index, reply, cx, out)
+                shared.peers.on_ended(asked);
+                self.on_chunk(cx, index, reply, shared)
             }
             Step::Manifest | Step::Recall(_) | Step::Check(..) => Progress::Waits,
         }
     }
 
-    fn on_described(&mut self, reply: Reply, cx: &mut Context, out: &mut Outbox) -> Progress {
+    fn on_described(&mut self, cx: &mut Cx<'_>, reply: Reply, shared: &mut Shared) -> Progress {
         let manifest = match reply {
             Ok((_, Message::Audio(Audio::Described { manifest }), _)) => manifest,
             Ok((_, Message::Refused(why), _)) => {
@@ -454,39 +456,38 @@ impl Read {
         if manifest.check().is_err() || !self.prefix.matches(manifest.song.id) {
             return self.fail(senseless());
         }
-        if keeps(&manifest, cx) {
+        if keeps(&manifest, shared) {
             let job = ClientJob::CacheManifest {
                 manifest: manifest.clone(),
             };
-            cx.jobs.run(Purpose::Note, job, out);
+            shared.jobs.run(Purpose::Note, job, cx.out);
         }
-        self.opened(manifest, cx, out)
+        self.opened(cx, manifest, shared)
     }
 
     fn on_chunk(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         index: u32,
         reply: Reply,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         let (from, bytes) = match reply {
             Ok((Peer::Node(from), Message::Audio(Audio::Chunk { index: which, load }), bytes))
                 if which == index =>
             {
-                cx.peers.on_load(from, load);
+                shared.peers.on_load(from, load);
                 (from, bytes)
             }
             Ok((_, Message::Refused(why), _)) => {
-                return self.miss(now, index, failure(Role::Data, Some(why), None), cx);
+                return self.miss(cx.now, index, failure(Role::Data, Some(why), None), shared);
             }
-            Ok(_) => return self.miss(now, index, senseless(), cx),
+            Ok(_) => return self.miss(cx.now, index, senseless(), shared),
             Err((refusal, lost)) => {
-                return self.miss(now, index, failure(Role::Data, refusal, lost), cx);
+                return self.miss(cx.now, index, failure(Role::Data, refusal, lost), shared);
             }
         };
-        self.check(index, from, bytes, cx, out);
+        self.check(cx, index, from, bytes, shared);
         Progress::Waits
     }
 
@@ -494,11 +495,11 @@ impl Read {
     /// them.
     fn check(
         &mut self,
+        cx: &mut Cx<'_>,
         index: u32,
         from: Address,
         bytes: Vec<u8>,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) {
         let Stage::Open(manifest) = &self.stage else {
             return;
@@ -510,29 +511,29 @@ impl Read {
             song: manifest.song.id,
             index,
             hash: fragment.hash,
-            keep: keeps(manifest, cx),
+            keep: keeps(manifest, shared),
             bytes,
         };
         let purpose = Purpose::Read(self.operation, Step::Check(index, from));
-        let job = cx.jobs.run(purpose, job, out);
+        let job = shared.jobs.run(purpose, job, cx.out);
         self.slots.insert(index, Slot::Checking(job));
     }
 
     /// Handles a fragment that did not come. The next round begins after a pause, and asks a router
     /// for the holders again.
-    fn miss(&mut self, now: Time, index: u32, why: Failure, cx: &mut Context) -> Progress {
+    fn miss(&mut self, now: Time, index: u32, why: Failure, shared: &mut Shared) -> Progress {
         self.slots.insert(index, Slot::Wanted);
         self.failure = Some(why);
         // The list may be outdated. Without it, the next round begins with a router.
         self.holders.clear();
         // Several fragments of one round may fail. They count as one try.
-        if cx.timers.armed(&self.operation).is_some() || self.locating {
+        if shared.timers.armed(&self.operation).is_some() || self.locating {
             return Progress::Waits;
         }
-        self.try_later(now, cx)
+        self.try_later(now, shared)
     }
 
-    fn try_later(&mut self, now: Time, cx: &mut Context) -> Progress {
+    fn try_later(&mut self, now: Time, shared: &mut Shared) -> Progress {
         self.tries += 1;
         if self.tries > TRIES_MAX {
             // A holder may lack a song that it has announced. The song exists then, so the failure
@@ -540,39 +541,32 @@ impl Read {
             let failure = self.failure.take().filter(|why| *why != Failure::NotFound);
             return self.fail(failure.unwrap_or(Failure::NoCopy));
         }
-        cx.pause(now, self.operation, PAUSE * (1 << self.tries));
+        shared.pause(now, self.operation, PAUSE * (1 << self.tries));
         Progress::Waits
     }
 
     /// Continues after a pause.
-    pub(super) fn on_timer(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
-        self.fill(now, cx, out)
+    pub(super) fn on_timer(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
+        self.fill(cx, shared)
     }
 
     /// Takes the reply to a job of this machine.
     pub(super) fn on_done(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         step: Step,
         reply: JobReply,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         match step {
-            Step::Manifest => self.on_recalled(now, reply, cx, out),
-            Step::Recall(index) => self.on_recalled_fragment(now, index, reply, cx, out),
-            Step::Check(index, from) => self.on_checked(now, index, from, reply, cx, out),
+            Step::Manifest => self.on_recalled(cx, reply, shared),
+            Step::Recall(index) => self.on_recalled_fragment(cx, index, reply, shared),
+            Step::Check(index, from) => self.on_checked(cx, index, from, reply, shared),
             Step::Describe | Step::Fetch(..) => Progress::Waits,
         }
     }
 
-    fn on_recalled(
-        &mut self,
-        now: Time,
-        reply: JobReply,
-        cx: &mut Context,
-        out: &mut Outbox,
-    ) -> Progress {
+    fn on_recalled(&mut self, cx: &mut Cx<'_>, reply: JobReply, shared: &mut Shared) -> Progress {
         let Stage::Recalling(before) = &mut self.stage else {
             return Progress::Waits;
         };
@@ -580,7 +574,7 @@ impl Read {
         match (reply, before) {
             (JobReply::Described { manifest }, _) if self.prefix.matches(manifest.song.id) => {
                 self.cached = true;
-                self.opened(manifest, cx, out)
+                self.opened(cx, manifest, shared)
             }
             (JobReply::Failed(fault @ JobFault::Ambiguous(_)), Some(_)) => self.fail(local(fault)),
             (_, Some(failure)) => self.fail(failure),
@@ -588,17 +582,16 @@ impl Read {
                 self.stage = Stage::Locating;
                 self.locate()
             }
-            (_, None) => self.describe(now, cx, out),
+            (_, None) => self.describe(cx, shared),
         }
     }
 
     fn on_recalled_fragment(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         index: u32,
         reply: JobReply,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         let slot = if let JobReply::Fragment { bytes, .. } = reply {
             Slot::Ready(bytes, Origin::Cache)
@@ -606,38 +599,37 @@ impl Read {
             Slot::Wanted
         };
         self.slots.insert(index, slot);
-        self.fill(now, cx, out)
+        self.fill(cx, shared)
     }
 
     fn on_checked(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         index: u32,
         from: Address,
         reply: JobReply,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         if let JobReply::Fragment { bytes, .. } = reply {
             self.tries = 0;
             let slot = Slot::Ready(bytes, Origin::Node(from));
             self.slots.insert(index, slot);
-            return self.fill(now, cx, out);
+            return self.fill(cx, shared);
         }
         let JobReply::Failed(fault) = reply else {
-            return self.miss(now, index, senseless(), cx);
+            return self.miss(cx.now, index, senseless(), shared);
         };
         if fault == JobFault::Damaged {
-            cx.anomalies.note(Anomaly::Bytes, from, out);
+            shared.anomalies.note(cx, Anomaly::Bytes, from);
             // A holder of a damaged copy is asked after the others for a while, like one that
             // failed.
-            cx.peers.on_lost(now, from);
+            shared.peers.on_lost(cx.now, from);
         }
-        self.miss(now, index, local(fault), cx)
+        self.miss(cx.now, index, local(fault), shared)
     }
 }
 
 /// Whether a song is cached. A song larger than half the cache would displace all others.
-fn keeps(manifest: &Manifest, cx: &Context) -> bool {
-    manifest.song.bytes <= cx.config.cache_bytes / 2
+fn keeps(manifest: &Manifest, shared: &Shared) -> bool {
+    manifest.song.bytes <= shared.config.cache_bytes / 2
 }

@@ -4,14 +4,14 @@
 use alloc::vec::Vec;
 
 use super::ask::{Routing, senseless};
-use super::{Context, Progress, Purpose, Reply, failed, failure};
+use super::{Progress, Purpose, Reply, Shared, failed, failure};
 use crate::contract::id::{OperationId, SongId, SongPrefix};
 use crate::contract::message::{Catalogue, Holder, Message};
-use crate::contract::node::{Outbox, Peer};
+use crate::contract::node::Peer;
 use crate::contract::record::Role;
-use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::contract::user::{Failure, Notice};
+use crate::cx::Cx;
 use crate::requests::Policy;
 
 /// A removal under way.
@@ -37,10 +37,9 @@ impl Remove {
     /// Takes a router's answer: the song and its holders, or the song's owners if no holder lives.
     pub(super) fn on_router(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         answer: Catalogue,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         match (answer, self.song) {
             (Catalogue::Located { song, holders }, None) => {
@@ -49,20 +48,19 @@ impl Remove {
                     let place = Catalogue::Place { song: song.id };
                     return Progress::AskRouter(Message::Catalogue(place));
                 }
-                self.bury(now, song.id, &holders, cx, out)
+                self.bury(cx, song.id, &holders, shared)
             }
-            (Catalogue::Placed { owners }, Some(song)) => self.bury(now, song, &owners, cx, out),
+            (Catalogue::Placed { owners }, Some(song)) => self.bury(cx, song, &owners, shared),
             _ => Progress::Ends(failed(self.operation, senseless())),
         }
     }
 
     fn bury(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         song: SongId,
         holders: &[Holder],
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         let candidates: Vec<Peer> = holders.iter().map(|h| Peer::Node(h.address)).collect();
         let songs = [song].into();
@@ -74,7 +72,7 @@ impl Remove {
             attempt: Policy::GROUP.deadline / 2,
             ..Policy::GROUP
         };
-        let asked = (cx.requests).ask(now, purpose, candidates, question, policy, out);
+        let asked = (shared.requests).ask(cx.now, purpose, candidates, question, policy, cx.out);
         match asked {
             Some(_) => Progress::Waits,
             None => Progress::Ends(failed(self.operation, Failure::NoData)),

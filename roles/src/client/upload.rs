@@ -9,16 +9,17 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ask::{Routing, senseless};
-use super::{Context, Progress, Purpose, Reply, failed, failure};
+use super::{Progress, Purpose, Reply, Shared, failed, failure};
 use crate::contract::id::{OperationId, SourceId};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
 use crate::contract::limits::COPIES_ACKNOWLEDGED;
 use crate::contract::message::{Audio, Catalogue, Holder, Message, Refusal};
-use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::node::{Lost, Peer};
 use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice};
+use crate::cx::Cx;
 use crate::requests::{GIVE_PATIENCE, Policy};
 
 /// Most fragments on their way to the owner at once.
@@ -95,13 +96,13 @@ pub(super) enum Step {
 impl Upload {
     /// Begins to scan a file.
     pub(super) fn begin(
+        cx: &mut Cx<'_>,
         operation: OperationId,
         source: SourceId,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Self {
         let purpose = Purpose::Upload(operation, Step::Scan);
-        cx.jobs.run(purpose, ClientJob::Scan { source }, out);
+        shared.jobs.run(purpose, ClientJob::Scan { source }, cx.out);
         Upload {
             operation,
             source,
@@ -129,26 +130,25 @@ impl Upload {
     /// Takes the reply to a job of this machine.
     pub(super) fn on_done(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         step: Step,
         reply: JobReply,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         match (step, reply) {
-            (Step::Scan, JobReply::Described { manifest }) => self.on_scanned(manifest, out),
+            (Step::Scan, JobReply::Described { manifest }) => self.on_scanned(cx, manifest),
             // The fragment was read for an earlier offer.
             (Step::Read(round), _) if round != self.round => Progress::Waits,
             (Step::Read(_), JobReply::Fragment { index, bytes }) => {
-                self.give(now, index, bytes, cx, out)
+                self.give(cx, index, bytes, shared)
             }
             // The connection to the owner was lost before the fragment was read for it.
             (Step::Read(_), JobReply::Failed(JobFault::Abandoned)) => {
                 self.failure = Some(failure(Role::Data, None, Some(Lost::Closed)));
-                self.offer_next(now, cx, out)
+                self.offer_next(cx, shared)
             }
             (_, JobReply::Failed(JobFault::Busy)) if self.file.is_some() => {
-                self.offer_again(now, cx, out)
+                self.offer_again(cx, shared)
             }
             (_, JobReply::Failed(fault)) => self.fail(Failure::Local(fault)),
             (_, _) => self.fail(senseless()),
@@ -156,7 +156,7 @@ impl Upload {
     }
 
     /// Asks a router for the scanned song, because the cluster may have it already.
-    fn on_scanned(&mut self, manifest: Manifest, out: &mut Outbox) -> Progress {
+    fn on_scanned(&mut self, cx: &mut Cx<'_>, manifest: Manifest) -> Progress {
         let lengths = manifest.fragments.iter().map(|f| u64::from(f.length));
         let offsets = lengths
             .scan(0, |next, length| {
@@ -166,7 +166,7 @@ impl Upload {
             })
             .collect();
         let prefix = manifest.song.id.into();
-        out.tell(Notice::Scanned {
+        cx.out.tell(Notice::Scanned {
             operation: self.operation,
             manifest: manifest.clone(),
         });
@@ -181,10 +181,9 @@ impl Upload {
     /// Takes a router's answer: the holders of the song, or its owners.
     pub(super) fn on_router(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         answer: Catalogue,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         match answer {
             Catalogue::Located { holders, .. } if holders.len() >= COPIES_ACKNOWLEDGED => {
@@ -196,10 +195,10 @@ impl Upload {
             Catalogue::Located { .. } => self.place(),
             Catalogue::Placed { owners } => {
                 for owner in &owners {
-                    out.meet(owner.address, owner.features);
+                    cx.out.meet(owner.address, owner.features);
                 }
                 self.owners = owners.into();
-                self.offer_next(now, cx, out)
+                self.offer_next(cx, shared)
             }
             Catalogue::List { .. }
             | Catalogue::Songs { .. }
@@ -218,14 +217,13 @@ impl Upload {
         &mut self,
         now: Time,
         failure: Failure,
-        cx: &mut Context,
-        _out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         if failure == Failure::NotFound {
             return self.place();
         }
         self.failure = Some(failure);
-        self.try_later(now, cx)
+        self.try_later(now, shared)
     }
 
     fn place(&mut self) -> Progress {
@@ -237,17 +235,17 @@ impl Upload {
     }
 
     /// Offers the song to the next owner.
-    fn offer_next(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
+    fn offer_next(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
         let Some(owner) = self.owners.pop_front() else {
             self.failure.get_or_insert(Failure::NoData);
-            return self.try_later(now, cx);
+            return self.try_later(cx.now, shared);
         };
         self.owner = Some(owner.address);
         (self.busy, self.lost) = (0, false);
-        self.offer(now, cx, out)
+        self.offer(cx, shared)
     }
 
-    fn offer(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
+    fn offer(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
         self.round += 1;
         self.gives = 0;
         self.missing.clear();
@@ -258,24 +256,23 @@ impl Upload {
             manifest: file.manifest.clone(),
             copy: false,
         };
-        self.ask(now, Step::Offer(self.round), offer, Policy::OFFER, cx, out)
+        self.ask(cx, Step::Offer(self.round), offer, Policy::OFFER, shared)
     }
 
     fn ask(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         step: Step,
         question: Audio,
         policy: Policy,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         let candidates: Vec<Peer> = self.owner.into_iter().map(Peer::Node).collect();
         let purpose = Purpose::Upload(self.operation, step);
         let question = Message::Audio(question);
-        let asked = cx
+        let asked = shared
             .requests
-            .ask(now, purpose, candidates, question, policy, out);
+            .ask(cx.now, purpose, candidates, question, policy, cx.out);
         match asked {
             Some(_) => Progress::Waits,
             None => self.fail(Failure::Busy),
@@ -284,11 +281,10 @@ impl Upload {
 
     fn give(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         index: u32,
         bytes: Vec<u8>,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         let (Some(file), Some(owner)) = (&self.file, self.owner) else {
             return Progress::Waits;
@@ -297,23 +293,22 @@ impl Upload {
         let purpose = Purpose::Upload(self.operation, Step::Give(self.round, index));
         let question = (Message::Audio(Audio::Give { song, index }), bytes);
         let to = Peer::Node(owner);
-        let asked = cx
+        let asked = shared
             .requests
-            .ask_with(now, purpose, to, question, GIVE_PATIENCE, out);
+            .ask_with(cx.now, purpose, to, question, GIVE_PATIENCE, cx.out);
         match asked {
             Some(_) => Progress::Waits,
-            None => self.offer_again(now, cx, out),
+            None => self.offer_again(cx, shared),
         }
     }
 
     /// Takes the answer of the owner, or its failure.
     pub(super) fn on_reply(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         step: Step,
         reply: Reply,
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         let round = match step {
             Step::Offer(round) | Step::Give(round, _) | Step::Commit(round) => round,
@@ -330,7 +325,7 @@ impl Upload {
                 self.end(copies, !self.committing)
             }
             (Step::Offer(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
-                self.on_wanted(now, &missing, cx, out)
+                self.on_wanted(cx, &missing, shared)
             }
             (Step::Commit(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
                 // The owner has dropped fragments that it had taken, for example by a restart. Only
@@ -340,26 +335,26 @@ impl Upload {
                 if self.lacking > LACKING_MAX {
                     // The owner has taken every fragment again and again, and has stored none.
                     self.failure = Some(senseless());
-                    return self.offer_next(now, cx, out);
+                    return self.offer_next(cx, shared);
                 }
-                self.on_wanted(now, &missing, cx, out)
+                self.on_wanted(cx, &missing, shared)
             }
             (Step::Give(_, index), Ok((_, Message::Audio(Audio::Taken), _))) => {
-                self.on_taken(now, index, cx, out)
+                self.on_taken(cx, index, shared)
             }
             (_, Ok((_, Message::Refused(why @ Refusal::Invalid(_)), _))) => {
                 self.fail(Failure::Refused(why))
             }
-            (_, Err((Some(Refusal::Busy { .. }), _))) => self.offer_again(now, cx, out),
+            (_, Err((Some(Refusal::Busy { .. }), _))) => self.offer_again(cx, shared),
             // The connection broke. The same owner may live and has most of the song, so it is
             // offered the song once more before the next owner.
             (_, Err((None, Some(_)))) if !self.lost => {
                 self.lost = true;
-                self.offer_again(now, cx, out)
+                self.offer_again(cx, shared)
             }
             (_, Err((refusal, lost))) => {
                 self.failure = Some(failure(Role::Data, refusal, lost));
-                self.offer_next(now, cx, out)
+                self.offer_next(cx, shared)
             }
             (_, Ok(_)) => self.fail(senseless()),
         }
@@ -367,10 +362,9 @@ impl Upload {
 
     fn on_wanted(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         missing: &[(u32, u32)],
-        cx: &mut Context,
-        out: &mut Outbox,
+        shared: &mut Shared,
     ) -> Progress {
         let Some(file) = &mut self.file else {
             return Progress::Waits;
@@ -382,11 +376,11 @@ impl Upload {
         // The progress starts from what the owner has, which after a change of owner may be less.
         let lengths = (self.missing.iter()).map(|i| file.length(*i));
         file.arrived = file.manifest.song.bytes - lengths.sum::<u64>();
-        self.pump(now, cx, out)
+        self.pump(cx, shared)
     }
 
     /// Keeps up to `GIVES_MAX` fragments on their way, and commits when all have arrived.
-    fn pump(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
+    fn pump(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
         let Some(file) = &self.file else {
             return Progress::Waits;
         };
@@ -403,8 +397,10 @@ impl Upload {
             };
             let purpose = Purpose::Upload(self.operation, Step::Read(self.round));
             match self.owner {
-                Some(owner) => cx.jobs.run_toward(purpose, job, Peer::Node(owner), out),
-                None => cx.jobs.run(purpose, job, out),
+                Some(owner) => shared
+                    .jobs
+                    .run_toward(purpose, job, Peer::Node(owner), cx.out),
+                None => shared.jobs.run(purpose, job, cx.out),
             };
             self.gives += 1;
         }
@@ -414,39 +410,39 @@ impl Upload {
         let song = file.manifest.song.id;
         self.committing = true;
         let commit = Audio::Commit { song, copy: false };
-        self.ask(now, Step::Commit(self.round), commit, COMMIT, cx, out)
+        self.ask(cx, Step::Commit(self.round), commit, COMMIT, shared)
     }
 
-    fn on_taken(&mut self, now: Time, index: u32, cx: &mut Context, out: &mut Outbox) -> Progress {
+    fn on_taken(&mut self, cx: &mut Cx<'_>, index: u32, shared: &mut Shared) -> Progress {
         self.gives = self.gives.saturating_sub(1);
         self.busy = 0;
         if let Some(file) = &mut self.file {
             file.arrived += file.length(index);
-            out.tell(Notice::Progress {
+            cx.out.tell(Notice::Progress {
                 operation: self.operation,
                 bytes: file.arrived,
             });
         }
-        self.pump(now, cx, out)
+        self.pump(cx, shared)
     }
 
     /// Offers the song to the same owner again after a short pause. The answer says what the owner
     /// lacks by then.
-    fn offer_again(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
+    fn offer_again(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
         self.round += 1;
         self.busy += 1;
         if self.busy > BUSY_MAX {
             let busy = Refusal::Busy { retry_after_ms: 0 };
             self.failure = Some(Failure::Refused(busy));
-            return self.offer_next(now, cx, out);
+            return self.offer_next(cx, shared);
         }
         self.again = true;
-        cx.pause(now, self.operation, PAUSE);
+        shared.pause(cx.now, self.operation, PAUSE);
         Progress::Waits
     }
 
     /// Asks a router for owners again after a pause, because all known owners have failed.
-    fn try_later(&mut self, now: Time, cx: &mut Context) -> Progress {
+    fn try_later(&mut self, now: Time, shared: &mut Shared) -> Progress {
         self.tries += 1;
         let hopeless = matches!(
             self.failure,
@@ -459,7 +455,7 @@ impl Upload {
         // Answers from the last owner that are still under way must not count for the next.
         self.round += 1;
         self.again = false;
-        cx.pause(now, self.operation, PAUSE * (1 << self.tries));
+        shared.pause(now, self.operation, PAUSE * (1 << self.tries));
         Progress::Waits
     }
 
@@ -471,9 +467,9 @@ impl Upload {
     }
 
     /// Continues after a pause.
-    pub(super) fn on_timer(&mut self, now: Time, cx: &mut Context, out: &mut Outbox) -> Progress {
+    pub(super) fn on_timer(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
         if self.again {
-            return self.offer(now, cx, out);
+            return self.offer(cx, shared);
         }
         self.place()
     }

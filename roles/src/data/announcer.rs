@@ -14,11 +14,12 @@ use crate::contract::id::JobId;
 use crate::contract::job::{JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_SONGS_MAX;
 use crate::contract::message::{Announcement, Catalogue, Change, Envelope, Message};
-use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::node::{Lost, Peer};
 use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
+use crate::cx::Cx;
 use crate::jobs::Jobs;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
@@ -87,9 +88,9 @@ impl Announcer {
     }
 
     /// Announces to every router that is due, unless an announcement to it is under way.
-    pub fn announce(&mut self, now: Time, routers: &[Record], news: News, out: &mut Outbox) {
-        self.follow(now, routers);
-        while let Some(at) = self.due.pop_due(now) {
+    pub fn announce(&mut self, cx: &mut Cx<'_>, routers: &[Record], news: News) {
+        self.follow(cx.now, routers);
+        while let Some(at) = self.due.pop_due(cx.now) {
             let Some(router) = self.routers.get_mut(&at).filter(|router| !router.busy) else {
                 continue; // The end of the announcement under way arms the timer again.
             };
@@ -99,9 +100,9 @@ impl Announcer {
             if since < news.overview.revision {
                 let limit = PAGE_SONGS_MAX as u32;
                 self.jobs
-                    .run((at, since), LibraryJob::Changes { since, limit }, out);
+                    .run((at, since), LibraryJob::Changes { since, limit }, cx.out);
             } else {
-                self.tell(now, at, (since, Vec::new(), since), news, out);
+                self.tell(cx, at, (since, Vec::new(), since), news);
             }
         }
     }
@@ -140,11 +141,10 @@ impl Announcer {
 
     fn tell(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         at: Address,
         (since, changes, revision): (u64, Vec<Change>, u64),
         news: News,
-        out: &mut Outbox,
     ) {
         let overview = news.overview;
         if let Some(router) = self.routers.get_mut(&at) {
@@ -165,49 +165,44 @@ impl Announcer {
         };
         let question = Message::Catalogue(Catalogue::Announce(announcement));
         let to = [Peer::Node(at)].into();
-        let asked = self.requests.ask(now, at, to, question, Policy::ONCE, out);
+        let asked = self
+            .requests
+            .ask(cx.now, at, to, question, Policy::ONCE, cx.out);
         if asked.is_none() {
-            self.rest(now, at);
+            self.rest(cx.now, at);
         }
     }
 
     /// Announces a page of changes that has been read.
-    pub fn on_done(
-        &mut self,
-        now: Time,
-        job: JobId,
-        reply: JobReply,
-        news: News,
-        out: &mut Outbox,
-    ) {
+    pub fn on_done(&mut self, cx: &mut Cx<'_>, job: JobId, reply: JobReply, news: News) {
         let Some((at, since)) = self.jobs.done(job) else {
             return;
         };
         if let JobReply::Changes { changes, revision } = reply {
-            self.tell(now, at, (since, changes, revision), news, out);
+            self.tell(cx, at, (since, changes, revision), news);
         } else {
-            self.rest(now, at);
+            self.rest(cx.now, at);
         }
     }
 
     /// Takes a router's answer.
-    pub fn on_answer(&mut self, now: Time, from: Peer, envelope: Envelope, out: &mut Outbox) {
-        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
-            self.conclude(now, outcome);
+    pub fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
+        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
+            self.conclude(cx.now, outcome);
         }
     }
 
     /// Ends the announcement to a lost peer.
-    pub fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
-        for outcome in self.requests.on_lost(now, peer, why, out) {
-            self.conclude(now, outcome);
+    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
+        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
+            self.conclude(cx.now, outcome);
         }
     }
 
     /// Gives up announcements that were not answered in time.
-    pub fn on_tick(&mut self, now: Time, out: &mut Outbox) {
-        for outcome in self.requests.on_tick(now, out) {
-            self.conclude(now, outcome);
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        for outcome in self.requests.on_tick(cx.now, cx.out) {
+            self.conclude(cx.now, outcome);
         }
     }
 

@@ -23,12 +23,13 @@ use super::{Others, address_of};
 use crate::contract::id::{JobId, NodeId, SongId};
 use crate::contract::job::{JobReply, LibraryJob, Overview};
 use crate::contract::message::{Envelope, Message};
-use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::node::{Lost, Peer};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
+use crate::cx::Cx;
 use crate::jobs::Jobs;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
@@ -220,11 +221,10 @@ impl AntiEntropy {
     /// copies of the last round are still under way.
     pub(super) fn look(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         others: Others<'_>,
         overview: Overview,
         busy: bool,
-        out: &mut Outbox,
     ) {
         let view = others.owners.view();
         if self.seen != Some(view) {
@@ -236,16 +236,16 @@ impl AntiEntropy {
             } else {
                 SETTLING + self.rng.within(SETTLING / 2)
             };
-            self.due = earlier(self.due, Some(now + soon)).or(Some(now + soon));
+            self.due = earlier(self.due, Some(cx.now + soon)).or(Some(cx.now + soon));
         }
         if self.config.mutant == Some(CopyMutant::NeverCompares) {
             self.due = None;
         }
-        if busy || self.due.is_none_or(|due| now < due) {
+        if busy || self.due.is_none_or(|due| cx.now < due) {
             return;
         }
         if matches!(self.stage, Stage::Resting) {
-            self.begin(now, others, overview, out);
+            self.begin(cx, others, overview);
         }
     }
 
@@ -262,12 +262,12 @@ impl AntiEntropy {
         self.unplaced = None;
     }
 
-    fn begin(&mut self, now: Time, others: Others<'_>, overview: Overview, out: &mut Outbox) {
-        let placement = self.placement(now, others);
+    fn begin(&mut self, cx: &mut Cx<'_>, others: Others<'_>, overview: Overview) {
+        let placement = self.placement(cx.now, others);
         self.rounds += 1;
         if placement.is_alone() {
             self.unplaced = Some((overview.digest.count, overview.revision));
-            return self.rest(now, self.config.every);
+            return self.rest(cx.now, self.config.every);
         }
         self.due = None;
         let round = Round {
@@ -280,7 +280,7 @@ impl AntiEntropy {
         };
         self.stage = Stage::Loading(round);
         let purpose = JobFor::Digests(self.rounds);
-        self.jobs.run(purpose, LibraryJob::PartitionDigests, out);
+        self.jobs.run(purpose, LibraryJob::PartitionDigests, cx.out);
     }
 
     fn placement(&self, now: Time, others: Others<'_>) -> Placement {
@@ -312,15 +312,14 @@ impl AntiEntropy {
     /// Takes the reply of a job.
     pub(super) fn on_done(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         job: JobId,
         reply: JobReply,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         match (self.jobs.done(job), reply) {
             (Some(JobFor::Digests(number)), JobReply::PartitionDigests { digests }) => {
-                self.compare(now, number, Digests::of(&digests), others, out);
+                self.compare(cx, number, Digests::of(&digests), others);
             }
             (
                 Some(JobFor::Songs(number, partition)),
@@ -329,19 +328,13 @@ impl AntiEntropy {
                     tombstones,
                     next,
                 },
-            ) => self.on_own(
-                now,
-                (number, partition),
-                (songs, tombstones, next),
-                others,
-                out,
-            ),
+            ) => self.on_own(cx, (number, partition), (songs, tombstones, next), others),
             (Some(JobFor::Change), JobReply::Removed { overview, .. }) => {
                 self.orders.changed = Some(overview);
             }
-            (Some(JobFor::Digests(number)), _) if self.is_present(number) => self.give_up(now),
+            (Some(JobFor::Digests(number)), _) if self.is_present(number) => self.give_up(cx.now),
             (Some(JobFor::Songs(number, partition)), _) if self.is_present(number) => {
-                self.on_unread(now, partition, others, out);
+                self.on_unread(cx, partition, others);
             }
             (Some(JobFor::Digests(_) | JobFor::Songs(..) | JobFor::Change) | None, _) => (),
         }
@@ -359,33 +352,25 @@ impl AntiEntropy {
 
     pub(super) fn on_answer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         from: Peer,
         envelope: Envelope,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
-        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
-            self.conclude(now, outcome, others, out);
+        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
+            self.conclude(cx, outcome, others);
         }
     }
 
-    pub(super) fn on_lost(
-        &mut self,
-        now: Time,
-        peer: Peer,
-        why: Lost,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
-        for outcome in self.requests.on_lost(now, peer, why, out) {
-            self.conclude(now, outcome, others, out);
+    pub(super) fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost, others: Others<'_>) {
+        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
+            self.conclude(cx, outcome, others);
         }
     }
 
-    pub(super) fn on_tick(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
-        for outcome in self.requests.on_tick(now, out) {
-            self.conclude(now, outcome, others, out);
+    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
+        for outcome in self.requests.on_tick(cx.now, cx.out) {
+            self.conclude(cx, outcome, others);
         }
     }
 
@@ -397,13 +382,7 @@ impl AntiEntropy {
         earlier(due, self.requests.deadline())
     }
 
-    fn conclude(
-        &mut self,
-        now: Time,
-        outcome: Outcome<Step>,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
+    fn conclude(&mut self, cx: &mut Cx<'_>, outcome: Outcome<Step>, others: Others<'_>) {
         let (step, words) = match outcome {
             Outcome::Answered {
                 purpose,
@@ -420,29 +399,22 @@ impl AntiEntropy {
             return;
         }
         match step.what {
-            What::Groups | What::Each => self.on_summed(now, step, words, others, out),
+            What::Groups | What::Each => self.on_summed(cx, step, words, others),
             What::Holdings(partition) => {
-                self.on_held(now, (step.with, partition), words, others, out);
+                self.on_held(cx, (step.with, partition), words, others);
             }
             What::Bury => (), // If this is lost, the next round tells it again.
         }
     }
 
     /// Asks one data node. `false`: the node is no longer known, or the question cannot be asked.
-    fn ask(
-        &mut self,
-        now: Time,
-        step: Step,
-        words: Upkeep,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) -> bool {
+    fn ask(&mut self, cx: &mut Cx<'_>, step: Step, words: Upkeep, others: Others<'_>) -> bool {
         let Some(address) = address_of(step.with, others.data) else {
             return false;
         };
         let to = [Peer::Node(address)].into();
         let question = Message::Upkeep(words);
-        let asked = self.requests.ask(now, step, to, question, ASK, out);
+        let asked = self.requests.ask(cx.now, step, to, question, ASK, cx.out);
         asked.is_some()
     }
 }

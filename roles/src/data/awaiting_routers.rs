@@ -80,16 +80,16 @@ mod tests {
     use crate::contract::message::{
         Announcement, Audio, Catalogue, Envelope, Kind, Message, StoreId,
     };
-    use crate::contract::node::{Action, Asker, Outbox, Peer, Sender};
+    use crate::contract::node::{Action, Asker, Peer, Sender};
     use crate::contract::record::{Record, Role};
     use crate::contract::rng::Rng;
-    use crate::test_support::record;
+    use crate::test_support::{Host, record};
 
     /// The only data node, and a router that knows everything so far.
     struct Lone {
         data: Data,
         routers: [Record; 1],
-        out: Outbox,
+        host: Host,
     }
 
     fn at(ms: u64) -> Time {
@@ -101,16 +101,16 @@ mod tests {
             let mut lone = Lone {
                 data: Data::new(Config::default(), Rng::from_seed(1)),
                 routers: [record(2, Role::Router)],
-                out: Outbox::new(),
+                host: Host::default(),
             };
             (lone.data.sweep_at, lone.data.overview) = (Time::NEVER, Some(Overview::default()));
-            lone.with(|data, others, out| data.announce(at(0), others, out));
+            lone.with(|data, others, host| data.announce(&mut host.at(at(0)), others));
             let (id, _) = lone.announced().expect("a word for the router");
             lone.hear(at(1), id, 0);
             lone
         }
 
-        fn with(&mut self, step: impl FnOnce(&mut Data, Others<'_>, &mut Outbox)) {
+        fn with(&mut self, step: impl FnOnce(&mut Data, Others<'_>, &mut Host)) {
             let others = Others {
                 data: &[],
                 leaving: &[],
@@ -123,12 +123,12 @@ mod tests {
                 own: record(1, Role::Data),
                 draining: false,
             };
-            step(&mut self.data, others, &mut self.out);
+            step(&mut self.data, others, &mut self.host);
         }
 
         /// The next announcement to the router; drops the actions before it.
         fn announced(&mut self) -> Option<(RequestId, Announcement)> {
-            core::iter::from_fn(|| self.out.pop()).find_map(|action| match action {
+            core::iter::from_fn(|| self.host.out.pop()).find_map(|action| match action {
                 Action::Send { envelope, .. } => match envelope.message {
                     Message::Catalogue(Catalogue::Announce(news)) => Some((envelope.id, news)),
                     _ => None,
@@ -147,7 +147,9 @@ mod tests {
                 body: Vec::new(),
             };
             let router = Peer::Node(self.routers[0].address);
-            self.with(|data, others, out| data.on_answer(now, router, envelope, others, out));
+            self.with(|data, others, host| {
+                data.on_answer(&mut host.at(now), router, envelope, others)
+            });
         }
 
         /// A guest's song becomes durable, at this revision.
@@ -164,25 +166,28 @@ mod tests {
             };
             let song = SongId(7);
             let commit = Audio::Commit { song, copy: false };
-            self.with(|data, others, out| data.on_question(asker, commit, Vec::new(), others, out));
+            self.with(|data, others, host| {
+                data.on_question(&mut host.at(Time::ZERO), asker, commit, Vec::new(), others)
+            });
             let job = self.ordered(|work| matches!(work, LibraryJob::CommitUpload { .. }));
             let overview = Overview {
                 revision,
                 ..Overview::default()
             };
             let reply = JobReply::Stored { overview };
-            self.with(|data, others, out| data.on_done(now, job, reply, others, out));
+            self.with(|data, others, host| data.on_done(&mut host.at(now), job, reply, others));
         }
 
         fn ordered(&mut self, wanted: impl Fn(&LibraryJob) -> bool) -> crate::contract::id::JobId {
-            let found = core::iter::from_fn(|| self.out.pop()).find_map(|action| match action {
-                Action::Run {
-                    job,
-                    work: Job::Library(work),
-                    ..
-                } if wanted(&work) => Some(job),
-                _ => None,
-            });
+            let found =
+                core::iter::from_fn(|| self.host.out.pop()).find_map(|action| match action {
+                    Action::Run {
+                        job,
+                        work: Job::Library(work),
+                        ..
+                    } if wanted(&work) => Some(job),
+                    _ => None,
+                });
             found.expect("such a job")
         }
 
@@ -191,13 +196,13 @@ mod tests {
             let job = self.ordered(|work| matches!(work, LibraryJob::Changes { .. }));
             let changes = Vec::new();
             let reply = JobReply::Changes { changes, revision };
-            self.with(|data, others, out| data.on_done(now, job, reply, others, out));
+            self.with(|data, others, host| data.on_done(&mut host.at(now), job, reply, others));
             self.announced().expect("a word for the router").0
         }
 
         /// Whether the guest has been told that the song is stored.
         fn is_answered(&mut self) -> bool {
-            core::iter::from_fn(|| self.out.pop()).any(|action| match action {
+            core::iter::from_fn(|| self.host.out.pop()).any(|action| match action {
                 Action::Send { to, envelope } => {
                     to == Peer::Guest(1)
                         && matches!(envelope.message, Message::Audio(Audio::Stored { .. }))
@@ -227,7 +232,7 @@ mod tests {
         let due = lone.data.deadline().expect("an end of the wait");
         assert!(due <= at(10) + PATIENCE);
         let over = at(10) + PATIENCE;
-        lone.with(|data, others, out| data.on_tick(over, others, out));
+        lone.with(|data, others, host| data.on_tick(&mut host.at(over), others));
         assert!(lone.is_answered());
         lone.commit(at(300), 2);
         assert!(lone.is_answered());

@@ -14,96 +14,95 @@ use crate::contract::id::{NodeId, SongId};
 use crate::contract::job::{JobFault, JobReply, LibraryJob};
 use crate::contract::limits::FRAGMENT_BYTES_MAX;
 use crate::contract::message::Refusal;
-use crate::contract::node::{Asker, Outbox};
+use crate::contract::node::Asker;
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
+use crate::cx::Cx;
 
 impl Data {
     pub(super) fn on_offer(
         &mut self,
+        cx: &mut Cx<'_>,
         asker: Asker,
         manifest: Manifest,
         copy: bool,
-        out: &mut Outbox,
     ) {
         if let Err(fault) = manifest.check() {
-            self.anomalies.note(Anomaly::Bytes, asker.sender.node, out);
+            self.anomalies.note(cx, Anomaly::Bytes, asker.sender.node);
             let why = alloc::format!("the manifest cannot be true: {fault}");
-            return out.refuse(asker, Refusal::Invalid(why));
+            return cx.out.refuse(asker, Refusal::Invalid(why));
         }
         let bytes = manifest.song.bytes;
         let purpose = Purpose::Offer(asker, manifest.song.id, copy, bytes);
         self.jobs
-            .run(purpose, LibraryJob::BeginUpload { manifest }, out);
+            .run(purpose, LibraryJob::BeginUpload { manifest }, cx.out);
     }
 
     pub(super) fn on_give(
         &mut self,
+        cx: &mut Cx<'_>,
         asker: Asker,
         song: SongId,
         index: u32,
         bytes: Vec<u8>,
-        out: &mut Outbox,
     ) {
         if bytes.is_empty() || bytes.len() > FRAGMENT_BYTES_MAX {
-            self.anomalies.note(Anomaly::Bytes, asker.sender.node, out);
+            self.anomalies.note(cx, Anomaly::Bytes, asker.sender.node);
             let why = alloc::format!("a fragment is 1 to {FRAGMENT_BYTES_MAX} bytes");
-            return out.refuse(asker, Refusal::Invalid(why));
+            return cx.out.refuse(asker, Refusal::Invalid(why));
         }
         let job = LibraryJob::KeepFragment { song, index, bytes };
-        self.jobs.run(Purpose::Give(asker, song), job, out);
+        self.jobs.run(Purpose::Give(asker, song), job, cx.out);
     }
 
     pub(super) fn on_commit(
         &mut self,
+        cx: &mut Cx<'_>,
         asker: Asker,
         (song, copy): (SongId, bool),
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         let owners = (!copy).then(|| owners(song, others));
         let copies_due = owners.clone().unwrap_or_default();
         let purpose = Purpose::Commit(asker, song, owners);
         let job = LibraryJob::CommitUpload { song, copies_due };
-        self.jobs.run(purpose, job, out);
+        self.jobs.run(purpose, job, cx.out);
     }
 
     pub(super) fn on_begun(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (asker, song, copy): (Asker, SongId, bool),
         reply: JobReply,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         if let JobReply::Stored { .. } = reply {
             // The song is stored here already, so only the copies are left to make.
             let owners = (!copy).then(|| owners(song, others));
-            return self.stored(now, (asker, song, owners), others, out);
+            return self.stored(cx, (asker, song, owners), others);
         }
-        out.answer(asker, answer_to(reply));
+        cx.out.answer(asker, answer_to(reply));
     }
 
     pub(super) fn on_committed(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (asker, song, owners): (Asker, SongId, Option<Vec<NodeId>>),
         reply: JobReply,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         if let JobReply::Stored { overview } = reply {
-            self.change(now, overview);
-            return self.stored(now, (asker, song, owners), others, out);
+            self.change(cx.now, overview);
+            return self.stored(cx, (asker, song, owners), others);
         }
-        self.doubt_bytes(asker, &reply, out);
-        out.answer(asker, answer_to(reply));
+        self.doubt_bytes(cx, asker, &reply);
+        cx.out.answer(asker, answer_to(reply));
     }
 
     /// Notes an anomaly if the bytes do not match the manifest, or do not belong to any upload.
-    pub(super) fn doubt_bytes(&mut self, asker: Asker, reply: &JobReply, out: &mut Outbox) {
+    pub(super) fn doubt_bytes(&mut self, cx: &mut Cx<'_>, asker: Asker, reply: &JobReply) {
         if let JobReply::Failed(JobFault::Damaged | JobFault::Invalid(_)) = reply {
-            self.anomalies.note(Anomaly::Bytes, asker.sender.node, out);
+            self.anomalies.note(cx, Anomaly::Bytes, asker.sender.node);
         }
     }
 
@@ -111,21 +110,19 @@ impl Data {
     /// the routers.
     fn stored(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (asker, song, owners): (Asker, SongId, Option<Vec<NodeId>>),
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         let Some(owners) = owners else {
-            return out.answer(asker, stored(1));
+            return cx.out.answer(asker, stored(1));
         };
         let made = if owners.is_empty() {
             [StoredUpload { asker, copies: 1 }].into()
         } else {
-            self.copies
-                .upload(now, song, &owners, asker, others.data, out)
+            self.copies.upload(cx, song, &owners, asker, others.data)
         };
-        self.answer_uploads(now, made);
+        self.answer_uploads(cx.now, made);
     }
 
     /// Uploads need no further copy: their answers wait for the routers.
@@ -137,14 +134,14 @@ impl Data {
     }
 
     /// Answers the uploads that the prompt routers know, and those that have waited long enough.
-    pub(super) fn answer_told(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn answer_told(&mut self, cx: &mut Cx<'_>) {
         let mut made = self.awaiting_routers.told(self.announcer.heard());
-        if let Some((revision, overdue)) = self.awaiting_routers.overdue(now) {
+        if let Some((revision, overdue)) = self.awaiting_routers.overdue(cx.now) {
             self.announcer.leave_behind(revision);
             made.extend(overdue);
         }
         for StoredUpload { asker, copies } in made {
-            out.answer(asker, stored(copies));
+            cx.out.answer(asker, stored(copies));
         }
     }
 }

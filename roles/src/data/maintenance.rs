@@ -15,12 +15,13 @@ use crate::contract::id::SongId;
 use crate::contract::job::{FragmentId, JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_IDS_MAX;
 use crate::contract::message::{Message, Position, Refusal};
-use crate::contract::node::{Asker, Outbox};
+use crate::contract::node::Asker;
 use crate::contract::partition::Partition;
 use crate::contract::record::{Features, Record};
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
+use crate::cx::Cx;
 
 /// How long a data node that starts with songs does not announce them, unless a round ends earlier:
 /// the songs may have been removed while it was away.
@@ -68,131 +69,129 @@ impl Silence {
 impl Data {
     /// Answers another node's question about copies. A question from another view is not ready to
     /// be answered: the two nodes would disagree about the owners.
-    pub fn on_upkeep(&mut self, asker: Asker, words: Upkeep, others: Others<'_>, out: &mut Outbox) {
+    pub fn on_upkeep(&mut self, cx: &mut Cx<'_>, asker: Asker, words: Upkeep, others: Others<'_>) {
         match words {
             Upkeep::Sums { view, .. } | Upkeep::Holdings { view, .. }
                 if view != others.owners.view() =>
             {
-                out.refuse(asker, Refusal::NotReady);
+                cx.out.refuse(asker, Refusal::NotReady);
             }
             Upkeep::Sums { chosen, each, .. } => match Chosen::read(chosen) {
                 Some(chosen) => {
                     let purpose = Purpose::Sums(asker, chosen, each);
-                    self.jobs.run(purpose, LibraryJob::PartitionDigests, out);
+                    self.jobs.run(purpose, LibraryJob::PartitionDigests, cx.out);
                 }
-                None => self.refuse_doubted(asker, "another circle".into(), out),
+                None => self.refuse_doubted(cx, asker, "another circle".into()),
             },
             Upkeep::Holdings {
                 partition, after, ..
-            } => self.on_holdings(asker, partition, after, out),
+            } => self.on_holdings(cx, asker, partition, after),
             Upkeep::Bury { songs, copy } => match removal::check(&songs) {
                 Ok(songs) => {
                     let purpose = Purpose::Bury(asker, songs.clone(), copy);
                     self.jobs
-                        .run(purpose, LibraryJob::RemoveSongs { songs }, out);
+                        .run(purpose, LibraryJob::RemoveSongs { songs }, cx.out);
                 }
-                Err(why) => self.refuse_doubted(asker, why, out),
+                Err(why) => self.refuse_doubted(cx, asker, why),
             },
             Upkeep::Summed { .. } | Upkeep::Held { .. } | Upkeep::Buried { .. } => {
-                out.refuse(asker, Refusal::WrongRole);
+                cx.out.refuse(asker, Refusal::WrongRole);
             }
         }
     }
 
-    fn refuse_doubted(&mut self, asker: Asker, why: String, out: &mut Outbox) {
-        self.anomalies.note(Anomaly::Upkeep, asker.sender.node, out);
-        out.refuse(asker, Refusal::Invalid(why));
+    fn refuse_doubted(&mut self, cx: &mut Cx<'_>, asker: Asker, why: String) {
+        self.anomalies.note(cx, Anomaly::Upkeep, asker.sender.node);
+        cx.out.refuse(asker, Refusal::Invalid(why));
     }
 
     fn on_holdings(
         &mut self,
+        cx: &mut Cx<'_>,
         asker: Asker,
         partition: u16,
         after: Option<SongId>,
-        out: &mut Outbox,
     ) {
         let Some(partition) = Partition::from_number(partition) else {
-            return self.refuse_doubted(asker, "another circle".into(), out);
+            return self.refuse_doubted(cx, asker, "another circle".into());
         };
         let job = LibraryJob::PartitionSongs {
             partition,
             after,
             limit: PAGE_IDS_MAX as u32,
         };
-        self.jobs.run(Purpose::Answer(asker), job, out);
+        self.jobs.run(Purpose::Answer(asker), job, cx.out);
     }
 
     /// Takes the result of a removal, and passes the removal on unless another data node does.
     pub(super) fn on_buried(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (asker, songs, copy): (Asker, Vec<SongId>, bool),
         reply: JobReply,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         let JobReply::Removed { count, overview } = reply else {
-            return out.answer(asker, answer_to(reply));
+            return cx.out.answer(asker, answer_to(reply));
         };
         if (count as usize) < songs.len() {
-            self.anomalies
-                .note(Anomaly::Removal, asker.sender.node, out);
+            self.anomalies.note(cx, Anomaly::Removal, asker.sender.node);
         }
-        self.change(now, overview);
-        self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, out);
+        self.change(cx.now, overview);
+        self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, cx.out);
         if copy {
-            out.answer(asker, removal::buried(1));
+            cx.out.answer(asker, removal::buried(1));
         } else {
-            self.removal.spread(now, asker, &songs, others, out);
+            self.removal.spread(cx, asker, &songs, others);
         }
     }
 
     /// Frees disk space a step at a time, until the library has no more to free.
-    pub(super) fn on_reclaimed(&mut self, reply: &JobReply, out: &mut Outbox) {
+    pub(super) fn on_reclaimed(&mut self, cx: &mut Cx<'_>, reply: &JobReply) {
         if *reply == (JobReply::Reclaimed { more: true }) {
-            self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, out);
+            self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, cx.out);
         } else if *reply == (JobReply::Reclaimed { more: false }) {
-            self.on_freed_room(out);
+            self.on_freed_room(cx);
         }
     }
 
     /// A fragment that a client asked for is damaged: the scrub replaces it.
-    pub(super) fn on_rot(&mut self, stream: &Stream, out: &mut Outbox) {
+    pub(super) fn on_rot(&mut self, cx: &mut Cx<'_>, stream: &Stream) {
         if let Position::Index(index) = stream.at {
             let song = stream.song;
-            self.scrub.on_rot(FragmentId { song, index }, out);
+            self.scrub.on_rot(cx, FragmentId { song, index });
         }
     }
 
     /// Carries out what anti-entropy has ordered, and begins the next round when it is due.
-    pub(super) fn keep_up(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+    pub(super) fn keep_up(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
         let orders = self.anti_entropy.take_orders();
         for node in self.copies.take_doubted() {
-            self.anomalies.note(Anomaly::Copy, node, out);
+            self.anomalies.note(cx, Anomaly::Copy, node);
         }
         for from in self.scrub.take_doubted() {
-            self.anomalies.note(Anomaly::Bytes, from, out);
+            self.anomalies.note(cx, Anomaly::Bytes, from);
         }
         for node in orders.doubted {
-            self.anomalies.note(Anomaly::Upkeep, node, out);
+            self.anomalies.note(cx, Anomaly::Upkeep, node);
         }
         if let Some(overview) = orders.changed {
-            self.change(now, overview);
-            self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, out);
+            self.change(cx.now, overview);
+            self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, cx.out);
         }
         if !orders.copies.is_empty() {
-            let made = (self.copies).repair(now, orders.copies, others.data, out);
-            self.answer_uploads(now, made);
+            let made = (self.copies).repair(cx, orders.copies, others.data);
+            self.answer_uploads(cx.now, made);
         }
         if self.copies.take_failed() {
-            self.anti_entropy.hold_on(now);
+            self.anti_entropy.hold_on(cx.now);
         }
         if let Some(overview) = self.overview {
             let busy = self.copies.repairs() > 0;
             if self.anti_entropy.sees_change(others) {
                 self.copies.forget_repaired();
             }
-            self.anti_entropy.look(now, others, overview, busy, out);
+            self.anti_entropy.look(cx, others, overview, busy);
         }
         // A whole round has seen the tombstones of the others, so the removed songs are known.
         if self.anti_entropy.has_compared() {
@@ -278,15 +277,9 @@ impl Data {
 }
 
 /// Answers with the digests of the chosen partitions.
-pub(super) fn on_sums(
-    asker: Asker,
-    chosen: &Chosen,
-    each: bool,
-    reply: JobReply,
-    out: &mut Outbox,
-) {
+pub(super) fn on_sums(cx: &mut Cx<'_>, asker: Asker, chosen: &Chosen, each: bool, reply: JobReply) {
     let JobReply::PartitionDigests { digests } = reply else {
-        return out.answer(asker, answer_to(reply));
+        return cx.out.answer(asker, answer_to(reply));
     };
     let sums = Digests::of(&digests);
     let sums = if each {
@@ -294,5 +287,6 @@ pub(super) fn on_sums(
     } else {
         sums.by_group(chosen)
     };
-    out.answer(asker, Message::Upkeep(Upkeep::Summed { sums }));
+    cx.out
+        .answer(asker, Message::Upkeep(Upkeep::Summed { sums }));
 }

@@ -10,11 +10,12 @@ use alloc::vec::Vec;
 use super::Others;
 use crate::contract::id::SongId;
 use crate::contract::message::{Envelope, Message};
-use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::node::{Asker, Lost, Peer};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
+use crate::cx::Cx;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
 /// Removals that wait for a second node. Beyond this bound no node is told, and the answer says one
@@ -59,14 +60,13 @@ impl Removal {
     /// asked.
     pub(super) fn spread(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         asker: Asker,
         songs: &[SongId],
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         if self.mutant == Some(CopyMutant::BuriesAlone) {
-            return out.answer(asker, buried(2));
+            return cx.out.answer(asker, buried(2));
         }
         self.count += 1;
         let number = self.count;
@@ -83,42 +83,36 @@ impl Removal {
             };
             let to = [Peer::Node(record.address)].into();
             let question = Message::Upkeep(bury);
-            let asked = (self.requests).ask(now, number, to, question, Policy::ONCE, out);
+            let asked = (self.requests).ask(cx.now, number, to, question, Policy::ONCE, cx.out);
             open += usize::from(asked.is_some());
         }
         if open == 0 {
-            return out.answer(asker, buried(1));
+            return cx.out.answer(asker, buried(1));
         }
         self.waiting.insert(number, Waiting { asker, open });
     }
 
-    pub(super) fn on_answer(
-        &mut self,
-        now: Time,
-        from: Peer,
-        envelope: Envelope,
-        out: &mut Outbox,
-    ) {
-        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
-            self.conclude([outcome], out);
+    pub(super) fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
+        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
+            self.conclude(cx, [outcome]);
         }
     }
 
-    pub(super) fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
-        let ended = self.requests.on_lost(now, peer, why, out);
-        self.conclude(ended, out);
+    pub(super) fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
+        let ended = self.requests.on_lost(cx.now, peer, why, cx.out);
+        self.conclude(cx, ended);
     }
 
-    pub(super) fn on_tick(&mut self, now: Time, out: &mut Outbox) {
-        let ended = self.requests.on_tick(now, out);
-        self.conclude(ended, out);
+    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        let ended = self.requests.on_tick(cx.now, cx.out);
+        self.conclude(cx, ended);
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
         self.requests.deadline()
     }
 
-    fn conclude(&mut self, ended: impl IntoIterator<Item = Outcome<u64>>, out: &mut Outbox) {
+    fn conclude(&mut self, cx: &mut Cx<'_>, ended: impl IntoIterator<Item = Outcome<u64>>) {
         for outcome in ended {
             let (number, noted) = match outcome {
                 Outcome::Answered {
@@ -132,7 +126,7 @@ impl Removal {
             waiting.open -= 1;
             if noted || waiting.open == 0 {
                 let copies = 1 + u8::from(noted);
-                out.answer(waiting.asker, buried(copies));
+                cx.out.answer(waiting.asker, buried(copies));
                 self.waiting.remove(&number);
             }
         }

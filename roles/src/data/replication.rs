@@ -22,12 +22,13 @@ use crate::contract::id::{JobId, NodeId, SongId};
 use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob};
 use crate::contract::limits::{COPIES, RECORDS_MAX};
 use crate::contract::message::Envelope;
-use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::node::{Asker, Lost, Peer};
 use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::copy_mutants::CopyMutant;
+use crate::cx::Cx;
 use crate::jobs::Jobs;
 use crate::requests::{Requester, Requests};
 use tasks::Tasks;
@@ -143,41 +144,40 @@ impl Replication {
     }
 
     /// Takes up the copies on the list on disk: those of an earlier run, or those that did not fit.
-    pub fn start(&mut self, out: &mut Outbox) {
-        self.read_due(None, out);
+    pub fn start(&mut self, cx: &mut Cx<'_>) {
+        self.read_due(cx, None);
     }
 
     /// Reads a page of the list on disk.
-    fn read_due(&mut self, after: Option<Key>, out: &mut Outbox) {
+    fn read_due(&mut self, cx: &mut Cx<'_>, after: Option<Key>) {
         let limit = DUE_PAGE;
         let job = LibraryJob::CopiesDue { after, limit };
-        self.jobs.run(Purpose::Due, job, out);
+        self.jobs.run(Purpose::Due, job, cx.out);
     }
 
     /// Takes up a page of copies due, and reads the next page. Copies for absent nodes take no room
     /// in memory, so they do not keep back the copies behind them.
     fn take_up(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (due, more): (Vec<Key>, bool),
         data: &[Record],
-        out: &mut Outbox,
     ) -> Vec<StoredUpload> {
         let mut made = Vec::new();
         let last = due.last().copied();
         for key in due {
-            let there = self.find(now, key.1, data);
+            let there = self.find(cx.now, key.1, data);
             if there == Whereabouts::Gone {
-                made.extend(self.forget_node(key.1, out));
+                made.extend(self.forget_node(cx, key.1));
             } else if there != Whereabouts::Absent && !self.tasks.is_full() {
-                self.tasks.add(now, key);
+                self.tasks.add(cx.now, key);
             } else {
                 // By then the node may be back, or memory free.
-                self.list_at = earlier(self.list_at, Some(now + LIST_AGAIN));
+                self.list_at = earlier(self.list_at, Some(cx.now + LIST_AGAIN));
             }
         }
         if more && !self.tasks.is_full() {
-            self.read_due(last, out);
+            self.read_due(cx, last);
         }
         made
     }
@@ -185,43 +185,41 @@ impl Replication {
     /// A song has been uploaded here: copies it to `nodes`. The answer waits for the first copy.
     pub fn upload(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         song: SongId,
         nodes: &[NodeId],
         asker: Asker,
         data: &[Record],
-        out: &mut Outbox,
     ) -> Vec<StoredUpload> {
         if self.tasks.is_full() {
             // The copies are on the list on disk and are taken up when there is room, so the upload
             // does not have to wait.
-            self.list_at = earlier(self.list_at, Some(now + LIST_AGAIN));
+            self.list_at = earlier(self.list_at, Some(cx.now + LIST_AGAIN));
             return [StoredUpload { asker, copies: 1 }].into();
         }
         let nodes = nodes.to_vec();
         for node in &nodes {
-            self.tasks.add(now, (song, *node));
+            self.tasks.add(cx.now, (song, *node));
         }
         let waiting = Waiting { asker, nodes };
         self.waiting.entry(song).or_default().push(waiting);
-        self.begin_due(now, data, out)
+        self.begin_due(cx, data)
     }
 
     /// Takes up copies that anti-entropy has found missing.
     pub fn repair(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         copies: Vec<(SongId, NodeId)>,
         data: &[Record],
-        out: &mut Outbox,
     ) -> Vec<StoredUpload> {
         for key in copies {
             if self.repaired.remove(&key) {
                 self.doubted.push(key.1); // The node confirmed this copy, and lacks it again.
             }
-            self.tasks.add_repair(now, key);
+            self.tasks.add_repair(cx.now, key);
         }
-        self.begin_due(now, data, out)
+        self.begin_due(cx, data)
     }
 
     /// Hands out the bad fragments found since the last call.
@@ -275,20 +273,20 @@ impl Replication {
 
     /// Begins the copies that are due, up to `ACTIVE_MAX` at once. An upload does not wait for a
     /// node that is away.
-    fn begin_due(&mut self, now: Time, data: &[Record], out: &mut Outbox) -> Vec<StoredUpload> {
+    fn begin_due(&mut self, cx: &mut Cx<'_>, data: &[Record]) -> Vec<StoredUpload> {
         let mut made = Vec::new();
-        while let Some(key) = self.tasks.pop_due(now) {
-            match self.find(now, key.1, data) {
-                Whereabouts::At(to) => self.begin(key, to, out),
+        while let Some(key) = self.tasks.pop_due(cx.now) {
+            match self.find(cx.now, key.1, data) {
+                Whereabouts::At(to) => self.begin(cx, key, to),
                 Whereabouts::Absent | Whereabouts::Gone if self.tasks.is_repair(key) => {
                     self.has_failed = true;
                     self.tasks.remove(key);
                 }
                 Whereabouts::Absent => {
-                    self.tasks.put_off(now, key);
+                    self.tasks.put_off(cx.now, key);
                     made.extend(self.stop_waiting(key));
                 }
-                Whereabouts::Gone => made.extend(self.forget_node(key.1, out)),
+                Whereabouts::Gone => made.extend(self.forget_node(cx, key.1)),
             }
         }
         made
@@ -315,67 +313,66 @@ impl Replication {
 
     /// Strikes the copies for a node off the list: other nodes own its songs by now, and comparison
     /// finds what they lack. If the node comes back, comparison finds what it lacks.
-    fn forget_node(&mut self, node: NodeId, out: &mut Outbox) -> Vec<StoredUpload> {
+    fn forget_node(&mut self, cx: &mut Cx<'_>, node: NodeId) -> Vec<StoredUpload> {
         // Further copies for it on the same page of the list need no job of their own.
         self.absent.remove(&node);
         let job = LibraryJob::ForgetCopiesDue { node };
-        self.jobs.run(Purpose::Forget, job, out);
+        self.jobs.run(Purpose::Forget, job, cx.out);
         let keys = self.tasks.remove_node(node).into_iter();
         keys.flat_map(|key| self.stop_waiting(key)).collect()
     }
 
-    fn begin(&mut self, key: Key, to: Address, out: &mut Outbox) {
+    fn begin(&mut self, cx: &mut Cx<'_>, key: Key, to: Address) {
         if let Some(ticket) = self.tasks.begin(key, to) {
             let job = LibraryJob::Describe { song: key.0 };
-            self.jobs.run(Purpose::Describe(ticket), job, out);
+            self.jobs.run(Purpose::Describe(ticket), job, cx.out);
         }
     }
 
     /// Takes the reply of a job.
     pub fn on_done(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         job: JobId,
         reply: JobReply,
         data: &[Record],
-        out: &mut Outbox,
     ) -> Vec<StoredUpload> {
         let Some(purpose) = self.jobs.done(job) else {
             return Vec::new();
         };
         let mut made = match (purpose, reply) {
             (Purpose::Due, JobReply::CopiesDue { due, more }) => {
-                self.take_up(now, (due, more), data, out)
+                self.take_up(cx, (due, more), data)
             }
             // The copy is still on the list. It is offered again later, and its holder answers that
             // it has the song.
             (Purpose::Note(key), JobReply::Failed(_)) => {
                 if !self.tasks.contains(key) {
-                    self.tasks.add(now, key);
-                    self.tasks.put_off(now, key);
+                    self.tasks.add(cx.now, key);
+                    self.tasks.put_off(cx.now, key);
                 }
                 Vec::new()
             }
             (Purpose::Note(_), _) if self.tasks.len() == 0 => {
-                self.start(out); // The disk may list more than memory had room for.
+                self.start(cx); // The disk may list more than memory had room for.
                 Vec::new()
             }
             (Purpose::Due, _) => {
-                self.list_at = Some(now + BUSY_AGAIN);
+                self.list_at = Some(cx.now + BUSY_AGAIN);
                 Vec::new()
             }
             // A list that could not be changed is read again, and says the same again.
             (Purpose::Note(_) | Purpose::Forget, _) => Vec::new(),
             (Purpose::Describe(ticket), JobReply::Described { manifest }) => {
-                self.offer(now, ticket, manifest, out)
+                self.offer(cx, ticket, manifest)
             }
             // The song is no longer here, so there is nothing to copy.
             (Purpose::Describe((key, _)), JobReply::Failed(JobFault::NotFound)) => {
-                self.forget(key, out);
+                self.forget(cx, key);
                 self.stop_waiting(key)
             }
             (Purpose::Read(ticket, _), JobReply::Fragment { index, bytes }) => {
-                self.give(now, ticket, index, bytes, out)
+                self.give(cx, ticket, index, bytes)
             }
             // A busy library passes. The upload goes on waiting for this copy instead of being
             // answered with one.
@@ -383,7 +380,7 @@ impl Replication {
                 Purpose::Describe((key, _)) | Purpose::Read((key, _), _),
                 JobReply::Failed(JobFault::Busy),
             ) => {
-                self.tasks.put_off(now, key);
+                self.tasks.put_off(cx.now, key);
                 Vec::new()
             }
             // This node may be the only sender of the song, so the scrub has to replace the
@@ -391,28 +388,27 @@ impl Replication {
             (Purpose::Read(ticket, index), JobReply::Failed(JobFault::Damaged)) => {
                 let song = ticket.0.0;
                 self.rotten.insert(FragmentId { song, index });
-                self.fail(now, ticket)
+                self.fail(cx.now, ticket)
             }
-            (Purpose::Describe(ticket) | Purpose::Read(ticket, _), _) => self.fail(now, ticket),
+            (Purpose::Describe(ticket) | Purpose::Read(ticket, _), _) => self.fail(cx.now, ticket),
         };
-        made.extend(self.begin_due(now, data, out));
+        made.extend(self.begin_due(cx, data));
         made
     }
 
     /// Takes an answer.
     pub fn on_answer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         from: Peer,
         envelope: Envelope,
         data: &[Record],
-        out: &mut Outbox,
     ) -> Vec<StoredUpload> {
-        let Some(outcome) = self.requests.on_answer(now, from, envelope, out) else {
+        let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) else {
             return Vec::new();
         };
-        let mut made = self.conclude(now, outcome, out);
-        made.extend(self.begin_due(now, data, out));
+        let mut made = self.conclude(cx, outcome);
+        made.extend(self.begin_due(cx, data));
         made
     }
 
@@ -425,36 +421,35 @@ impl Replication {
     /// A peer is lost.
     pub fn on_lost(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         peer: Peer,
         why: Lost,
         data: &[Record],
-        out: &mut Outbox,
     ) -> Vec<StoredUpload> {
-        let outcomes = self.requests.on_lost(now, peer, why, out);
+        let outcomes = self.requests.on_lost(cx.now, peer, why, cx.out);
         let mut made = Vec::new();
         for outcome in outcomes {
-            made.extend(self.conclude(now, outcome, out));
+            made.extend(self.conclude(cx, outcome));
         }
-        made.extend(self.begin_due(now, data, out));
+        made.extend(self.begin_due(cx, data));
         made
     }
 
     /// Tries again the copies whose pause is over, and drops questions whose time is over.
-    pub fn on_tick(&mut self, now: Time, data: &[Record], out: &mut Outbox) -> Vec<StoredUpload> {
-        if self.list_at.is_some_and(|at| at <= now) {
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>, data: &[Record]) -> Vec<StoredUpload> {
+        if self.list_at.is_some_and(|at| at <= cx.now) {
             self.list_at = None;
-            self.start(out);
+            self.start(cx);
         }
-        let outcomes = self.requests.on_tick(now, out);
+        let outcomes = self.requests.on_tick(cx.now, cx.out);
         let mut made = Vec::new();
         for outcome in outcomes {
-            made.extend(self.conclude(now, outcome, out));
+            made.extend(self.conclude(cx, outcome));
         }
-        for ticket in self.throttle.take_held(now) {
-            made.extend(self.pump(now, ticket, out));
+        for ticket in self.throttle.take_held(cx.now) {
+            made.extend(self.pump(cx, ticket));
         }
-        made.extend(self.begin_due(now, data, out));
+        made.extend(self.begin_due(cx, data));
         made
     }
 
@@ -469,19 +464,22 @@ impl Replication {
 
     /// The copy is durable at its new holder. Strikes it off the list on disk, and answers every
     /// upload of the song.
-    fn finish(&mut self, key: Key, out: &mut Outbox) -> Vec<StoredUpload> {
-        self.forget(key, out);
+    fn finish(&mut self, cx: &mut Cx<'_>, key: Key) -> Vec<StoredUpload> {
+        self.forget(cx, key);
         let waiting = self.waiting.remove(&key.0).unwrap_or_default();
         (waiting.into_iter())
             .map(|Waiting { asker, .. }| StoredUpload { asker, copies: 2 })
             .collect()
     }
 
-    fn forget(&mut self, key: Key, out: &mut Outbox) {
+    fn forget(&mut self, cx: &mut Cx<'_>, key: Key) {
         self.tasks.remove(key);
         let (song, node) = key;
-        self.jobs
-            .run(Purpose::Note(key), LibraryJob::CopyDone { song, node }, out);
+        self.jobs.run(
+            Purpose::Note(key),
+            LibraryJob::CopyDone { song, node },
+            cx.out,
+        );
     }
 
     /// An attempt failed. A copy from the list on disk is tried again later, a repair is forgotten.

@@ -10,9 +10,9 @@ use super::{Data, LOOK_AGAIN, Purpose};
 use crate::contract::id::SongId;
 use crate::contract::job::{JobFault, JobReply, LibraryJob};
 use crate::contract::limits::FRAGMENT_BYTES_MAX;
-use crate::contract::node::Outbox;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
+use crate::cx::Cx;
 
 /// Between two warnings of a full disk.
 const FULL_TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -58,69 +58,64 @@ impl Room {
 
 impl Data {
     /// A job has found no room. An upload gives back what it has: it would keep out what is smaller.
-    pub(super) fn on_disk_full(&mut self, now: Time, purpose: &Purpose, out: &mut Outbox) {
-        self.set_full(now, true);
+    pub(super) fn on_disk_full(&mut self, cx: &mut Cx<'_>, purpose: &Purpose) {
+        self.set_full(cx.now, true);
         let bytes = if let Purpose::Offer(_, _, _, bytes) = purpose {
             *bytes
         } else {
             FRAGMENT_BYTES_MAX as u64
         };
-        self.room.refused = Some((bytes, now + FULL_AFTER_REFUSAL));
-        if self.room.told_until <= now {
-            self.room.told_until = now + FULL_TOLD_EVERY;
-            out.fact(Level::Warn, "disk full: songs are refused".into());
+        self.room.refused = Some((bytes, cx.now + FULL_AFTER_REFUSAL));
+        if self.room.told_until <= cx.now {
+            self.room.told_until = cx.now + FULL_TOLD_EVERY;
+            cx.out
+                .fact(Level::Warn, "disk full: songs are refused".into());
         }
         if let Purpose::Offer(_, song, ..) | Purpose::Give(_, song) | Purpose::Commit(_, song, _) =
             purpose
         {
-            self.drop_upload(*song, out);
+            self.drop_upload(cx, *song);
         }
     }
 
-    fn drop_upload(&mut self, song: SongId, out: &mut Outbox) {
+    fn drop_upload(&mut self, cx: &mut Cx<'_>, song: SongId) {
         self.jobs
-            .run(Purpose::Drop(song), LibraryJob::DropUpload { song }, out);
+            .run(Purpose::Drop(song), LibraryJob::DropUpload { song }, cx.out);
     }
 
     /// An upload is forgotten, or the library was too busy for it.
-    pub(super) fn on_dropped(
-        &mut self,
-        now: Time,
-        song: SongId,
-        reply: &JobReply,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_dropped(&mut self, cx: &mut Cx<'_>, song: SongId, reply: &JobReply) {
         let busy = *reply == JobReply::Failed(JobFault::Busy);
         if busy && self.room.drops.len() < DROPS_MAX {
             self.room.drops.insert(song);
-            self.room.drop_at.get_or_insert(now + LOOK_AGAIN);
+            self.room.drop_at.get_or_insert(cx.now + LOOK_AGAIN);
         }
-        self.on_reclaimed(reply, out);
+        self.on_reclaimed(cx, reply);
     }
 
     /// Looks at the room when it is time, and forgets uploads that are still to be forgotten.
-    pub(super) fn on_room_tick(&mut self, now: Time, out: &mut Outbox) {
-        if self.room.look_at.is_some_and(|at| at <= now) {
-            self.look_at_room(now, out);
+    pub(super) fn on_room_tick(&mut self, cx: &mut Cx<'_>) {
+        if self.room.look_at.is_some_and(|at| at <= cx.now) {
+            self.look_at_room(cx);
         }
-        if self.room.drop_at.take_if(|at| *at <= now).is_some() {
+        if self.room.drop_at.take_if(|at| *at <= cx.now).is_some() {
             for song in core::mem::take(&mut self.room.drops) {
-                self.drop_upload(song, out);
+                self.drop_upload(cx, song);
             }
         }
     }
 
-    pub(super) fn look_at_room(&mut self, now: Time, out: &mut Outbox) {
-        self.room.look_at = Some(now + LOOK_EVERY);
-        self.room.refused.take_if(|(_, until)| *until <= now);
-        self.order_look(out);
+    pub(super) fn look_at_room(&mut self, cx: &mut Cx<'_>) {
+        self.room.look_at = Some(cx.now + LOOK_EVERY);
+        self.room.refused.take_if(|(_, until)| *until <= cx.now);
+        self.order_look(cx);
     }
 
-    fn order_look(&mut self, out: &mut Outbox) {
+    fn order_look(&mut self, cx: &mut Cx<'_>) {
         let refused = self.room.refused.map(|(bytes, _)| bytes);
         let bytes = refused.unwrap_or(FRAGMENT_BYTES_MAX as u64);
         self.jobs
-            .run(Purpose::Room, LibraryJob::Room { bytes }, out);
+            .run(Purpose::Room, LibraryJob::Room { bytes }, cx.out);
     }
 
     /// The library says how much room is left.
@@ -131,9 +126,9 @@ impl Data {
     }
 
     /// Room has been freed: a full node may be so no longer.
-    pub(super) fn on_freed_room(&mut self, out: &mut Outbox) {
+    pub(super) fn on_freed_room(&mut self, cx: &mut Cx<'_>) {
         if self.room.full {
-            self.order_look(out);
+            self.order_look(cx);
         }
     }
 

@@ -14,13 +14,14 @@ use crate::contract::id::{JobId, NodeId};
 use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob, Overview, Scrubbed};
 use crate::contract::limits::SCRUB_BYTES_MAX;
 use crate::contract::message::{Audio, Envelope, Message, Position};
-use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::node::{Lost, Peer};
 use crate::contract::partition::Partition;
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
 use crate::copy_mutants::CopyMutant;
+use crate::cx::Cx;
 use crate::jobs::Jobs;
 use crate::requests::{Outcome, Policy, Requester, Requests};
 
@@ -122,30 +123,30 @@ impl Scrub {
 
     /// Takes the position and the quarantined fragments that an earlier run left. Only the first
     /// call counts.
-    pub(super) fn start(&mut self, overview: &Overview, out: &mut Outbox) {
+    pub(super) fn start(&mut self, cx: &mut Cx<'_>, overview: &Overview) {
         if !self.begun {
             self.begun = true;
             self.after = overview.scrub.after;
             if overview.quarantined > 0 {
-                self.list(out);
+                self.list(cx);
             }
         }
     }
 
-    fn list(&mut self, out: &mut Outbox) {
+    fn list(&mut self, cx: &mut Cx<'_>) {
         let limit = BAD_MAX as u32;
         let job = LibraryJob::Quarantined { after: None, limit };
-        self.jobs.run(Purpose::List, job, out);
+        self.jobs.run(Purpose::List, job, cx.out);
     }
 
     /// Takes a damaged fragment that some reader has found, and sets it aside. Ignored beyond
     /// `BAD_MAX`; the next round finds it again.
-    pub(super) fn on_rot(&mut self, fragment: FragmentId, out: &mut Outbox) {
+    pub(super) fn on_rot(&mut self, cx: &mut Cx<'_>, fragment: FragmentId) {
         let known = self.bad.contains_key(&fragment);
         if !known && self.bad.len() < BAD_MAX && !self.looks_away {
             self.bad.insert(fragment, Care::Waiting);
             let job = LibraryJob::Quarantine { fragment };
-            self.jobs.run(Purpose::SetAside(fragment), job, out);
+            self.jobs.run(Purpose::SetAside(fragment), job, cx.out);
         }
     }
 
@@ -161,71 +162,70 @@ impl Scrub {
 
     pub(super) fn on_done(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         job: JobId,
         reply: JobReply,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         match (self.jobs.done(job), reply) {
-            (Some(Purpose::Step), JobReply::Scrubbed(found)) => self.on_scrubbed(now, found, out),
+            (Some(Purpose::Step), JobReply::Scrubbed(found)) => self.on_scrubbed(cx, found),
             (Some(Purpose::SetAside(fragment)), _) => {
                 let line = alloc::format!("rot song={} fragment={}", fragment.song, fragment.index);
-                out.fact(Level::Warn, line);
-                self.fetch(now, others, out);
+                cx.out.fact(Level::Warn, line);
+                self.fetch(cx, others);
             }
             (Some(Purpose::List), JobReply::Quarantined { fragments, .. }) => {
                 for fragment in fragments.into_iter().take(BAD_MAX) {
                     self.bad.entry(fragment).or_insert(Care::Waiting);
                 }
-                self.fetch(now, others, out);
+                self.fetch(cx, others);
             }
             (Some(Purpose::Replace(fragment, _)), JobReply::FragmentStored) => {
                 self.bad.remove(&fragment);
                 let line =
                     alloc::format!("healed song={} fragment={}", fragment.song, fragment.index);
-                out.fact(Level::Info, line);
+                cx.out.fact(Level::Info, line);
             }
             (Some(Purpose::Replace(fragment, from)), reply) => {
                 if reply == JobReply::Failed(JobFault::Damaged) {
                     self.doubted.push(from);
                 }
-                self.put_off(now, fragment); // The bytes were damaged, or the song is gone.
+                self.put_off(cx.now, fragment); // The bytes were damaged, or the song is gone.
             }
             (Some(Purpose::Step | Purpose::List | Purpose::Note) | None, _) => (),
         }
     }
 
-    fn on_scrubbed(&mut self, now: Time, found: Scrubbed, out: &mut Outbox) {
+    fn on_scrubbed(&mut self, cx: &mut Cx<'_>, found: Scrubbed) {
         let bad: BTreeSet<FragmentId> = found.bad.iter().copied().collect();
         bad.into_iter()
-            .for_each(|fragment| self.on_rot(fragment, out));
+            .for_each(|fragment| self.on_rot(cx, fragment));
         self.after = found.after;
         self.left = self.left.saturating_sub(found.bytes.max(1));
         let round_over = found.after.is_none();
-        if round_over || now.since(self.noted_at) >= NOTE {
-            self.noted_at = now;
+        if round_over || cx.now.since(self.noted_at) >= NOTE {
+            self.noted_at = cx.now;
             let job = LibraryJob::NoteScrub { after: self.after };
-            self.jobs.run(Purpose::Note, job, out);
+            self.jobs.run(Purpose::Note, job, cx.out);
         }
         if self.left > 0 && !round_over {
-            self.step(out);
+            self.step(cx);
         }
     }
 
-    fn step(&mut self, out: &mut Outbox) {
+    fn step(&mut self, cx: &mut Cx<'_>) {
         let job = LibraryJob::Scrub {
             after: self.after,
             bytes: self.left.min(SCRUB_BYTES_MAX),
         };
-        self.jobs.run(Purpose::Step, job, out);
+        self.jobs.run(Purpose::Step, job, cx.out);
     }
 
     /// Asks other holders for the fragments that wait.
-    fn fetch(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+    fn fetch(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
         let waiting = self.bad.iter().filter(|(_, care)| **care == Care::Waiting);
         let waiting: Vec<FragmentId> = waiting.map(|(fragment, _)| *fragment).collect();
-        let placement = Placement::of(now, Duration::ZERO, others);
+        let placement = Placement::of(cx.now, Duration::ZERO, others);
         for fragment in waiting {
             let to = self.whom_to_ask(&placement.others(Partition::of(fragment.song)), others);
             let question = Message::Audio(Audio::Fetch {
@@ -233,10 +233,12 @@ impl Scrub {
                 from: Position::Index(fragment.index),
                 count: 1,
             });
-            let asked = self.requests.ask(now, fragment, to, question, FETCH, out);
+            let asked = self
+                .requests
+                .ask(cx.now, fragment, to, question, FETCH, cx.out);
             match asked {
                 Some(_) => drop(self.bad.insert(fragment, Care::Asked)),
-                None => self.put_off(now, fragment),
+                None => self.put_off(cx.now, fragment),
             }
         }
     }
@@ -258,25 +260,19 @@ impl Scrub {
         }
     }
 
-    pub(super) fn on_answer(
-        &mut self,
-        now: Time,
-        from: Peer,
-        envelope: Envelope,
-        out: &mut Outbox,
-    ) {
-        if let Some(outcome) = self.requests.on_answer(now, from, envelope, out) {
-            self.conclude(now, outcome, out);
+    pub(super) fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
+        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
+            self.conclude(cx, outcome);
         }
     }
 
-    pub(super) fn on_lost(&mut self, now: Time, peer: Peer, why: Lost, out: &mut Outbox) {
-        for outcome in self.requests.on_lost(now, peer, why, out) {
-            self.conclude(now, outcome, out);
+    pub(super) fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
+        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
+            self.conclude(cx, outcome);
         }
     }
 
-    fn conclude(&mut self, now: Time, outcome: Outcome<FragmentId>, out: &mut Outbox) {
+    fn conclude(&mut self, cx: &mut Cx<'_>, outcome: Outcome<FragmentId>) {
         match outcome {
             Outcome::Answered {
                 purpose: fragment,
@@ -287,41 +283,35 @@ impl Scrub {
             } if index == fragment.index => {
                 let bytes = body;
                 let job = LibraryJob::ReplaceFragment { fragment, bytes };
-                self.jobs.run(Purpose::Replace(fragment, from), job, out);
+                self.jobs.run(Purpose::Replace(fragment, from), job, cx.out);
             }
             Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
-                self.put_off(now, purpose);
+                self.put_off(cx.now, purpose);
             }
         }
     }
 
     /// Reads the next step when it is due, and asks again for fragments that wait.
-    pub(super) fn on_tick(
-        &mut self,
-        now: Time,
-        overview: Overview,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
-        for outcome in self.requests.on_tick(now, out) {
-            self.conclude(now, outcome, out);
+    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, overview: Overview, others: Others<'_>) {
+        for outcome in self.requests.on_tick(cx.now, cx.out) {
+            self.conclude(cx, outcome);
         }
-        if self.again.is_some_and(|at| at <= now) {
+        if self.again.is_some_and(|at| at <= cx.now) {
             self.again = None;
-            self.fetch(now, others, out);
+            self.fetch(cx, others);
         }
-        if self.due > now {
+        if self.due > cx.now {
             return;
         }
-        self.due = now + self.rng.around(self.step);
+        self.due = cx.now + self.rng.around(self.step);
         // The list could not be read, or it is longer than `BAD_MAX`.
         if self.begun && overview.quarantined > self.bad.len() as u64 {
-            self.list(out);
+            self.list(cx);
         }
         let steps = (self.within.as_secs() / self.step.as_secs().max(1)).max(1);
         if self.begun && overview.bytes > 0 {
             self.left = (overview.bytes / steps).max(1);
-            self.step(out);
+            self.step(cx);
         }
     }
 

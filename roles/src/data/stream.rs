@@ -11,8 +11,8 @@ use crate::contract::id::SongId;
 use crate::contract::job::{JobFault, JobReply, LibraryJob};
 use crate::contract::limits::FETCH_FRAGMENTS_MAX;
 use crate::contract::message::{Audio, Message, Position, Refusal};
-use crate::contract::node::{Asker, Outbox};
-use crate::contract::time::Time;
+use crate::contract::node::Asker;
+use crate::cx::Cx;
 
 /// One client's fetch, and its position.
 #[derive(Debug)]
@@ -30,15 +30,15 @@ pub(super) struct Stream {
 impl Data {
     pub(super) fn on_fetch(
         &mut self,
+        cx: &mut Cx<'_>,
         asker: Asker,
         song: SongId,
         from: Position,
         count: u32,
-        out: &mut Outbox,
     ) {
         if count == 0 || count > FETCH_FRAGMENTS_MAX {
             let why = alloc::format!("a fetch is 1 to {FETCH_FRAGMENTS_MAX} fragments");
-            return out.refuse(asker, Refusal::Invalid(why));
+            return cx.out.refuse(asker, Refusal::Invalid(why));
         }
         let stream = Stream {
             asker,
@@ -47,55 +47,50 @@ impl Data {
             left: count - 1,
             held: None,
         };
-        self.read(stream, from, out);
+        self.read(cx, stream, from);
     }
 
-    fn read(&mut self, mut stream: Stream, at: Position, out: &mut Outbox) {
+    fn read(&mut self, cx: &mut Cx<'_>, mut stream: Stream, at: Position) {
         stream.at = at;
         let job = LibraryJob::ReadFragment {
             song: stream.song,
             at,
         };
         let peer = stream.asker.sender.peer;
-        self.jobs.run_toward(Purpose::Fetch(stream), job, peer, out);
+        self.jobs
+            .run_toward(Purpose::Fetch(stream), job, peer, cx.out);
     }
 
     /// Takes a fragment that has been read, and sends the one before it.
-    pub(super) fn on_fragment(
-        &mut self,
-        now: Time,
-        mut stream: Stream,
-        reply: JobReply,
-        out: &mut Outbox,
-    ) {
-        if now > stream.asker.until {
+    pub(super) fn on_fragment(&mut self, cx: &mut Cx<'_>, mut stream: Stream, reply: JobReply) {
+        if cx.now > stream.asker.until {
             return; // The asker has given up.
         }
         if let JobReply::Fragment { index, bytes } = reply {
-            self.send_held(now, &mut stream, true, out);
+            self.send_held(cx, &mut stream, true);
             stream.held = Some((index, bytes));
             if stream.left == 0 {
-                return self.send_held(now, &mut stream, false, out);
+                return self.send_held(cx, &mut stream, false);
             }
             stream.left -= 1;
-            self.read(stream, Position::Index(index + 1), out);
+            self.read(cx, stream, Position::Index(index + 1));
         } else if reply == JobReply::Failed(JobFault::NotFound) && stream.held.is_some() {
-            self.send_held(now, &mut stream, false, out); // The song ends before the stream does.
+            self.send_held(cx, &mut stream, false); // The song ends before the stream does.
         } else {
             if reply == JobReply::Failed(JobFault::Damaged) {
-                self.on_rot(&stream, out);
+                self.on_rot(cx, &stream);
             }
-            out.answer(stream.asker, answer_to(reply));
+            cx.out.answer(stream.asker, answer_to(reply));
         }
     }
 
-    fn send_held(&mut self, now: Time, stream: &mut Stream, more: bool, out: &mut Outbox) {
+    fn send_held(&mut self, cx: &mut Cx<'_>, stream: &mut Stream, more: bool) {
         let Some((index, bytes)) = stream.held.take() else {
             return;
         };
         let load = self.load();
-        self.copies.on_served(now, bytes.len());
+        self.copies.on_served(cx.now, bytes.len());
         let chunk = Message::Audio(Audio::Chunk { index, load });
-        out.answer_with(stream.asker, chunk, bytes, more);
+        cx.out.answer_with(stream.asker, chunk, bytes, more);
     }
 }

@@ -3,7 +3,7 @@ use super::*;
 use crate::contract::id::{Incarnation, RequestId};
 use crate::contract::node::{Action, Sender};
 use crate::contract::record::{Features, Role};
-use crate::test_support::record;
+use crate::test_support::{Host, record};
 use alloc::boxed::Box;
 
 fn others(data: &[Record]) -> Others<'_> {
@@ -33,8 +33,8 @@ fn asker() -> Asker {
     }
 }
 
-fn ordered(out: &mut Outbox) -> Option<(JobId, LibraryJob)> {
-    let actions = core::iter::from_fn(|| out.pop());
+fn ordered(host: &mut Host) -> Option<(JobId, LibraryJob)> {
+    let actions = core::iter::from_fn(|| host.out.pop());
     let mut jobs = actions.filter_map(|action| {
         if let Action::Run {
             job,
@@ -54,23 +54,29 @@ fn ordered(out: &mut Outbox) -> Option<(JobId, LibraryJob)> {
 #[test]
 fn the_copies_written_down_are_the_copies_made() {
     let mut data = Data::new(Config::default(), Rng::from_seed(1));
-    let mut out = Outbox::new();
+    let mut host = Host::default();
     data.sweep_at = Time::NEVER;
     let (song, other) = (SongId(7), [record(2, Role::Data)]);
     let commit = Audio::Commit { song, copy: false };
-    data.on_question(asker(), commit, Vec::new(), others(&other), &mut out);
-    let Some((job, LibraryJob::CommitUpload { copies_due, .. })) = ordered(&mut out) else {
+    data.on_question(
+        &mut host.at(Time::ZERO),
+        asker(),
+        commit,
+        Vec::new(),
+        others(&other),
+    );
+    let Some((job, LibraryJob::CommitUpload { copies_due, .. })) = ordered(&mut host) else {
         panic!("no commit");
     };
     assert_eq!(copies_due, [other[0].node]);
 
     let overview = Overview::default();
     let reply = JobReply::Stored { overview };
-    data.on_done(Time::from_secs(1), job, reply, others(&[]), &mut out);
-    while out.pop().is_some() {}
-    data.on_tick(Time::from_secs(9), others(&other), &mut out);
+    data.on_done(&mut host.at(Time::from_secs(1)), job, reply, others(&[]));
+    while host.out.pop().is_some() {}
+    data.on_tick(&mut host.at(Time::from_secs(9)), others(&other));
     let describes = |(_, work)| work == LibraryJob::Describe { song };
-    assert!(ordered(&mut out).is_some_and(describes), "the copy begins");
+    assert!(ordered(&mut host).is_some_and(describes), "the copy begins");
 }
 
 /// A second node accepts every offer and stores nothing. Its copies stay on the list on disk, the
@@ -78,7 +84,7 @@ fn the_copies_written_down_are_the_copies_made() {
 #[test]
 fn a_peer_that_never_stores_costs_no_memory() {
     let mut data = Data::new(Config::default(), Rng::from_seed(1));
-    let mut out = Outbox::new();
+    let mut host = Host::default();
     data.sweep_at = Time::NEVER;
     let other = [record(2, Role::Data)];
     let mut answered = 0;
@@ -87,14 +93,20 @@ fn a_peer_that_never_stores_costs_no_memory() {
             song: SongId(n),
             copy: false,
         };
-        data.on_question(asker(), commit, Vec::new(), others(&other), &mut out);
-        let job = ordered(&mut out).expect("a commit").0;
+        data.on_question(
+            &mut host.at(Time::ZERO),
+            asker(),
+            commit,
+            Vec::new(),
+            others(&other),
+        );
+        let job = ordered(&mut host).expect("a commit").0;
         let reply = JobReply::Stored {
             overview: Overview::default(),
         };
-        data.on_done(Time::from_secs(1), job, reply, others(&other), &mut out);
+        data.on_done(&mut host.at(Time::from_secs(1)), job, reply, others(&other));
         let alone = stored(1);
-        let actions = core::iter::from_fn(|| out.pop());
+        let actions = core::iter::from_fn(|| host.out.pop());
         answered += actions
             .filter(|a| matches!(a, Action::Send { envelope, .. } if envelope.message == alone))
             .count();
@@ -110,7 +122,7 @@ fn a_peer_that_never_stores_costs_no_memory() {
 #[test]
 fn an_upload_without_room_is_forgotten_at_once() {
     let mut data = Data::new(Config::default(), Rng::from_seed(1));
-    let mut out = Outbox::new();
+    let mut host = Host::default();
     data.sweep_at = Time::NEVER;
     let (song, now) = (SongId(7), Time::from_secs(1));
     let full = |data: &Data| (data.news(record(1, Role::Data)).record.features).has(Features::FULL);
@@ -120,55 +132,61 @@ fn an_upload_without_room_is_forgotten_at_once() {
         Audio::Commit { song, copy: false },
     ];
     for step in steps {
-        data.on_question(asker(), step, [1].into(), others(&[]), &mut out);
-        let (job, _) = ordered(&mut out).expect("a step of an upload");
+        data.on_question(
+            &mut host.at(Time::ZERO),
+            asker(),
+            step,
+            [1].into(),
+            others(&[]),
+        );
+        let (job, _) = ordered(&mut host).expect("a step of an upload");
         let reply = JobReply::Failed(JobFault::DiskFull);
-        data.on_done(now, job, reply, others(&[]), &mut out);
-        let (drop, work) = ordered(&mut out).expect("room is given back");
+        data.on_done(&mut host.at(now), job, reply, others(&[]));
+        let (drop, work) = ordered(&mut host).expect("room is given back");
         assert_eq!(work, LibraryJob::DropUpload { song });
         assert!(full(&data));
 
         // The library is busy: once more, a little later, until no room is left to be freed.
         let busy = JobReply::Failed(JobFault::Busy);
-        data.on_done(now, drop, busy, others(&[]), &mut out);
-        assert_eq!(ordered(&mut out), None);
-        data.on_tick(now + LOOK_AGAIN, others(&[]), &mut out);
-        let (drop, work) = ordered(&mut out).expect("another attempt");
+        data.on_done(&mut host.at(now), drop, busy, others(&[]));
+        assert_eq!(ordered(&mut host), None);
+        data.on_tick(&mut host.at(now + LOOK_AGAIN), others(&[]));
+        let (drop, work) = ordered(&mut host).expect("another attempt");
         assert_eq!(work, LibraryJob::DropUpload { song });
         let more = JobReply::Reclaimed { more: true };
-        data.on_done(now, drop, more, others(&[]), &mut out);
+        data.on_done(&mut host.at(now), drop, more, others(&[]));
         assert_eq!(
-            ordered(&mut out).map(|(_, work)| work),
+            ordered(&mut host).map(|(_, work)| work),
             Some(LibraryJob::Reclaim)
         );
     }
 
-    let look = |data: &mut Data, out: &mut Outbox, now, full| {
-        data.look_at_room(now, out);
-        let (job, work) = ordered(out).expect("a look");
-        data.on_done(now, job, JobReply::Room { full }, others(&[]), out);
+    let look = |data: &mut Data, host: &mut Host, now, full| {
+        data.look_at_room(&mut host.at(now));
+        let (job, work) = ordered(host).expect("a look");
+        data.on_done(&mut host.at(now), job, JobReply::Room { full }, others(&[]));
         work
     };
     // A song of 40 MB is refused: the node is full as long as that one does not fit, and not longer
     // than people remember it.
     let purpose = Purpose::Offer(asker(), song, false, 40_000_000);
-    data.on_disk_full(now, &purpose, &mut out);
-    assert!(ordered(&mut out).is_some());
+    data.on_disk_full(&mut host.at(now), &purpose);
+    assert!(ordered(&mut host).is_some());
     let bytes = 40_000_000;
     assert_eq!(
-        look(&mut data, &mut out, now, true),
+        look(&mut data, &mut host, now, true),
         LibraryJob::Room { bytes }
     );
     assert!(full(&data));
     assert_eq!(
-        look(&mut data, &mut out, now, false),
+        look(&mut data, &mut host, now, false),
         LibraryJob::Room { bytes }
     );
     assert!(!full(&data));
     let bytes = 1_000_000;
     let later = now + Duration::from_secs(600);
     assert_eq!(
-        look(&mut data, &mut out, later, false),
+        look(&mut data, &mut host, later, false),
         LibraryJob::Room { bytes }
     );
 }
@@ -182,13 +200,13 @@ fn a_lost_node_is_forgotten_once() {
     let due: Vec<_> = (1..9).map(|song| (SongId(song), lost)).collect();
     let mut forgotten = 0;
     for now in [0, 400].map(Time::from_secs) {
-        let mut out = Outbox::new();
-        copies.start(&mut out);
-        let (job, _) = ordered(&mut out).expect("the list is read");
+        let mut host = Host::default();
+        copies.start(&mut host.at(Time::ZERO));
+        let (job, _) = ordered(&mut host).expect("the list is read");
         let (due, more) = (due.clone(), false);
         let reply = JobReply::CopiesDue { due, more };
-        copies.on_done(now, job, reply, &other, &mut out);
-        while let Some((_, work)) = ordered(&mut out) {
+        copies.on_done(&mut host.at(now), job, reply, &other);
+        while let Some((_, work)) = ordered(&mut host) {
             forgotten += usize::from(work == LibraryJob::ForgetCopiesDue { node: lost });
         }
     }

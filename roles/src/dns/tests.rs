@@ -2,7 +2,7 @@ use super::*;
 use crate::contract::id::RequestId;
 use crate::contract::message::Kind;
 use crate::contract::node::{Action, Sender};
-use crate::test_support::{addr, at, record};
+use crate::test_support::{Host, addr, at, record};
 use alloc::vec;
 
 fn asker(n: u8) -> Asker {
@@ -19,7 +19,7 @@ fn asker(n: u8) -> Asker {
 
 struct World {
     dns: Dns,
-    out: Outbox,
+    host: Host,
 }
 
 impl World {
@@ -28,18 +28,18 @@ impl World {
         let dns = Dns::new(Config::default(), NodeId(200), at(0), true, rng);
         World {
             dns,
-            out: Outbox::new(),
+            host: Host::default(),
         }
     }
 
     fn ask(&mut self, now: Time, who: u8, names: Names) -> Message {
         self.dns
-            .on_question(now, asker(who), names, &[], &mut self.out);
+            .on_question(&mut self.host.at(now), asker(who), names, &[]);
         self.answer()
     }
 
     fn answer(&mut self) -> Message {
-        while let Some(action) = self.out.pop() {
+        while let Some(action) = self.host.out.pop() {
             if let Action::Send { envelope, .. } = action
                 && envelope.kind == (Kind::Answer { more: false })
             {
@@ -67,9 +67,9 @@ impl World {
 
     /// The sweep's questions, with their numbers.
     fn sweep(&mut self, now: Time) -> Vec<(Peer, RequestId)> {
-        self.dns.on_tick(now, &[], &mut self.out);
+        self.dns.on_tick(&mut self.host.at(now), &[]);
         let mut asked = vec![];
-        while let Some(action) = self.out.pop() {
+        while let Some(action) = self.host.out.pop() {
             if let Action::Send { to, envelope } = action {
                 asked.push((to, envelope.id));
             }
@@ -114,7 +114,7 @@ fn a_sweep_renews_who_answers() {
     };
     world
         .dns
-        .on_answer(at(30), asked[0].0, envelope, &mut world.out);
+        .on_answer(&mut world.host.at(at(30)), asked[0].0, envelope);
     assert_eq!(world.resolve(at(59), Role::Data).len(), 1);
 }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::contract::id::RequestId;
 use crate::contract::message::Kind;
 use crate::contract::node::Action;
-use crate::test_support::{addr, at, record};
+use crate::test_support::{Host, addr, at, record};
 use alloc::vec;
 
 fn resolver() -> Resolver {
@@ -15,24 +15,24 @@ fn resolver() -> Resolver {
     Resolver::new(config, Rng::from_seed(1))
 }
 
-fn ask(resolver: &mut Resolver, now: Time, out: &mut Outbox) -> RequestId {
-    assert!(resolver.resolve(now, Role::Router, out));
-    match out.pop() {
+fn ask(resolver: &mut Resolver, now: Time, host: &mut Host) -> RequestId {
+    assert!(resolver.resolve(&mut host.at(now), Role::Router,));
+    match host.out.pop() {
         Some(Action::Send { envelope, .. }) => envelope.id,
         other => panic!("no question but {other:?}"),
     }
 }
 
 fn tell(resolver: &mut Resolver, now: Time, records: Vec<Record>, settled: bool) {
-    let mut out = Outbox::new();
-    let id = ask(resolver, now, &mut out);
+    let mut host = Host::default();
+    let id = ask(resolver, now, &mut host);
     let envelope = Envelope {
         id,
         kind: Kind::Answer { more: false },
         message: Message::Names(Names::Records { records, settled }),
         body: vec![],
     };
-    let got = resolver.on_answer(now, Peer::Node(addr(1)), envelope, &mut out);
+    let got = resolver.on_answer(&mut host.at(now), Peer::Node(addr(1)), envelope);
     assert!(got.is_some_and(|resolved| resolved.failed.is_none()));
 }
 
@@ -76,11 +76,11 @@ fn an_unsettled_answer_takes_nobody_away() {
 fn a_dead_dns_leaves_the_last_thing_known() {
     let mut resolver = resolver();
     tell(&mut resolver, at(0), vec![record(2, Role::Router)], true);
-    let mut out = Outbox::new();
-    ask(&mut resolver, at(40), &mut out);
+    let mut host = Host::default();
+    ask(&mut resolver, at(40), &mut host);
     let refused = Lost::ConnectRefused;
-    resolver.on_lost(at(40), Peer::Node(addr(1)), refused, &mut out);
-    let ended = resolver.on_tick(at(43), &mut out);
+    resolver.on_lost(&mut host.at(at(40)), Peer::Node(addr(1)), refused);
+    let ended = resolver.on_tick(&mut host.at(at(43)));
     assert_eq!(
         ended,
         [Resolved {
@@ -113,9 +113,9 @@ fn foreign_records_are_dropped() {
 #[test]
 fn a_dns_node_does_not_learn_of_itself() {
     let mut resolver = resolver();
-    let mut out = Outbox::new();
-    assert!(resolver.resolve(at(0), Role::Dns, &mut out));
-    let Some(Action::Send { envelope, .. }) = out.pop() else {
+    let mut host = Host::default();
+    assert!(resolver.resolve(&mut host.at(at(0)), Role::Dns,));
+    let Some(Action::Send { envelope, .. }) = host.out.pop() else {
         panic!("no question");
     };
     let dns = |n| Record {
@@ -130,6 +130,6 @@ fn a_dns_node_does_not_learn_of_itself() {
         message: Message::Names(Names::Records { records, settled }),
         body: vec![],
     };
-    resolver.on_answer(at(0), Peer::Node(addr(1)), envelope, &mut out);
+    resolver.on_answer(&mut host.at(at(0)), Peer::Node(addr(1)), envelope);
     assert_eq!(resolver.dns().collect::<Vec<_>>(), [addr(1), addr(2)]);
 }

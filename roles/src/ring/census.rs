@@ -21,11 +21,12 @@ use crate::contract::id::NodeId;
 use crate::contract::limits::MEMBERS_MAX;
 use crate::contract::member::{Cause, Epoch, Member, MemberState, Tally, Traits};
 use crate::contract::message::{LastAlert, Message, Refusal};
-use crate::contract::node::{Asker, Outbox, Peer};
+use crate::contract::node::{Asker, Peer};
 use crate::contract::record::{Address, Role};
 use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
+use crate::cx::Cx;
 use crate::requests::Policy;
 use crate::ring_mutants::RingMutant;
 
@@ -172,13 +173,7 @@ impl Ring {
     /// A member has died. The smallest living observer begins the census at once. Every other
     /// member sets a timer, and begins the census itself if no alert arrives: the manager may have
     /// died, too.
-    pub(super) fn expect_census(
-        &mut self,
-        now: Time,
-        dead: Member,
-        observers: &[NodeId],
-        out: &mut Outbox,
-    ) {
+    pub(super) fn expect_census(&mut self, cx: &mut Cx<'_>, dead: Member, observers: &[NodeId]) {
         if self.config.mutants.has(RingMutant::NeverCounts) {
             return;
         }
@@ -187,27 +182,27 @@ impl Ring {
             .filter(|o| self.members.get(**o).is_some_and(|e| e.member.lives()))
             .min();
         if smallest == Some(&me) {
-            return self.begin_census(now, dead, 0, out);
+            return self.begin_census(cx, dead, 0);
         }
         if self.census.next_attempt(&dead) == 0 {
             let rank = self.members.living().take_while(|m| m.node != me).count();
             let wait = self.config.census_wait + TURN * rank.min(20) as u32;
-            self.timers.arm(Timer::CensusDue(dead.node), now + wait);
+            self.timers.arm(Timer::CensusDue(dead.node), cx.now + wait);
         }
     }
 
     /// No alert has arrived after a death, or this node's census had to wait.
-    pub(super) fn on_census_due(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+    pub(super) fn on_census_due(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         let Some(dead) = self.members.get(node).map(|entry| entry.member) else {
             return;
         };
         if dead.state == MemberState::Dead {
             let attempt = self.census.next_attempt(&dead);
-            self.begin_census(now, dead, attempt, out);
+            self.begin_census(cx, dead, attempt);
         }
     }
 
-    fn begin_census(&mut self, now: Time, about: Member, attempt: u32, out: &mut Outbox) {
+    fn begin_census(&mut self, cx: &mut Cx<'_>, about: Member, attempt: u32) {
         let me = self.members.me();
         let epoch = Epoch {
             about: about.node,
@@ -217,20 +212,20 @@ impl Ring {
         if self.census.seen.contains_key(&epoch) {
             return;
         }
-        if self.census.running.is_some() || self.census.hears_another(now, me.node) {
+        if self.census.running.is_some() || self.census.hears_another(cx.now, me.node) {
             // Censuses run one after the other, so that the second one counts the role that the
             // first one changed.
-            let again = now + Duration::from_secs(1);
+            let again = cx.now + Duration::from_secs(1);
             if about.state == MemberState::Dead {
                 self.timers.arm(Timer::CensusDue(about.node), again);
             }
             return;
         }
-        self.census.note(now, epoch, me.node);
+        self.census.note(cx.now, epoch, me.node);
         let tallies = vec![self.tally(epoch)];
         self.census.running = Some(Running {
             epoch,
-            since: now,
+            since: cx.now,
             tallies: tallies.clone(),
             stage: Stage::Touring,
         });
@@ -239,14 +234,14 @@ impl Ring {
             "ring alert epoch={epoch} manager={} members={count}",
             me.node
         );
-        out.fact(Level::Info, line);
+        cx.out.fact(Level::Info, line);
         if count == 1 {
-            return self.finish_census(now, out);
+            return self.finish_census(cx);
         }
         let hops = u16::try_from(2 * count).unwrap_or(u16::MAX);
-        let back = now + (PER_MEMBER * count as u32).max(RECOUNT);
+        let back = cx.now + (PER_MEMBER * count as u32).max(RECOUNT);
         self.timers.arm(Timer::Return, back);
-        self.pass_on(now, (epoch, me, hops, tallies), out);
+        self.pass_on(cx, (epoch, me, hops, tallies));
     }
 
     fn tally(&self, epoch: Epoch) -> Tally {
@@ -259,7 +254,7 @@ impl Ring {
 
     /// Sends the alert to the next member that takes it. Members that have tallied are skipped,
     /// except the manager, where the tour ends.
-    fn pass_on(&mut self, now: Time, (epoch, manager, hops, tallies): Alert, out: &mut Outbox) {
+    fn pass_on(&mut self, cx: &mut Cx<'_>, (epoch, manager, hops, tallies): Alert) {
         let mut to: Vec<Address> = Vec::new();
         for next in self.members.successors(MEMBERS_MAX) {
             let home = next.node == manager.node;
@@ -293,48 +288,48 @@ impl Ring {
         let question = Message::Ring(alert);
         // An alert that is lost here does not return to the manager, which then asks the missing
         // members directly.
-        let _ = (self.requests).ask(now, Purpose::Alert, to, question, PASS_ON, out);
+        let _ = (self.requests).ask(cx.now, Purpose::Alert, to, question, PASS_ON, cx.out);
     }
 
-    pub(super) fn on_alert(&mut self, now: Time, asker: Asker, alert: Alert, out: &mut Outbox) {
+    pub(super) fn on_alert(&mut self, cx: &mut Cx<'_>, asker: Asker, alert: Alert) {
         let (epoch, manager, hops, mut tallies) = alert;
         if tallies.len() > MEMBERS_MAX
             || usize::from(hops) > 2 * MEMBERS_MAX
             || !manager.is_possible()
             || epoch.attempt > u32::MAX / 2
         {
-            self.note_absurd(asker.sender.node, out);
+            self.note_absurd(cx, asker.sender.node);
             let why = "an alert cannot have visited so many".into();
-            return out.refuse(asker, Refusal::Invalid(why));
+            return cx.out.refuse(asker, Refusal::Invalid(why));
         }
-        out.answer(asker, Message::Ring(RingMessage::Heard));
+        cx.out.answer(asker, Message::Ring(RingMessage::Heard));
         let me = self.members.me().node;
         if manager.node == me {
-            return self.on_returned(now, epoch, tallies, out);
+            return self.on_returned(cx, epoch, tallies);
         }
         let known = self.census.seen.get(&epoch).map(|seen| seen.manager);
         let forgets = self.config.mutants.has(RingMutant::ForgetsEpochs);
         if known.is_some_and(|known| known <= manager.node) && !forgets {
             return;
         }
-        self.census.note(now, epoch, manager.node);
+        self.census.note(cx.now, epoch, manager.node);
         // A census for this death is under way, so this node need not begin one.
         self.timers.disarm(&Timer::CensusDue(epoch.about));
         let running = self.census.running.as_ref().map(|r| r.epoch);
         if running == Some(epoch) {
             self.census.running = None; // The smaller manager of the two goes on.
         } else if manager.node < me {
-            self.give_way(now);
+            self.give_way(cx.now);
         }
         if hops == 0 && !forgets {
             return;
         }
         let line = alloc::format!("ring passes alert epoch={epoch} on");
-        out.fact(Level::Debug, line);
+        cx.out.fact(Level::Debug, line);
         tallies.push(self.tally(epoch));
         self.switch_by_oneself(epoch);
         let hops = hops.saturating_sub(1);
-        self.pass_on(now, (epoch, manager, hops, tallies), out);
+        self.pass_on(cx, (epoch, manager, hops, tallies));
     }
 
     /// Two managers count at once, for different deaths. The smaller one goes on. This one stops
@@ -360,7 +355,7 @@ impl Ring {
         }
     }
 
-    fn on_returned(&mut self, now: Time, epoch: Epoch, tallies: Vec<Tally>, out: &mut Outbox) {
+    fn on_returned(&mut self, cx: &mut Cx<'_>, epoch: Epoch, tallies: Vec<Tally>) {
         let Some(running) = &mut self.census.running else {
             return;
         };
@@ -368,10 +363,10 @@ impl Ring {
             return;
         }
         running.add(tallies);
-        self.finish_census(now, out);
+        self.finish_census(cx);
     }
 
-    pub(super) fn on_return_due(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn on_return_due(&mut self, cx: &mut Cx<'_>) {
         let Some(running) = &mut self.census.running else {
             return;
         };
@@ -386,54 +381,54 @@ impl Ring {
             .copied()
             .collect();
         let line = alloc::format!("ring alert epoch={epoch} is not back: asking directly");
-        out.fact(Level::Debug, line);
-        self.timers.arm(Timer::Recount, now + RECOUNT);
+        cx.out.fact(Level::Debug, line);
+        self.timers.arm(Timer::Recount, cx.now + RECOUNT);
         let manager = self.members.me().node;
         for member in missing {
             let question = (RingMessage::Count { epoch, manager }, RECOUNT);
             let to = vec![member.address];
-            self.ask(now, Purpose::Count, to, question, out);
+            self.ask(cx, Purpose::Count, to, question);
         }
     }
 
     pub(super) fn on_count(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         asker: Asker,
         epoch: Epoch,
         manager: NodeId,
-        out: &mut Outbox,
     ) {
         if manager != asker.sender.node {
-            self.note_absurd(asker.sender.node, out);
+            self.note_absurd(cx, asker.sender.node);
             let why = "only the manager counts".into();
-            return out.refuse(asker, Refusal::Invalid(why));
+            return cx.out.refuse(asker, Refusal::Invalid(why));
         }
-        self.census.note(now, epoch, manager);
+        self.census.note(cx.now, epoch, manager);
         self.timers.disarm(&Timer::CensusDue(epoch.about));
         let tally = self.tally(epoch);
-        out.answer(asker, Message::Ring(RingMessage::Counted { tally }));
+        cx.out
+            .answer(asker, Message::Ring(RingMessage::Counted { tally }));
     }
 
-    pub(super) fn on_counted(&mut self, now: Time, tally: Tally, out: &mut Outbox) {
+    pub(super) fn on_counted(&mut self, cx: &mut Cx<'_>, tally: Tally) {
         let living = self.members.count();
         let Some(running) = &mut self.census.running else {
             return;
         };
         running.add(vec![tally]);
         if matches!(running.stage, Stage::Recounting) && running.tallies.len() >= living {
-            self.finish_census(now, out);
+            self.finish_census(cx);
         }
     }
 
     /// Counts the tallies, and names a member if a role is short.
-    pub(super) fn finish_census(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn finish_census(&mut self, cx: &mut Cx<'_>) {
         self.timers.disarm(&Timer::Return);
         self.timers.disarm(&Timer::Recount);
         let Some(running) = &mut self.census.running else {
             return;
         };
-        let (epoch, took) = (running.epoch, now.since(running.since));
+        let (epoch, took) = (running.epoch, cx.now.since(running.since));
         let mut tallies = running.tallies.clone();
         let spent = tallies.iter().any(|tally| tally.spent);
         // A member that was not reached counts in the role that the table gives it. Without its
@@ -453,16 +448,16 @@ impl Ring {
             "ring census epoch={epoch} data={data} routers={routers} reached={reached} took_ms={}",
             took.as_millis()
         );
-        out.fact(Level::Info, line);
+        cx.out.fact(Level::Info, line);
         let shortage =
             // A member that has tallied this epoch as spent has already changed a role for it.
-            balance::shortage(data, routers).filter(|s| !spent && self.may_switch(now, *s));
+            balance::shortage(data, routers).filter(|s| !spent && self.may_switch(cx.now, *s));
         let named = shortage.map(|s| (s, balance::candidates(s, &tallies)));
         match (named, &mut self.census.running) {
             (Some((shortage, named)), Some(running)) if !named.is_empty() => {
                 let next = named.into();
                 running.stage = Stage::Naming { shortage, next };
-                self.name_next(now, out);
+                self.name_next(cx);
             }
             (None | Some(_), _) => self.census.running = None,
         }

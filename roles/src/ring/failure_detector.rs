@@ -14,11 +14,12 @@ use super::{Probe, Purpose, Ring, SUCCESSORS, Timer, account};
 use crate::contract::id::NodeId;
 use crate::contract::member::{Member, MemberState};
 use crate::contract::message::Message;
-use crate::contract::node::{Asker, Outbox};
+use crate::contract::node::Asker;
 use crate::contract::record::Address;
 use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
+use crate::cx::Cx;
 use crate::ring_mutants::RingMutant;
 
 /// Helpers asked to probe a silent member.
@@ -82,7 +83,7 @@ impl Ring {
         self.config.confirm * self.health.factor()
     }
 
-    pub(super) fn on_silence(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn on_silence(&mut self, cx: &mut Cx<'_>) {
         let Some(predecessor) = self.members.predecessors(1).first().copied() else {
             return;
         };
@@ -91,20 +92,20 @@ impl Ring {
             .get(&predecessor.node)
             .copied()
             .unwrap_or_default();
-        if now < heard + self.patience() {
-            return self.watch(now);
+        if cx.now < heard + self.patience() {
+            return self.watch(cx.now);
         }
-        self.timers.arm(Timer::Silence, now + self.patience());
-        self.suspicion(now, predecessor.node, true, out);
+        self.timers.arm(Timer::Silence, cx.now + self.patience());
+        self.suspicion(cx, predecessor.node, true);
         // If an arc of adjacent members has died, the member before the silent one is silent, too,
         // and the silent one cannot report that.
         for before in self.members.predecessors(SUCCESSORS).iter().skip(1).take(1) {
-            self.verify(now, before.node, out);
+            self.verify(cx, before.node);
         }
     }
 
     /// Probes a member.
-    pub(super) fn verify(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+    pub(super) fn verify(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         if self.has_left() {
             return;
         }
@@ -118,46 +119,46 @@ impl Ring {
         let to = vec![known.address];
         let probe = Probe {
             node,
-            asked_at: now,
+            asked_at: cx.now,
             known: (known.incarnation, known.version),
         };
-        self.ask(now, Purpose::Probe(probe), to, question, out);
+        self.ask(cx, Purpose::Probe(probe), to, question);
     }
 
     /// Probes one random member, because a dead arc is noticed only from outside.
-    pub(super) fn probe_somebody(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn probe_somebody(&mut self, cx: &mut Cx<'_>) {
         let others: Vec<NodeId> = self.members.others().map(|m| m.node).collect();
         if let Some(node) = self.rng.pick(&others).copied() {
-            self.verify(now, node, out);
+            self.verify(cx, node);
         }
     }
 
     /// Probes a suspect, because the suspicion is hearsay. In a small ring every member does so; in
     /// a large one, some random members do.
-    pub(super) fn look_for_oneself(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+    pub(super) fn look_for_oneself(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         let count = self.members.count() as u64;
         if count <= LOOKERS || self.rng.happens(LOOKERS / 2, count) {
-            self.verify(now, node, out);
+            self.verify(cx, node);
         }
     }
 
-    pub(super) fn on_probed(&mut self, now: Time, node: NodeId, me: Member, out: &mut Outbox) {
+    pub(super) fn on_probed(&mut self, cx: &mut Cx<'_>, node: NodeId, me: Member) {
         if me.node == node {
-            self.heard.insert(node, now);
+            self.heard.insert(node, cx.now);
             self.suspicions.remove(&node);
-            self.take(now, node, account(me), out);
-            self.settle(now, me);
+            self.take(cx, node, account(me));
+            self.settle(cx.now, me);
         } else if let Some(known) = self.members.get(node).map(|entry| entry.member)
             && known.address == me.address
             && known.lives()
         {
             // Another node answers at this address: the machine has lost its disk and started anew.
-            self.take(now, me.node, account(me), out);
-            self.settle(now, me);
+            self.take(cx, me.node, account(me));
+            self.settle(cx.now, me);
         }
     }
 
-    pub(super) fn on_probe_failed(&mut self, now: Time, probe: Probe, out: &mut Outbox) {
+    pub(super) fn on_probe_failed(&mut self, cx: &mut Cx<'_>, probe: Probe) {
         let node = probe.node;
         let Some(entry) = self.members.get(node).filter(|_| !self.has_left()) else {
             return;
@@ -174,10 +175,10 @@ impl Ring {
                 if let Some(suspicion) = self.suspicions.get_mut(&node) {
                     suspicion.probing = false;
                 }
-                self.settle_if_all_said(now, node, out);
+                self.settle_if_all_said(cx, node);
             }
-            MemberState::Alive => self.suspicion(now, node, false, out),
-            MemberState::Suspect => self.agree(now, node),
+            MemberState::Alive => self.suspicion(cx, node, false),
+            MemberState::Suspect => self.agree(cx.now, node),
             MemberState::Dead | MemberState::Left => (),
         }
     }
@@ -201,7 +202,7 @@ impl Ring {
     }
 
     /// Starts a check. With `probing`, this node also probes the member itself.
-    fn suspicion(&mut self, now: Time, node: NodeId, probing: bool, out: &mut Outbox) {
+    fn suspicion(&mut self, cx: &mut Cx<'_>, node: NodeId, probing: bool) {
         let Some(member) = self.members.get(node).map(|entry| entry.member) else {
             return;
         };
@@ -210,8 +211,8 @@ impl Ring {
         }
         if self.config.mutants.has(RingMutant::NeverConfirms) {
             let me = self.members.me().node;
-            self.suspect(now, node, &[me], out);
-            return self.on_verdict_due(now, node, out);
+            self.suspect(cx, node, &[me]);
+            return self.on_verdict_due(cx, node);
         }
         let mut helpers: Vec<Member> = (self.members.others())
             .filter(|m| m.node != node && m.state == MemberState::Alive)
@@ -229,9 +230,9 @@ impl Ring {
         // more.
         let patience = self.confirm();
         self.timers
-            .arm(Timer::Suspicion(node), now + patience + patience / 10);
+            .arm(Timer::Suspicion(node), cx.now + patience + patience / 10);
         if probing {
-            self.verify(now, node, out);
+            self.verify(cx, node);
         }
         let address = member.address;
         for helper in helpers {
@@ -240,87 +241,81 @@ impl Ring {
                 of: node,
                 by: helper.node,
             };
-            self.ask(now, purpose, vec![helper.address], question, out);
+            self.ask(cx, purpose, vec![helper.address], question);
         }
-        self.settle_if_all_said(now, node, out);
+        self.settle_if_all_said(cx, node);
     }
 
     /// Another member asks this node to probe `node`. When this node knows nobody of that id at
     /// that address, it answers that it cannot reach it.
     pub(super) fn on_check(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         asker: Asker,
         node: NodeId,
         address: Address,
-        out: &mut Outbox,
     ) {
         let known = self.members.get(node).map(|entry| entry.member);
         let Some(known) = known.filter(|m| m.address == address) else {
             let reached = false;
-            return out.answer(asker, Message::Ring(RingMessage::Checked { reached }));
+            return cx
+                .out
+                .answer(asker, Message::Ring(RingMessage::Checked { reached }));
         };
         let question = (RingMessage::Probe { known }, self.config.confirm * 9 / 10);
         let purpose = Purpose::CheckFor(asker, node);
-        self.ask(now, purpose, vec![address], question, out);
+        self.ask(cx, purpose, vec![address], question);
     }
 
-    pub(super) fn on_checked(
-        &mut self,
-        now: Time,
-        of: NodeId,
-        by: NodeId,
-        reached: bool,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_checked(&mut self, cx: &mut Cx<'_>, of: NodeId, by: NodeId, reached: bool) {
         if !reached {
             if let Some(suspicion) = self.suspicions.get_mut(&of) {
                 suspicion.asked.remove(&by);
                 suspicion.observers.push(by);
             }
-            return self.settle_if_all_said(now, of, out);
+            return self.settle_if_all_said(cx, of);
         }
         // The helper reached the member, so the fault is in this node or between the two. This node
         // trusts its own hearing less (Lifeguard).
         if self.suspicions.remove(&of).is_some() {
             self.timers.disarm(&Timer::Suspicion(of));
             self.health.worse();
-            self.heard.insert(of, now);
-            self.watch(now);
+            self.heard.insert(of, cx.now);
+            self.watch(cx.now);
         }
     }
 
-    pub(super) fn on_check_failed(&mut self, now: Time, of: NodeId, by: NodeId, out: &mut Outbox) {
+    pub(super) fn on_check_failed(&mut self, cx: &mut Cx<'_>, of: NodeId, by: NodeId) {
         // A helper that does not answer is no evidence against the checked member, so it becomes no
         // observer.
         if let Some(suspicion) = self.suspicions.get_mut(&of) {
             suspicion.asked.remove(&by);
         }
-        self.settle_if_all_said(now, of, out);
+        self.settle_if_all_said(cx, of);
     }
 
-    fn settle_if_all_said(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+    fn settle_if_all_said(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         let all_said = |suspicion: &Suspicion| suspicion.asked.is_empty() && !suspicion.probing;
         if self.suspicions.get(&node).is_some_and(all_said) {
-            self.settle_suspicion(now, node, out);
+            self.settle_suspicion(cx, node);
         }
     }
 
     /// Ends a check that has reached the member in no way: the member becomes a suspect.
-    pub(super) fn settle_suspicion(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+    pub(super) fn settle_suspicion(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         self.timers.disarm(&Timer::Suspicion(node));
         if let Some(suspicion) = self.suspicions.remove(&node) {
-            self.suspect(now, node, &suspicion.observers, out);
+            self.suspect(cx, node, &suspicion.observers);
         }
     }
 
-    fn suspect(&mut self, now: Time, node: NodeId, observers: &[NodeId], out: &mut Outbox) {
+    fn suspect(&mut self, cx: &mut Cx<'_>, node: NodeId, observers: &[NodeId]) {
         let line = alloc::format!("ring suspects node={node} observers={}", observers.len());
-        out.fact(Level::Debug, line);
+        cx.out.fact(Level::Debug, line);
         self.members
-            .judge(now, node, MemberState::Suspect, observers);
-        self.await_verdict(now, node);
-        self.spread(now, node, None);
+            .judge(cx.now, node, MemberState::Suspect, observers);
+        self.await_verdict(cx.now, node);
+        self.spread(cx.now, node, None);
     }
 
     pub(super) fn on_observed(&mut self, now: Time, node: NodeId, from: NodeId) {
@@ -376,7 +371,7 @@ impl Ring {
         }
     }
 
-    pub(super) fn on_verdict_due(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+    pub(super) fn on_verdict_due(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         let Some(entry) = self.members.get(node) else {
             return;
         };
@@ -386,10 +381,10 @@ impl Ring {
         // The verdict is put off once, not for ever: the suspect may really be dead.
         if self.may_be_deaf(node) && self.postponed.insert(node) {
             let line = alloc::format!("ring hears too few to call node={node} dead");
-            out.fact(Level::Debug, line);
+            cx.out.fact(Level::Debug, line);
             return self
                 .timers
-                .arm(Timer::Verdict(node), now + self.config.alone);
+                .arm(Timer::Verdict(node), cx.now + self.config.alone);
         }
         let heard = self
             .heard
@@ -399,13 +394,13 @@ impl Ring {
             // The suspect has spoken since, so its refutation is on the way or was lost. The probe
             // asks for it again. This happens once per suspicion, because messages of a stalled
             // process may still arrive.
-            self.verify(now, node, out);
-            let later = now + self.config.agreed;
+            self.verify(cx, node);
+            let later = cx.now + self.config.agreed;
             return self.timers.arm(Timer::Verdict(node), later);
         }
-        self.members.judge(now, node, MemberState::Dead, &[]);
+        self.members.judge(cx.now, node, MemberState::Dead, &[]);
         let before = Some(MemberState::Suspect);
-        self.on_changed(now, node, before, None, out);
+        self.on_changed(cx, node, before, None);
     }
 
     /// Whether this node is more likely cut off than the suspect dead: it suspects more than half
@@ -425,10 +420,9 @@ impl Ring {
     /// A member is declared dead, by this node or by another.
     pub(super) fn on_death(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         member: Member,
         before: Option<MemberState>,
-        out: &mut Outbox,
     ) {
         let node = member.node;
         let observers = (self.members.get(node)).map_or(Vec::new(), |e| e.observers.clone());
@@ -443,7 +437,7 @@ impl Ring {
             member.address,
             self.members.count()
         );
-        out.fact(Level::Info, line);
-        self.expect_census(now, member, &observers, out);
+        cx.out.fact(Level::Info, line);
+        self.expect_census(cx, member, &observers);
     }
 }

@@ -13,9 +13,10 @@ use super::{Ring, Timer};
 use crate::contract::id::NodeId;
 use crate::contract::limits::CLAIMS_MAX;
 use crate::contract::member::{Member, MemberState};
-use crate::contract::node::{Outbox, Sender};
+use crate::contract::node::Sender;
 use crate::contract::ring::{Claim, Ring as RingMessage};
 use crate::contract::time::Time;
+use crate::cx::Cx;
 use crate::ring_mutants::RingMutant;
 
 /// How long an update waits for others, so that one message carries them.
@@ -52,7 +53,7 @@ impl Ring {
     }
 
     /// Sends the queued updates.
-    pub(super) fn tell_news(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn tell_news(&mut self, cx: &mut Cx<'_>) {
         let fresh = core::mem::take(&mut self.gossip.fresh);
         let news: Vec<(Claim, Option<NodeId>)> = (fresh.iter())
             .filter_map(|(node, from)| Some((self.members.claim(*node)?, *from)))
@@ -60,27 +61,27 @@ impl Ring {
         for target in self.audience() {
             let not_from = |(_, from): &&(Claim, _)| *from != Some(target.node);
             let claims: Vec<Claim> = news.iter().filter(not_from).map(|n| n.0.clone()).collect();
-            self.tell(target, claims, out);
+            self.tell(cx, target, claims);
         }
-        self.tell_the_suspects(&news, out);
+        self.tell_the_suspects(cx, &news);
         self.timers.disarm(&Timer::Spread);
-        debug_assert!(now < Time::NEVER);
+        debug_assert!(cx.now < Time::NEVER);
     }
 
-    fn tell(&mut self, to: Member, claims: Vec<Claim>, out: &mut Outbox) {
+    fn tell(&mut self, cx: &mut Cx<'_>, to: Member, claims: Vec<Claim>) {
         for page in claims.chunks(CLAIMS_MAX) {
             let claims = page.to_vec();
-            self.say(to.address, RingMessage::News { claims }, out);
+            self.say(cx, to.address, RingMessage::News { claims });
         }
     }
 
     /// Sends a suspicion or verdict of this node's own directly to the accused member, so that it
     /// can refute.
-    fn tell_the_suspects(&mut self, news: &[(Claim, Option<NodeId>)], out: &mut Outbox) {
+    fn tell_the_suspects(&mut self, cx: &mut Cx<'_>, news: &[(Claim, Option<NodeId>)]) {
         for (claim, from) in news {
             let accused = matches!(claim.member.state, MemberState::Suspect | MemberState::Dead);
             if accused && from.is_none() {
-                self.tell(claim.member, [claim.clone()].into(), out);
+                self.tell(cx, claim.member, [claim.clone()].into());
             }
         }
     }
@@ -99,29 +100,23 @@ impl Ring {
         told
     }
 
-    pub(super) fn on_news(
-        &mut self,
-        now: Time,
-        from: Sender,
-        claims: Vec<Claim>,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_news(&mut self, cx: &mut Cx<'_>, from: Sender, claims: Vec<Claim>) {
         if claims.len() > CLAIMS_MAX {
-            return self.note_absurd(from.node, out);
+            return self.note_absurd(cx, from.node);
         }
         for claim in claims {
-            self.take(now, from.node, claim, out);
+            self.take(cx, from.node, claim);
         }
     }
 
     /// The node `to` sent an outdated update about `node`; it receives the later one. This node
     /// itself is never the receiver.
-    pub(super) fn correct(&mut self, node: NodeId, to: NodeId, out: &mut Outbox) {
+    pub(super) fn correct(&mut self, cx: &mut Cx<'_>, node: NodeId, to: NodeId) {
         let me = self.members.me().node;
         let member = self.members.get(to).map(|entry| entry.member);
         let member = member.filter(|member| member.node != me);
         if let (Some(member), Some(claim)) = (member, self.members.claim(node)) {
-            self.tell(member, [claim].into(), out);
+            self.tell(cx, member, [claim].into());
         }
     }
 }

@@ -13,10 +13,11 @@ use super::{Purpose, Ring, account};
 use crate::contract::limits::MEMBERS_MAX;
 use crate::contract::member::{Member, MemberState};
 use crate::contract::message::{Message, Refusal};
-use crate::contract::node::{Asker, Outbox, Peer, Sender};
+use crate::contract::node::{Asker, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
+use crate::cx::Cx;
 use crate::requests::Policy;
 use crate::ring_mutants::RingMutant;
 
@@ -60,7 +61,7 @@ impl Ring {
     /// Tries one address outside the ring. A data node or router that the DNS names and the table
     /// lacks is tried at every beat. The dead and the members of an earlier run are tried only at
     /// every [`super::Config::contact_beats`]th beat, unless this node is alone.
-    pub(super) fn reach_out(&mut self, now: Time, outside: &[Record], out: &mut Outbox) {
+    pub(super) fn reach_out(&mut self, cx: &mut Cx<'_>, outside: &[Record]) {
         if self.config.mutants.has(RingMutant::NeverMerges) && self.members.count() > 1 {
             return;
         }
@@ -72,7 +73,7 @@ impl Ring {
         let unknown = |r: &&&Record| self.members.get(r.node).is_none();
         let unknown: Vec<Address> = named.iter().filter(unknown).map(|r| r.address).collect();
         if let Some(address) = self.rng.pick(&unknown).copied() {
-            return self.join(now, vec![address], out);
+            return self.join(cx, vec![address]);
         }
         let alone = self.members.count() == 1;
         if !alone && !self.beats.is_multiple_of(self.config.contact_beats) {
@@ -84,26 +85,26 @@ impl Ring {
         all.extend(&self.contacts.seeds);
         all.retain(|at| !self.is_in_ring(*at) && *at != me.address);
         if let Some(address) = self.rng.pick(&all).copied() {
-            self.join(now, vec![address], out);
+            self.join(cx, vec![address]);
         }
     }
 
     /// An unknown node speaks to this one as a member. This node joins it at once, because the
     /// unknown node has this one in its ring and may be waiting for its reports. It does so at most
     /// once per beat.
-    pub(super) fn meet(&mut self, now: Time, from: Sender, out: &mut Outbox) {
+    pub(super) fn meet(&mut self, cx: &mut Cx<'_>, from: Sender) {
         let Peer::Node(address) = from.peer else {
             return;
         };
         let known = self.members.get(from.node).is_some() || from.node == self.members.me().node;
-        let lately = |at: Time| now.since(at) < self.config.beat;
+        let lately = |at: Time| cx.now.since(at) < self.config.beat;
         let stays_apart =
             self.config.mutants.has(RingMutant::NeverMerges) && self.members.count() > 1;
         if known || self.contacts.met_at.is_some_and(lately) || self.has_left() || stays_apart {
             return;
         }
-        self.contacts.met_at = Some(now);
-        self.join(now, vec![address], out);
+        self.contacts.met_at = Some(cx.now);
+        self.join(cx, vec![address]);
     }
 
     fn is_in_ring(&self, address: Address) -> bool {
@@ -111,32 +112,27 @@ impl Ring {
     }
 
     /// Exchanges member tables with the first candidate that answers.
-    pub(super) fn join(&mut self, now: Time, to: Vec<Address>, out: &mut Outbox) {
+    pub(super) fn join(&mut self, cx: &mut Cx<'_>, to: Vec<Address>) {
         let members = self.members.all().copied().collect();
         let question = (RingMessage::Join { members }, Policy::ONCE.deadline);
-        self.ask(now, Purpose::Join, to, question, out);
+        self.ask(cx, Purpose::Join, to, question);
     }
 
-    pub(super) fn on_join(
-        &mut self,
-        now: Time,
-        asker: Asker,
-        members: Vec<Member>,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_join(&mut self, cx: &mut Cx<'_>, asker: Asker, members: Vec<Member>) {
         if members.len() > MEMBERS_MAX {
             let why = alloc::format!("a table has at most {MEMBERS_MAX} members");
-            self.note_absurd(asker.sender.node, out);
-            return out.refuse(asker, Refusal::Invalid(why));
+            self.note_absurd(cx, asker.sender.node);
+            return cx.out.refuse(asker, Refusal::Invalid(why));
         }
         for member in members {
-            self.take(now, asker.sender.node, account(member), out);
+            self.take(cx, asker.sender.node, account(member));
         }
         let members = self.members.all().copied().collect();
-        out.answer(asker, Message::Ring(RingMessage::Joined { members }));
+        cx.out
+            .answer(asker, Message::Ring(RingMessage::Joined { members }));
     }
 
-    pub(super) fn on_joined(&mut self, now: Time, members: Vec<Member>, out: &mut Outbox) {
+    pub(super) fn on_joined(&mut self, cx: &mut Cx<'_>, members: Vec<Member>) {
         let me = self.members.me();
         // The answer lists this very start of this node at another address: two machines run with
         // copies of one disk. The member that was known first stays, and this process ends.
@@ -147,7 +143,7 @@ impl Ring {
         };
         self.outdated |= members.iter().take(MEMBERS_MAX).any(double);
         for member in members.into_iter().take(MEMBERS_MAX) {
-            self.take(now, me.node, account(member), out);
+            self.take(cx, me.node, account(member));
         }
     }
 }

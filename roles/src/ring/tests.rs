@@ -1,7 +1,7 @@
 //! One node's part in the ring, driven from outside. The simulated world tests how many nodes work
 //! together.
 
-use crate::test_support::addr;
+use crate::test_support::{Host, addr};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -45,7 +45,7 @@ fn sender(n: u8) -> Sender {
 
 struct World {
     ring: Ring,
-    out: Outbox,
+    host: Host,
     now: Time,
 }
 
@@ -55,7 +55,7 @@ impl World {
         let ring = Ring::new(Config::default(), at(0), member(5), Rng::from_seed(1));
         let mut world = World {
             ring,
-            out: Outbox::new(),
+            host: Host::default(),
             now: at(0),
         };
         let members = (1..=count).map(member).collect();
@@ -70,12 +70,13 @@ impl World {
             id: RequestId(1),
             until: at(u64::MAX / 2_000_000),
         };
-        self.ring.on_question(self.now, asker, words, &mut self.out)
+        self.ring
+            .on_question(&mut self.host.at(self.now), asker, words)
     }
 
     fn tell(&mut self, who: u8, words: RingMessage) {
         self.ring
-            .on_one_way(self.now, sender(who), words, &mut self.out);
+            .on_one_way(&mut self.host.at(self.now), sender(who), words);
     }
 
     /// The messages sent since the last call, each with its receiver.
@@ -84,7 +85,7 @@ impl World {
             Action::Send { to, envelope } => Some((to, envelope.message)),
             _ => None,
         };
-        core::iter::from_fn(|| self.out.pop())
+        core::iter::from_fn(|| self.host.out.pop())
             .filter_map(sent)
             .collect()
     }
@@ -92,7 +93,7 @@ impl World {
     fn run_to(&mut self, millis: u64) {
         while let Some(due) = self.ring.deadline().filter(|due| *due <= at(millis)) {
             self.now = due.max(self.now);
-            self.ring.on_tick(self.now, &[], &mut self.out);
+            self.ring.on_tick(&mut self.host.at(self.now), &[]);
         }
         self.now = at(millis);
     }
@@ -105,7 +106,7 @@ impl World {
     fn report(&mut self, n: u8) {
         let view = self.ring.members().view();
         let me = member(n);
-        self.ring.on_heard(self.now, sender(n), &mut self.out);
+        self.ring.on_heard(&mut self.host.at(self.now), sender(n));
         self.tell(n, RingMessage::Report { me, view });
     }
 }
@@ -145,7 +146,7 @@ fn a_verdict_put_off_ends_with_its_suspect() {
     let report = RingMessage::Report { me, view };
     world
         .ring
-        .on_one_way(world.now, from, report, &mut world.out);
+        .on_one_way(&mut world.host.at(world.now), from, report);
     assert_eq!(world.state(6), Some(MemberState::Left));
     assert!(!world.ring.blames_itself());
 }
@@ -159,7 +160,7 @@ fn who_follows_a_doubted_successor_hears_as_well() {
     world.said();
     for why in [Lost::Reset, Lost::ConnectRefused] {
         let peer = Peer::Node(addr(6));
-        world.ring.on_lost(world.now, peer, why, &mut world.out);
+        world.ring.on_lost(&mut world.host.at(world.now), peer, why);
     }
     world.run_to(2500);
     let report = |message: &Message| matches!(message, Message::Ring(RingMessage::Report { .. }));
@@ -282,14 +283,16 @@ fn who_stood_still_suspects_nobody() {
     world.run_to(1_000);
     world.said();
     world.now = at(60_000);
-    world.ring.on_event(world.now, &mut world.out);
+    world.ring.on_event(&mut world.host.at(world.now));
     assert!(world.ring.is_unsure(world.now));
-    world.ring.on_tick(world.now, &[], &mut world.out);
+    world.ring.on_tick(&mut world.host.at(world.now), &[]);
     let joins = |(_, m): &(Peer, Message)| matches!(m, Message::Ring(RingMessage::Join { .. }));
     assert!(world.said().iter().any(joins), "it asks how it is seen");
     world.run_to(60_400);
     assert!((1..=7).all(|n| world.state(n) == Some(MemberState::Alive)));
-    world.ring.on_heard(world.now, sender(6), &mut world.out);
+    world
+        .ring
+        .on_heard(&mut world.host.at(world.now), sender(6));
     assert!(!world.ring.is_unsure(world.now));
 }
 
@@ -412,13 +415,14 @@ fn nonsense_changes_nothing() {
 fn reports_are_words() {
     let mut world = World::of(2);
     world.run_to(1_500);
-    let mut kinds = core::iter::from_fn(|| world.out.pop()).filter_map(|action| match action {
-        Action::Send { envelope, .. } => match envelope.message {
-            Message::Ring(RingMessage::Report { .. }) => Some(envelope.kind),
+    let mut kinds =
+        core::iter::from_fn(|| world.host.out.pop()).filter_map(|action| match action {
+            Action::Send { envelope, .. } => match envelope.message {
+                Message::Ring(RingMessage::Report { .. }) => Some(envelope.kind),
+                _ => None,
+            },
             _ => None,
-        },
-        _ => None,
-    });
+        });
     assert_eq!(kinds.next(), Some(Kind::OneWay));
 }
 
@@ -428,10 +432,12 @@ fn who_has_left_suspects_nobody() {
     let mut world = World::of(7);
     world.run_to(500);
     world.said();
-    world.ring.leave(world.now, &mut world.out);
-    world.ring.on_heard(world.now, sender(4), &mut world.out);
+    world.ring.leave(&mut world.host.at(world.now));
+    world
+        .ring
+        .on_heard(&mut world.host.at(world.now), sender(4));
     let lost = Peer::Node(addr(3));
-    (world.ring).on_lost(world.now, lost, Lost::Silent, &mut world.out);
+    (world.ring).on_lost(&mut world.host.at(world.now), lost, Lost::Silent);
     let claims = vec![suspected(7, &[1, 2])];
     world.tell(1, RingMessage::News { claims });
     world.run_to(20_000);
@@ -488,7 +494,7 @@ fn a_dial_in_vain_is_tried_again() {
     let mut world = World::of(7);
     world.run_to(500);
     let lost = Peer::Node(addr(3));
-    (world.ring).on_lost(world.now, lost, Lost::Silent, &mut world.out);
+    (world.ring).on_lost(&mut world.host.at(world.now), lost, Lost::Silent);
     let until = world.now + world.ring.config.confirm * HEALTHY_PATIENCE;
     while world.now < until {
         let probes = |(to, m): &(Peer, Message)| {
@@ -497,7 +503,7 @@ fn a_dial_in_vain_is_tried_again() {
         let said = world.said();
         assert!(!said.iter().any(|(_, m)| checks(m)), "at {:?}", world.now);
         if said.iter().any(probes) {
-            (world.ring).on_lost(world.now, lost, Lost::Backoff, &mut world.out);
+            (world.ring).on_lost(&mut world.host.at(world.now), lost, Lost::Backoff);
         }
         let due = world.ring.deadline().unwrap_or(until);
         world.run_to(due.since(Time::ZERO).as_millis() as u64 + 1);

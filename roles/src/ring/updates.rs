@@ -7,79 +7,72 @@
 use super::{ABSURD_SENDERS_MAX, Ring, Timer};
 use crate::contract::id::NodeId;
 use crate::contract::member::{Member, MemberState};
-use crate::contract::node::Outbox;
 use crate::contract::ring::Claim;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
+use crate::cx::Cx;
 use crate::ring_mutants::RingMutant;
 
 impl Ring {
     /// Takes one update, with all its consequences. `from` is the node that sent it.
-    pub(super) fn take(&mut self, now: Time, from: NodeId, claim: Claim, out: &mut Outbox) {
+    pub(super) fn take(&mut self, cx: &mut Cx<'_>, from: NodeId, claim: Claim) {
         use crate::members::Absorbed;
         let node = claim.member.node;
         if self.config.mutants.has(RingMutant::ForgetsTheDead) && !claim.member.lives() {
             return self.members.forget(node);
         }
-        match self.members.absorb(now, &claim) {
+        match self.members.absorb(cx.now, &claim) {
             Absorbed::Nothing => (),
-            Absorbed::Changed { before } => self.on_changed(now, node, before, Some(from), out),
-            Absorbed::Observed => self.on_observed(now, node, from),
-            Absorbed::Stale => self.correct(node, from, out),
-            Absorbed::Refute { version } => self.refute(now, version, out),
+            Absorbed::Changed { before } => self.on_changed(cx, node, before, Some(from)),
+            Absorbed::Observed => self.on_observed(cx.now, node, from),
+            Absorbed::Stale => self.correct(cx, node, from),
+            Absorbed::Refute { version } => self.refute(cx, version),
             Absorbed::Outdated => self.outdated = true,
-            Absorbed::Absurd => self.note_absurd(from, out),
+            Absorbed::Absurd => self.note_absurd(cx, from),
         }
     }
 
-    fn refute(&mut self, now: Time, version: u32, out: &mut Outbox) {
+    fn refute(&mut self, cx: &mut Cx<'_>, version: u32) {
         if self.config.mutants.has(RingMutant::NeverRefutes) {
             return;
         }
         // A false suspicion of this node may mean that this node is slow, so it trusts its own
         // timeouts less (Lifeguard, section IV.A).
         self.health.worse();
-        self.members.restate(now, version, |_| ());
+        self.members.restate(cx.now, version, |_| ());
         let me = self.members.me();
         let line = alloc::format!("refutes a suspicion version={}", me.version);
-        out.fact(Level::Debug, line);
-        self.spread(now, me.node, None);
+        cx.out.fact(Level::Debug, line);
+        self.spread(cx.now, me.node, None);
     }
 
     /// The entry of a member has changed: acts on its state, spreads the entry and checks the
     /// watch. `before` is the state before, none for a new member.
     pub(super) fn on_changed(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         node: NodeId,
         before: Option<MemberState>,
         from: Option<NodeId>,
-        out: &mut Outbox,
     ) {
         let Some(entry) = self.members.get(node) else {
             return;
         };
         let member = entry.member;
         match member.state {
-            MemberState::Alive => self.on_alive(now, member, before, out),
+            MemberState::Alive => self.on_alive(cx, member, before),
             MemberState::Suspect => {
-                self.await_verdict(now, node);
-                self.look_for_oneself(now, node, out);
+                self.await_verdict(cx.now, node);
+                self.look_for_oneself(cx, node);
             }
-            MemberState::Dead => self.on_death(now, member, before, out),
-            MemberState::Left => self.on_left(member, before, out),
+            MemberState::Dead => self.on_death(cx, member, before),
+            MemberState::Left => self.on_left(cx, member, before),
         }
-        self.spread(now, node, from);
-        self.watch(now);
+        self.spread(cx.now, node, from);
+        self.watch(cx.now);
     }
 
-    fn on_alive(
-        &mut self,
-        now: Time,
-        member: Member,
-        before: Option<MemberState>,
-        out: &mut Outbox,
-    ) {
+    fn on_alive(&mut self, cx: &mut Cx<'_>, member: Member, before: Option<MemberState>) {
         let node = member.node;
         self.postponed.remove(&node);
         self.spared.remove(&node);
@@ -89,7 +82,7 @@ impl Ring {
         // The member then has the full silence timeout to be heard.
         self.suspicions.remove(&node);
         self.timers.disarm(&Timer::Suspicion(node));
-        self.heard.insert(node, now);
+        self.heard.insert(node, cx.now);
         if before != Some(MemberState::Alive) && before != Some(MemberState::Suspect) {
             let line = alloc::format!(
                 "ring joined node={node} {} {} members={}",
@@ -97,16 +90,16 @@ impl Ring {
                 member.address,
                 self.members.count()
             );
-            out.fact(Level::Info, line);
+            cx.out.fact(Level::Info, line);
         }
-        out.meet(member.address, member.features);
+        cx.out.meet(member.address, member.features);
     }
 
-    fn on_left(&mut self, member: Member, before: Option<MemberState>, out: &mut Outbox) {
+    fn on_left(&mut self, cx: &mut Cx<'_>, member: Member, before: Option<MemberState>) {
         self.forget_doubts(member.node);
         if before.is_some_and(|state| state < MemberState::Dead) {
             let line = alloc::format!("ring left node={} {}", member.node, member.address);
-            out.fact(Level::Info, line);
+            cx.out.fact(Level::Info, line);
         }
     }
 
@@ -127,11 +120,11 @@ impl Ring {
         }
     }
 
-    pub(super) fn note_absurd(&mut self, from: NodeId, out: &mut Outbox) {
+    pub(super) fn note_absurd(&mut self, cx: &mut Cx<'_>, from: NodeId) {
         self.absurd.0 += 1;
         if self.absurd.1.len() < ABSURD_SENDERS_MAX && self.absurd.1.insert(from) {
             let line = alloc::format!("ring refused what cannot be true, from={from}");
-            out.fact(Level::Warn, line);
+            cx.out.fact(Level::Warn, line);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Tests of a router through its questions and answers.
 
-use crate::test_support::{self, addr, at, record};
+use crate::test_support::{self, Host, addr, at, record};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -31,14 +31,14 @@ fn song(n: u8, title: &str, artist: &str) -> Song {
 
 struct World {
     router: Router,
-    out: Outbox,
+    host: Host,
 }
 
 impl World {
     fn new() -> Self {
         World {
             router: Router::new(Config::default(), at(0), Rng::from_seed(1)),
-            out: Outbox::new(),
+            host: Host::default(),
         }
     }
 
@@ -61,8 +61,8 @@ impl World {
             ring: None,
         };
         self.router
-            .on_question(now, asker, words, sight, &mut self.out);
-        let mut actions = core::iter::from_fn(|| self.out.pop());
+            .on_question(&mut self.host.at(now), asker, words, sight);
+        let mut actions = core::iter::from_fn(|| self.host.out.pop());
         let answer = actions.find_map(|action| match action {
             Action::Send { envelope, .. } => Some(envelope.message),
             Action::Tell(_) => None,
@@ -79,7 +79,7 @@ impl World {
             ring: None,
         };
         let lost = (Peer::Node(addr(who)), Lost::Closed);
-        self.router.on_lost(now, lost, sight, &mut self.out);
+        self.router.on_lost(&mut self.host.at(now), lost, sight);
     }
 
     /// A data node announces that it has had these songs, in this order, since `since`.
@@ -305,7 +305,7 @@ fn from_data(who: u8, id: RequestId, message: Message) -> (Peer, Envelope) {
 impl World {
     /// The messages sent since the last call: receiver, request id and message.
     fn sent(&mut self) -> Vec<(Peer, RequestId, Message)> {
-        let actions = core::iter::from_fn(|| self.out.pop());
+        let actions = core::iter::from_fn(|| self.host.out.pop());
         let sent = actions.filter_map(|action| match action {
             Action::Send { to, envelope } => Some((to, envelope.id, envelope.message)),
             _ => None,
@@ -335,7 +335,7 @@ impl World {
             ring: None,
         };
         let router = &mut self.router;
-        router.on_question(now, asker, words, sight, &mut self.out);
+        router.on_question(&mut self.host.at(now), asker, words, sight);
     }
 
     fn answer(&mut self, now: Time, who: u8, id: RequestId, message: Message) {
@@ -346,7 +346,7 @@ impl World {
             ring: None,
         };
         let answer = from_data(who, id, message);
-        self.router.on_answer(now, answer, sight, &mut self.out);
+        self.router.on_answer(&mut self.host.at(now), answer, sight);
     }
 
     /// The look-up on the hash ring has led to the owners, 7 and 8. Returns the question to each.
@@ -414,7 +414,7 @@ fn a_song_that_its_owners_do_not_keep_is_not_found() {
         owners: &test_support::owners(&[]),
         ring: None,
     };
-    world.router.on_tick(at(2), sight, &mut world.out);
+    world.router.on_tick(&mut world.host.at(at(2)), sight);
     assert_eq!(world.sent(), refused(Refusal::NotReady));
 }
 

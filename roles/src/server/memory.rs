@@ -9,10 +9,10 @@ use core::time::Duration;
 use crate::contract::id::JobId;
 use crate::contract::job::{JobFault, JobReply, MemoryJob};
 use crate::contract::member::Member;
-use crate::contract::node::Outbox;
 use crate::contract::record::{Address, Role};
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
+use crate::cx::Cx;
 use crate::jobs::Jobs;
 use crate::members::Members;
 use crate::requests::Requester;
@@ -67,9 +67,9 @@ impl Memory {
     }
 
     /// Starts to read the stored state.
-    pub(super) fn recall(&mut self, out: &mut Outbox) {
+    pub(super) fn recall(&mut self, cx: &mut Cx<'_>) {
         self.jobs
-            .run(Purpose::Recall, MemoryJob::RecallMembers, out);
+            .run(Purpose::Recall, MemoryJob::RecallMembers, cx.out);
     }
 
     /// Returns the stored state, if this job has read it.
@@ -112,27 +112,27 @@ impl Memory {
     }
 
     /// Repeats the read if that is due.
-    pub(super) fn recall_again(&mut self, now: Time, out: &mut Outbox) {
-        if self.recall_at.take_if(|at| *at <= now).is_some() {
-            self.recall(out);
+    pub(super) fn recall_again(&mut self, cx: &mut Cx<'_>) {
+        if self.recall_at.take_if(|at| *at <= cx.now).is_some() {
+            self.recall(cx);
         }
     }
 
     /// Writes if that is due.
-    pub(super) fn on_tick(&mut self, now: Time, members: &Members, out: &mut Outbox) {
-        if self.due.is_none_or(|due| now < due) {
+    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, members: &Members) {
+        if self.due.is_none_or(|due| cx.now < due) {
             return;
         }
         self.due = None;
         let role = members.me().role;
         // A write for a change of role does not delay the next write of the members.
         if self.role.replace(role) == Some(role) {
-            self.written_at = Some(now);
+            self.written_at = Some(cx.now);
         }
         self.kept = places(members);
         let members = members.living().copied().collect();
         let job = MemoryJob::RememberMembers { members, role };
-        self.jobs.run(Purpose::Remember, job, out);
+        self.jobs.run(Purpose::Remember, job, cx.out);
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {

@@ -16,13 +16,14 @@ use crate::contract::id::{Incarnation, JobId, NodeId};
 use crate::contract::job::JobReply;
 use crate::contract::member::{Epoch, Member, MemberState, Traits};
 use crate::contract::message::{Audio, Catalogue, Envelope, Refusal};
-use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::node::{Asker, Lost, Peer};
 use crate::contract::record::{Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::upkeep::Upkeep;
 use crate::contract::user::Level;
+use crate::cx::Cx;
 use crate::data::{Data, Others};
 use crate::ring::{Order, Ring};
 use crate::router::{Router, Sight};
@@ -100,15 +101,15 @@ pub(super) enum HandOver {
 impl Part {
     /// Begins a role. A member of the ring is never ordered to become a DNS node, see
     /// [`Order::role`].
-    fn begin(common: &mut Common, now: Time, role: Role, rng: Rng, out: &mut Outbox) -> Part {
+    fn begin(cx: &mut Cx<'_>, common: &mut Common, role: Role, rng: Rng) -> Part {
         match role {
             Role::Router | Role::Dns => {
                 let config = common.config.router.clone();
-                Part::Router(Box::new(Router::new(config, now, rng)))
+                Part::Router(Box::new(Router::new(config, cx.now, rng)))
             }
             Role::Data => {
                 let mut data = Data::new(common.config.data.clone(), rng);
-                data.start(now, out);
+                data.start(cx);
                 let config = common.config.chord.clone();
                 let chord = Chord::new(config, common.me.node, common.draw());
                 Part::Data(Box::new(DataNode {
@@ -124,9 +125,9 @@ impl Part {
 
 impl RingMember {
     /// Begins the first role and joins the ring.
-    pub(super) fn join(common: &mut Common, now: Time, record: Record, out: &mut Outbox) -> Self {
+    pub(super) fn join(cx: &mut Cx<'_>, common: &mut Common, record: Record) -> Self {
         let (for_part, for_ring) = (common.draw(), common.draw());
-        let part = Part::begin(common, now, record.role, for_part, out);
+        let part = Part::begin(cx, common, record.role, for_part);
         let auto = common.config.role.is_none();
         let me = Member {
             node: record.node,
@@ -140,7 +141,7 @@ impl RingMember {
             traits: Traits::default().with(Traits::AUTO, auto),
         };
         RingMember {
-            ring: Ring::new(common.config.ring.clone(), now, me, for_ring),
+            ring: Ring::new(common.config.ring.clone(), cx.now, me, for_ring),
             part,
             retired: None,
             changed_for: None,
@@ -177,34 +178,28 @@ impl RingMember {
     }
 
     /// Carries out an order of a manager to change the role. Returns true if the role has changed.
-    pub(super) fn obey(
-        &mut self,
-        now: Time,
-        common: &mut Common,
-        order: Order,
-        out: &mut Outbox,
-    ) -> bool {
+    pub(super) fn obey(&mut self, cx: &mut Cx<'_>, common: &mut Common, order: Order) -> bool {
         match &mut self.part {
             Part::Data(node) if node.leaving.is_some() => {
-                self.decline(now, order, "another change is under way", out);
+                self.decline(cx, order, "another change is under way");
                 false
             }
-            Part::Data(node) if now < node.stays_until => {
-                self.decline(now, order, "nobody has room for its songs", out);
+            Part::Data(node) if cx.now < node.stays_until => {
+                self.decline(cx, order, "nobody has room for its songs");
                 false
             }
             Part::Data(node) => {
                 // Every census from here on counts this node in its future role.
-                self.ring.set_trait(now, Traits::DRAINING, true);
+                self.ring.set_trait(cx.now, Traits::DRAINING, true);
                 // The order is accepted before the songs are handed over. The manager waits only a
                 // few seconds for the answer, and a hand-over takes longer.
-                self.ring.accept(order, out);
-                node.drain(now, Some(order), HANDING_OVER);
+                self.ring.accept(cx, order);
+                node.drain(cx.now, Some(order), HANDING_OVER);
                 false
             }
             Part::Router(_) => {
-                self.ring.set_trait(now, Traits::DRAINING, true);
-                self.switch(now, common, order, out);
+                self.ring.set_trait(cx.now, Traits::DRAINING, true);
+                self.switch(cx, common, order);
                 true
             }
         }
@@ -212,7 +207,7 @@ impl RingMember {
 
     /// Starts to hand the songs over when a data node with `drain` is told to stop; returns whether
     /// it did. When told to stop a second time, the node stops at once.
-    pub(super) fn hands_over_first(&mut self, now: Time, drain: bool, out: &mut Outbox) -> bool {
+    pub(super) fn hands_over_first(&mut self, cx: &mut Cx<'_>, drain: bool) -> bool {
         let Part::Data(node) = &mut self.part else {
             return false;
         };
@@ -220,13 +215,14 @@ impl RingMember {
         if !drain || twice {
             return false;
         }
-        out.fact(Level::Info, "hands its songs over before it stops".into());
-        self.ring.restate(now, |me| {
+        cx.out
+            .fact(Level::Info, "hands its songs over before it stops".into());
+        self.ring.restate(cx.now, |me| {
             me.traits = me.traits.with(Traits::DRAINING, true);
             // Draining without AUTO tells the others that this node ends and takes no other role.
             me.traits = me.traits.with(Traits::AUTO, false);
         });
-        node.drain(now, None, HANDING_OVER_TO_END);
+        node.drain(cx.now, None, HANDING_OVER_TO_END);
         true
     }
 
@@ -234,9 +230,8 @@ impl RingMember {
     /// failed. Returns what the server is to do, if anything.
     pub(super) fn leave_if_drained(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         common: &mut Common,
-        out: &mut Outbox,
     ) -> Option<HandOver> {
         let Part::Data(node) = &mut self.part else {
             return None;
@@ -246,29 +241,30 @@ impl RingMember {
         // succeed.
         if order.is_some() && !self.ring.others_stay() {
             let line = "stays what it is: nobody else keeps songs";
-            out.fact(Level::Info, line.into());
-            self.stay(now);
+            cx.out.fact(Level::Info, line.into());
+            self.stay(cx.now);
         } else if node.data.is_drained() {
             node.leaving = None;
             let Some(order) = order else {
                 return Some(HandOver::Ends);
             };
-            self.switch(now, common, order, out);
+            self.switch(cx, common, order);
             return Some(HandOver::Changed);
         } else if order.is_some() && node.data.meets_full_disk() {
             let line = "stays what it is: a disk that should take its songs is full";
-            out.fact(Level::Warn, line.into());
-            node.stays_until = now + FULL_DISK_PAUSE;
-            self.stay(now);
-        } else if until <= now {
-            out.fact(Level::Warn, "could not hand all its songs over".into());
+            cx.out.fact(Level::Warn, line.into());
+            node.stays_until = cx.now + FULL_DISK_PAUSE;
+            self.stay(cx.now);
+        } else if until <= cx.now {
+            cx.out
+                .fact(Level::Warn, "could not hand all its songs over".into());
             if order.is_none() {
                 // A node that is about to end remains marked as draining. Otherwise the others
                 // would count on it for a moment.
                 node.leaving = None;
                 return Some(HandOver::Ends);
             }
-            self.stay(now);
+            self.stay(cx.now);
         }
         None
     }
@@ -281,52 +277,51 @@ impl RingMember {
         self.ring.set_trait(now, Traits::DRAINING, false);
     }
 
-    pub(super) fn decline(&mut self, now: Time, order: Order, why: &str, out: &mut Outbox) {
+    pub(super) fn decline(&mut self, cx: &mut Cx<'_>, order: Order, why: &str) {
         let line = alloc::format!("stays what it is: {why} epoch={}", order.epoch);
-        out.fact(Level::Info, line);
+        cx.out.fact(Level::Info, line);
         if !self.is_handing_over() {
-            self.ring.set_trait(now, Traits::DRAINING, false);
+            self.ring.set_trait(cx.now, Traits::DRAINING, false);
         }
-        self.ring.decline(now, order, why, out);
+        self.ring.decline(cx, order, why);
     }
 
     /// Changes the role in the ring, and for every question that arrives.
-    fn switch(&mut self, now: Time, common: &mut Common, order: Order, out: &mut Outbox) {
+    fn switch(&mut self, cx: &mut Cx<'_>, common: &mut Common, order: Order) {
         let role = order.role;
         let rng = common.draw();
-        let part = Part::begin(common, now, role, rng, out);
+        let part = Part::begin(cx, common, role, rng);
         let mut part = core::mem::replace(&mut self.part, part);
         if let Part::Router(router) = &mut part {
-            router.retire(out);
+            router.retire(cx);
         }
-        let until = now + RETIREMENT;
+        let until = cx.now + RETIREMENT;
         self.retired = Some(Retired { part, until });
         self.changed_for = Some(order.epoch);
         let line = alloc::format!("role {role} from here on epoch={}", order.epoch);
-        out.fact(Level::Info, line);
+        cx.out.fact(Level::Info, line);
         let weight = common.record(role).weight;
-        self.ring.restate(now, |me| {
+        self.ring.restate(cx.now, |me| {
             me.role = role;
             me.weight = weight;
             me.traits = me.traits.with(Traits::DRAINING, false);
         });
         if role == Role::Data {
-            self.ring.accept(order, out); // A data node accepted before its hand-over.
+            self.ring.accept(cx, order); // A data node accepted before its hand-over.
         }
     }
 
     pub(super) fn on_catalogue(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         common: &Common,
         own: Record,
         (asker, words): (Asker, Catalogue),
-        out: &mut Outbox,
     ) {
-        let servers = servers(now, common, own);
+        let servers = servers(cx.now, common, own);
         let sight = sight(&servers, common, &self.ring);
         match (&mut self.part, &mut self.retired) {
-            (Part::Router(router), _) => router.on_question(now, asker, words, sight, out),
+            (Part::Router(router), _) => router.on_question(cx, asker, words, sight),
             // The retired router accepts no announcements, but answers with what it knows.
             (
                 _,
@@ -335,49 +330,48 @@ impl RingMember {
                     ..
                 }),
             ) if !matches!(words, Catalogue::Announce(_)) => {
-                router.on_question(now, asker, words, sight, out);
+                router.on_question(cx, asker, words, sight);
             }
-            (Part::Data(_), _) => out.refuse(asker, Refusal::WrongRole),
+            (Part::Data(_), _) => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
 
     /// Takes the answer of a data node to a look-up of the router role.
     pub(super) fn on_located(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         common: &Common,
         own: Record,
         answer: (Peer, Envelope),
-        out: &mut Outbox,
     ) {
         if let Part::Router(router) = &mut self.part {
-            let servers = servers(now, common, own);
+            let servers = servers(cx.now, common, own);
             let sight = sight(&servers, common, &self.ring);
-            router.on_answer(now, answer, sight, out);
+            router.on_answer(cx, answer, sight);
         }
     }
 
     pub(super) fn on_audio(
         &mut self,
+        cx: &mut Cx<'_>,
         asker: Asker,
         audio: Audio,
         body: Vec<u8>,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         // A node that is cut off accepts no new songs, because no node could copy them.
         if self.ring.blames_itself()
             && let Audio::Offer { copy: false, .. } = audio
         {
-            return out.refuse(asker, Refusal::NotReady);
+            return cx.out.refuse(asker, Refusal::NotReady);
         }
         if self.is_handing_over() && matches!(audio, Audio::Offer { .. }) {
             // A song accepted during the hand-over would have to be handed over, too.
-            return out.refuse(asker, Refusal::NotReady);
+            return cx.out.refuse(asker, Refusal::NotReady);
         }
         let lists = matches!(audio, Audio::ListSongs { .. });
         match (&mut self.part, &mut self.retired) {
-            (Part::Data(node), _) => node.data.on_question(asker, audio, body, others, out),
+            (Part::Data(node), _) => node.data.on_question(cx, asker, audio, body, others),
             (
                 _,
                 Some(Retired {
@@ -385,83 +379,69 @@ impl RingMember {
                     ..
                 }),
             ) if audio.is_read() && !lists => {
-                node.data.on_question(asker, audio, body, others, out);
+                node.data.on_question(cx, asker, audio, body, others);
             }
-            (Part::Router(_), _) => out.refuse(asker, Refusal::WrongRole),
+            (Part::Router(_), _) => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
 
     pub(super) fn on_upkeep(
         &mut self,
+        cx: &mut Cx<'_>,
         asker: Asker,
         words: Upkeep,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         match &mut self.part {
-            Part::Data(node) => node.data.on_upkeep(asker, words, others, out),
-            Part::Router(_) => out.refuse(asker, Refusal::WrongRole),
+            Part::Data(node) => node.data.on_upkeep(cx, asker, words, others),
+            Part::Router(_) => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
 
-    pub(super) fn on_chord(
-        &mut self,
-        now: Time,
-        asker: Asker,
-        words: ChordMessage,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_chord(&mut self, cx: &mut Cx<'_>, asker: Asker, words: ChordMessage) {
         match &mut self.part {
             Part::Data(node) => {
-                (node.chord).on_question(now, asker, words, self.ring.members(), out);
+                (node.chord).on_question(cx, asker, words, self.ring.members());
             }
-            Part::Router(_) => out.refuse(asker, Refusal::WrongRole),
+            Part::Router(_) => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
 
-    pub(super) fn on_chord_answer(
-        &mut self,
-        now: Time,
-        from: Peer,
-        envelope: Envelope,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_chord_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
         if let Part::Data(node) = &mut self.part {
-            (node.chord).on_answer(now, from, envelope, self.ring.members(), out);
+            (node.chord).on_answer(cx, from, envelope, self.ring.members());
         }
     }
 
     pub(super) fn on_data_answer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (from, envelope): (Peer, Envelope),
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         if let Part::Data(node) = &mut self.part {
-            node.data.on_answer(now, from, envelope, others, out);
+            node.data.on_answer(cx, from, envelope, others);
         }
     }
 
     pub(super) fn on_lost(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         common: &Common,
         own: Record,
         (peer, why): (Peer, Lost),
-        out: &mut Outbox,
     ) {
-        self.ring.on_lost(now, peer, why, out);
+        self.ring.on_lost(cx, peer, why);
         match &mut self.part {
             Part::Router(router) => {
-                let servers = servers(now, common, own);
+                let servers = servers(cx.now, common, own);
                 let sight = sight(&servers, common, &self.ring);
-                router.on_lost(now, (peer, why), sight, out);
+                router.on_lost(cx, (peer, why), sight);
             }
             Part::Data(node) => {
-                (node.chord).on_lost(now, peer, why, self.ring.members(), out);
+                (node.chord).on_lost(cx, peer, why, self.ring.members());
                 let others = common.known.others(own);
-                node.data.on_lost(now, peer, why, others, out);
+                node.data.on_lost(cx, peer, why, others);
             }
         }
     }
@@ -469,13 +449,12 @@ impl RingMember {
     /// Takes the reply to a job of the data role, which this server has or has just left.
     pub(super) fn on_done(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (job, reply): (JobId, JobReply),
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         match (&mut self.part, &mut self.retired) {
-            (Part::Data(node), _) => node.data.on_done(now, job, reply, others, out),
+            (Part::Data(node), _) => node.data.on_done(cx, job, reply, others),
             (
                 _,
                 Some(Retired {
@@ -492,53 +471,47 @@ impl RingMember {
                     routers: &[],
                     ..others
                 };
-                node.data.on_done(now, job, reply, quiet, out);
+                node.data.on_done(cx, job, reply, quiet);
             }
             (Part::Router(_), _) => (),
         }
     }
 
-    pub(super) fn on_tick(
-        &mut self,
-        now: Time,
-        common: &mut Common,
-        own: Record,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, common: &mut Common, own: Record) {
         if let Part::Data(node) = &mut self.part {
             self.ring.set_load(node.data.load());
-            let sick = node.data.is_sick(now, out);
-            self.ring.set_trait(now, Traits::SICK, sick);
+            let sick = node.data.is_sick(cx);
+            self.ring.set_trait(cx.now, Traits::SICK, sick);
         }
         let named = [Role::Data, Role::Router].map(|role| common.resolver.records(role));
-        self.ring.on_tick(now, &named.concat(), out);
-        common.memory.on_tick(now, self.ring.members(), out);
-        self.retired.take_if(|old| old.until <= now);
+        self.ring.on_tick(cx, &named.concat());
+        common.memory.on_tick(cx, self.ring.members());
+        self.retired.take_if(|old| old.until <= cx.now);
         match &mut self.part {
-            Part::Router(router) if router.deadline().is_some_and(|due| due <= now) => {
-                let servers = servers(now, common, own);
+            Part::Router(router) if router.deadline().is_some_and(|due| due <= cx.now) => {
+                let servers = servers(cx.now, common, own);
                 let sight = sight(&servers, common, &self.ring);
-                router.on_tick(now, sight, out);
+                router.on_tick(cx, sight);
             }
             Part::Router(_) => (),
             Part::Data(node) => {
-                node.chord.on_tick(now, self.ring.members(), out);
-                node.data.on_tick(now, common.known.others(own), out);
+                node.chord.on_tick(cx, self.ring.members());
+                node.data.on_tick(cx, common.known.others(own));
             }
         }
     }
 
     /// Takes new lists of the other servers. The hash ring is rebuilt from the data nodes that live
     /// and the owners that take songs, and the routers receive the announcements they lack.
-    pub(super) fn see(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+    pub(super) fn see(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
         let Part::Data(node) = &mut self.part else {
             return;
         };
         let members = self.ring.members();
         let living = members.others().filter(|m| m.role == Role::Data);
         let living: Vec<(NodeId, Incarnation)> = living.map(|m| (m.node, m.incarnation)).collect();
-        node.chord.see(now, &living, others.owners, members, out);
-        node.data.announce(now, others, out);
+        node.chord.see(cx, &living, others.owners, members);
+        node.data.announce(cx, others);
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {

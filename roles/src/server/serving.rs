@@ -8,11 +8,12 @@ use super::role::{HandOver, RingMember};
 use crate::contract::id::JobId;
 use crate::contract::job::JobReply;
 use crate::contract::message::{Envelope, Message, Names, Refusal};
-use crate::contract::node::{Asker, Lost, Outbox, Peer};
+use crate::contract::node::{Asker, Lost, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Notice;
+use crate::cx::Cx;
 use crate::dns::Dns;
 use crate::registrar::{Registrar, Registration};
 use crate::requests::Requester;
@@ -37,19 +38,19 @@ enum Work {
 
 impl Serving {
     /// Begins the first role.
-    pub(super) fn begin(common: &mut Common, now: Time, role: Role, out: &mut Outbox) -> Self {
+    pub(super) fn begin(cx: &mut Cx<'_>, common: &mut Common, role: Role) -> Self {
         let record = common.record(role);
         let registrar = Registrar::new(record, common.draw());
         let work = match role {
             Role::Dns => {
                 let fresh = common.me.incarnation.0 <= 1;
                 let config = common.config.dns.clone();
-                let mut dns = Dns::new(config, common.me.node, now, fresh, common.draw());
-                dns.keep_own(now, record);
+                let mut dns = Dns::new(config, common.me.node, cx.now, fresh, common.draw());
+                dns.keep_own(cx.now, record);
                 Work::Dns(dns)
             }
             Role::Router | Role::Data => {
-                Work::Member(Box::new(RingMember::join(common, now, record, out)))
+                Work::Member(Box::new(RingMember::join(cx, common, record)))
             }
         };
         Serving {
@@ -87,111 +88,105 @@ impl Serving {
         }
     }
 
-    pub(super) fn tell_ready(&mut self, out: &mut Outbox) {
+    pub(super) fn tell_ready(&mut self, cx: &mut Cx<'_>) {
         if !self.ready {
             self.ready = true;
             let record = self.registrar.record();
-            out.tell(Notice::Ready { record });
+            cx.out.tell(Notice::Ready { record });
         }
     }
 
     /// Registers with every DNS node known so far.
-    pub(super) fn register(
-        &mut self,
-        now: Time,
-        common: &Common,
-        out: &mut Outbox,
-    ) -> Vec<Registration> {
+    pub(super) fn register(&mut self, cx: &mut Cx<'_>, common: &Common) -> Vec<Registration> {
         let own = common.address;
         let dns = common.resolver.dns().filter(|at| *at != own);
-        self.registrar.serve(now, dns);
-        self.registrar.on_tick(now, out)
+        self.registrar.serve(cx.now, dns);
+        self.registrar.on_tick(cx)
     }
 
     /// Answers a question. Returns an order to change the role, if the question is one.
     pub(super) fn on_question(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         common: &mut Common,
         asker: Asker,
         envelope: Envelope,
-        out: &mut Outbox,
     ) -> Option<Order> {
         let own = self.registrar.record();
         match (envelope.message, &mut self.work) {
             (Message::Refused(_), _) => (), // A refusal is no question.
-            (Message::Names(Names::Confirm { role }), _) => self.on_confirm(asker, role, out),
+            (Message::Names(Names::Confirm { role }), _) => self.on_confirm(cx, asker, role),
             (Message::Names(names), Work::Dns(dns)) => {
                 let peers: Vec<Address> = common.resolver.dns().collect();
-                dns.on_question(now, asker, names, &peers, out);
+                dns.on_question(cx, asker, names, &peers);
             }
             (Message::Names(names), Work::Member(member)) => {
-                on_reserve(now, common, &member.ring, (asker, names), out);
+                on_reserve(cx, common, &member.ring, (asker, names));
             }
             (Message::Ring(words), Work::Member(member)) => {
-                return member.ring.on_question(now, asker, words, out);
+                return member.ring.on_question(cx, asker, words);
             }
             // This node has stalled, and does not know yet whether the others have declared it dead
             // meanwhile.
             (
                 Message::Catalogue(_) | Message::Audio(_) | Message::Upkeep(_) | Message::Chord(_),
                 Work::Member(member),
-            ) if member.ring.is_unsure(now) => out.refuse(asker, Refusal::NotReady),
+            ) if member.ring.is_unsure(cx.now) => cx.out.refuse(asker, Refusal::NotReady),
             (Message::Catalogue(words), Work::Member(member)) => {
-                member.on_catalogue(now, common, own, (asker, words), out);
+                member.on_catalogue(cx, common, own, (asker, words));
             }
-            (Message::Catalogue(_), Work::Dns(_)) => out.refuse(asker, Refusal::WrongRole),
+            (Message::Catalogue(_), Work::Dns(_)) => cx.out.refuse(asker, Refusal::WrongRole),
             (Message::Audio(audio), Work::Member(member)) => {
                 let others = common.known.others(own);
-                member.on_audio(asker, audio, envelope.body, others, out);
+                member.on_audio(cx, asker, audio, envelope.body, others);
             }
             (Message::Upkeep(words), Work::Member(member)) => {
-                member.on_upkeep(asker, words, common.known.others(own), out);
+                member.on_upkeep(cx, asker, words, common.known.others(own));
             }
             (Message::Chord(words), Work::Member(member)) => {
-                member.on_chord(now, asker, words, out);
+                member.on_chord(cx, asker, words);
             }
             (
                 Message::Ring(_) | Message::Audio(_) | Message::Upkeep(_) | Message::Chord(_),
                 Work::Dns(_),
-            ) => out.refuse(asker, Refusal::WrongRole),
+            ) => cx.out.refuse(asker, Refusal::WrongRole),
         }
         None
     }
 
     /// A DNS node asks whether this server still has the role that it registered.
-    fn on_confirm(&mut self, asker: Asker, role: Role, out: &mut Outbox) {
+    fn on_confirm(&mut self, cx: &mut Cx<'_>, asker: Asker, role: Role) {
         if self.registrar.record().role == role {
             let record = self.registrar.renew();
-            out.answer(asker, Message::Names(Names::Confirmed { record }));
+            cx.out
+                .answer(asker, Message::Names(Names::Confirmed { record }));
         } else {
-            out.refuse(asker, Refusal::WrongRole);
+            cx.out.refuse(asker, Refusal::WrongRole);
         }
     }
 
     /// Takes the answer to a question that the part `asked` has sent.
     pub(super) fn on_answer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         common: &Common,
         asked: Requester,
         (from, envelope): (Peer, Envelope),
-        out: &mut Outbox,
     ) -> Option<Registration> {
         match (asked, &mut self.work) {
             (Requester::Registrar, _) => {
-                return self.registrar.on_answer(now, from, envelope, out);
+                return self.registrar.on_answer(cx, from, envelope);
             }
-            (Requester::Dns, Work::Dns(dns)) => dns.on_answer(now, from, envelope, out),
+            (Requester::Dns, Work::Dns(dns)) => dns.on_answer(cx, from, envelope),
             (Requester::Ring, Work::Member(member)) => {
-                member.ring.on_answer(now, from, envelope, out);
+                member.ring.on_answer(cx, from, envelope);
             }
             (Requester::Locator, Work::Member(member)) => {
                 let own = self.registrar.record();
-                member.on_located(now, common, own, (from, envelope), out);
+                member.on_located(cx, common, own, (from, envelope));
             }
             (Requester::Chord, Work::Member(member)) => {
-                member.on_chord_answer(now, from, envelope, out);
+                member.on_chord_answer(cx, from, envelope);
             }
             (
                 Requester::Announcer
@@ -202,7 +197,7 @@ impl Serving {
                 Work::Member(member),
             ) => {
                 let others = common.known.others(self.registrar.record());
-                member.on_data_answer(now, (from, envelope), others, out);
+                member.on_data_answer(cx, (from, envelope), others);
             }
             _ => (), // The role that asked is gone.
         }
@@ -210,18 +205,11 @@ impl Serving {
     }
 
     /// Takes a loss that the registrar has taken already.
-    pub(super) fn on_lost(
-        &mut self,
-        now: Time,
-        common: &Common,
-        peer: Peer,
-        why: Lost,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_lost(&mut self, cx: &mut Cx<'_>, common: &Common, peer: Peer, why: Lost) {
         match &mut self.work {
-            Work::Dns(dns) => dns.on_lost(now, peer, why, out),
+            Work::Dns(dns) => dns.on_lost(cx, peer, why),
             Work::Member(member) => {
-                member.on_lost(now, common, self.registrar.record(), (peer, why), out);
+                member.on_lost(cx, common, self.registrar.record(), (peer, why));
             }
         }
     }
@@ -229,88 +217,80 @@ impl Serving {
     /// Takes the reply to a job of the data role, which this server has or has just left.
     pub(super) fn on_done(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         common: &Common,
         job: JobId,
         reply: JobReply,
-        out: &mut Outbox,
     ) {
         if let Work::Member(member) = &mut self.work {
             let others = common.known.others(self.registrar.record());
-            member.on_done(now, (job, reply), others, out);
+            member.on_done(cx, (job, reply), others);
         }
     }
 
     /// Does what is due, except the registration.
-    pub(super) fn on_tick(&mut self, now: Time, common: &mut Common, out: &mut Outbox) {
+    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, common: &mut Common) {
         match &mut self.work {
             Work::Dns(dns) => {
                 let peers: Vec<Address> = common.resolver.dns().collect();
-                dns.on_tick(now, &peers, out);
+                dns.on_tick(cx, &peers);
             }
-            Work::Member(member) => member.on_tick(now, common, self.registrar.record(), out),
+            Work::Member(member) => member.on_tick(cx, common, self.registrar.record()),
         }
     }
 
     /// Passes changes of the ring and of the known names to all parts.
-    pub(super) fn see(&mut self, now: Time, common: &mut Common, out: &mut Outbox) {
+    pub(super) fn see(&mut self, cx: &mut Cx<'_>, common: &mut Common) {
         let members = self.member().map(|member| member.ring.members());
         let changed = common
             .known
             .refresh(common.me.node, members, &common.resolver);
         let own = self.registrar.record();
         if let (true, Work::Member(member)) = (changed, &mut self.work) {
-            member.see(now, common.known.others(own), out);
+            member.see(cx, common.known.others(own));
         }
     }
 
     /// Carries out an order of a manager to change the role. Returns true if the role has changed
     /// and is to be registered.
-    pub(super) fn obey(
-        &mut self,
-        now: Time,
-        common: &mut Common,
-        order: Order,
-        out: &mut Outbox,
-    ) -> bool {
+    pub(super) fn obey(&mut self, cx: &mut Cx<'_>, common: &mut Common, order: Order) -> bool {
         let Work::Member(member) = &mut self.work else {
             return false;
         };
-        let changed = member.obey(now, common, order, out);
+        let changed = member.obey(cx, common, order);
         if changed {
-            self.note_change(now, common, out);
+            self.note_change(cx, common);
         }
         changed
     }
 
     /// Tells the process that started this node, and the DNS nodes, the changed role.
-    fn note_change(&mut self, now: Time, common: &Common, out: &mut Outbox) {
+    fn note_change(&mut self, cx: &mut Cx<'_>, common: &Common) {
         if common.config.ring.mutants.has(RingMutant::StaysRegistered) {
             return;
         }
-        self.registrar.change(now, common.record(self.role()));
+        self.registrar.change(cx.now, common.record(self.role()));
         let record = self.registrar.record();
-        out.tell(Notice::Ready { record });
+        cx.out.tell(Notice::Ready { record });
     }
 
     /// Starts to hand the songs over when a data node with `drain` is told to stop; returns whether
     /// it did. When told to stop a second time, the node stops at once.
-    pub(super) fn hands_over_first(&mut self, now: Time, drain: bool, out: &mut Outbox) -> bool {
+    pub(super) fn hands_over_first(&mut self, cx: &mut Cx<'_>, drain: bool) -> bool {
         self.member_mut()
-            .is_some_and(|member| member.hands_over_first(now, drain, out))
+            .is_some_and(|member| member.hands_over_first(cx, drain))
     }
 
     /// Ends the hand-over when every song is with all nodes that shall have it, or when it has
     /// failed.
     pub(super) fn leave_if_drained(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         common: &mut Common,
-        out: &mut Outbox,
     ) -> Option<HandOver> {
-        let end = self.member_mut()?.leave_if_drained(now, common, out);
+        let end = self.member_mut()?.leave_if_drained(cx, common);
         if end == Some(HandOver::Changed) {
-            self.note_change(now, common, out);
+            self.note_change(cx, common);
         }
         end
     }
@@ -322,11 +302,11 @@ impl Serving {
     }
 
     /// Tells the ring and the DNS nodes that this server ends.
-    pub(super) fn say_goodbye(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn say_goodbye(&mut self, cx: &mut Cx<'_>) {
         if let Work::Member(member) = &mut self.work {
-            member.ring.leave(now, out);
+            member.ring.leave(cx);
         }
-        self.registrar.withdraw(now, out);
+        self.registrar.withdraw(cx);
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
@@ -339,21 +319,16 @@ impl Serving {
 }
 
 /// When no DNS node reserves roles, the member that admits the joining server does.
-fn on_reserve(
-    now: Time,
-    common: &mut Common,
-    ring: &Ring,
-    (asker, names): (Asker, Names),
-    out: &mut Outbox,
-) {
+fn on_reserve(cx: &mut Cx<'_>, common: &mut Common, ring: &Ring, (asker, names): (Asker, Names)) {
     let Names::Reserve = names else {
-        return out.refuse(asker, Refusal::WrongRole);
+        return cx.out.refuse(asker, Refusal::WrongRole);
     };
     let with = |role| ring.members().with_role(role);
     let there = (with(Role::Data), with(Role::Router));
-    let until = now + common.config.dns.reservation;
-    let role = (common.reservations).reserve(now, asker.sender.node, there, until);
-    out.answer(asker, Message::Names(Names::Reserved { role }));
+    let until = cx.now + common.config.dns.reservation;
+    let role = (common.reservations).reserve(cx.now, asker.sender.node, there, until);
+    cx.out
+        .answer(asker, Message::Names(Names::Reserved { role }));
 }
 
 /// Every known record of every role, this node's own included. DNS nodes are in no ring: they are

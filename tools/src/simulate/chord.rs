@@ -24,6 +24,7 @@ use roles::contract::partition::Partition;
 use roles::contract::record::Address;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
+use roles::cx::Cx;
 use roles::hash_ring::HashRing;
 use roles::ownership::Owners;
 use tests::schedules;
@@ -96,8 +97,18 @@ fn placed(me: NodeId, all: &[NodeId], config: &Config, living: &Living, rng: &mu
     let mut chord = Chord::new(config.clone(), me, Rng::from_seed(rng.bits()));
     let mut out = Outbox::new();
     let others = seen(all, me);
-    chord.see(Time::ZERO, &others[..1], &Arc::default(), living, &mut out);
-    chord.see(Time::ZERO, &others, &Arc::default(), living, &mut out);
+    chord.see(
+        &mut Cx::new(Time::ZERO, &mut out),
+        &others[..1],
+        &Arc::default(),
+        living,
+    );
+    chord.see(
+        &mut Cx::new(Time::ZERO, &mut out),
+        &others,
+        &Arc::default(),
+        living,
+    );
     chord
 }
 
@@ -293,15 +304,24 @@ fn find(
         let owners = Arc::new(Owners::of(nodes.iter().map(|node| (*node, 1))));
         let others = seen(nodes, node);
         // The node first sees one other node, so that it has a place in the circle.
-        chord.see(Time::ZERO, &others[..1], &Arc::default(), &living, &mut out);
-        chord.see(Time::ZERO, &others, &owners, &living, &mut out);
+        chord.see(
+            &mut Cx::new(Time::ZERO, &mut out),
+            &others[..1],
+            &Arc::default(),
+            &living,
+        );
+        chord.see(
+            &mut Cx::new(Time::ZERO, &mut out),
+            &others,
+            &owners,
+            &living,
+        );
         let asker = asker(from, &living, RequestId(1));
         chord.on_question(
-            Time::ZERO,
+            &mut Cx::new(Time::ZERO, &mut out),
             asker,
             ChordMessage::Find { song, before },
             &living,
-            &mut out,
         );
         match answered(&mut out)? {
             ChordMessage::Closer { nodes } => search.go_on(nodes),

@@ -5,10 +5,9 @@ use alloc::vec::Vec;
 
 use super::{AntiEntropy, Round, Stage, Step, What};
 use crate::contract::id::NodeId;
-use crate::contract::node::Outbox;
 use crate::contract::partition::Partition;
-use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
+use crate::cx::Cx;
 use crate::data::Others;
 use crate::data::digests::{Chosen, Digests};
 
@@ -29,11 +28,10 @@ impl AntiEntropy {
     /// Takes the digests of this node's library, and asks each owner of any partition for its own.
     pub(super) fn compare(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         number: u64,
         sums: Digests,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         let Stage::Loading(round) = &self.stage else {
             return;
@@ -64,21 +62,20 @@ impl AntiEntropy {
                 with: record.node,
                 what: What::Groups,
             };
-            if self.ask(now, step, words, others, out) {
+            if self.ask(cx, step, words, others) {
                 compare.asked.insert(record.node, chosen);
             }
         }
         self.stage = Stage::Comparing(compare);
-        self.gather_if_compared(now, others, out);
+        self.gather_if_compared(cx, others);
     }
 
     pub(super) fn on_summed(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         step: Step,
         words: Option<Upkeep>,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         let Stage::Comparing(compare) = &mut self.stage else {
             return;
@@ -90,7 +87,7 @@ impl AntiEntropy {
             (What::Groups, Some(Upkeep::Summed { sums })) => {
                 match compare.sums.differing_groups(&chosen, &sums) {
                     Some(groups) if !groups.is_empty() => {
-                        return self.ask_each(now, step, groups, others, out);
+                        return self.ask_each(cx, step, groups, others);
                     }
                     // Only chosen groups can differ; an answer that fills any other group is no
                     // honest answer.
@@ -110,17 +107,10 @@ impl AntiEntropy {
             (_, None) => (),
             (_, Some(_)) => self.orders.doubted.push(step.with),
         }
-        self.gather_if_compared(now, others, out);
+        self.gather_if_compared(cx, others);
     }
 
-    fn ask_each(
-        &mut self,
-        now: Time,
-        step: Step,
-        chosen: Chosen,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
+    fn ask_each(&mut self, cx: &mut Cx<'_>, step: Step, chosen: Chosen, others: Others<'_>) {
         let Stage::Comparing(compare) = &mut self.stage else {
             return;
         };
@@ -135,15 +125,15 @@ impl AntiEntropy {
             what: What::Each,
             ..step
         };
-        if !self.ask(now, step, words, others, out)
+        if !self.ask(cx, step, words, others)
             && let Stage::Comparing(compare) = &mut self.stage
         {
             compare.asked.remove(&with);
         }
-        self.gather_if_compared(now, others, out);
+        self.gather_if_compared(cx, others);
     }
 
-    fn gather_if_compared(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+    fn gather_if_compared(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
         let over = |stage: &Stage| match stage {
             Stage::Comparing(compare) => compare.asked.is_empty(),
             Stage::Resting | Stage::Loading(_) | Stage::Gathering(_) => false,
@@ -152,7 +142,7 @@ impl AntiEntropy {
             return;
         }
         if let Stage::Comparing(compare) = core::mem::replace(&mut self.stage, Stage::Resting) {
-            self.gather(now, compare, others, out);
+            self.gather(cx, compare, others);
         }
     }
 }

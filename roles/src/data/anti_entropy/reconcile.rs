@@ -10,11 +10,11 @@ use super::{AGAIN, AntiEntropy, JobFor, Round, Stage, Step, Stuck, UNFINISHED, W
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::job::LibraryJob;
 use crate::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
-use crate::contract::node::Outbox;
 use crate::contract::partition::Partition;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
+use crate::cx::Cx;
 use crate::data::Others;
 use crate::data::placement::sender;
 use crate::hash_ring::mix;
@@ -79,13 +79,7 @@ pub(super) type Page = (Vec<SongId>, Vec<SongId>, Option<SongId>);
 impl AntiEntropy {
     /// The digests are compared. Queues the partitions that differ, and those that this node holds
     /// without owning them.
-    pub(super) fn gather(
-        &mut self,
-        now: Time,
-        compare: Diff,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn gather(&mut self, cx: &mut Cx<'_>, compare: Diff, others: Others<'_>) {
         let Diff {
             round,
             sums,
@@ -113,11 +107,11 @@ impl AntiEntropy {
             unfinished: !all_answered,
             cut_short: false,
         });
-        self.go_on(now, others, out);
+        self.go_on(cx, others);
     }
 
     /// Opens further partitions; ends the round when no partition is left.
-    fn go_on(&mut self, now: Time, others: Others<'_>, out: &mut Outbox) {
+    fn go_on(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
         loop {
             let Stage::Gathering(gather) = &mut self.stage else {
                 return;
@@ -129,12 +123,12 @@ impl AntiEntropy {
                 break;
             };
             gather.open.insert(partition.number(), Lists::default());
-            self.open(now, partition, others, out);
+            self.open(cx, partition, others);
         }
         if let Stage::Gathering(gather) = &self.stage
             && gather.open.is_empty()
         {
-            self.end_round(now);
+            self.end_round(cx.now);
         }
     }
 
@@ -171,7 +165,7 @@ impl AntiEntropy {
         self.rest(now, pause);
     }
 
-    fn open(&mut self, now: Time, partition: Partition, others: Others<'_>, out: &mut Outbox) {
+    fn open(&mut self, cx: &mut Cx<'_>, partition: Partition, others: Others<'_>) {
         let Stage::Gathering(gather) = &mut self.stage else {
             return;
         };
@@ -181,18 +175,18 @@ impl AntiEntropy {
         if let Some(lists) = gather.open.get_mut(&number) {
             lists.asked = asked.iter().copied().collect();
         }
-        self.read_own(round, partition, None, out);
+        self.read_own(cx, round, partition, None);
         for node in asked {
-            self.ask_holdings(now, node, partition, None, others, out);
+            self.ask_holdings(cx, node, partition, None, others);
         }
     }
 
     fn read_own(
         &mut self,
+        cx: &mut Cx<'_>,
         round: u64,
         partition: Partition,
         after: Option<SongId>,
-        out: &mut Outbox,
     ) {
         let job = LibraryJob::PartitionSongs {
             partition,
@@ -200,17 +194,16 @@ impl AntiEntropy {
             limit: PAGE_IDS_MAX as u32,
         };
         let purpose = JobFor::Songs(round, partition.number());
-        self.jobs.run(purpose, job, out);
+        self.jobs.run(purpose, job, cx.out);
     }
 
     fn ask_holdings(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         with: NodeId,
         partition: Partition,
         after: Option<SongId>,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         let Stage::Gathering(gather) = &self.stage else {
             return;
@@ -224,7 +217,7 @@ impl AntiEntropy {
         };
         let what = What::Holdings(partition);
         let step = Step { round, with, what };
-        if !self.ask(now, step, words, others, out)
+        if !self.ask(cx, step, words, others)
             && let Stage::Gathering(gather) = &mut self.stage
             && let Some(lists) = gather.open.get_mut(&partition)
         {
@@ -236,11 +229,10 @@ impl AntiEntropy {
     /// Takes a page of this node's own list.
     pub(super) fn on_own(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (number, partition): (u64, u16),
         page: Page,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         if !self.is_present(number) {
             return;
@@ -254,20 +246,14 @@ impl AntiEntropy {
         let next = lists.mine.add(page);
         lists.mine_read = next.is_none();
         if let (Some(after), Some(partition)) = (next, Partition::from_number(partition)) {
-            return self.read_own(number, partition, Some(after), out);
+            return self.read_own(cx, number, partition, Some(after));
         }
-        self.decide_if_known(now, partition, others, out);
+        self.decide_if_known(cx, partition, others);
     }
 
     /// A page of this node's own list could not be read. Reads it again; after `AGAIN_MAX` rereads
     /// nothing is concluded from that partition.
-    pub(super) fn on_unread(
-        &mut self,
-        now: Time,
-        number: u16,
-        others: Others<'_>,
-        out: &mut Outbox,
-    ) {
+    pub(super) fn on_unread(&mut self, cx: &mut Cx<'_>, number: u16, others: Others<'_>) {
         let Stage::Gathering(gather) = &mut self.stage else {
             return;
         };
@@ -278,11 +264,11 @@ impl AntiEntropy {
         match Partition::from_number(number) {
             Some(partition) if gather.again <= AGAIN_MAX => {
                 let (round, after) = (gather.round.number, lists.mine.last);
-                self.read_own(round, partition, after, out);
+                self.read_own(cx, round, partition, after);
             }
             Some(_) | None => {
                 (lists.mine_read, lists.failed) = (true, true);
-                self.decide_if_known(now, number, others, out);
+                self.decide_if_known(cx, number, others);
             }
         }
     }
@@ -290,11 +276,10 @@ impl AntiEntropy {
     /// Takes a page of an owner's list. `None`: the owner did not answer.
     pub(super) fn on_held(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         (node, number): (NodeId, u16),
         words: Option<Upkeep>,
         others: Others<'_>,
-        out: &mut Outbox,
     ) {
         let Stage::Gathering(gather) = &mut self.stage else {
             return;
@@ -313,7 +298,7 @@ impl AntiEntropy {
                     .or_default()
                     .add((songs, gone, next));
                 if let Some(after) = next {
-                    return self.ask_holdings(now, node, partition, Some(after), others, out);
+                    return self.ask_holdings(cx, node, partition, Some(after), others);
                 }
             }
             (words, _) => {
@@ -324,15 +309,15 @@ impl AntiEntropy {
             }
         }
         lists.asked.remove(&node);
-        self.decide_if_known(now, number, others, out);
+        self.decide_if_known(cx, number, others);
     }
 
-    fn decide_if_known(&mut self, now: Time, number: u16, others: Others<'_>, out: &mut Outbox) {
+    fn decide_if_known(&mut self, cx: &mut Cx<'_>, number: u16, others: Others<'_>) {
         let Stage::Gathering(gather) = &mut self.stage else {
             return;
         };
         if others.owners.view() != gather.round.view {
-            return self.give_up(now); // The owners have changed since the round began.
+            return self.give_up(cx.now); // The owners have changed since the round began.
         }
         let known = |lists: &Lists| lists.mine_read && lists.asked.is_empty();
         if !gather.open.get(&number).is_some_and(known) {
@@ -350,18 +335,16 @@ impl AntiEntropy {
         let (round, revision) = (gather.round.number, gather.round.revision);
         self.orders.copies.extend(decided.copies);
         if !decided.gone_here.is_empty() {
-            self.change(
-                decided.gone_here,
-                |songs| LibraryJob::RemoveSongs { songs },
-                out,
-            );
+            self.change(cx, decided.gone_here, |songs| LibraryJob::RemoveSongs {
+                songs,
+            });
         }
         if !decided.let_go.is_empty() {
             let drop = |songs| LibraryJob::DropSongs {
                 songs,
                 until: revision,
             };
-            self.change(decided.let_go, drop, out);
+            self.change(cx, decided.let_go, drop);
         }
         for (with, songs) in decided.gone_there {
             for page in songs.chunks(REMOVALS_MAX) {
@@ -371,20 +354,20 @@ impl AntiEntropy {
                     what: What::Bury,
                 };
                 let (songs, copy) = (page.to_vec(), true);
-                self.ask(now, step, Upkeep::Bury { songs, copy }, others, out);
+                self.ask(cx, step, Upkeep::Bury { songs, copy }, others);
             }
         }
-        self.go_on(now, others, out);
+        self.go_on(cx, others);
     }
 
     fn change(
         &mut self,
+        cx: &mut Cx<'_>,
         songs: Vec<SongId>,
         job: impl Fn(Vec<SongId>) -> LibraryJob,
-        out: &mut Outbox,
     ) {
         for page in songs.chunks(REMOVALS_MAX) {
-            self.jobs.run(JobFor::Change, job(page.to_vec()), out);
+            self.jobs.run(JobFor::Change, job(page.to_vec()), cx.out);
         }
     }
 }

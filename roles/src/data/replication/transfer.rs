@@ -6,11 +6,12 @@ use core::time::Duration;
 use super::{Key, Purpose, Replication, StoredUpload, TASKS_MAX, Ticket};
 use crate::contract::job::LibraryJob;
 use crate::contract::message::{Audio, Message, Position, Refusal};
-use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::node::{Lost, Peer};
 use crate::contract::record::Address;
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::copy_mutants::CopyMutant;
+use crate::cx::Cx;
 use crate::requests::{GIVE_PATIENCE, Outcome, Policy};
 
 /// Fragments of one copy in memory at once: one is read while the other is sent.
@@ -30,10 +31,9 @@ const COMMIT: Policy = Policy {
 impl Replication {
     pub(super) fn offer(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         ticket: Ticket,
         manifest: Manifest,
-        out: &mut Outbox,
     ) -> Vec<StoredUpload> {
         let Some(active) = self.tasks.active(ticket) else {
             return Vec::new();
@@ -44,36 +44,34 @@ impl Replication {
             manifest,
             copy: true,
         };
-        self.ask(now, ticket, to, offer, Policy::OFFER, out)
+        self.ask(cx, ticket, to, offer, Policy::OFFER)
     }
 
     fn ask(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         ticket: Ticket,
         to: Address,
         question: Audio,
         policy: Policy,
-        out: &mut Outbox,
     ) -> Vec<StoredUpload> {
         let candidates = [Peer::Node(to)].into();
         let question = Message::Audio(question);
         let asked = self
             .requests
-            .ask(now, ticket, candidates, question, policy, out);
+            .ask(cx.now, ticket, candidates, question, policy, cx.out);
         match asked {
             Some(_) => Vec::new(),
-            None => self.fail(now, ticket),
+            None => self.fail(cx.now, ticket),
         }
     }
 
     pub(super) fn give(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         ticket: Ticket,
         index: u32,
         bytes: Vec<u8>,
-        out: &mut Outbox,
     ) -> Vec<StoredUpload> {
         let Some(active) = self.tasks.active(ticket) else {
             return Vec::new();
@@ -84,78 +82,70 @@ impl Replication {
         let question = (Message::Audio(Audio::Give { song, index }), bytes);
         let asked = self
             .requests
-            .ask_with(now, ticket, to, question, GIVE_PATIENCE, out);
+            .ask_with(cx.now, ticket, to, question, GIVE_PATIENCE, cx.out);
         match asked {
             Some(_) => Vec::new(),
-            None => self.fail(now, ticket),
+            None => self.fail(cx.now, ticket),
         }
     }
 
     pub(super) fn conclude(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         outcome: Outcome<Ticket>,
-        out: &mut Outbox,
     ) -> Vec<StoredUpload> {
         match outcome {
             Outcome::Answered {
                 purpose,
                 message: Message::Audio(answer),
                 ..
-            } => self.on_told(now, purpose, answer, out),
-            Outcome::Answered { purpose, .. } => self.fail(now, purpose),
+            } => self.on_told(cx, purpose, answer),
+            Outcome::Answered { purpose, .. } => self.fail(cx.now, purpose),
             Outcome::GaveUp {
                 purpose,
                 refusal,
                 lost,
-            } => self.on_gave_up(now, purpose, (refusal, lost), out),
+            } => self.on_gave_up(cx, purpose, (refusal, lost)),
         }
     }
 
     /// Takes an answer of the new holder: it has the song, it lacks fragments, or it took one.
-    fn on_told(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        answer: Audio,
-        out: &mut Outbox,
-    ) -> Vec<StoredUpload> {
+    fn on_told(&mut self, cx: &mut Cx<'_>, ticket: Ticket, answer: Audio) -> Vec<StoredUpload> {
         if self.tasks.active(ticket).is_none() {
             return Vec::new();
         }
         if let Audio::Stored { .. } = answer {
             self.note_repaired(ticket.0);
-            return self.finish(ticket.0, out);
+            return self.finish(cx, ticket.0);
         }
         if self.on_progress(ticket, answer).is_none() {
             self.doubted.push(ticket.0.1);
-            return self.fail(now, ticket);
+            return self.fail(cx.now, ticket);
         }
-        self.pump(now, ticket, out)
+        self.pump(cx, ticket)
     }
 
     fn on_gave_up(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         ticket: Ticket,
         (refusal, lost): (Option<Refusal>, Option<Lost>),
-        out: &mut Outbox,
     ) -> Vec<StoredUpload> {
         let busy = matches!(refusal, Some(Refusal::Busy { .. }));
-        if busy && self.is_waited_for(now, ticket.0) {
+        if busy && self.is_waited_for(cx.now, ticket.0) {
             // The new holder lives and is busy, and the upload has time left: the copy may still
             // succeed.
-            self.tasks.put_off(now, ticket.0);
+            self.tasks.put_off(cx.now, ticket.0);
             return Vec::new();
         }
         if self.mutant == Some(CopyMutant::CountsRefusedCopies) {
-            return self.finish(ticket.0, out);
+            return self.finish(cx, ticket.0);
         }
         self.meets_full_disk |= refusal == Some(Refusal::DiskFull);
         if lost.is_none() && matches!(refusal, None | Some(Refusal::Broken(_))) {
             self.doubt_taker(ticket);
         }
-        self.fail(now, ticket)
+        self.fail(cx.now, ticket)
     }
 
     /// The new holder lives, has begun to take the song and does not finish.
@@ -211,12 +201,7 @@ impl Replication {
     }
 
     /// Sends the next fragments, `GIVES_MAX` at once; commits when all have arrived.
-    pub(super) fn pump(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        out: &mut Outbox,
-    ) -> Vec<StoredUpload> {
+    pub(super) fn pump(&mut self, cx: &mut Cx<'_>, ticket: Ticket) -> Vec<StoredUpload> {
         let Some(active) = self.tasks.active(ticket) else {
             return Vec::new();
         };
@@ -225,11 +210,11 @@ impl Replication {
             .saturating_sub(active.gives)
             .min(active.missing.len());
         let idle = active.gives == 0;
-        if self.tasks.is_repair(ticket.0) && room > 0 && !self.throttle.allows(now) {
+        if self.tasks.is_repair(ticket.0) && room > 0 && !self.throttle.allows(cx.now) {
             // Only an idle copy is held back: one with fragments under way is woken by their
             // answers.
             if idle {
-                self.throttle.hold_back(now, ticket);
+                self.throttle.hold_back(cx.now, ticket);
                 return Vec::new();
             }
             room = 0;
@@ -247,12 +232,12 @@ impl Replication {
                 at: Position::Index(index),
             };
             let purpose = Purpose::Read(ticket, index);
-            self.jobs.run_toward(purpose, job, Peer::Node(to), out);
+            self.jobs.run_toward(purpose, job, Peer::Node(to), cx.out);
         }
         if !done {
             return Vec::new();
         }
         let commit = Audio::Commit { song, copy: true };
-        self.ask(now, ticket, to, commit, COMMIT, out)
+        self.ask(cx, ticket, to, commit, COMMIT)
     }
 }

@@ -7,11 +7,12 @@ use crate::balance::{self, Shortage};
 use crate::contract::id::NodeId;
 use crate::contract::member::{Epoch, Member, MemberState, Traits};
 use crate::contract::message::{Message, Refusal};
-use crate::contract::node::{Asker, Outbox};
+use crate::contract::node::Asker;
 use crate::contract::record::Role;
 use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
+use crate::cx::Cx;
 use crate::ring::{Order, Purpose, Ring};
 use crate::ring_mutants::RingMutant;
 
@@ -56,7 +57,7 @@ impl Ring {
         shortage.total || !(lately || changing) || self.config.mutants.has(RingMutant::NeverPauses)
     }
 
-    pub(super) fn name_next(&mut self, now: Time, out: &mut Outbox) {
+    pub(super) fn name_next(&mut self, cx: &mut Cx<'_>) {
         let Some(running) = &mut self.census.running else {
             return;
         };
@@ -68,21 +69,21 @@ impl Ring {
         let Some(named) = next.pop_front() else {
             self.census.fruitless += 1;
             let line = alloc::format!("ring epoch={epoch}: nobody can become {wanted}");
-            out.fact(Level::Info, line);
+            cx.out.fact(Level::Info, line);
             self.census.running = None;
             return;
         };
         let line = alloc::format!("ring unbalance epoch={epoch} wanted={wanted} named={named}");
-        out.fact(Level::Info, line);
+        cx.out.fact(Level::Info, line);
         let Some(member) = self.members.get(named).map(|entry| entry.member) else {
-            return self.name_next(now, out);
+            return self.name_next(cx);
         };
         let me = self.members.me().node;
         if named == me {
             // Since the tallies were collected, the other holders of this node's role may have been
             // declared dead.
             if !self.others_stay() {
-                return self.name_next(now, out);
+                return self.name_next(cx);
             }
             return self.name_oneself(epoch, wanted);
         }
@@ -94,11 +95,10 @@ impl Ring {
             named,
         };
         self.ask(
-            now,
+            cx,
             Purpose::Unbalance(named),
             vec![member.address],
             (order, NAMED),
-            out,
         );
     }
 
@@ -112,38 +112,38 @@ impl Ring {
     }
 
     /// Accepts an order: answers the manager.
-    pub fn accept(&mut self, order: Order, out: &mut Outbox) {
+    pub fn accept(&mut self, cx: &mut Cx<'_>, order: Order) {
         match order.asker {
-            Some(asker) => out.answer(asker, Message::Ring(RingMessage::Accepted)),
-            None => self.on_accepted(self.members.me().node, out),
+            Some(asker) => cx.out.answer(asker, Message::Ring(RingMessage::Accepted)),
+            None => self.on_accepted(cx, self.members.me().node),
         }
     }
 
     /// Declines an order. The epoch is free again, so the manager can name another member.
-    pub fn decline(&mut self, now: Time, order: Order, why: &str, out: &mut Outbox) {
+    pub fn decline(&mut self, cx: &mut Cx<'_>, order: Order, why: &str) {
         if let Some(seen) = self.census.seen.get_mut(&order.epoch) {
             seen.spent = false;
         }
         match order.asker {
-            Some(asker) => out.refuse(asker, Refusal::Invalid(why.into())),
-            None => self.on_declined(now, self.members.me().node, out),
+            Some(asker) => cx.out.refuse(asker, Refusal::Invalid(why.into())),
+            None => self.on_declined(cx, self.members.me().node),
         }
     }
 
-    pub(in crate::ring) fn on_accepted(&mut self, node: NodeId, out: &mut Outbox) {
+    pub(in crate::ring) fn on_accepted(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         let Some(running) = self.census.running.take() else {
             return;
         };
         self.census.spend(running.epoch);
         self.census.fruitless = 0;
         let line = alloc::format!("ring epoch={} node={node} changes its role", running.epoch);
-        out.fact(Level::Info, line);
+        cx.out.fact(Level::Info, line);
     }
 
-    pub(in crate::ring) fn on_declined(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+    pub(in crate::ring) fn on_declined(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         let line = alloc::format!("ring node={node} does not change its role");
-        out.fact(Level::Debug, line);
-        self.name_next(now, out);
+        cx.out.fact(Level::Debug, line);
+        self.name_next(cx);
     }
 
     /// A manager names this node. The order is refused unless all of this holds: this node knows
@@ -151,25 +151,24 @@ impl Ring {
     /// leave its role.
     pub(in crate::ring) fn on_unbalance(
         &mut self,
-        now: Time,
+        cx: &mut Cx<'_>,
         asker: Asker,
         (epoch, manager, wanted, named): (Epoch, NodeId, Role, NodeId),
-        out: &mut Outbox,
     ) -> Option<Order> {
         let me = self.members.me();
         let known = self.census.seen.get(&epoch);
         let right = known.is_some_and(|seen| seen.manager == manager && !seen.spent);
         if named != me.node || manager != asker.sender.node || wanted == Role::Dns {
-            self.note_absurd(asker.sender.node, out);
+            self.note_absurd(cx, asker.sender.node);
             let why = "an order comes from its manager to whom it names".into();
-            out.refuse(asker, Refusal::Invalid(why));
+            cx.out.refuse(asker, Refusal::Invalid(why));
             return None;
         }
         let left = self.others_stay();
         let can = me.traits.has(Traits::AUTO) && !me.traits.has(Traits::DRAINING);
-        if !right || !can || me.role == wanted || !left || self.is_unsure(now) {
+        if !right || !can || me.role == wanted || !left || self.is_unsure(cx.now) {
             let why = "this node does not change its role for that".into();
-            out.refuse(asker, Refusal::Invalid(why));
+            cx.out.refuse(asker, Refusal::Invalid(why));
             return None;
         }
         // The epoch is spent before the server acts, so that a second order of the same epoch is

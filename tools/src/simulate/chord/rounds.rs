@@ -12,6 +12,7 @@ use roles::contract::message::{Envelope, Kind, Message};
 use roles::contract::node::{Action, Outbox, Peer};
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
+use roles::cx::Cx;
 
 use super::{Living, asker, ids, placed, seen, verdict};
 
@@ -151,11 +152,10 @@ impl Rounds {
         let mut out = Outbox::new();
         for (id, chord) in &mut self.nodes {
             chord.see(
-                self.now,
+                &mut Cx::new(self.now, &mut out),
                 &seen(&all, *id),
                 &Arc::default(),
                 &self.living,
-                &mut out,
             );
         }
     }
@@ -167,7 +167,7 @@ impl Rounds {
         for id in all {
             let mut out = Outbox::new();
             if let Some(chord) = self.nodes.get_mut(&id) {
-                chord.on_tick(self.now, &self.living, &mut out);
+                chord.on_tick(&mut Cx::new(self.now, &mut out), &self.living);
             }
             self.post(id, &mut out);
             while let Some((from, to, envelope)) = self.envelopes.pop_front() {
@@ -196,7 +196,7 @@ impl Rounds {
         let asker = asker(from, &self.living, envelope.id);
         match (envelope.kind, envelope.message) {
             (Kind::Question { .. }, Message::Chord(words)) => {
-                chord.on_question(self.now, asker, words, &self.living, &mut out);
+                chord.on_question(&mut Cx::new(self.now, &mut out), asker, words, &self.living);
             }
             (kind, message) => {
                 let peer = asker.sender.peer;
@@ -205,7 +205,12 @@ impl Rounds {
                     message,
                     ..envelope
                 };
-                chord.on_answer(self.now, peer, envelope, &self.living, &mut out);
+                chord.on_answer(
+                    &mut Cx::new(self.now, &mut out),
+                    peer,
+                    envelope,
+                    &self.living,
+                );
             }
         }
         self.post(to, &mut out);
