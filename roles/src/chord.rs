@@ -21,6 +21,7 @@
 //! operation up after a random time, so that a cycle of waiting nodes breaks. It never acts on an
 //! answer that arrives later.
 
+pub mod alone;
 pub mod arc;
 mod fingers;
 mod lookup;
@@ -35,8 +36,8 @@ use core::time::Duration;
 use crate::contract::chord::Chord as ChordMessage;
 use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::NEIGHBOURS_MAX;
-use crate::contract::message::{Envelope, Message, Refusal};
-use crate::contract::node::{Asker, Lost, Peer};
+use crate::contract::message::{Message, Refusal};
+use crate::contract::node::Asker;
 use crate::contract::record::{Address, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
@@ -44,13 +45,13 @@ use crate::contract::timers::earlier;
 use crate::cx::Cx;
 use crate::members::Members;
 use crate::ownership::Owners;
-use crate::requests::{Requester, Requests};
 
 use arc::around;
 pub use fingers::Fingers;
 pub use lookup::{Ask, HOPS_MAX, Search, Way};
 use mutants::{ChordMutant, ChordMutants};
-use operations::{HOSTS_MAX, Pending, Purpose};
+pub(crate) use operations::Purpose;
+use operations::{HOSTS_MAX, Pending};
 
 /// The timing and the bounds of the circle.
 #[derive(Clone, Debug)]
@@ -155,7 +156,6 @@ pub struct Chord {
     owners: Arc<Owners>,
     pending: Option<Pending>,
     held: VecDeque<(Asker, ChordMessage)>,
-    requests: Requests<Purpose>,
     operations: u64,
     /// Consecutive attempts to join in which every host refused.
     refused: u32,
@@ -169,9 +169,8 @@ pub struct Chord {
 
 impl Chord {
     /// A node that knows no other yet.
-    pub fn new(config: Config, me: NodeId, mut rng: Rng) -> Self {
+    pub fn new(config: Config, me: NodeId, rng: Rng) -> Self {
         Chord {
-            requests: Requests::new(Requester::Chord, Rng::from_seed(rng.bits())),
             config,
             me,
             standing: Standing::Listed,
@@ -218,9 +217,9 @@ impl Chord {
         self.strange
     }
 
-    /// The numbers of questions held back and of questions in flight. Both are bounded.
-    pub fn sizes(&self) -> (usize, usize) {
-        (self.held.len(), self.requests.len())
+    /// The number of questions held back, which is bounded.
+    pub fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// Takes over the living data nodes (the others, in the order of their ids, each with its
@@ -243,7 +242,7 @@ impl Chord {
         self.suggested = around(self.me, &others, self.successors_max());
         self.hosts = around(self.me, &others, HOSTS_MAX).successors;
         self.rounds = ROUNDS;
-        self.take_stand(cx.now, others.len());
+        self.take_stand(cx, others.len());
         self.release(cx, table);
     }
 
@@ -269,31 +268,8 @@ impl Chord {
         }
     }
 
-    /// Takes the answer to a question of this node.
-    pub fn on_answer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        from: Peer,
-        envelope: Envelope,
-        table: &dyn Table,
-    ) {
-        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
-            self.conclude(cx, outcome, table);
-        }
-    }
-
-    /// A connection is lost: ends the questions that went over it.
-    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost, table: &dyn Table) {
-        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
-            self.conclude(cx, outcome, table);
-        }
-    }
-
     /// Ends operations that have waited too long, and stabilises when that is due.
     pub fn on_tick(&mut self, cx: &mut Cx<'_>, table: &dyn Table) {
-        for outcome in self.requests.on_tick(cx.now, cx.out) {
-            self.conclude(cx, outcome, table);
-        }
         self.look_after(cx, table);
         if self.due_at <= cx.now && self.pending.is_none() {
             self.begin(cx, table);
@@ -306,7 +282,7 @@ impl Chord {
         let operation = self.pending.as_ref().map(|pending| pending.until);
         let restless = self.rounds > 0 && self.pending.is_none();
         let round = (restless && self.due_at < Time::NEVER).then_some(self.due_at);
-        earlier(self.requests.deadline(), earlier(operation, round))
+        earlier(operation, round)
     }
 
     fn successors_max(&self) -> usize {
@@ -319,11 +295,11 @@ impl Chord {
     /// Decides by the number of data nodes whether they form a circle. When they have just become
     /// enough, this node takes its neighbours from the table: every node that was there before has
     /// the lists of the same table, so they agree.
-    fn take_stand(&mut self, now: Time, others: usize) {
+    fn take_stand(&mut self, cx: &mut Cx<'_>, others: usize) {
         let alone = self.config.mutants.has(ChordMutant::FoundsAlone);
         let few = others < self.config.successors;
         if few && !alone {
-            self.give_up();
+            self.give_up(cx);
             self.standing = Standing::Listed;
             self.beside = self.suggested.clone();
             self.due_at = Time::NEVER;
@@ -338,7 +314,7 @@ impl Chord {
         }
         self.due_at = self
             .due_at
-            .min(now + self.rng.within(self.config.round / 4));
+            .min(cx.now + self.rng.within(self.config.round / 4));
     }
 
     /// Takes the neighbours that the member table suggests, and is on the circle.

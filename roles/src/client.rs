@@ -27,10 +27,9 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::{Command, Failure, Notice};
-use crate::cx::Cx;
-use crate::jobs::Jobs;
+use crate::cx::{Asked, Cx, Ordered, Pending};
 use crate::locator::Locator;
-use crate::requests::{Outcome, Policy, Requester, Requests};
+use crate::requests::{Answer as Reply, Outcome, Policy};
 use crate::resolver::{self, Resolved, Resolver};
 
 use ask::Ask;
@@ -71,18 +70,23 @@ impl Default for Config {
 /// A client.
 #[derive(Debug)]
 pub struct Client {
+    pending: Pending,
+    core: Core,
+}
+
+/// A client without its open questions and jobs.
+#[derive(Debug)]
+struct Core {
     shared: Shared,
     operations: BTreeMap<OperationId, Operation>,
 }
 
-/// The state that all operations share: questions, jobs, timers and what is known of servers.
+/// The state that all operations share: timers, and what is known of servers.
 #[derive(Debug)]
 struct Shared {
     config: Config,
     resolver: Resolver,
-    requests: Requests<Purpose>,
     locator: Locator<OperationId>,
-    jobs: Jobs<Purpose>,
     timers: Timers<OperationId>,
     peers: Peers,
     manifests: Manifests,
@@ -109,7 +113,7 @@ enum Operation {
 
 /// The purpose of a question or a job: where its outcome goes.
 #[derive(Clone, Debug)]
-enum Purpose {
+pub(crate) enum Purpose {
     /// A router's answer for an operation.
     Router(OperationId),
     /// The records of a DNS node, for a user who asks to see them.
@@ -145,36 +149,37 @@ impl Client {
         };
         let shared = Shared {
             resolver: Resolver::new(resolver, part()),
-            requests: Requests::new(Requester::Client, part()),
-            jobs: Jobs::new(Requester::Client),
             timers: Timers::new(),
             peers: Peers::default(),
             manifests: Manifests::default(),
             anomalies: Anomalies::default(),
             rng: part(),
-            locator: Locator::new(part()),
+            locator: Locator::default(),
             looked_up: false,
             dns_lost: None,
             undialled: None,
             remembered: Vec::new(),
             config,
         };
+        let operations = BTreeMap::new();
         Client {
-            shared,
-            operations: BTreeMap::new(),
+            pending: Pending::new(part()),
+            core: Core { shared, operations },
         }
     }
 
     /// The anomalies noticed in what data nodes say about songs.
     pub fn anomalies(&self) -> &Anomalies {
-        &self.shared.anomalies
+        &self.core.shared.anomalies
     }
 
     /// How many operations are under way.
     pub fn operations(&self) -> usize {
-        self.operations.len()
+        self.core.operations.len()
     }
+}
 
+impl Core {
     fn on_command(&mut self, cx: &mut Cx<'_>, command: Command) {
         match command {
             Command::List { operation, query } => {
@@ -188,7 +193,7 @@ impl Client {
             Command::Resolve { operation, role } => self.on_resolve(cx, operation, role),
             Command::Open { operation, song } => {
                 if self.admit(cx, operation) {
-                    let (read, progress) = Read::open(cx, operation, song, &mut self.shared);
+                    let (read, progress) = Read::open(cx, operation, song);
                     self.operations.insert(operation, Operation::Read(read));
                     self.go_on(cx, operation, progress);
                 }
@@ -205,7 +210,7 @@ impl Client {
                     read.take(cx, count, shared)
                 });
             }
-            Command::Close { operation } => self.close(operation),
+            Command::Close { operation } => self.close(cx, operation),
             Command::Remove { operation, song } => {
                 if self.admit(cx, operation) {
                     let (remove, progress) = Remove::begin(operation, song);
@@ -215,7 +220,7 @@ impl Client {
             }
             Command::Upload { operation, source } => {
                 if self.admit(cx, operation) {
-                    let upload = Upload::begin(cx, operation, source, &mut self.shared);
+                    let upload = Upload::begin(cx, operation, source);
                     self.operations.insert(operation, Operation::Upload(upload));
                 }
             }
@@ -250,10 +255,7 @@ impl Client {
         let question = Message::Names(Names::Resolve { role });
         let purpose = Purpose::Names(operation);
         let policy = Policy::RESOLVE;
-        let asked = self
-            .shared
-            .requests
-            .ask(cx.now, purpose, candidates, question, policy, cx.out);
+        let asked = cx.ask(Asked::Client(purpose), candidates, question, policy);
         if asked.is_none() {
             let nobody = unreachable(Role::Dns, None);
             self.end(cx, failed(operation, nobody), operation);
@@ -285,10 +287,10 @@ impl Client {
         }
     }
 
-    fn close(&mut self, operation: OperationId) {
+    fn close(&mut self, cx: &mut Cx<'_>, operation: OperationId) {
         self.shared.timers.disarm(&operation);
         match self.operations.remove(&operation) {
-            Some(Operation::Read(read)) => read.close(&mut self.shared),
+            Some(Operation::Read(read)) => read.close(cx, &mut self.shared),
             Some(Operation::Ask(_) | Operation::Upload(_) | Operation::Remove(_)) | None => (),
         }
     }
@@ -309,54 +311,23 @@ impl Client {
 
     fn end(&mut self, cx: &mut Cx<'_>, notice: Notice, operation: OperationId) {
         if self.operations.contains_key(&operation) {
-            self.close(operation);
+            self.close(cx, operation);
             cx.out.tell(self.shared.with_cause(notice));
         }
     }
 
     fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
-        match Requester::of(envelope.id.0) {
-            Some(Requester::Resolver) => {
-                let resolved = self.shared.resolver.on_answer(cx, from, envelope);
-                self.on_resolved(cx, resolved.into_iter().collect());
-            }
-            Some(Requester::Client) => {
-                self.note_holder(cx, from, &envelope);
-                if let Some(outcome) = self
-                    .shared
-                    .requests
-                    .on_answer(cx.now, from, envelope, cx.out)
-                {
-                    self.on_outcome(cx, outcome);
-                }
-            }
-            Some(Requester::Locator) => {
-                let ended = (self.shared)
-                    .with_locator(|locator, nodes| locator.on_answer(cx, from, envelope, nodes));
-                self.on_looked_up(cx, ended);
-            }
-            Some(
-                Requester::Registrar
-                | Requester::Dns
-                | Requester::Data
-                | Requester::Announcer
-                | Requester::Replication
-                | Requester::Assignment
-                | Requester::Ring
-                | Requester::Upkeep
-                | Requester::Scrub
-                | Requester::Removal
-                | Requester::Chord,
-            )
-            | None => (),
+        self.note_holder(cx, from, &envelope);
+        if let Some(outcome) = cx.on_answer(from, envelope) {
+            self.conclude(cx, outcome);
         }
     }
 
     /// Notes an anomaly when a data node lacks a song that a router has named it a holder of. The
     /// read then asks another holder.
     fn note_holder(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: &Envelope) {
-        let of_holder = |purpose: &Purpose| {
-            let Purpose::Read(_, step) = purpose else {
+        let of_holder = |asked: &Asked| {
+            let Asked::Client(Purpose::Read(_, step)) = asked else {
                 return false;
             };
             matches!(step, read::Step::Describe | read::Step::Fetch(..))
@@ -364,32 +335,38 @@ impl Client {
         let lacks = envelope.message == Message::Refused(Refusal::NotFound);
         // This runs before the answer is taken, because a refusal that leads to another holder
         // gives no outcome.
-        if lacks
-            && self
-                .shared
-                .requests
-                .purpose(envelope.id)
-                .is_some_and(of_holder)
-        {
+        if lacks && cx.purpose(envelope.id).is_some_and(of_holder) {
             self.shared.anomalies.note(cx, Anomaly::Holder, from);
         }
     }
 
-    fn on_outcome(&mut self, cx: &mut Cx<'_>, outcome: Outcome<Purpose>) {
-        let (purpose, reply) = match outcome {
-            Outcome::Answered {
-                purpose,
-                from,
-                message,
-                body,
-                ..
-            } => (purpose, Ok((from, message, body))),
-            Outcome::GaveUp {
-                purpose,
-                refusal,
-                lost,
-            } => (purpose, Err((refusal, lost))),
-        };
+    /// Hands the end of a question to the part or operation that waits for it.
+    fn conclude(&mut self, cx: &mut Cx<'_>, Outcome { purpose, reply }: Outcome<Asked>) {
+        match purpose {
+            Asked::Resolver(role) => {
+                let resolved = self.shared.resolver.conclude(cx, role, reply);
+                self.on_resolved(cx, resolved);
+            }
+            Asked::Locator(step) => {
+                let ended = (self.shared)
+                    .with_locator(|locator, nodes| locator.conclude(cx, step, reply, nodes));
+                self.on_looked_up(cx, ended);
+            }
+            Asked::Client(purpose) => self.on_reply(cx, purpose, reply.into_result()),
+            Asked::Assignment
+            | Asked::Registrar(_)
+            | Asked::Dns(_)
+            | Asked::Ring(_)
+            | Asked::Chord(_)
+            | Asked::Announcer(_)
+            | Asked::Replication(_)
+            | Asked::AntiEntropy(_)
+            | Asked::Scrub(_)
+            | Asked::Removal(_) => (), // A client has no such part.
+        }
+    }
+
+    fn on_reply(&mut self, cx: &mut Cx<'_>, purpose: Purpose, reply: Reply) {
         match purpose {
             Purpose::Router(operation) => self.on_routed(cx, operation, reply),
             Purpose::Names(operation) => self.on_names(cx, operation, reply),
@@ -431,81 +408,59 @@ impl Client {
                 self.shared.undialled = Some(why);
             }
         }
-        let resolved = self.shared.resolver.on_lost(cx, peer, why);
-        let outcomes = self.shared.requests.on_lost(cx.now, peer, why, cx.out);
-        for outcome in outcomes {
-            self.on_outcome(cx, outcome);
+        for outcome in cx.on_lost(peer, why) {
+            self.conclude(cx, outcome);
         }
-        self.on_resolved(cx, resolved);
-        let ended =
-            (self.shared).with_locator(|locator, nodes| locator.on_lost(cx, (peer, why), nodes));
-        self.on_looked_up(cx, ended);
     }
 
     fn on_done(&mut self, cx: &mut Cx<'_>, job: JobId, reply: JobReply) {
-        match self.shared.jobs.done(job) {
-            Some(Purpose::Read(operation, step)) => {
+        let Some(Ordered::Client(purpose)) = cx.on_done(job) else {
+            return;
+        };
+        match purpose {
+            Purpose::Read(operation, step) => {
                 self.with_read(cx, operation, |read, shared, cx| {
                     read.on_done(cx, step, reply, shared)
                 });
             }
-            Some(Purpose::Upload(operation, step)) => {
+            Purpose::Upload(operation, step) => {
                 self.with_upload(cx, operation, |upload, shared, cx| {
                     upload.on_done(cx, step, reply, shared)
                 });
             }
-            Some(Purpose::RecallPeers) => {
+            Purpose::RecallPeers => {
                 if let JobReply::Peers { records } = reply {
                     self.shared.remembered.clone_from(&records);
                     self.shared.resolver.remember(cx, Role::Router, records);
                 }
             }
-            Some(Purpose::Router(_) | Purpose::Names(_) | Purpose::Remove(_) | Purpose::Note)
-            | None => (),
+            Purpose::Router(_) | Purpose::Names(_) | Purpose::Remove(_) | Purpose::Note => (),
         }
     }
 
     fn on_tick(&mut self, cx: &mut Cx<'_>) {
-        let resolved = self.shared.resolver.on_tick(cx);
-        for outcome in self.shared.requests.on_tick(cx.now, cx.out) {
-            self.on_outcome(cx, outcome);
+        for outcome in cx.on_tick() {
+            self.conclude(cx, outcome);
         }
-        self.on_resolved(cx, resolved);
-        if self
-            .shared
-            .locator
-            .deadline()
-            .is_some_and(|due| due <= cx.now)
-        {
-            let ended = (self.shared).with_locator(|locator, nodes| locator.on_tick(cx, nodes));
-            self.on_looked_up(cx, ended);
-        }
+        self.shared.resolver.on_tick(cx);
         while let Some(operation) = self.shared.timers.pop_due(cx.now) {
             self.with_read(cx, operation, |read, shared, cx| read.on_timer(cx, shared));
-            self.with_upload(cx, operation, |upload, shared, cx| {
-                upload.on_timer(cx, shared)
-            });
+            self.with_upload(cx, operation, |upload, _, cx| upload.on_timer(cx));
         }
     }
 
-    fn on_resolved(&mut self, cx: &mut Cx<'_>, resolved: Vec<Resolved>) {
-        for Resolved { role, failed } in resolved {
-            if role == Role::Router {
-                self.shared.looked_up = true;
-                self.shared.dns_lost = failed;
-                self.shared.remember_routers(cx);
-                self.ask_waiting_routers(cx);
-            }
-            if role == Role::Data {
-                self.look_up_waiting(cx);
-            }
+    fn on_resolved(&mut self, cx: &mut Cx<'_>, Resolved { role, failed }: Resolved) {
+        if role == Role::Router {
+            self.shared.looked_up = true;
+            self.shared.dns_lost = failed;
+            self.shared.remember_routers(cx);
+            self.ask_waiting_routers(cx);
+        }
+        if role == Role::Data {
+            self.look_up_waiting(cx);
         }
     }
 }
-
-/// An answer with its sender and the bytes behind it, or the last refusal and the last loss if
-/// there is none.
-type Reply = Result<(Peer, Message, Vec<u8>), (Option<Refusal>, Option<Lost>)>;
 
 impl Shared {
     /// Names the cause of a backoff in place of the backoff. A server that was dialled in vain for
@@ -539,8 +494,10 @@ impl Shared {
             .eq(self.remembered.iter().map(place));
         if !records.is_empty() && !same {
             self.remembered.clone_from(&records);
-            self.jobs
-                .run(Purpose::Note, ClientJob::RememberPeers { records }, cx.out);
+            cx.run(
+                Ordered::Client(Purpose::Note),
+                ClientJob::RememberPeers { records },
+            );
         }
     }
 
@@ -553,32 +510,31 @@ impl Shared {
 
 impl Node for Client {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
-        let cx = &mut Cx::new(now, out);
+        let cx = &mut self.pending.cx(now, out);
+        let core = &mut self.core;
         match event {
             Event::Start => {
-                self.shared
-                    .jobs
-                    .run(Purpose::RecallPeers, ClientJob::RecallPeers, cx.out);
+                cx.run(
+                    Ordered::Client(Purpose::RecallPeers),
+                    ClientJob::RecallPeers,
+                );
             }
-            Event::Tick => self.on_tick(cx),
+            Event::Tick => core.on_tick(cx),
             Event::Message {
                 from: Sender { peer, .. },
                 envelope,
-            } => self.on_answer(cx, peer, envelope),
-            Event::Lost { peer, why } => self.on_lost(cx, peer, why),
-            Event::Done { job, reply } => self.on_done(cx, job, reply),
-            Event::User(command) => self.on_command(cx, command),
+            } => core.on_answer(cx, peer, envelope),
+            Event::Lost { peer, why } => core.on_lost(cx, peer, why),
+            Event::Done { job, reply } => core.on_done(cx, job, reply),
+            Event::User(command) => core.on_command(cx, command),
             Event::Stop => cx.out.tell(Notice::Stopped),
         }
     }
 
     fn deadline(&self) -> Option<Time> {
-        let asked = earlier(
-            self.shared.requests.deadline(),
-            self.shared.resolver.deadline(),
-        );
-        let asked = earlier(asked, self.shared.locator.deadline());
-        earlier(self.shared.timers.next(), asked)
+        let shared = &self.core.shared;
+        let parts = earlier(shared.timers.next(), shared.resolver.deadline());
+        earlier(self.pending.deadline(), parts)
     }
 }
 

@@ -1,20 +1,248 @@
 //! What every part of a node works with while it handles one event.
+//!
+//! Owns the questions and jobs that have not ended, one table of each for the whole node, each with
+//! the part that it belongs to. The node hands the end of each to that part, which concludes it.
 
-use crate::contract::node::Outbox;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::client;
+use crate::contract::id::{JobId, RequestId};
+use crate::contract::job::{FragmentId, Job};
+use crate::contract::message::{Envelope, Message};
+use crate::contract::node::{Lost, Outbox, Peer};
+use crate::contract::record::{Address, Role};
+use crate::contract::rng::Rng;
 use crate::contract::time::Time;
+use crate::jobs::Jobs;
+use crate::requests::{Outcome, Policy, Requests};
+use crate::{chord, data, dns, locator, ring, server};
 
-/// The context of one event: the time, and where the effects go.
+/// The part that has asked a question, and what for.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    /// A server asks for its first role.
+    Assignment,
+    /// The registration with this DNS node.
+    Registrar(Address),
+    /// A look-up of the servers of a role.
+    Resolver(Role),
+    /// A DNS node.
+    Dns(dns::Purpose),
+    /// A member of the ring.
+    Ring(ring::Purpose),
+    /// A router or client that looks a song up at the data nodes.
+    Locator(locator::Step),
+    /// A data node's place on the circle.
+    Chord(chord::Purpose),
+    /// A data node announces its songs to this router.
+    Announcer(Address),
+    /// A data node sends a copy.
+    Replication(data::replication::Ticket),
+    /// A data node compares its songs with those of another.
+    AntiEntropy(data::anti_entropy::Step),
+    /// A data node replaces this damaged fragment.
+    Scrub(FragmentId),
+    /// A data node passes the removal of this number on.
+    Removal(u64),
+    /// A client.
+    Client(client::Purpose),
+}
+
+/// The part that has ordered a job, and what for.
+#[derive(Debug)]
+pub(crate) enum Ordered {
+    /// What a server remembers over a restart.
+    Memory(server::memory::Purpose),
+    /// A data node answers a question, or looks after its library.
+    Data(data::Purpose),
+    /// A data node reads the changes after this revision, to announce them to this router.
+    Announcer(Address, u64),
+    /// A data node makes a copy.
+    Replication(data::replication::Purpose),
+    /// A data node compares its songs with those of others.
+    AntiEntropy(data::anti_entropy::JobFor),
+    /// A data node reads its fragments to find damage.
+    Scrub(data::scrub::Purpose),
+    /// A client.
+    Client(client::Purpose),
+}
+
+impl Asked {
+    /// Whether the question belongs to the node itself and not to its role.
+    fn outlives_role(&self) -> bool {
+        match self {
+            Asked::Assignment
+            | Asked::Registrar(_)
+            | Asked::Resolver(_)
+            | Asked::Dns(_)
+            | Asked::Ring(_)
+            | Asked::Client(_) => true,
+            Asked::Locator(_)
+            | Asked::Chord(_)
+            | Asked::Announcer(_)
+            | Asked::Replication(_)
+            | Asked::AntiEntropy(_)
+            | Asked::Scrub(_)
+            | Asked::Removal(_) => false,
+        }
+    }
+}
+
+impl Ordered {
+    /// Whether somebody still waits for the job after its node has left its role.
+    fn outlives_role(&self) -> bool {
+        match self {
+            Ordered::Memory(_) | Ordered::Data(_) | Ordered::Client(_) => true,
+            Ordered::Announcer(..)
+            | Ordered::Replication(_)
+            | Ordered::AntiEntropy(_)
+            | Ordered::Scrub(_) => false,
+        }
+    }
+}
+
+/// The questions and jobs of one node that have not ended.
+#[derive(Debug)]
+pub struct Pending {
+    questions: Requests<Asked>,
+    jobs: Jobs<Ordered>,
+}
+
+impl Pending {
+    /// No questions and no jobs.
+    pub fn new(rng: Rng) -> Self {
+        Pending {
+            questions: Requests::new(rng),
+            jobs: Jobs::default(),
+        }
+    }
+
+    /// The context of an event that is handled at `now`.
+    pub fn cx<'a>(&'a mut self, now: Time, out: &'a mut Outbox) -> Cx<'a> {
+        Cx {
+            now,
+            out,
+            pending: self,
+        }
+    }
+
+    /// How many questions are in flight.
+    pub fn questions(&self) -> usize {
+        self.questions.len()
+    }
+
+    /// When [`Cx::on_tick`] wants to run.
+    pub fn deadline(&self) -> Option<Time> {
+        self.questions.deadline()
+    }
+}
+
+/// The context of one event: the time, where the effects go, and what has not ended.
 #[derive(Debug)]
 pub struct Cx<'a> {
     /// The moment at which the event is handled.
     pub now: Time,
     /// The effects, in order.
     pub out: &'a mut Outbox,
+    pending: &'a mut Pending,
 }
 
-impl<'a> Cx<'a> {
-    /// The context of an event that is handled at `now`.
-    pub fn new(now: Time, out: &'a mut Outbox) -> Self {
-        Cx { now, out }
+impl Cx<'_> {
+    /// Asks the candidates in turn, see [`Requests::ask`].
+    pub(crate) fn ask(
+        &mut self,
+        purpose: Asked,
+        candidates: Vec<Peer>,
+        message: Message,
+        policy: Policy,
+    ) -> Option<RequestId> {
+        let questions = &mut self.pending.questions;
+        questions.ask(self.now, purpose, candidates, message, policy, self.out)
+    }
+
+    /// Asks one peer once, with bytes behind the question, see [`Requests::ask_with`].
+    pub(crate) fn ask_with(
+        &mut self,
+        purpose: Asked,
+        to: Peer,
+        question: (Message, Vec<u8>),
+        patience: Duration,
+    ) -> Option<RequestId> {
+        let questions = &mut self.pending.questions;
+        questions.ask_with(self.now, purpose, to, question, patience, self.out)
+    }
+
+    /// Sends a message that wants no answer.
+    pub(crate) fn say(&mut self, to: Peer, message: Message) {
+        let id = self.pending.questions.next_id();
+        self.out.say(to, id, message);
+    }
+
+    /// Drops a question. Its answer will be ignored.
+    pub(crate) fn cancel(&mut self, question: RequestId) {
+        self.pending.questions.cancel(question);
+    }
+
+    /// The purpose of a question in flight.
+    pub(crate) fn purpose(&self, question: RequestId) -> Option<&Asked> {
+        self.pending.questions.purpose(question)
+    }
+
+    /// Whether a question with such a purpose is in flight.
+    pub(crate) fn asks(&self, such: impl Fn(&Asked) -> bool) -> bool {
+        self.pending.questions.count(such) > 0
+    }
+
+    /// Orders a job.
+    pub(crate) fn run(&mut self, purpose: Ordered, work: impl Into<Job>) -> JobId {
+        self.pending.jobs.run(purpose, work, self.out)
+    }
+
+    /// Orders a job whose result will be sent to `peer`, see [`Jobs::run_toward`].
+    pub(crate) fn run_toward(
+        &mut self,
+        purpose: Ordered,
+        work: impl Into<Job>,
+        peer: Peer,
+    ) -> JobId {
+        self.pending.jobs.run_toward(purpose, work, peer, self.out)
+    }
+
+    /// Drops the purpose of a job. The job still runs, and its reply will be ignored.
+    pub(crate) fn forget(&mut self, job: JobId) {
+        self.pending.jobs.forget(job);
+    }
+
+    /// The purposes of the jobs that run or wait.
+    pub(crate) fn jobs(&self) -> &Jobs<Ordered> {
+        &self.pending.jobs
+    }
+
+    /// Takes an answer. None if nobody here waits for it, or if its question goes on.
+    pub(crate) fn on_answer(&mut self, from: Peer, envelope: Envelope) -> Option<Outcome<Asked>> {
+        (self.pending.questions).on_answer(self.now, from, envelope, self.out)
+    }
+
+    /// Moves the questions to a lost peer on. Returns those that have no candidate left.
+    pub(crate) fn on_lost(&mut self, peer: Peer, why: Lost) -> Vec<Outcome<Asked>> {
+        (self.pending.questions).on_lost(self.now, peer, why, self.out)
+    }
+
+    /// Moves the late questions on. Returns those whose time is over.
+    pub(crate) fn on_tick(&mut self) -> Vec<Outcome<Asked>> {
+        self.pending.questions.on_tick(self.now, self.out)
+    }
+
+    /// The purpose of an ended job. None: the job was forgotten.
+    pub(crate) fn on_done(&mut self, job: JobId) -> Option<Ordered> {
+        self.pending.jobs.done(job)
+    }
+
+    /// Drops the questions and jobs of a role that has ended. What its library still reads and
+    /// writes for others goes on.
+    pub(crate) fn end_role(&mut self) {
+        self.pending.questions.retain(Asked::outlives_role);
+        self.pending.jobs.retain(Ordered::outlives_role);
     }
 }

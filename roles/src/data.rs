@@ -16,7 +16,7 @@ mod placement;
 mod removal;
 pub mod replication;
 mod room;
-mod scrub;
+pub(crate) mod scrub;
 mod stream;
 
 use alloc::sync::Arc;
@@ -24,20 +24,19 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::anomalies::Anomalies;
-use crate::contract::id::{JobId, NodeId, SongId};
+use crate::contract::id::{NodeId, SongId};
 use crate::contract::job::{JobFault, JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_SONGS_MAX;
-use crate::contract::message::{Audio, Envelope, Refusal};
-use crate::contract::node::{Asker, Lost, Peer};
+use crate::contract::message::{Audio, Refusal};
+use crate::contract::node::Asker;
 use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
-use crate::cx::Cx;
-use crate::jobs::Jobs;
+use crate::cx::{Asked, Cx, Ordered};
 use crate::ownership::Owners;
-use crate::requests::Requester;
+use crate::requests::Reply;
 
 use announcer::Announcer;
 use answers::answer_to;
@@ -103,7 +102,6 @@ pub struct Others<'a> {
 #[derive(Debug)]
 pub struct Data {
     config: Config,
-    jobs: Jobs<Purpose>,
     announcer: Announcer,
     copies: Replication,
     awaiting_routers: AwaitingRouters,
@@ -123,7 +121,7 @@ pub struct Data {
 
 /// The purpose of a job.
 #[derive(Debug)]
-enum Purpose {
+pub(crate) enum Purpose {
     /// The library's overview, read at the start.
     Overview,
     Sweep,
@@ -154,13 +152,12 @@ impl Data {
     pub fn new(config: Config, mut rng: Rng) -> Self {
         let mut part = || Rng::from_seed(rng.bits());
         Data {
-            jobs: Jobs::new(Requester::Data),
             announcer: Announcer::new(config.announce_every, part()),
             copies: Replication::new(&config.anti_entropy, part()),
             awaiting_routers: AwaitingRouters::default(),
             anti_entropy: AntiEntropy::new(config.anti_entropy.clone(), part()),
             scrub: Scrub::new(&config.anti_entropy, part()),
-            removal: Removal::new(config.anti_entropy.mutant, part()),
+            removal: Removal::new(config.anti_entropy.mutant),
             disk: Disk::default(),
             overview: None,
             silence: None,
@@ -174,8 +171,7 @@ impl Data {
 
     /// Reads the library's overview, and takes up the copies that an earlier run left.
     pub fn start(&mut self, cx: &mut Cx<'_>) {
-        self.jobs
-            .run(Purpose::Overview, LibraryJob::Overview, cx.out);
+        cx.run(Ordered::Data(Purpose::Overview), LibraryJob::Overview);
         self.sweep(cx);
         self.look_at_room(cx);
         self.copies.start(cx);
@@ -195,8 +191,7 @@ impl Data {
             Audio::ListSongs { after, limit } => self.on_list_songs(cx, asker, after, limit),
             Audio::Describe { song } => {
                 let purpose = Purpose::Answer(asker);
-                self.jobs
-                    .run(purpose, LibraryJob::Describe { song }, cx.out);
+                cx.run(Ordered::Data(purpose), LibraryJob::Describe { song });
             }
             Audio::Fetch { song, from, count } => self.on_fetch(cx, asker, song, from, count),
             Audio::Offer { manifest, copy } => self.on_offer(cx, asker, manifest, copy),
@@ -214,14 +209,17 @@ impl Data {
     fn on_list_songs(&mut self, cx: &mut Cx<'_>, asker: Asker, after: Option<SongId>, limit: u32) {
         let limit = limit.clamp(1, PAGE_SONGS_MAX as u32);
         let job = LibraryJob::Songs { after, limit };
-        self.jobs.run(Purpose::Answer(asker), job, cx.out);
+        cx.run(Ordered::Data(Purpose::Answer(asker)), job);
     }
 
     /// Takes the reply of a job that a question was waiting for.
-    fn on_own_done(&mut self, cx: &mut Cx<'_>, job: JobId, reply: JobReply, others: Others<'_>) {
-        let Some(purpose) = self.jobs.done(job) else {
-            return;
-        };
+    fn on_own_done(
+        &mut self,
+        cx: &mut Cx<'_>,
+        purpose: Purpose,
+        reply: JobReply,
+        others: Others<'_>,
+    ) {
         if reply == JobReply::Failed(JobFault::DiskFull) {
             self.on_disk_full(cx, &purpose);
         }
@@ -229,7 +227,7 @@ impl Data {
             Purpose::Overview => self.on_overview(cx, reply),
             // What an earlier start has left to be freed is freed step by step.
             Purpose::Sweep => {
-                self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, cx.out);
+                cx.run(Ordered::Data(Purpose::Reclaim), LibraryJob::Reclaim);
             }
             Purpose::Probe => (),
             Purpose::Room => self.on_room(cx.now, &reply),
@@ -278,85 +276,62 @@ impl Data {
         }
     }
 
-    /// Takes an answer to a question of this data node.
-    pub fn on_answer(
+    /// Takes the end of a question of this data node.
+    pub(crate) fn conclude(
         &mut self,
         cx: &mut Cx<'_>,
-        from: Peer,
-        envelope: Envelope,
+        asked: Asked,
+        reply: Reply,
         others: Others<'_>,
     ) {
-        match Requester::of(envelope.id.0) {
-            Some(Requester::Announcer) => {
-                self.announcer.on_answer(cx, from, envelope);
-            }
-            Some(Requester::Replication) => {
-                let made = self.copies.on_answer(cx, from, envelope, others.data);
+        match asked {
+            Asked::Announcer(router) => self.announcer.conclude(cx.now, router, reply),
+            Asked::Replication(ticket) => {
+                let made = self.copies.conclude(cx, ticket, reply, others.data);
                 self.answer_uploads(cx.now, made);
             }
-            Some(Requester::Upkeep) => self.anti_entropy.on_answer(cx, from, envelope, others),
-            Some(Requester::Scrub) => self.scrub.on_answer(cx, from, envelope),
-            Some(Requester::Removal) => self.removal.on_answer(cx, from, envelope),
-            Some(
-                Requester::Registrar
-                | Requester::Resolver
-                | Requester::Dns
-                | Requester::Data
-                | Requester::Assignment
-                | Requester::Client
-                | Requester::Ring
-                | Requester::Chord
-                | Requester::Locator,
-            )
-            | None => (),
+            Asked::AntiEntropy(step) => self.anti_entropy.conclude(cx, step, reply, others),
+            Asked::Scrub(fragment) => self.scrub.conclude(cx, fragment, reply),
+            Asked::Removal(number) => self.removal.conclude(cx, number, reply),
+            Asked::Assignment
+            | Asked::Registrar(_)
+            | Asked::Resolver(_)
+            | Asked::Dns(_)
+            | Asked::Ring(_)
+            | Asked::Locator(_)
+            | Asked::Chord(_)
+            | Asked::Client(_) => (),
         }
         self.announce(cx, others);
     }
 
     /// Takes the reply of a job.
-    pub fn on_done(&mut self, cx: &mut Cx<'_>, job: JobId, reply: JobReply, others: Others<'_>) {
+    pub(crate) fn on_done(
+        &mut self,
+        cx: &mut Cx<'_>,
+        ordered: Ordered,
+        reply: JobReply,
+        others: Others<'_>,
+    ) {
         self.disk.on_reply(cx.now, &reply);
-        match Requester::of(job.0) {
-            Some(Requester::Data) => self.on_own_done(cx, job, reply, others),
-            Some(Requester::Announcer) => {
-                let news = self.news(others.own);
-                self.announcer.on_done(cx, job, reply, news);
+        match ordered {
+            Ordered::Data(purpose) => self.on_own_done(cx, purpose, reply, others),
+            Ordered::Announcer(router, since) => {
+                let news = self.news(cx, others.own);
+                self.announcer.on_done(cx, (router, since), reply, news);
             }
-            Some(Requester::Replication) => {
-                let made = self.copies.on_done(cx, job, reply, others.data);
+            Ordered::Replication(purpose) => {
+                let made = self.copies.on_done(cx, purpose, reply, others.data);
                 self.answer_uploads(cx.now, made);
                 for fragment in self.copies.take_rotten() {
                     self.scrub.on_rot(cx, fragment);
                 }
             }
-            Some(Requester::Upkeep) => self.anti_entropy.on_done(cx, job, reply, others),
-            Some(Requester::Scrub) => self.scrub.on_done(cx, job, reply, others),
-            Some(
-                Requester::Registrar
-                | Requester::Resolver
-                | Requester::Dns
-                | Requester::Assignment
-                | Requester::Client
-                | Requester::Ring
-                | Requester::Removal
-                | Requester::Chord
-                | Requester::Locator,
-            )
-            | None => (),
+            Ordered::AntiEntropy(purpose) => self.anti_entropy.on_done(cx, purpose, reply, others),
+            Ordered::Scrub(purpose) => self.scrub.on_done(cx, purpose, reply, others),
+            Ordered::Memory(_) | Ordered::Client(_) => (),
         }
         self.announce(cx, others);
-    }
-
-    /// Ends the questions to a lost peer.
-    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost, others: Others<'_>) {
-        self.announcer.on_lost(cx, peer, why);
-        let made = self.copies.on_lost(cx, peer, why, others.data);
-        self.answer_uploads(cx.now, made);
-        self.anti_entropy.on_lost(cx, peer, why, others);
-        self.scrub.on_lost(cx, peer, why);
-        self.removal.on_lost(cx, peer, why);
-        self.keep_up(cx, others);
-        self.answer_told(cx);
     }
 
     /// Does what is due: announcements, copies, anti-entropy, scrub, removals, the sweep of
@@ -367,17 +342,13 @@ impl Data {
         }
         if self.look_at.is_some_and(|at| at <= cx.now) {
             self.look_at = None;
-            self.jobs
-                .run(Purpose::Overview, LibraryJob::Overview, cx.out);
+            cx.run(Ordered::Data(Purpose::Overview), LibraryJob::Overview);
         }
         self.on_room_tick(cx);
-        self.announcer.on_tick(cx);
         let made = self.copies.on_tick(cx, others.data);
         self.answer_uploads(cx.now, made);
-        self.anti_entropy.on_tick(cx, others);
         let overview = self.overview.unwrap_or_default();
         self.scrub.on_tick(cx, overview, others);
-        self.removal.on_tick(cx);
         self.announce(cx, others);
     }
 
@@ -386,7 +357,7 @@ impl Data {
     pub fn announce(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
         self.keep_up(cx, others);
         if self.overview.is_some() && !self.is_held_back(cx.now, others) {
-            let news = self.news(others.own);
+            let news = self.news(cx, others.own);
             self.announcer.announce(cx, others.routers, news);
         }
         self.answer_told(cx);
@@ -403,10 +374,7 @@ impl Data {
         // A round needs the library's overview, and waits for the repairs of the last round.
         let waits = self.overview.is_none() || self.copies.repairs() > 0;
         let anti_entropy = self.anti_entropy.deadline(waits);
-        let upkeep = earlier(
-            anti_entropy,
-            earlier(self.scrub.deadline(), self.removal.deadline()),
-        );
+        let upkeep = earlier(anti_entropy, self.scrub.deadline());
         let own = earlier(
             earlier(self.look_at, self.room.drop_at()),
             Some(self.sweep_at),
@@ -418,7 +386,7 @@ impl Data {
         self.sweep_at = cx.now + SWEEP_EVERY;
         let untouched_s = self.config.upload_untouched.as_secs();
         let job = LibraryJob::SweepUploads { untouched_s };
-        self.jobs.run(Purpose::Sweep, job, cx.out);
+        cx.run(Ordered::Data(Purpose::Sweep), job);
     }
 
     /// The anomalies noticed in what other nodes say of songs and copies.
@@ -427,26 +395,31 @@ impl Data {
     }
 
     /// Jobs under way here: a client prefers holders with a small load.
-    pub fn load(&self) -> u16 {
-        u16::try_from(self.jobs.len()).unwrap_or(u16::MAX)
+    pub fn load(cx: &Cx<'_>) -> u16 {
+        u16::try_from(cx.jobs().len()).unwrap_or(u16::MAX)
     }
 
     /// Whether the disk has not answered for a while. Expects a call about once a second: after a
     /// longer gap the node counts as stalled, and the disk as well.
     pub fn is_sick(&mut self, cx: &mut Cx<'_>) -> bool {
-        if self.disk.wants_probe(cx.now, !self.jobs.is_empty()) {
-            self.jobs.run(Purpose::Probe, LibraryJob::Overview, cx.out);
+        if self.disk.wants_probe(cx.now, !cx.jobs().is_empty()) {
+            cx.run(Ordered::Data(Purpose::Probe), LibraryJob::Overview);
         }
         self.disk.is_sick(cx.now)
     }
 
     /// Whether a client or node waits for a song to be stored here: meanwhile the node must not
     /// leave its role.
-    pub fn is_taking(&self) -> bool {
-        let takes = |purpose: &Purpose| matches!(purpose, Purpose::Offer(..) | Purpose::Commit(..));
+    pub fn is_taking(&self, cx: &Cx<'_>) -> bool {
+        let takes = |ordered: &Ordered| {
+            matches!(
+                ordered,
+                Ordered::Data(Purpose::Offer(..) | Purpose::Commit(..))
+            )
+        };
         self.copies.is_awaited()
             || !self.awaiting_routers.is_empty()
-            || self.jobs.purposes().any(takes)
+            || cx.jobs().purposes().any(takes)
     }
 }
 

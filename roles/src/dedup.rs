@@ -8,7 +8,7 @@
 //! role answers each repetition anew. After [`WINDOW_LIFETIME`] a stored answer is dropped. A
 //! repeated upload or registration does no harm even then, because both are named by content.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::contract::id::{Incarnation, NodeId, RequestId};
 use crate::contract::limits::{
@@ -16,7 +16,7 @@ use crate::contract::limits::{
     WINDOW_PEERS_MAX,
 };
 use crate::contract::message::{Envelope, Kind, Message};
-use crate::contract::node::{Action, Outbox, Peer, Sender};
+use crate::contract::node::{Action, Asker, Outbox, Peer};
 use crate::contract::time::Time;
 
 /// Most answers stored for all peers together. It bounds the memory, however many peers ask.
@@ -33,6 +33,8 @@ pub struct DedupWindow {
     /// Finds a question by the peer that the role answers to, which is the peer of the first
     /// arrival.
     working: BTreeMap<(Peer, RequestId), Key>,
+    /// The same questions, the earliest deadline first.
+    due: BTreeSet<(Time, Peer, RequestId)>,
     /// Answered questions, oldest answer first.
     answered: VecDeque<(Time, Key)>,
     per_peer: BTreeMap<NodeId, usize>,
@@ -42,8 +44,9 @@ type Key = (NodeId, Incarnation, RequestId);
 
 #[derive(Debug)]
 enum Entry {
-    /// The role works on the question. The answer goes to this peer.
-    Working { reply_to: Peer },
+    /// The role works on the question, until the asker no longer waits. The answer goes to this
+    /// peer.
+    Working { reply_to: Peer, until: Time },
     /// The role has given this answer.
     Answered(Message),
 }
@@ -64,34 +67,36 @@ pub enum Admission {
 impl DedupWindow {
     /// Decides how to treat a question that has arrived. A question that is [`Admission::Fresh`]
     /// and does more than read counts as open until `observe` sees its last answer.
-    pub fn admit(&mut self, now: Time, from: Sender, envelope: &Envelope) -> Admission {
+    pub fn admit(&mut self, now: Time, asker: Asker, message: &Message) -> Admission {
         self.forget_old(now);
-        let key = (from.node, from.incarnation, envelope.id);
+        self.forget_overdue(now);
+        let Asker { sender, id, until } = asker;
+        let key = (sender.node, sender.incarnation, id);
         match self.questions.get_mut(&key) {
             Some(Entry::Answered(message)) => return Admission::Repeated(message.clone()),
-            Some(Entry::Working { reply_to }) => {
+            Some(Entry::Working { reply_to, .. }) => {
                 // The asker repeats a question when its connection broke, so the older connection
                 // is useless.
-                *reply_to = from.peer;
+                *reply_to = sender.peer;
                 return Admission::Working;
             }
             None => (),
         }
         // A question that only reads takes no slot here: answering it twice is harmless, and
         // storing its answer would displace answers that protect against a second execution.
-        if envelope.message.only_reads() {
+        if message.only_reads() {
             return Admission::Fresh;
         }
-        let open = self.per_peer.entry(from.node).or_default();
+        let open = self.per_peer.entry(sender.node).or_default();
         if *open >= QUESTIONS_PER_PEER_MAX {
             return Admission::TooMany;
         }
         *open += 1;
-        let working = Entry::Working {
-            reply_to: from.peer,
-        };
+        let reply_to = sender.peer;
+        let working = Entry::Working { reply_to, until };
         self.questions.insert(key, working);
-        self.working.insert((from.peer, envelope.id), key);
+        self.working.insert((sender.peer, id), key);
+        self.due.insert((until, sender.peer, id));
         Admission::Fresh
     }
 
@@ -115,7 +120,8 @@ impl DedupWindow {
             return;
         };
         self.close(key.0);
-        if let Some(Entry::Working { reply_to }) = self.questions.remove(&key) {
+        if let Some(Entry::Working { reply_to, until }) = self.questions.remove(&key) {
+            self.due.remove(&(until, *to, envelope.id));
             *to = reply_to;
         }
         if fits(&envelope.message) {
@@ -130,6 +136,20 @@ impl DedupWindow {
             *open -= 1;
             if *open == 0 {
                 self.per_peer.remove(&node);
+            }
+        }
+    }
+
+    /// Drops the questions that the role has not answered by their deadline: their askers wait no
+    /// longer, and the role may have ended without an answer.
+    fn forget_overdue(&mut self, now: Time) {
+        while let Some(&(until, peer, id)) = self.due.first()
+            && until <= now
+        {
+            self.due.pop_first();
+            if let Some(key) = self.working.remove(&(peer, id)) {
+                self.questions.remove(&key);
+                self.close(key.0);
             }
         }
     }
@@ -165,7 +185,7 @@ fn fits(message: &Message) -> bool {
 mod tests {
     use super::*;
     use crate::contract::message::{Audio, Names};
-    use crate::contract::node::Asker;
+    use crate::contract::node::Sender;
     use crate::test_support::at;
     use alloc::vec;
     use core::time::Duration;
@@ -178,29 +198,19 @@ mod tests {
         }
     }
 
-    fn question(id: u64, message: Message) -> Envelope {
-        Envelope {
-            id: RequestId(id),
-            kind: Kind::Question {
-                patience: Duration::from_secs(5),
-            },
-            message,
-            body: vec![],
-        }
-    }
-
-    fn reserve(id: u64) -> Envelope {
-        question(id, Message::Names(Names::Reserve))
-    }
-
-    fn answer(window: &mut DedupWindow, guest: u64, id: u64, now: Time) -> Option<Peer> {
-        let mut out = Outbox::new();
-        let asker = Asker {
+    fn asker(guest: u64, id: u64) -> Asker {
+        Asker {
             sender: sender(guest),
             id: RequestId(id),
             until: at(99),
-        };
-        out.answer(asker, Message::Audio(Audio::Taken));
+        }
+    }
+
+    const RESERVE: Message = Message::Names(Names::Reserve);
+
+    fn answer(window: &mut DedupWindow, guest: u64, id: u64, now: Time) -> Option<Peer> {
+        let mut out = Outbox::new();
+        out.answer(asker(guest, id), Message::Audio(Audio::Taken));
         window.observe(now, 0, &mut out);
         match out.pop() {
             Some(Action::Send { to, .. }) => Some(to),
@@ -211,12 +221,9 @@ mod tests {
     #[test]
     fn a_question_is_done_once_and_answered_twice() {
         let mut window = DedupWindow::default();
-        assert_eq!(
-            window.admit(at(0), sender(1), &reserve(5)),
-            Admission::Fresh
-        );
+        assert_eq!(window.admit(at(0), asker(1, 5), &RESERVE), Admission::Fresh);
         answer(&mut window, 1, 5, at(0));
-        let again = window.admit(at(1), sender(2), &reserve(5));
+        let again = window.admit(at(1), asker(2, 5), &RESERVE);
         assert_eq!(again, Admission::Repeated(Message::Audio(Audio::Taken)));
     }
 
@@ -224,9 +231,9 @@ mod tests {
     #[test]
     fn the_answer_follows_the_asker_to_its_next_connection() {
         let mut window = DedupWindow::default();
-        window.admit(at(0), sender(1), &reserve(5));
+        window.admit(at(0), asker(1, 5), &RESERVE);
         assert_eq!(
-            window.admit(at(1), sender(2), &reserve(5)),
+            window.admit(at(1), asker(2, 5), &RESERVE),
             Admission::Working
         );
         assert_eq!(answer(&mut window, 1, 5, at(2)), Some(Peer::Guest(2)));
@@ -235,12 +242,10 @@ mod tests {
     #[test]
     fn another_start_of_the_asker_is_another_asker() {
         let mut window = DedupWindow::default();
-        window.admit(at(0), sender(1), &reserve(5));
-        let reborn = Sender {
-            incarnation: Incarnation(2),
-            ..sender(1)
-        };
-        assert_eq!(window.admit(at(0), reborn, &reserve(5)), Admission::Fresh);
+        window.admit(at(0), asker(1, 5), &RESERVE);
+        let mut reborn = asker(1, 5);
+        reborn.sender.incarnation = Incarnation(2);
+        assert_eq!(window.admit(at(0), reborn, &RESERVE), Admission::Fresh);
     }
 
     #[test]
@@ -250,7 +255,7 @@ mod tests {
             role: crate::contract::record::Role::Data,
         });
         for _ in 0..2 {
-            let admitted = window.admit(at(0), sender(1), &question(5, resolve.clone()));
+            let admitted = window.admit(at(0), asker(1, 5), &resolve);
             assert_eq!(admitted, Admission::Fresh);
         }
         assert!(window.is_empty());
@@ -259,25 +264,46 @@ mod tests {
     #[test]
     fn memory_ends() {
         let mut window = DedupWindow::default();
-        window.admit(at(0), sender(1), &reserve(5));
+        window.admit(at(0), asker(1, 5), &RESERVE);
         answer(&mut window, 1, 5, at(0));
-        window.admit(at(61), sender(1), &reserve(6));
+        window.admit(at(61), asker(1, 6), &RESERVE);
         assert!(window.is_empty());
         assert_eq!(
-            window.admit(at(61), sender(1), &reserve(5)),
+            window.admit(at(61), asker(1, 5), &RESERVE),
             Admission::Fresh
         );
+    }
+
+    /// The part of the node that worked on the question has ended without an answer.
+    #[test]
+    fn a_question_never_answered_is_forgotten_at_its_deadline() {
+        let mut window = DedupWindow::default();
+        for id in 0..QUESTIONS_PER_PEER_MAX as u64 {
+            window.admit(at(0), asker(1, id), &RESERVE);
+        }
+        let more = |window: &mut DedupWindow, now| {
+            let until = now + Duration::from_secs(9);
+            let asker = Asker {
+                until,
+                ..asker(1, 5_000)
+            };
+            window.admit(now, asker, &RESERVE)
+        };
+        assert_eq!(more(&mut window, at(98)), Admission::TooMany);
+        assert_eq!(more(&mut window, at(99)), Admission::Fresh);
+        assert_eq!(answer(&mut window, 1, 3, at(99)), Some(Peer::Guest(1)));
+        assert!(window.is_empty());
     }
 
     #[test]
     fn memory_is_bounded_in_number() {
         let mut window = DedupWindow::default();
         for id in 0..2 * ANSWERS_MAX as u64 {
-            window.admit(at(0), sender(1), &reserve(id));
+            window.admit(at(0), asker(1, id), &RESERVE);
             answer(&mut window, 1, id, at(0));
         }
         assert!(window.len() <= ANSWERS_MAX + 1);
-        let open = |id| window.admit(at(0), sender(1), &reserve(1 << 40 | id));
+        let open = |id| window.admit(at(0), asker(1, 1 << 40 | id), &RESERVE);
         let admitted: vec::Vec<Admission> = (0..=QUESTIONS_PER_PEER_MAX as u64).map(open).collect();
         assert_eq!(admitted.last(), Some(&Admission::TooMany));
     }

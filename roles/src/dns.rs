@@ -13,15 +13,15 @@ use core::time::Duration;
 use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::RECORDS_MAX;
 use crate::contract::limits::WEIGHT_MAX;
-use crate::contract::message::{Envelope, Message, Names, Refusal};
-use crate::contract::node::{Asker, Lost, Peer};
+use crate::contract::message::{Message, Names, Refusal};
+use crate::contract::node::{Asker, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
-use crate::contract::timers::{Timers, earlier};
+use crate::contract::timers::Timers;
 use crate::contract::user::Level;
-use crate::cx::Cx;
-use crate::requests::{Outcome, Policy, Requester, Requests};
+use crate::cx::{Asked, Cx};
+use crate::requests::{Policy, Reply};
 use crate::ring_mutants::{RingMutant, RingMutants};
 use crate::role_assignment::Reservations;
 
@@ -67,7 +67,6 @@ pub struct Dns {
     reservations: Reservations,
     /// From this time on, an empty answer means that no server has the role.
     settled_at: Time,
-    requests: Requests<Question>,
     timers: Timers<Timer>,
     rng: Rng,
 }
@@ -99,7 +98,7 @@ struct Gone {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Question {
+pub(crate) enum Purpose {
     Confirm(NodeId),
     Share,
 }
@@ -113,14 +112,13 @@ enum Timer {
 impl Dns {
     /// A DNS node without records. `fresh` says that it has never run before. Then only servers
     /// that are waiting for it can be unknown to it, and these retry often, so it settles sooner.
-    pub fn new(config: Config, me: NodeId, now: Time, fresh: bool, mut rng: Rng) -> Self {
+    pub fn new(config: Config, me: NodeId, now: Time, fresh: bool, rng: Rng) -> Self {
         let unsettled = if fresh {
             FRESH_UNSETTLED.min(config.record_ttl / 3)
         } else {
             config.record_ttl / 3
         };
         let settled_at = now + unsettled;
-        let requests = Requests::new(Requester::Dns, Rng::from_seed(rng.bits()));
         let mut timers = Timers::new();
         timers.arm(Timer::Share, now);
         Dns {
@@ -130,7 +128,6 @@ impl Dns {
             gone: BTreeMap::new(),
             reservations: Reservations::default(),
             settled_at,
-            requests,
             timers,
             rng,
         }
@@ -248,8 +245,7 @@ impl Dns {
                 pull: false,
             });
             let to = [Peer::Node(*peer)].into();
-            self.requests
-                .ask(cx.now, Question::Share, to, news, Policy::ONCE, cx.out);
+            cx.ask(Asked::Dns(Purpose::Share), to, news, Policy::ONCE);
         }
     }
 
@@ -337,25 +333,8 @@ impl Dns {
         self.settled_at <= now
     }
 
-    /// Takes the answer of a server that was asked whether it lives, or of another DNS node.
-    pub fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
-        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
-            self.conclude(cx, outcome);
-        }
-    }
-
-    /// Ends the questions to a lost peer.
-    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
-        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
-            self.conclude(cx, outcome);
-        }
-    }
-
     /// Checks the expired records, and exchanges records with the other DNS nodes.
     pub fn on_tick(&mut self, cx: &mut Cx<'_>, peers: &[Address]) {
-        for outcome in self.requests.on_tick(cx.now, cx.out) {
-            self.conclude(cx, outcome);
-        }
         while let Some(timer) = self.timers.pop_due(cx.now) {
             match timer {
                 Timer::Expire(node) => self.confirm(cx, node),
@@ -366,7 +345,7 @@ impl Dns {
 
     /// When [`Dns::on_tick`] wants to run.
     pub fn deadline(&self) -> Option<Time> {
-        earlier(self.timers.next(), self.requests.deadline())
+        self.timers.next()
     }
 
     /// Asks the server of an expired record whether it lives. These questions run in parallel, so
@@ -384,14 +363,7 @@ impl Dns {
             rounds: 1,
         };
         let to = [Peer::Node(address)].into();
-        let asked = self.requests.ask(
-            cx.now,
-            Question::Confirm(node),
-            to,
-            question,
-            policy,
-            cx.out,
-        );
+        let asked = cx.ask(Asked::Dns(Purpose::Confirm(node)), to, question, policy);
         if asked.is_none() {
             self.timers.arm(Timer::Expire(node), cx.now + patience);
         }
@@ -408,51 +380,44 @@ impl Dns {
                 pull: true,
             });
             let to = [Peer::Node(*peer)].into();
-            self.requests
-                .ask(cx.now, Question::Share, to, ours, Policy::ONCE, cx.out);
+            cx.ask(Asked::Dns(Purpose::Share), to, ours, Policy::ONCE);
         }
     }
 
-    fn conclude(&mut self, cx: &mut Cx<'_>, outcome: Outcome<Question>) {
-        match outcome {
-            Outcome::Answered {
-                purpose: Question::Confirm(node),
-                message: Message::Names(Names::Confirmed { record }),
-                ..
-            } if record.node == node && is_possible(&record) => self.confirmed(cx.now, record),
-            Outcome::Answered {
-                purpose: Question::Confirm(node),
-                ..
-            } => self.drop_expired(cx, node, "it no longer serves this"),
-            Outcome::GaveUp {
-                purpose: Question::Confirm(node),
-                lost,
-                ..
-            } => {
+    /// Takes the end of a question to a server that was asked whether it lives, or to another DNS
+    /// node.
+    pub(crate) fn conclude(&mut self, cx: &mut Cx<'_>, purpose: Purpose, reply: Reply) {
+        match (purpose, reply) {
+            (
+                Purpose::Confirm(node),
+                Reply::Answered {
+                    message: Message::Names(Names::Confirmed { record }),
+                    ..
+                },
+            ) if record.node == node && is_possible(&record) => self.confirmed(cx.now, record),
+            (Purpose::Confirm(node), Reply::Answered { .. }) => {
+                self.drop_expired(cx, node, "it no longer serves this");
+            }
+            (Purpose::Confirm(node), Reply::GaveUp { lost, .. }) => {
                 let why = lost.map_or("it does not answer".into(), |lost| lost.to_string());
                 self.drop_expired(cx, node, &why);
             }
-            Outcome::Answered {
-                purpose: Question::Share,
-                message: Message::Names(Names::Shared { records }),
-                ..
-            } => {
-                // A DNS node that has just started itself has only records of DNS nodes to share.
-                // That is no sign of an empty cluster, so it does not settle this node.
-                let learned = records.iter().any(|r| r.role != Role::Dns);
-                self.merge(cx.now, records);
-                if learned {
-                    self.settled_at = self.settled_at.min(cx.now);
+            (Purpose::Share, reply) => {
+                // If there is no answer, the next exchange tries again.
+                if let Some(Message::Names(Names::Shared { records })) = reply.message() {
+                    self.on_shared(cx.now, records);
                 }
             }
-            Outcome::Answered {
-                purpose: Question::Share,
-                ..
-            }
-            | Outcome::GaveUp {
-                purpose: Question::Share,
-                ..
-            } => (), // The next exchange tries again.
+        }
+    }
+
+    fn on_shared(&mut self, now: Time, records: Vec<Record>) {
+        // A DNS node that has just started itself has only records of DNS nodes to share. That is
+        // no sign of an empty cluster, so it does not settle this node.
+        let learned = records.iter().any(|r| r.role != Role::Dns);
+        self.merge(now, records);
+        if learned {
+            self.settled_at = self.settled_at.min(now);
         }
     }
 

@@ -5,26 +5,24 @@ use alloc::collections::BTreeMap;
 use crate::contract::id::JobId;
 use crate::contract::job::Job;
 use crate::contract::node::{Outbox, Peer};
-use crate::requests::Requester;
 
-/// The jobs in the pool of one part of a node.
+/// The jobs in the pool of one node.
 #[derive(Debug)]
 pub struct Jobs<P> {
-    requester: Requester,
     running: BTreeMap<JobId, P>,
     count: u64,
 }
 
-impl<P> Jobs<P> {
-    /// No jobs yet.
-    pub fn new(requester: Requester) -> Self {
+impl<P> Default for Jobs<P> {
+    fn default() -> Self {
         Jobs {
-            requester,
             running: BTreeMap::new(),
             count: 0,
         }
     }
+}
 
+impl<P> Jobs<P> {
     /// Orders a job.
     pub fn run(&mut self, purpose: P, work: impl Into<Job>, out: &mut Outbox) -> JobId {
         let job = self.admit(purpose);
@@ -56,6 +54,12 @@ impl<P> Jobs<P> {
         self.running.remove(&job);
     }
 
+    /// Drops the jobs whose purpose is not to stay. They still run, and their replies will be
+    /// ignored.
+    pub fn retain(&mut self, stays: impl Fn(&P) -> bool) {
+        self.running.retain(|_, purpose| stays(purpose));
+    }
+
     /// How many jobs run or wait. Forgotten jobs do not count.
     pub fn len(&self) -> usize {
         self.running.len()
@@ -73,7 +77,7 @@ impl<P> Jobs<P> {
 
     fn admit(&mut self, purpose: P) -> JobId {
         self.count += 1;
-        let job = JobId(self.requester.number(self.count));
+        let job = JobId(self.count);
         self.running.insert(job, purpose);
         job
     }

@@ -18,15 +18,14 @@ use crate::chord::{Search, Table, arc};
 use crate::contract::chord::Chord as ChordMessage;
 use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{COPIES, NEIGHBOURS_MAX};
-use crate::contract::message::{Audio, Envelope, Holder, Message};
-use crate::contract::node::{Lost, Peer};
+use crate::contract::message::{Audio, Holder, Message};
+use crate::contract::node::Peer;
 use crate::contract::partition::Partition;
 use crate::contract::record::{Address, Record, Role};
-use crate::contract::rng::Rng;
 use crate::contract::song::Song;
 use crate::contract::time::Time;
-use crate::cx::Cx;
-use crate::requests::{Outcome, Policy, Requester, Requests};
+use crate::cx::{Asked, Cx};
+use crate::requests::{Policy, Reply};
 
 /// Bound on the look-ups under way at once; a further one fails at once.
 pub const LOOKUPS_MAX: usize = 64;
@@ -57,7 +56,6 @@ pub enum Ending {
 /// The look-ups of one node. `A` says for whom each is made.
 #[derive(Debug)]
 pub struct Locator<A> {
-    requests: Requests<Step>,
     lookups: BTreeMap<u64, Lookup<A>>,
     count: u64,
 }
@@ -77,23 +75,23 @@ struct Lookup<A> {
 
 /// What a question is for.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+pub(crate) enum Step {
     /// The next node on the way to the owners of this look-up.
     Find(u64),
     /// Whether this owner has the song.
     List(u64, Holder),
 }
 
-impl<A: Copy> Locator<A> {
-    /// No look-up yet.
-    pub fn new(rng: Rng) -> Self {
+impl<A> Default for Locator<A> {
+    fn default() -> Self {
         Locator {
-            requests: Requests::new(Requester::Locator, rng),
             lookups: BTreeMap::new(),
             count: 0,
         }
     }
+}
 
+impl<A: Copy> Locator<A> {
     /// Gives up all look-ups and returns who waits for them.
     pub fn give_up(&mut self) -> Vec<A> {
         let lookups = core::mem::take(&mut self.lookups);
@@ -127,64 +125,15 @@ impl<A: Copy> Locator<A> {
         self.go_on(cx, self.count, table)
     }
 
-    /// Takes the answer to a question of a look-up. Returns the look-up that it has ended.
-    pub fn on_answer(
+    /// Takes the end of a question. Returns the look-up that it has ended.
+    pub(crate) fn conclude(
         &mut self,
         cx: &mut Cx<'_>,
-        from: Peer,
-        envelope: Envelope,
+        step: Step,
+        reply: Reply,
         table: &DataNodes<'_>,
     ) -> Option<(A, Ending)> {
-        let outcome = self.requests.on_answer(cx.now, from, envelope, cx.out)?;
-        self.conclude(cx, outcome, table)
-    }
-
-    /// A connection is lost: the questions that went over it are passed over.
-    pub fn on_lost(
-        &mut self,
-        cx: &mut Cx<'_>,
-        (peer, why): (Peer, Lost),
-        table: &DataNodes<'_>,
-    ) -> Vec<(A, Ending)> {
-        let outcomes = self.requests.on_lost(cx.now, peer, why, cx.out);
-        self.conclude_all(cx, outcomes, table)
-    }
-
-    /// Passes over the nodes that have been silent for too long.
-    pub fn on_tick(&mut self, cx: &mut Cx<'_>, table: &DataNodes<'_>) -> Vec<(A, Ending)> {
-        let outcomes = self.requests.on_tick(cx.now, cx.out);
-        self.conclude_all(cx, outcomes, table)
-    }
-
-    /// When [`Locator::on_tick`] wants to run.
-    pub fn deadline(&self) -> Option<Time> {
-        self.requests.deadline()
-    }
-
-    fn conclude_all(
-        &mut self,
-        cx: &mut Cx<'_>,
-        outcomes: Vec<Outcome<Step>>,
-        table: &DataNodes<'_>,
-    ) -> Vec<(A, Ending)> {
-        (outcomes.into_iter())
-            .filter_map(|outcome| self.conclude(cx, outcome, table))
-            .collect()
-    }
-
-    fn conclude(
-        &mut self,
-        cx: &mut Cx<'_>,
-        outcome: Outcome<Step>,
-        table: &DataNodes<'_>,
-    ) -> Option<(A, Ending)> {
-        let (step, message) = match outcome {
-            Outcome::Answered {
-                purpose, message, ..
-            } => (purpose, Some(message)),
-            Outcome::GaveUp { purpose, .. } => (purpose, None),
-        };
-        match (step, message) {
+        match (step, reply.message()) {
             (Step::Find(number), Some(Message::Chord(ChordMessage::Closer { nodes }))) => {
                 self.lookups.get_mut(&number)?.search.go_on(nodes);
                 self.go_on(cx, number, table)
@@ -217,7 +166,7 @@ impl<A: Copy> Locator<A> {
                 before: ask.before,
             });
             let (step, to) = (Step::Find(number), [Peer::Node(address)]);
-            let asked = (self.requests).ask(cx.now, step, to.into(), question, STEP, cx.out);
+            let asked = cx.ask(Asked::Locator(step), to.into(), question, STEP);
             if asked.is_some() {
                 return None;
             }
@@ -249,7 +198,7 @@ impl<A: Copy> Locator<A> {
             });
             let step = Step::List(number, Holder::of(owner, 0));
             let to = [Peer::Node(owner.address)];
-            let asked = (self.requests).ask(cx.now, step, to.into(), question, STEP, cx.out);
+            let asked = cx.ask(Asked::Locator(step), to.into(), question, STEP);
             lookup.open += usize::from(asked.is_some());
         }
         match lookup.open {

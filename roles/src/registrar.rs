@@ -7,14 +7,14 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::message::{Envelope, Message, Names, Refusal};
-use crate::contract::node::{Lost, Peer};
+use crate::contract::message::{Message, Names, Refusal};
+use crate::contract::node::Peer;
 use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
-use crate::contract::timers::{Timers, earlier};
-use crate::cx::Cx;
-use crate::requests::{Outcome, Policy, Requester, Requests};
+use crate::contract::timers::Timers;
+use crate::cx::{Asked, Cx};
+use crate::requests::{Policy, Reply};
 
 /// First pause before a silent DNS node is tried again. It doubles. It is short, so that a cluster
 /// whose nodes start together is complete soon after its last node has started.
@@ -39,7 +39,6 @@ pub enum Registration {
 pub struct Registrar {
     record: Record,
     dns: Vec<Address>,
-    requests: Requests<Address>,
     due: Timers<Address>,
     /// Consecutive failures of each DNS node.
     failures: BTreeMap<Address, u32>,
@@ -48,12 +47,10 @@ pub struct Registrar {
 
 impl Registrar {
     /// Will keep `record` alive, renewing at a third of its TTL.
-    pub fn new(record: Record, mut rng: Rng) -> Self {
-        let requests = Requests::new(Requester::Registrar, Rng::from_seed(rng.bits()));
+    pub fn new(record: Record, rng: Rng) -> Self {
         Registrar {
             record,
             dns: Vec::new(),
-            requests,
             due: Timers::new(),
             failures: BTreeMap::new(),
             rng,
@@ -103,92 +100,54 @@ impl Registrar {
                 record: self.record,
             });
             let to = [Peer::Node(at)].into();
-            self.requests
-                .ask(cx.now, at, to, goodbye, Policy::ONCE, cx.out);
+            cx.ask(Asked::Registrar(at), to, goodbye, Policy::ONCE);
         }
     }
 
     /// Whether a goodbye or a renewal is still unanswered.
-    pub fn is_asking(&self) -> bool {
-        !self.requests.is_empty()
+    pub fn is_asking(cx: &Cx<'_>) -> bool {
+        cx.asks(|asked| matches!(asked, Asked::Registrar(_)))
     }
 
-    /// Takes the answer to a renewal or a goodbye.
-    pub fn on_answer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        from: Peer,
-        envelope: Envelope,
-    ) -> Option<Registration> {
-        let outcome = self.requests.on_answer(cx.now, from, envelope, cx.out)?;
-        Some(self.conclude(cx.now, outcome))
-    }
-
-    /// Handles a lost peer. Returns the renewals that it has ended.
-    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) -> Vec<Registration> {
+    /// Registers again soon with a DNS node whose connection is lost.
+    pub fn on_lost(&mut self, now: Time, peer: Peer) {
         // A lost DNS node may have restarted without its records, so the server registers again
         // soon and does not wait for a third of the TTL.
         if let Peer::Node(at) = peer
             && self.dns.contains(&at)
         {
-            self.due.arm_by(at, cx.now + RETRY_PAUSE);
+            self.due.arm_by(at, now + RETRY_PAUSE);
         }
-        let outcomes = self.requests.on_lost(cx.now, peer, why, cx.out);
-        self.conclude_all(cx.now, outcomes)
     }
 
     /// Renews the record at the DNS nodes where it is due.
-    pub fn on_tick(&mut self, cx: &mut Cx<'_>) -> Vec<Registration> {
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>) {
         while let Some(at) = self.due.pop_due(cx.now) {
             self.register(cx, at);
         }
-        let outcomes = self.requests.on_tick(cx.now, cx.out);
-        self.conclude_all(cx.now, outcomes)
     }
 
     /// When [`Registrar::on_tick`] wants to run.
     pub fn deadline(&self) -> Option<Time> {
-        earlier(self.due.next(), self.requests.deadline())
+        self.due.next()
     }
 
     fn register(&mut self, cx: &mut Cx<'_>, at: Address) {
         let record = self.renew();
         let question = Message::Names(Names::Register { record });
         let to = [Peer::Node(at)].into();
-        let asked = self
-            .requests
-            .ask(cx.now, at, to, question, Policy::ONCE, cx.out);
+        let asked = cx.ask(Asked::Registrar(at), to, question, Policy::ONCE);
         if asked.is_none() {
             self.due.arm(at, cx.now + RETRY_PAUSE_MAX);
         }
     }
 
-    fn conclude_all(&mut self, now: Time, outcomes: Vec<Outcome<Address>>) -> Vec<Registration> {
-        (outcomes.into_iter())
-            .map(|outcome| self.conclude(now, outcome))
-            .collect()
-    }
-
-    fn conclude(&mut self, now: Time, outcome: Outcome<Address>) -> Registration {
-        let (at, registration) = match outcome {
-            Outcome::Answered {
-                purpose: at,
-                message,
-                ..
-            } => match message {
-                Message::Refused(Refusal::Outdated) => return Registration::Outdated,
-                Message::Names(Names::Registered | Names::Withdrawn) => {
-                    (at, Registration::Stands(at))
-                }
-                Message::Refused(_)
-                | Message::Names(_)
-                | Message::Catalogue(_)
-                | Message::Audio(_)
-                | Message::Ring(_)
-                | Message::Upkeep(_)
-                | Message::Chord(_) => (at, Registration::Failed(at)),
-            },
-            Outcome::GaveUp { purpose: at, .. } => (at, Registration::Failed(at)),
+    /// Takes the end of a renewal or a goodbye at this DNS node.
+    pub(crate) fn conclude(&mut self, now: Time, at: Address, reply: Reply) -> Registration {
+        let registration = match reply.message() {
+            Some(Message::Refused(Refusal::Outdated)) => return Registration::Outdated,
+            Some(Message::Names(Names::Registered | Names::Withdrawn)) => Registration::Stands(at),
+            _ => Registration::Failed(at),
         };
         if self.dns.contains(&at) {
             let wait = match registration {

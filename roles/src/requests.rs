@@ -18,70 +18,6 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
 
-/// The part of a node that a question or job belongs to. It is the top byte of the number, so that
-/// an answer finds its part and two parts never give out the same number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Requester {
-    /// Registration with the DNS nodes.
-    Registrar = 1,
-    /// Resolution of names to addresses.
-    Resolver = 2,
-    /// A DNS node.
-    Dns = 3,
-    /// The data role of a data node.
-    Data = 4,
-    /// A data node announcing its songs to the routers.
-    Announcer = 5,
-    /// A data node making copies.
-    Replication = 6,
-    /// A server asking for its role.
-    Assignment = 7,
-    /// A client.
-    Client = 8,
-    /// A member of the ring.
-    Ring = 9,
-    /// The anti-entropy of a data node: it compares its songs with those of the other data nodes.
-    Upkeep = 10,
-    /// The scrub of a data node: it replaces damaged songs.
-    Scrub = 11,
-    /// A data node telling the other data nodes which songs were removed for good.
-    Removal = 12,
-    /// A data node keeping its place on the hash ring.
-    Chord = 13,
-    /// A router or client looking a song up at the data nodes.
-    Locator = 14,
-}
-
-impl Requester {
-    /// The part of the node that has given out a number; none if the top byte names no part.
-    pub fn of(number: u64) -> Option<Self> {
-        [
-            Requester::Registrar,
-            Requester::Resolver,
-            Requester::Dns,
-            Requester::Data,
-            Requester::Announcer,
-            Requester::Replication,
-            Requester::Assignment,
-            Requester::Client,
-            Requester::Ring,
-            Requester::Upkeep,
-            Requester::Scrub,
-            Requester::Removal,
-            Requester::Chord,
-            Requester::Locator,
-        ]
-        .into_iter()
-        .find(|requester| *requester as u64 == number >> 56)
-    }
-
-    /// The number after `count` others of the same part.
-    pub fn number(self, count: u64) -> u64 {
-        (self as u64) << 56 | count
-    }
-}
-
 /// How patient a question is.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
@@ -128,13 +64,20 @@ impl Policy {
 /// How long one fragment of an offered song may take to arrive and be stored.
 pub const GIVE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The end of a question, or one of several answers to it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome<P> {
+    /// What it was asked for.
+    pub purpose: P,
+    /// What became of it.
+    pub reply: Reply,
+}
+
 /// What became of a question.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Outcome<P> {
+pub enum Reply {
     /// An answer. Further answers follow if `more` is set.
     Answered {
-        /// What it was asked for.
-        purpose: P,
         /// The peer that answered.
         from: Peer,
         /// The answer, never a refusal that another candidate might not give.
@@ -146,8 +89,6 @@ pub enum Outcome<P> {
     },
     /// No candidate answered in time, or every candidate refused.
     GaveUp {
-        /// What it was asked for.
-        purpose: P,
         /// The last refusal received, if there was one.
         refusal: Option<Refusal>,
         /// Why the last connection to a candidate was lost, if one was.
@@ -155,11 +96,37 @@ pub enum Outcome<P> {
     },
 }
 
-/// The questions in flight of one part of a node.
+/// An answer with its sender and the bytes behind it, or the last refusal and the last loss if
+/// there is none.
+pub type Answer = Result<(Peer, Message, Vec<u8>), (Option<Refusal>, Option<Lost>)>;
+
+impl Reply {
+    /// The same as a result, for a question with one answer.
+    pub fn into_result(self) -> Answer {
+        match self {
+            Reply::Answered {
+                from,
+                message,
+                body,
+                ..
+            } => Ok((from, message, body)),
+            Reply::GaveUp { refusal, lost } => Err((refusal, lost)),
+        }
+    }
+
+    /// The answer; none if the question was given up.
+    pub fn message(self) -> Option<Message> {
+        match self {
+            Reply::Answered { message, .. } => Some(message),
+            Reply::GaveUp { .. } => None,
+        }
+    }
+}
+
+/// The questions in flight of one node.
 #[derive(Debug)]
 pub struct Requests<P> {
-    requester: Requester,
-    asked: BTreeMap<RequestId, Asked<P>>,
+    asked: BTreeMap<RequestId, Question<P>>,
     timers: Timers<(RequestId, Due)>,
     budget: Budget,
     rng: Rng,
@@ -167,7 +134,7 @@ pub struct Requests<P> {
 }
 
 #[derive(Debug)]
-struct Asked<P> {
+struct Question<P> {
     purpose: P,
     /// None if the question was sent with a body: the body is not stored, so the question cannot be
     /// sent again.
@@ -201,12 +168,11 @@ enum Due {
 
 impl<P: Clone> Requests<P> {
     /// No questions in flight.
-    pub fn new(requester: Requester, mut rng: Rng) -> Self {
+    pub fn new(mut rng: Rng) -> Self {
         // Each start of a node counts from another number. An answer to the earlier start arrives
         // at the same address, and must not match a question of this start.
         let count = rng.bits() >> 16;
         Requests {
-            requester,
             asked: BTreeMap::new(),
             timers: Timers::new(),
             budget: Budget::default(),
@@ -229,7 +195,7 @@ impl<P: Clone> Requests<P> {
         if candidates.is_empty() {
             return None;
         }
-        let asked = Asked {
+        let asked = Question {
             purpose,
             message: Some(message),
             candidates,
@@ -260,7 +226,7 @@ impl<P: Clone> Requests<P> {
         patience: Duration,
         out: &mut Outbox,
     ) -> Option<RequestId> {
-        let asked = Asked {
+        let asked = Question {
             purpose,
             message: None,
             candidates: alloc::vec![to],
@@ -279,15 +245,39 @@ impl<P: Clone> Requests<P> {
         Some(id)
     }
 
-    fn admit(&mut self, asked: Asked<P>) -> Option<RequestId> {
+    fn admit(&mut self, asked: Question<P>) -> Option<RequestId> {
         if self.asked.len() >= QUESTIONS_ASKED_MAX {
             return None;
         }
-        self.count += 1;
-        let id = RequestId(self.requester.number(self.count));
+        let id = self.next_id();
         self.timers.arm((id, Due::Deadline), asked.until);
         self.asked.insert(id, asked);
         Some(id)
+    }
+
+    /// The number for one more question, or for a message that wants no answer.
+    pub fn next_id(&mut self) -> RequestId {
+        self.count += 1;
+        RequestId(self.count)
+    }
+
+    /// Drops the questions whose purpose is not to stay. Their answers will be ignored.
+    pub fn retain(&mut self, stays: impl Fn(&P) -> bool) {
+        let gone = self
+            .asked
+            .iter()
+            .filter(|(_, asked)| !stays(&asked.purpose));
+        let gone: Vec<RequestId> = gone.map(|(id, _)| *id).collect();
+        for id in gone {
+            self.cancel(id);
+        }
+    }
+
+    /// How many questions in flight have such a purpose.
+    pub fn count(&self, such: impl Fn(&P) -> bool) -> usize {
+        (self.asked.values())
+            .filter(|asked| such(&asked.purpose))
+            .count()
     }
 
     /// Drops a question. Its answer will be ignored.
@@ -342,19 +332,21 @@ impl<P: Clone> Requests<P> {
         let purpose = asked.purpose.clone();
         if more {
             // A stream of answers has begun, so no further candidate is asked, however long the
-            // stream takes.
+            // stream takes. A late candidate must not add to it.
             asked.turn = usize::MAX;
+            asked.candidates = alloc::vec![from];
+            asked.open = alloc::vec![from];
             self.timers.disarm(&(envelope.id, Due::Attempt));
         } else {
             self.cancel(envelope.id);
         }
-        Some(Outcome::Answered {
-            purpose,
+        let reply = Reply::Answered {
             from,
             message: envelope.message,
             body: envelope.body,
             more,
-        })
+        };
+        Some(Outcome { purpose, reply })
     }
 
     /// Moves every question that waits for `peer` on to its next candidate. Returns the questions
@@ -366,7 +358,7 @@ impl<P: Clone> Requests<P> {
         why: Lost,
         out: &mut Outbox,
     ) -> Vec<Outcome<P>> {
-        let waiting = |asked: &Asked<P>| asked.open.contains(&peer);
+        let waiting = |asked: &Question<P>| asked.open.contains(&peer);
         let ids: Vec<RequestId> = (self.asked.iter())
             .filter(|(_, asked)| waiting(asked))
             .map(|(id, _)| *id)
@@ -465,15 +457,17 @@ impl<P: Clone> Requests<P> {
         let asked = self.asked.remove(&id)?;
         self.timers.disarm(&(id, Due::Attempt));
         self.timers.disarm(&(id, Due::Deadline));
-        Some(Outcome::GaveUp {
+        Some(Outcome {
             purpose: asked.purpose,
-            refusal: asked.refusal,
-            lost: asked.lost,
+            reply: Reply::GaveUp {
+                refusal: asked.refusal,
+                lost: asked.lost,
+            },
         })
     }
 }
 
-impl<P> Asked<P> {
+impl<P> Question<P> {
     /// Notes that a candidate refused the connection or the handshake. It may be restarting or have
     /// no room for the connection, so it is tried once more and then given up.
     fn note_absent(&mut self, peer: Peer) {

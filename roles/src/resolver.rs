@@ -10,15 +10,15 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contract::limits::RECORDS_MAX;
-use crate::contract::message::{Envelope, Message, Names};
+use crate::contract::message::{Message, Names};
 use crate::contract::node::{Lost, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
-use crate::contract::timers::{Timers, earlier};
+use crate::contract::timers::Timers;
 use crate::contract::user::Level;
-use crate::cx::Cx;
-use crate::requests::{Outcome, Policy, Requester, Requests};
+use crate::cx::{Asked, Cx};
+use crate::requests::{Policy, Reply};
 
 /// Most DNS nodes known. More of them would not make the name service more available.
 const DNS_MAX: usize = 16;
@@ -61,7 +61,6 @@ pub struct Resolver {
     config: Config,
     learned: Vec<Address>,
     groups: BTreeMap<Role, Group>,
-    requests: Requests<Role>,
     timers: Timers<Role>,
     /// Grows whenever a group's records are replaced.
     revision: u64,
@@ -79,13 +78,11 @@ struct Group {
 
 impl Resolver {
     /// Knows the DNS nodes of the configuration and nothing else.
-    pub fn new(config: Config, mut rng: Rng) -> Self {
-        let requests = Requests::new(Requester::Resolver, Rng::from_seed(rng.bits()));
+    pub fn new(config: Config, rng: Rng) -> Self {
         Resolver {
             config,
             learned: Vec::new(),
             groups: BTreeMap::new(),
-            requests,
             timers: Timers::new(),
             revision: 0,
             rng,
@@ -147,9 +144,7 @@ impl Resolver {
         self.rng.shuffle(&mut candidates);
         let question = Message::Names(Names::Resolve { role });
         let policy = Policy::RESOLVE;
-        let asked = self
-            .requests
-            .ask(cx.now, role, candidates, question, policy, cx.out);
+        let asked = cx.ask(Asked::Resolver(role), candidates, question, policy);
         self.groups.entry(role).or_default().asking = asked.is_some();
         if asked.is_none() && self.config.watched.contains(&role) {
             self.timers.arm(role, cx.now + self.config.refresh);
@@ -157,29 +152,8 @@ impl Resolver {
         asked.is_some()
     }
 
-    /// Takes the answer to a look-up.
-    pub fn on_answer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        from: Peer,
-        envelope: Envelope,
-    ) -> Option<Resolved> {
-        let outcome = self.requests.on_answer(cx.now, from, envelope, cx.out)?;
-        Some(self.conclude(cx, outcome))
-    }
-
-    /// Moves the look-ups that waited for a lost peer to another DNS node. Returns those that have
-    /// ended.
-    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) -> Vec<Resolved> {
-        let outcomes = self.requests.on_lost(cx.now, peer, why, cx.out);
-        (outcomes.into_iter())
-            .map(|outcome| self.conclude(cx, outcome))
-            .collect()
-    }
-
-    /// Starts the look-ups that are due. Returns those that have run out of time.
-    pub fn on_tick(&mut self, cx: &mut Cx<'_>) -> Vec<Resolved> {
-        let outcomes = self.requests.on_tick(cx.now, cx.out);
+    /// Starts the look-ups that are due.
+    pub fn on_tick(&mut self, cx: &mut Cx<'_>) {
         // Groups without changes are looked up together, so that an idle node wakes up once instead
         // of three times.
         let soon = cx.now + self.config.refresh / 2;
@@ -190,14 +164,11 @@ impl Resolver {
                 until = soon;
             }
         }
-        (outcomes.into_iter())
-            .map(|outcome| self.conclude(cx, outcome))
-            .collect()
     }
 
     /// When [`Resolver::on_tick`] wants to run.
     pub fn deadline(&self) -> Option<Time> {
-        earlier(self.timers.next(), self.requests.deadline())
+        self.timers.next()
     }
 
     /// Whether the group's pause has reached the full refresh period.
@@ -206,18 +177,18 @@ impl Resolver {
         group.is_some_and(|group| FIRST_REFRESH * (1 << group.calm.min(10)) > self.config.refresh)
     }
 
-    fn conclude(&mut self, cx: &mut Cx<'_>, outcome: Outcome<Role>) -> Resolved {
-        let (role, failed) = match outcome {
-            Outcome::Answered {
-                purpose: role,
+    /// Takes the end of a look-up.
+    pub(crate) fn conclude(&mut self, cx: &mut Cx<'_>, role: Role, reply: Reply) -> Resolved {
+        let failed = match reply {
+            Reply::Answered {
                 message: Message::Names(Names::Records { records, settled }),
                 ..
             } => {
                 self.on_records(cx, role, records, settled);
-                (role, None)
+                None
             }
-            Outcome::Answered { purpose: role, .. } => (role, Some(Lost::Misbehaved)),
-            Outcome::GaveUp { purpose, lost, .. } => (purpose, Some(lost.unwrap_or(Lost::Silent))),
+            Reply::Answered { .. } => Some(Lost::Misbehaved),
+            Reply::GaveUp { lost, .. } => Some(lost.unwrap_or(Lost::Silent)),
         };
         self.groups.entry(role).or_default().asking = false;
         if self.config.watched.contains(&role) {

@@ -25,17 +25,16 @@ use core::time::Duration;
 use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::{CLAIMS_MAX, MEMBERS_MAX};
 use crate::contract::member::{Epoch, Member, MemberState, Traits};
-use crate::contract::message::{Envelope, LastAlert, LastSwitch, Message, Refusal};
+use crate::contract::message::{LastAlert, LastSwitch, Message, Refusal};
 use crate::contract::node::{Asker, Lost, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::ring::{Claim, Ring as RingMessage};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
-use crate::contract::timers::{Timers, earlier};
+use crate::contract::timers::Timers;
 use crate::contract::user::Level;
 use crate::cx::Cx;
 use crate::members::Members;
-use crate::requests::{Requester, Requests};
 use crate::ring_mutants::{RingMutant, RingMutants};
 
 use census::Census;
@@ -114,7 +113,6 @@ pub struct Ring {
     gossip: Gossip,
     contacts: Contacts,
     census: Census,
-    requests: Requests<Purpose>,
     timers: Timers<Timer>,
     beats: u64,
     beat_due: Time,
@@ -123,7 +121,6 @@ pub struct Ring {
     unsure_until: Time,
     /// Jobs that wait at this node; the census names the least loaded member.
     load: u16,
-    words: u64,
     /// Set when this node is the manager and has named itself.
     own_order: Option<Order>,
     /// How many impossible claims arrived, and from which nodes (at most [`ABSURD_SENDERS_MAX`]).
@@ -148,13 +145,11 @@ pub struct Sizes {
     pub news: usize,
     /// Censuses remembered.
     pub epochs: usize,
-    /// Questions of this node that wait for an answer.
-    pub questions: usize,
 }
 
 /// The purpose of a question that this node has asked.
 #[derive(Clone, Debug)]
-enum Purpose {
+pub(crate) enum Purpose {
     Join,
     /// Does this member live?
     Probe(Probe),
@@ -171,7 +166,7 @@ enum Purpose {
 
 /// A question whether a member lives.
 #[derive(Clone, Copy, Debug)]
-struct Probe {
+pub(crate) struct Probe {
     node: NodeId,
     asked_at: Time,
     /// The incarnation and version this node knew when it asked. A later one proves life.
@@ -216,7 +211,6 @@ impl Ring {
     /// A ring of one.
     pub fn new(config: Config, now: Time, me: Member, mut rng: Rng) -> Self {
         let mut part = || Rng::from_seed(rng.bits());
-        let requests = Requests::new(Requester::Ring, part());
         let mut timers = Timers::new();
         // Members that start together must not send their reports at the same moment.
         let beat_due = now + part().within(config.beat);
@@ -232,13 +226,11 @@ impl Ring {
             gossip: Gossip::default(),
             contacts: Contacts::default(),
             census: Census::default(),
-            requests,
             timers,
             beats: 0,
             beat_due,
             unsure_until: Time::ZERO,
             load: 0,
-            words: part().bits() >> 16,
             own_order: None,
             absurd: (0, BTreeSet::new()),
             told: BTreeMap::new(),
@@ -277,7 +269,6 @@ impl Ring {
             suspicions: self.suspicions.len(),
             news: self.gossip.len(),
             epochs: self.census.len(),
-            questions: self.requests.len(),
         }
     }
 
@@ -472,19 +463,9 @@ impl Ring {
         None
     }
 
-    /// Takes the answer to a question of the ring.
-    pub fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
-        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
-            self.conclude(cx, outcome);
-        }
-    }
-
     /// A connection is lost. If a member listens at the peer's address, this node probes the member
     /// at once.
     pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
-        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
-            self.conclude(cx, outcome);
-        }
         if let Peer::Node(address) = peer
             && let Some(member) = self.members.at(address)
         {
@@ -519,9 +500,6 @@ impl Ring {
 
     /// Runs what is due. `outside` are the data nodes and routers that the DNS names.
     pub fn on_tick(&mut self, cx: &mut Cx<'_>, outside: &[Record]) {
-        for outcome in self.requests.on_tick(cx.now, cx.out) {
-            self.conclude(cx, outcome);
-        }
         while let Some(timer) = self.timers.pop_due(cx.now) {
             match timer {
                 Timer::Beat => self.on_beat(cx, outside),
@@ -538,7 +516,7 @@ impl Ring {
 
     /// When [`Ring::on_tick`] wants to run.
     pub fn deadline(&self) -> Option<Time> {
-        earlier(self.timers.next(), self.requests.deadline())
+        self.timers.next()
     }
 
     fn on_beat(&mut self, cx: &mut Cx<'_>, outside: &[Record]) {

@@ -10,14 +10,13 @@ use core::time::Duration;
 
 use crate::contract::id::NodeId;
 use crate::contract::limits::RECORDS_MAX;
-use crate::contract::message::{Envelope, Message, Names};
-use crate::contract::node::{Lost, Peer};
+use crate::contract::message::{Message, Names};
+use crate::contract::node::Peer;
 use crate::contract::record::{Address, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
-use crate::contract::timers::earlier;
-use crate::cx::Cx;
-use crate::requests::{Outcome, Policy, Requester, Requests};
+use crate::cx::{Asked, Cx};
+use crate::requests::{Policy, Reply};
 
 /// The role that is needed most, given the numbers of data nodes and routers. The order of joins is
 /// D R D R R; after that data nodes and routers stay at 2 to 3.
@@ -84,7 +83,6 @@ pub struct Assignment {
     dns: Vec<Address>,
     /// Members of an earlier run, the lowest id first.
     members: Vec<Address>,
-    requests: Requests<()>,
     again: Option<Time>,
     rng: Rng,
 }
@@ -92,13 +90,11 @@ pub struct Assignment {
 impl Assignment {
     /// Will ask these DNS nodes, the lowest address first. Servers that join at the same moment
     /// then ask the same node, which does not give all of them the same role.
-    pub fn new(mut dns: Vec<Address>, mut rng: Rng) -> Self {
+    pub fn new(mut dns: Vec<Address>, rng: Rng) -> Self {
         dns.sort_unstable();
-        let requests = Requests::new(Requester::Assignment, Rng::from_seed(rng.bits()));
         Assignment {
             dns,
             members: Vec::new(),
-            requests,
             again: None,
             rng,
         }
@@ -116,40 +112,23 @@ impl Assignment {
         let candidates = all.map(|at| Peer::Node(*at)).collect();
         let question = Message::Names(Names::Reserve);
         self.again = None;
-        let asked = self
-            .requests
-            .ask(cx.now, (), candidates, question, RESERVE, cx.out);
+        let asked = cx.ask(Asked::Assignment, candidates, question, RESERVE);
         if asked.is_none() {
             self.wait(cx.now);
         }
     }
 
-    /// Returns the role when an answer reserves one.
-    pub fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) -> Option<Role> {
-        let outcome = self.requests.on_answer(cx.now, from, envelope, cx.out)?;
-        if let Outcome::Answered {
-            message: Message::Names(Names::Reserved { role }),
-            ..
-        } = outcome
-        {
+    /// Returns the role when an answer reserves one. Otherwise it waits, and asks again.
+    pub(crate) fn conclude(&mut self, now: Time, reply: Reply) -> Option<Role> {
+        if let Some(Message::Names(Names::Reserved { role })) = reply.message() {
             return Some(role);
         }
-        self.wait(cx.now);
+        self.wait(now);
         None
-    }
-
-    /// A connection is lost: when no candidate remains, waits and asks again.
-    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
-        if !self.requests.on_lost(cx.now, peer, why, cx.out).is_empty() {
-            self.wait(cx.now);
-        }
     }
 
     /// Asks again when it is time.
     pub fn on_tick(&mut self, cx: &mut Cx<'_>) {
-        if !self.requests.on_tick(cx.now, cx.out).is_empty() {
-            self.wait(cx.now);
-        }
         if self.again.is_some_and(|at| at <= cx.now) {
             self.start(cx);
         }
@@ -157,7 +136,7 @@ impl Assignment {
 
     /// When [`Assignment::on_tick`] wants to run.
     pub fn deadline(&self) -> Option<Time> {
-        earlier(self.again, self.requests.deadline())
+        self.again
     }
 
     fn wait(&mut self, now: Time) {

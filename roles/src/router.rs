@@ -21,16 +21,17 @@ use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{COPIES, HOLDERS_MAX};
 use crate::contract::member::{Member, MemberState, Traits};
 use crate::contract::message::{
-    Announcement, Catalogue as CatalogueMessage, Envelope, Message, NodeState, NodeStatus, Query,
-    Refusal, Status,
+    Announcement, Catalogue as CatalogueMessage, Message, NodeState, NodeStatus, Query, Refusal,
+    Status,
 };
-use crate::contract::node::{Asker, Lost, Peer};
+use crate::contract::node::{Asker, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::cx::Cx;
 use crate::locator::{self, DataNodes, Ending, Locator};
 use crate::ownership::Owners;
+use crate::requests::Reply;
 use crate::ring::Ring;
 
 use catalogue::Catalogue;
@@ -91,9 +92,9 @@ const LISTENING: Duration = Duration::from_secs(3);
 
 impl Router {
     /// A router with an empty catalogue.
-    pub fn new(config: Config, now: Time, mut rng: Rng) -> Self {
+    pub fn new(config: Config, now: Time, rng: Rng) -> Self {
         Router {
-            locator: Locator::new(Rng::from_seed(rng.bits())),
+            locator: Locator::default(),
             retired: false,
             listening_until: now + LISTENING,
             catalogue: Catalogue::default(),
@@ -197,41 +198,25 @@ impl Router {
         }
     }
 
-    /// Takes the answer of a data node to a look-up.
-    pub fn on_answer(
+    /// Takes the end of a question of a look-up.
+    pub(crate) fn conclude(
         &mut self,
         cx: &mut Cx<'_>,
-        (from, envelope): (Peer, Envelope),
+        step: locator::Step,
+        reply: Reply,
         sight: Sight<'_>,
     ) {
         let nodes = DataNodes::among(sight.servers);
-        let ended = (self.locator).on_answer(cx, from, envelope, &nodes);
+        let ended = self.locator.conclude(cx, step, reply, &nodes);
         if let Some((asked, ending)) = ended {
             self.on_looked_up(cx, asked, ending, sight);
         }
     }
 
-    /// Continues the look-ups whose question has been open for too long.
-    pub fn on_tick(&mut self, cx: &mut Cx<'_>, sight: Sight<'_>) {
-        let nodes = DataNodes::among(sight.servers);
-        for (asked, ending) in self.locator.on_tick(cx, &nodes) {
-            self.on_looked_up(cx, asked, ending, sight);
-        }
-    }
-
-    /// When [`Router::on_tick`] wants to run.
-    pub fn deadline(&self) -> Option<Time> {
-        self.locator.deadline()
-    }
-
     /// Notes that the connection to a data node broke: the node is offered after the others until
-    /// it is heard again, and look-ups that wait for it ask another data node.
-    pub fn on_lost(&mut self, cx: &mut Cx<'_>, (peer, why): (Peer, Lost), sight: Sight<'_>) {
-        self.holders.on_lost(cx.now, peer);
-        let nodes = DataNodes::among(sight.servers);
-        for (asked, ending) in self.locator.on_lost(cx, (peer, why), &nodes) {
-            self.on_looked_up(cx, asked, ending, sight);
-        }
+    /// it is heard again.
+    pub fn on_lost(&mut self, now: Time, peer: Peer) {
+        self.holders.on_lost(now, peer);
     }
 
     /// The anomalies in the announcements of data nodes.

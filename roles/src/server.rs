@@ -5,7 +5,7 @@
 //! every answer passes it on the way out.
 
 mod known;
-mod memory;
+pub(crate) mod memory;
 mod role;
 mod serving;
 
@@ -25,12 +25,12 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::{Level, Notice};
-use crate::cx::Cx;
+use crate::cx::{Asked, Cx, Ordered, Pending};
 use crate::data;
 use crate::dedup::{self, Admission, DedupWindow};
 use crate::dns;
-use crate::registrar::Registration;
-use crate::requests::Requester;
+use crate::registrar::{Registrar, Registration};
+use crate::requests::Outcome;
 use crate::resolver::{self, Resolved, Resolver};
 use crate::ring::{self, Order, Ring};
 use crate::role_assignment::{Assignment, Reservations};
@@ -108,6 +108,13 @@ impl Default for Config {
 /// A server.
 #[derive(Debug)]
 pub struct Server {
+    pending: Pending,
+    core: Core,
+}
+
+/// A server without its open questions and jobs.
+#[derive(Debug)]
+struct Core {
     common: Common,
     window: DedupWindow,
     phase: Phase,
@@ -200,20 +207,18 @@ impl Common {
     }
 
     /// Tells the operator when no DNS node answers any longer, and when one answers again.
-    fn note_names(&mut self, cx: &mut Cx<'_>, resolved: impl IntoIterator<Item = Resolved>) {
-        for Resolved { failed, .. } in resolved {
-            let before = self.dns_failures;
-            self.dns_failures = failed.map_or(0, |_| before.saturating_add(1));
-            match failed {
-                Some(why) if self.dns_failures == DNS_FAILURES_TOLD => {
-                    let line = alloc::format!("no dns node answers, the last one: {why}");
-                    cx.out.fact(Level::Warn, line);
-                }
-                None if before >= DNS_FAILURES_TOLD => {
-                    cx.out.fact(Level::Info, "a dns node answers again".into());
-                }
-                Some(_) | None => (),
+    fn note_names(&mut self, cx: &mut Cx<'_>, Resolved { failed, .. }: Resolved) {
+        let before = self.dns_failures;
+        self.dns_failures = failed.map_or(0, |_| before.saturating_add(1));
+        match failed {
+            Some(why) if self.dns_failures == DNS_FAILURES_TOLD => {
+                let line = alloc::format!("no dns node answers, the last one: {why}");
+                cx.out.fact(Level::Warn, line);
             }
+            None if before >= DNS_FAILURES_TOLD => {
+                cx.out.fact(Level::Info, "a dns node answers again".into());
+            }
+            Some(_) | None => (),
         }
     }
 }
@@ -235,6 +240,7 @@ impl Server {
         };
         let resolver = Resolver::new(resolver, part());
         let phase = Phase::Newcomer(Assignment::new(dns, part()));
+        let pending = part();
         let common = Common {
             me,
             address,
@@ -246,31 +252,35 @@ impl Server {
             rng: part(),
             config,
         };
+        let window = DedupWindow::default();
         Server {
-            common,
-            window: DedupWindow::default(),
-            phase,
+            pending: Pending::new(pending),
+            core: Core {
+                common,
+                window,
+                phase,
+            },
         }
     }
 
     /// The current role; none until a role is assigned.
     pub fn role(&self) -> Option<Role> {
-        self.phase.serving().map(Serving::role)
+        self.core.phase.serving().map(Serving::role)
     }
 
     /// The census for which this server last changed its role since its start.
     pub fn changed_for(&self) -> Option<Epoch> {
-        self.phase.serving()?.member()?.changed_for()
+        self.core.phase.serving()?.member()?.changed_for()
     }
 
     /// The ring, if this server is a member.
     pub fn ring(&self) -> Option<&Ring> {
-        Some(&self.phase.serving()?.member()?.ring)
+        Some(&self.core.phase.serving()?.member()?.ring)
     }
 
     /// The place on the hash ring, if this server is a data node.
     pub fn chord(&self) -> Option<&Chord> {
-        Some(&self.phase.serving()?.member()?.data()?.chord)
+        Some(&self.core.phase.serving()?.member()?.data()?.chord)
     }
 
     /// The lengths and bounds of the queues of a data node, the dedup window last. Other roles
@@ -278,10 +288,10 @@ impl Server {
     pub fn queues(&self) -> Vec<data::Queue> {
         let window = data::Queue {
             name: "questions",
-            length: self.window.len(),
+            length: self.core.window.len(),
             most: dedup::LENGTH_MAX,
         };
-        let member = self.phase.serving().and_then(Serving::member);
+        let member = self.core.phase.serving().and_then(Serving::member);
         match member.and_then(|member| member.data()) {
             Some(node) => node.data.queues().into_iter().chain([window]).collect(),
             None => [window].into(),
@@ -291,24 +301,53 @@ impl Server {
     /// The anomalies noticed by a data node or router: statements of other nodes about songs and
     /// copies that cannot be true. Other servers have none.
     pub fn anomalies(&self) -> Option<&Anomalies> {
-        Some(self.phase.serving()?.member()?.anomalies())
+        Some(self.core.phase.serving()?.member()?.anomalies())
     }
 
     /// Whether the server ended because another node knows a later start of it.
     pub fn is_outdated(&self) -> bool {
-        matches!(self.phase, Phase::Stopped { outdated: true })
+        matches!(self.core.phase, Phase::Stopped { outdated: true })
     }
 
     /// Whether this data node is handing its songs over.
     pub fn is_leaving(&self) -> bool {
-        let member = self.phase.serving().and_then(Serving::member);
+        let member = self.core.phase.serving().and_then(Serving::member);
         member.is_some_and(|member| member.is_handing_over())
     }
 
     /// The valid records of a DNS node; none for other roles.
     pub fn records(&self, now: Time) -> Vec<Record> {
-        let dns = self.phase.serving().and_then(Serving::dns);
+        let dns = self.core.phase.serving().and_then(Serving::dns);
         dns.map_or(Vec::new(), |dns| dns.valid(now).collect())
+    }
+
+    /// How many questions of this server are in flight.
+    pub fn questions(&self) -> usize {
+        self.pending.questions()
+    }
+}
+
+impl Core {
+    fn handle(&mut self, cx: &mut Cx<'_>, event: Event) {
+        let mark = cx.out.len();
+        if let Phase::Serving(serving) = &mut self.phase
+            && let Some(member) = serving.member_mut()
+        {
+            member.ring.on_event(cx);
+        }
+        match event {
+            Event::Start => self.on_start(cx),
+            Event::Tick => self.on_tick(cx),
+            Event::Message { from, envelope } => self.on_message(cx, from, envelope),
+            Event::Lost { peer, why } => self.on_lost(cx, peer, why),
+            Event::Done { job, reply } => self.on_done(cx, job, reply),
+            Event::User(_) => (), // A server has no user.
+            Event::Stop => self.on_stop(cx),
+        }
+        self.settle(cx);
+        self.end_if_heard(cx);
+        // This comes last, so that the dedup window sees every answer that the event has caused.
+        self.window.observe(cx.now, mark, cx.out);
     }
 
     fn on_start(&mut self, cx: &mut Cx<'_>) {
@@ -362,18 +401,15 @@ impl Server {
     /// Registers with every DNS node known so far, unless the server is stopping.
     fn register(&mut self, cx: &mut Cx<'_>) {
         if let Phase::Serving(serving) = &mut self.phase {
-            let ended = serving.register(cx, &self.common);
-            self.on_registrations(cx, ended);
+            serving.register(cx, &self.common);
         }
     }
 
-    fn on_registrations(&mut self, cx: &mut Cx<'_>, ended: Vec<Registration>) {
-        for registration in ended {
-            match (registration, &mut self.phase) {
-                (Registration::Stands(_), Phase::Serving(serving)) => serving.tell_ready(cx),
-                (Registration::Stands(_) | Registration::Failed(_), _) => (),
-                (Registration::Outdated, _) => self.end_outdated(cx),
-            }
+    fn on_registration(&mut self, cx: &mut Cx<'_>, registration: Registration) {
+        match (registration, &mut self.phase) {
+            (Registration::Stands(_), Phase::Serving(serving)) => serving.tell_ready(cx),
+            (Registration::Stands(_) | Registration::Failed(_), _) => (),
+            (Registration::Outdated, _) => self.end_outdated(cx),
         }
     }
 
@@ -399,7 +435,7 @@ impl Server {
                     id: envelope.id,
                     until: cx.now + patience,
                 };
-                match self.window.admit(cx.now, from, &envelope) {
+                match self.window.admit(cx.now, asker, &envelope.message) {
                     Admission::Fresh => self.on_question(cx, asker, envelope),
                     Admission::Repeated(message) => cx.out.answer(asker, message),
                     Admission::Working => (),
@@ -411,7 +447,11 @@ impl Server {
                     ),
                 }
             }
-            Kind::Answer { .. } => self.on_answer(cx, from.peer, envelope),
+            Kind::Answer { .. } => {
+                if let Some(outcome) = cx.on_answer(from.peer, envelope) {
+                    self.conclude(cx, outcome);
+                }
+            }
             Kind::OneWay => {
                 let member = self.phase.serving_mut().and_then(Serving::member_mut);
                 if let (Message::Ring(words), Some(member)) = (envelope.message, member) {
@@ -461,23 +501,27 @@ impl Server {
         }
     }
 
-    fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
-        match (Requester::of(envelope.id.0), &mut self.phase) {
-            (Some(Requester::Resolver), _) => {
-                let resolved = self.common.resolver.on_answer(cx, from, envelope);
+    /// Hands the end of a question to the part that has asked it.
+    fn conclude(&mut self, cx: &mut Cx<'_>, Outcome { purpose, reply }: Outcome<Asked>) {
+        match (purpose, &mut self.phase) {
+            (Asked::Resolver(role), _) => {
+                let resolved = self.common.resolver.conclude(cx, role, reply);
                 self.common.note_names(cx, resolved);
                 self.register(cx);
             }
-            (Some(Requester::Assignment), Phase::Newcomer(assignment)) => {
-                if let Some(role) = assignment.on_answer(cx, from, envelope) {
+            (Asked::Assignment, Phase::Newcomer(assignment)) => {
+                if let Some(role) = assignment.conclude(cx.now, reply) {
                     self.take(cx, role);
                 }
             }
-            (Some(asked), Phase::Serving(serving) | Phase::Stopping { serving, .. }) => {
-                let ended = serving.on_answer(cx, &self.common, asked, (from, envelope));
-                self.on_registrations(cx, ended.into_iter().collect());
+            (Asked::Registrar(at), Phase::Serving(serving) | Phase::Stopping { serving, .. }) => {
+                let registration = serving.registrar.conclude(cx.now, at, reply);
+                self.on_registration(cx, registration);
             }
-            _ => (), // The part that asked is gone.
+            (purpose, Phase::Serving(serving) | Phase::Stopping { serving, .. }) => {
+                serving.conclude(cx, &self.common, purpose, reply);
+            }
+            (_, Phase::Newcomer(_) | Phase::Stopped { .. }) => (), // The part that asked is gone.
         }
     }
 
@@ -486,50 +530,34 @@ impl Server {
             // Every peer would refuse this start, and no answer could ever arrive to say so.
             return self.end_outdated(cx);
         }
-        let resolved = self.common.resolver.on_lost(cx, peer, why);
-        match &mut self.phase {
-            Phase::Newcomer(assignment) => assignment.on_lost(cx, peer, why),
-            Phase::Serving(serving) | Phase::Stopping { serving, .. } => {
-                let ended = serving.registrar.on_lost(cx, peer, why);
-                self.on_registrations(cx, ended);
-            }
-            Phase::Stopped { .. } => (),
+        for outcome in cx.on_lost(peer, why) {
+            self.conclude(cx, outcome);
         }
         if let Some(serving) = self.phase.serving_mut() {
-            serving.on_lost(cx, &self.common, peer, why);
-        }
-        if !resolved.is_empty() {
-            self.common.note_names(cx, resolved);
-            self.register(cx);
+            serving.on_lost(cx, peer, why);
         }
     }
 
     fn on_done(&mut self, cx: &mut Cx<'_>, job: JobId, reply: JobReply) {
-        match Requester::of(job.0) {
-            Some(Requester::Ring) => {
-                if let Some(recalled) = self.common.memory.on_done(cx.now, job, reply) {
+        match (cx.on_done(job), &mut self.phase) {
+            (Some(Ordered::Memory(purpose)), _) => {
+                if let Some(recalled) = self.common.memory.on_done(cx.now, purpose, reply) {
                     self.on_recalled(cx, recalled);
                 }
             }
-            _ => {
-                if let Some(serving) = self.phase.serving_mut() {
-                    serving.on_done(cx, &self.common, job, reply);
-                }
+            (Some(ordered), Phase::Serving(serving) | Phase::Stopping { serving, .. }) => {
+                serving.on_done(cx, &self.common, ordered, reply);
             }
+            (Some(_), Phase::Newcomer(_) | Phase::Stopped { .. }) | (None, _) => (),
         }
     }
 
     fn on_tick(&mut self, cx: &mut Cx<'_>) {
+        for outcome in cx.on_tick() {
+            self.conclude(cx, outcome);
+        }
         self.common.memory.recall_again(cx);
-        let resolved = self.common.resolver.on_tick(cx);
-        if let Some(serving) = self.phase.serving_mut() {
-            let ended = serving.registrar.on_tick(cx);
-            self.on_registrations(cx, ended);
-        }
-        if !resolved.is_empty() {
-            self.common.note_names(cx, resolved);
-            self.register(cx);
-        }
+        self.common.resolver.on_tick(cx);
         match &mut self.phase {
             Phase::Newcomer(assignment) => assignment.on_tick(cx),
             Phase::Serving(serving) | Phase::Stopping { serving, .. } => {
@@ -574,7 +602,7 @@ impl Server {
     /// Ends a stopping server when its goodbyes have arrived, or their time is over.
     fn end_if_heard(&mut self, cx: &mut Cx<'_>) {
         if let Phase::Stopping { serving, until } = &self.phase
-            && (*until <= cx.now || (!serving.registrar.is_asking() && !serving.owes_copies()))
+            && (*until <= cx.now || (!Registrar::is_asking(cx) && !serving.owes_copies()))
         {
             self.end(cx);
         }
@@ -612,36 +640,17 @@ impl Server {
 
 impl Node for Server {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
-        let cx = &mut Cx::new(now, out);
-        let mark = cx.out.len();
-        if let Phase::Serving(serving) = &mut self.phase
-            && let Some(member) = serving.member_mut()
-        {
-            member.ring.on_event(cx);
-        }
-        match event {
-            Event::Start => self.on_start(cx),
-            Event::Tick => self.on_tick(cx),
-            Event::Message { from, envelope } => self.on_message(cx, from, envelope),
-            Event::Lost { peer, why } => self.on_lost(cx, peer, why),
-            Event::Done { job, reply } => self.on_done(cx, job, reply),
-            Event::User(_) => (), // A server has no user.
-            Event::Stop => self.on_stop(cx),
-        }
-        self.settle(cx);
-        self.end_if_heard(cx);
-        // This comes last, so that the dedup window sees every answer that the event has caused.
-        self.window.observe(cx.now, mark, cx.out);
+        let cx = &mut self.pending.cx(now, out);
+        self.core.handle(cx, event);
     }
 
     fn deadline(&self) -> Option<Time> {
-        if let Phase::Stopped { .. } = self.phase {
+        if let Phase::Stopped { .. } = self.core.phase {
             return None;
         }
-        let common = earlier(
-            self.common.resolver.deadline(),
-            self.common.memory.deadline(),
-        );
-        earlier(common, self.phase.deadline())
+        let common = &self.core.common;
+        let names = earlier(common.resolver.deadline(), common.memory.deadline());
+        let parts = earlier(names, self.core.phase.deadline());
+        earlier(self.pending.deadline(), parts)
     }
 }

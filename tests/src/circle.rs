@@ -52,11 +52,11 @@ impl World {
         let Some(chord) = self.chord_of(place) else {
             return;
         };
-        let (held, asked) = chord.sizes();
+        let held = chord.held();
         let Neighbours { successors, .. } = chord.beside();
-        if held > OPEN_MAX || asked > OPEN_MAX || successors.len() > NEIGHBOURS_MAX {
+        if held > OPEN_MAX || successors.len() > NEIGHBOURS_MAX {
             let name = &self.nodes[place].name;
-            let text = format!("{name}: {held} held, {asked} asked, {successors:?}");
+            let text = format!("{name}: {held} held, {successors:?}");
             self.violated("S8 bounds", text);
         }
         self.sample_circle();

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use roles::chord;
 use roles::client::Client;
-use roles::contract::id::{JobId, RequestId, SongId};
+use roles::contract::id::{RequestId, SongId};
 use roles::contract::job::{Job, LibraryJob};
 use roles::contract::message::{Audio, Catalogue, Envelope, Kind, Message, Names};
 use roles::contract::node::{Action, Event, Node, Outbox, Peer};
 use roles::contract::record::Record;
 use roles::contract::time::Time;
 use roles::contract::user::Notice;
-use roles::requests::Requester;
 use roles::ring_mutants::{RingMutant as Planted, RingMutants};
 use roles::server::Server;
 
@@ -216,7 +215,7 @@ impl MutantNode {
                 out.push(Action::Send { to, envelope });
             }
             Action::Run { job, work, toward } => {
-                let work = self.work(work, job);
+                let work = self.work(work);
                 out.push(Action::Run { job, work, toward });
             }
             Action::Tell(notice) => self.tell(notice, out),
@@ -246,6 +245,10 @@ impl MutantNode {
                 self.holder = first;
                 *holders = first.into_iter().collect();
             }
+            // The new holder cannot describe that song, so the copy is not made.
+            (Mutant::ForgetsCopies, Message::Audio(offer @ Audio::Offer { copy: true, .. })) => {
+                *offer = Audio::Describe { song: SongId(0) };
+            }
             (Mutant::ListsNothing, Message::Catalogue(Catalogue::Songs { songs, next, .. })) => {
                 songs.clear();
                 *next = None;
@@ -255,18 +258,13 @@ impl MutantNode {
         envelope
     }
 
-    fn work(&self, mut work: Job, job: JobId) -> Job {
+    fn work(&self, mut work: Job) -> Job {
         let Job::Library(library) = &mut work else {
             return work;
         };
         match (self.mutant, library) {
             (Mutant::ForgetsCopies, LibraryJob::CommitUpload { copies_due, .. }) => {
                 copies_due.clear()
-            }
-            (Mutant::ForgetsCopies, LibraryJob::Describe { song })
-                if Requester::of(job.0) == Some(Requester::Replication) =>
-            {
-                *song = SongId(0);
             }
             (Mutant::GivesAnotherFragment, LibraryJob::ReadFragment { at, .. }) => {
                 use roles::contract::message::Position;

@@ -248,6 +248,7 @@ impl World {
             return;
         };
         let (members, sizes) = (ring.members(), ring.sizes());
+        let questions = server.questions();
         let table = self.ring.tables.entry(place).or_default();
         if table.revision == members.revision() {
             return;
@@ -263,7 +264,7 @@ impl World {
         table.ordered_at = changing.then_some(ordered_at);
         let fault = (is_a_ring(members).map(|text| ("S1 ring", text)))
             .or_else(|| table.grows(members).map(|text| ("S10 accounts grow", text)))
-            .or_else(|| is_bounded(sizes).map(|text| ("S8 bounds", text)));
+            .or_else(|| is_bounded(sizes, questions).map(|text| ("S8 bounds", text)));
         self.seen.tables_checked += 1;
         let dead: Vec<Member> = members.all().filter(|m| !m.lives()).copied().collect();
         let left = members.me().state == MemberState::Left;
@@ -587,13 +588,13 @@ fn is_a_ring(members: &Members) -> Option<String> {
 }
 
 /// S8: no collection of the ring exceeds its bound.
-fn is_bounded(sizes: roles::ring::Sizes) -> Option<String> {
+fn is_bounded(sizes: roles::ring::Sizes, questions: usize) -> Option<String> {
     let small = sizes.members <= MEMBERS_MAX
         && sizes.suspicions <= sizes.members
         && sizes.news <= sizes.members
         && sizes.epochs <= EPOCHS_MAX
-        && sizes.questions <= 64 + 16 * sizes.members;
-    (!small).then(|| format!("{sizes:?}"))
+        && questions <= 512 + 16 * sizes.members;
+    (!small).then(|| format!("{sizes:?}, {questions} questions"))
 }
 
 /// Whether no other member has this role.

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use roles::chord::alone::Alone;
 use roles::chord::arc::{around, between};
 use roles::chord::mutants::{ChordMutant, ChordMutants};
-use roles::chord::{Ask, Chord, Config, HOPS_MAX, Search, Standing, Table, Way};
+use roles::chord::{Ask, Config, HOPS_MAX, Search, Standing, Table, Way};
 use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{Incarnation, NodeId, RequestId, SongId};
 use roles::contract::message::{Envelope, Kind, Message};
@@ -20,7 +21,6 @@ use roles::contract::node::{Action, Asker, Outbox, Peer, Sender};
 use roles::contract::record::Address;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
-use roles::cx::Cx;
 use roles::ownership::Owners;
 
 /// Most nodes at a time, and the number of ids; each id is used once.
@@ -77,7 +77,7 @@ struct Flight {
 /// A circle of data nodes and its network.
 pub struct Circle {
     now: Time,
-    nodes: BTreeMap<NodeId, Chord>,
+    nodes: BTreeMap<NodeId, Alone>,
     living: Living,
     flights: Vec<Flight>,
     used: BTreeSet<NodeId>,
@@ -191,7 +191,7 @@ impl Circle {
         self.living.0 = ids.iter().copied().collect();
         for id in &ids {
             let seed = self.rng.bits();
-            let chord = Chord::new(self.config.clone(), *id, Rng::from_seed(seed));
+            let chord = Alone::new(self.config.clone(), *id, Rng::from_seed(seed));
             self.nodes.insert(*id, chord);
             // First it sees one other node only, and then all of them: a node that was there while
             // they were few takes its place from the table.
@@ -207,12 +207,7 @@ impl Circle {
         let mut out = Outbox::new();
         let owners = Arc::new(Owners::of(self.takers(id)));
         if let Some(chord) = self.nodes.get_mut(&id) {
-            chord.see(
-                &mut Cx::new(self.now, &mut out),
-                &others,
-                &owners,
-                &self.living,
-            );
+            chord.see(self.now, &others, &owners, &self.living, &mut out);
         }
         self.perform(id, out);
     }
@@ -251,7 +246,7 @@ impl Circle {
         let mut forgotten = false;
         if let Some(chord) = self.nodes.get_mut(&id) {
             let knew = chord.beside().predecessor.is_some();
-            chord.on_tick(&mut Cx::new(self.now, &mut out), &self.living);
+            chord.on_tick(self.now, &self.living, &mut out);
             let placed = chord.standing() == Standing::Joined;
             forgotten = knew && placed && chord.beside().predecessor.is_none();
         }
@@ -290,7 +285,7 @@ impl Circle {
             (Kind::Question { patience }, Message::Chord(words)) => {
                 let waits = chord.operation().is_some() && chord.standing() == Standing::Joined;
                 let asker = asker(from, envelope.id, self.now + patience);
-                chord.on_question(&mut Cx::new(self.now, &mut out), asker, words, &self.living);
+                chord.on_question(self.now, asker, words, &self.living, &mut out);
                 if waits && !out.is_empty() {
                     fault = Some("who waits tells nothing");
                 }
@@ -304,12 +299,7 @@ impl Circle {
                 let asked = self.operations.get(&(to, envelope.id)).copied();
                 let late = asked.is_some() && asked != chord.operation();
                 let before = chord.beside().clone();
-                chord.on_answer(
-                    &mut Cx::new(self.now, &mut out),
-                    peer,
-                    envelope,
-                    &self.living,
-                );
+                chord.on_answer(self.now, peer, envelope, &self.living, &mut out);
                 if late && before != *chord.beside() {
                     fault = Some("late answers change nothing");
                 }
@@ -334,7 +324,7 @@ impl Circle {
             let Some(to) = to else {
                 continue;
             };
-            let number = self.nodes.get(&from).and_then(Chord::operation);
+            let number = self.nodes.get(&from).and_then(|node| node.operation());
             if let (Message::Chord(ChordMessage::Neighbours { .. }), Some(number)) =
                 (&envelope.message, number)
             {
@@ -386,7 +376,7 @@ impl Circle {
 
     fn join(&mut self, id: NodeId) {
         let seed = self.rng.bits();
-        let chord = Chord::new(self.config.clone(), id, Rng::from_seed(seed));
+        let chord = Alone::new(self.config.clone(), id, Rng::from_seed(seed));
         self.nodes.insert(id, chord);
         self.living.0.insert(id);
         let living: Vec<NodeId> = self.living.0.iter().copied().collect();
@@ -547,7 +537,7 @@ impl Circle {
         let mut out = Outbox::new();
         let words = ChordMessage::Find { song, before };
         let chord = self.nodes.get_mut(&node)?;
-        chord.on_question(&mut Cx::new(self.now, &mut out), asker, words, &self.living);
+        chord.on_question(self.now, asker, words, &self.living, &mut out);
         if let Action::Send { envelope, .. } = out.pop()?
             && let Message::Chord(words) = envelope.message
         {

@@ -11,8 +11,8 @@ use crate::contract::limits::NEIGHBOURS_MAX;
 use crate::contract::message::{Message, Refusal};
 use crate::contract::node::{Asker, Peer};
 use crate::contract::time::Time;
-use crate::cx::Cx;
-use crate::requests::{Outcome, Policy};
+use crate::cx::{Asked, Cx};
+use crate::requests::{Policy, Reply};
 
 /// An operation that waits for an answer.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Pending {
 
 /// The node that is asked, and the purpose of its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Asks the node that will be the first successor, or a node behind it.
     Join {
         /// How many nearer nodes have refused, or are dead.
@@ -52,7 +52,7 @@ pub(super) enum Step {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     Ask { number: u64, step: Step, of: NodeId },
     Notify,
 }
@@ -226,7 +226,7 @@ impl Chord {
         let purpose = Purpose::Ask { number, step, of };
         let question = message(ChordMessage::Neighbours { of });
         let to = [Peer::Node(address)].into();
-        if let Some(request) = (self.requests).ask(cx.now, purpose, to, question, policy, cx.out) {
+        if let Some(request) = cx.ask(Asked::Chord(purpose), to, question, policy) {
             self.pending = Some(Pending {
                 number,
                 until: cx.now + self.rng.upper_half(patience),
@@ -241,8 +241,7 @@ impl Chord {
         if let Some(address) = table.address(node) {
             let to = [Peer::Node(address)].into();
             let question = message(ChordMessage::Notify);
-            let _ =
-                (self.requests).ask(cx.now, Purpose::Notify, to, question, Policy::ONCE, cx.out);
+            let _ = cx.ask(Asked::Chord(Purpose::Notify), to, question, Policy::ONCE);
         }
     }
 
@@ -252,38 +251,36 @@ impl Chord {
             return;
         };
         if table.is_dead(pending.of) {
-            self.give_up();
+            self.give_up(cx);
             self.on_dead(cx, pending.step, pending.of, table);
             self.release(cx, table);
         } else if pending.until <= cx.now {
-            self.give_up();
+            self.give_up(cx);
             self.on_silence(cx, pending.step, pending.of, table);
         }
     }
 
     /// Gives up the running operation. The question is cancelled, so that a late answer changes
     /// nothing.
-    pub(super) fn give_up(&mut self) {
+    pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
         if let Some(pending) = self.pending.take()
             && !self.config.mutants.has(ChordMutant::AcceptsLateAnswers)
         {
-            self.requests.cancel(pending.request);
+            cx.cancel(pending.request);
         }
     }
 
-    pub(super) fn conclude(
+    /// Takes the end of a question.
+    pub(crate) fn conclude(
         &mut self,
         cx: &mut Cx<'_>,
-        outcome: Outcome<Purpose>,
+        purpose: Purpose,
+        reply: Reply,
         table: &dyn Table,
     ) {
-        let (purpose, answer, refused) = match outcome {
-            Outcome::Answered {
-                purpose, message, ..
-            } => (purpose, Some(message), false),
-            Outcome::GaveUp {
-                purpose, refusal, ..
-            } => (purpose, None, refusal.is_some()),
+        let (answer, refused) = match reply {
+            Reply::Answered { message, .. } => (Some(message), false),
+            Reply::GaveUp { refusal, .. } => (None, refusal.is_some()),
         };
         let Purpose::Ask { number, step, of } = purpose else {
             return; // A lost notice is repeated in the next round.

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::contract::id::{Incarnation, RequestId, SongId};
-use crate::contract::message::Kind;
+
+use crate::contract::node::Peer;
 use crate::contract::node::{Action, Sender};
+use crate::cx::Asked;
 use crate::test_support::{Host, at};
 use alloc::vec;
 
@@ -67,13 +69,9 @@ fn told(
         predecessor: predecessor.map(NodeId),
         successors: ids(successors),
     };
-    let envelope = Envelope {
-        id,
-        kind: Kind::Answer { more: false },
-        message: message(words),
-        body: Vec::new(),
-    };
-    chord.on_answer(&mut host.at(now), from, envelope, living);
+    if let Some((Asked::Chord(purpose), reply)) = host.answered(now, from, (id, message(words))) {
+        chord.conclude(&mut host.at(now), purpose, reply, living);
+    }
     asked(host).map(|(_, words, _)| words)
 }
 

@@ -4,13 +4,13 @@
 use alloc::vec::Vec;
 
 use super::lookup::WithoutRouter;
-use super::{Client, Operation, Progress, Purpose, Reply, failed, failure, unreachable};
+use super::{Core, Operation, Progress, Purpose, Reply, failed, failure, unreachable};
 use crate::contract::id::OperationId;
 use crate::contract::message::{Catalogue, Message, Refusal};
 use crate::contract::node::Peer;
 use crate::contract::record::{Address, Role};
 use crate::contract::user::{Failure, Notice};
-use crate::cx::Cx;
+use crate::cx::{Asked, Cx};
 use crate::requests::Policy;
 
 /// An operation that is one question to a router.
@@ -78,7 +78,7 @@ impl Ask {
     }
 }
 
-impl Client {
+impl Core {
     /// Asks the known routers, or waits for their addresses.
     pub(super) fn ask_router(&mut self, cx: &mut Cx<'_>, operation: OperationId) {
         let fresh = self.shared.resolver.is_fresh(cx.now, Role::Router);
@@ -113,10 +113,7 @@ impl Client {
         };
         let purpose = Purpose::Router(operation);
         let policy = Policy::GROUP;
-        let asked = self
-            .shared
-            .requests
-            .ask(cx.now, purpose, candidates, question, policy, cx.out);
+        let asked = cx.ask(Asked::Client(purpose), candidates, question, policy);
         if asked.is_none() {
             let (role, last) = match self.shared.dns_lost {
                 Some(lost) => (Role::Dns, Some(lost)),
@@ -193,7 +190,7 @@ impl Client {
             Some(Operation::Ask(ask)) => ask.on_answer(from, answer),
             Some(Operation::Read(read)) => read.on_router(cx, answer, shared),
             Some(Operation::Upload(upload)) => upload.on_router(cx, answer, shared),
-            Some(Operation::Remove(remove)) => remove.on_router(cx, answer, shared),
+            Some(Operation::Remove(remove)) => remove.on_router(cx, answer),
             None => Progress::Waits,
         };
         self.go_on(cx, operation, progress);
@@ -244,6 +241,7 @@ pub(super) fn senseless() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Client;
     use super::*;
     use crate::client::Config;
     use crate::contract::id::{Incarnation, NodeId, RequestId};

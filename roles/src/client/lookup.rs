@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Client, Operation, Shared};
+use super::{Core, Operation, Shared};
 use crate::contract::id::OperationId;
 use crate::contract::message::Catalogue;
 use crate::contract::record::Role;
@@ -26,7 +26,7 @@ pub(super) enum WithoutRouter {
     LooksUp(Failure),
 }
 
-impl Client {
+impl Core {
     /// Looks the song of an operation up at the data nodes, if no router can be reached. Returns
     /// false if that is impossible, if a look-up was made before, or if a router has answered.
     pub(super) fn go_without_router(

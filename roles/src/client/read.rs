@@ -23,7 +23,7 @@ use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice, Origin};
-use crate::cx::Cx;
+use crate::cx::{Asked, Cx, Ordered};
 use crate::requests::Policy;
 
 /// Most fragments that are ready or asked for at once, beginning with the next to deliver.
@@ -92,7 +92,7 @@ enum Slot {
 
 /// The purpose of a question or a job of a read.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Manifest,
     Describe,
     Recall(u32),
@@ -107,7 +107,6 @@ impl Read {
         cx: &mut Cx<'_>,
         operation: OperationId,
         prefix: SongPrefix,
-        shared: &mut Shared,
     ) -> (Self, Progress) {
         let mut read = Read {
             operation,
@@ -127,25 +126,21 @@ impl Read {
             failure: None,
         };
         let progress = if prefix.is_whole() {
-            read.recall(cx, None, shared)
+            read.recall(cx, None)
         } else {
             read.locate()
         };
         (read, progress)
     }
 
-    fn recall(
-        &mut self,
-        cx: &mut Cx<'_>,
-        failure: Option<Failure>,
-        shared: &mut Shared,
-    ) -> Progress {
+    fn recall(&mut self, cx: &mut Cx<'_>, failure: Option<Failure>) -> Progress {
         self.stage = Stage::Recalling(failure);
         let prefix = self.prefix;
         let purpose = Purpose::Read(self.operation, Step::Manifest);
-        shared
-            .jobs
-            .run(purpose, ClientJob::CachedManifest { prefix }, cx.out);
+        cx.run(
+            Ordered::Client(purpose),
+            ClientJob::CachedManifest { prefix },
+        );
         Progress::Waits
     }
 
@@ -188,7 +183,7 @@ impl Read {
         if known && !matches!(self.stage, Stage::Recalling(_)) {
             return self.describe(cx, shared); // The cache was asked first and has no manifest.
         }
-        self.recall(cx, None, shared)
+        self.recall(cx, None)
     }
 
     /// Continues an open song with the holders just received. If there are none, waits for one to
@@ -221,7 +216,7 @@ impl Read {
         if reachable || self.prefix.is_whole() {
             return self.fail(failure);
         }
-        self.recall(cx, Some(failure), shared)
+        self.recall(cx, Some(failure))
     }
 
     fn describe(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
@@ -236,10 +231,7 @@ impl Read {
         let song = self.prefix.first();
         let question = Message::Audio(Audio::Describe { song });
         let purpose = Purpose::Read(self.operation, Step::Describe);
-        let asked =
-            shared
-                .requests
-                .ask(cx.now, purpose, candidates, question, Policy::GROUP, cx.out);
+        let asked = cx.ask(Asked::Client(purpose), candidates, question, Policy::GROUP);
         match asked {
             Some(_) => Progress::Waits,
             None => self.fail(Failure::Busy),
@@ -275,7 +267,7 @@ impl Read {
             .filter(|index| !kept.contains(index))
             .collect();
         for index in dropped {
-            self.drop_slot(index, shared);
+            self.drop_slot(cx, index, shared);
         }
         (self.first, self.reading, self.tries) = (true, true, 0);
         self.fill(cx, shared)
@@ -288,20 +280,20 @@ impl Read {
     }
 
     /// Ends the read. Answers and job replies that are still under way will be ignored.
-    pub(super) fn close(mut self, shared: &mut Shared) {
+    pub(super) fn close(mut self, cx: &mut Cx<'_>, shared: &mut Shared) {
         let all: Vec<u32> = self.slots.keys().copied().collect();
         for index in all {
-            self.drop_slot(index, shared);
+            self.drop_slot(cx, index, shared);
         }
     }
 
-    fn drop_slot(&mut self, index: u32, shared: &mut Shared) {
+    fn drop_slot(&mut self, cx: &mut Cx<'_>, index: u32, shared: &mut Shared) {
         match self.slots.remove(&index) {
             Some(Slot::Asking(id, at)) => {
-                shared.requests.cancel(id);
+                cx.cancel(id);
                 shared.peers.on_ended(at);
             }
-            Some(Slot::Recalling(job) | Slot::Checking(job)) => shared.jobs.forget(job),
+            Some(Slot::Recalling(job) | Slot::Checking(job)) => cx.forget(job),
             Some(Slot::Wanted | Slot::Ready(..)) | None => (),
         }
     }
@@ -316,7 +308,7 @@ impl Read {
         for index in self.next..ahead {
             if let Entry::Vacant(slot) = self.slots.entry(index) {
                 slot.insert(Slot::Wanted);
-                self.recall_fragment(cx, index, shared);
+                self.recall_fragment(cx, index);
             }
         }
         self.fetch_wanted(cx, shared)
@@ -346,7 +338,7 @@ impl Read {
         }
     }
 
-    fn recall_fragment(&mut self, cx: &mut Cx<'_>, index: u32, shared: &mut Shared) {
+    fn recall_fragment(&mut self, cx: &mut Cx<'_>, index: u32) {
         let Stage::Open(manifest) = &self.stage else {
             return;
         };
@@ -363,7 +355,7 @@ impl Read {
             hash: fragment.hash,
         };
         let purpose = Purpose::Read(self.operation, Step::Recall(index));
-        let job = shared.jobs.run(purpose, job, cx.out);
+        let job = cx.run(Ordered::Client(purpose), job);
         self.slots.insert(index, Slot::Recalling(job));
     }
 
@@ -412,9 +404,7 @@ impl Read {
         });
         let candidates = order.into_iter().map(Peer::Node).collect();
         let purpose = Purpose::Read(self.operation, Step::Fetch(index, best));
-        let asked = shared
-            .requests
-            .ask(cx.now, purpose, candidates, question, policy, cx.out);
+        let asked = cx.ask(Asked::Client(purpose), candidates, question, policy);
         if let Some(id) = asked {
             shared.peers.on_asked(best);
             self.slots.insert(index, Slot::Asking(id, best));
@@ -460,7 +450,7 @@ impl Read {
             let job = ClientJob::CacheManifest {
                 manifest: manifest.clone(),
             };
-            shared.jobs.run(Purpose::Note, job, cx.out);
+            cx.run(Ordered::Client(Purpose::Note), job);
         }
         self.opened(cx, manifest, shared)
     }
@@ -515,7 +505,7 @@ impl Read {
             bytes,
         };
         let purpose = Purpose::Read(self.operation, Step::Check(index, from));
-        let job = shared.jobs.run(purpose, job, cx.out);
+        let job = cx.run(Ordered::Client(purpose), job);
         self.slots.insert(index, Slot::Checking(job));
     }
 

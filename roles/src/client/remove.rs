@@ -4,14 +4,14 @@
 use alloc::vec::Vec;
 
 use super::ask::{Routing, senseless};
-use super::{Progress, Purpose, Reply, Shared, failed, failure};
+use super::{Progress, Purpose, Reply, failed, failure};
 use crate::contract::id::{OperationId, SongId, SongPrefix};
 use crate::contract::message::{Catalogue, Holder, Message};
 use crate::contract::node::Peer;
 use crate::contract::record::Role;
 use crate::contract::upkeep::Upkeep;
 use crate::contract::user::{Failure, Notice};
-use crate::cx::Cx;
+use crate::cx::{Asked, Cx};
 use crate::requests::Policy;
 
 /// A removal under way.
@@ -35,12 +35,7 @@ impl Remove {
     }
 
     /// Takes a router's answer: the song and its holders, or the song's owners if no holder lives.
-    pub(super) fn on_router(
-        &mut self,
-        cx: &mut Cx<'_>,
-        answer: Catalogue,
-        shared: &mut Shared,
-    ) -> Progress {
+    pub(super) fn on_router(&mut self, cx: &mut Cx<'_>, answer: Catalogue) -> Progress {
         match (answer, self.song) {
             (Catalogue::Located { song, holders }, None) => {
                 self.song = Some(song.id);
@@ -48,20 +43,14 @@ impl Remove {
                     let place = Catalogue::Place { song: song.id };
                     return Progress::AskRouter(Message::Catalogue(place));
                 }
-                self.bury(cx, song.id, &holders, shared)
+                self.bury(cx, song.id, &holders)
             }
-            (Catalogue::Placed { owners }, Some(song)) => self.bury(cx, song, &owners, shared),
+            (Catalogue::Placed { owners }, Some(song)) => self.bury(cx, song, &owners),
             _ => Progress::Ends(failed(self.operation, senseless())),
         }
     }
 
-    fn bury(
-        &mut self,
-        cx: &mut Cx<'_>,
-        song: SongId,
-        holders: &[Holder],
-        shared: &mut Shared,
-    ) -> Progress {
+    fn bury(&mut self, cx: &mut Cx<'_>, song: SongId, holders: &[Holder]) -> Progress {
         let candidates: Vec<Peer> = holders.iter().map(|h| Peer::Node(h.address)).collect();
         let songs = [song].into();
         let question = Message::Upkeep(Upkeep::Bury { songs, copy: false });
@@ -72,7 +61,7 @@ impl Remove {
             attempt: Policy::GROUP.deadline / 2,
             ..Policy::GROUP
         };
-        let asked = (shared.requests).ask(cx.now, purpose, candidates, question, policy, cx.out);
+        let asked = cx.ask(Asked::Client(purpose), candidates, question, policy);
         match asked {
             Some(_) => Progress::Waits,
             None => Progress::Ends(failed(self.operation, Failure::NoData)),

@@ -19,7 +19,7 @@ use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice};
-use crate::cx::Cx;
+use crate::cx::{Asked, Cx, Ordered};
 use crate::requests::{GIVE_PATIENCE, Policy};
 
 /// Most fragments on their way to the owner at once.
@@ -85,7 +85,7 @@ struct File {
 /// The purpose of a question or a job of an upload. The first number is the round, see
 /// `Upload::round`.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Scan,
     Read(u32),
     Offer(u32),
@@ -95,14 +95,9 @@ pub(super) enum Step {
 
 impl Upload {
     /// Begins to scan a file.
-    pub(super) fn begin(
-        cx: &mut Cx<'_>,
-        operation: OperationId,
-        source: SourceId,
-        shared: &mut Shared,
-    ) -> Self {
+    pub(super) fn begin(cx: &mut Cx<'_>, operation: OperationId, source: SourceId) -> Self {
         let purpose = Purpose::Upload(operation, Step::Scan);
-        shared.jobs.run(purpose, ClientJob::Scan { source }, cx.out);
+        cx.run(Ordered::Client(purpose), ClientJob::Scan { source });
         Upload {
             operation,
             source,
@@ -242,10 +237,10 @@ impl Upload {
         };
         self.owner = Some(owner.address);
         (self.busy, self.lost) = (0, false);
-        self.offer(cx, shared)
+        self.offer(cx)
     }
 
-    fn offer(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
+    fn offer(&mut self, cx: &mut Cx<'_>) -> Progress {
         self.round += 1;
         self.gives = 0;
         self.missing.clear();
@@ -256,23 +251,14 @@ impl Upload {
             manifest: file.manifest.clone(),
             copy: false,
         };
-        self.ask(cx, Step::Offer(self.round), offer, Policy::OFFER, shared)
+        self.ask(cx, Step::Offer(self.round), offer, Policy::OFFER)
     }
 
-    fn ask(
-        &mut self,
-        cx: &mut Cx<'_>,
-        step: Step,
-        question: Audio,
-        policy: Policy,
-        shared: &mut Shared,
-    ) -> Progress {
+    fn ask(&mut self, cx: &mut Cx<'_>, step: Step, question: Audio, policy: Policy) -> Progress {
         let candidates: Vec<Peer> = self.owner.into_iter().map(Peer::Node).collect();
         let purpose = Purpose::Upload(self.operation, step);
         let question = Message::Audio(question);
-        let asked = shared
-            .requests
-            .ask(cx.now, purpose, candidates, question, policy, cx.out);
+        let asked = cx.ask(Asked::Client(purpose), candidates, question, policy);
         match asked {
             Some(_) => Progress::Waits,
             None => self.fail(Failure::Busy),
@@ -293,9 +279,7 @@ impl Upload {
         let purpose = Purpose::Upload(self.operation, Step::Give(self.round, index));
         let question = (Message::Audio(Audio::Give { song, index }), bytes);
         let to = Peer::Node(owner);
-        let asked = shared
-            .requests
-            .ask_with(cx.now, purpose, to, question, GIVE_PATIENCE, cx.out);
+        let asked = cx.ask_with(Asked::Client(purpose), to, question, GIVE_PATIENCE);
         match asked {
             Some(_) => Progress::Waits,
             None => self.offer_again(cx, shared),
@@ -325,7 +309,7 @@ impl Upload {
                 self.end(copies, !self.committing)
             }
             (Step::Offer(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
-                self.on_wanted(cx, &missing, shared)
+                self.on_wanted(cx, &missing)
             }
             (Step::Commit(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
                 // The owner has dropped fragments that it had taken, for example by a restart. Only
@@ -337,10 +321,10 @@ impl Upload {
                     self.failure = Some(senseless());
                     return self.offer_next(cx, shared);
                 }
-                self.on_wanted(cx, &missing, shared)
+                self.on_wanted(cx, &missing)
             }
             (Step::Give(_, index), Ok((_, Message::Audio(Audio::Taken), _))) => {
-                self.on_taken(cx, index, shared)
+                self.on_taken(cx, index)
             }
             (_, Ok((_, Message::Refused(why @ Refusal::Invalid(_)), _))) => {
                 self.fail(Failure::Refused(why))
@@ -360,12 +344,7 @@ impl Upload {
         }
     }
 
-    fn on_wanted(
-        &mut self,
-        cx: &mut Cx<'_>,
-        missing: &[(u32, u32)],
-        shared: &mut Shared,
-    ) -> Progress {
+    fn on_wanted(&mut self, cx: &mut Cx<'_>, missing: &[(u32, u32)]) -> Progress {
         let Some(file) = &mut self.file else {
             return Progress::Waits;
         };
@@ -376,11 +355,11 @@ impl Upload {
         // The progress starts from what the owner has, which after a change of owner may be less.
         let lengths = (self.missing.iter()).map(|i| file.length(*i));
         file.arrived = file.manifest.song.bytes - lengths.sum::<u64>();
-        self.pump(cx, shared)
+        self.pump(cx)
     }
 
     /// Keeps up to `GIVES_MAX` fragments on their way, and commits when all have arrived.
-    fn pump(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
+    fn pump(&mut self, cx: &mut Cx<'_>) -> Progress {
         let Some(file) = &self.file else {
             return Progress::Waits;
         };
@@ -397,10 +376,8 @@ impl Upload {
             };
             let purpose = Purpose::Upload(self.operation, Step::Read(self.round));
             match self.owner {
-                Some(owner) => shared
-                    .jobs
-                    .run_toward(purpose, job, Peer::Node(owner), cx.out),
-                None => shared.jobs.run(purpose, job, cx.out),
+                Some(owner) => cx.run_toward(Ordered::Client(purpose), job, Peer::Node(owner)),
+                None => cx.run(Ordered::Client(purpose), job),
             };
             self.gives += 1;
         }
@@ -410,10 +387,10 @@ impl Upload {
         let song = file.manifest.song.id;
         self.committing = true;
         let commit = Audio::Commit { song, copy: false };
-        self.ask(cx, Step::Commit(self.round), commit, COMMIT, shared)
+        self.ask(cx, Step::Commit(self.round), commit, COMMIT)
     }
 
-    fn on_taken(&mut self, cx: &mut Cx<'_>, index: u32, shared: &mut Shared) -> Progress {
+    fn on_taken(&mut self, cx: &mut Cx<'_>, index: u32) -> Progress {
         self.gives = self.gives.saturating_sub(1);
         self.busy = 0;
         if let Some(file) = &mut self.file {
@@ -423,7 +400,7 @@ impl Upload {
                 bytes: file.arrived,
             });
         }
-        self.pump(cx, shared)
+        self.pump(cx)
     }
 
     /// Offers the song to the same owner again after a short pause. The answer says what the owner
@@ -467,9 +444,9 @@ impl Upload {
     }
 
     /// Continues after a pause.
-    pub(super) fn on_timer(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
+    pub(super) fn on_timer(&mut self, cx: &mut Cx<'_>) -> Progress {
         if self.again {
-            return self.offer(cx, shared);
+            return self.offer(cx);
         }
         self.place()
     }

@@ -10,18 +10,16 @@ use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::id::JobId;
 use crate::contract::job::{JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_SONGS_MAX;
-use crate::contract::message::{Announcement, Catalogue, Change, Envelope, Message};
-use crate::contract::node::{Lost, Peer};
+use crate::contract::message::{Announcement, Catalogue, Change, Message};
+use crate::contract::node::Peer;
 use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
-use crate::contract::timers::{Timers, earlier};
-use crate::cx::Cx;
-use crate::jobs::Jobs;
-use crate::requests::{Outcome, Policy, Requester, Requests};
+use crate::contract::timers::Timers;
+use crate::cx::{Asked, Cx, Ordered};
+use crate::requests::{Policy, Reply};
 
 /// The facts of an announcement, the changes excepted.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +42,6 @@ pub struct Announcer {
     every: Duration,
     routers: BTreeMap<Address, Router>,
     due: Timers<Address>,
-    requests: Requests<Address>,
-    jobs: Jobs<(Address, u64)>,
     rng: Rng,
 }
 
@@ -67,14 +63,11 @@ struct Router {
 
 impl Announcer {
     /// Announces at least once per `every`.
-    pub fn new(every: Duration, mut rng: Rng) -> Self {
-        let requests = Requests::new(Requester::Announcer, Rng::from_seed(rng.bits()));
+    pub fn new(every: Duration, rng: Rng) -> Self {
         Announcer {
             every,
             routers: BTreeMap::new(),
             due: Timers::new(),
-            requests,
-            jobs: Jobs::new(Requester::Announcer),
             rng,
         }
     }
@@ -99,8 +92,10 @@ impl Announcer {
             let since = router.known;
             if since < news.overview.revision {
                 let limit = PAGE_SONGS_MAX as u32;
-                self.jobs
-                    .run((at, since), LibraryJob::Changes { since, limit }, cx.out);
+                cx.run(
+                    Ordered::Announcer(at, since),
+                    LibraryJob::Changes { since, limit },
+                );
             } else {
                 self.tell(cx, at, (since, Vec::new(), since), news);
             }
@@ -165,19 +160,20 @@ impl Announcer {
         };
         let question = Message::Catalogue(Catalogue::Announce(announcement));
         let to = [Peer::Node(at)].into();
-        let asked = self
-            .requests
-            .ask(cx.now, at, to, question, Policy::ONCE, cx.out);
+        let asked = cx.ask(Asked::Announcer(at), to, question, Policy::ONCE);
         if asked.is_none() {
             self.rest(cx.now, at);
         }
     }
 
     /// Announces a page of changes that has been read.
-    pub fn on_done(&mut self, cx: &mut Cx<'_>, job: JobId, reply: JobReply, news: News) {
-        let Some((at, since)) = self.jobs.done(job) else {
-            return;
-        };
+    pub fn on_done(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (at, since): (Address, u64),
+        reply: JobReply,
+        news: News,
+    ) {
         if let JobReply::Changes { changes, revision } = reply {
             self.tell(cx, at, (since, changes, revision), news);
         } else {
@@ -185,46 +181,20 @@ impl Announcer {
         }
     }
 
-    /// Takes a router's answer.
-    pub fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
-        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
-            self.conclude(cx.now, outcome);
-        }
-    }
-
-    /// Ends the announcement to a lost peer.
-    pub fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
-        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
-            self.conclude(cx.now, outcome);
-        }
-    }
-
-    /// Gives up announcements that were not answered in time.
-    pub fn on_tick(&mut self, cx: &mut Cx<'_>) {
-        for outcome in self.requests.on_tick(cx.now, cx.out) {
-            self.conclude(cx.now, outcome);
-        }
-    }
-
     /// When something is due.
     pub fn deadline(&self) -> Option<Time> {
-        earlier(self.due.next(), self.requests.deadline())
+        self.due.next()
     }
 
-    fn conclude(&mut self, now: Time, outcome: Outcome<Address>) {
-        match outcome {
-            Outcome::Answered {
-                purpose: at,
-                message: Message::Catalogue(Catalogue::Announced { revision, .. }),
-                ..
-            } => self.on_announced(now, at, revision),
-            Outcome::Answered { purpose: at, .. } | Outcome::GaveUp { purpose: at, .. } => {
-                if let Some(router) = self.routers.get_mut(&at) {
-                    router.prompt = false;
-                }
-                self.rest(now, at);
-            }
+    /// Takes the end of an announcement to this router.
+    pub(crate) fn conclude(&mut self, now: Time, at: Address, reply: Reply) {
+        if let Some(Message::Catalogue(Catalogue::Announced { revision, .. })) = reply.message() {
+            return self.on_announced(now, at, revision);
         }
+        if let Some(router) = self.routers.get_mut(&at) {
+            router.prompt = false;
+        }
+        self.rest(now, at);
     }
 
     /// Takes the revision that a router has confirmed. A router that is behind and gets on is told

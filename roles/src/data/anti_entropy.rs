@@ -20,18 +20,17 @@ use core::time::Duration;
 use super::digests::Digests;
 use super::placement::Placement;
 use super::{Others, address_of};
-use crate::contract::id::{JobId, NodeId, SongId};
+use crate::contract::id::{NodeId, SongId};
 use crate::contract::job::{JobReply, LibraryJob, Overview};
-use crate::contract::message::{Envelope, Message};
-use crate::contract::node::{Lost, Peer};
+use crate::contract::message::Message;
+use crate::contract::node::Peer;
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
-use crate::cx::Cx;
-use crate::jobs::Jobs;
-use crate::requests::{Outcome, Policy, Requester, Requests};
+use crate::cx::{Asked, Cx, Ordered};
+use crate::requests::{Policy, Reply};
 
 use diff::Diff;
 pub(super) use reconcile::PARTITIONS_AT_ONCE;
@@ -103,8 +102,6 @@ pub(super) struct AntiEntropy {
     due: Option<Time>,
     /// The view for which the next round was last planned.
     seen: Option<u64>,
-    requests: Requests<Step>,
-    jobs: Jobs<JobFor>,
     /// How many songs the last whole round found missing at an owner, and the library's revision
     /// when that round began. `None` until a round has seen everything.
     unplaced: Option<(u64, u64)>,
@@ -147,14 +144,14 @@ struct Round {
 
 /// The purpose of a question.
 #[derive(Clone, Debug)]
-struct Step {
+pub(crate) struct Step {
     round: u64,
     with: NodeId,
     what: What,
 }
 
 #[derive(Clone, Debug)]
-enum What {
+pub(crate) enum What {
     Groups,
     Each,
     Holdings(u16),
@@ -162,7 +159,7 @@ enum What {
 }
 
 #[derive(Debug)]
-enum JobFor {
+pub(crate) enum JobFor {
     Digests(u64),
     Songs(u64, u16),
     /// Songs are removed for good, or let go.
@@ -170,15 +167,12 @@ enum JobFor {
 }
 
 impl AntiEntropy {
-    pub(super) fn new(config: Config, mut rng: Rng) -> Self {
-        let requests = Requests::new(Requester::Upkeep, Rng::from_seed(rng.bits()));
+    pub(super) fn new(config: Config, rng: Rng) -> Self {
         AntiEntropy {
             config,
             stage: Stage::Resting,
             due: None,
             seen: None,
-            requests,
-            jobs: Jobs::new(Requester::Upkeep),
             unplaced: None,
             stuck: Stuck::default(),
             orders: Orders::default(),
@@ -280,7 +274,7 @@ impl AntiEntropy {
         };
         self.stage = Stage::Loading(round);
         let purpose = JobFor::Digests(self.rounds);
-        self.jobs.run(purpose, LibraryJob::PartitionDigests, cx.out);
+        cx.run(Ordered::AntiEntropy(purpose), LibraryJob::PartitionDigests);
     }
 
     fn placement(&self, now: Time, others: Others<'_>) -> Placement {
@@ -313,30 +307,30 @@ impl AntiEntropy {
     pub(super) fn on_done(
         &mut self,
         cx: &mut Cx<'_>,
-        job: JobId,
+        purpose: JobFor,
         reply: JobReply,
         others: Others<'_>,
     ) {
-        match (self.jobs.done(job), reply) {
-            (Some(JobFor::Digests(number)), JobReply::PartitionDigests { digests }) => {
+        match (purpose, reply) {
+            (JobFor::Digests(number), JobReply::PartitionDigests { digests }) => {
                 self.compare(cx, number, Digests::of(&digests), others);
             }
             (
-                Some(JobFor::Songs(number, partition)),
+                JobFor::Songs(number, partition),
                 JobReply::PartitionSongs {
                     songs,
                     tombstones,
                     next,
                 },
             ) => self.on_own(cx, (number, partition), (songs, tombstones, next), others),
-            (Some(JobFor::Change), JobReply::Removed { overview, .. }) => {
+            (JobFor::Change, JobReply::Removed { overview, .. }) => {
                 self.orders.changed = Some(overview);
             }
-            (Some(JobFor::Digests(number)), _) if self.is_present(number) => self.give_up(cx.now),
-            (Some(JobFor::Songs(number, partition)), _) if self.is_present(number) => {
+            (JobFor::Digests(number), _) if self.is_present(number) => self.give_up(cx.now),
+            (JobFor::Songs(number, partition), _) if self.is_present(number) => {
                 self.on_unread(cx, partition, others);
             }
-            (Some(JobFor::Digests(_) | JobFor::Songs(..) | JobFor::Change) | None, _) => (),
+            (JobFor::Digests(_) | JobFor::Songs(..) | JobFor::Change, _) => (),
         }
     }
 
@@ -350,50 +344,31 @@ impl AntiEntropy {
         present == Some(number)
     }
 
-    pub(super) fn on_answer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        from: Peer,
-        envelope: Envelope,
-        others: Others<'_>,
-    ) {
-        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
-            self.conclude(cx, outcome, others);
-        }
-    }
-
-    pub(super) fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost, others: Others<'_>) {
-        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
-            self.conclude(cx, outcome, others);
-        }
-    }
-
-    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
-        for outcome in self.requests.on_tick(cx.now, cx.out) {
-            self.conclude(cx, outcome, others);
-        }
-    }
-
     /// When something is due. While copies are under way (`busy`) no round is: the end of the last
     /// copy wakes the next round.
     pub(super) fn deadline(&self, busy: bool) -> Option<Time> {
         let resting = matches!(self.stage, Stage::Resting) && !busy;
-        let due = self.due.filter(|_| resting);
-        earlier(due, self.requests.deadline())
+        self.due.filter(|_| resting)
     }
 
-    fn conclude(&mut self, cx: &mut Cx<'_>, outcome: Outcome<Step>, others: Others<'_>) {
-        let (step, words) = match outcome {
-            Outcome::Answered {
-                purpose,
+    /// Takes the end of a question to another data node.
+    pub(super) fn conclude(
+        &mut self,
+        cx: &mut Cx<'_>,
+        step: Step,
+        reply: Reply,
+        others: Others<'_>,
+    ) {
+        let words = match reply {
+            Reply::Answered {
                 message: Message::Upkeep(words),
                 ..
-            } => (purpose, Some(words)),
-            Outcome::Answered { purpose, .. } => {
-                self.orders.doubted.push(purpose.with);
-                (purpose, None)
+            } => Some(words),
+            Reply::Answered { .. } => {
+                self.orders.doubted.push(step.with);
+                None
             }
-            Outcome::GaveUp { purpose, .. } => (purpose, None),
+            Reply::GaveUp { .. } => None,
         };
         if !self.is_present(step.round) {
             return;
@@ -414,7 +389,7 @@ impl AntiEntropy {
         };
         let to = [Peer::Node(address)].into();
         let question = Message::Upkeep(words);
-        let asked = self.requests.ask(cx.now, step, to, question, ASK, cx.out);
+        let asked = cx.ask(Asked::AntiEntropy(step), to, question, ASK);
         asked.is_some()
     }
 }

@@ -77,9 +77,7 @@ mod tests {
     use super::*;
     use crate::contract::id::{Incarnation, NodeId, RequestId, SongId};
     use crate::contract::job::{Job, JobReply, LibraryJob, Overview};
-    use crate::contract::message::{
-        Announcement, Audio, Catalogue, Envelope, Kind, Message, StoreId,
-    };
+    use crate::contract::message::{Announcement, Audio, Catalogue, Message, StoreId};
     use crate::contract::node::{Action, Asker, Peer, Sender};
     use crate::contract::record::{Record, Role};
     use crate::contract::rng::Rng;
@@ -140,16 +138,11 @@ mod tests {
         /// The router says that it knows everything up to this revision.
         fn hear(&mut self, now: Time, id: RequestId, revision: u64) {
             let store = StoreId::default();
-            let envelope = Envelope {
-                id,
-                kind: Kind::Answer { more: false },
-                message: Message::Catalogue(Catalogue::Announced { store, revision }),
-                body: Vec::new(),
-            };
+            let message = Message::Catalogue(Catalogue::Announced { store, revision });
             let router = Peer::Node(self.routers[0].address);
-            self.with(|data, others, host| {
-                data.on_answer(&mut host.at(now), router, envelope, others)
-            });
+            let ended = self.host.answered(now, router, (id, message));
+            let (asked, reply) = ended.expect("an announcement is under way");
+            self.with(|data, others, host| data.conclude(&mut host.at(now), asked, reply, others));
         }
 
         /// A guest's song becomes durable, at this revision.
@@ -175,7 +168,11 @@ mod tests {
                 ..Overview::default()
             };
             let reply = JobReply::Stored { overview };
-            self.with(|data, others, host| data.on_done(&mut host.at(now), job, reply, others));
+            self.with(|data, others, host| {
+                let cx = &mut host.at(now);
+                let ordered = cx.on_done(job).expect("the job is under way");
+                data.on_done(cx, ordered, reply, others);
+            });
         }
 
         fn ordered(&mut self, wanted: impl Fn(&LibraryJob) -> bool) -> crate::contract::id::JobId {
@@ -196,7 +193,11 @@ mod tests {
             let job = self.ordered(|work| matches!(work, LibraryJob::Changes { .. }));
             let changes = Vec::new();
             let reply = JobReply::Changes { changes, revision };
-            self.with(|data, others, host| data.on_done(&mut host.at(now), job, reply, others));
+            self.with(|data, others, host| {
+                let cx = &mut host.at(now);
+                let ordered = cx.on_done(job).expect("the job is under way");
+                data.on_done(cx, ordered, reply, others);
+            });
             self.announced().expect("a word for the router").0
         }
 

@@ -12,7 +12,7 @@ use crate::hash_ring::mix;
 
 /// A set of partitions, one bit each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Chosen(Vec<u64>);
+pub(crate) struct Chosen(Vec<u64>);
 
 /// The digest of each partition; zero for an empty one.
 #[derive(Clone, Debug, Default)]

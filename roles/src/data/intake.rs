@@ -17,7 +17,7 @@ use crate::contract::message::Refusal;
 use crate::contract::node::Asker;
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
-use crate::cx::Cx;
+use crate::cx::{Cx, Ordered};
 
 impl Data {
     pub(super) fn on_offer(
@@ -34,8 +34,7 @@ impl Data {
         }
         let bytes = manifest.song.bytes;
         let purpose = Purpose::Offer(asker, manifest.song.id, copy, bytes);
-        self.jobs
-            .run(purpose, LibraryJob::BeginUpload { manifest }, cx.out);
+        cx.run(Ordered::Data(purpose), LibraryJob::BeginUpload { manifest });
     }
 
     pub(super) fn on_give(
@@ -52,7 +51,7 @@ impl Data {
             return cx.out.refuse(asker, Refusal::Invalid(why));
         }
         let job = LibraryJob::KeepFragment { song, index, bytes };
-        self.jobs.run(Purpose::Give(asker, song), job, cx.out);
+        cx.run(Ordered::Data(Purpose::Give(asker, song)), job);
     }
 
     pub(super) fn on_commit(
@@ -66,7 +65,7 @@ impl Data {
         let copies_due = owners.clone().unwrap_or_default();
         let purpose = Purpose::Commit(asker, song, owners);
         let job = LibraryJob::CommitUpload { song, copies_due };
-        self.jobs.run(purpose, job, cx.out);
+        cx.run(Ordered::Data(purpose), job);
     }
 
     pub(super) fn on_begun(

@@ -21,7 +21,7 @@ use crate::contract::record::{Features, Record};
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
-use crate::cx::Cx;
+use crate::cx::{Cx, Ordered};
 
 /// How long a data node that starts with songs does not announce them, unless a round ends earlier:
 /// the songs may have been removed while it was away.
@@ -79,7 +79,7 @@ impl Data {
             Upkeep::Sums { chosen, each, .. } => match Chosen::read(chosen) {
                 Some(chosen) => {
                     let purpose = Purpose::Sums(asker, chosen, each);
-                    self.jobs.run(purpose, LibraryJob::PartitionDigests, cx.out);
+                    cx.run(Ordered::Data(purpose), LibraryJob::PartitionDigests);
                 }
                 None => self.refuse_doubted(cx, asker, "another circle".into()),
             },
@@ -89,8 +89,7 @@ impl Data {
             Upkeep::Bury { songs, copy } => match removal::check(&songs) {
                 Ok(songs) => {
                     let purpose = Purpose::Bury(asker, songs.clone(), copy);
-                    self.jobs
-                        .run(purpose, LibraryJob::RemoveSongs { songs }, cx.out);
+                    cx.run(Ordered::Data(purpose), LibraryJob::RemoveSongs { songs });
                 }
                 Err(why) => self.refuse_doubted(cx, asker, why),
             },
@@ -120,7 +119,7 @@ impl Data {
             after,
             limit: PAGE_IDS_MAX as u32,
         };
-        self.jobs.run(Purpose::Answer(asker), job, cx.out);
+        cx.run(Ordered::Data(Purpose::Answer(asker)), job);
     }
 
     /// Takes the result of a removal, and passes the removal on unless another data node does.
@@ -138,7 +137,7 @@ impl Data {
             self.anomalies.note(cx, Anomaly::Removal, asker.sender.node);
         }
         self.change(cx.now, overview);
-        self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, cx.out);
+        cx.run(Ordered::Data(Purpose::Reclaim), LibraryJob::Reclaim);
         if copy {
             cx.out.answer(asker, removal::buried(1));
         } else {
@@ -149,7 +148,7 @@ impl Data {
     /// Frees disk space a step at a time, until the library has no more to free.
     pub(super) fn on_reclaimed(&mut self, cx: &mut Cx<'_>, reply: &JobReply) {
         if *reply == (JobReply::Reclaimed { more: true }) {
-            self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, cx.out);
+            cx.run(Ordered::Data(Purpose::Reclaim), LibraryJob::Reclaim);
         } else if *reply == (JobReply::Reclaimed { more: false }) {
             self.on_freed_room(cx);
         }
@@ -177,7 +176,7 @@ impl Data {
         }
         if let Some(overview) = orders.changed {
             self.change(cx.now, overview);
-            self.jobs.run(Purpose::Reclaim, LibraryJob::Reclaim, cx.out);
+            cx.run(Ordered::Data(Purpose::Reclaim), LibraryJob::Reclaim);
         }
         if !orders.copies.is_empty() {
             let made = (self.copies).repair(cx, orders.copies, others.data);
@@ -215,7 +214,7 @@ impl Data {
 
     /// Whether this node may leave its role: every song is with all its owners, of which this node
     /// is none.
-    pub fn is_drained(&self) -> bool {
+    pub fn is_drained(&self, cx: &Cx<'_>) -> bool {
         let Some(overview) = self.overview else {
             return false;
         };
@@ -225,7 +224,7 @@ impl Data {
         let empty = overview.digest.count == 0;
         // Copies due to an absent node do not delay the end: every song is with all live owners.
         let placed = self.anti_entropy.all_placed(overview.revision) && self.copies.repairs() == 0;
-        !self.is_taking() && (empty || placed)
+        !self.is_taking(cx) && (empty || placed)
     }
 
     /// Whether a node has refused a copy because its disk is full: the drain will take long.
@@ -264,12 +263,12 @@ impl Data {
         self.anti_entropy.start_over(now);
     }
 
-    pub(super) fn news(&self, mut record: Record) -> News {
+    pub(super) fn news(&self, cx: &Cx<'_>, mut record: Record) -> News {
         record.features = record.features.with(Features::FULL, self.room.is_full());
         News {
             record,
             overview: self.overview.unwrap_or_default(),
-            load: self.load(),
+            load: Self::load(cx),
             repairing: u32::try_from(self.copies.left()).unwrap_or(u32::MAX),
             damaged: u32::try_from(self.scrub.bad()).unwrap_or(u32::MAX),
         }

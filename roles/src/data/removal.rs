@@ -9,14 +9,12 @@ use alloc::vec::Vec;
 
 use super::Others;
 use crate::contract::id::SongId;
-use crate::contract::message::{Envelope, Message};
-use crate::contract::node::{Asker, Lost, Peer};
-use crate::contract::rng::Rng;
-use crate::contract::time::Time;
+use crate::contract::message::Message;
+use crate::contract::node::{Asker, Peer};
 use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
-use crate::cx::Cx;
-use crate::requests::{Outcome, Policy, Requester, Requests};
+use crate::cx::{Asked, Cx};
+use crate::requests::{Policy, Reply};
 
 /// Removals that wait for a second node. Beyond this bound no node is told, and the answer says one
 /// copy.
@@ -29,7 +27,6 @@ const TOLD_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Removal {
     waiting: BTreeMap<u64, Waiting>,
-    requests: Requests<u64>,
     count: u64,
     mutant: Option<CopyMutant>,
 }
@@ -42,10 +39,9 @@ struct Waiting {
 }
 
 impl Removal {
-    pub(super) fn new(mutant: Option<CopyMutant>, rng: Rng) -> Self {
+    pub(super) fn new(mutant: Option<CopyMutant>) -> Self {
         Removal {
             waiting: BTreeMap::new(),
-            requests: Requests::new(Requester::Removal, rng),
             count: 0,
             mutant,
         }
@@ -83,7 +79,7 @@ impl Removal {
             };
             let to = [Peer::Node(record.address)].into();
             let question = Message::Upkeep(bury);
-            let asked = (self.requests).ask(cx.now, number, to, question, Policy::ONCE, cx.out);
+            let asked = cx.ask(Asked::Removal(number), to, question, Policy::ONCE);
             open += usize::from(asked.is_some());
         }
         if open == 0 {
@@ -92,43 +88,17 @@ impl Removal {
         self.waiting.insert(number, Waiting { asker, open });
     }
 
-    pub(super) fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
-        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
-            self.conclude(cx, [outcome]);
-        }
-    }
-
-    pub(super) fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
-        let ended = self.requests.on_lost(cx.now, peer, why, cx.out);
-        self.conclude(cx, ended);
-    }
-
-    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>) {
-        let ended = self.requests.on_tick(cx.now, cx.out);
-        self.conclude(cx, ended);
-    }
-
-    pub(super) fn deadline(&self) -> Option<Time> {
-        self.requests.deadline()
-    }
-
-    fn conclude(&mut self, cx: &mut Cx<'_>, ended: impl IntoIterator<Item = Outcome<u64>>) {
-        for outcome in ended {
-            let (number, noted) = match outcome {
-                Outcome::Answered {
-                    purpose, message, ..
-                } => (purpose, is_buried(&message)),
-                Outcome::GaveUp { purpose, .. } => (purpose, false),
-            };
-            let Some(waiting) = self.waiting.get_mut(&number) else {
-                continue;
-            };
-            waiting.open -= 1;
-            if noted || waiting.open == 0 {
-                let copies = 1 + u8::from(noted);
-                cx.out.answer(waiting.asker, buried(copies));
-                self.waiting.remove(&number);
-            }
+    /// Takes the end of a question to pass the removal of this number on.
+    pub(super) fn conclude(&mut self, cx: &mut Cx<'_>, number: u64, reply: Reply) {
+        let Some(waiting) = self.waiting.get_mut(&number) else {
+            return;
+        };
+        let noted = reply.message().is_some_and(|message| is_buried(&message));
+        waiting.open -= 1;
+        if noted || waiting.open == 0 {
+            let copies = 1 + u8::from(noted);
+            cx.out.answer(waiting.asker, buried(copies));
+            self.waiting.remove(&number);
         }
     }
 }

@@ -18,19 +18,16 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{address_of, anti_entropy};
-use crate::contract::id::{JobId, NodeId, SongId};
+use crate::contract::id::{NodeId, SongId};
 use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob};
 use crate::contract::limits::{COPIES, RECORDS_MAX};
-use crate::contract::message::Envelope;
-use crate::contract::node::{Asker, Lost, Peer};
+use crate::contract::node::Asker;
 use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::copy_mutants::CopyMutant;
-use crate::cx::Cx;
-use crate::jobs::Jobs;
-use crate::requests::{Requester, Requests};
+use crate::cx::{Cx, Ordered};
 use tasks::Tasks;
 use throttle::Throttle;
 
@@ -67,8 +64,6 @@ pub struct StoredUpload {
 pub struct Replication {
     tasks: Tasks,
     waiting: BTreeMap<SongId, Vec<Waiting>>,
-    requests: Requests<Ticket>,
-    jobs: Jobs<Purpose>,
     /// A repair has failed since the last `take_failed`.
     has_failed: bool,
     /// A node has refused a copy because its disk is full, since the last `forget_full_disks`.
@@ -89,7 +84,7 @@ pub struct Replication {
     repaired: BTreeSet<Key>,
 }
 
-type Key = (SongId, NodeId);
+pub(crate) type Key = (SongId, NodeId);
 
 /// An upload waiting for its first copy.
 #[derive(Debug)]
@@ -100,10 +95,10 @@ struct Waiting {
 }
 
 /// The copy and the number of its attempt, so that a late answer to an earlier attempt is ignored.
-type Ticket = (Key, u32);
+pub(crate) type Ticket = (Key, u32);
 
 #[derive(Debug)]
-enum Purpose {
+pub(crate) enum Purpose {
     Due,
     Describe(Ticket),
     Read(Ticket, u32),
@@ -123,13 +118,10 @@ enum Whereabouts {
 
 impl Replication {
     /// No copy is known until [`Replication::start`] has read the list on disk.
-    pub fn new(config: &anti_entropy::Config, mut rng: Rng) -> Self {
-        let requests = Requests::new(Requester::Replication, Rng::from_seed(rng.bits()));
+    pub fn new(config: &anti_entropy::Config, rng: Rng) -> Self {
         Replication {
             tasks: Tasks::new(rng),
             waiting: BTreeMap::new(),
-            requests,
-            jobs: Jobs::new(Requester::Replication),
             has_failed: false,
             meets_full_disk: false,
             throttle: Throttle::new(config.share_percent),
@@ -152,7 +144,7 @@ impl Replication {
     fn read_due(&mut self, cx: &mut Cx<'_>, after: Option<Key>) {
         let limit = DUE_PAGE;
         let job = LibraryJob::CopiesDue { after, limit };
-        self.jobs.run(Purpose::Due, job, cx.out);
+        cx.run(Ordered::Replication(Purpose::Due), job);
     }
 
     /// Takes up a page of copies due, and reads the next page. Copies for absent nodes take no room
@@ -273,7 +265,7 @@ impl Replication {
 
     /// Begins the copies that are due, up to `ACTIVE_MAX` at once. An upload does not wait for a
     /// node that is away.
-    fn begin_due(&mut self, cx: &mut Cx<'_>, data: &[Record]) -> Vec<StoredUpload> {
+    pub(super) fn begin_due(&mut self, cx: &mut Cx<'_>, data: &[Record]) -> Vec<StoredUpload> {
         let mut made = Vec::new();
         while let Some(key) = self.tasks.pop_due(cx.now) {
             match self.find(cx.now, key.1, data) {
@@ -317,7 +309,7 @@ impl Replication {
         // Further copies for it on the same page of the list need no job of their own.
         self.absent.remove(&node);
         let job = LibraryJob::ForgetCopiesDue { node };
-        self.jobs.run(Purpose::Forget, job, cx.out);
+        cx.run(Ordered::Replication(Purpose::Forget), job);
         let keys = self.tasks.remove_node(node).into_iter();
         keys.flat_map(|key| self.stop_waiting(key)).collect()
     }
@@ -325,21 +317,18 @@ impl Replication {
     fn begin(&mut self, cx: &mut Cx<'_>, key: Key, to: Address) {
         if let Some(ticket) = self.tasks.begin(key, to) {
             let job = LibraryJob::Describe { song: key.0 };
-            self.jobs.run(Purpose::Describe(ticket), job, cx.out);
+            cx.run(Ordered::Replication(Purpose::Describe(ticket)), job);
         }
     }
 
     /// Takes the reply of a job.
-    pub fn on_done(
+    pub(super) fn on_done(
         &mut self,
         cx: &mut Cx<'_>,
-        job: JobId,
+        purpose: Purpose,
         reply: JobReply,
         data: &[Record],
     ) -> Vec<StoredUpload> {
-        let Some(purpose) = self.jobs.done(job) else {
-            return Vec::new();
-        };
         let mut made = match (purpose, reply) {
             (Purpose::Due, JobReply::CopiesDue { due, more }) => {
                 self.take_up(cx, (due, more), data)
@@ -396,56 +385,19 @@ impl Replication {
         made
     }
 
-    /// Takes an answer.
-    pub fn on_answer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        from: Peer,
-        envelope: Envelope,
-        data: &[Record],
-    ) -> Vec<StoredUpload> {
-        let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) else {
-            return Vec::new();
-        };
-        let mut made = self.conclude(cx, outcome);
-        made.extend(self.begin_due(cx, data));
-        made
-    }
-
     /// The data nodes have changed, so a node that lacks a repaired copy may have let it go
     /// rightly.
     pub(super) fn forget_repaired(&mut self) {
         self.repaired.clear();
     }
 
-    /// A peer is lost.
-    pub fn on_lost(
-        &mut self,
-        cx: &mut Cx<'_>,
-        peer: Peer,
-        why: Lost,
-        data: &[Record],
-    ) -> Vec<StoredUpload> {
-        let outcomes = self.requests.on_lost(cx.now, peer, why, cx.out);
-        let mut made = Vec::new();
-        for outcome in outcomes {
-            made.extend(self.conclude(cx, outcome));
-        }
-        made.extend(self.begin_due(cx, data));
-        made
-    }
-
-    /// Tries again the copies whose pause is over, and drops questions whose time is over.
+    /// Tries again the copies whose pause is over.
     pub fn on_tick(&mut self, cx: &mut Cx<'_>, data: &[Record]) -> Vec<StoredUpload> {
         if self.list_at.is_some_and(|at| at <= cx.now) {
             self.list_at = None;
             self.start(cx);
         }
-        let outcomes = self.requests.on_tick(cx.now, cx.out);
         let mut made = Vec::new();
-        for outcome in outcomes {
-            made.extend(self.conclude(cx, outcome));
-        }
         for ticket in self.throttle.take_held(cx.now) {
             made.extend(self.pump(cx, ticket));
         }
@@ -456,10 +408,7 @@ impl Replication {
     /// When something is due.
     pub fn deadline(&self) -> Option<Time> {
         let waits = earlier(self.list_at, self.throttle.deadline());
-        earlier(
-            earlier(self.tasks.deadline(), waits),
-            self.requests.deadline(),
-        )
+        earlier(self.tasks.deadline(), waits)
     }
 
     /// The copy is durable at its new holder. Strikes it off the list on disk, and answers every
@@ -475,10 +424,9 @@ impl Replication {
     fn forget(&mut self, cx: &mut Cx<'_>, key: Key) {
         self.tasks.remove(key);
         let (song, node) = key;
-        self.jobs.run(
-            Purpose::Note(key),
+        cx.run(
+            Ordered::Replication(Purpose::Note(key)),
             LibraryJob::CopyDone { song, node },
-            cx.out,
         );
     }
 

@@ -12,7 +12,7 @@ use crate::contract::job::{JobFault, JobReply, LibraryJob};
 use crate::contract::limits::FRAGMENT_BYTES_MAX;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
-use crate::cx::Cx;
+use crate::cx::{Cx, Ordered};
 
 /// Between two warnings of a full disk.
 const FULL_TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -79,8 +79,10 @@ impl Data {
     }
 
     fn drop_upload(&mut self, cx: &mut Cx<'_>, song: SongId) {
-        self.jobs
-            .run(Purpose::Drop(song), LibraryJob::DropUpload { song }, cx.out);
+        cx.run(
+            Ordered::Data(Purpose::Drop(song)),
+            LibraryJob::DropUpload { song },
+        );
     }
 
     /// An upload is forgotten, or the library was too busy for it.
@@ -114,8 +116,7 @@ impl Data {
     fn order_look(&mut self, cx: &mut Cx<'_>) {
         let refused = self.room.refused.map(|(bytes, _)| bytes);
         let bytes = refused.unwrap_or(FRAGMENT_BYTES_MAX as u64);
-        self.jobs
-            .run(Purpose::Room, LibraryJob::Room { bytes }, cx.out);
+        cx.run(Ordered::Data(Purpose::Room), LibraryJob::Room { bytes });
     }
 
     /// The library says how much room is left.

@@ -10,20 +10,19 @@ use core::time::Duration;
 
 use super::placement::Placement;
 use super::{Others, anti_entropy};
-use crate::contract::id::{JobId, NodeId};
+use crate::contract::id::NodeId;
 use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob, Overview, Scrubbed};
 use crate::contract::limits::SCRUB_BYTES_MAX;
-use crate::contract::message::{Audio, Envelope, Message, Position};
-use crate::contract::node::{Lost, Peer};
+use crate::contract::message::{Audio, Message, Position};
+use crate::contract::node::Peer;
 use crate::contract::partition::Partition;
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
 use crate::copy_mutants::CopyMutant;
-use crate::cx::Cx;
-use crate::jobs::Jobs;
-use crate::requests::{Outcome, Policy, Requester, Requests};
+use crate::cx::{Asked, Cx, Ordered};
+use crate::requests::{Policy, Reply};
 
 /// Longest and shortest time between two steps, and how many a round has at least.
 const STEP: Duration = Duration::from_secs(600);
@@ -67,8 +66,6 @@ pub(super) struct Scrub {
     left: u64,
     bad: BTreeMap<FragmentId, Care>,
     again: Option<Time>,
-    jobs: Jobs<Purpose>,
-    requests: Requests<FragmentId>,
     rng: Rng,
     looks_away: bool,
     /// Peers that have given damaged bytes, one entry per case.
@@ -84,7 +81,7 @@ enum Care {
 }
 
 #[derive(Debug)]
-enum Purpose {
+pub(crate) enum Purpose {
     Step,
     Note,
     SetAside(FragmentId),
@@ -94,8 +91,7 @@ enum Purpose {
 }
 
 impl Scrub {
-    pub(super) fn new(config: &anti_entropy::Config, mut rng: Rng) -> Self {
-        let requests = Requests::new(Requester::Scrub, Rng::from_seed(rng.bits()));
+    pub(super) fn new(config: &anti_entropy::Config, rng: Rng) -> Self {
         Scrub {
             within: config.scrub,
             step: (config.scrub / STEPS_MIN).clamp(STEP_MIN, STEP),
@@ -106,8 +102,6 @@ impl Scrub {
             left: 0,
             bad: BTreeMap::new(),
             again: None,
-            jobs: Jobs::new(Requester::Scrub),
-            requests,
             rng,
             looks_away: config.mutant == Some(CopyMutant::ScrubLooksAway),
             doubted: Vec::new(),
@@ -136,7 +130,7 @@ impl Scrub {
     fn list(&mut self, cx: &mut Cx<'_>) {
         let limit = BAD_MAX as u32;
         let job = LibraryJob::Quarantined { after: None, limit };
-        self.jobs.run(Purpose::List, job, cx.out);
+        cx.run(Ordered::Scrub(Purpose::List), job);
     }
 
     /// Takes a damaged fragment that some reader has found, and sets it aside. Ignored beyond
@@ -146,7 +140,7 @@ impl Scrub {
         if !known && self.bad.len() < BAD_MAX && !self.looks_away {
             self.bad.insert(fragment, Care::Waiting);
             let job = LibraryJob::Quarantine { fragment };
-            self.jobs.run(Purpose::SetAside(fragment), job, cx.out);
+            cx.run(Ordered::Scrub(Purpose::SetAside(fragment)), job);
         }
     }
 
@@ -163,36 +157,36 @@ impl Scrub {
     pub(super) fn on_done(
         &mut self,
         cx: &mut Cx<'_>,
-        job: JobId,
+        purpose: Purpose,
         reply: JobReply,
         others: Others<'_>,
     ) {
-        match (self.jobs.done(job), reply) {
-            (Some(Purpose::Step), JobReply::Scrubbed(found)) => self.on_scrubbed(cx, found),
-            (Some(Purpose::SetAside(fragment)), _) => {
+        match (purpose, reply) {
+            (Purpose::Step, JobReply::Scrubbed(found)) => self.on_scrubbed(cx, found),
+            (Purpose::SetAside(fragment), _) => {
                 let line = alloc::format!("rot song={} fragment={}", fragment.song, fragment.index);
                 cx.out.fact(Level::Warn, line);
                 self.fetch(cx, others);
             }
-            (Some(Purpose::List), JobReply::Quarantined { fragments, .. }) => {
+            (Purpose::List, JobReply::Quarantined { fragments, .. }) => {
                 for fragment in fragments.into_iter().take(BAD_MAX) {
                     self.bad.entry(fragment).or_insert(Care::Waiting);
                 }
                 self.fetch(cx, others);
             }
-            (Some(Purpose::Replace(fragment, _)), JobReply::FragmentStored) => {
+            (Purpose::Replace(fragment, _), JobReply::FragmentStored) => {
                 self.bad.remove(&fragment);
                 let line =
                     alloc::format!("healed song={} fragment={}", fragment.song, fragment.index);
                 cx.out.fact(Level::Info, line);
             }
-            (Some(Purpose::Replace(fragment, from)), reply) => {
+            (Purpose::Replace(fragment, from), reply) => {
                 if reply == JobReply::Failed(JobFault::Damaged) {
                     self.doubted.push(from);
                 }
                 self.put_off(cx.now, fragment); // The bytes were damaged, or the song is gone.
             }
-            (Some(Purpose::Step | Purpose::List | Purpose::Note) | None, _) => (),
+            (Purpose::Step | Purpose::List | Purpose::Note, _) => (),
         }
     }
 
@@ -206,7 +200,7 @@ impl Scrub {
         if round_over || cx.now.since(self.noted_at) >= NOTE {
             self.noted_at = cx.now;
             let job = LibraryJob::NoteScrub { after: self.after };
-            self.jobs.run(Purpose::Note, job, cx.out);
+            cx.run(Ordered::Scrub(Purpose::Note), job);
         }
         if self.left > 0 && !round_over {
             self.step(cx);
@@ -218,7 +212,7 @@ impl Scrub {
             after: self.after,
             bytes: self.left.min(SCRUB_BYTES_MAX),
         };
-        self.jobs.run(Purpose::Step, job, cx.out);
+        cx.run(Ordered::Scrub(Purpose::Step), job);
     }
 
     /// Asks other holders for the fragments that wait.
@@ -233,9 +227,7 @@ impl Scrub {
                 from: Position::Index(fragment.index),
                 count: 1,
             });
-            let asked = self
-                .requests
-                .ask(cx.now, fragment, to, question, FETCH, cx.out);
+            let asked = cx.ask(Asked::Scrub(fragment), to, question, FETCH);
             match asked {
                 Some(_) => drop(self.bad.insert(fragment, Care::Asked)),
                 None => self.put_off(cx.now, fragment),
@@ -260,22 +252,10 @@ impl Scrub {
         }
     }
 
-    pub(super) fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
-        if let Some(outcome) = self.requests.on_answer(cx.now, from, envelope, cx.out) {
-            self.conclude(cx, outcome);
-        }
-    }
-
-    pub(super) fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
-        for outcome in self.requests.on_lost(cx.now, peer, why, cx.out) {
-            self.conclude(cx, outcome);
-        }
-    }
-
-    fn conclude(&mut self, cx: &mut Cx<'_>, outcome: Outcome<FragmentId>) {
-        match outcome {
-            Outcome::Answered {
-                purpose: fragment,
+    /// Takes the end of a question for the bytes of a fragment.
+    pub(super) fn conclude(&mut self, cx: &mut Cx<'_>, fragment: FragmentId, reply: Reply) {
+        match reply {
+            Reply::Answered {
                 from,
                 message: Message::Audio(Audio::Chunk { index, .. }),
                 body,
@@ -283,19 +263,14 @@ impl Scrub {
             } if index == fragment.index => {
                 let bytes = body;
                 let job = LibraryJob::ReplaceFragment { fragment, bytes };
-                self.jobs.run(Purpose::Replace(fragment, from), job, cx.out);
+                cx.run(Ordered::Scrub(Purpose::Replace(fragment, from)), job);
             }
-            Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
-                self.put_off(cx.now, purpose);
-            }
+            Reply::Answered { .. } | Reply::GaveUp { .. } => self.put_off(cx.now, fragment),
         }
     }
 
     /// Reads the next step when it is due, and asks again for fragments that wait.
     pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, overview: Overview, others: Others<'_>) {
-        for outcome in self.requests.on_tick(cx.now, cx.out) {
-            self.conclude(cx, outcome);
-        }
         if self.again.is_some_and(|at| at <= cx.now) {
             self.again = None;
             self.fetch(cx, others);
@@ -316,9 +291,6 @@ impl Scrub {
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        earlier(
-            earlier(Some(self.due), self.again),
-            self.requests.deadline(),
-        )
+        earlier(Some(self.due), self.again)
     }
 }

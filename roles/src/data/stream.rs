@@ -12,11 +12,11 @@ use crate::contract::job::{JobFault, JobReply, LibraryJob};
 use crate::contract::limits::FETCH_FRAGMENTS_MAX;
 use crate::contract::message::{Audio, Message, Position, Refusal};
 use crate::contract::node::Asker;
-use crate::cx::Cx;
+use crate::cx::{Cx, Ordered};
 
 /// One client's fetch, and its position.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     pub(super) asker: Asker,
     pub(super) song: SongId,
     /// The fragment that is being read.
@@ -57,8 +57,7 @@ impl Data {
             at,
         };
         let peer = stream.asker.sender.peer;
-        self.jobs
-            .run_toward(Purpose::Fetch(stream), job, peer, cx.out);
+        cx.run_toward(Ordered::Data(Purpose::Fetch(stream)), job, peer);
     }
 
     /// Takes a fragment that has been read, and sends the one before it.
@@ -88,7 +87,7 @@ impl Data {
         let Some((index, bytes)) = stream.held.take() else {
             return;
         };
-        let load = self.load();
+        let load = Data::load(cx);
         self.copies.on_served(cx.now, bytes.len());
         let chunk = Message::Audio(Audio::Chunk { index, load });
         cx.out.answer_with(stream.asker, chunk, bytes, more);

@@ -1,6 +1,8 @@
 use super::answers::stored;
 use super::*;
+use crate::contract::id::JobId;
 use crate::contract::id::{Incarnation, RequestId};
+use crate::contract::node::Peer;
 use crate::contract::node::{Action, Sender};
 use crate::contract::record::{Features, Role};
 use crate::test_support::{Host, record};
@@ -49,6 +51,19 @@ fn ordered(host: &mut Host) -> Option<(JobId, LibraryJob)> {
     jobs.next()
 }
 
+/// The job has ended with this reply.
+fn done(
+    data: &mut Data,
+    (host, now): (&mut Host, Time),
+    job: JobId,
+    reply: JobReply,
+    others: Others<'_>,
+) {
+    let cx = &mut host.at(now);
+    let ordered = cx.on_done(job).expect("the job is under way");
+    data.on_done(cx, ordered, reply, others);
+}
+
 /// While a song is being committed, the node that shall get its copy leaves the DNS. The copies
 /// made are those written to disk with the song, as soon as that node is back.
 #[test]
@@ -72,7 +87,13 @@ fn the_copies_written_down_are_the_copies_made() {
 
     let overview = Overview::default();
     let reply = JobReply::Stored { overview };
-    data.on_done(&mut host.at(Time::from_secs(1)), job, reply, others(&[]));
+    done(
+        &mut data,
+        (&mut host, Time::from_secs(1)),
+        job,
+        reply,
+        others(&[]),
+    );
     while host.out.pop().is_some() {}
     data.on_tick(&mut host.at(Time::from_secs(9)), others(&other));
     let describes = |(_, work)| work == LibraryJob::Describe { song };
@@ -104,7 +125,13 @@ fn a_peer_that_never_stores_costs_no_memory() {
         let reply = JobReply::Stored {
             overview: Overview::default(),
         };
-        data.on_done(&mut host.at(Time::from_secs(1)), job, reply, others(&other));
+        done(
+            &mut data,
+            (&mut host, Time::from_secs(1)),
+            job,
+            reply,
+            others(&other),
+        );
         let alone = stored(1);
         let actions = core::iter::from_fn(|| host.out.pop());
         answered += actions
@@ -125,7 +152,10 @@ fn an_upload_without_room_is_forgotten_at_once() {
     let mut host = Host::default();
     data.sweep_at = Time::NEVER;
     let (song, now) = (SongId(7), Time::from_secs(1));
-    let full = |data: &Data| (data.news(record(1, Role::Data)).record.features).has(Features::FULL);
+    let full = |data: &Data, host: &mut Host| {
+        let news = data.news(&host.at(now), record(1, Role::Data));
+        news.record.features.has(Features::FULL)
+    };
     let steps = [
         Audio::Give { song, index: 3 },
         Audio::Commit { song, copy: true },
@@ -141,20 +171,20 @@ fn an_upload_without_room_is_forgotten_at_once() {
         );
         let (job, _) = ordered(&mut host).expect("a step of an upload");
         let reply = JobReply::Failed(JobFault::DiskFull);
-        data.on_done(&mut host.at(now), job, reply, others(&[]));
+        done(&mut data, (&mut host, now), job, reply, others(&[]));
         let (drop, work) = ordered(&mut host).expect("room is given back");
         assert_eq!(work, LibraryJob::DropUpload { song });
-        assert!(full(&data));
+        assert!(full(&data, &mut host));
 
         // The library is busy: once more, a little later, until no room is left to be freed.
         let busy = JobReply::Failed(JobFault::Busy);
-        data.on_done(&mut host.at(now), drop, busy, others(&[]));
+        done(&mut data, (&mut host, now), drop, busy, others(&[]));
         assert_eq!(ordered(&mut host), None);
         data.on_tick(&mut host.at(now + LOOK_AGAIN), others(&[]));
         let (drop, work) = ordered(&mut host).expect("another attempt");
         assert_eq!(work, LibraryJob::DropUpload { song });
         let more = JobReply::Reclaimed { more: true };
-        data.on_done(&mut host.at(now), drop, more, others(&[]));
+        done(&mut data, (&mut host, now), drop, more, others(&[]));
         assert_eq!(
             ordered(&mut host).map(|(_, work)| work),
             Some(LibraryJob::Reclaim)
@@ -164,7 +194,8 @@ fn an_upload_without_room_is_forgotten_at_once() {
     let look = |data: &mut Data, host: &mut Host, now, full| {
         data.look_at_room(&mut host.at(now));
         let (job, work) = ordered(host).expect("a look");
-        data.on_done(&mut host.at(now), job, JobReply::Room { full }, others(&[]));
+        let reply = JobReply::Room { full };
+        done(data, (host, now), job, reply, others(&[]));
         work
     };
     // A song of 40 MB is refused: the node is full as long as that one does not fit, and not longer
@@ -177,12 +208,12 @@ fn an_upload_without_room_is_forgotten_at_once() {
         look(&mut data, &mut host, now, true),
         LibraryJob::Room { bytes }
     );
-    assert!(full(&data));
+    assert!(full(&data, &mut host));
     assert_eq!(
         look(&mut data, &mut host, now, false),
         LibraryJob::Room { bytes }
     );
-    assert!(!full(&data));
+    assert!(!full(&data, &mut host));
     let bytes = 1_000_000;
     let later = now + Duration::from_secs(600);
     assert_eq!(
@@ -205,7 +236,11 @@ fn a_lost_node_is_forgotten_once() {
         let (job, _) = ordered(&mut host).expect("the list is read");
         let (due, more) = (due.clone(), false);
         let reply = JobReply::CopiesDue { due, more };
-        copies.on_done(&mut host.at(now), job, reply, &other);
+        let cx = &mut host.at(now);
+        let Some(Ordered::Replication(purpose)) = cx.on_done(job) else {
+            panic!("a job of another part");
+        };
+        copies.on_done(cx, purpose, reply, &other);
         while let Some((_, work)) = ordered(&mut host) {
             forgotten += usize::from(work == LibraryJob::ForgetCopiesDue { node: lost });
         }

@@ -2,6 +2,8 @@ use super::*;
 use crate::contract::id::RequestId;
 use crate::contract::message::Kind;
 use crate::contract::node::{Action, Sender};
+use crate::cx::Asked;
+use crate::requests::Outcome;
 use crate::test_support::{Host, addr, at, record};
 use alloc::vec;
 
@@ -67,6 +69,13 @@ impl World {
 
     /// The sweep's questions, with their numbers.
     fn sweep(&mut self, now: Time) -> Vec<(Peer, RequestId)> {
+        let ended = self.host.at(now).on_tick();
+        for Outcome { purpose, reply } in ended {
+            if let Asked::Dns(purpose) = purpose {
+                let cx = &mut self.host.at(now);
+                self.dns.conclude(cx, purpose, reply);
+            }
+        }
         self.dns.on_tick(&mut self.host.at(now), &[]);
         let mut asked = vec![];
         while let Some(action) = self.host.out.pop() {
@@ -104,17 +113,15 @@ fn a_sweep_renews_who_answers() {
     world.register(at(0), record(1, Role::Data));
     let asked = world.sweep(at(30));
     assert_eq!(asked.len(), 1);
-    let envelope = Envelope {
-        id: asked[0].1,
-        kind: Kind::Answer { more: false },
-        message: Message::Names(Names::Confirmed {
-            record: record(1, Role::Data),
-        }),
-        body: vec![],
+    let (to, id) = asked[0];
+    let record = record(1, Role::Data);
+    let confirmed = Message::Names(Names::Confirmed { record });
+    let ended = world.host.answered(at(30), to, (id, confirmed));
+    let Some((Asked::Dns(purpose), reply)) = ended else {
+        panic!("no end of the question: {ended:?}");
     };
-    world
-        .dns
-        .on_answer(&mut world.host.at(at(30)), asked[0].0, envelope);
+    let cx = &mut world.host.at(at(30));
+    world.dns.conclude(cx, purpose, reply);
     assert_eq!(world.resolve(at(59), Role::Data).len(), 1);
 }
 

@@ -16,7 +16,7 @@ fn peer(n: u8) -> Peer {
 }
 
 fn requests() -> Requests<&'static str> {
-    Requests::new(Requester::Client, Rng::from_seed(1))
+    Requests::new(Rng::from_seed(1))
 }
 
 fn asked(out: &mut Outbox) -> Vec<(Peer, RequestId)> {
@@ -52,7 +52,10 @@ fn the_first_answer_wins_and_the_second_finds_nobody() {
     let got = requests.on_answer(at(1), peer(1), answer(id, ANSWER), &mut out);
     assert!(matches!(
         got,
-        Some(Outcome::Answered { purpose: "why", .. })
+        Some(Outcome {
+            purpose: "why",
+            reply: Reply::Answered { .. }
+        })
     ));
     let again = requests.on_answer(at(2), peer(1), answer(id, ANSWER), &mut out);
     assert_eq!(again, None);
@@ -99,7 +102,13 @@ fn a_late_candidate_may_still_answer() {
     requests.on_tick(at(500), &mut out);
     assert_eq!(asked(&mut out), vec![(peer(2), id)]);
     let got = requests.on_answer(at(600), peer(1), answer(id, ANSWER), &mut out);
-    assert!(matches!(got, Some(Outcome::Answered { .. })));
+    assert!(matches!(
+        got,
+        Some(Outcome {
+            reply: Reply::Answered { .. },
+            ..
+        })
+    ));
 }
 
 /// TCP repeats what is lost: who is at work on a question is not asked it a second time.
@@ -124,10 +133,12 @@ fn a_refusal_others_might_not_give_goes_elsewhere() {
     let got = requests.on_answer(at(2), peer(2), refused(Refusal::NotFound), &mut out);
     assert_eq!(
         got,
-        Some(Outcome::GaveUp {
+        Some(Outcome {
             purpose: "why",
-            refusal: Some(Refusal::NotFound),
-            lost: None
+            reply: Reply::GaveUp {
+                refusal: Some(Refusal::NotFound),
+                lost: None
+            }
         })
     );
 }
@@ -143,7 +154,40 @@ fn what_nobody_has_is_asked_for_once() {
     );
     assert_eq!(asked(&mut out), vec![(peer(2), id)]);
     let got = requests.on_answer(at(2), peer(2), refused(), &mut out);
-    assert!(matches!(got, Some(Outcome::GaveUp { .. })));
+    assert!(matches!(
+        got,
+        Some(Outcome {
+            reply: Reply::GaveUp { .. },
+            ..
+        })
+    ));
+}
+
+/// Two candidates were asked, and both send many answers. They must not be mixed.
+#[test]
+fn only_the_first_stream_of_answers_counts() {
+    let (mut requests, mut out, id) = begin(&[1, 2], Policy::GROUP);
+    requests.on_tick(at(500), &mut out);
+    assert_eq!(asked(&mut out), vec![(peer(2), id)]);
+    let part = || Envelope {
+        kind: Kind::Answer { more: true },
+        ..answer(id, ANSWER)
+    };
+    assert!(
+        requests
+            .on_answer(at(501), peer(2), part(), &mut out)
+            .is_some()
+    );
+    assert!(
+        requests
+            .on_answer(at(502), peer(1), part(), &mut out)
+            .is_none()
+    );
+    assert!(
+        requests
+            .on_answer(at(503), peer(2), answer(id, ANSWER), &mut out)
+            .is_some()
+    );
 }
 
 #[test]
@@ -151,7 +195,13 @@ fn a_final_refusal_is_an_answer() {
     let (mut requests, mut out, id) = begin(&[1, 2], Policy::GROUP);
     let refused = answer(id, Message::Refused(Refusal::Ambiguous(vec![])));
     let got = requests.on_answer(at(1), peer(1), refused, &mut out);
-    assert!(matches!(got, Some(Outcome::Answered { .. })));
+    assert!(matches!(
+        got,
+        Some(Outcome {
+            reply: Reply::Answered { .. },
+            ..
+        })
+    ));
     assert_eq!(asked(&mut out), vec![]);
 }
 
@@ -163,7 +213,13 @@ fn an_absent_group_is_given_up_soon() {
     let due = requests.deadline().expect("a pause");
     requests.on_tick(due, &mut out);
     let ended = requests.on_lost(due, peer(1), Lost::ConnectRefused, &mut out);
-    assert!(matches!(ended[..], [Outcome::GaveUp { .. }]));
+    assert!(matches!(
+        ended[..],
+        [Outcome {
+            reply: Reply::GaveUp { .. },
+            ..
+        }]
+    ));
 }
 
 #[test]
@@ -173,8 +229,11 @@ fn patience_ends_at_the_deadline() {
     let outcomes = requests.on_tick(at(5_000), &mut out);
     assert!(matches!(
         outcomes[..],
-        [Outcome::GaveUp {
-            lost: Some(Lost::ConnectRefused),
+        [Outcome {
+            reply: Reply::GaveUp {
+                lost: Some(Lost::ConnectRefused),
+                ..
+            },
             ..
         }]
     ));
@@ -208,13 +267,9 @@ fn questions_in_flight_are_bounded() {
 fn another_start_numbers_its_questions_apart() {
     let mut out = Outbox::new();
     let mut ask = |seed| {
-        let mut requests = Requests::new(Requester::Replication, Rng::from_seed(seed));
+        let mut requests = Requests::new(Rng::from_seed(seed));
         let candidates = vec![peer(1)];
         requests.ask(at(0), (), candidates, QUESTION, Policy::ONCE, &mut out)
     };
     assert_ne!(ask(1), ask(2));
-    assert_eq!(
-        ask(1).and_then(|id| Requester::of(id.0)),
-        Some(Requester::Replication)
-    );
 }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::contract::id::RequestId;
-use crate::contract::message::Kind;
+
 use crate::contract::node::Action;
+use crate::cx::Asked;
 use crate::test_support::{Host, addr, at, record};
 use alloc::vec;
 
@@ -23,16 +24,24 @@ fn ask(resolver: &mut Resolver, now: Time, host: &mut Host) -> RequestId {
     }
 }
 
+/// Takes the answer of the DNS node.
+fn hear(
+    resolver: &mut Resolver,
+    now: Time,
+    host: &mut Host,
+    answer: (RequestId, Message),
+) -> Option<Resolved> {
+    match host.answered(now, Peer::Node(addr(1)), answer)? {
+        (Asked::Resolver(role), reply) => Some(resolver.conclude(&mut host.at(now), role, reply)),
+        (other, _) => panic!("the question of another part: {other:?}"),
+    }
+}
+
 fn tell(resolver: &mut Resolver, now: Time, records: Vec<Record>, settled: bool) {
     let mut host = Host::default();
     let id = ask(resolver, now, &mut host);
-    let envelope = Envelope {
-        id,
-        kind: Kind::Answer { more: false },
-        message: Message::Names(Names::Records { records, settled }),
-        body: vec![],
-    };
-    let got = resolver.on_answer(&mut host.at(now), Peer::Node(addr(1)), envelope);
+    let message = Message::Names(Names::Records { records, settled });
+    let got = hear(resolver, now, &mut host, (id, message));
     assert!(got.is_some_and(|resolved| resolved.failed.is_none()));
 }
 
@@ -79,15 +88,12 @@ fn a_dead_dns_leaves_the_last_thing_known() {
     let mut host = Host::default();
     ask(&mut resolver, at(40), &mut host);
     let refused = Lost::ConnectRefused;
-    resolver.on_lost(&mut host.at(at(40)), Peer::Node(addr(1)), refused);
-    let ended = resolver.on_tick(&mut host.at(at(43)));
-    assert_eq!(
-        ended,
-        [Resolved {
-            role: Role::Router,
-            failed: Some(refused)
-        }]
-    );
+    let cx = &mut host.at(at(40));
+    assert!(cx.on_lost(Peer::Node(addr(1)), refused).is_empty());
+    let ended = host.at(at(43)).on_tick().pop();
+    let reply = ended.expect("the look-up has ended").reply;
+    let resolved = resolver.conclude(&mut host.at(at(43)), Role::Router, reply);
+    assert_eq!(resolved.failed, Some(refused));
     assert_eq!(resolver.records(Role::Router), [record(2, Role::Router)]);
 }
 
@@ -124,12 +130,7 @@ fn a_dns_node_does_not_learn_of_itself() {
     };
     let records = vec![dns(1), dns(2), dns(9)];
     let settled = true;
-    let envelope = Envelope {
-        id: envelope.id,
-        kind: Kind::Answer { more: false },
-        message: Message::Names(Names::Records { records, settled }),
-        body: vec![],
-    };
-    resolver.on_answer(&mut host.at(at(0)), Peer::Node(addr(1)), envelope);
+    let message = Message::Names(Names::Records { records, settled });
+    hear(&mut resolver, at(0), &mut host, (envelope.id, message));
     assert_eq!(resolver.dns().collect::<Vec<_>>(), [addr(1), addr(2)]);
 }

@@ -26,7 +26,7 @@ use crate::contract::record::{Address, Role};
 use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
-use crate::cx::Cx;
+use crate::cx::{Asked, Cx};
 use crate::requests::Policy;
 use crate::ring_mutants::RingMutant;
 
@@ -288,7 +288,7 @@ impl Ring {
         let question = Message::Ring(alert);
         // An alert that is lost here does not return to the manager, which then asks the missing
         // members directly.
-        let _ = (self.requests).ask(cx.now, Purpose::Alert, to, question, PASS_ON, cx.out);
+        let _ = cx.ask(Asked::Ring(Purpose::Alert), to, question, PASS_ON);
     }
 
     pub(super) fn on_alert(&mut self, cx: &mut Cx<'_>, asker: Asker, alert: Alert) {

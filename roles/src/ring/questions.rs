@@ -4,27 +4,21 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{PROBE_ROUNDS, Purpose, Ring};
-use crate::contract::id::RequestId;
 use crate::contract::message::Message;
 use crate::contract::node::Peer;
 use crate::contract::record::Address;
 use crate::contract::ring::Ring as RingMessage;
-use crate::cx::Cx;
-use crate::requests::{Outcome, Policy, Requester};
+use crate::cx::{Asked, Cx};
+use crate::requests::{Policy, Reply};
 
 impl Ring {
-    pub(super) fn conclude(&mut self, cx: &mut Cx<'_>, outcome: Outcome<Purpose>) {
-        match outcome {
-            Outcome::Answered {
-                purpose,
-                message: Message::Ring(words),
-                ..
-            } => self.on_answered(cx, purpose, words),
+    /// Takes the end of a question.
+    pub(crate) fn conclude(&mut self, cx: &mut Cx<'_>, purpose: Purpose, reply: Reply) {
+        match reply.message() {
+            Some(Message::Ring(words)) => self.on_answered(cx, purpose, words),
             // An answer of another family counts as no answer: each purpose then takes its failure
             // path.
-            Outcome::Answered { purpose, .. } | Outcome::GaveUp { purpose, .. } => {
-                self.on_unanswered(cx, purpose);
-            }
+            Some(_) | None => self.on_unanswered(cx, purpose),
         }
     }
 
@@ -68,9 +62,7 @@ impl Ring {
         if to == self.members.me().address {
             return; // The address is in the entry of an earlier start that had another disk.
         }
-        self.words += 1;
-        let id = RequestId(Requester::Ring.number(self.words & (u64::MAX >> 8)));
-        cx.out.say(Peer::Node(to), id, Message::Ring(words));
+        cx.say(Peer::Node(to), Message::Ring(words));
     }
 
     pub(super) fn ask(
@@ -92,7 +84,7 @@ impl Ring {
         let to = to.into_iter().filter(|at| *at != own);
         let to = to.map(Peer::Node).collect();
         let question = Message::Ring(words);
-        let asked = (self.requests).ask(cx.now, purpose.clone(), to, question, policy, cx.out);
+        let asked = cx.ask(Asked::Ring(purpose.clone()), to, question, policy);
         // A question that cannot be sent fails at once. Otherwise a check would wait for a helper
         // that was never asked.
         if asked.is_none() {

@@ -12,6 +12,9 @@ use crate::contract::member::Tally;
 use crate::contract::message::Kind;
 use crate::contract::node::Action;
 use crate::contract::record::Features;
+use crate::contract::timers::earlier;
+use crate::cx::Asked;
+use crate::requests::Outcome;
 
 fn at(millis: u64) -> Time {
     Time::from_millis(millis)
@@ -91,11 +94,38 @@ impl World {
     }
 
     fn run_to(&mut self, millis: u64) {
-        while let Some(due) = self.ring.deadline().filter(|due| *due <= at(millis)) {
+        while let Some(due) = self.deadline().filter(|due| *due <= at(millis)) {
             self.now = due.max(self.now);
-            self.ring.on_tick(&mut self.host.at(self.now), &[]);
+            self.tick();
         }
         self.now = at(millis);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        earlier(self.ring.deadline(), self.host.deadline())
+    }
+
+    fn tick(&mut self) {
+        let ended = self.host.at(self.now).on_tick();
+        self.conclude(ended);
+        self.ring.on_tick(&mut self.host.at(self.now), &[]);
+    }
+
+    fn lose(&mut self, peer: Peer, why: Lost) {
+        let ended = self.host.at(self.now).on_lost(peer, why);
+        self.conclude(ended);
+        let cx = &mut self.host.at(self.now);
+        self.ring.on_lost(cx, peer, why);
+    }
+
+    fn conclude(&mut self, ended: Vec<Outcome<Asked>>) {
+        for Outcome { purpose, reply } in ended {
+            let Asked::Ring(purpose) = purpose else {
+                panic!("the question of another part: {purpose:?}");
+            };
+            let cx = &mut self.host.at(self.now);
+            self.ring.conclude(cx, purpose, reply);
+        }
     }
 
     fn state(&self, n: u8) -> Option<MemberState> {
@@ -160,7 +190,7 @@ fn who_follows_a_doubted_successor_hears_as_well() {
     world.said();
     for why in [Lost::Reset, Lost::ConnectRefused] {
         let peer = Peer::Node(addr(6));
-        world.ring.on_lost(&mut world.host.at(world.now), peer, why);
+        world.lose(peer, why);
     }
     world.run_to(2500);
     let report = |message: &Message| matches!(message, Message::Ring(RingMessage::Report { .. }));
@@ -200,10 +230,12 @@ fn a_stranger_that_asks_is_joined() {
 #[test]
 fn the_successor_hears_every_second() {
     let mut world = World::of(7);
-    for second in 1..=4 {
-        world.run_to(second * 1000 - 500);
+    let first = world.ring.beat_due.since(Time::ZERO).as_millis() as u64;
+    for second in 0..4 {
+        let beat = first + second * 1000;
+        world.run_to(beat.saturating_sub(1));
         world.report(4);
-        world.run_to(second * 1000 + 499);
+        world.run_to(beat + 499);
         let reports: Vec<Peer> = world
             .said()
             .into_iter()
@@ -285,7 +317,7 @@ fn who_stood_still_suspects_nobody() {
     world.now = at(60_000);
     world.ring.on_event(&mut world.host.at(world.now));
     assert!(world.ring.is_unsure(world.now));
-    world.ring.on_tick(&mut world.host.at(world.now), &[]);
+    world.tick();
     let joins = |(_, m): &(Peer, Message)| matches!(m, Message::Ring(RingMessage::Join { .. }));
     assert!(world.said().iter().any(joins), "it asks how it is seen");
     world.run_to(60_400);
@@ -437,7 +469,7 @@ fn who_has_left_suspects_nobody() {
         .ring
         .on_heard(&mut world.host.at(world.now), sender(4));
     let lost = Peer::Node(addr(3));
-    (world.ring).on_lost(&mut world.host.at(world.now), lost, Lost::Silent);
+    world.lose(lost, Lost::Silent);
     let claims = vec![suspected(7, &[1, 2])];
     world.tell(1, RingMessage::News { claims });
     world.run_to(20_000);
@@ -494,7 +526,7 @@ fn a_dial_in_vain_is_tried_again() {
     let mut world = World::of(7);
     world.run_to(500);
     let lost = Peer::Node(addr(3));
-    (world.ring).on_lost(&mut world.host.at(world.now), lost, Lost::Silent);
+    world.lose(lost, Lost::Silent);
     let until = world.now + world.ring.config.confirm * HEALTHY_PATIENCE;
     while world.now < until {
         let probes = |(to, m): &(Peer, Message)| {
@@ -503,9 +535,9 @@ fn a_dial_in_vain_is_tried_again() {
         let said = world.said();
         assert!(!said.iter().any(|(_, m)| checks(m)), "at {:?}", world.now);
         if said.iter().any(probes) {
-            (world.ring).on_lost(&mut world.host.at(world.now), lost, Lost::Backoff);
+            world.lose(lost, Lost::Backoff);
         }
-        let due = world.ring.deadline().unwrap_or(until);
+        let due = world.deadline().unwrap_or(until);
         world.run_to(due.since(Time::ZERO).as_millis() as u64 + 1);
     }
     world.run_to(3_000);

@@ -8,9 +8,10 @@ use alloc::vec::Vec;
 use super::*;
 use crate::contract::chord::Chord as ChordMessage;
 use crate::contract::id::{Incarnation, RequestId};
-use crate::contract::message::{Audio, Change, Digest, Kind, Listed, Sort, StoreId};
+use crate::contract::message::{Audio, Change, Digest, Listed, Sort, StoreId};
 use crate::contract::node::{Action, Sender};
 use crate::contract::song::{Format, Song};
+use crate::cx::Asked;
 
 fn song(n: u8, title: &str, artist: &str) -> Song {
     Song {
@@ -73,13 +74,7 @@ impl World {
 
     /// The connection to a data node breaks.
     fn lose(&mut self, now: Time, who: u8) {
-        let sight = Sight {
-            servers: &[],
-            owners: &test_support::owners(&[]),
-            ring: None,
-        };
-        let lost = (Peer::Node(addr(who)), Lost::Closed);
-        self.router.on_lost(&mut self.host.at(now), lost, sight);
+        self.router.on_lost(now, Peer::Node(addr(who)));
     }
 
     /// A data node announces that it has had these songs, in this order, since `since`.
@@ -291,17 +286,6 @@ fn a_fresh_router_is_not_an_empty_library() {
     assert_ne!(world.ask(at(1), 9, list), not_ready);
 }
 
-/// The answer to a router's question, as a data node gives it.
-fn from_data(who: u8, id: RequestId, message: Message) -> (Peer, Envelope) {
-    let envelope = Envelope {
-        id,
-        kind: Kind::Answer { more: false },
-        message,
-        body: Vec::new(),
-    };
-    (Peer::Node(addr(who)), envelope)
-}
-
 impl World {
     /// The messages sent since the last call: receiver, request id and message.
     fn sent(&mut self) -> Vec<(Peer, RequestId, Message)> {
@@ -345,8 +329,27 @@ impl World {
             owners: &test_support::owners(&servers),
             ring: None,
         };
-        let answer = from_data(who, id, message);
-        self.router.on_answer(&mut self.host.at(now), answer, sight);
+        let ended = (self.host).answered(now, Peer::Node(addr(who)), (id, message));
+        if let Some((Asked::Locator(step), reply)) = ended {
+            let cx = &mut self.host.at(now);
+            self.router.conclude(cx, step, reply, sight);
+        }
+    }
+
+    /// The time of the questions that are open at `now` is over.
+    fn end_patience(&mut self, now: Time) {
+        let servers = [record(7, Role::Data), record(8, Role::Data)];
+        let sight = Sight {
+            servers: &servers,
+            owners: &test_support::owners(&servers),
+            ring: None,
+        };
+        for ended in self.host.at(now).on_tick() {
+            if let Asked::Locator(step) = ended.purpose {
+                let cx = &mut self.host.at(now);
+                self.router.conclude(cx, step, ended.reply, sight);
+            }
+        }
     }
 
     /// The look-up on the hash ring has led to the owners, 7 and 8. Returns the question to each.
@@ -403,18 +406,12 @@ fn a_song_that_its_owners_do_not_keep_is_not_found() {
     let refused = |why| [(Peer::Node(addr(9)), RequestId(1), Message::Refused(why))];
     assert_eq!(world.sent(), refused(Refusal::NotFound));
 
-    let owners = world.asked_owners(at(1));
-    for (_, id, _) in owners {
-        let number = if world.sent().is_empty() { 7 } else { 8 };
-        world.answer(at(1), number, id, Message::Refused(Refusal::NotReady));
+    for (to, id, _) in world.asked_owners(at(1)) {
+        assert!(world.sent().is_empty(), "the other owner may have it");
+        let who = if to == Peer::Node(addr(7)) { 7 } else { 8 };
+        world.answer(at(1), who, id, Message::Refused(Refusal::NotReady));
     }
-    world.answer(at(1), 8, RequestId(0), page(&[]));
-    let sight = Sight {
-        servers: &[record(7, Role::Data)],
-        owners: &test_support::owners(&[]),
-        ring: None,
-    };
-    world.router.on_tick(&mut world.host.at(at(2)), sight);
+    world.end_patience(at(3));
     assert_eq!(world.sent(), refused(Refusal::NotReady));
 }
 

@@ -6,16 +6,13 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::id::JobId;
 use crate::contract::job::{JobFault, JobReply, MemoryJob};
 use crate::contract::member::Member;
 use crate::contract::record::{Address, Role};
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
-use crate::cx::Cx;
-use crate::jobs::Jobs;
+use crate::cx::{Cx, Ordered};
 use crate::members::Members;
-use crate::requests::Requester;
 
 /// Least time between two writes.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -33,7 +30,7 @@ const BUSY: Duration = Duration::from_millis(200);
 pub(super) type Recalled = (Vec<Member>, Option<Role>);
 
 #[derive(Debug)]
-enum Purpose {
+pub(crate) enum Purpose {
     Recall,
     Remember,
 }
@@ -41,7 +38,6 @@ enum Purpose {
 /// Reads the memory once, writes it when it has changed.
 #[derive(Debug)]
 pub(super) struct Memory {
-    jobs: Jobs<Purpose>,
     /// The addresses and roles of the members that are stored, or on their way to the disk.
     kept: Vec<(Address, Role)>,
     /// The role that is stored, or on its way to the disk.
@@ -56,7 +52,6 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new() -> Self {
         Memory {
-            jobs: Jobs::new(Requester::Ring),
             kept: Vec::new(),
             role: None,
             due: None,
@@ -68,13 +63,17 @@ impl Memory {
 
     /// Starts to read the stored state.
     pub(super) fn recall(&mut self, cx: &mut Cx<'_>) {
-        self.jobs
-            .run(Purpose::Recall, MemoryJob::RecallMembers, cx.out);
+        cx.run(Ordered::Memory(Purpose::Recall), MemoryJob::RecallMembers);
     }
 
     /// Returns the stored state, if this job has read it.
-    pub(super) fn on_done(&mut self, now: Time, job: JobId, reply: JobReply) -> Option<Recalled> {
-        match (self.jobs.done(job)?, reply) {
+    pub(super) fn on_done(
+        &mut self,
+        now: Time,
+        purpose: Purpose,
+        reply: JobReply,
+    ) -> Option<Recalled> {
+        match (purpose, reply) {
             (Purpose::Recall, JobReply::Members { members, role }) => Some((members, role)),
             // A node that took another role because the pool was busy would not serve its songs, so
             // the read is repeated.
@@ -132,7 +131,7 @@ impl Memory {
         self.kept = places(members);
         let members = members.living().copied().collect();
         let job = MemoryJob::RememberMembers { members, role };
-        self.jobs.run(Purpose::Remember, job, cx.out);
+        cx.run(Ordered::Memory(Purpose::Remember), job);
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {

@@ -12,10 +12,10 @@ use super::serving::servers;
 use crate::anomalies::Anomalies;
 use crate::chord::Chord;
 use crate::contract::chord::Chord as ChordMessage;
-use crate::contract::id::{Incarnation, JobId, NodeId};
+use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::job::JobReply;
 use crate::contract::member::{Epoch, Member, MemberState, Traits};
-use crate::contract::message::{Audio, Catalogue, Envelope, Refusal};
+use crate::contract::message::{Audio, Catalogue, Refusal};
 use crate::contract::node::{Asker, Lost, Peer};
 use crate::contract::record::{Record, Role};
 use crate::contract::rng::Rng;
@@ -23,8 +23,9 @@ use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::upkeep::Upkeep;
 use crate::contract::user::Level;
-use crate::cx::Cx;
+use crate::cx::{Asked, Cx, Ordered};
 use crate::data::{Data, Others};
+use crate::requests::Reply;
 use crate::ring::{Order, Ring};
 use crate::router::{Router, Sight};
 
@@ -243,7 +244,7 @@ impl RingMember {
             let line = "stays what it is: nobody else keeps songs";
             cx.out.fact(Level::Info, line.into());
             self.stay(cx.now);
-        } else if node.data.is_drained() {
+        } else if node.data.is_drained(cx) {
             node.leaving = None;
             let Some(order) = order else {
                 return Some(HandOver::Ends);
@@ -289,12 +290,14 @@ impl RingMember {
     /// Changes the role in the ring, and for every question that arrives.
     fn switch(&mut self, cx: &mut Cx<'_>, common: &mut Common, order: Order) {
         let role = order.role;
-        let rng = common.draw();
-        let part = Part::begin(cx, common, role, rng);
-        let mut part = core::mem::replace(&mut self.part, part);
-        if let Part::Router(router) = &mut part {
+        if let Part::Router(router) = &mut self.part {
             router.retire(cx);
         }
+        // This comes before the new role begins, which asks and orders at once.
+        cx.end_role();
+        let rng = common.draw();
+        let part = Part::begin(cx, common, role, rng);
+        let part = core::mem::replace(&mut self.part, part);
         let until = cx.now + RETIREMENT;
         self.retired = Some(Retired { part, until });
         self.changed_for = Some(order.epoch);
@@ -333,21 +336,6 @@ impl RingMember {
                 router.on_question(cx, asker, words, sight);
             }
             (Part::Data(_), _) => cx.out.refuse(asker, Refusal::WrongRole),
-        }
-    }
-
-    /// Takes the answer of a data node to a look-up of the router role.
-    pub(super) fn on_located(
-        &mut self,
-        cx: &mut Cx<'_>,
-        common: &Common,
-        own: Record,
-        answer: (Peer, Envelope),
-    ) {
-        if let Part::Router(router) = &mut self.part {
-            let servers = servers(cx.now, common, own);
-            let sight = sight(&servers, common, &self.ring);
-            router.on_answer(cx, answer, sight);
         }
     }
 
@@ -407,42 +395,36 @@ impl RingMember {
         }
     }
 
-    pub(super) fn on_chord_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
-        if let Part::Data(node) = &mut self.part {
-            (node.chord).on_answer(cx, from, envelope, self.ring.members());
-        }
-    }
-
-    pub(super) fn on_data_answer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        (from, envelope): (Peer, Envelope),
-        others: Others<'_>,
-    ) {
-        if let Part::Data(node) = &mut self.part {
-            node.data.on_answer(cx, from, envelope, others);
-        }
-    }
-
-    pub(super) fn on_lost(
+    /// Takes the end of a question of the ring or of the role.
+    pub(super) fn conclude(
         &mut self,
         cx: &mut Cx<'_>,
         common: &Common,
         own: Record,
-        (peer, why): (Peer, Lost),
+        (asked, reply): (Asked, Reply),
     ) {
-        self.ring.on_lost(cx, peer, why);
-        match &mut self.part {
-            Part::Router(router) => {
+        match (asked, &mut self.part) {
+            (Asked::Ring(purpose), _) => self.ring.conclude(cx, purpose, reply),
+            (Asked::Locator(step), Part::Router(router)) => {
                 let servers = servers(cx.now, common, own);
                 let sight = sight(&servers, common, &self.ring);
-                router.on_lost(cx, (peer, why), sight);
+                router.conclude(cx, step, reply, sight);
             }
-            Part::Data(node) => {
-                (node.chord).on_lost(cx, peer, why, self.ring.members());
+            (Asked::Chord(purpose), Part::Data(node)) => {
+                (node.chord).conclude(cx, purpose, reply, self.ring.members());
+            }
+            (asked, Part::Data(node)) => {
                 let others = common.known.others(own);
-                node.data.on_lost(cx, peer, why, others);
+                node.data.conclude(cx, asked, reply, others);
             }
+            (_, Part::Router(_)) => (), // The role that asked has ended.
+        }
+    }
+
+    pub(super) fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
+        self.ring.on_lost(cx, peer, why);
+        if let Part::Router(router) = &mut self.part {
+            router.on_lost(cx.now, peer);
         }
     }
 
@@ -450,11 +432,11 @@ impl RingMember {
     pub(super) fn on_done(
         &mut self,
         cx: &mut Cx<'_>,
-        (job, reply): (JobId, JobReply),
+        (ordered, reply): (Ordered, JobReply),
         others: Others<'_>,
     ) {
         match (&mut self.part, &mut self.retired) {
-            (Part::Data(node), _) => node.data.on_done(cx, job, reply, others),
+            (Part::Data(node), _) => node.data.on_done(cx, ordered, reply, others),
             (
                 _,
                 Some(Retired {
@@ -471,7 +453,7 @@ impl RingMember {
                     routers: &[],
                     ..others
                 };
-                node.data.on_done(cx, job, reply, quiet);
+                node.data.on_done(cx, ordered, reply, quiet);
             }
             (Part::Router(_), _) => (),
         }
@@ -479,7 +461,7 @@ impl RingMember {
 
     pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, common: &mut Common, own: Record) {
         if let Part::Data(node) = &mut self.part {
-            self.ring.set_load(node.data.load());
+            self.ring.set_load(Data::load(cx));
             let sick = node.data.is_sick(cx);
             self.ring.set_trait(cx.now, Traits::SICK, sick);
         }
@@ -487,17 +469,9 @@ impl RingMember {
         self.ring.on_tick(cx, &named.concat());
         common.memory.on_tick(cx, self.ring.members());
         self.retired.take_if(|old| old.until <= cx.now);
-        match &mut self.part {
-            Part::Router(router) if router.deadline().is_some_and(|due| due <= cx.now) => {
-                let servers = servers(cx.now, common, own);
-                let sight = sight(&servers, common, &self.ring);
-                router.on_tick(cx, sight);
-            }
-            Part::Router(_) => (),
-            Part::Data(node) => {
-                node.chord.on_tick(cx, self.ring.members());
-                node.data.on_tick(cx, common.known.others(own));
-            }
+        if let Part::Data(node) = &mut self.part {
+            node.chord.on_tick(cx, self.ring.members());
+            node.data.on_tick(cx, common.known.others(own));
         }
     }
 
@@ -516,7 +490,7 @@ impl RingMember {
 
     pub(super) fn deadline(&self) -> Option<Time> {
         let part = match &self.part {
-            Part::Router(router) => router.deadline(),
+            Part::Router(_) => None,
             Part::Data(node) => node.deadline(),
         };
         let retired = self.retired.as_ref().map(|old| old.until);

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use super::Common;
 use super::role::{HandOver, RingMember};
-use crate::contract::id::JobId;
 use crate::contract::job::JobReply;
 use crate::contract::message::{Envelope, Message, Names, Refusal};
 use crate::contract::node::{Asker, Lost, Peer};
@@ -13,10 +12,10 @@ use crate::contract::record::{Address, Record, Role};
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Notice;
-use crate::cx::Cx;
+use crate::cx::{Asked, Cx, Ordered};
 use crate::dns::Dns;
-use crate::registrar::{Registrar, Registration};
-use crate::requests::Requester;
+use crate::registrar::Registrar;
+use crate::requests::Reply;
 use crate::ring::{Order, Ring};
 use crate::ring_mutants::RingMutant;
 
@@ -97,7 +96,7 @@ impl Serving {
     }
 
     /// Registers with every DNS node known so far.
-    pub(super) fn register(&mut self, cx: &mut Cx<'_>, common: &Common) -> Vec<Registration> {
+    pub(super) fn register(&mut self, cx: &mut Cx<'_>, common: &Common) {
         let own = common.address;
         let dns = common.resolver.dns().filter(|at| *at != own);
         self.registrar.serve(cx.now, dns);
@@ -165,52 +164,28 @@ impl Serving {
         }
     }
 
-    /// Takes the answer to a question that the part `asked` has sent.
-    pub(super) fn on_answer(
+    /// Takes the end of a question of the role or of the ring.
+    pub(super) fn conclude(
         &mut self,
         cx: &mut Cx<'_>,
         common: &Common,
-        asked: Requester,
-        (from, envelope): (Peer, Envelope),
-    ) -> Option<Registration> {
+        asked: Asked,
+        reply: Reply,
+    ) {
         match (asked, &mut self.work) {
-            (Requester::Registrar, _) => {
-                return self.registrar.on_answer(cx, from, envelope);
+            (Asked::Dns(purpose), Work::Dns(dns)) => dns.conclude(cx, purpose, reply),
+            (_, Work::Dns(_)) => (),
+            (asked, Work::Member(member)) => {
+                member.conclude(cx, common, self.registrar.record(), (asked, reply));
             }
-            (Requester::Dns, Work::Dns(dns)) => dns.on_answer(cx, from, envelope),
-            (Requester::Ring, Work::Member(member)) => {
-                member.ring.on_answer(cx, from, envelope);
-            }
-            (Requester::Locator, Work::Member(member)) => {
-                let own = self.registrar.record();
-                member.on_located(cx, common, own, (from, envelope));
-            }
-            (Requester::Chord, Work::Member(member)) => {
-                member.on_chord_answer(cx, from, envelope);
-            }
-            (
-                Requester::Announcer
-                | Requester::Replication
-                | Requester::Upkeep
-                | Requester::Scrub
-                | Requester::Removal,
-                Work::Member(member),
-            ) => {
-                let others = common.known.others(self.registrar.record());
-                member.on_data_answer(cx, (from, envelope), others);
-            }
-            _ => (), // The role that asked is gone.
         }
-        None
     }
 
-    /// Takes a loss that the registrar has taken already.
-    pub(super) fn on_lost(&mut self, cx: &mut Cx<'_>, common: &Common, peer: Peer, why: Lost) {
-        match &mut self.work {
-            Work::Dns(dns) => dns.on_lost(cx, peer, why),
-            Work::Member(member) => {
-                member.on_lost(cx, common, self.registrar.record(), (peer, why));
-            }
+    /// Takes note of a lost connection.
+    pub(super) fn on_lost(&mut self, cx: &mut Cx<'_>, peer: Peer, why: Lost) {
+        self.registrar.on_lost(cx.now, peer);
+        if let Work::Member(member) = &mut self.work {
+            member.on_lost(cx, peer, why);
         }
     }
 
@@ -219,17 +194,18 @@ impl Serving {
         &mut self,
         cx: &mut Cx<'_>,
         common: &Common,
-        job: JobId,
+        ordered: Ordered,
         reply: JobReply,
     ) {
         if let Work::Member(member) = &mut self.work {
             let others = common.known.others(self.registrar.record());
-            member.on_done(cx, (job, reply), others);
+            member.on_done(cx, (ordered, reply), others);
         }
     }
 
-    /// Does what is due, except the registration.
+    /// Does what is due.
     pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, common: &mut Common) {
+        self.registrar.on_tick(cx);
         match &mut self.work {
             Work::Dns(dns) => {
                 let peers: Vec<Address> = common.resolver.dns().collect();

@@ -13,8 +13,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use roles::chord::alone::Alone;
 use roles::chord::mutants::{ChordMutant, ChordMutants};
-use roles::chord::{Ask, Chord, Config, Search, Table, Way};
+use roles::chord::{Ask, Config, Search, Table, Way};
 use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{Incarnation, NodeId, RequestId, SongId};
 use roles::contract::limits::COPIES;
@@ -24,7 +25,6 @@ use roles::contract::partition::Partition;
 use roles::contract::record::Address;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
-use roles::cx::Cx;
 use roles::hash_ring::HashRing;
 use roles::ownership::Owners;
 use tests::schedules;
@@ -93,22 +93,12 @@ fn seen(all: &[NodeId], but: NodeId) -> Vec<(NodeId, Incarnation)> {
 
 /// A node with the ideal lists. The node first sees one other node, which gives it a place in a
 /// circle of two, and then sees all nodes.
-fn placed(me: NodeId, all: &[NodeId], config: &Config, living: &Living, rng: &mut Rng) -> Chord {
-    let mut chord = Chord::new(config.clone(), me, Rng::from_seed(rng.bits()));
+fn placed(me: NodeId, all: &[NodeId], config: &Config, living: &Living, rng: &mut Rng) -> Alone {
+    let mut chord = Alone::new(config.clone(), me, Rng::from_seed(rng.bits()));
     let mut out = Outbox::new();
     let others = seen(all, me);
-    chord.see(
-        &mut Cx::new(Time::ZERO, &mut out),
-        &others[..1],
-        &Arc::default(),
-        living,
-    );
-    chord.see(
-        &mut Cx::new(Time::ZERO, &mut out),
-        &others,
-        &Arc::default(),
-        living,
-    );
+    chord.see(Time::ZERO, &others[..1], &Arc::default(), living, &mut out);
+    chord.see(Time::ZERO, &others, &Arc::default(), living, &mut out);
     chord
 }
 
@@ -129,7 +119,7 @@ fn asker(node: NodeId, living: &Living, id: RequestId) -> Asker {
 
 /// A circle of many nodes, each with the lists of the ideal state.
 struct Many {
-    nodes: BTreeMap<NodeId, Chord>,
+    nodes: BTreeMap<NodeId, Alone>,
     living: Living,
 }
 
@@ -300,28 +290,19 @@ fn find(
     let mut search = Search::new(song, [from], ChordMutants::default());
     while let Some(Ask { node, before }) = search.next_asked() {
         let mut out = Outbox::new();
-        let mut chord = Chord::new(Config::default(), node, Rng::from_seed(rng.bits()));
+        let mut chord = Alone::new(Config::default(), node, Rng::from_seed(rng.bits()));
         let owners = Arc::new(Owners::of(nodes.iter().map(|node| (*node, 1))));
         let others = seen(nodes, node);
         // The node first sees one other node, so that it has a place in the circle.
-        chord.see(
-            &mut Cx::new(Time::ZERO, &mut out),
-            &others[..1],
-            &Arc::default(),
-            &living,
-        );
-        chord.see(
-            &mut Cx::new(Time::ZERO, &mut out),
-            &others,
-            &owners,
-            &living,
-        );
+        chord.see(Time::ZERO, &others[..1], &Arc::default(), &living, &mut out);
+        chord.see(Time::ZERO, &others, &owners, &living, &mut out);
         let asker = asker(from, &living, RequestId(1));
         chord.on_question(
-            &mut Cx::new(Time::ZERO, &mut out),
+            Time::ZERO,
             asker,
             ChordMessage::Find { song, before },
             &living,
+            &mut out,
         );
         match answered(&mut out)? {
             ChordMessage::Closer { nodes } => search.go_on(nodes),

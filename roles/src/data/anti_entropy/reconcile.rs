@@ -14,7 +14,7 @@ use crate::contract::partition::Partition;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
 use crate::copy_mutants::CopyMutant;
-use crate::cx::Cx;
+use crate::cx::{Cx, Ordered};
 use crate::data::Others;
 use crate::data::placement::sender;
 use crate::hash_ring::mix;
@@ -194,7 +194,7 @@ impl AntiEntropy {
             limit: PAGE_IDS_MAX as u32,
         };
         let purpose = JobFor::Songs(round, partition.number());
-        self.jobs.run(purpose, job, cx.out);
+        cx.run(Ordered::AntiEntropy(purpose), job);
     }
 
     fn ask_holdings(
@@ -367,7 +367,7 @@ impl AntiEntropy {
         job: impl Fn(Vec<SongId>) -> LibraryJob,
     ) {
         for page in songs.chunks(REMOVALS_MAX) {
-            self.jobs.run(JobFor::Change, job(page.to_vec()), cx.out);
+            cx.run(Ordered::AntiEntropy(JobFor::Change), job(page.to_vec()));
         }
     }
 }

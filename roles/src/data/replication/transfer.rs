@@ -7,12 +7,12 @@ use super::{Key, Purpose, Replication, StoredUpload, TASKS_MAX, Ticket};
 use crate::contract::job::LibraryJob;
 use crate::contract::message::{Audio, Message, Position, Refusal};
 use crate::contract::node::{Lost, Peer};
-use crate::contract::record::Address;
+use crate::contract::record::{Address, Record};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::copy_mutants::CopyMutant;
-use crate::cx::Cx;
-use crate::requests::{GIVE_PATIENCE, Outcome, Policy};
+use crate::cx::{Asked, Cx, Ordered};
+use crate::requests::{GIVE_PATIENCE, Policy, Reply};
 
 /// Fragments of one copy in memory at once: one is read while the other is sent.
 const GIVES_MAX: usize = 2;
@@ -57,9 +57,7 @@ impl Replication {
     ) -> Vec<StoredUpload> {
         let candidates = [Peer::Node(to)].into();
         let question = Message::Audio(question);
-        let asked = self
-            .requests
-            .ask(cx.now, ticket, candidates, question, policy, cx.out);
+        let asked = cx.ask(Asked::Replication(ticket), candidates, question, policy);
         match asked {
             Some(_) => Vec::new(),
             None => self.fail(cx.now, ticket),
@@ -80,33 +78,31 @@ impl Replication {
         let song = ticket.0.0;
         self.throttle.spend(bytes.len());
         let question = (Message::Audio(Audio::Give { song, index }), bytes);
-        let asked = self
-            .requests
-            .ask_with(cx.now, ticket, to, question, GIVE_PATIENCE, cx.out);
+        let asked = cx.ask_with(Asked::Replication(ticket), to, question, GIVE_PATIENCE);
         match asked {
             Some(_) => Vec::new(),
             None => self.fail(cx.now, ticket),
         }
     }
 
-    pub(super) fn conclude(
+    /// Takes the end of a question to the new holder.
+    pub(crate) fn conclude(
         &mut self,
         cx: &mut Cx<'_>,
-        outcome: Outcome<Ticket>,
+        ticket: Ticket,
+        reply: Reply,
+        data: &[Record],
     ) -> Vec<StoredUpload> {
-        match outcome {
-            Outcome::Answered {
-                purpose,
+        let mut made = match reply {
+            Reply::Answered {
                 message: Message::Audio(answer),
                 ..
-            } => self.on_told(cx, purpose, answer),
-            Outcome::Answered { purpose, .. } => self.fail(cx.now, purpose),
-            Outcome::GaveUp {
-                purpose,
-                refusal,
-                lost,
-            } => self.on_gave_up(cx, purpose, (refusal, lost)),
-        }
+            } => self.on_told(cx, ticket, answer),
+            Reply::Answered { .. } => self.fail(cx.now, ticket),
+            Reply::GaveUp { refusal, lost } => self.on_gave_up(cx, ticket, (refusal, lost)),
+        };
+        made.extend(self.begin_due(cx, data));
+        made
     }
 
     /// Takes an answer of the new holder: it has the song, it lacks fragments, or it took one.
@@ -232,7 +228,7 @@ impl Replication {
                 at: Position::Index(index),
             };
             let purpose = Purpose::Read(ticket, index);
-            self.jobs.run_toward(purpose, job, Peer::Node(to), cx.out);
+            cx.run_toward(Ordered::Replication(purpose), job, Peer::Node(to));
         }
         if !done {
             return Vec::new();

@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use roles::chord::alone::Alone;
 use roles::chord::arc::around;
-use roles::chord::{Chord, Config, Standing};
+use roles::chord::{Config, Standing};
 use roles::contract::id::NodeId;
 use roles::contract::message::{Envelope, Kind, Message};
 use roles::contract::node::{Action, Outbox, Peer};
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
-use roles::cx::Cx;
 
 use super::{Living, asker, ids, placed, seen, verdict};
 
@@ -73,7 +73,7 @@ pub(super) fn tell(out: &mut impl Write) -> io::Result<bool> {
 struct Rounds {
     now: Time,
     config: Config,
-    nodes: BTreeMap<NodeId, Chord>,
+    nodes: BTreeMap<NodeId, Alone>,
     living: Living,
     envelopes: VecDeque<(NodeId, NodeId, Envelope)>,
     rng: Rng,
@@ -140,7 +140,7 @@ impl Rounds {
         for id in ids(count, &mut self.rng) {
             let seed = Rng::from_seed(self.rng.bits());
             self.nodes
-                .insert(id, Chord::new(self.config.clone(), id, seed));
+                .insert(id, Alone::new(self.config.clone(), id, seed));
         }
         let all: Vec<NodeId> = self.nodes.keys().copied().collect();
         self.living = Living::of(&all);
@@ -152,10 +152,11 @@ impl Rounds {
         let mut out = Outbox::new();
         for (id, chord) in &mut self.nodes {
             chord.see(
-                &mut Cx::new(self.now, &mut out),
+                self.now,
                 &seen(&all, *id),
                 &Arc::default(),
                 &self.living,
+                &mut out,
             );
         }
     }
@@ -167,7 +168,7 @@ impl Rounds {
         for id in all {
             let mut out = Outbox::new();
             if let Some(chord) = self.nodes.get_mut(&id) {
-                chord.on_tick(&mut Cx::new(self.now, &mut out), &self.living);
+                chord.on_tick(self.now, &self.living, &mut out);
             }
             self.post(id, &mut out);
             while let Some((from, to, envelope)) = self.envelopes.pop_front() {
@@ -196,7 +197,7 @@ impl Rounds {
         let asker = asker(from, &self.living, envelope.id);
         match (envelope.kind, envelope.message) {
             (Kind::Question { .. }, Message::Chord(words)) => {
-                chord.on_question(&mut Cx::new(self.now, &mut out), asker, words, &self.living);
+                chord.on_question(self.now, asker, words, &self.living, &mut out);
             }
             (kind, message) => {
                 let peer = asker.sender.peer;
@@ -205,12 +206,7 @@ impl Rounds {
                     message,
                     ..envelope
                 };
-                chord.on_answer(
-                    &mut Cx::new(self.now, &mut out),
-                    peer,
-                    envelope,
-                    &self.living,
-                );
+                chord.on_answer(self.now, peer, envelope, &self.living, &mut out);
             }
         }
         self.post(to, &mut out);
