@@ -4,10 +4,10 @@
 //! parts that wait for them. Telling the routers is [`announcer`]'s business, making copies
 //! [`replication`]'s, and finding missing copies [`anti_entropy`]'s.
 
+mod acknowledgements;
 pub mod announcer;
 mod answers;
 pub mod anti_entropy;
-mod awaiting_routers;
 mod digests;
 mod disk;
 mod intake;
@@ -38,10 +38,10 @@ use crate::cx::{Asked, Cx, Ordered};
 use crate::ownership::Owners;
 use crate::requests::Reply;
 
+use acknowledgements::Acknowledgements;
 use announcer::Announcer;
 use answers::answer_to;
 use anti_entropy::AntiEntropy;
-use awaiting_routers::AwaitingRouters;
 use digests::Chosen;
 use disk::Disk;
 pub use maintenance::Queue;
@@ -104,7 +104,7 @@ pub struct Data {
     config: Config,
     announcer: Announcer,
     copies: Replication,
-    awaiting_routers: AwaitingRouters,
+    acknowledgements: Acknowledgements,
     anti_entropy: AntiEntropy,
     scrub: Scrub,
     removal: Removal,
@@ -154,7 +154,7 @@ impl Data {
         Data {
             announcer: Announcer::new(config.announce_every, part()),
             copies: Replication::new(&config.anti_entropy, part()),
-            awaiting_routers: AwaitingRouters::default(),
+            acknowledgements: Acknowledgements::default(),
             anti_entropy: AntiEntropy::new(config.anti_entropy.clone(), part()),
             scrub: Scrub::new(&config.anti_entropy, part()),
             removal: Removal::new(config.anti_entropy.mutant),
@@ -287,8 +287,8 @@ impl Data {
         match asked {
             Asked::Announcer(router) => self.announcer.conclude(cx.now, router, reply),
             Asked::Replication(ticket) => {
-                let made = self.copies.conclude(cx, ticket, reply, others.data);
-                self.answer_uploads(cx.now, made);
+                let reports = self.copies.conclude(cx, ticket, reply, others.data);
+                self.on_copies(cx, reports);
             }
             Asked::AntiEntropy(step) => self.anti_entropy.conclude(cx, step, reply, others),
             Asked::Scrub(fragment) => self.scrub.conclude(cx, fragment, reply),
@@ -321,11 +321,8 @@ impl Data {
                 self.announcer.on_done(cx, (router, since), reply, news);
             }
             Ordered::Replication(purpose) => {
-                let made = self.copies.on_done(cx, purpose, reply, others.data);
-                self.answer_uploads(cx.now, made);
-                for fragment in self.copies.take_rotten() {
-                    self.scrub.on_rot(cx, fragment);
-                }
+                let reports = self.copies.on_done(cx, purpose, reply, others.data);
+                self.on_copies(cx, reports);
             }
             Ordered::AntiEntropy(purpose) => self.anti_entropy.on_done(cx, purpose, reply, others),
             Ordered::Scrub(purpose) => self.scrub.on_done(cx, purpose, reply, others),
@@ -345,8 +342,8 @@ impl Data {
             cx.run(Ordered::Data(Purpose::Overview), LibraryJob::Overview);
         }
         self.on_room_tick(cx);
-        let made = self.copies.on_tick(cx, others.data);
-        self.answer_uploads(cx.now, made);
+        let reports = self.copies.on_tick(cx, others.data);
+        self.on_copies(cx, reports);
         let overview = self.overview.unwrap_or_default();
         self.scrub.on_tick(cx, overview, others);
         self.announce(cx, others);
@@ -369,7 +366,7 @@ impl Data {
         // Announcements that are due wait for the end of the silence; without this the node would
         // spin.
         let announcer = self.announcer.deadline().max(silent);
-        let uploads = earlier(self.copies.deadline(), self.awaiting_routers.deadline());
+        let uploads = earlier(self.copies.deadline(), self.acknowledgements.deadline());
         let parts = earlier(announcer, uploads);
         // A round needs the library's overview, and waits for the repairs of the last round.
         let waits = self.overview.is_none() || self.copies.repairs() > 0;
@@ -417,9 +414,7 @@ impl Data {
                 Ordered::Data(Purpose::Offer(..) | Purpose::Commit(..))
             )
         };
-        self.copies.is_awaited()
-            || !self.awaiting_routers.is_empty()
-            || cx.jobs().purposes().any(takes)
+        !self.acknowledgements.is_empty() || cx.jobs().purposes().any(takes)
     }
 }
 

@@ -32,6 +32,7 @@ pub mod requests;
 pub mod anomalies;
 pub mod dedup;
 pub mod jobs;
+mod transfer;
 
 pub mod chord;
 pub mod hash_ring;

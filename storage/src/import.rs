@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use roles::contract::id::{ContentHash, SongId, SourceId};
+use roles::contract::id::{ContentHash, SourceId};
 use roles::contract::job::JobFault;
 use roles::contract::limits::FRAGMENT_BYTES_MAX;
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Song};
@@ -343,8 +343,8 @@ fn describe(
 ) -> Manifest {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let title = Some(tags.title).filter(|title| !title.is_empty());
+    let manifest = Manifest::of(hash, fragments);
     let mut song = Song {
-        id: SongId::of(&hash),
         title: title.unwrap_or_else(|| tags::clean(&stem)),
         artist: tags.artist,
         album: tags.album,
@@ -353,19 +353,17 @@ fn describe(
         disc: tags.disc,
         track: tags.track,
         duration_ms: cutting.duration_ms,
-        bytes: fragments.iter().map(|f| u64::from(f.length)).sum(),
         format: cutting.format,
-        fragments: fragments.len() as u32,
+        ..manifest.song
     };
     song.bound_tags();
     Manifest {
         song,
-        hash,
         sample_rate: cutting.sample_rate,
         channels: cutting.channels,
         picture: tags.picture,
         prefix: prefix(path, &mut cutting),
-        fragments,
+        ..manifest
     }
 }
 

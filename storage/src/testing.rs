@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
 
-use roles::contract::id::{ContentHash, SongId};
+use roles::contract::id::ContentHash;
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
 
 /// A temporary directory, removed when the value is dropped.
@@ -56,9 +56,9 @@ pub(crate) fn manifest_of(pieces: &[Vec<u8>]) -> Manifest {
         .zip(pieces)
         .map(|(i, bytes)| slice(i, bytes))
         .collect();
+    let manifest = Manifest::of(hash, fragments);
     Manifest {
         song: Song {
-            id: SongId::of(&hash),
             title: format!("song {hash}"),
             artist: "artist".into(),
             album: "album".into(),
@@ -67,16 +67,14 @@ pub(crate) fn manifest_of(pieces: &[Vec<u8>]) -> Manifest {
             disc: 1,
             track: 2,
             duration_ms: 1000 * pieces.len() as u32,
-            bytes: fragments.iter().map(|f| u64::from(f.length)).sum(),
             format: Format::Flac,
-            fragments: pieces.len() as u32,
+            ..manifest.song
         },
-        hash,
         sample_rate: 44_100,
         channels: 2,
         picture: true,
         prefix: DecoderPrefix::Bytes(vec![1, 2, 3]),
-        fragments,
+        ..manifest
     }
 }
 

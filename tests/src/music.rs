@@ -5,7 +5,7 @@ use std::sync::Arc;
 use roles::contract::id::{ContentHash, SongId};
 use roles::contract::message::{Audio, Message};
 use roles::contract::rng::Rng;
-use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
+use roles::contract::song::{Fragment, Manifest, Part, Song};
 
 /// A file that a user can upload, with its manifest.
 #[derive(Clone, Debug)]
@@ -135,8 +135,8 @@ fn manifest(number: usize, bytes: &[u8], lengths: &[usize]) -> Manifest {
             }
         })
         .collect();
+    let manifest = Manifest::of(hash, fragments);
     let song = Song {
-        id: SongId::of(&hash),
         title: format!("Song {number}"),
         artist: format!("Artist {}", number % 5),
         album: format!("Album, \"{}\" <b>% \u{1f3b5}", number % 3),
@@ -145,17 +145,7 @@ fn manifest(number: usize, bytes: &[u8], lengths: &[usize]) -> Manifest {
         disc: 1,
         track: number as u16,
         duration_ms: lengths.len() as u32 * 10_000,
-        bytes: bytes.len() as u64,
-        format: Format::Opaque,
-        fragments: fragments.len() as u32,
+        ..manifest.song
     };
-    Manifest {
-        song,
-        hash,
-        sample_rate: 0,
-        channels: 0,
-        picture: false,
-        prefix: DecoderPrefix::None,
-        fragments,
-    }
+    Manifest { song, ..manifest }
 }

@@ -118,7 +118,7 @@ fn fitting<'f>(fragments: impl Iterator<Item = &'f Fragment>) -> u32 {
 mod tests {
     use super::*;
     use roles::contract::id::ContentHash;
-    use roles::contract::song::{DecoderPrefix, Format, Part, Song};
+    use roles::contract::song::{Format, Part};
 
     /// A song with a cover, of so many fragments of a million bytes before, in and behind its sound.
     fn manifest(head: u32, sound: u32, tail: u32) -> Manifest {
@@ -134,28 +134,9 @@ mod tests {
                 hash,
             })
             .collect();
-        Manifest {
-            song: Song {
-                id: SongId::of(&hash),
-                title: String::new(),
-                artist: String::new(),
-                album: String::new(),
-                genre: String::new(),
-                year: 0,
-                disc: 0,
-                track: 0,
-                duration_ms: 0,
-                bytes: fragments.len() as u64 * 1_000_000,
-                format: Format::Mp3,
-                fragments: fragments.len() as u32,
-            },
-            hash,
-            sample_rate: 0,
-            channels: 0,
-            picture: true,
-            prefix: DecoderPrefix::None,
-            fragments,
-        }
+        let mut manifest = Manifest::of(hash, fragments);
+        (manifest.song.format, manifest.picture) = (Format::Mp3, true);
+        manifest
     }
 
     /// The largest cover that tags give, in base 64 as Ogg keeps it, lies in 43 fragments.

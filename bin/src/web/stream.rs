@@ -235,7 +235,7 @@ fn disposition(manifest: &Manifest) -> String {
 mod tests {
     use super::*;
     use roles::contract::id::ContentHash;
-    use roles::contract::song::{DecoderPrefix, Format, Fragment, Part, Song};
+    use roles::contract::song::{Format, Fragment, Part, Song};
 
     fn manifest(lengths: &[u32]) -> Manifest {
         let hash = ContentHash([7; 32]);
@@ -246,28 +246,15 @@ mod tests {
             hash,
         };
         let fragments: Vec<Fragment> = lengths.iter().map(fragment).collect();
-        let song = Song {
-            id: SongId::of(&hash),
-            title: "Así \"es\"".into(),
-            artist: "Ñandú".into(),
-            album: String::new(),
-            genre: String::new(),
-            year: 0,
-            disc: 0,
-            track: 0,
-            duration_ms: 0,
-            bytes: fragments.iter().map(|f| u64::from(f.length)).sum(),
-            format: Format::Flac,
-            fragments: fragments.len() as u32,
-        };
+        let manifest = Manifest::of(hash, fragments);
         Manifest {
-            song,
-            hash,
-            sample_rate: 44_100,
-            channels: 2,
-            picture: false,
-            prefix: DecoderPrefix::None,
-            fragments,
+            song: Song {
+                title: "Así \"es\"".into(),
+                artist: "Ñandú".into(),
+                format: Format::Flac,
+                ..manifest.song
+            },
+            ..manifest
         }
     }
 

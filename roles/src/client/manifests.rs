@@ -37,34 +37,12 @@ impl Manifests {
 mod tests {
     use super::*;
     use crate::contract::id::ContentHash;
-    use crate::contract::song::{DecoderPrefix, Format, Song};
-    use alloc::string::String;
     use alloc::vec::Vec;
 
     fn manifest(n: u8, sample_rate: u32) -> Manifest {
-        let hash = ContentHash([n; 32]);
-        let song = Song {
-            id: SongId::of(&hash),
-            title: String::new(),
-            artist: String::new(),
-            album: String::new(),
-            genre: String::new(),
-            year: 0,
-            disc: 0,
-            track: 0,
-            duration_ms: 0,
-            bytes: 0,
-            format: Format::Opaque,
-            fragments: 0,
-        };
         Manifest {
-            song,
-            hash,
             sample_rate,
-            channels: 2,
-            picture: false,
-            prefix: DecoderPrefix::None,
-            fragments: Vec::new(),
+            ..Manifest::of(ContentHash([n; 32]), Vec::new())
         }
     }
 

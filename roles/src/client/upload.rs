@@ -21,6 +21,7 @@ use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice};
 use crate::cx::{Asked, Cx, Ordered};
 use crate::requests::{GIVE_PATIENCE, Policy};
+use crate::transfer::{Next, Told, Transfer};
 
 /// Most fragments on their way to the owner at once.
 const GIVES_MAX: usize = 4;
@@ -31,9 +32,6 @@ const TRIES_MAX: u32 = 5;
 /// Most offers in a row to one owner without a fragment taken. After that the next owner is offered
 /// the song.
 const BUSY_MAX: u32 = 100;
-
-/// Most commits, over all owners, that are answered with missing fragments although each was taken.
-const LACKING_MAX: u32 = 10;
 
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -53,15 +51,13 @@ pub(super) struct Upload {
     file: Option<File>,
     owners: VecDeque<Holder>,
     owner: Option<Address>,
-    missing: VecDeque<u32>,
-    gives: usize,
+    /// The song on its way to the current owner.
+    transfer: Option<Transfer>,
     /// The number of the current offer. Answers and jobs of earlier offers carry a lower number and
     /// are ignored.
     round: u32,
     tries: u32,
     busy: u32,
-    /// Commits that were answered with missing fragments although each was taken.
-    lacking: u32,
     /// The connection to this owner broke once. A second time, the next owner is offered the song.
     lost: bool,
     /// A commit was sent. If an owner has the song afterwards, this upload may have stored it, so
@@ -88,9 +84,9 @@ struct File {
 pub(crate) enum Step {
     Scan,
     Read(u32),
-    Offer(u32),
+    /// The offer or the commit.
+    Ask(u32),
     Give(u32, u32),
-    Commit(u32),
 }
 
 impl Upload {
@@ -105,12 +101,10 @@ impl Upload {
             file: None,
             owners: VecDeque::new(),
             owner: None,
-            missing: VecDeque::new(),
-            gives: 0,
+            transfer: None,
             round: 0,
             tries: 0,
             busy: 0,
-            lacking: 0,
             lost: false,
             committing: false,
             again: false,
@@ -242,22 +236,18 @@ impl Upload {
 
     fn offer(&mut self, cx: &mut Cx<'_>) -> Progress {
         self.round += 1;
-        self.gives = 0;
-        self.missing.clear();
         let Some(file) = &self.file else {
             return Progress::Waits;
         };
-        let offer = Audio::Offer {
-            manifest: file.manifest.clone(),
-            copy: false,
-        };
-        self.ask(cx, Step::Offer(self.round), offer, Policy::OFFER)
+        let transfer = Transfer::new(file.manifest.clone(), false);
+        let offer = transfer.offer();
+        self.transfer = Some(transfer);
+        self.ask(cx, offer, Policy::OFFER)
     }
 
-    fn ask(&mut self, cx: &mut Cx<'_>, step: Step, question: Audio, policy: Policy) -> Progress {
+    fn ask(&mut self, cx: &mut Cx<'_>, question: Message, policy: Policy) -> Progress {
         let candidates: Vec<Peer> = self.owner.into_iter().map(Peer::Node).collect();
-        let purpose = Purpose::Upload(self.operation, step);
-        let question = Message::Audio(question);
+        let purpose = Purpose::Upload(self.operation, Step::Ask(self.round));
         let asked = cx.ask(Asked::Client(purpose), candidates, question, policy);
         match asked {
             Some(_) => Progress::Waits,
@@ -272,12 +262,11 @@ impl Upload {
         bytes: Vec<u8>,
         shared: &mut Shared,
     ) -> Progress {
-        let (Some(file), Some(owner)) = (&self.file, self.owner) else {
+        let (Some(transfer), Some(owner)) = (&self.transfer, self.owner) else {
             return Progress::Waits;
         };
-        let song = file.manifest.song.id;
         let purpose = Purpose::Upload(self.operation, Step::Give(self.round, index));
-        let question = (Message::Audio(Audio::Give { song, index }), bytes);
+        let question = (transfer.give(index), bytes);
         let to = Peer::Node(owner);
         let asked = cx.ask_with(Asked::Client(purpose), to, question, GIVE_PATIENCE);
         match asked {
@@ -294,113 +283,100 @@ impl Upload {
         reply: Reply,
         shared: &mut Shared,
     ) -> Progress {
-        let round = match step {
-            Step::Offer(round) | Step::Give(round, _) | Step::Commit(round) => round,
+        let (round, given) = match step {
+            Step::Ask(round) => (round, None),
+            Step::Give(round, index) => (round, Some(index)),
             Step::Scan | Step::Read(_) => return Progress::Waits,
         };
         if round != self.round {
             return Progress::Waits;
         }
-        match (step, reply) {
-            (Step::Commit(_), Ok((_, Message::Audio(Audio::Stored { copies }), _))) => {
-                self.end(copies, false)
-            }
-            (_, Ok((_, Message::Audio(Audio::Stored { copies }), _))) => {
-                self.end(copies, !self.committing)
-            }
-            (Step::Offer(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
-                self.on_wanted(cx, &missing)
-            }
-            (Step::Commit(_), Ok((_, Message::Audio(Audio::Wanted { missing }), _))) => {
-                // The owner has dropped fragments that it had taken, for example by a restart. Only
-                // a bounded number of repetitions is allowed, or a faulty owner would hold the
-                // upload forever.
-                self.lacking += 1;
-                if self.lacking > LACKING_MAX {
-                    // The owner has taken every fragment again and again, and has stored none.
-                    self.failure = Some(senseless());
-                    return self.offer_next(cx, shared);
-                }
-                self.on_wanted(cx, &missing)
-            }
-            (Step::Give(_, index), Ok((_, Message::Audio(Audio::Taken), _))) => {
-                self.on_taken(cx, index)
-            }
-            (_, Ok((_, Message::Refused(why @ Refusal::Invalid(_)), _))) => {
+        match reply {
+            Ok((_, Message::Audio(answer), _)) => self.on_told(cx, given, &answer, shared),
+            Ok((_, Message::Refused(why @ Refusal::Invalid(_)), _)) => {
                 self.fail(Failure::Refused(why))
             }
-            (_, Err((Some(Refusal::Busy { .. }), _))) => self.offer_again(cx, shared),
+            Err((Some(Refusal::Busy { .. }), _)) => self.offer_again(cx, shared),
             // The connection broke. The same owner may live and has most of the song, so it is
             // offered the song once more before the next owner.
-            (_, Err((None, Some(_)))) if !self.lost => {
+            Err((None, Some(_))) if !self.lost => {
                 self.lost = true;
                 self.offer_again(cx, shared)
             }
-            (_, Err((refusal, lost))) => {
+            Err((refusal, lost)) => {
                 self.failure = Some(failure(Role::Data, refusal, lost));
                 self.offer_next(cx, shared)
             }
-            (_, Ok(_)) => self.fail(senseless()),
+            Ok(_) => self.fail(senseless()),
         }
     }
 
-    fn on_wanted(&mut self, cx: &mut Cx<'_>, missing: &[(u32, u32)]) -> Progress {
-        let Some(file) = &mut self.file else {
+    /// Takes an answer of the owner: it has the song, it lacks fragments, or it took this one.
+    fn on_told(
+        &mut self,
+        cx: &mut Cx<'_>,
+        given: Option<u32>,
+        answer: &Audio,
+        shared: &mut Shared,
+    ) -> Progress {
+        let (Some(transfer), Some(file)) = (&mut self.transfer, &mut self.file) else {
             return Progress::Waits;
         };
-        let Some(missing) = file.manifest.missing(missing) else {
-            return self.fail(senseless());
-        };
-        self.missing = missing;
-        // The progress starts from what the owner has, which after a change of owner may be less.
-        let lengths = (self.missing.iter()).map(|i| file.length(*i));
-        file.arrived = file.manifest.song.bytes - lengths.sum::<u64>();
+        match transfer.on_told(answer) {
+            Told::Stored(copies) => return self.end(copies, !self.committing),
+            // The owner may be faulty, so that it loses again and again what it took.
+            Told::Senseless => {
+                self.failure = Some(senseless());
+                return self.offer_next(cx, shared);
+            }
+            Told::GoesOn => (),
+        }
+        match given {
+            Some(index) => {
+                self.busy = 0;
+                file.arrived += file.length(index);
+                let (operation, bytes) = (self.operation, file.arrived);
+                cx.out.tell(Notice::Progress { operation, bytes });
+            }
+            // The progress starts from what the owner has, which after a change of owner may be
+            // less.
+            None => file.arrived = file.manifest.song.bytes - transfer.bytes_missing(),
+        }
         self.pump(cx)
     }
 
     /// Keeps up to `GIVES_MAX` fragments on their way, and commits when all have arrived.
     fn pump(&mut self, cx: &mut Cx<'_>) -> Progress {
-        let Some(file) = &self.file else {
+        let (Some(transfer), Some(file)) = (&mut self.transfer, &self.file) else {
             return Progress::Waits;
         };
-        while self.gives < GIVES_MAX
-            && let Some(index) = self.missing.pop_front()
-        {
-            let fragment = file.manifest.fragments[index as usize];
-            let job = ClientJob::ReadSource {
-                source: self.source,
-                index,
-                offset: file.offsets[index as usize],
-                length: fragment.length,
-                hash: fragment.hash,
-            };
-            let purpose = Purpose::Upload(self.operation, Step::Read(self.round));
-            match self.owner {
-                Some(owner) => cx.run_toward(Ordered::Client(purpose), job, Peer::Node(owner)),
-                None => cx.run(Ordered::Client(purpose), job),
-            };
-            self.gives += 1;
+        match transfer.next(GIVES_MAX) {
+            Next::Fragments(next) => {
+                for index in next {
+                    let fragment = file.manifest.fragments[index as usize];
+                    let job = ClientJob::ReadSource {
+                        source: self.source,
+                        index,
+                        offset: file.offsets[index as usize],
+                        length: fragment.length,
+                        hash: fragment.hash,
+                    };
+                    let purpose = Purpose::Upload(self.operation, Step::Read(self.round));
+                    match self.owner {
+                        Some(owner) => {
+                            cx.run_toward(Ordered::Client(purpose), job, Peer::Node(owner))
+                        }
+                        None => cx.run(Ordered::Client(purpose), job),
+                    };
+                }
+                Progress::Waits
+            }
+            Next::Commit(commit) => {
+                self.committing = true;
+                self.ask(cx, commit, COMMIT)
+            }
+            Next::Nothing => Progress::Waits,
         }
-        if self.gives > 0 {
-            return Progress::Waits;
-        }
-        let song = file.manifest.song.id;
-        self.committing = true;
-        let commit = Audio::Commit { song, copy: false };
-        self.ask(cx, Step::Commit(self.round), commit, COMMIT)
-    }
-
-    fn on_taken(&mut self, cx: &mut Cx<'_>, index: u32) -> Progress {
-        self.gives = self.gives.saturating_sub(1);
-        self.busy = 0;
-        if let Some(file) = &mut self.file {
-            file.arrived += file.length(index);
-            cx.out.tell(Notice::Progress {
-                operation: self.operation,
-                bytes: file.arrived,
-            });
-        }
-        self.pump(cx)
     }
 
     /// Offers the song to the same owner again after a short pause. The answer says what the owner

@@ -120,6 +120,24 @@ pub struct Song {
 }
 
 impl Song {
+    /// A song of which only the id is known.
+    pub fn of(id: SongId) -> Self {
+        Song {
+            id,
+            title: String::new(),
+            artist: String::new(),
+            album: String::new(),
+            genre: String::new(),
+            year: 0,
+            disc: 0,
+            track: 0,
+            duration_ms: 0,
+            bytes: 0,
+            format: Format::Opaque,
+            fragments: 0,
+        }
+    }
+
     /// Roughly how many bytes this song takes in a page of a list.
     pub fn page_bytes(&self) -> usize {
         let tags = [&self.title, &self.artist, &self.album, &self.genre];
@@ -217,6 +235,25 @@ pub enum ManifestFault {
 }
 
 impl Manifest {
+    /// The manifest of a file that is cut into these fragments. What does not follow from them is
+    /// unknown: it has no tags, and its format is opaque.
+    pub fn of(hash: ContentHash, fragments: Vec<Fragment>) -> Self {
+        let bytes = fragments.iter().map(|f| u64::from(f.length)).sum();
+        Manifest {
+            song: Song {
+                bytes,
+                fragments: fragments.len() as u32,
+                ..Song::of(SongId::of(&hash))
+            },
+            hash,
+            sample_rate: 0,
+            channels: 0,
+            picture: false,
+            prefix: DecoderPrefix::None,
+            fragments,
+        }
+    }
+
     /// Checks everything that can be checked without the file's bytes.
     pub fn check(&self) -> Result<(), ManifestFault> {
         let count = self.fragments.len();
@@ -325,28 +362,9 @@ mod tests {
             part(Part::Audio, 9_980),
             part(Part::Tail, 15_000),
         ];
-        Manifest {
-            song: Song {
-                id: SongId::of(&hash),
-                title: "t".into(),
-                artist: String::new(),
-                album: String::new(),
-                genre: String::new(),
-                year: 0,
-                disc: 0,
-                track: 0,
-                duration_ms: 15_000,
-                bytes: 40,
-                format: Format::Mp3,
-                fragments: 4,
-            },
-            hash,
-            sample_rate: 44_100,
-            channels: 2,
-            picture: false,
-            prefix: DecoderPrefix::None,
-            fragments,
-        }
+        let mut manifest = Manifest::of(hash, fragments);
+        manifest.song.duration_ms = 15_000;
+        manifest
     }
 
     #[test]

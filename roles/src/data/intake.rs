@@ -6,8 +6,8 @@
 
 use alloc::vec::Vec;
 
+use super::acknowledgements::Upload;
 use super::answers::{answer_to, stored};
-use super::replication::StoredUpload;
 use super::{Data, Others, Purpose};
 use crate::anomalies::Anomaly;
 use crate::contract::id::{NodeId, SongId};
@@ -16,7 +16,6 @@ use crate::contract::limits::FRAGMENT_BYTES_MAX;
 use crate::contract::message::Refusal;
 use crate::contract::node::Asker;
 use crate::contract::song::Manifest;
-use crate::contract::time::Time;
 use crate::cx::{Cx, Ordered};
 
 impl Data {
@@ -116,32 +115,23 @@ impl Data {
         let Some(owners) = owners else {
             return cx.out.answer(asker, stored(1));
         };
-        let made = if owners.is_empty() {
-            [StoredUpload { asker, copies: 1 }].into()
-        } else {
-            self.copies.upload(cx, song, &owners, asker, others.data)
-        };
-        self.answer_uploads(cx.now, made);
-    }
-
-    /// Uploads need no further copy: their answers wait for the routers.
-    pub(super) fn answer_uploads(&mut self, now: Time, made: Vec<StoredUpload>) {
         let revision = self.overview.map_or(0, |overview| overview.revision);
-        for made in made {
-            self.awaiting_routers.hold(now, made, revision);
-        }
+        let upload = Upload {
+            asker,
+            song,
+            revision,
+        };
+        (self.acknowledgements).wait(cx.now, upload, owners.clone());
+        let reports = self.copies.upload(cx, song, &owners, others.data);
+        self.on_copies(cx, reports);
     }
 
     /// Answers the uploads that the prompt routers know, and those that have waited long enough.
     pub(super) fn answer_told(&mut self, cx: &mut Cx<'_>) {
-        let mut made = self.awaiting_routers.told(self.announcer.heard());
-        if let Some((revision, overdue)) = self.awaiting_routers.overdue(cx.now) {
+        if let Some(revision) = self.acknowledgements.on_tick(cx.now) {
             self.announcer.leave_behind(revision);
-            made.extend(overdue);
         }
-        for StoredUpload { asker, copies } in made {
-            cx.out.answer(asker, stored(copies));
-        }
+        (self.acknowledgements).answer(self.announcer.heard(), cx.out);
     }
 }
 

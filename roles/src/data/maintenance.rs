@@ -8,6 +8,7 @@ use core::time::Duration;
 use super::announcer::News;
 use super::answers::answer_to;
 use super::digests::{Chosen, Digests};
+use super::replication::Report;
 use super::stream::Stream;
 use super::{Data, Others, Purpose, anti_entropy, removal, replication, scrub};
 use crate::anomalies::Anomaly;
@@ -162,12 +163,22 @@ impl Data {
         }
     }
 
+    /// Hands what has become of copies to the parts that wait for it.
+    pub(super) fn on_copies(&mut self, cx: &mut Cx<'_>, reports: Vec<Report>) {
+        for report in reports {
+            match report {
+                Report::Made((song, _)) => self.acknowledgements.on_copy(cx.now, song),
+                Report::NotMade(key) => self.acknowledgements.on_no_copy(cx.now, key),
+                Report::RepairFailed => self.anti_entropy.hold_on(cx.now),
+                Report::Rotten(fragment) => self.scrub.on_rot(cx, fragment),
+                Report::Doubted(node) => self.anomalies.note(cx, Anomaly::Copy, node),
+            }
+        }
+    }
+
     /// Carries out what anti-entropy has ordered, and begins the next round when it is due.
     pub(super) fn keep_up(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
         let orders = self.anti_entropy.take_orders();
-        for node in self.copies.take_doubted() {
-            self.anomalies.note(cx, Anomaly::Copy, node);
-        }
         for from in self.scrub.take_doubted() {
             self.anomalies.note(cx, Anomaly::Bytes, from);
         }
@@ -179,11 +190,8 @@ impl Data {
             cx.run(Ordered::Data(Purpose::Reclaim), LibraryJob::Reclaim);
         }
         if !orders.copies.is_empty() {
-            let made = (self.copies).repair(cx, orders.copies, others.data);
-            self.answer_uploads(cx.now, made);
-        }
-        if self.copies.take_failed() {
-            self.anti_entropy.hold_on(cx.now);
+            let reports = (self.copies).repair(cx, orders.copies, others.data);
+            self.on_copies(cx, reports);
         }
         if let Some(overview) = self.overview {
             let busy = self.copies.repairs() > 0;

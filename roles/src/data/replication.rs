@@ -21,7 +21,6 @@ use super::{address_of, anti_entropy};
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob};
 use crate::contract::limits::{COPIES, RECORDS_MAX};
-use crate::contract::node::Asker;
 use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
@@ -50,22 +49,25 @@ const LIST_AGAIN: Duration = Duration::from_secs(30);
 /// The time until the list is read again when reading it failed.
 const BUSY_AGAIN: Duration = Duration::from_secs(1);
 
-/// An upload that can be answered, because it is durable and waits for no further copy.
-#[derive(Clone, Copy, Debug)]
-pub struct StoredUpload {
-    /// The client that waits for the answer.
-    pub asker: Asker,
-    /// Durable copies, this node's included.
-    pub copies: u8,
+/// What the rest of the data node has to know of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    /// The copy is durable at its new holder.
+    Made(Key),
+    /// The copy is not made for now.
+    NotMade(Key),
+    /// A repair has failed.
+    RepairFailed,
+    /// Bytes here do not match their hash.
+    Rotten(FragmentId),
+    /// This node misbehaved while it took a copy, or has lost one that it had taken.
+    Doubted(NodeId),
 }
 
 /// Copies under way and waiting.
 #[derive(Debug)]
 pub struct Replication {
     tasks: Tasks,
-    waiting: BTreeMap<SongId, Vec<Waiting>>,
-    /// A repair has failed since the last `take_failed`.
-    has_failed: bool,
     /// A node has refused a copy because its disk is full, since the last `forget_full_disks`.
     meets_full_disk: bool,
     throttle: Throttle,
@@ -76,23 +78,13 @@ pub struct Replication {
     /// When the list on disk is read again: a node was away, memory was full, or reading failed.
     list_at: Option<Time>,
     mutant: Option<CopyMutant>,
-    /// Fragments of this node whose bytes did not match their hash when they were read.
-    rotten: BTreeSet<FragmentId>,
-    /// Nodes that misbehaved while they took a copy, or lost it afterwards; one entry per case.
-    doubted: Vec<NodeId>,
+    /// The reports of the present step.
+    reports: Vec<Report>,
     /// Repairs that succeeded; forgotten when the data nodes change or `TASKS_MAX` is reached.
     repaired: BTreeSet<Key>,
 }
 
 pub(crate) type Key = (SongId, NodeId);
-
-/// An upload waiting for its first copy.
-#[derive(Debug)]
-struct Waiting {
-    asker: Asker,
-    /// Nodes whose copy may still succeed.
-    nodes: Vec<NodeId>,
-}
 
 /// The copy and the number of its attempt, so that a late answer to an earlier attempt is ignored.
 pub(crate) type Ticket = (Key, u32);
@@ -121,16 +113,13 @@ impl Replication {
     pub fn new(config: &anti_entropy::Config, rng: Rng) -> Self {
         Replication {
             tasks: Tasks::new(rng),
-            waiting: BTreeMap::new(),
-            has_failed: false,
             meets_full_disk: false,
             throttle: Throttle::new(config.share_percent),
             grace: config.grace,
             absent: BTreeMap::new(),
             list_at: None,
             mutant: config.mutant,
-            rotten: BTreeSet::new(),
-            doubted: Vec::new(),
+            reports: Vec::new(),
             repaired: BTreeSet::new(),
         }
     }
@@ -149,18 +138,12 @@ impl Replication {
 
     /// Takes up a page of copies due, and reads the next page. Copies for absent nodes take no room
     /// in memory, so they do not keep back the copies behind them.
-    fn take_up(
-        &mut self,
-        cx: &mut Cx<'_>,
-        (due, more): (Vec<Key>, bool),
-        data: &[Record],
-    ) -> Vec<StoredUpload> {
-        let mut made = Vec::new();
+    fn take_up(&mut self, cx: &mut Cx<'_>, (due, more): (Vec<Key>, bool), data: &[Record]) {
         let last = due.last().copied();
         for key in due {
             let there = self.find(cx.now, key.1, data);
             if there == Whereabouts::Gone {
-                made.extend(self.forget_node(cx, key.1));
+                self.forget_node(cx, key.1);
             } else if there != Whereabouts::Absent && !self.tasks.is_full() {
                 self.tasks.add(cx.now, key);
             } else {
@@ -171,62 +154,42 @@ impl Replication {
         if more && !self.tasks.is_full() {
             self.read_due(cx, last);
         }
-        made
     }
 
-    /// A song has been uploaded here: copies it to `nodes`. The answer waits for the first copy.
-    pub fn upload(
+    /// A song has been uploaded here: copies it to `nodes`.
+    pub(super) fn upload(
         &mut self,
         cx: &mut Cx<'_>,
         song: SongId,
         nodes: &[NodeId],
-        asker: Asker,
         data: &[Record],
-    ) -> Vec<StoredUpload> {
+    ) -> Vec<Report> {
+        let keys = nodes.iter().map(|node| (song, *node));
         if self.tasks.is_full() {
             // The copies are on the list on disk and are taken up when there is room, so the upload
             // does not have to wait.
             self.list_at = earlier(self.list_at, Some(cx.now + LIST_AGAIN));
-            return [StoredUpload { asker, copies: 1 }].into();
+            return keys.map(Report::NotMade).collect();
         }
-        let nodes = nodes.to_vec();
-        for node in &nodes {
-            self.tasks.add(cx.now, (song, *node));
-        }
-        let waiting = Waiting { asker, nodes };
-        self.waiting.entry(song).or_default().push(waiting);
+        keys.for_each(|key| self.tasks.add(cx.now, key));
         self.begin_due(cx, data)
     }
 
     /// Takes up copies that anti-entropy has found missing.
-    pub fn repair(
+    pub(super) fn repair(
         &mut self,
         cx: &mut Cx<'_>,
-        copies: Vec<(SongId, NodeId)>,
+        copies: Vec<Key>,
         data: &[Record],
-    ) -> Vec<StoredUpload> {
+    ) -> Vec<Report> {
         for key in copies {
             if self.repaired.remove(&key) {
-                self.doubted.push(key.1); // The node confirmed this copy, and lacks it again.
+                // The node confirmed this copy, and lacks it again.
+                self.reports.push(Report::Doubted(key.1));
             }
             self.tasks.add_repair(cx.now, key);
         }
         self.begin_due(cx, data)
-    }
-
-    /// Hands out the bad fragments found since the last call.
-    pub(super) fn take_rotten(&mut self) -> BTreeSet<FragmentId> {
-        core::mem::take(&mut self.rotten)
-    }
-
-    /// Hands out the nodes that misbehaved since the last call, one entry per case.
-    pub(super) fn take_doubted(&mut self) -> Vec<NodeId> {
-        core::mem::take(&mut self.doubted)
-    }
-
-    /// Whether a repair has failed since the last call.
-    pub(super) fn take_failed(&mut self) -> bool {
-        core::mem::take(&mut self.has_failed)
     }
 
     /// Whether a node has refused a copy because its disk is full, since `forget_full_disks`.
@@ -258,30 +221,24 @@ impl Replication {
         self.throttle.on_served(now, bytes);
     }
 
-    /// Whether an upload waits for its first copy.
-    pub fn is_awaited(&self) -> bool {
-        !self.waiting.is_empty()
-    }
-
-    /// Begins the copies that are due, up to `ACTIVE_MAX` at once. An upload does not wait for a
-    /// node that is away.
-    pub(super) fn begin_due(&mut self, cx: &mut Cx<'_>, data: &[Record]) -> Vec<StoredUpload> {
-        let mut made = Vec::new();
+    /// Begins the copies that are due, up to `ACTIVE_MAX` at once. Hands out the reports of the
+    /// step.
+    fn begin_due(&mut self, cx: &mut Cx<'_>, data: &[Record]) -> Vec<Report> {
         while let Some(key) = self.tasks.pop_due(cx.now) {
             match self.find(cx.now, key.1, data) {
                 Whereabouts::At(to) => self.begin(cx, key, to),
                 Whereabouts::Absent | Whereabouts::Gone if self.tasks.is_repair(key) => {
-                    self.has_failed = true;
+                    self.reports.push(Report::RepairFailed);
                     self.tasks.remove(key);
                 }
                 Whereabouts::Absent => {
                     self.tasks.put_off(cx.now, key);
-                    made.extend(self.stop_waiting(key));
+                    self.reports.push(Report::NotMade(key));
                 }
-                Whereabouts::Gone => made.extend(self.forget_node(cx, key.1)),
+                Whereabouts::Gone => self.forget_node(cx, key.1),
             }
         }
-        made
+        core::mem::take(&mut self.reports)
     }
 
     /// Where a node is that is to get a copy. While this node sees no other data node, it calls no
@@ -305,13 +262,13 @@ impl Replication {
 
     /// Strikes the copies for a node off the list: other nodes own its songs by now, and comparison
     /// finds what they lack. If the node comes back, comparison finds what it lacks.
-    fn forget_node(&mut self, cx: &mut Cx<'_>, node: NodeId) -> Vec<StoredUpload> {
+    fn forget_node(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         // Further copies for it on the same page of the list need no job of their own.
         self.absent.remove(&node);
         let job = LibraryJob::ForgetCopiesDue { node };
         cx.run(Ordered::Replication(Purpose::Forget), job);
-        let keys = self.tasks.remove_node(node).into_iter();
-        keys.flat_map(|key| self.stop_waiting(key)).collect()
+        let keys = self.tasks.remove_node(node);
+        self.reports.extend(keys.into_iter().map(Report::NotMade));
     }
 
     fn begin(&mut self, cx: &mut Cx<'_>, key: Key, to: Address) {
@@ -328,8 +285,8 @@ impl Replication {
         purpose: Purpose,
         reply: JobReply,
         data: &[Record],
-    ) -> Vec<StoredUpload> {
-        let mut made = match (purpose, reply) {
+    ) -> Vec<Report> {
+        match (purpose, reply) {
             (Purpose::Due, JobReply::CopiesDue { due, more }) => {
                 self.take_up(cx, (due, more), data)
             }
@@ -340,25 +297,19 @@ impl Replication {
                     self.tasks.add(cx.now, key);
                     self.tasks.put_off(cx.now, key);
                 }
-                Vec::new()
             }
-            (Purpose::Note(_), _) if self.tasks.len() == 0 => {
-                self.start(cx); // The disk may list more than memory had room for.
-                Vec::new()
-            }
-            (Purpose::Due, _) => {
-                self.list_at = Some(cx.now + BUSY_AGAIN);
-                Vec::new()
-            }
+            // The disk may list more than memory had room for.
+            (Purpose::Note(_), _) if self.tasks.len() == 0 => self.start(cx),
+            (Purpose::Due, _) => self.list_at = Some(cx.now + BUSY_AGAIN),
             // A list that could not be changed is read again, and says the same again.
-            (Purpose::Note(_) | Purpose::Forget, _) => Vec::new(),
+            (Purpose::Note(_) | Purpose::Forget, _) => (),
             (Purpose::Describe(ticket), JobReply::Described { manifest }) => {
                 self.offer(cx, ticket, manifest)
             }
             // The song is no longer here, so there is nothing to copy.
             (Purpose::Describe((key, _)), JobReply::Failed(JobFault::NotFound)) => {
                 self.forget(cx, key);
-                self.stop_waiting(key)
+                self.reports.push(Report::NotMade(key));
             }
             (Purpose::Read(ticket, _), JobReply::Fragment { index, bytes }) => {
                 self.give(cx, ticket, index, bytes)
@@ -368,21 +319,18 @@ impl Replication {
             (
                 Purpose::Describe((key, _)) | Purpose::Read((key, _), _),
                 JobReply::Failed(JobFault::Busy),
-            ) => {
-                self.tasks.put_off(cx.now, key);
-                Vec::new()
-            }
+            ) => self.tasks.put_off(cx.now, key),
             // This node may be the only sender of the song, so the scrub has to replace the
             // fragment.
             (Purpose::Read(ticket, index), JobReply::Failed(JobFault::Damaged)) => {
                 let song = ticket.0.0;
-                self.rotten.insert(FragmentId { song, index });
-                self.fail(cx.now, ticket)
+                self.reports
+                    .push(Report::Rotten(FragmentId { song, index }));
+                self.fail(cx.now, ticket);
             }
             (Purpose::Describe(ticket) | Purpose::Read(ticket, _), _) => self.fail(cx.now, ticket),
-        };
-        made.extend(self.begin_due(cx, data));
-        made
+        }
+        self.begin_due(cx, data)
     }
 
     /// The data nodes have changed, so a node that lacks a repaired copy may have let it go
@@ -392,17 +340,15 @@ impl Replication {
     }
 
     /// Tries again the copies whose pause is over.
-    pub fn on_tick(&mut self, cx: &mut Cx<'_>, data: &[Record]) -> Vec<StoredUpload> {
+    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, data: &[Record]) -> Vec<Report> {
         if self.list_at.is_some_and(|at| at <= cx.now) {
             self.list_at = None;
             self.start(cx);
         }
-        let mut made = Vec::new();
         for ticket in self.throttle.take_held(cx.now) {
-            made.extend(self.pump(cx, ticket));
+            self.pump(cx, ticket);
         }
-        made.extend(self.begin_due(cx, data));
-        made
+        self.begin_due(cx, data)
     }
 
     /// When something is due.
@@ -411,14 +357,10 @@ impl Replication {
         earlier(self.tasks.deadline(), waits)
     }
 
-    /// The copy is durable at its new holder. Strikes it off the list on disk, and answers every
-    /// upload of the song.
-    fn finish(&mut self, cx: &mut Cx<'_>, key: Key) -> Vec<StoredUpload> {
+    /// The copy is durable at its new holder: strikes it off the list on disk.
+    fn finish(&mut self, cx: &mut Cx<'_>, key: Key) {
         self.forget(cx, key);
-        let waiting = self.waiting.remove(&key.0).unwrap_or_default();
-        (waiting.into_iter())
-            .map(|Waiting { asker, .. }| StoredUpload { asker, copies: 2 })
-            .collect()
+        self.reports.push(Report::Made(key));
     }
 
     fn forget(&mut self, cx: &mut Cx<'_>, key: Key) {
@@ -431,40 +373,17 @@ impl Replication {
     }
 
     /// An attempt failed. A copy from the list on disk is tried again later, a repair is forgotten.
-    /// An upload with no other copy to wait for is answered with this node's copy alone.
-    #[must_use]
-    fn fail(&mut self, now: Time, ticket: Ticket) -> Vec<StoredUpload> {
+    fn fail(&mut self, now: Time, ticket: Ticket) {
+        let key = ticket.0;
         if self.tasks.active(ticket).is_none() {
-            return Vec::new();
+            return;
         }
-        if self.tasks.is_repair(ticket.0) {
-            self.has_failed = true;
-            self.tasks.remove(ticket.0);
+        if self.tasks.is_repair(key) {
+            self.reports.push(Report::RepairFailed);
+            self.tasks.remove(key);
         } else {
-            self.tasks.put_off(now, ticket.0);
+            self.tasks.put_off(now, key);
         }
-        self.stop_waiting(ticket.0)
-    }
-
-    #[must_use]
-    fn stop_waiting(&mut self, (song, node): Key) -> Vec<StoredUpload> {
-        let Some(waiting) = self.waiting.get_mut(&song) else {
-            return Vec::new();
-        };
-        let mut made = Vec::new();
-        waiting.retain_mut(|one| {
-            one.nodes.retain(|other| *other != node);
-            if one.nodes.is_empty() {
-                made.push(StoredUpload {
-                    asker: one.asker,
-                    copies: 1,
-                });
-            }
-            !one.nodes.is_empty()
-        });
-        if waiting.is_empty() {
-            self.waiting.remove(&song);
-        }
-        made
+        self.reports.push(Report::NotMade(key));
     }
 }

@@ -15,18 +15,14 @@ use crate::cx::Asked;
 
 fn song(n: u8, title: &str, artist: &str) -> Song {
     Song {
-        id: SongId(u128::from(n) << 120),
         title: title.into(),
         artist: artist.into(),
-        album: String::new(),
-        genre: String::new(),
         year: 1990 + u16::from(n),
-        disc: 0,
-        track: 0,
         duration_ms: 1_000,
         bytes: 10,
         format: Format::Mp3,
         fragments: 1,
+        ..Song::of(SongId(u128::from(n) << 120))
     }
 }
 

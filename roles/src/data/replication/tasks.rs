@@ -3,7 +3,7 @@
 //! Owns the counts of each kind. The messages of a copy under way are [`super::transfer`]'s
 //! business.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -11,9 +11,9 @@ use super::{ACTIVE_MAX, Key, TASKS_MAX, Ticket};
 use crate::contract::id::NodeId;
 use crate::contract::record::Address;
 use crate::contract::rng::Rng;
-use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
+use crate::transfer::Transfer;
 
 /// The backoff after a first failure; doubles with each further failure up to `PAUSE_MAX`.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -54,11 +54,8 @@ pub(super) struct Active {
     /// The attempt's number: distinguishes its answers and jobs from those of an earlier attempt.
     round: u32,
     pub(super) to: Address,
-    pub(super) manifest: Option<Manifest>,
-    pub(super) missing: VecDeque<u32>,
-    pub(super) gives: usize,
-    /// How often the new holder has listed the fragments it lacks.
-    pub(super) wanted: u32,
+    /// None until the manifest has been read.
+    pub(super) transfer: Option<Transfer>,
 }
 
 impl Tasks {
@@ -156,10 +153,7 @@ impl Tasks {
         task.state = State::Active(Active {
             round: self.rounds,
             to,
-            manifest: None,
-            missing: VecDeque::new(),
-            gives: 0,
-            wanted: 0,
+            transfer: None,
         });
         Some((key, self.rounds))
     }

@@ -11,18 +11,13 @@ const NODE: NodeId = NodeId(7);
 
 fn song(n: u128, title: &str, artist: &str, album: &str) -> Song {
     Song {
-        id: SongId(n),
         title: title.into(),
         artist: artist.into(),
         album: album.into(),
-        genre: String::new(),
-        year: 0,
-        disc: 0,
-        track: 0,
-        duration_ms: 0,
         bytes: 10,
         format: Format::Mp3,
         fragments: 1,
+        ..Song::of(SongId(n))
     }
 }
 

@@ -1,0 +1,162 @@
+//! Who waits for the answer to a durable upload, and for which facts.
+//!
+//! A client that is told that its song is stored may lose the machine that stores it the next
+//! moment, or ask any router for the song. So the answer waits for a second copy, as long as one
+//! may still succeed, and then until every router that keeps up knows the song. A router that does
+//! not answer delays one upload by at most `ROUTERS_PATIENCE`, and later uploads not at all.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::answers::stored;
+use super::replication::Key;
+use crate::contract::id::{NodeId, SongId};
+use crate::contract::node::{Asker, Outbox};
+use crate::contract::time::Time;
+use crate::contract::timers::{Timers, earlier};
+use crate::requests::GIVE_PATIENCE;
+
+/// Longest wait for the routers: many times the duration of an announcement, and short beside the
+/// writes of an upload.
+const ROUTERS_PATIENCE: Duration = Duration::from_millis(250);
+
+/// The uploads that are durable here and not answered yet. Each belongs to an admitted question, so
+/// the limit on questions bounds their number.
+#[derive(Debug, Default)]
+pub(super) struct Acknowledgements {
+    /// Uploads that wait for a second copy.
+    copies: BTreeMap<SongId, Vec<AwaitingCopy>>,
+    /// When the first upload of a song has waited long enough for its copy.
+    due: Timers<SongId>,
+    /// Uploads that wait for the routers, in the order in which they began to wait.
+    routers: VecDeque<AwaitingRouters>,
+}
+
+/// A song that is durable here, and the client that waits for the answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Upload {
+    pub(super) asker: Asker,
+    pub(super) song: SongId,
+    /// The library's revision with the song in it.
+    pub(super) revision: u64,
+}
+
+#[derive(Debug)]
+struct AwaitingCopy {
+    upload: Upload,
+    /// Nodes whose copy may still succeed; never empty.
+    nodes: Vec<NodeId>,
+}
+
+#[derive(Debug)]
+struct AwaitingRouters {
+    upload: Upload,
+    copies: u8,
+    until: Time,
+}
+
+impl AwaitingCopy {
+    /// The client must be answered in time, with or without a second copy.
+    fn until(&self) -> Time {
+        let patience = self.upload.asker.until.since(Time::ZERO);
+        Time::ZERO + patience.saturating_sub(GIVE_PATIENCE)
+    }
+}
+
+impl Acknowledgements {
+    /// Takes an upload that copies to these nodes may follow.
+    pub(super) fn wait(&mut self, now: Time, upload: Upload, nodes: Vec<NodeId>) {
+        if nodes.is_empty() {
+            return self.await_routers(now, upload, 1);
+        }
+        let awaiting = AwaitingCopy { upload, nodes };
+        self.due.arm_by(upload.song, awaiting.until());
+        self.copies.entry(upload.song).or_default().push(awaiting);
+    }
+
+    /// A second copy of the song is durable.
+    pub(super) fn on_copy(&mut self, now: Time, song: SongId) {
+        self.due.disarm(&song);
+        for AwaitingCopy { upload, .. } in self.copies.remove(&song).unwrap_or_default() {
+            self.await_routers(now, upload, 2);
+        }
+    }
+
+    /// That copy is not made for now, so nobody waits for it any longer.
+    pub(super) fn on_no_copy(&mut self, now: Time, (song, node): Key) {
+        self.release(now, song, |one| {
+            one.nodes.retain(|other| *other != node);
+            one.nodes.is_empty()
+        });
+    }
+
+    /// Ends the waits of a song for its second copy that are over.
+    fn release(
+        &mut self,
+        now: Time,
+        song: SongId,
+        mut over: impl FnMut(&mut AwaitingCopy) -> bool,
+    ) {
+        let Some(waiting) = self.copies.get_mut(&song) else {
+            return;
+        };
+        let ended: Vec<AwaitingCopy> = waiting.extract_if(.., |one| over(one)).collect();
+        if waiting.is_empty() {
+            self.copies.remove(&song);
+            self.due.disarm(&song);
+        }
+        for AwaitingCopy { upload, .. } in ended {
+            self.await_routers(now, upload, 1);
+        }
+    }
+
+    fn await_routers(&mut self, now: Time, upload: Upload, copies: u8) {
+        let until = now + ROUTERS_PATIENCE;
+        self.routers.push_back(AwaitingRouters {
+            upload,
+            copies,
+            until,
+        });
+    }
+
+    /// Ends the waits for a copy for which there is no time left. Returns the latest revision among
+    /// the uploads that have waited long enough for the routers.
+    pub(super) fn on_tick(&mut self, now: Time) -> Option<u64> {
+        while let Some(song) = self.due.pop_due(now) {
+            self.release(now, song, |one| one.until() <= now);
+            if let Some(next) = (self.copies.get(&song)).and_then(|waiting| {
+                let untils = waiting.iter().map(AwaitingCopy::until);
+                untils.min()
+            }) {
+                self.due.arm(song, next);
+            }
+        }
+        let overdue = self.routers.iter().take_while(|one| one.until <= now);
+        overdue.map(|one| one.upload.revision).max()
+    }
+
+    /// Answers the uploads that every prompt router knows. `heard` is the least revision among
+    /// prompt routers; `None` (no such router) answers all that wait for routers.
+    pub(super) fn answer(&mut self, heard: Option<u64>, out: &mut Outbox) {
+        self.routers.retain(|one| {
+            let known = heard.is_none_or(|heard| heard >= one.upload.revision);
+            if known {
+                out.answer(one.upload.asker, stored(one.copies));
+            }
+            !known
+        });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.copies.is_empty() && self.routers.is_empty()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let routers = self.routers.front().map(|one| one.until);
+        earlier(self.due.next(), routers)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! The answers to uploads, through the data node that gives them.
+
+use super::super::{Config, Data, Others};
+use super::*;
+use crate::contract::id::{Incarnation, NodeId, RequestId, SongId};
+use crate::contract::job::{Job, JobReply, LibraryJob, Overview};
+use crate::contract::message::{Announcement, Audio, Catalogue, Message, StoreId};
+use crate::contract::node::{Action, Asker, Peer, Sender};
+use crate::contract::record::{Record, Role};
+use crate::contract::rng::Rng;
+use crate::test_support::{Host, record};
+
+/// The only data node, and a router that knows everything so far.
+struct Lone {
+    data: Data,
+    routers: [Record; 1],
+    host: Host,
+}
+
+fn at(ms: u64) -> Time {
+    Time::ZERO + Duration::from_millis(ms)
+}
+
+impl Lone {
+    fn new() -> Self {
+        let mut lone = Lone {
+            data: Data::new(Config::default(), Rng::from_seed(1)),
+            routers: [record(2, Role::Router)],
+            host: Host::default(),
+        };
+        (lone.data.sweep_at, lone.data.overview) = (Time::NEVER, Some(Overview::default()));
+        lone.with(|data, others, host| data.announce(&mut host.at(at(0)), others));
+        let (id, _) = lone.announced().expect("a word for the router");
+        lone.hear(at(1), id, 0);
+        lone
+    }
+
+    fn with(&mut self, step: impl FnOnce(&mut Data, Others<'_>, &mut Host)) {
+        let others = Others {
+            data: &[],
+            leaving: &[],
+            dead: &[],
+            routers: &self.routers,
+            owners: &alloc::sync::Arc::new(crate::test_support::owners([&record(1, Role::Data)])),
+            own: record(1, Role::Data),
+            draining: false,
+        };
+        step(&mut self.data, others, &mut self.host);
+    }
+
+    /// The next announcement to the router; drops the actions before it.
+    fn announced(&mut self) -> Option<(RequestId, Announcement)> {
+        core::iter::from_fn(|| self.host.out.pop()).find_map(|action| match action {
+            Action::Send { envelope, .. } => match envelope.message {
+                Message::Catalogue(Catalogue::Announce(news)) => Some((envelope.id, news)),
+                _ => None,
+            },
+            _ => None,
+        })
+    }
+
+    /// The router says that it knows everything up to this revision.
+    fn hear(&mut self, now: Time, id: RequestId, revision: u64) {
+        let store = StoreId::default();
+        let message = Message::Catalogue(Catalogue::Announced { store, revision });
+        let router = Peer::Node(self.routers[0].address);
+        let ended = self.host.answered(now, router, (id, message));
+        let (asked, reply) = ended.expect("an announcement is under way");
+        self.with(|data, others, host| data.conclude(&mut host.at(now), asked, reply, others));
+    }
+
+    /// A guest's song becomes durable, at this revision.
+    fn commit(&mut self, now: Time, revision: u64) {
+        let sender = Sender {
+            peer: Peer::Guest(1),
+            node: NodeId(99),
+            incarnation: Incarnation(1),
+        };
+        let asker = Asker {
+            sender,
+            id: RequestId(revision),
+            until: at(600_000),
+        };
+        let song = SongId(7);
+        let commit = Audio::Commit { song, copy: false };
+        self.with(|data, others, host| {
+            data.on_question(&mut host.at(Time::ZERO), asker, commit, Vec::new(), others)
+        });
+        let job = self.ordered(|work| matches!(work, LibraryJob::CommitUpload { .. }));
+        let overview = Overview {
+            revision,
+            ..Overview::default()
+        };
+        let reply = JobReply::Stored { overview };
+        self.with(|data, others, host| {
+            let cx = &mut host.at(now);
+            let ordered = cx.on_done(job).expect("the job is under way");
+            data.on_done(cx, ordered, reply, others);
+        });
+    }
+
+    fn ordered(&mut self, wanted: impl Fn(&LibraryJob) -> bool) -> crate::contract::id::JobId {
+        let found = core::iter::from_fn(|| self.host.out.pop()).find_map(|action| match action {
+            Action::Run {
+                job,
+                work: Job::Library(work),
+                ..
+            } if wanted(&work) => Some(job),
+            _ => None,
+        });
+        found.expect("such a job")
+    }
+
+    /// Completes the read of the changes, and returns the announcement's id.
+    fn announce(&mut self, now: Time, revision: u64) -> RequestId {
+        let job = self.ordered(|work| matches!(work, LibraryJob::Changes { .. }));
+        let changes = Vec::new();
+        let reply = JobReply::Changes { changes, revision };
+        self.with(|data, others, host| {
+            let cx = &mut host.at(now);
+            let ordered = cx.on_done(job).expect("the job is under way");
+            data.on_done(cx, ordered, reply, others);
+        });
+        self.announced().expect("a word for the router").0
+    }
+
+    /// Whether the guest has been told that the song is stored.
+    fn is_answered(&mut self) -> bool {
+        core::iter::from_fn(|| self.host.out.pop()).any(|action| match action {
+            Action::Send { to, envelope } => {
+                to == Peer::Guest(1)
+                    && matches!(envelope.message, Message::Audio(Audio::Stored { .. }))
+            }
+            _ => false,
+        })
+    }
+}
+
+/// A client that asks for the song as soon as it is stored finds it.
+#[test]
+fn an_upload_is_answered_when_the_router_knows_the_song() {
+    let mut lone = Lone::new();
+    lone.commit(at(10), 1);
+    let id = lone.announce(at(11), 1);
+    assert!(!lone.is_answered());
+    lone.hear(at(12), id, 1);
+    assert!(lone.is_answered());
+}
+
+/// A stalled router delays one upload, and delays uploads again after it has answered.
+#[test]
+fn a_silent_router_delays_one_upload() {
+    let mut lone = Lone::new();
+    lone.commit(at(10), 1);
+    let id = lone.announce(at(11), 1);
+    let due = lone.data.deadline().expect("an end of the wait");
+    assert!(due <= at(10) + ROUTERS_PATIENCE);
+    let over = at(10) + ROUTERS_PATIENCE;
+    lone.with(|data, others, host| data.on_tick(&mut host.at(over), others));
+    assert!(lone.is_answered());
+    lone.commit(at(300), 2);
+    assert!(lone.is_answered());
+
+    lone.hear(at(400), id, 1);
+    let id = lone.announce(at(401), 2);
+    lone.hear(at(402), id, 2);
+    lone.commit(at(410), 3);
+    let id = lone.announce(at(411), 3);
+    assert!(!lone.is_answered());
+    lone.hear(at(412), id, 3);
+    assert!(lone.is_answered());
+}
