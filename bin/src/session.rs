@@ -200,7 +200,11 @@ impl Session {
             Failure::Usage(format!("{attempt}: {cure}"))
         })?;
         let operation = self.operation();
-        let command = Command::Open { operation, song };
+        let command = Command::Open {
+            operation,
+            song,
+            holders: false,
+        };
         self.answer(attempt, command, |notice| {
             if let Notice::Opened { manifest, .. } = notice {
                 return Some(Opened {

@@ -6,6 +6,7 @@
 //! server receives or delivers only what is missing.
 
 mod ask;
+mod find;
 mod lookup;
 mod manifests;
 mod peers;
@@ -13,6 +14,7 @@ mod read;
 mod remove;
 mod upload;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -20,7 +22,7 @@ use core::time::Duration;
 use crate::anomalies::{Anomalies, Anomaly};
 use crate::contract::id::{JobId, OperationId};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
-use crate::contract::message::{Catalogue, Envelope, Message, Names, Refusal};
+use crate::contract::message::{Catalogue, Envelope, Holder, Message, Names, Refusal};
 use crate::contract::node::{Event, Lost, Node, Outbox, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
@@ -33,6 +35,7 @@ use crate::requests::{Answer as Reply, Outcome, Policy};
 use crate::resolver::{self, Resolved, Resolver};
 
 use ask::Ask;
+use find::{Find, Found};
 use manifests::Manifests;
 use peers::Peers;
 use read::Read;
@@ -107,7 +110,8 @@ struct Shared {
 enum Operation {
     Ask(Ask),
     Remove(Remove),
-    Read(Read),
+    Find(Find),
+    Read(Box<Read>),
     Upload(Upload),
 }
 
@@ -118,6 +122,7 @@ pub(crate) enum Purpose {
     Router(OperationId),
     /// The records of a DNS node, for a user who asks to see them.
     Names(OperationId),
+    Find(OperationId),
     Read(OperationId, read::Step),
     Upload(OperationId, upload::Step),
     Remove(OperationId),
@@ -133,6 +138,8 @@ enum Progress {
     Waits,
     /// The operation needs a router's answer to this question.
     AskRouter(Message),
+    /// The operation has found its song, and reads it from here on.
+    Opens(Found),
     /// The operation has ended. This is its final notice.
     Ends(Notice),
 }
@@ -191,10 +198,14 @@ impl Core {
                 self.begin_ask(cx, operation, question);
             }
             Command::Resolve { operation, role } => self.on_resolve(cx, operation, role),
-            Command::Open { operation, song } => {
+            Command::Open {
+                operation,
+                song,
+                holders,
+            } => {
                 if self.admit(cx, operation) {
-                    let (read, progress) = Read::open(cx, operation, song);
-                    self.operations.insert(operation, Operation::Read(read));
+                    let (find, progress) = Find::begin(cx, operation, song, holders);
+                    self.operations.insert(operation, Operation::Find(find));
                     self.go_on(cx, operation, progress);
                 }
             }
@@ -275,6 +286,29 @@ impl Core {
         }
     }
 
+    fn with_find(
+        &mut self,
+        cx: &mut Cx<'_>,
+        operation: OperationId,
+        step: impl FnOnce(&mut Find, &mut Shared, &mut Cx<'_>) -> Progress,
+    ) {
+        if let Some(Operation::Find(find)) = self.operations.get_mut(&operation) {
+            let progress = step(find, &mut self.shared, cx);
+            self.go_on(cx, operation, progress);
+        }
+    }
+
+    /// The song of an operation is found: tells the user, and opens it.
+    fn open(&mut self, cx: &mut Cx<'_>, operation: OperationId, found: Found) {
+        cx.out.tell(Notice::Opened {
+            operation,
+            manifest: found.manifest.clone(),
+            holders: found.holders.clone(),
+        });
+        let read = Read::new(operation, found, &mut self.shared);
+        (self.operations).insert(operation, Operation::Read(Box::new(read)));
+    }
+
     fn with_upload(
         &mut self,
         cx: &mut Cx<'_>,
@@ -291,7 +325,13 @@ impl Core {
         self.shared.timers.disarm(&operation);
         match self.operations.remove(&operation) {
             Some(Operation::Read(read)) => read.close(cx, &mut self.shared),
-            Some(Operation::Ask(_) | Operation::Upload(_) | Operation::Remove(_)) | None => (),
+            Some(
+                Operation::Ask(_)
+                | Operation::Find(_)
+                | Operation::Upload(_)
+                | Operation::Remove(_),
+            )
+            | None => (),
         }
     }
 
@@ -305,6 +345,7 @@ impl Core {
                     self.ask_router(cx, operation);
                 }
             }
+            Progress::Opens(found) => self.open(cx, operation, found),
             Progress::Ends(notice) => self.end(cx, notice, operation),
         }
     }
@@ -327,10 +368,10 @@ impl Core {
     /// read then asks another holder.
     fn note_holder(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: &Envelope) {
         let of_holder = |asked: &Asked| {
-            let Asked::Client(Purpose::Read(_, step)) = asked else {
-                return false;
-            };
-            matches!(step, read::Step::Describe | read::Step::Fetch(..))
+            matches!(
+                asked,
+                Asked::Client(Purpose::Find(_) | Purpose::Read(_, read::Step::Fetch(..)))
+            )
         };
         let lacks = envelope.message == Message::Refused(Refusal::NotFound);
         // This runs before the answer is taken, because a refusal that leads to another holder
@@ -370,6 +411,11 @@ impl Core {
         match purpose {
             Purpose::Router(operation) => self.on_routed(cx, operation, reply),
             Purpose::Names(operation) => self.on_names(cx, operation, reply),
+            Purpose::Find(operation) => {
+                self.with_find(cx, operation, |find, shared, cx| {
+                    find.on_reply(cx, reply, shared)
+                });
+            }
             Purpose::Read(operation, step) => {
                 self.with_read(cx, operation, |read, shared, cx| {
                     read.on_reply(cx, step, reply, shared)
@@ -418,6 +464,11 @@ impl Core {
             return;
         };
         match purpose {
+            Purpose::Find(operation) => {
+                self.with_find(cx, operation, |find, shared, cx| {
+                    find.on_done(cx, reply, shared)
+                });
+            }
             Purpose::Read(operation, step) => {
                 self.with_read(cx, operation, |read, shared, cx| {
                     read.on_done(cx, step, reply, shared)
@@ -498,6 +549,14 @@ impl Shared {
                 Ordered::Client(Purpose::Note),
                 ClientJob::RememberPeers { records },
             );
+        }
+    }
+
+    /// Notes what a router says of the holders of a song, before they are asked.
+    fn meet(&mut self, cx: &mut Cx<'_>, holders: &[Holder]) {
+        for holder in holders {
+            self.peers.on_load(holder.address, holder.load);
+            cx.out.meet(holder.address, holder.features);
         }
     }
 

@@ -337,7 +337,11 @@ impl Front {
     fn open(&self, song: SongId) -> OperationId {
         let operation = self.next();
         let song = song.into();
-        self.give(Command::Open { operation, song });
+        self.give(Command::Open {
+            operation,
+            song,
+            holders: false,
+        });
         self.until(|notice| matches!(notice, Notice::Opened { .. }));
         operation
     }

@@ -225,6 +225,7 @@ impl World {
         self.begin(place, Doing::Read(reading), |operation| Command::Open {
             operation,
             song,
+            holders: false,
         })
     }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 use net::http::range;
 use net::http::request::{Method, Request};
 use net::http::site::{Act, Body, Exchange, Head, Heard, Site};
-use roles::contract::id::{OperationId, SongId, SongPrefix, SourceId};
+use roles::contract::id::{OperationId, SongId, SourceId};
 use roles::contract::message::Holder;
 use roles::contract::song::Manifest;
 use roles::contract::time::Time;

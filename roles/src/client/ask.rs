@@ -185,9 +185,21 @@ impl Core {
                 return self.on_unrouted(cx, operation, senseless());
             }
         };
+        self.on_catalogue(cx, operation, from, answer);
+    }
+
+    /// Continues an operation with the answer of a router, or with what takes its place.
+    pub(super) fn on_catalogue(
+        &mut self,
+        cx: &mut Cx<'_>,
+        operation: OperationId,
+        from: Peer,
+        answer: Catalogue,
+    ) {
         let shared = &mut self.shared;
         let progress = match self.operations.get_mut(&operation) {
             Some(Operation::Ask(ask)) => ask.on_answer(from, answer),
+            Some(Operation::Find(find)) => find.on_router(cx, answer, shared),
             Some(Operation::Read(read)) => read.on_router(cx, answer, shared),
             Some(Operation::Upload(upload)) => upload.on_router(cx, answer, shared),
             Some(Operation::Remove(remove)) => remove.on_router(cx, answer),
@@ -198,15 +210,25 @@ impl Core {
 
     /// Continues an operation that no router could help.
     fn on_unrouted(&mut self, cx: &mut Cx<'_>, operation: OperationId, failure: Failure) {
-        if self.go_without_router(cx, operation, &failure) {
-            return;
+        if !self.go_without_router(cx, operation, &failure) {
+            self.on_not_found(cx, operation, failure);
         }
+    }
+
+    /// Continues an operation that neither a router nor a look-up could help.
+    pub(super) fn on_not_found(
+        &mut self,
+        cx: &mut Cx<'_>,
+        operation: OperationId,
+        failure: Failure,
+    ) {
         let shared = &mut self.shared;
         let progress = match self.operations.get_mut(&operation) {
             Some(Operation::Ask(_) | Operation::Remove(_)) => {
                 Progress::Ends(failed(operation, failure))
             }
-            Some(Operation::Read(read)) => read.on_unrouted(cx, failure, shared),
+            Some(Operation::Find(find)) => find.on_unrouted(cx, failure),
+            Some(Operation::Read(read)) => read.on_unrouted(cx.now, failure, shared),
             Some(Operation::Upload(upload)) => upload.on_unrouted(cx.now, failure, shared),
             None => Progress::Waits,
         };
@@ -221,6 +243,7 @@ impl Core {
 fn routing_of(operation: &mut Operation) -> &mut Routing {
     match operation {
         Operation::Ask(ask) => &mut ask.routing,
+        Operation::Find(find) => &mut find.routing,
         Operation::Read(read) => &mut read.routing,
         Operation::Upload(upload) => &mut upload.routing,
         Operation::Remove(remove) => &mut remove.routing,

@@ -5,9 +5,11 @@
 
 use alloc::vec::Vec;
 
+use super::ask::Routing;
 use super::{Core, Operation, Shared};
-use crate::contract::id::OperationId;
+use crate::contract::id::{OperationId, SongPrefix};
 use crate::contract::message::Catalogue;
+use crate::contract::node::Peer;
 use crate::contract::record::Role;
 use crate::contract::user::Failure;
 use crate::cx::Cx;
@@ -35,17 +37,18 @@ impl Core {
         operation: OperationId,
         failure: &Failure,
     ) -> bool {
-        let Some(Operation::Read(read)) = self.operations.get_mut(&operation) else {
+        let sought = self.operations.get_mut(&operation).and_then(sought);
+        let Some((routing, prefix)) = sought else {
             return false;
         };
         let unreachable = matches!(failure, Failure::Unreachable { .. });
-        let before = matches!(read.routing.without, WithoutRouter::No);
-        if !unreachable || !before || !locator::can_find(read.prefix()) {
+        let before = matches!(routing.without, WithoutRouter::No);
+        if !unreachable || !before || !locator::can_find(prefix) {
             return false;
         }
         let fresh = self.shared.resolver.is_fresh(cx.now, Role::Data);
         let waits = !fresh && self.shared.resolver.resolve(cx, Role::Data);
-        read.routing.without = WithoutRouter::Waits(failure.clone());
+        routing.without = WithoutRouter::Waits(failure.clone());
         if !waits {
             self.look_up(cx, operation);
         }
@@ -55,11 +58,11 @@ impl Core {
     /// Starts the look-ups that wait for the addresses of the data nodes: the DNS look-up has
     /// ended, with or without success.
     pub(super) fn look_up_waiting(&mut self, cx: &mut Cx<'_>) {
-        let waits = |operation: &Operation| {
-            matches!(operation, Operation::Read(read)
-                if matches!(read.routing.without, WithoutRouter::Waits(_)))
+        let waits = |operation: &mut Operation| {
+            sought(operation)
+                .is_some_and(|(routing, _)| matches!(routing.without, WithoutRouter::Waits(_)))
         };
-        let ids: Vec<OperationId> = (self.operations.iter())
+        let ids: Vec<OperationId> = (self.operations.iter_mut())
             .filter_map(|(id, operation)| waits(operation).then_some(*id))
             .collect();
         for operation in ids {
@@ -68,17 +71,17 @@ impl Core {
     }
 
     fn look_up(&mut self, cx: &mut Cx<'_>, operation: OperationId) {
-        let Some(Operation::Read(read)) = self.operations.get_mut(&operation) else {
+        let sought = self.operations.get_mut(&operation).and_then(sought);
+        let Some((routing, prefix)) = sought else {
             return;
         };
-        let WithoutRouter::Waits(failure) = core::mem::take(&mut read.routing.without) else {
+        let WithoutRouter::Waits(failure) = core::mem::take(&mut routing.without) else {
             return;
         };
         // The state changes before the look-up starts, because the look-up may end within this
         // call.
-        read.routing.without = WithoutRouter::LooksUp(failure);
+        routing.without = WithoutRouter::LooksUp(failure);
         let asked = (operation, cx.now + Policy::GROUP.deadline);
-        let prefix = read.prefix();
         let ended =
             (self.shared).with_locator(|locator, nodes| locator.start(cx, asked, prefix, nodes));
         self.on_looked_up(cx, ended);
@@ -91,24 +94,42 @@ impl Core {
         ended: impl IntoIterator<Item = (OperationId, Ending)>,
     ) {
         for (operation, ending) in ended {
-            let Some(Operation::Read(read)) = self.operations.get_mut(&operation) else {
+            let sought = self.operations.get_mut(&operation).and_then(sought);
+            let Some((routing, _)) = sought else {
                 continue; // The operation was closed meanwhile.
             };
-            let WithoutRouter::LooksUp(failure) = core::mem::take(&mut read.routing.without) else {
+            let WithoutRouter::LooksUp(failure) = core::mem::take(&mut routing.without) else {
                 continue;
             };
-            let shared = &mut self.shared;
-            let progress = match ending {
+            let failure = match ending {
                 Ending::Found(song, holder) => {
+                    let from = Peer::Node(holder.address);
                     let holders = [holder].into();
-                    read.on_router(cx, Catalogue::Located { song, holders }, shared)
+                    let located = Catalogue::Located { song, holders };
+                    self.on_catalogue(cx, operation, from, located);
+                    continue;
                 }
-                Ending::Ambiguous(songs) => read.on_unrouted(cx, Failure::Ambiguous(songs), shared),
-                Ending::Unknown => read.on_unrouted(cx, Failure::NotFound, shared),
-                Ending::Failed => read.on_unrouted(cx, failure, shared),
+                Ending::Ambiguous(songs) => Failure::Ambiguous(songs),
+                Ending::Unknown => Failure::NotFound,
+                Ending::Failed => failure,
             };
-            self.go_on(cx, operation, progress);
+            self.on_not_found(cx, operation, failure);
         }
+    }
+}
+
+/// The routing and the song of an operation that needs the holders of one.
+fn sought(operation: &mut Operation) -> Option<(&mut Routing, SongPrefix)> {
+    match operation {
+        Operation::Find(find) => {
+            let prefix = find.prefix();
+            Some((&mut find.routing, prefix))
+        }
+        Operation::Read(read) => {
+            let prefix = read.prefix();
+            Some((&mut read.routing, prefix))
+        }
+        Operation::Ask(_) | Operation::Upload(_) | Operation::Remove(_) => None,
     }
 }
 

@@ -13,11 +13,12 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ask::{Routing, senseless};
+use super::find::Found;
 use super::{Progress, Purpose, Reply, Shared, failed, failure, local};
 use crate::anomalies::Anomaly;
 use crate::contract::id::{JobId, OperationId, RequestId, SongPrefix};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
-use crate::contract::message::{Audio, Catalogue, Holder, Message, Position, Refusal};
+use crate::contract::message::{Audio, Catalogue, Holder, Message, Position};
 use crate::contract::node::Peer;
 use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
@@ -44,13 +45,12 @@ const FRAGMENT: Policy = Policy {
     rounds: 2,
 };
 
-/// A song that is open, or being opened.
+/// A song that is open.
 #[derive(Debug)]
 pub(super) struct Read {
     operation: OperationId,
-    prefix: SongPrefix,
+    manifest: Arc<Manifest>,
     pub(super) routing: Routing,
-    stage: Stage,
     holders: Vec<Holder>,
     /// The manifest was in the cache, so fragments may be there, too.
     cached: bool,
@@ -69,16 +69,6 @@ pub(super) struct Read {
     failure: Option<Failure>,
 }
 
-#[derive(Debug)]
-enum Stage {
-    /// The manifest is looked for in the cache. Holds why the cluster could not help, if the
-    /// cluster was asked first.
-    Recalling(Option<Failure>),
-    Locating,
-    Describing,
-    Open(Arc<Manifest>),
-}
-
 /// A fragment on its way.
 #[derive(Debug)]
 enum Slot {
@@ -93,28 +83,25 @@ enum Slot {
 /// The purpose of a question or a job of a read.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Manifest,
-    Describe,
     Recall(u32),
     Fetch(u32, Address),
     Check(u32, Address),
 }
 
 impl Read {
-    /// Begins to open a song. With a whole id the cache is asked first. A shorter prefix goes to a
-    /// router first, because only the cluster knows whether it is ambiguous.
-    pub(super) fn open(
-        cx: &mut Cx<'_>,
-        operation: OperationId,
-        prefix: SongPrefix,
-    ) -> (Self, Progress) {
-        let mut read = Read {
+    /// A song that was found. Nothing of it is read yet.
+    pub(super) fn new(operation: OperationId, found: Found, shared: &mut Shared) -> Self {
+        let Found {
+            manifest,
+            holders,
+            cached,
+        } = found;
+        Read {
             operation,
-            prefix,
+            manifest: shared.manifests.share(manifest),
             routing: Routing::default(),
-            stage: Stage::Locating,
-            holders: Vec::new(),
-            cached: false,
+            holders,
+            cached,
             next: 0,
             end: 0,
             reading: false,
@@ -124,42 +111,25 @@ impl Read {
             tries: 0,
             locating: false,
             failure: None,
-        };
-        let progress = if prefix.is_whole() {
-            read.recall(cx, None)
-        } else {
-            read.locate()
-        };
-        (read, progress)
-    }
-
-    fn recall(&mut self, cx: &mut Cx<'_>, failure: Option<Failure>) -> Progress {
-        self.stage = Stage::Recalling(failure);
-        let prefix = self.prefix;
-        let purpose = Purpose::Read(self.operation, Step::Manifest);
-        cx.run(
-            Ordered::Client(purpose),
-            ClientJob::CachedManifest { prefix },
-        );
-        Progress::Waits
+        }
     }
 
     fn locate(&mut self) -> Progress {
         self.locating = true;
-        let prefix = self.prefix;
+        let prefix = self.prefix();
         Progress::AskRouter(Message::Catalogue(Catalogue::Locate { prefix }))
     }
 
     /// The digits by which the song is looked up.
     pub(super) fn prefix(&self) -> SongPrefix {
-        self.prefix
+        self.manifest.song.id.into()
     }
 
     fn fail(&self, failure: Failure) -> Progress {
         Progress::Ends(failed(self.operation, failure))
     }
 
-    /// Takes the song and its holders from a router or a look-up.
+    /// Takes the holders from a router or a look-up.
     pub(super) fn on_router(
         &mut self,
         cx: &mut Cx<'_>,
@@ -167,86 +137,29 @@ impl Read {
         shared: &mut Shared,
     ) -> Progress {
         self.locating = false;
-        let Catalogue::Located { song, holders } = answer else {
+        let Catalogue::Located { holders, .. } = answer else {
             return self.fail(senseless());
         };
-        for holder in &holders {
-            shared.peers.on_load(holder.address, holder.load);
-            cx.out.meet(holder.address, holder.features);
-        }
+        shared.meet(cx, &holders);
         self.holders = holders;
-        if let Stage::Open(_) = self.stage {
-            return self.after_locating(cx, shared);
-        }
-        let known = self.prefix.is_whole();
-        self.prefix = song.id.into();
-        if known && !matches!(self.stage, Stage::Recalling(_)) {
-            return self.describe(cx, shared); // The cache was asked first and has no manifest.
-        }
-        self.recall(cx, None)
-    }
-
-    /// Continues an open song with the holders just received. If there are none, waits for one to
-    /// appear.
-    fn after_locating(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
         if self.holders.is_empty() {
+            // One may appear.
             self.failure = Some(Failure::NoCopy);
             return self.try_later(cx.now, shared);
         }
         self.fill(cx, shared)
     }
 
-    /// Continues without a router: with the cache while the song is being opened, or after a pause
-    /// while it is read.
+    /// Continues without a router, after a pause.
     pub(super) fn on_unrouted(
         &mut self,
-        cx: &mut Cx<'_>,
+        now: Time,
         failure: Failure,
         shared: &mut Shared,
     ) -> Progress {
         self.locating = false;
-        if let Stage::Open(_) = self.stage {
-            self.failure = Some(failure);
-            return self.try_later(cx.now, shared);
-        }
-        let reachable = matches!(
-            failure,
-            Failure::NotFound | Failure::Ambiguous(_) | Failure::Refused(_)
-        );
-        if reachable || self.prefix.is_whole() {
-            return self.fail(failure);
-        }
-        self.recall(cx, Some(failure))
-    }
-
-    fn describe(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
-        if self.holders.is_empty() {
-            return self.fail(Failure::NoCopy);
-        }
-        self.stage = Stage::Describing;
-        let order = shared
-            .peers
-            .better_of_two(cx.now, &self.holders, &mut shared.rng);
-        let candidates = order.into_iter().map(Peer::Node).collect();
-        let song = self.prefix.first();
-        let question = Message::Audio(Audio::Describe { song });
-        let purpose = Purpose::Read(self.operation, Step::Describe);
-        let asked = cx.ask(Asked::Client(purpose), candidates, question, Policy::GROUP);
-        match asked {
-            Some(_) => Progress::Waits,
-            None => self.fail(Failure::Busy),
-        }
-    }
-
-    fn opened(&mut self, cx: &mut Cx<'_>, manifest: Manifest, shared: &mut Shared) -> Progress {
-        cx.out.tell(Notice::Opened {
-            operation: self.operation,
-            manifest: manifest.clone(),
-            holders: self.holders.clone(),
-        });
-        self.prefix = manifest.song.id.into();
-        self.stage = Stage::Open(shared.manifests.share(manifest));
-        Progress::Waits
+        self.failure = Some(failure);
+        self.try_later(now, shared)
     }
 
     /// Reads another range: from fragment `first` to before `end`, both cut to the song's length.
@@ -257,10 +170,7 @@ impl Read {
         end: u32,
         shared: &mut Shared,
     ) -> Progress {
-        let Stage::Open(manifest) = &self.stage else {
-            return Progress::Waits;
-        };
-        let count = manifest.song.fragments;
+        let count = self.manifest.song.fragments;
         (self.next, self.end) = (first.min(count), end.min(count));
         let kept = self.next..self.end;
         let dropped: Vec<u32> = (self.slots.keys().copied())
@@ -300,9 +210,6 @@ impl Read {
 
     /// Delivers the fragments that are ready, and asks for those that are missing.
     fn fill(&mut self, cx: &mut Cx<'_>, shared: &mut Shared) -> Progress {
-        if !matches!(self.stage, Stage::Open(_)) {
-            return Progress::Waits;
-        }
         self.deliver(cx);
         let ahead = self.end.min(self.next.saturating_add(AHEAD));
         for index in self.next..ahead {
@@ -339,17 +246,14 @@ impl Read {
     }
 
     fn recall_fragment(&mut self, cx: &mut Cx<'_>, index: u32) {
-        let Stage::Open(manifest) = &self.stage else {
-            return;
-        };
-        let Some(fragment) = manifest.fragments.get(index as usize) else {
+        let Some(fragment) = self.manifest.fragments.get(index as usize) else {
             return;
         };
         if !self.cached {
             return;
         }
         let job = ClientJob::CachedFragment {
-            song: manifest.song.id,
+            song: self.manifest.song.id,
             index,
             length: fragment.length,
             hash: fragment.hash,
@@ -398,7 +302,7 @@ impl Read {
             ..FRAGMENT
         };
         let question = Message::Audio(Audio::Fetch {
-            song: self.prefix.first(),
+            song: self.manifest.song.id,
             from: Position::Index(index),
             count: 1,
         });
@@ -423,36 +327,12 @@ impl Read {
         shared: &mut Shared,
     ) -> Progress {
         match step {
-            Step::Describe => self.on_described(cx, reply, shared),
             Step::Fetch(index, asked) => {
                 shared.peers.on_ended(asked);
                 self.on_chunk(cx, index, reply, shared)
             }
-            Step::Manifest | Step::Recall(_) | Step::Check(..) => Progress::Waits,
+            Step::Recall(_) | Step::Check(..) => Progress::Waits,
         }
-    }
-
-    fn on_described(&mut self, cx: &mut Cx<'_>, reply: Reply, shared: &mut Shared) -> Progress {
-        let manifest = match reply {
-            Ok((_, Message::Audio(Audio::Described { manifest }), _)) => manifest,
-            Ok((_, Message::Refused(why), _)) => {
-                return self.fail(failure(Role::Data, Some(why), None));
-            }
-            Ok(_) => return self.fail(senseless()),
-            // A router knows the song, so the song exists and its copies are missing.
-            Err((Some(Refusal::NotFound), _)) => return self.fail(Failure::NoCopy),
-            Err((refusal, lost)) => return self.fail(failure(Role::Data, refusal, lost)),
-        };
-        if manifest.check().is_err() || !self.prefix.matches(manifest.song.id) {
-            return self.fail(senseless());
-        }
-        if keeps(&manifest, shared) {
-            let job = ClientJob::CacheManifest {
-                manifest: manifest.clone(),
-            };
-            cx.run(Ordered::Client(Purpose::Note), job);
-        }
-        self.opened(cx, manifest, shared)
     }
 
     fn on_chunk(
@@ -491,17 +371,14 @@ impl Read {
         bytes: Vec<u8>,
         shared: &mut Shared,
     ) {
-        let Stage::Open(manifest) = &self.stage else {
-            return;
-        };
-        let Some(fragment) = manifest.fragments.get(index as usize) else {
+        let Some(fragment) = self.manifest.fragments.get(index as usize) else {
             return;
         };
         let job = ClientJob::CacheFragment {
-            song: manifest.song.id,
+            song: self.manifest.song.id,
             index,
             hash: fragment.hash,
-            keep: keeps(manifest, shared),
+            keep: keeps(&self.manifest, shared),
             bytes,
         };
         let purpose = Purpose::Read(self.operation, Step::Check(index, from));
@@ -549,30 +426,9 @@ impl Read {
         shared: &mut Shared,
     ) -> Progress {
         match step {
-            Step::Manifest => self.on_recalled(cx, reply, shared),
             Step::Recall(index) => self.on_recalled_fragment(cx, index, reply, shared),
             Step::Check(index, from) => self.on_checked(cx, index, from, reply, shared),
-            Step::Describe | Step::Fetch(..) => Progress::Waits,
-        }
-    }
-
-    fn on_recalled(&mut self, cx: &mut Cx<'_>, reply: JobReply, shared: &mut Shared) -> Progress {
-        let Stage::Recalling(before) = &mut self.stage else {
-            return Progress::Waits;
-        };
-        let before = before.take();
-        match (reply, before) {
-            (JobReply::Described { manifest }, _) if self.prefix.matches(manifest.song.id) => {
-                self.cached = true;
-                self.opened(cx, manifest, shared)
-            }
-            (JobReply::Failed(fault @ JobFault::Ambiguous(_)), Some(_)) => self.fail(local(fault)),
-            (_, Some(failure)) => self.fail(failure),
-            (_, None) if self.holders.is_empty() => {
-                self.stage = Stage::Locating;
-                self.locate()
-            }
-            (_, None) => self.describe(cx, shared),
+            Step::Fetch(..) => Progress::Waits,
         }
     }
 
@@ -620,6 +476,6 @@ impl Read {
 }
 
 /// Whether a song is cached. A song larger than half the cache would displace all others.
-fn keeps(manifest: &Manifest, shared: &Shared) -> bool {
+pub(super) fn keeps(manifest: &Manifest, shared: &Shared) -> bool {
     manifest.song.bytes <= shared.config.cache_bytes / 2
 }

@@ -42,6 +42,9 @@ pub enum Command {
         operation: OperationId,
         /// The song's id, or its leading digits.
         song: SongPrefix,
+        /// Whether the holders are to be named even if the cache has the whole song. If no router
+        /// or data node can be asked, the cache opens the song without holders.
+        holders: bool,
     },
     /// Delivers fragments `first..end` of an open song, in order, as far as [`Command::Take`]
     /// allows. Replaces an earlier range. [`Notice::ReadDone`] follows the last fragment.

@@ -33,7 +33,11 @@ impl Player {
             self.exchanges.insert(exchange, state);
             self.covers.at_work += 1;
             let song = song.into();
-            self.command(Command::Open { operation, song });
+            self.command(Command::Open {
+                operation,
+                song,
+                holders: false,
+            });
         }
     }
 

@@ -68,13 +68,13 @@ impl Player {
         self.open_with_holders(operation, song);
     }
 
-    /// Opens a song by all digits of its id but the last. A router must resolve such a prefix, so
-    /// its answer names the holders even when the cache has the whole song.
+    /// Opens a song, and has its holders named even if the cache has the whole song.
     pub(super) fn open_with_holders(&mut self, operation: OperationId, song: SongId) {
-        let digits = song.to_string();
-        if let Some(song) = SongPrefix::parse(&digits[..31]) {
-            self.command(Command::Open { operation, song });
-        }
+        self.command(Command::Open {
+            operation,
+            song: song.into(),
+            holders: true,
+        });
     }
 
     fn on_listener(

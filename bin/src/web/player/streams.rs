@@ -37,7 +37,11 @@ impl Player {
             self.exchanges
                 .insert(exchange, ExchangeState::Opening(operation, wish));
             self.opening += 1;
-            self.command(Command::Open { operation, song });
+            self.command(Command::Open {
+                operation,
+                song,
+                holders: false,
+            });
         }
     }
 
