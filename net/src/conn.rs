@@ -39,8 +39,6 @@ pub(crate) struct Conn {
     pub(crate) side: Side,
     pub(crate) stream: TcpStream,
     pub(crate) link: Link,
-    /// Deadline of the TCP connect; `None` once the connection stands.
-    pub(crate) connecting_until: Option<Time>,
     /// The peer: known from the start for a dialled connection, after the hello for an accepted
     /// one.
     pub(crate) peer: Option<Peer>,
@@ -54,9 +52,6 @@ pub(crate) struct Conn {
     pub(crate) counted: usize,
     /// Space reserved for the replies of running jobs.
     pub(crate) promised: usize,
-    /// Whether another connection to the peer replaces this one, which ends when nothing is open on
-    /// it.
-    pub(crate) retired: bool,
     /// The peer has closed its side: reads continue until they return the end.
     pub(crate) read_closed: bool,
     /// A read was skipped because too much is queued for the peer.
@@ -103,14 +98,12 @@ impl Conn {
             side,
             stream,
             link,
-            connecting_until: None,
             peer,
             who: None,
             active_at: now,
             armed: None,
             counted: 0,
             promised: 0,
-            retired: false,
             read_closed: false,
             stalled: false,
             unsent: Vec::new(),
@@ -125,7 +118,6 @@ impl Conn {
         }
         match self.stream.peer_addr() {
             Ok(_) => {
-                self.connecting_until = None;
                 self.link.connected(now);
                 Ok(true)
             }
@@ -175,7 +167,7 @@ impl Conn {
 
     /// Writes the link's bytes until the kernel accepts no more.
     pub(crate) fn flush(&mut self, now: Time, buffers: &mut Buffers) {
-        if self.connecting_until.is_some() {
+        if self.link.is_connecting() {
             return;
         }
         // A full connection is not read, so its peer cannot prove that it lives. That the peer's
@@ -242,9 +234,6 @@ impl Conn {
 
     /// When this connection needs [`Conn::on_tick`].
     pub(crate) fn deadline(&self) -> Option<Time> {
-        if self.connecting_until.is_some() {
-            return self.connecting_until;
-        }
         if self.unsent.is_empty() {
             return self.link.deadline();
         }
@@ -261,13 +250,11 @@ impl Conn {
         matches!(self.side, Side::Accepted(_)) && self.link.is_greeting()
     }
 
-    /// Handles timeouts; returns an error when the TCP connect has timed out.
+    /// Handles timeouts; returns the loss when the TCP connect has timed out.
     pub(crate) fn on_tick(&mut self, now: Time) -> Option<Lost> {
-        if let Some(until) = self.connecting_until {
-            return (until <= now).then_some(Lost::ConnectTimeout);
-        }
         self.link.on_tick(now);
-        None
+        // No flush may follow: the bytes of the handshake have no connection to go to.
+        self.link.over().filter(|_| self.link.is_connecting())
     }
 }
 

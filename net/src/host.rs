@@ -15,6 +15,7 @@ use roles::contract::user::{Command, Notice};
 
 use crate::conns::ConnId;
 use crate::dial::Listener;
+use crate::peering::Connections;
 use crate::pool::{Pool, Workers};
 use crate::waker::LoopWaker;
 
@@ -86,19 +87,12 @@ pub(crate) struct Hosted {
     pub(crate) commands: Receiver<Box<Command>>,
     pub(crate) tell: Box<dyn FnMut(Notice) + Send>,
     pub(crate) stopped: bool,
-    pub(crate) peers: BTreeMap<Peer, PeerState>,
+    pub(crate) peers: Connections<ConnId>,
+    /// Jobs that start when the peer, which has a connection, has space for their replies.
+    pub(crate) parked: BTreeMap<Peer, VecDeque<(JobId, Job)>>,
     /// Running jobs whose replies go to a peer, with the connection that reserved space for the
     /// reply.
     pub(crate) toward: BTreeMap<JobId, ConnId>,
-}
-
-/// The state of a peer that has at least one connection.
-#[derive(Default)]
-pub(crate) struct PeerState {
-    /// The connection in use, then others: a dial in progress or a replaced connection.
-    pub(crate) conns: Vec<ConnId>,
-    /// Jobs that start when the peer has space for their replies.
-    pub(crate) parked: VecDeque<(JobId, Job)>,
 }
 
 impl Host {
@@ -115,7 +109,8 @@ impl Host {
             commands,
             tell: self.tell,
             stopped: false,
-            peers: BTreeMap::new(),
+            peers: Connections::default(),
+            parked: BTreeMap::new(),
             toward: BTreeMap::new(),
         };
         let handle = HostHandle {

@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm))]
 
 pub mod http;
+pub mod peering;
 pub mod wire;
 
 mod reactor;

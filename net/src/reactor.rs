@@ -35,9 +35,10 @@ use roles::contract::user::Notice;
 use crate::clock::Clock;
 use crate::conn::{Buffers, READ_BYTES};
 use crate::conns::{ConnId, Conns};
-use crate::dial::{Backoffs, Listener, SocketBuffers};
+use crate::dial::{Listener, SocketBuffers};
 use crate::host::{Host, HostHandle, Hosted, StopHandle, WakeHandle};
 use crate::http::site::Site;
+use crate::peering::Backoffs;
 use crate::waker::LoopWaker;
 use crate::wire::hello::Farewell;
 use crate::wire::link::{LinkEvent, SendError};
@@ -372,20 +373,13 @@ impl Reactor {
         }
     }
 
-    /// The connection for an envelope: an answer uses the connection on which the question came;
-    /// any other envelope uses the peer's connection in use.
+    /// The connection that carries an envelope to a peer, if there is one.
     fn connection_for(&self, host: usize, to: Peer, envelope: &Envelope) -> Option<ConnId> {
-        let conns = &self.hosts[host].peers.get(&to)?.conns;
-        let owes = |id: &ConnId| {
-            self.conns
-                .get(*id)
-                .is_some_and(|c| c.link.owes(envelope.id))
+        let owes = |id| {
+            let conn = self.conns.get(id);
+            conn.is_some_and(|conn| conn.link.owes(envelope.id))
         };
-        let asked_on = match envelope.kind {
-            Kind::Answer { .. } if conns.len() > 1 => conns.iter().copied().find(owes),
-            Kind::Answer { .. } | Kind::Question { .. } | Kind::OneWay => None,
-        };
-        asked_on.or_else(|| conns.first().copied())
+        self.hosts[host].peers.carrier(to, envelope, owes)
     }
 
     fn meet(&mut self, address: Address, features: Features) {

@@ -8,9 +8,9 @@ pub mod codec;
 pub mod frame;
 pub mod hello;
 mod incoming;
-mod keepalive;
 pub mod link;
 mod outgoing;
+mod receipts;
 mod record;
 pub mod seal;
 

@@ -16,7 +16,7 @@ use super::{BELL, Fired, Reactor, why_not_connected};
 use crate::conn::{Conn, ReadEnd, Side};
 use crate::conns::ConnId;
 use crate::dial;
-use crate::wire::link::{HANDSHAKE_TIMEOUT, Link, LinkEvent};
+use crate::wire::link::{Link, LinkEvent};
 
 /// Connections accepted per turn and listener.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -29,9 +29,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long accepting pauses while recent handshakes take all places.
 const CROWDED_PAUSE: Duration = Duration::from_millis(10);
-
-/// An honest handshake completes within this time, even on a small, busy machine.
-const HANDSHAKE_FRESH: Duration = Duration::from_millis(500);
 
 impl Reactor {
     /// Takes queued commands of all hosts, a bounded number of each.
@@ -78,7 +75,7 @@ impl Reactor {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
-        if conn.connecting_until.is_some() {
+        if conn.link.is_connecting() {
             match conn.check_connected(self.now) {
                 Ok(true) => (),
                 Ok(false) => return,
@@ -184,8 +181,8 @@ impl Reactor {
     /// together wait in the kernel's queue instead of pushing each other out.
     fn is_crowded(&self) -> bool {
         let (unfinished, oldest) = self.conns.unfinished();
-        let ends = oldest.and_then(|id| self.conns.get(id)?.link.deadline());
-        let fresh = ends.is_some_and(|at| at > self.now + (HANDSHAKE_TIMEOUT - HANDSHAKE_FRESH));
+        let oldest = oldest.and_then(|id| self.conns.get(id));
+        let fresh = oldest.is_some_and(|conn| conn.link.is_fresh(self.now));
         unfinished >= self.settings.handshakes_max && fresh
     }
 

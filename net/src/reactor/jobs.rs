@@ -1,5 +1,7 @@
 //! Jobs: submitted to the pool, or parked until the peer that waits for the reply has space.
 
+use std::collections::VecDeque;
+
 use roles::contract::id::JobId;
 use roles::contract::job::{Job, JobFault, JobReply};
 use roles::contract::limits::FRAGMENT_BYTES_MAX;
@@ -54,16 +56,17 @@ impl Reactor {
         let Some(peer) = toward else {
             return self.submit(host, job, work, None);
         };
-        let Some(state) = self.hosts[host].peers.get_mut(&peer) else {
+        if !self.hosts[host].peers.knows(peer) {
             return match peer {
                 Peer::Node(_) => self.submit(host, job, work, None),
                 Peer::Guest(_) => self.fail(host, job, JobFault::Abandoned),
             };
-        };
-        if state.parked.len() >= PARKED_MAX {
+        }
+        let parked = self.hosts[host].parked.entry(peer).or_default();
+        if parked.len() >= PARKED_MAX {
             return self.fail(host, job, JobFault::Busy);
         }
-        state.parked.push_back((job, work));
+        parked.push_back((job, work));
         self.parked.insert((host, peer));
         self.release(host, peer);
     }
@@ -81,8 +84,9 @@ impl Reactor {
 
     fn release(&mut self, host: usize, peer: Peer) {
         while let Some(id) = self.has_room(host, peer) {
-            let state = self.hosts[host].peers.get_mut(&peer);
-            let Some((job, work)) = state.and_then(|state| state.parked.pop_front()) else {
+            let parked = self.hosts[host].parked.get_mut(&peer);
+            let Some((job, work)) = parked.and_then(VecDeque::pop_front) else {
+                self.hosts[host].parked.remove(&peer);
                 self.parked.remove(&(host, peer));
                 return;
             };
@@ -92,7 +96,7 @@ impl Reactor {
 
     /// The peer's connection in use, when both it and the process can hold another fragment.
     fn has_room(&self, host: usize, peer: Peer) -> Option<ConnId> {
-        let id = *self.hosts[host].peers.get(&peer)?.conns.first()?;
+        let id = self.hosts[host].peers.in_use(peer)?;
         let room = self.conns.get(id)?.has_room();
         (room && self.outbox_bytes < OUTBOX_BYTES_MAX).then_some(id)
     }

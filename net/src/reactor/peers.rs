@@ -1,11 +1,9 @@
 //! The connections between nodes: dials, duplicates, replacement and loss.
 //!
-//! Two nodes that dial each other at the same moment have two connections. Both ends keep the one
-//! that the node with the lower [`NodeId`] dialled. They ask nothing more on the other and close it
-//! when nothing is open on it. A peer counts as lost when its last connection in use is gone.
+//! The rules stand in [`peering`](crate::peering); here they are applied to sockets, links and
+//! nodes.
 
 use log::{debug, warn};
-use roles::contract::id::NodeId;
 use roles::contract::job::JobFault;
 use roles::contract::node::{Event, Lost, Peer};
 use roles::contract::record::Address;
@@ -14,7 +12,9 @@ use std::time::Duration;
 use super::{Reactor, why_not_connected};
 use crate::conn::{Conn, Side};
 use crate::conns::ConnId;
-use crate::dial::{self, CONNECT_TIMEOUT};
+use crate::dial;
+use crate::peering::backoff;
+use crate::peering::connections::Start;
 use crate::wire::hello::{Farewell, Hello};
 use crate::wire::link::Link;
 
@@ -56,12 +56,10 @@ impl Reactor {
         let theirs = self.met.get(&address).copied();
         let suite = self.security.suite(identity.features, theirs);
         let link = Link::dial(self.now, &self.security, identity, suite);
-        let mut conn = Conn::new(host, Side::Dialled(address), stream, link, self.now);
-        conn.connecting_until = Some(self.now + CONNECT_TIMEOUT);
+        let conn = Conn::new(host, Side::Dialled(address), stream, link, self.now);
         let id = self.enter(conn).ok_or(Lost::Full)?;
         debug!("dial to={address} suite={suite:?}");
-        let peers = &mut self.hosts[host].peers;
-        peers.entry(Peer::Node(address)).or_default().conns.push(id);
+        self.hosts[host].peers.dialled(Peer::Node(address), id);
         Ok(id)
     }
 
@@ -76,16 +74,20 @@ impl Reactor {
             debug!("connection to oneself refused");
             return self.leave(id, Farewell::Oneself, Some(Lost::Misbehaved));
         }
-        if self.is_outdated(id, host, hello) {
+        let start = (hello.identity.node, hello.identity.incarnation);
+        if self.hosts[host].peers.is_outdated(start) {
             debug!("old start of {} refused", hello.identity.node);
             return self.leave(id, Farewell::Outdated, Some(Lost::Closed));
+        }
+        for outdated in self.hosts[host].peers.outdated_by(start) {
+            self.leave(outdated, Farewell::Outdated, Some(Lost::Closed));
         }
         if let Some(address) = hello.identity.address {
             self.meet(address, hello.identity.features);
         }
         let peer = self.name(side, hello);
         debug!("connection open peer={peer} node={:?}", hello.identity.node);
-        self.choose(id, host, peer);
+        self.choose(id, host, peer, start);
     }
 
     fn name(&mut self, side: Side, hello: &Hello) -> Peer {
@@ -106,81 +108,31 @@ impl Reactor {
         }
     }
 
-    /// Whether a later incarnation of the same node is connected. Connections of earlier
-    /// incarnations are closed.
-    fn is_outdated(&mut self, id: ConnId, host: usize, hello: &Hello) -> bool {
-        let start = hello.identity.incarnation;
-        let others = self.conns.iter().filter(|(other, _)| *other != id);
-        let same = others.filter_map(|(other, conn)| {
-            let who = conn
-                .who
-                .filter(|_| conn.host == host && conn.peer.is_some())?;
-            (who.node == hello.identity.node).then_some((other, who.incarnation))
-        });
-        let same: Vec<_> = same.collect();
-        if same.iter().any(|(_, theirs)| *theirs > start) {
-            return true;
-        }
-        for (other, theirs) in same {
-            if theirs < start {
-                self.leave(other, Farewell::Outdated, Some(Lost::Closed));
-            }
-        }
-        false
-    }
-
-    /// Adds `id` to the connections of `peer`, selects the one in use and retires the others.
-    fn choose(&mut self, id: ConnId, host: usize, peer: Peer) {
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.peer = Some(peer);
-        }
-        let state = self.hosts[host].peers.entry(peer).or_default();
-        state.conns.retain(|other| *other != id);
-        // When one side has dialled twice, the later connection wins, because the dialer has
-        // probably lost the earlier one. The new connection stands first, so the minimum finds it
-        // first.
-        state.conns.insert(0, id);
-        let all = state.conns.clone();
-        let open = all
-            .into_iter()
-            .filter_map(|id| Some((self.dialer(host, id)?, id)));
-        let open: Vec<(NodeId, ConnId)> = open.collect();
-        let Some(used) = used(&open) else {
+    /// Names the peer of an open connection and retires the connections that it does not use.
+    fn choose(&mut self, id: ConnId, host: usize, peer: Peer, who: Start) {
+        let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
-        if let Some(state) = self.hosts[host].peers.get_mut(&peer) {
-            state.conns.retain(|other| *other != used);
-            state.conns.insert(0, used);
-        }
-        for (_, other) in open.into_iter().filter(|(_, other)| *other != used) {
+        conn.peer = Some(peer);
+        let dialled_by = match conn.side {
+            Side::Dialled(_) => self.hosts[host].identity.node,
+            Side::Accepted(_) => who.0,
+        };
+        for other in self.hosts[host].peers.opened(peer, id, who, dialled_by) {
             self.retire(other);
         }
     }
 
     fn retire(&mut self, id: ConnId) {
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.retired = true;
             conn.link.retire();
             self.touched.insert(id);
         }
     }
 
-    /// The node that dialled a connection; `None` for one that is retired or not open.
-    fn dialer(&self, host: usize, id: ConnId) -> Option<NodeId> {
-        let conn = self.conns.get(id)?;
-        let who = conn.who.filter(|_| !conn.retired)?;
-        Some(match conn.side {
-            Side::Dialled(_) => self.hosts[host].identity.node,
-            Side::Accepted(_) => who.node,
-        })
-    }
-
     /// Closes all connections with a peer in order and reports no loss to the node.
     pub(super) fn hang(&mut self, host: usize, peer: Peer) {
-        let Some(state) = self.hosts[host].peers.get(&peer) else {
-            return;
-        };
-        for id in state.conns.clone() {
+        for id in self.hosts[host].peers.with(peer) {
             self.leave(id, Farewell::Closing, None);
         }
     }
@@ -191,7 +143,7 @@ impl Reactor {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
-        let connecting = conn.connecting_until.is_some();
+        let connecting = conn.link.is_connecting();
         if let (Side::Dialled(address), Some(_)) = (conn.side, lost) {
             self.backoffs.failed(address, self.now, &mut self.rng);
         }
@@ -211,28 +163,19 @@ impl Reactor {
         let (host, Some(peer)) = (conn.host, conn.peer.take()) else {
             return;
         };
-        let Some(state) = self.hosts[host].peers.get_mut(&peer) else {
-            return;
-        };
-        state.conns.retain(|other| *other != id);
-        let conns = &self.conns;
-        let in_use = |other: &ConnId| conns.get(*other).is_some_and(|conn| !conn.retired);
-        if state.conns.iter().any(in_use) {
-            return;
+        if let Some(retired) = self.hosts[host].peers.closed(peer, id) {
+            self.forget(host, peer, retired, lost);
         }
-        self.forget(host, peer, lost);
     }
 
-    fn forget(&mut self, host: usize, peer: Peer, lost: Option<Lost>) {
-        let Some(state) = self.hosts[host].peers.remove(&peer) else {
-            return;
-        };
+    fn forget(&mut self, host: usize, peer: Peer, retired: Vec<ConnId>, lost: Option<Lost>) {
         self.parked.remove(&(host, peer));
+        let parked = self.hosts[host].parked.remove(&peer);
         // Replaced connections end together with the connection that replaced them.
-        for id in state.conns {
+        for id in retired {
             self.leave(id, Farewell::Closing, None);
         }
-        for (job, _) in state.parked {
+        for (job, _) in parked.unwrap_or_default() {
             self.fail(host, job, JobFault::Abandoned);
         }
         if let Some(why) = lost {
@@ -254,7 +197,7 @@ impl Reactor {
         };
         match conn.side {
             // Without a peer, this node has ended the connection itself, so no backoff is due.
-            Side::Dialled(address) if peer.is_some() && (greeting || is_refusal(why)) => {
+            Side::Dialled(address) if peer.is_some() && backoff::is_failed_dial(!greeting, why) => {
                 self.backoffs.failed(address, self.now, &mut self.rng);
             }
             Side::Accepted(from) if why == Lost::HandshakeRefused => self.note_refusal(from),
@@ -268,7 +211,7 @@ impl Reactor {
             let _ = self.poll.registry().deregister(&mut conn.stream);
         }
         // The peer has another connection, so the envelopes queued on this one are sent there.
-        if let Some(peer) = peer.filter(|peer| self.hosts[host].peers.contains_key(peer)) {
+        if let Some(peer) = peer.filter(|peer| self.hosts[host].peers.knows(*peer)) {
             for envelope in waiting {
                 self.send(host, peer, envelope);
             }
@@ -284,18 +227,4 @@ impl Reactor {
         warn!("handshake refused from={from} count={count}: another key, cluster or version");
         self.refusals.quiet_until = self.now + REFUSALS_EVERY;
     }
-}
-
-/// Selects the connection in use from a peer's open ones, given latest first with their dialers.
-pub(super) fn used<C: Copy>(open: &[(NodeId, C)]) -> Option<C> {
-    let first = open.iter().min_by_key(|(dialer, _)| *dialer)?;
-    Some(first.1)
-}
-
-/// Whether the peer answered only to refuse this node. Then a dial counts as failed.
-fn is_refusal(why: Lost) -> bool {
-    matches!(
-        why,
-        Lost::Full | Lost::Outdated | Lost::Version | Lost::Misbehaved
-    )
 }

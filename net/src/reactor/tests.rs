@@ -182,16 +182,6 @@ fn what_a_budget_leaves_is_read_later() {
     assert_eq!(client.envelope().1.body.len(), 100_000);
 }
 
-/// Both ends choose the same one of two connections, in whatever order these opened.
-#[test]
-fn of_two_connections_the_one_dialled_by_the_lower_node_is_used() {
-    let (low, high) = (NodeId(1), NodeId(2));
-    assert_eq!(peers::used(&[(low, 'a'), (high, 'b')]), Some('a'));
-    assert_eq!(peers::used(&[(high, 'b'), (low, 'a')]), Some('a'));
-    // The same node dialled twice: the latest connection, which stands first, wins.
-    assert_eq!(peers::used(&[(low, 'c'), (low, 'a')]), Some('c'));
-}
-
 /// More events than the event buffer holds are all served.
 #[test]
 fn a_full_event_buffer_leaves_nobody_behind() {

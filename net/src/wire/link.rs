@@ -19,13 +19,11 @@ use roles::contract::timers::earlier;
 use super::codec::CodecError;
 use super::hello::{Farewell, Hello};
 use super::incoming::Incomings;
-use super::keepalive::{Keepalive, Questions, Receipts};
 use super::outgoing::Outgoings;
+use super::receipts::Receipts;
 use super::record::RecordReader;
 use super::seal::{self, Call, Opening, Security, Session, Suite};
-
-/// How long a handshake may take, the peer's hello included.
-pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
+use crate::peering::{Handshake, Keepalive, Questions};
 
 /// How long this end waits for the peer to close after the goodbye.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -59,6 +57,8 @@ pub enum SendError {
 /// The state of one connection's protocol.
 pub struct Link {
     state: State,
+    /// The time limits until the link opens.
+    handshake: Handshake,
     security: Arc<Security>,
     identity: Identity,
     /// Unsent bytes that precede all frames: preamble and handshake.
@@ -83,11 +83,11 @@ pub struct Link {
 
 enum State {
     /// Dialled; waits for the responder's handshake message.
-    Calling { call: Call, until: Time },
+    Calling(Call),
     /// Accepted; waits for the preamble and the first handshake message.
-    Awaiting { until: Time },
+    Awaiting,
     /// The handshake is done; waits for the peer's hello.
-    Greeting { until: Time },
+    Greeting,
     /// Both hellos are exchanged; envelopes flow.
     Open(Hello),
     /// This end's goodbye is queued or sent; received envelopes are acknowledged and dropped.
@@ -107,13 +107,10 @@ struct Duty {
 impl Link {
     /// The dialer's end of a connection.
     pub fn dial(now: Time, security: &Arc<Security>, identity: Identity, suite: Suite) -> Self {
-        let mut link = Link::new(now, security, identity);
+        let mut link = Link::new(now, security, identity, Handshake::dialled(now));
         match seal::call(security, suite, &mut link.raw) {
-            Ok(Opening::Waiting(call)) => {
-                let until = now + HANDSHAKE_TIMEOUT;
-                link.state = State::Calling { call, until };
-            }
-            Ok(Opening::Done(session)) => link.greet(now + HANDSHAKE_TIMEOUT, session),
+            Ok(Opening::Waiting(call)) => link.state = State::Calling(call),
+            Ok(Opening::Done(session)) => link.greet(session),
             Err(_) => link.state = State::Over(Lost::HandshakeRefused),
         }
         link
@@ -121,14 +118,13 @@ impl Link {
 
     /// The listener's end of a connection.
     pub fn accept(now: Time, security: &Arc<Security>, identity: Identity) -> Self {
-        Link::new(now, security, identity)
+        Link::new(now, security, identity, Handshake::accepted(now))
     }
 
-    fn new(now: Time, security: &Arc<Security>, identity: Identity) -> Self {
+    fn new(now: Time, security: &Arc<Security>, identity: Identity, handshake: Handshake) -> Self {
         Link {
-            state: State::Awaiting {
-                until: now + HANDSHAKE_TIMEOUT,
-            },
+            state: State::Awaiting,
+            handshake,
             security: Arc::clone(security),
             identity,
             raw: Vec::new(),
@@ -148,26 +144,21 @@ impl Link {
         }
     }
 
-    fn greet(&mut self, until: Time, session: Session) {
+    fn greet(&mut self, session: Session) {
         self.session = Some(session);
         self.duty.hello = true;
-        self.state = State::Greeting { until };
+        self.state = State::Greeting;
     }
 
-    /// Restarts the handshake's timeout once the TCP connection stands, so that a slow connect does
-    /// not consume the handshake's time.
+    /// Notes that the TCP connection of a dialled link stands. No bytes move before.
     pub fn connected(&mut self, now: Time) {
-        if let State::Calling { until, .. } | State::Greeting { until } = &mut self.state {
-            *until = now + HANDSHAKE_TIMEOUT;
-        }
+        self.handshake.connected(now);
     }
 
     /// Notes that the peer has closed the connection, or, when `reset`, that the connection broke.
     pub fn on_closed(&mut self, reset: bool) {
         let why = match &self.state {
-            State::Calling { .. } | State::Greeting { .. } | State::Awaiting { .. } => {
-                Lost::HandshakeRefused
-            }
+            State::Calling(_) | State::Greeting | State::Awaiting => Lost::HandshakeRefused,
             State::Open(_) | State::Leaving { .. } if reset => Lost::Reset,
             State::Open(_) | State::Leaving { .. } => Lost::Closed,
             State::Over(why) => *why,
@@ -200,10 +191,10 @@ impl Link {
     /// When [`Link::on_tick`] has something to do.
     pub fn deadline(&self) -> Option<Time> {
         match &self.state {
-            State::Calling { until, .. }
-            | State::Awaiting { until }
-            | State::Greeting { until }
-            | State::Leaving { until } => Some(*until),
+            State::Calling(_) | State::Awaiting | State::Greeting => {
+                Some(self.handshake.deadline())
+            }
+            State::Leaving { until } => Some(*until),
             State::Open(_) => earlier(Some(self.keepalive.deadline()), self.receipts.deadline()),
             State::Over(_) => None,
         }
@@ -214,9 +205,9 @@ impl Link {
     pub fn deadline_while_blocked(&self) -> Option<Time> {
         match &self.state {
             State::Open(_) => earlier(Some(self.keepalive.deadline()), self.receipts.overdue_at()),
-            State::Calling { .. }
-            | State::Awaiting { .. }
-            | State::Greeting { .. }
+            State::Calling(_)
+            | State::Awaiting
+            | State::Greeting
             | State::Leaving { .. }
             | State::Over(_) => self.deadline(),
         }
@@ -225,15 +216,7 @@ impl Link {
     /// Handles every timeout up to `now`. The next [`Link::fill`] sends the frames that are due.
     pub fn on_tick(&mut self, now: Time) {
         let step = match &self.state {
-            State::Calling { until, .. }
-            | State::Awaiting { until }
-            | State::Greeting { until } => {
-                if *until <= now {
-                    Err(Lost::Silent)
-                } else {
-                    Ok(())
-                }
-            }
+            State::Calling(_) | State::Awaiting | State::Greeting => self.handshake.on_tick(now),
             State::Leaving { until } => {
                 if *until <= now {
                     Err(Lost::Closed)
@@ -291,9 +274,9 @@ impl Link {
     pub fn over(&self) -> Option<Lost> {
         match &self.state {
             State::Over(why) => Some(*why),
-            State::Calling { .. }
-            | State::Awaiting { .. }
-            | State::Greeting { .. }
+            State::Calling(_)
+            | State::Awaiting
+            | State::Greeting
             | State::Open(_)
             | State::Leaving { .. } => None,
         }
@@ -303,9 +286,9 @@ impl Link {
     pub fn hello(&self) -> Option<&Hello> {
         match &self.state {
             State::Open(hello) => Some(hello),
-            State::Calling { .. }
-            | State::Awaiting { .. }
-            | State::Greeting { .. }
+            State::Calling(_)
+            | State::Awaiting
+            | State::Greeting
             | State::Leaving { .. }
             | State::Over(_) => None,
         }
@@ -315,8 +298,18 @@ impl Link {
     pub fn is_greeting(&self) -> bool {
         matches!(
             self.state,
-            State::Calling { .. } | State::Awaiting { .. } | State::Greeting { .. }
+            State::Calling(_) | State::Awaiting | State::Greeting
         )
+    }
+
+    /// Whether this end has dialled and the TCP connection does not stand yet.
+    pub fn is_connecting(&self) -> bool {
+        self.handshake.is_connecting()
+    }
+
+    /// Whether the handshake has begun so recently that an honest peer may still be busy with it.
+    pub(crate) fn is_fresh(&self, now: Time) -> bool {
+        self.is_greeting() && self.handshake.is_fresh(now)
     }
 
     /// Whether this end has decided to leave and the connection has not ended yet.

@@ -30,9 +30,9 @@ impl Link {
         while !bytes.is_empty() {
             let step = match &self.state {
                 State::Over(_) => return,
-                State::Awaiting { until } => self.on_preamble(*until, &mut bytes),
-                State::Calling { until, .. } => self.on_handshake(*until, &mut bytes),
-                State::Greeting { .. } | State::Open(_) | State::Leaving { .. } => {
+                State::Awaiting => self.on_preamble(&mut bytes),
+                State::Calling(_) => self.on_handshake(&mut bytes),
+                State::Greeting | State::Open(_) | State::Leaving { .. } => {
                     self.on_record(now, &mut bytes, scratch, events)
                 }
             };
@@ -43,7 +43,7 @@ impl Link {
         self.note_waiting(now);
     }
 
-    fn on_preamble(&mut self, until: Time, bytes: &mut &[u8]) -> Result<(), Lost> {
+    fn on_preamble(&mut self, bytes: &mut &[u8]) -> Result<(), Lost> {
         let before = self.gathered.len();
         let taken = bytes.len().min(GREETING_BYTES_MAX - before);
         self.gathered.extend_from_slice(&bytes[..taken]);
@@ -51,7 +51,7 @@ impl Link {
             Ok(Some((used, session))) => {
                 *bytes = &bytes[used - before..];
                 self.gathered = Vec::new();
-                self.greet(until, session);
+                self.greet(session);
                 Ok(())
             }
             Ok(None) => {
@@ -65,7 +65,7 @@ impl Link {
         }
     }
 
-    fn on_handshake(&mut self, until: Time, bytes: &mut &[u8]) -> Result<(), Lost> {
+    fn on_handshake(&mut self, bytes: &mut &[u8]) -> Result<(), Lost> {
         let missing = HANDSHAKE_BYTES - self.gathered.len();
         let (taken, rest) = bytes.split_at(missing.min(bytes.len()));
         self.gathered.extend_from_slice(taken);
@@ -76,13 +76,13 @@ impl Link {
         // Completing the handshake consumes `call`, so a failure must leave the link in `Over`.
         let message = std::mem::take(&mut self.gathered);
         let state = std::mem::replace(&mut self.state, State::Over(Lost::HandshakeRefused));
-        let State::Calling { call, .. } = state else {
+        let State::Calling(call) = state else {
             return Err(Lost::Misbehaved);
         };
         let session = call
             .answered(&message)
             .map_err(|_| Lost::HandshakeRefused)?;
-        self.greet(until, session);
+        self.greet(session);
         Ok(())
     }
 
@@ -114,7 +114,7 @@ impl Link {
         self.keepalive.heard(now);
         self.receipts.on_ack(head.ack)?;
         self.outgoing.grant(head.credit);
-        if matches!(self.state, State::Greeting { .. }) && head.kind != FrameKind::Hello {
+        if matches!(self.state, State::Greeting) && head.kind != FrameKind::Hello {
             return self.on_goodbye_or_else(head, body);
         }
         match head.kind {
@@ -140,7 +140,7 @@ impl Link {
     }
 
     fn on_hello(&mut self, body: &[u8], events: &mut Vec<LinkEvent>) -> Result<(), Lost> {
-        if !matches!(self.state, State::Greeting { .. }) {
+        if !matches!(self.state, State::Greeting) {
             return Err(Lost::Misbehaved);
         }
         let hello = Hello::read(body).ok_or(Lost::Misbehaved)?;

@@ -278,8 +278,10 @@ impl Pair {
             Suite::Plain => Security::insecure("music").unwrap(),
             Suite::ChaCha | Suite::Aes => Security::keyed([1; 32], "music").unwrap(),
         });
+        let mut a = Link::dial(at(0), &security, identity(1), suite);
+        a.connected(at(0));
         Pair {
-            a: Link::dial(at(0), &security, identity(1), suite),
+            a,
             b: Link::accept(at(0), &security, identity(2)),
             a_heard: Vec::new(),
             b_heard: Vec::new(),

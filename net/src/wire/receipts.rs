@@ -1,24 +1,13 @@
-//! Keepalive, acknowledgements and credit of one connection.
+//! Acknowledgements and credit of one connection.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use roles::contract::id::RequestId;
-use roles::contract::limits::QUESTIONS_PER_PEER_MAX;
 use roles::contract::node::Lost;
 use roles::contract::time::Time;
 use roles::contract::timers::earlier;
 
 use super::outgoing::CREDIT_WINDOW_BYTES;
-
-/// Silence before a ping while this end waits for an answer or an acknowledgement.
-const WAITING_PING_AFTER: Duration = Duration::from_secs(1);
-/// Silence that ends the connection while this end waits.
-const WAITING_LOST_AFTER: Duration = Duration::from_secs(3);
-/// Silence before a ping on an idle connection.
-const IDLE_PING_AFTER: Duration = Duration::from_secs(15);
-/// Silence that ends an idle connection.
-const IDLE_LOST_AFTER: Duration = Duration::from_secs(45);
 
 /// Longest time before an answer is acknowledged when no other frame carries the acknowledgement.
 const ACK_AFTER: Duration = Duration::from_millis(25);
@@ -28,73 +17,6 @@ const ACK_ANSWERS: u64 = 16;
 const ACK_CREDIT_BYTES: u32 = CREDIT_WINDOW_BYTES / 8;
 /// How long a sent answer may stay unacknowledged before the connection ends.
 const UNACKNOWLEDGED_AFTER: Duration = Duration::from_secs(10);
-
-/// The keepalive timer: pings a silent peer and reports a peer that stays silent.
-#[derive(Debug)]
-pub(crate) struct Keepalive {
-    /// When the peer was last heard, or when this end began to wait, whichever is later.
-    silent_since: Time,
-    /// When the current silence was answered with a ping.
-    pinged_at: Option<Time>,
-    waiting: bool,
-}
-
-impl Keepalive {
-    pub(crate) fn new(now: Time) -> Self {
-        Keepalive {
-            silent_since: now,
-            pinged_at: None,
-            waiting: false,
-        }
-    }
-
-    /// The peer has shown a sign of life: the silence begins anew.
-    pub(crate) fn heard(&mut self, now: Time) {
-        self.silent_since = now;
-        self.pinged_at = None;
-    }
-
-    /// Notes whether this end waits for the peer. When the wait begins, earlier silence is
-    /// discarded, because an idle peer has no reason to speak.
-    pub(crate) fn set_waiting(&mut self, now: Time, waiting: bool) {
-        if waiting && !self.waiting {
-            self.heard(now);
-        }
-        self.waiting = waiting;
-    }
-
-    /// When [`Keepalive::on_tick`] next sends a ping or gives up the peer.
-    pub(crate) fn deadline(&self) -> Time {
-        let (ping, lost) = self.limits();
-        match self.pinged_at {
-            None => self.silent_since + ping,
-            // When this node wakes late (a suspended machine), the peer still gets its time to
-            // reply.
-            Some(at) => (self.silent_since + lost).max(at + (lost - ping)),
-        }
-    }
-
-    /// Returns whether a ping is due, or an error when the peer has not replied to the ping in
-    /// time.
-    pub(crate) fn on_tick(&mut self, now: Time) -> Result<bool, Lost> {
-        if now < self.deadline() {
-            return Ok(false);
-        }
-        if self.pinged_at.is_some() {
-            return Err(Lost::Silent);
-        }
-        self.pinged_at = Some(now);
-        Ok(true)
-    }
-
-    fn limits(&self) -> (Duration, Duration) {
-        if self.waiting {
-            (WAITING_PING_AFTER, WAITING_LOST_AFTER)
-        } else {
-            (IDLE_PING_AFTER, IDLE_LOST_AFTER)
-        }
-    }
-}
 
 /// Acknowledgements of answers in both directions, and the credit granted to the other end.
 #[derive(Debug)]
@@ -214,74 +136,9 @@ impl Receipts {
     }
 }
 
-/// Open questions: those without their last answer, each until its asker's patience ends.
-#[derive(Debug, Default)]
-pub(crate) struct Questions(BTreeMap<RequestId, Time>);
-
-impl Questions {
-    /// Adds a question.
-    pub(crate) fn open(&mut self, id: RequestId, until: Time) {
-        self.0.insert(id, until);
-    }
-
-    /// Removes a question whose last answer has been received or queued.
-    pub(crate) fn close(&mut self, id: RequestId) {
-        self.0.remove(&id);
-    }
-
-    /// Whether the question `id` is open.
-    pub(crate) fn holds(&self, id: RequestId) -> bool {
-        self.0.contains_key(&id)
-    }
-
-    /// Whether `QUESTIONS_PER_PEER_MAX` questions are open. Expired ones are removed first.
-    pub(crate) fn is_full(&mut self, now: Time) -> bool {
-        if self.0.len() >= QUESTIONS_PER_PEER_MAX {
-            self.expire(now);
-        }
-        self.0.len() >= QUESTIONS_PER_PEER_MAX
-    }
-
-    /// Removes the questions whose asker has stopped waiting.
-    pub(crate) fn expire(&mut self, now: Time) {
-        self.0.retain(|_, until| *until > now);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_idle_line_is_pinged_late_and_a_waiting_one_soon() {
-        let mut keepalive = Keepalive::new(at(0));
-        assert_eq!(keepalive.deadline(), at(15));
-        keepalive.set_waiting(at(10), true);
-        assert_eq!(keepalive.deadline(), at(11));
-        assert_eq!(keepalive.on_tick(at(11)), Ok(true));
-        assert_eq!(keepalive.on_tick(at(12)), Ok(false));
-        assert_eq!(keepalive.deadline(), at(13));
-        assert_eq!(keepalive.on_tick(at(13)), Err(Lost::Silent));
-    }
-
-    /// A node that wakes late sends a ping before it gives up the peer.
-    #[test]
-    fn nobody_is_lost_who_was_not_asked() {
-        let mut keepalive = Keepalive::new(at(0));
-        assert_eq!(keepalive.on_tick(at(1000)), Ok(true));
-        assert_eq!(keepalive.on_tick(at(1029)), Ok(false));
-        assert_eq!(keepalive.deadline(), at(1030));
-        keepalive.heard(at(1029));
-        assert_eq!(keepalive.on_tick(at(1031)), Ok(false));
-    }
 
     #[test]
     fn receipts_are_told_late_alone_and_at_once_when_many() {
