@@ -273,9 +273,8 @@ impl World {
     /// S8: a node waits for no more answers than it may.
     fn check_bounds(&mut self, place: Place) {
         let slot = &self.nodes[place];
-        let peers = slot.peers.values().flatten();
-        let awaited = peers.filter_map(|id| {
-            let conn = self.conns.get(id)?;
+        let awaited = slot.peers.all().filter_map(|id| {
+            let conn = self.conns.get(&id)?;
             Some(conn.ends[conn.end_at(place)].awaited.len())
         });
         let awaited: usize = awaited.sum();

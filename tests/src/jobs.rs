@@ -20,7 +20,7 @@ impl World {
     /// Runs a job that a node has ordered.
     pub(crate) fn run_job(&mut self, place: Place, job: JobId, work: Job, toward: Option<Peer>) {
         if let Some(peer) = toward {
-            let connected = self.nodes[place].peers.contains_key(&peer);
+            let connected = self.nodes[place].peers.knows(peer);
             if !connected && matches!(peer, Peer::Guest(_)) {
                 self.seen.jobs_abandoned += 1;
                 return self.fail_job(place, job, JobFault::Abandoned);

@@ -2,10 +2,9 @@
 //!
 //! Inside a connection no envelope is lost or overtaken. A reset loses an unknown tail of what is
 //! under way, and each end learns of it at a moment of its own. A cut or a frozen peer holds
-//! envelopes back silently; the keepalive of each end notices after a while. A dial is refused
-//! where no process listens, ends in a timeout where nothing answers, and is not repeated until its
-//! backoff is over. Of two connections between the same two nodes, as in the real loop, the one
-//! dialled by the lower node is used.
+//! envelopes back silently. A dial is refused where no process listens, and nothing answers it
+//! where the machine is off. When an address is dialled again, when a silent peer is lost and which
+//! of two connections is used is decided by [`net::peering`], as on real servers.
 
 mod paths;
 
@@ -26,18 +25,6 @@ use crate::world::{What, World};
 /// Number of a connection; never used again.
 pub type ConnId = u64;
 
-/// Longest time that a dial may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Silence that ends a connection on which an answer is awaited.
-pub const WAITING_LOST_AFTER: Duration = Duration::from_secs(3);
-
-/// Silence that ends any connection.
-const IDLE_LOST_AFTER: Duration = Duration::from_secs(45);
-
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_LONGEST: Duration = Duration::from_secs(5);
-
 /// Index of the end that dialled.
 const DIALLER: usize = 0;
 /// Index of the end that was dialled.
@@ -50,11 +37,9 @@ pub struct Conn {
     pub ends: [End; 2],
     /// Envelopes that wait for the dial to succeed; none once the connection is open.
     waiting: Option<Vec<Envelope>>,
-    dialled_at: Time,
-    /// The two nodes use another connection instead.
-    retired: bool,
-    /// Since when envelopes do not get through in both directions.
-    impaired_since: Option<Time>,
+    handshake: Handshake,
+    /// Envelopes do not get through in both directions.
+    impaired: bool,
 }
 
 /// One end of a connection.
@@ -62,16 +47,18 @@ pub struct Conn {
 pub struct End {
     /// The node at this end.
     pub place: Place,
-    start: u64,
     identity: Identity,
     /// How this end calls the other.
     pub peer: Peer,
     /// This end has closed the connection.
     pub gone: bool,
     /// Questions sent from here that have no final answer yet.
-    pub awaited: BTreeSet<RequestId>,
+    pub awaited: Questions,
     /// Questions received here that have no final answer yet.
-    unanswered: BTreeSet<RequestId>,
+    unanswered: Questions,
+    keepalive: Keepalive,
+    /// The moment for which a look at the keepalive is planned.
+    armed: Option<Time>,
     /// When the last envelope to this end arrives: no later one arrives before it.
     last_arrival: Time,
     /// What would arrive here later is lost.
@@ -81,19 +68,39 @@ pub struct End {
 }
 
 impl End {
-    fn of(place: Place, start: u64, identity: Identity, peer: Peer) -> End {
+    fn of(now: Time, place: Place, slot: &Slot, peer: Peer) -> End {
         End {
             place,
-            start,
-            identity,
+            identity: slot.identity,
             peer,
             gone: false,
-            awaited: BTreeSet::new(),
-            unanswered: BTreeSet::new(),
+            awaited: Questions::default(),
+            unanswered: Questions::default(),
+            keepalive: Keepalive::new(now),
+            armed: None,
             last_arrival: Time::ZERO,
             lost_after: Time::NEVER,
             held: Vec::new(),
         }
+    }
+
+    fn note_sent(&mut self, now: Time, envelope: &Envelope) {
+        match envelope.kind {
+            Kind::Question { patience } => self.awaited.open(envelope.id, now + patience),
+            Kind::Answer { more: false } => self.unanswered.close(envelope.id),
+            Kind::Answer { more: true } | Kind::OneWay => (),
+        }
+        self.keepalive.set_waiting(now, !self.awaited.is_empty());
+    }
+
+    fn note_received(&mut self, now: Time, envelope: &Envelope) {
+        match envelope.kind {
+            Kind::Question { patience } => self.unanswered.open(envelope.id, now + patience),
+            Kind::Answer { more: false } => self.awaited.close(envelope.id),
+            Kind::Answer { more: true } | Kind::OneWay => (),
+        }
+        self.keepalive.heard(now);
+        self.keepalive.set_waiting(now, !self.awaited.is_empty());
     }
 }
 
@@ -132,25 +139,14 @@ impl World {
         }
     }
 
-    /// The connection for an envelope: an answer takes the one its question came on, anything else
-    /// the one in use.
+    /// The connection that carries an envelope to a peer, if there is one.
     fn connection_for(&self, place: Place, to: Peer, envelope: &Envelope) -> Option<ConnId> {
-        let conns = self.nodes[place].peers.get(&to)?;
-        if conns.len() > 1
-            && let Kind::Answer { .. } = envelope.kind
-        {
-            let owes = |id: &&ConnId| {
-                let conn = &self.conns[*id];
-                conn.is_open()
-                    && conn.ends[conn.end_at(place)]
-                        .unanswered
-                        .contains(&envelope.id)
-            };
-            if let Some(id) = conns.iter().find(owes) {
-                return Some(*id);
-            }
-        }
-        conns.first().copied()
+        let owes = |id| {
+            let conn = &self.conns[&id];
+            let end = &conn.ends[conn.end_at(place)];
+            conn.is_open() && end.unanswered.holds(envelope.id)
+        };
+        self.nodes[place].peers.carrier(to, envelope, owes)
     }
 
     fn transmit(&mut self, id: ConnId, from: usize, envelope: Envelope) {
@@ -165,21 +161,13 @@ impl World {
             return;
         };
         let (a, b) = (conn.ends[from].place, conn.ends[1 - from].place);
-        let question = matches!(envelope.kind, Kind::Question { .. });
-        if question {
-            conn.ends[from].awaited.insert(envelope.id);
-        } else if envelope.kind == (Kind::Answer { more: false }) {
-            conn.ends[from].unanswered.remove(&envelope.id);
+        conn.ends[from].note_sent(now, &envelope);
+        if conn.impaired {
+            self.watch_end(id, from);
         }
-        // An impaired connection is watched only from the cut on: a later question needs a watch of
-        // its own.
-        if question && conn.impaired_since.is_some() {
-            let what = What::Silence {
-                conn: id,
-                end: from,
-            };
-            self.agenda.plan(now + WAITING_LOST_AFTER, what);
-        }
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
         let to = &mut conn.ends[1 - from];
         if to.gone {
             return;
@@ -260,15 +248,7 @@ impl World {
             self.backlogs.entry(place).or_default().push(what);
             return;
         }
-        match envelope.kind {
-            Kind::Question { .. } => {
-                conn.ends[end].unanswered.insert(envelope.id);
-            }
-            Kind::Answer { more: false } => {
-                conn.ends[end].awaited.remove(&envelope.id);
-            }
-            Kind::Answer { more: true } | Kind::OneWay => (),
-        }
+        conn.ends[end].note_received(now, &envelope);
         let Identity {
             node, incarnation, ..
         } = conn.other(end).identity;
@@ -286,8 +266,7 @@ impl World {
         let Peer::Node(address) = to else {
             return None; // A guest that is gone cannot be dialled.
         };
-        let held = self.nodes[place].backoffs.get(&address);
-        if held.is_some_and(|(_, until)| self.now < *until) {
+        if self.nodes[place].backoffs.holds(address, self.now) {
             let why = Lost::Backoff;
             self.soon(place, Event::Lost { peer: to, why });
             return None;
@@ -295,23 +274,18 @@ impl World {
         self.conn_count += 1;
         let id = self.conn_count;
         let slot = &self.nodes[place];
-        let dialler = End::of(place, slot.start, slot.identity, to);
+        let dialler = End::of(self.now, place, slot, to);
         // The listener is known only when the dial ends; until then no node is at the other end.
-        let nobody = End::of(
-            usize::MAX,
-            0,
-            slot.identity,
-            slot.address.map_or(to, Peer::Node),
-        );
+        let own = slot.address.map_or(to, Peer::Node);
+        let nobody = End::of(self.now, usize::MAX, slot, own);
         let conn = Conn {
             ends: [dialler, nobody],
             waiting: Some(Vec::new()),
-            dialled_at: self.now,
-            retired: false,
-            impaired_since: None,
+            handshake: Handshake::dialled(self.now),
+            impaired: false,
         };
         self.conns.insert(id, conn);
-        self.nodes[place].peers.entry(to).or_default().push(id);
+        self.nodes[place].peers.dialled(to, id);
         let takes = self.latency() + self.latency();
         self.agenda
             .plan(self.now + takes, What::DialEnds { conn: id });
@@ -320,11 +294,10 @@ impl World {
 
     /// A dial has ended, or has to wait for its timeout.
     pub(crate) fn on_dial_ends(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get(&id) else {
+        let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
         let (place, peer) = (conn.ends[DIALLER].place, conn.ends[DIALLER].peer);
-        let timeout = conn.dialled_at + CONNECT_TIMEOUT;
         let Peer::Node(address) = peer else {
             return;
         };
@@ -336,34 +309,36 @@ impl World {
         let target = self.places.get(&address).copied();
         let reached = target.filter(|t| self.is_through(place, *t));
         let Some(target) = reached else {
-            if self.now < timeout {
-                return self.agenda.plan(timeout, What::DialEnds { conn: id });
-            }
-            return self.dial_failed(id, address, Lost::ConnectTimeout);
+            return self.wait_for_hello(id);
         };
         match self.nodes[target].state {
-            State::Down => self.dial_failed(id, address, Lost::ConnectRefused),
-            State::Frozen | State::Dark if self.now < timeout => {
-                self.agenda.plan(timeout, What::DialEnds { conn: id });
+            State::Down => self.lose(id, DIALLER, Lost::ConnectRefused),
+            State::Dark => self.wait_for_hello(id),
+            State::Frozen => {
+                // The kernel of a frozen process accepts; only the process stays silent.
+                if let Some(conn) = self.conns.get_mut(&id) {
+                    conn.handshake.connected(self.now);
+                }
+                self.wait_for_hello(id);
             }
-            State::Frozen | State::Dark => self.dial_failed(id, address, Lost::Silent),
             State::Up if target == place => {
                 self.violated("own voice", format!("{peer} dials itself"));
-                self.dial_failed(id, address, Lost::Misbehaved);
+                self.lose(id, DIALLER, Lost::Misbehaved);
             }
             State::Up => self.join(id, target, address),
         }
     }
 
-    fn dial_failed(&mut self, id: ConnId, address: Address, why: Lost) {
-        self.seen.dials_failed += 1;
-        let place = self.conns[&id].ends[DIALLER].place;
-        let jitter = self.chances.network.within(BACKOFF_FIRST);
-        let now = self.now;
-        let backoff = self.nodes[place].backoffs.entry(address).or_default();
-        let pause = (BACKOFF_FIRST * (1 << backoff.0.min(6))).min(BACKOFF_LONGEST);
-        *backoff = (backoff.0 + 1, now + pause / 2 + jitter.min(pause / 2));
-        self.lose(id, DIALLER, why);
+    /// A dial without an answer is looked at again when its time is over, and then fails.
+    fn wait_for_hello(&mut self, id: ConnId) {
+        let handshake = self.conns[&id].handshake;
+        match handshake.on_tick(self.now) {
+            Ok(()) => {
+                let at = handshake.deadline();
+                self.agenda.plan(at, What::DialEnds { conn: id });
+            }
+            Err(why) => self.lose(id, DIALLER, why),
+        }
     }
 
     fn join(&mut self, id: ConnId, target: Place, address: Address) {
@@ -371,6 +346,9 @@ impl World {
             return;
         };
         let place = conn.ends[DIALLER].place;
+        if self.nodes[target].peers.is_outdated(self.who(place)) {
+            return self.lose(id, DIALLER, Lost::Outdated);
+        }
         let named = match self.nodes[place].address {
             Some(address) => Peer::Node(address),
             None => {
@@ -378,74 +356,34 @@ impl World {
                 Peer::Guest(self.guests)
             }
         };
-        self.nodes[place].backoffs.remove(&address);
+        self.nodes[place].backoffs.succeeded(address);
         if let Peer::Node(dialler) = named {
-            self.nodes[target].backoffs.remove(&dialler);
+            self.nodes[target].backoffs.succeeded(dialler);
         }
-        self.end_outdated(place, target);
-        self.end_outdated(target, place);
-        let slot = &self.nodes[target];
-        let accepter = End::of(target, slot.start, slot.identity, named);
+        let now = self.now;
+        let (dialler, accepter) = (End::of(now, place, &self.nodes[place], Peer::Node(address)), End::of(now, target, &self.nodes[target], named));
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
-        conn.ends[ACCEPTER] = accepter;
+        conn.ends = [dialler, accepter];
         let waiting = conn.waiting.take().unwrap_or_default();
-        self.choose(place, Peer::Node(address), id);
-        self.choose(target, named, id);
+        self.greet(id, ACCEPTER);
+        self.greet(id, DIALLER);
         self.note(0x0be9, id);
         for envelope in waiting {
             self.transmit(id, DIALLER, envelope);
         }
     }
 
-    /// Ends the connections to earlier starts of a node, because a later start of it has said
-    /// hello.
-    fn end_outdated(&mut self, place: Place, other: Place) {
-        let start = self.nodes[other].start;
-        let own = self.nodes[place].start;
-        let old = |conn: &Conn| {
-            let end = conn.end_at(place);
-            let (mine, theirs) = (&conn.ends[end], conn.other(end));
-            let same = theirs.identity.node == self.nodes[other].identity.node;
-            mine.place == place
-                && mine.start == own
-                && !mine.gone
-                && theirs.place == other
-                && theirs.start < start
-                && same
-        };
-        let ids: Vec<(ConnId, usize)> = (self.conns.iter())
-            .filter(|(_, conn)| conn.is_open() && old(conn))
-            .map(|(id, conn)| (*id, conn.end_at(place)))
-            .collect();
-        for (id, end) in ids {
-            self.lose(id, end, Lost::Closed);
-        }
-    }
-
-    /// Chooses which of several connections between two nodes is used: the one dialled by the lower
-    /// node; of two dialled by the same node, the later one.
-    fn choose(&mut self, place: Place, peer: Peer, id: ConnId) {
-        let nodes = &mut self.nodes;
-        // The new connection goes first, so that the minimum below prefers it among equals.
-        let all = nodes[place].peers.entry(peer).or_default();
-        all.retain(|other| *other != id);
-        all.insert(0, id);
-        let conns = &self.conns;
-        let open = all.iter().filter(|id| {
-            let conn = &conns[*id];
-            conn.is_open() && !conn.retired
-        });
-        let used = open.min_by_key(|id| conns[*id].ends[DIALLER].identity.node);
-        let used = used.copied().unwrap_or(id);
-        all.retain(|other| *other != used);
-        all.insert(0, used);
-        for other in all.clone() {
-            if let Some(conn) = self.conns.get_mut(&other) {
-                conn.retired = other != used && conn.is_open();
-            }
-        }
+    /// The end of a connection at `place` hears the hello of the node at `other`. Connections that
+    /// are retired stand until their peer is lost: the world does not simulate their goodbye.
+    fn greet(&mut self, place: Place, peer: Peer, id: ConnId, other: Place, dialler: Place) {
+        let Identity {
+            node, incarnation, ..
+        } = self.nodes[other].identity;
+        let dialled_by = self.nodes[dialler].identity.node;
+        let peers = &mut self.nodes[place].peers;
+        peers.opened(peer, id, (node, incarnation), dialled_by);
     }
 
     /// One end closes a connection. Its node learns of the loss if no other connection stands.
@@ -457,7 +395,7 @@ impl World {
             return;
         }
         conn.ends[end].gone = true;
-        let (place, peer, retired) = (conn.ends[end].place, conn.ends[end].peer, conn.retired);
+        let (place, peer) = (conn.ends[end].place, conn.ends[end].peer);
         let waiting = conn.waiting.take();
         let dialling = waiting.is_some();
         self.note(0x105e, id);
@@ -468,26 +406,18 @@ impl World {
         if dialling || self.conns[&id].ends[1 - end].gone {
             self.conns.remove(&id);
         }
-        let Some(all) = self.nodes[place].peers.get_mut(&peer) else {
-            return;
-        };
-        all.retain(|other| *other != id);
-        let stands = all.iter().any(|id| !self.conns[id].retired);
-        if stands {
+        let lost = self.nodes[place].peers.closed(peer, id);
+        if let Some(retired) = lost {
+            for other in retired {
+                self.drop_end(other, place);
+            }
+            self.abandon(place, peer);
+            self.soon(place, Event::Lost { peer, why });
+        } else if self.nodes[place].peers.knows(peer) {
             for envelope in waiting.unwrap_or_default() {
                 self.send(place, peer, envelope);
             }
-            return;
         }
-        if retired && !all.is_empty() {
-            return;
-        }
-        let rest = self.nodes[place].peers.remove(&peer).unwrap_or_default();
-        for other in rest {
-            self.drop_end(other, place);
-        }
-        self.abandon(place, peer);
-        self.soon(place, Event::Lost { peer, why });
     }
 
     /// Closes one end of a connection without telling its node.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use net::peering::Connections;
 use roles::client::Client;
 use roles::contract::id::{Incarnation, JobId, OperationId};
 use roles::contract::job::Job;
@@ -164,8 +165,8 @@ pub struct Slot {
     pub resident: Option<Box<dyn Resident>>,
     /// The deadline for which a wake is planned.
     pub armed: Option<Time>,
-    /// Its connections by peer; the first is the one in use.
-    pub peers: BTreeMap<Peer, Vec<ConnId>>,
+    /// Its connections by peer, and which of them it uses.
+    pub peers: Connections<ConnId>,
     /// Addresses that could not be dialled: failures in a row, and when the next dial is allowed.
     pub backoffs: BTreeMap<Address, (u32, Time)>,
     /// Jobs that have not ended.
@@ -198,7 +199,7 @@ impl Slot {
             state: State::Down,
             resident: None,
             armed: None,
-            peers: BTreeMap::new(),
+            peers: Connections::default(),
             backoffs: BTreeMap::new(),
             jobs: BTreeMap::new(),
             writer_free: Time::ZERO,

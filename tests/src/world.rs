@@ -429,7 +429,8 @@ impl World {
     }
 
     fn hang(&mut self, place: Place, peer: Peer) {
-        for id in self.nodes[place].peers.remove(&peer).unwrap_or_default() {
+        for id in self.nodes[place].peers.with(peer) {
+            self.nodes[place].peers.closed(peer, id);
             self.drop_end(id, place);
         }
     }

@@ -185,8 +185,8 @@ fn a_vanished_client_costs_nothing() {
     world.crash(client, Death::Kill);
     world.run_for(secs(1));
     let guest =
-        |peer: &roles::contract::node::Peer| matches!(peer, roles::contract::node::Peer::Guest(_));
-    assert!(!world.nodes[data].peers.keys().any(guest));
+        |peer: roles::contract::node::Peer| matches!(peer, roles::contract::node::Peer::Guest(_));
+    assert!(!world.nodes[data].peers.peers().any(guest));
     world.log.clear();
     world.run_for(secs(2));
     let chunk = |m: &Message| matches!(m, Message::Audio(Audio::Chunk { .. }));
@@ -249,10 +249,10 @@ fn short_connections_leave_nothing_behind() {
     world.run_for(secs(5));
     for slot in &world.nodes {
         assert!(
-            slot.peers.len() < 10,
+            slot.peers.peers().len() < 10,
             "{} has {}",
             slot.name,
-            slot.peers.len()
+            slot.peers.peers().len()
         );
         assert!(slot.jobs.is_empty());
     }

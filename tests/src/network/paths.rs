@@ -3,6 +3,7 @@
 use super::{ACCEPTER, Conn, ConnId, DIALLER, IDLE_LOST_AFTER, WAITING_LOST_AFTER};
 use crate::resident::{Place, State};
 use crate::world::{What, World};
+use net::peering::Connections;
 use roles::contract::node::Lost;
 use roles::contract::time::Time;
 
@@ -17,7 +18,7 @@ impl World {
 
     /// Closes all ends of a dead process; its peers learn of it if `heard`.
     pub(crate) fn cut_off(&mut self, place: Place, heard: bool) {
-        self.nodes[place].peers.clear();
+        self.nodes[place].peers = Connections::default();
         let here = |conn: &Conn| conn.ends.iter().any(|end| end.place == place && !end.gone);
         let ids: Vec<ConnId> = (self.conns.iter())
             .filter(|(_, conn)| here(conn))
