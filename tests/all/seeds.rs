@@ -6,6 +6,10 @@ use std::fmt::Write;
 use tests::coverage::COUNTED;
 use tests::run::{self, Length, Outcome};
 
+/// The first seed: from here on even the rarest fault, the death of a node that was just named to
+/// switch roles, happens within the number of seeds below.
+const FIRST: u64 = 160;
+
 /// As many seeds as an unoptimised build runs in half a minute on one core.
 const SEEDS: u64 = 80;
 
@@ -20,7 +24,7 @@ fn every_seed_keeps_every_rule() {
         return keep_rules(seed, run::tell(seed, Length::SHORT));
     }
     let mut outcomes = Vec::new();
-    for seed in 0..SEEDS {
+    for seed in FIRST..FIRST + SEEDS {
         let outcome = run::run(seed, Length::SHORT);
         if outcome.violation.is_some() {
             keep_rules(seed, run::tell(seed, Length::SHORT));

@@ -8,18 +8,17 @@
 
 mod paths;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use net::peering::{Handshake, Keepalive, Questions, backoff};
 use net::wire::codec;
-use roles::contract::id::RequestId;
 use roles::contract::job::{JobFault, JobReply};
 use roles::contract::message::{Envelope, Kind};
 use roles::contract::node::{Event, Identity, Lost, Peer, Sender};
 use roles::contract::record::Address;
 use roles::contract::time::Time;
 
-use crate::resident::{Place, State};
+use crate::resident::{Place, Slot, State};
 use crate::world::{What, World};
 
 /// Number of a connection; never used again.
@@ -346,7 +345,10 @@ impl World {
             return;
         };
         let place = conn.ends[DIALLER].place;
-        if self.nodes[target].peers.is_outdated(self.who(place)) {
+        if self.nodes[target]
+            .peers
+            .is_outdated(self.nodes[place].who())
+        {
             return self.lose(id, DIALLER, Lost::Outdated);
         }
         let named = match self.nodes[place].address {
@@ -356,38 +358,65 @@ impl World {
                 Peer::Guest(self.guests)
             }
         };
+        if self.nodes[place]
+            .peers
+            .is_outdated(self.nodes[target].who())
+        {
+            self.lose(id, DIALLER, Lost::Closed);
+            return self.farewell_outdated(target, named);
+        }
         self.nodes[place].backoffs.succeeded(address);
         if let Peer::Node(dialler) = named {
             self.nodes[target].backoffs.succeeded(dialler);
         }
         let now = self.now;
-        let (dialler, accepter) = (End::of(now, place, &self.nodes[place], Peer::Node(address)), End::of(now, target, &self.nodes[target], named));
+        let dialler = End::of(now, place, &self.nodes[place], Peer::Node(address));
+        let accepter = End::of(now, target, &self.nodes[target], named);
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
         conn.ends = [dialler, accepter];
         let waiting = conn.waiting.take().unwrap_or_default();
-        self.greet(id, ACCEPTER);
         self.greet(id, DIALLER);
+        self.greet(id, ACCEPTER);
         self.note(0x0be9, id);
         for envelope in waiting {
             self.transmit(id, DIALLER, envelope);
         }
     }
 
-    /// The end of a connection at `place` hears the hello of the node at `other`. Connections that
-    /// are retired stand until their peer is lost: the world does not simulate their goodbye.
-    fn greet(&mut self, place: Place, peer: Peer, id: ConnId, other: Place, dialler: Place) {
-        let Identity {
-            node, incarnation, ..
-        } = self.nodes[other].identity;
-        let dialled_by = self.nodes[dialler].identity.node;
-        let peers = &mut self.nodes[place].peers;
-        peers.opened(peer, id, (node, incarnation), dialled_by);
+    /// A node that was refused by the peer it had accepted learns that a later start of it exists.
+    fn farewell_outdated(&mut self, place: Place, peer: Peer) {
+        if !self.nodes[place].peers.knows(peer) {
+            let why = Lost::Outdated;
+            self.soon(place, Event::Lost { peer, why });
+        }
     }
 
-    /// One end closes a connection. Its node learns of the loss if no other connection stands.
+    /// An end hears the hello of the other: connections to earlier starts of that node end, and of
+    /// those to this start one is used. The others stand until their peer is lost, because the
+    /// world does not simulate the goodbye of a retired connection.
+    fn greet(&mut self, id: ConnId, end: usize) {
+        let conn = &self.conns[&id];
+        let (place, peer) = (conn.ends[end].place, conn.ends[end].peer);
+        let dialled_by = conn.ends[DIALLER].identity.node;
+        let who = self.nodes[conn.other(end).place].who();
+        for outdated in self.nodes[place].peers.outdated_by(who) {
+            let end = self.conns[&outdated].end_at(place);
+            self.close(outdated, end, Lost::Closed, Lost::Outdated);
+        }
+        let peers = &mut self.nodes[place].peers;
+        peers.opened(peer, id, who, dialled_by);
+    }
+
+    /// An end loses its connection, and its node learns of it if no other connection stands.
     pub(crate) fn lose(&mut self, id: ConnId, end: usize, why: Lost) {
+        self.close(id, end, why, Lost::Closed);
+    }
+
+    /// One end closes a connection for the reason `why`; the other end is `told` a reason of its
+    /// own.
+    fn close(&mut self, id: ConnId, end: usize, why: Lost, told: Lost) {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
@@ -400,8 +429,15 @@ impl World {
         let dialling = waiting.is_some();
         self.note(0x105e, id);
         self.seen.conns_lost += 1;
+        if let (DIALLER, Peer::Node(address)) = (end, peer)
+            && backoff::is_failed_dial(!dialling, why)
+        {
+            self.seen.dials_failed += 1;
+            let rng = &mut self.chances.network;
+            self.nodes[place].backoffs.failed(address, self.now, rng);
+        }
         if !dialling {
-            self.tell_other_end(id, 1 - end);
+            self.tell_other_end(id, 1 - end, told);
         }
         if dialling || self.conns[&id].ends[1 - end].gone {
             self.conns.remove(&id);
@@ -420,6 +456,15 @@ impl World {
         }
     }
 
+    /// Performs a hang-up of a node: it is told no loss.
+    pub(crate) fn hang(&mut self, place: Place, peer: Peer) {
+        for id in self.nodes[place].peers.with(peer) {
+            self.nodes[place].peers.closed(peer, id);
+            self.drop_end(id, place);
+        }
+        self.abandon(place, peer);
+    }
+
     /// Closes one end of a connection without telling its node.
     pub(crate) fn drop_end(&mut self, id: ConnId, place: Place) {
         let Some(conn) = self.conns.get_mut(&id) else {
@@ -430,13 +475,13 @@ impl World {
         if conn.waiting.is_some() || conn.ends[1 - end].gone {
             self.conns.remove(&id);
         } else {
-            self.tell_other_end(id, 1 - end);
+            self.tell_other_end(id, 1 - end, Lost::Closed);
         }
     }
 
     /// The other end learns that the connection is over, unless nothing reaches that end at
     /// present.
-    fn tell_other_end(&mut self, id: ConnId, end: usize) {
+    fn tell_other_end(&mut self, id: ConnId, end: usize, told: Lost) {
         let Some(conn) = self.conns.get(&id) else {
             return;
         };
@@ -448,7 +493,7 @@ impl World {
             return;
         }
         let wait = self.latency();
-        self.end_later(id, end, wait, Lost::Closed);
+        self.end_later(id, end, wait, told);
     }
 
     /// An end learns after `wait` that its connection is over; what arrives later than that is

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use net::peering::Connections;
+use net::peering::connections::Start;
+use net::peering::{Backoffs, Connections};
 use roles::client::Client;
 use roles::contract::id::{Incarnation, JobId, OperationId};
 use roles::contract::job::Job;
@@ -167,8 +168,8 @@ pub struct Slot {
     pub armed: Option<Time>,
     /// Its connections by peer, and which of them it uses.
     pub peers: Connections<ConnId>,
-    /// Addresses that could not be dialled: failures in a row, and when the next dial is allowed.
-    pub backoffs: BTreeMap<Address, (u32, Time)>,
+    /// Addresses that could not be dialled.
+    pub backoffs: Backoffs,
     /// Jobs that have not ended.
     pub jobs: BTreeMap<JobId, Running>,
     /// When the writer has done all jobs that are queued.
@@ -200,7 +201,7 @@ impl Slot {
             resident: None,
             armed: None,
             peers: Connections::default(),
-            backoffs: BTreeMap::new(),
+            backoffs: Backoffs::default(),
             jobs: BTreeMap::new(),
             writer_free: Time::ZERO,
             disk: None,
@@ -210,6 +211,11 @@ impl Slot {
             operation: 0,
             question: 0,
         }
+    }
+
+    /// Who it is in its present start.
+    pub fn who(&self) -> Start {
+        (self.identity.node, self.identity.incarnation)
     }
 
     /// Whether its process exists, running or frozen.

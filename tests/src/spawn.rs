@@ -1,5 +1,6 @@
 //! How nodes enter a world: with which disk, as which kind of node, and when.
 
+use net::peering::Backoffs;
 use roles::client::{self, Client};
 use roles::contract::id::{Incarnation, NodeId};
 use roles::contract::message::StoreId;
@@ -118,7 +119,7 @@ impl World {
         slot.state = State::Up;
         slot.armed = None;
         slot.writer_free = self.now;
-        slot.backoffs.clear();
+        slot.backoffs = Backoffs::default();
         if let Some(disk) = &mut slot.disk {
             disk.mark_start();
         }

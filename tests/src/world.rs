@@ -428,13 +428,6 @@ impl World {
         }
     }
 
-    fn hang(&mut self, place: Place, peer: Peer) {
-        for id in self.nodes[place].peers.with(peer) {
-            self.nodes[place].peers.closed(peer, id);
-            self.drop_end(id, place);
-        }
-    }
-
     /// Handles a notice that a node gives to its host or its user.
     fn on_notice(&mut self, place: Place, notice: Notice) {
         if self.trace.lines.is_some() {

@@ -1,6 +1,6 @@
 //! Whether bytes get through between two machines, and what that means for a connection.
 
-use super::{ACCEPTER, Conn, ConnId, DIALLER, IDLE_LOST_AFTER, WAITING_LOST_AFTER};
+use super::{ACCEPTER, Conn, ConnId, DIALLER};
 use crate::resident::{Place, State};
 use crate::world::{What, World};
 use net::peering::Connections;
@@ -63,24 +63,36 @@ impl World {
                 matches!(state, State::Frozen | State::Dark)
             });
             let impaired = silent || !self.is_through(a, b);
-            match (impaired, conn.impaired_since) {
-                (true, None) => self.watch(id),
+            match (impaired, conn.impaired) {
+                (true, false) => self.watch(id),
                 (false, _) => self.resume(id),
-                (true, Some(_)) => (),
+                (true, true) => (),
             }
         }
     }
 
-    pub(super) fn watch(&mut self, id: ConnId) {
-        let now = self.now;
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.impaired_since = Some(now);
-            for end in [DIALLER, ACCEPTER] {
-                for wait in [WAITING_LOST_AFTER, IDLE_LOST_AFTER] {
-                    self.agenda
-                        .plan(now + wait, What::Silence { conn: id, end });
-                }
+    /// A connection becomes silent. Until this moment pings and pongs have got through, so both
+    /// ends have just heard each other.
+    fn watch(&mut self, id: ConnId) {
+        for end in [DIALLER, ACCEPTER] {
+            if let Some(conn) = self.conns.get_mut(&id) {
+                conn.impaired = true;
+                conn.ends[end].keepalive.heard(self.now);
             }
+            self.watch_end(id, end);
+        }
+    }
+
+    /// Plans a look at the keepalive of an end for its next deadline.
+    pub(super) fn watch_end(&mut self, id: ConnId, end: usize) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        let watched = &mut conn.ends[end];
+        let at = watched.keepalive.deadline();
+        if watched.armed.is_none_or(|armed| at < armed) {
+            watched.armed = Some(at);
+            self.agenda.plan(at, What::Silence { conn: id, end });
         }
     }
 
@@ -91,7 +103,7 @@ impl World {
             let Some(conn) = self.conns.get_mut(&id) else {
                 return;
             };
-            conn.impaired_since = None;
+            conn.impaired = false;
             let other_gone = conn.ends[1 - end].gone;
             let to = &mut conn.ends[end];
             for envelope in std::mem::take(&mut to.held) {
@@ -110,20 +122,48 @@ impl World {
         }
     }
 
-    /// The keepalive of an end checks whether the connection has been silent for too long.
+    /// The keepalive of an end acts on the silence of the other.
     pub(crate) fn on_silence(&mut self, id: ConnId, end: usize) {
-        let Some(conn) = self.conns.get(&id) else {
+        let now = self.now;
+        let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
-        let Some(since) = conn.impaired_since else {
+        let (impaired, silent) = (conn.impaired, &mut conn.ends[end]);
+        match self.nodes[silent.place].state {
+            State::Up => (),
+            State::Frozen => {
+                let what = What::Silence { conn: id, end };
+                return self.backlogs.entry(silent.place).or_default().push(what);
+            }
+            State::Down | State::Dark => return,
+        }
+        if silent.armed.is_none_or(|at| at > now) {
+            return; // A later look is planned.
+        }
+        silent.armed = None;
+        if silent.gone || !impaired {
+            return;
+        }
+        silent.awaited.expire(now);
+        (silent.keepalive).set_waiting(now, !silent.awaited.is_empty());
+        match silent.keepalive.on_tick(now) {
+            Err(why) => return self.lose(id, end, why),
+            Ok(true) => self.ping(id, end),
+            Ok(false) => (),
+        }
+        self.watch_end(id, end);
+    }
+
+    /// The ping of an end is a sign of life for the other end, if it gets there. Its pong gets
+    /// nowhere, or the connection would not be watched.
+    fn ping(&mut self, id: ConnId, end: usize) {
+        let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
-        let silent = self.now.since(since);
-        let waiting = !conn.ends[end].awaited.is_empty() && silent >= WAITING_LOST_AFTER;
-        let place = conn.ends[end].place;
-        let awake = self.nodes[place].state == State::Up;
-        if awake && (waiting || silent >= IDLE_LOST_AFTER) {
-            self.lose(id, end, Lost::Silent);
+        let (from, to) = (conn.ends[end].place, conn.ends[1 - end].place);
+        let hears = !self.cuts.contains_key(&(from, to)) && self.nodes[to].state == State::Up;
+        if hears {
+            conn.ends[1 - end].keepalive.heard(self.now);
         }
     }
 }
