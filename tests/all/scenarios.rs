@@ -37,7 +37,7 @@ fn unstarted(change: impl FnOnce(&mut Climate)) -> World {
     let mut climate = Climate::calm();
     change(&mut climate);
     let mut world = World::new(1, climate);
-    world.fronts.keep = true;
+    world.workload.keep_results();
     world
 }
 
@@ -108,16 +108,21 @@ fn resolve(world: &mut World, dns: &str, role: Role) -> Vec<Record> {
 /// How many fragments were asked for since logging began.
 fn fetches(world: &World) -> usize {
     let fetch = |message: &Message| matches!(message, Message::Audio(Audio::Fetch { .. }));
-    (world.log.iter())
+    (world.tap.sent().iter())
         .filter(|(_, _, _, envelope)| fetch(&envelope.message))
         .count()
 }
 
 /// The data node that was last asked for a fragment.
 fn serving(world: &World) -> Option<Place> {
-    let fetched = world.log.iter().rev().find_map(|(_, _, to, envelope)| {
-        matches!(envelope.message, Message::Audio(Audio::Fetch { .. })).then_some(*to)
-    })?;
+    let fetched = world
+        .tap
+        .sent()
+        .iter()
+        .rev()
+        .find_map(|(_, _, to, envelope)| {
+            matches!(envelope.message, Message::Audio(Audio::Fetch { .. })).then_some(*to)
+        })?;
     let at = |slot: &tests::resident::Slot| {
         slot.address.map(roles::contract::node::Peer::Node) == Some(fetched)
     };

@@ -27,7 +27,7 @@ const RECORD_TTL: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct Checks {
     /// Acknowledged songs: when first, and the highest number of copies acknowledged.
-    pub promised: BTreeMap<SongId, (Time, u8)>,
+    promised: BTreeMap<SongId, (Time, u8)>,
     /// The disks on which each song was committed, lost disks included.
     held: BTreeMap<SongId, BTreeSet<DiskId>>,
     wiped: BTreeSet<DiskId>,
@@ -75,6 +75,16 @@ struct Book {
 }
 
 impl Checks {
+    /// The songs whose upload was acknowledged, removed ones included.
+    pub fn promised(&self) -> impl Iterator<Item = SongId> {
+        self.promised.keys().copied()
+    }
+
+    /// When a song was first acknowledged, and the highest number of copies acknowledged.
+    pub(crate) fn promise(&self, song: SongId) -> Option<(Time, u8)> {
+        self.promised.get(&song).copied()
+    }
+
     /// A server has started anew: its new process knows nothing of what the earlier one knew.
     pub fn forget(&mut self, place: Place) {
         self.books.remove(&place);
@@ -144,7 +154,7 @@ impl World {
             if self.is_server(place) {
                 self.on_upkeep_heard(place, *from, envelope);
                 self.on_ring_heard(place, envelope);
-                if self.places.contains_key(&address_of(from.peer)) {
+                if self.spawner.at(address_of(from.peer)).is_some() {
                     self.ring.on_awake(self.now, place, true);
                 }
             } else {
@@ -178,7 +188,7 @@ impl World {
                 fetches.remove(&envelope.id);
             }
             if matches!(self.nodes[place].kind, crate::resident::Kind::Probe) {
-                self.answers.insert(envelope.id, envelope.clone());
+                self.tap.keep_answer(envelope);
             }
         }
     }
@@ -273,11 +283,8 @@ impl World {
     /// S8: a node waits for no more answers than it may.
     fn check_bounds(&mut self, place: Place) {
         let slot = &self.nodes[place];
-        let awaited = slot.peers.all().filter_map(|id| {
-            let conn = self.conns.get(&id)?;
-            Some(conn.ends[conn.end_at(place)].awaited.len())
-        });
-        let awaited: usize = awaited.sum();
+        let awaited = |id| self.network.awaited(id, place);
+        let awaited: usize = slot.peers.all().map(awaited).sum();
         if awaited > QUESTIONS_ASKED_MAX {
             let text = format!("{} waits for {awaited} answers", slot.name);
             self.violated("S8 bounds", text);

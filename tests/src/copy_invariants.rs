@@ -116,7 +116,7 @@ impl CopyInvariants {
 impl World {
     /// Songs that were acknowledged and that no user asked to remove.
     pub fn promised(&self) -> impl Iterator<Item = SongId> {
-        let songs = self.checks.promised.keys().copied();
+        let songs = self.checks.promised();
         songs.filter(|song| !self.keeping.unwanted.contains(song))
     }
 
@@ -198,7 +198,7 @@ impl World {
     }
 
     fn loss_of(&self, song: SongId) -> Option<String> {
-        let (since, copies) = *self.checks.promised.get(&song)?;
+        let (since, copies) = self.checks.promise(song)?;
         let excused = |songs: &BTreeSet<SongId>| songs.contains(&song);
         if excused(&self.keeping.unwanted) || excused(&self.keeping.given_up) {
             return None;
@@ -405,10 +405,10 @@ impl World {
             let text = format!("{}: {queue:?}", self.nodes[place].name);
             self.violated("S8 bounds", text);
         }
-        let (now, open) = (self.now, &self.fronts.open);
+        let now = self.now;
         let late = |begun: Time| now.since(begun) > ASKED_MAX;
-        let late =
-            (open.iter()).find(|(_, operation)| operation.is_short() && late(operation.begun));
+        let late = (self.workload.open())
+            .find(|(_, operation)| operation.is_short() && late(operation.begun));
         if let Some((key, operation)) = late {
             let text = format!("{key:?}: {operation:?}");
             self.violated("L6 questions end in time", text);

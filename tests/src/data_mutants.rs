@@ -76,7 +76,7 @@ pub fn found_in_copies(mutant: DataMutant, worlds: u64) -> Option<(u64, &'static
 impl World {
     /// Gives every server this mutant, from its next start on.
     pub fn let_slip(&mut self, mutant: DataMutant) {
-        self.mutant = Some(mutant);
+        self.spawner.plant_in_disks(mutant);
         let places: Vec<Place> = (0..self.nodes.len())
             .filter(|place| matches!(self.nodes[*place].kind, Nature::Server(_)))
             .collect();

@@ -235,7 +235,7 @@ impl World {
             return;
         };
         self.seen.disks_lost += 1;
-        let death = [Death::Kill, Death::PowerCut][self.chances.faults.below(2) as usize];
+        let death = [Death::Kill, Death::PowerCut][self.faults.rng.below(2) as usize];
         self.crash(place, death);
         self.wipe(place);
         let down = self.some_while(Duration::from_millis(100), Duration::from_secs(60));
@@ -249,15 +249,15 @@ impl World {
         };
         let disk = self.nodes[place].disk.as_ref();
         let songs: Vec<SongId> = disk.into_iter().flat_map(|disk| disk.songs()).collect();
-        let Some(song) = self.chances.faults.pick(&songs).copied() else {
+        let Some(song) = self.faults.rng.pick(&songs).copied() else {
             return;
         };
         let Some(tune) = self.music.by_id(song) else {
             return;
         };
         let index = self
-            .chances
             .faults
+            .rng
             .below(u64::from(tune.manifest.song.fragments)) as u32;
         // The last good copy of a fragment is spared, because no node could heal it.
         let elsewhere = (self.nodes.iter().enumerate())
@@ -334,8 +334,8 @@ impl World {
         let Some(place) = self.some_data_node() else {
             return;
         };
-        let source = self.chances.faults.below(self.music.len() as u64);
-        let lie = self.chances.faults.bits();
+        let source = self.faults.rng.below(self.music.len() as u64);
+        let lie = self.faults.rng.bits();
         let Some(tune) = self.music.tune(source) else {
             return;
         };

@@ -5,11 +5,13 @@ use std::time::Duration;
 use roles::contract::id::{Incarnation, SongId};
 use roles::contract::job::Lane;
 use roles::contract::node::{Event, Identity};
+use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 
 use crate::climate::Climate;
 use crate::disk_faults::{Ailing, Ill};
 use crate::resident::{Kind, Place, State};
+use crate::ring_faults::Snares;
 use crate::world::{What, World};
 
 /// Something that breaks, or is mended.
@@ -82,6 +84,45 @@ pub enum Death {
     PowerCut,
 }
 
+/// What is to break, beyond what is planned in the event queue.
+#[derive(Debug)]
+pub struct Faults {
+    /// Which fault happens when, and to which node.
+    pub(crate) rng: Rng,
+    /// Whether the climate planned no fault when the world was made.
+    calm: bool,
+    /// The next server that orders a commit is killed while that job runs.
+    ambush: bool,
+    /// Kills that wait for a moment of the ring's own, such as the next census.
+    pub snares: Snares,
+    /// Faults are over: what was planned before the healing does nothing.
+    healed: bool,
+}
+
+impl Faults {
+    /// The faults of a world with this climate.
+    pub(crate) fn new(rng: Rng, climate: &Climate) -> Faults {
+        Faults {
+            rng,
+            calm: climate.is_calm(),
+            ambush: false,
+            snares: Snares::default(),
+            healed: false,
+        }
+    }
+
+    /// Whether no fault was planned when the world was made.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm
+    }
+
+    fn heal(&mut self) {
+        self.ambush = false;
+        self.snares = Snares::default();
+        self.healed = true;
+    }
+}
+
 impl World {
     pub(crate) fn plan_faults(&mut self) {
         let kinds = [
@@ -112,7 +153,7 @@ impl World {
 
     fn plan_fault(&mut self, kind: Fault) {
         if let Some(mean) = every(&self.climate, kind) {
-            let wait = mean / 4 + self.chances.faults.within(mean * 3 / 2);
+            let wait = mean / 4 + self.faults.rng.within(mean * 3 / 2);
             self.agenda.plan(self.now + wait, What::Fault(kind));
         }
     }
@@ -127,7 +168,7 @@ impl World {
             Fault::Strike(..) | Fault::Kill(_) | Fault::Hold(_) | Fault::Sever(..)
         );
         let over = if planned {
-            self.healed
+            self.faults.healed
         } else {
             every(&self.climate, fault).is_none()
         };
@@ -152,8 +193,8 @@ impl World {
             Fault::Cache => self.spoil_some_cache(),
             Fault::ClientCrash => self.crash_some_client(),
             Fault::Neighbours => self.kill_neighbours(),
-            Fault::Manager => self.snares.manager = true,
-            Fault::Named => self.snares.named = true,
+            Fault::Manager => self.faults.snares.manager = true,
+            Fault::Named => self.faults.snares.named = true,
             Fault::Split => self.split(),
             Fault::FlapLink => self.flap_link(),
             Fault::FlapNode => self.flap_node(),
@@ -174,13 +215,13 @@ impl World {
         let all: Vec<Place> = (0..self.nodes.len())
             .filter(|place| wanted(self, *place))
             .collect();
-        self.chances.faults.pick(&all).copied()
+        self.faults.rng.pick(&all).copied()
     }
 
     fn crash_somebody(&mut self) {
         // Random moments rarely hit a commit, so a third of the crashes wait for one.
-        if self.chances.faults.happens(1, 3) {
-            self.ambush = true;
+        if self.faults.rng.happens(1, 3) {
+            self.faults.ambush = true;
             return;
         }
         let Some(place) = self.some(|w, p| w.is_server(p) && w.nodes[p].lives()) else {
@@ -191,10 +232,10 @@ impl World {
 
     /// Kills the next server that orders a commit, at a random moment of that job.
     pub(crate) fn spring(&mut self, place: Place, takes: Duration) {
-        if self.ambush && self.is_server(place) {
-            self.ambush = false;
+        if self.faults.ambush && self.is_server(place) {
+            self.faults.ambush = false;
             let start = self.nodes[place].start;
-            let at = self.now + self.chances.faults.within(takes);
+            let at = self.now + self.faults.rng.within(takes);
             self.agenda
                 .plan(at, What::Fault(Fault::Strike(place, start)));
         }
@@ -207,10 +248,10 @@ impl World {
     }
 
     pub(crate) fn crash_for_a_while(&mut self, place: Place) {
-        let power = self.climate.power_cuts && self.chances.faults.happens(1, 2);
+        let power = self.climate.power_cuts && self.faults.rng.happens(1, 2);
         let death = if power { Death::PowerCut } else { Death::Kill };
         let percent = self.climate.faults.wipe_percent;
-        let wipe = self.chances.faults.happens(percent, 100);
+        let wipe = self.faults.rng.happens(percent, 100);
         self.crash(place, death);
         if wipe {
             self.wipe(place);
@@ -223,7 +264,7 @@ impl World {
 
     /// A random time from a geometric scale, so that short times are as likely as long ones.
     pub(crate) fn some_while(&mut self, shortest: Duration, longest: Duration) -> Duration {
-        let rng = &mut self.chances.faults;
+        let rng = &mut self.faults.rng;
         let doublings = rng.below(12) as u32;
         (shortest * (1 << doublings)).min(longest) * 3 / 4 + rng.within(shortest)
     }
@@ -262,7 +303,7 @@ impl World {
             (!waits).then_some(*job)
         };
         let first = self.nodes[place].jobs.iter().find_map(writes);
-        let done = self.chances.faults.happens(1, 2);
+        let done = self.faults.rng.happens(1, 2);
         if let (Some(job), true) = (first, done)
             && let Some(running) = self.nodes[place].jobs.remove(&job)
         {
@@ -351,7 +392,7 @@ impl World {
         let start = self.nodes[place].start;
         self.seen.thaws += 1;
         self.ring.on_thaw(self.now, place, start);
-        for what in self.backlogs.remove(&place).unwrap_or_default() {
+        for what in std::mem::take(&mut self.nodes[place].backlog) {
             self.agenda.plan(self.now, what);
         }
         self.rearm(place);
@@ -359,9 +400,8 @@ impl World {
     }
 
     fn reset_something(&mut self) {
-        let open = self.conns.iter().filter(|(_, conn)| conn.is_open());
-        let open: Vec<u64> = open.map(|(id, _)| *id).collect();
-        if let Some(id) = self.chances.faults.pick(&open).copied() {
+        let open = self.network.open_conns();
+        if let Some(id) = self.faults.rng.pick(&open).copied() {
             self.seen.resets += 1;
             self.reset(id);
         }
@@ -371,18 +411,16 @@ impl World {
     fn cut_something(&mut self) {
         let span = self.some_while(Duration::from_millis(200), Duration::from_secs(40));
         let count = self.nodes.len();
-        let side: Vec<bool> = match self.chances.faults.below(3) {
-            0 => (0..count)
-                .map(|_| self.chances.faults.happens(1, 2))
-                .collect(),
+        let side: Vec<bool> = match self.faults.rng.below(3) {
+            0 => (0..count).map(|_| self.faults.rng.happens(1, 2)).collect(),
             _ => {
-                let one = self.chances.faults.below(count as u64) as usize;
+                let one = self.faults.rng.below(count as u64) as usize;
                 (0..count).map(|place| place == one).collect()
             }
         };
-        let both = self.chances.faults.happens(2, 3);
-        let lonely = self.chances.faults.happens(1, 3);
-        let other = self.chances.faults.below(count as u64) as usize;
+        let both = self.faults.rng.happens(2, 3);
+        let lonely = self.faults.rng.happens(1, 3);
+        let other = self.faults.rng.below(count as u64) as usize;
         let mut any = false;
         for a in (0..count).filter(|a| side[*a]) {
             for b in (0..count).filter(|b| !side[*b] && (!lonely || *b == other)) {
@@ -399,7 +437,7 @@ impl World {
 
     /// Nothing travels from `a` to `b` until as many mends have followed; see [`World::cut_both`].
     fn cut(&mut self, a: Place, b: Place) {
-        *self.cuts.entry((a, b)).or_default() += 1;
+        self.network.cut(a, b);
         let ends = [a, b].map(|place| (place, self.nodes[place].start));
         self.ring.on_cut(self.now, ends);
     }
@@ -442,14 +480,10 @@ impl World {
 
     // Cuts overlap, so they are counted: a link is mended with the last of them.
     fn mend(&mut self, a: Place, b: Place) {
-        if let Some(count) = self.cuts.get_mut(&(a, b)) {
-            *count -= 1;
-            if *count == 0 {
-                self.cuts.remove(&(a, b));
-                let ends = [a, b].map(|place| (place, self.nodes[place].start));
-                self.ring.on_cut(self.now, ends);
-                self.review_paths();
-            }
+        if self.network.mend(a, b) {
+            let ends = [a, b].map(|place| (place, self.nodes[place].start));
+            self.ring.on_cut(self.now, ends);
+            self.review_paths();
         }
     }
 
@@ -490,7 +524,7 @@ impl World {
     fn spoil_some_cache(&mut self) {
         let caches = |w: &World, p: Place| w.nodes[p].machine.cached() > 0;
         if let Some(place) = self.some(caches) {
-            let spoilt = self.nodes[place].machine.spoil(&mut self.chances.faults);
+            let spoilt = self.nodes[place].machine.spoil(&mut self.faults.rng);
             self.seen.caches_spoilt += u64::from(spoilt);
         }
     }
@@ -509,12 +543,10 @@ impl World {
     /// Mends everything, starts every node, and ends all faults.
     pub fn heal(&mut self) {
         self.climate.faults = Default::default();
-        self.ambush = false;
-        self.snares = Default::default();
-        self.healed = true;
+        self.faults.heal();
         self.ring.on_healed(self.now);
         (self.climate.busy_permille, self.climate.broken_permille) = (0, 0);
-        self.cuts.clear();
+        self.network.mend_all();
         for place in 0..self.nodes.len() {
             self.fill_disk(place, false);
             self.nodes[place].ailing = Ailing::default();

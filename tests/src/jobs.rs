@@ -6,6 +6,7 @@ use std::time::Duration;
 use roles::contract::id::JobId;
 use roles::contract::job::{ClientJob, Job, JobFault, JobReply, Lane, LibraryJob};
 use roles::contract::node::{Event, Peer};
+use roles::contract::rng::Rng;
 
 use crate::resident::{Place, Running, State};
 use crate::world::{What, World};
@@ -15,6 +16,20 @@ pub const JOBS_QUEUED_MAX: usize = 256;
 
 /// Additional time that a slow disk takes for a job.
 const SLOW_DISK: Duration = Duration::from_secs(1);
+
+/// The pools of all nodes, as far as chance decides about them.
+#[derive(Debug)]
+pub struct Pools {
+    /// How long jobs take, and which of them fail.
+    rng: Rng,
+}
+
+impl Pools {
+    /// Pools without jobs.
+    pub(crate) fn new(rng: Rng) -> Pools {
+        Pools { rng }
+    }
+}
 
 impl World {
     /// Runs a job that a node has ordered.
@@ -26,7 +41,7 @@ impl World {
                 return self.fail_job(place, job, JobFault::Abandoned);
             }
             let park = self.climate.park;
-            if connected && park > 0 && self.chances.disks.happens(1, park) {
+            if connected && park > 0 && self.pools.rng.happens(1, park) {
                 return self.park(place, job, work, toward);
             }
         }
@@ -34,7 +49,7 @@ impl World {
     }
 
     fn park(&mut self, place: Place, job: JobId, work: Job, toward: Option<Peer>) {
-        let wait = self.chances.disks.within(Duration::from_millis(800));
+        let wait = self.pools.rng.within(Duration::from_millis(800));
         let running = Running {
             work,
             toward,
@@ -66,13 +81,13 @@ impl World {
             .filter(|r| !r.parked && r.work.lane() == lane);
         let full = slot.jobs.len() >= JOBS_QUEUED_MAX && queued.count() >= JOBS_QUEUED_MAX;
         let unlucky = self.climate.busy_permille > 0
-            && self.chances.disks.happens(self.climate.busy_permille, 1000);
+            && self.pools.rng.happens(self.climate.busy_permille, 1000);
         if full || unlucky {
             self.seen.jobs_busy += 1;
             return self.fail_job(place, job, JobFault::Busy);
         }
         let mean = self.climate.job;
-        let takes = mean / 4 + self.chances.disks.within(mean * 3 / 2);
+        let takes = mean / 4 + self.pools.rng.within(mean * 3 / 2);
         if let Job::Library(LibraryJob::CommitUpload { .. }) = work {
             self.spring(place, takes);
         }
@@ -119,7 +134,7 @@ impl World {
         }
         if slot.state == State::Frozen {
             let what = What::JobEnds { place, start, job };
-            return self.backlogs.entry(place).or_default().push(what);
+            return self.nodes[place].backlog.push(what);
         }
         let Some(Running { work, .. }) = slot.jobs.remove(&job) else {
             return;
@@ -191,7 +206,7 @@ impl World {
             Job::Memory(_) => false,
         };
         let ails = touches && self.nodes[place].ailing.fails;
-        let strikes = ails || permille > 0 && touches && self.chances.disks.happens(permille, 1000);
+        let strikes = ails || permille > 0 && touches && self.pools.rng.happens(permille, 1000);
         self.seen.jobs_broken += u64::from(strikes);
         strikes.then(|| JobFault::Broken("input/output error".into()))
     }

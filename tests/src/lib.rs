@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod coverage;
-mod spawn;
-mod steering;
+pub mod spawn;
+pub mod steering;
 pub mod world;
 
 pub mod climate;

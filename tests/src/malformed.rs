@@ -23,7 +23,7 @@ impl World {
     pub(crate) fn talk_nonsense(&mut self) {
         let members = |w: &World, p: Place| w.nodes[p].state == State::Up && w.is_member(p);
         if let Some(place) = self.some(members) {
-            let kind = self.chances.faults.below(KINDS);
+            let kind = self.faults.rng.below(KINDS);
             self.say_nonsense(place, kind);
         }
     }
@@ -91,7 +91,7 @@ impl World {
     fn nonsense(&mut self, place: Place, kind: u64) -> Option<Said> {
         let table = self.table_of(place)?;
         let me = *(table.iter()).find(|m| m.node == self.nodes[place].identity.node)?;
-        let somebody = self.chances.faults.pick(&table).copied()?;
+        let somebody = self.faults.rng.pick(&table).copied()?;
         let other = *table.iter().find(|m| m.node != me.node)?;
         let news = |member| RingMessage::News {
             claims: vec![claim(member)],

@@ -115,7 +115,7 @@ pub const RING_LENGTH: Length = Length {
 pub fn found_in_rings(mutant: Planted, worlds: u64) -> Option<(u64, &'static str)> {
     (0..worlds).find_map(|seed| {
         let mut world = World::of_ring(seed);
-        world.mutants = RingMutants::only(mutant);
+        world.spawner.plant_in_ring(RingMutants::only(mutant));
         let outcome = run::run_world(seed, world, RING_LENGTH);
         Some((seed, outcome.violation?.rule))
     })
@@ -128,7 +128,8 @@ pub fn found_in_circles(
 ) -> Option<(u64, &'static str)> {
     (0..worlds).find_map(|seed| {
         let mut world = World::of_circle(seed);
-        world.circle_mutants = chord::mutants::ChordMutants::only(mutant);
+        let planted = chord::mutants::ChordMutants::only(mutant);
+        world.spawner.plant_in_chord(planted);
         let outcome = run::run_world(seed, world, RING_LENGTH);
         Some((seed, outcome.violation?.rule))
     })

@@ -8,6 +8,7 @@
 
 mod paths;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use net::peering::{Handshake, Keepalive, Questions, backoff};
@@ -16,6 +17,7 @@ use roles::contract::job::{JobFault, JobReply};
 use roles::contract::message::{Envelope, Kind};
 use roles::contract::node::{Event, Identity, Lost, Peer, Sender};
 use roles::contract::record::Address;
+use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 
 use crate::resident::{Place, Slot, State};
@@ -31,9 +33,9 @@ const ACCEPTER: usize = 1;
 
 /// A connection, or a dial under way.
 #[derive(Debug)]
-pub struct Conn {
+struct Conn {
     /// The end that dialled, then the end that was dialled.
-    pub ends: [End; 2],
+    ends: [End; 2],
     /// Envelopes that wait for the dial to succeed; none once the connection is open.
     waiting: Option<Vec<Envelope>>,
     handshake: Handshake,
@@ -43,16 +45,16 @@ pub struct Conn {
 
 /// One end of a connection.
 #[derive(Debug)]
-pub struct End {
+struct End {
     /// The node at this end.
-    pub place: Place,
+    place: Place,
     identity: Identity,
     /// How this end calls the other.
-    pub peer: Peer,
+    peer: Peer,
     /// This end has closed the connection.
-    pub gone: bool,
+    gone: bool,
     /// Questions sent from here that have no final answer yet.
-    pub awaited: Questions,
+    awaited: Questions,
     /// Questions received here that have no final answer yet.
     unanswered: Questions,
     keepalive: Keepalive,
@@ -105,7 +107,7 @@ impl End {
 
 impl Conn {
     /// Whether the dial has succeeded.
-    pub fn is_open(&self) -> bool {
+    fn is_open(&self) -> bool {
         self.waiting.is_none()
     }
 
@@ -114,8 +116,45 @@ impl Conn {
     }
 
     /// The index of the end at `place`.
-    pub fn end_at(&self, place: Place) -> usize {
+    fn end_at(&self, place: Place) -> usize {
         usize::from(self.ends[DIALLER].place != place)
+    }
+}
+
+/// The connections of a world, and the ways between its nodes.
+#[derive(Debug)]
+pub struct Network {
+    conns: BTreeMap<ConnId, Conn>,
+    conn_count: u64,
+    guests: u64,
+    /// How many cuts lie on the way from the first node to the second.
+    cuts: BTreeMap<(Place, Place), u32>,
+    /// Latencies, resets, jitter of dials.
+    rng: Rng,
+}
+
+impl Network {
+    /// A network without connections, on which everything gets through.
+    pub(crate) fn new(rng: Rng) -> Network {
+        Network {
+            conns: BTreeMap::new(),
+            conn_count: 0,
+            guests: 0,
+            cuts: BTreeMap::new(),
+            rng,
+        }
+    }
+
+    /// The connections whose dial has succeeded.
+    pub(crate) fn open_conns(&self) -> Vec<ConnId> {
+        let open = self.conns.iter().filter(|(_, conn)| conn.is_open());
+        open.map(|(id, _)| *id).collect()
+    }
+
+    /// How many answers the end of a connection at `place` waits for.
+    pub(crate) fn awaited(&self, id: ConnId, place: Place) -> usize {
+        let conn = self.conns.get(&id);
+        conn.map_or(0, |conn| conn.ends[conn.end_at(place)].awaited.len())
     }
 }
 
@@ -126,7 +165,7 @@ impl World {
         let Some(id) = found.or_else(|| self.dial(place, to)) else {
             return;
         };
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.network.conns.get_mut(&id) else {
             return;
         };
         match &mut conn.waiting {
@@ -141,7 +180,7 @@ impl World {
     /// The connection that carries an envelope to a peer, if there is one.
     fn connection_for(&self, place: Place, to: Peer, envelope: &Envelope) -> Option<ConnId> {
         let owes = |id| {
-            let conn = &self.conns[&id];
+            let conn = &self.network.conns[&id];
             let end = &conn.ends[conn.end_at(place)];
             conn.is_open() && end.unanswered.holds(envelope.id)
         };
@@ -156,7 +195,7 @@ impl World {
         };
         let latency = self.latency();
         let now = self.now;
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.network.conns.get_mut(&id) else {
             return;
         };
         let (a, b) = (conn.ends[from].place, conn.ends[1 - from].place);
@@ -164,14 +203,14 @@ impl World {
         if conn.impaired {
             self.watch_end(id, from);
         }
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.network.conns.get_mut(&id) else {
             return;
         };
         let to = &mut conn.ends[1 - from];
         if to.gone {
             return;
         }
-        if self.cuts.contains_key(&(a, b)) {
+        if self.network.cuts.contains_key(&(a, b)) {
             to.held.push(envelope);
             return;
         }
@@ -231,7 +270,7 @@ impl World {
     /// An envelope reaches an end.
     pub(crate) fn on_arrive(&mut self, id: ConnId, end: usize, envelope: Box<Envelope>) {
         let now = self.now;
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.network.conns.get_mut(&id) else {
             return;
         };
         let place = conn.ends[end].place;
@@ -244,7 +283,7 @@ impl World {
                 end,
                 envelope,
             };
-            self.backlogs.entry(place).or_default().push(what);
+            self.nodes[place].backlog.push(what);
             return;
         }
         conn.ends[end].note_received(now, &envelope);
@@ -270,8 +309,8 @@ impl World {
             self.soon(place, Event::Lost { peer: to, why });
             return None;
         }
-        self.conn_count += 1;
-        let id = self.conn_count;
+        self.network.conn_count += 1;
+        let id = self.network.conn_count;
         let slot = &self.nodes[place];
         let dialler = End::of(self.now, place, slot, to);
         // The listener is known only when the dial ends; until then no node is at the other end.
@@ -283,7 +322,7 @@ impl World {
             handshake: Handshake::dialled(self.now),
             impaired: false,
         };
-        self.conns.insert(id, conn);
+        self.network.conns.insert(id, conn);
         self.nodes[place].peers.dialled(to, id);
         let takes = self.latency() + self.latency();
         self.agenda
@@ -293,7 +332,7 @@ impl World {
 
     /// A dial has ended, or has to wait for its timeout.
     pub(crate) fn on_dial_ends(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.network.conns.get_mut(&id) else {
             return;
         };
         let (place, peer) = (conn.ends[DIALLER].place, conn.ends[DIALLER].peer);
@@ -302,10 +341,10 @@ impl World {
         };
         if self.nodes[place].state == State::Frozen {
             let what = What::DialEnds { conn: id };
-            self.backlogs.entry(place).or_default().push(what);
+            self.nodes[place].backlog.push(what);
             return;
         }
-        let target = self.places.get(&address).copied();
+        let target = self.spawner.at(address);
         let reached = target.filter(|t| self.is_through(place, *t));
         let Some(target) = reached else {
             return self.wait_for_hello(id);
@@ -315,7 +354,7 @@ impl World {
             State::Dark => self.wait_for_hello(id),
             State::Frozen => {
                 // The kernel of a frozen process accepts; only the process stays silent.
-                if let Some(conn) = self.conns.get_mut(&id) {
+                if let Some(conn) = self.network.conns.get_mut(&id) {
                     conn.handshake.connected(self.now);
                 }
                 self.wait_for_hello(id);
@@ -330,7 +369,7 @@ impl World {
 
     /// A dial without an answer is looked at again when its time is over, and then fails.
     fn wait_for_hello(&mut self, id: ConnId) {
-        let handshake = self.conns[&id].handshake;
+        let handshake = self.network.conns[&id].handshake;
         match handshake.on_tick(self.now) {
             Ok(()) => {
                 let at = handshake.deadline();
@@ -341,7 +380,7 @@ impl World {
     }
 
     fn join(&mut self, id: ConnId, target: Place, address: Address) {
-        let Some(conn) = self.conns.get(&id) else {
+        let Some(conn) = self.network.conns.get(&id) else {
             return;
         };
         let place = conn.ends[DIALLER].place;
@@ -354,8 +393,8 @@ impl World {
         let named = match self.nodes[place].address {
             Some(address) => Peer::Node(address),
             None => {
-                self.guests += 1;
-                Peer::Guest(self.guests)
+                self.network.guests += 1;
+                Peer::Guest(self.network.guests)
             }
         };
         if self.nodes[place]
@@ -372,7 +411,7 @@ impl World {
         let now = self.now;
         let dialler = End::of(now, place, &self.nodes[place], Peer::Node(address));
         let accepter = End::of(now, target, &self.nodes[target], named);
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.network.conns.get_mut(&id) else {
             return;
         };
         conn.ends = [dialler, accepter];
@@ -397,12 +436,12 @@ impl World {
     /// those to this start one is used. The others stand until their peer is lost, because the
     /// world does not simulate the goodbye of a retired connection.
     fn greet(&mut self, id: ConnId, end: usize) {
-        let conn = &self.conns[&id];
+        let conn = &self.network.conns[&id];
         let (place, peer) = (conn.ends[end].place, conn.ends[end].peer);
         let dialled_by = conn.ends[DIALLER].identity.node;
         let who = self.nodes[conn.other(end).place].who();
         for outdated in self.nodes[place].peers.outdated_by(who) {
-            let end = self.conns[&outdated].end_at(place);
+            let end = self.network.conns[&outdated].end_at(place);
             self.close(outdated, end, Lost::Closed, Lost::Outdated);
         }
         let peers = &mut self.nodes[place].peers;
@@ -417,7 +456,7 @@ impl World {
     /// One end closes a connection for the reason `why`; the other end is `told` a reason of its
     /// own.
     fn close(&mut self, id: ConnId, end: usize, why: Lost, told: Lost) {
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.network.conns.get_mut(&id) else {
             return;
         };
         if conn.ends[end].gone {
@@ -433,14 +472,14 @@ impl World {
             && backoff::is_failed_dial(!dialling, why)
         {
             self.seen.dials_failed += 1;
-            let rng = &mut self.chances.network;
+            let rng = &mut self.network.rng;
             self.nodes[place].backoffs.failed(address, self.now, rng);
         }
         if !dialling {
             self.tell_other_end(id, 1 - end, told);
         }
-        if dialling || self.conns[&id].ends[1 - end].gone {
-            self.conns.remove(&id);
+        if dialling || self.network.conns[&id].ends[1 - end].gone {
+            self.network.conns.remove(&id);
         }
         let lost = self.nodes[place].peers.closed(peer, id);
         if let Some(retired) = lost {
@@ -467,13 +506,13 @@ impl World {
 
     /// Closes one end of a connection without telling its node.
     pub(crate) fn drop_end(&mut self, id: ConnId, place: Place) {
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.network.conns.get_mut(&id) else {
             return;
         };
         let end = conn.end_at(place);
         conn.ends[end].gone = true;
         if conn.waiting.is_some() || conn.ends[1 - end].gone {
-            self.conns.remove(&id);
+            self.network.conns.remove(&id);
         } else {
             self.tell_other_end(id, 1 - end, Lost::Closed);
         }
@@ -482,11 +521,11 @@ impl World {
     /// The other end learns that the connection is over, unless nothing reaches that end at
     /// present.
     fn tell_other_end(&mut self, id: ConnId, end: usize, told: Lost) {
-        let Some(conn) = self.conns.get(&id) else {
+        let Some(conn) = self.network.conns.get(&id) else {
             return;
         };
         let (to, from) = (conn.ends[end].place, conn.other(end).place);
-        if conn.ends[end].gone || self.cuts.contains_key(&(from, to)) {
+        if conn.ends[end].gone || self.network.cuts.contains_key(&(from, to)) {
             return;
         }
         if self.nodes[from].state == State::Dark {
@@ -500,7 +539,7 @@ impl World {
     /// lost.
     fn end_later(&mut self, id: ConnId, end: usize, wait: Duration, why: Lost) {
         let at = self.now + wait;
-        if let Some(conn) = self.conns.get_mut(&id) {
+        if let Some(conn) = self.network.conns.get_mut(&id) {
             conn.ends[end].lost_after = conn.ends[end].lost_after.min(at);
             self.agenda.plan(at, What::EndConn { conn: id, end, why });
         }
@@ -508,13 +547,13 @@ impl World {
 
     /// An end learns that its connection is over.
     pub(crate) fn on_end_conn(&mut self, id: ConnId, end: usize, why: Lost) {
-        let Some(conn) = self.conns.get(&id) else {
+        let Some(conn) = self.network.conns.get(&id) else {
             return;
         };
         let place = conn.ends[end].place;
         if self.nodes[place].state == State::Frozen {
             let what = What::EndConn { conn: id, end, why };
-            self.backlogs.entry(place).or_default().push(what);
+            self.nodes[place].backlog.push(what);
             return;
         }
         self.lose(id, end, why);
@@ -540,7 +579,7 @@ impl World {
     fn latency(&mut self) -> Duration {
         let mean = self.climate.latency;
         let tail = self.climate.latency_tail;
-        let rng = &mut self.chances.network;
+        let rng = &mut self.network.rng;
         let usual = mean / 2 + rng.within(mean);
         if tail > 0 && rng.happens(1, tail) {
             return usual * (2 + rng.below(18) as u32);

@@ -16,6 +16,7 @@ use roles::server::Server;
 use crate::disk::{Disk, Machine};
 use crate::disk_faults::Ailing;
 use crate::network::ConnId;
+use crate::world::What;
 
 /// Index of a node in the world; it stays the same across all starts of the node.
 pub type Place = usize;
@@ -180,8 +181,8 @@ pub struct Slot {
     pub ailing: Ailing,
     /// A client's files, cache and remembered routers.
     pub machine: Machine,
-    /// Not used: `World::backlogs` holds what waits for a frozen node.
-    pub backlog: Vec<Event>,
+    /// What waits until the node, which is frozen, goes on.
+    pub backlog: Vec<What>,
     /// The number of a client's latest operation.
     pub operation: u64,
     /// The number of the probe's latest question.

@@ -18,6 +18,7 @@ use roles::contract::time::Time;
 use roles::members::Members;
 use roles::ring::{EPOCHS_MAX, SUCCESSORS};
 
+use crate::climate::Climate;
 use crate::resident::{Kind, Place, State};
 use crate::world::World;
 
@@ -96,7 +97,7 @@ pub struct RingBook {
     /// of the thaw.
     asleep: BTreeMap<Place, Time>,
     /// Envelopes are late at times although nothing is broken.
-    pub late: bool,
+    late: bool,
 }
 
 /// What the table of one process has shown so far.
@@ -132,6 +133,14 @@ struct Begun {
 }
 
 impl RingBook {
+    /// What is known before any node has started.
+    pub(crate) fn new(climate: &Climate) -> RingBook {
+        RingBook {
+            late: climate.latency_tail > 0,
+            ..RingBook::default()
+        }
+    }
+
     /// A process has started.
     pub fn on_start(&mut self, now: Time, place: Place, start: u64, who: (NodeId, Incarnation)) {
         self.tables.remove(&place);
@@ -289,7 +298,7 @@ impl World {
         if dead.state != MemberState::Dead {
             return;
         }
-        let Some(about) = self.places.get(&dead.address).copied() else {
+        let Some(about) = self.spawner.at(dead.address) else {
             return;
         };
         self.figures
@@ -389,7 +398,7 @@ impl World {
         if self.ring.single && self.ring.disturbed_at + MISSED_AFTER < self.now {
             self.check_agreement();
         }
-        let quiet = self.ring.disturbed_at + ROLES_AFTER < self.now && self.cuts.is_empty();
+        let quiet = self.ring.disturbed_at + ROLES_AFTER < self.now && self.network.is_whole();
         if !quiet {
             self.ring.roleless_at = None;
             return;
@@ -430,7 +439,7 @@ impl World {
     fn check_agreement(&mut self) {
         let still = self.nodes.iter().any(|slot| slot.state == State::Frozen);
         let merged = self.ring.confused_at + MERGED_AFTER < self.now;
-        let merged = merged && self.cuts.is_empty() && !still;
+        let merged = merged && self.network.is_whole() && !still;
         let known = self.ring.agreed_at == self.ring.disturbed_at;
         let dns = |slot: &crate::resident::Slot| slot.kind == Kind::Server(Some(Role::Dns));
         let named = (self.nodes.iter()).all(|slot| !dns(slot) || slot.state == State::Up);

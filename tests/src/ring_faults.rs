@@ -29,7 +29,7 @@ impl World {
         if ring.len() < 4 {
             return;
         }
-        let first = self.chances.faults.below(ring.len() as u64) as usize;
+        let first = self.faults.rng.below(ring.len() as u64) as usize;
         for step in 0..2 {
             self.crash_for_a_while(ring[(first + step) % ring.len()]);
         }
@@ -49,7 +49,7 @@ impl World {
     }
 
     fn strike_soon(&mut self, place: Place, longest: Duration) {
-        let at = self.now + self.chances.faults.within(longest);
+        let at = self.now + self.faults.rng.within(longest);
         let start = self.nodes[place].start;
         self.agenda
             .plan(at, What::Fault(Fault::Strike(place, start)));
@@ -57,7 +57,7 @@ impl World {
 
     /// A node has begun a census: it is killed soon, if a kill waits for a manager.
     pub(crate) fn strike_manager(&mut self, place: Place) {
-        if std::mem::take(&mut self.snares.manager) {
+        if std::mem::take(&mut self.faults.snares.manager) {
             self.seen.managers_killed += 1;
             let longest = 6 * self.climate.latency;
             self.strike_soon(place, longest);
@@ -66,8 +66,8 @@ impl World {
 
     /// A node has been named: half of the waiting kills strike it soon, before it switches.
     pub(crate) fn strike_named(&mut self, place: Place) {
-        if self.snares.named && self.chances.faults.happens(1, 2) {
-            self.snares.named = false;
+        if self.faults.snares.named && self.faults.rng.happens(1, 2) {
+            self.faults.snares.named = false;
             self.seen.named_killed += 1;
             let longest = 4 * self.climate.job;
             self.strike_soon(place, longest);
@@ -80,7 +80,7 @@ impl World {
         if self.nodes[place].role() == Some(Role::Router) {
             self.check_farewell(place, true);
         }
-        if std::mem::take(&mut self.snares.named) {
+        if std::mem::take(&mut self.faults.snares.named) {
             self.seen.named_killed += 1;
             self.strike_soon(place, Duration::from_millis(100));
         }
@@ -89,13 +89,11 @@ impl World {
     /// Splits the nodes into two or three parts; sometimes one node still reaches all of them.
     pub(crate) fn split(&mut self) {
         let span = self.some_while(Duration::from_secs(2), Duration::from_secs(100));
-        let parts = 2 + self.chances.faults.below(2);
+        let parts = 2 + self.faults.rng.below(2);
         let count = self.nodes.len();
-        let side: Vec<u64> = (0..count)
-            .map(|_| self.chances.faults.below(parts))
-            .collect();
-        let bridge = self.chances.faults.happens(1, 3);
-        let bridge = bridge.then(|| self.chances.faults.below(count as u64) as usize);
+        let side: Vec<u64> = (0..count).map(|_| self.faults.rng.below(parts)).collect();
+        let bridge = self.faults.rng.happens(1, 3);
+        let bridge = bridge.then(|| self.faults.rng.below(count as u64) as usize);
         for a in 0..count {
             for b in (0..count).filter(|b| side[a] != side[*b]) {
                 if Some(a) != bridge && Some(b) != bridge {
@@ -110,18 +108,15 @@ impl World {
     /// Cuts and mends the link between two nodes several times.
     pub(crate) fn flap_link(&mut self) {
         let count = self.nodes.len() as u64;
-        let (a, b) = (
-            self.chances.faults.below(count),
-            self.chances.faults.below(count),
-        );
+        let (a, b) = (self.faults.rng.below(count), self.faults.rng.below(count));
         let (a, b) = (a as usize, b as usize);
         if a == b {
             return;
         }
-        let both = self.chances.faults.happens(2, 3);
+        let both = self.faults.rng.happens(2, 3);
         let mut at = Duration::ZERO;
-        for _ in 0..2 + self.chances.faults.below(6) {
-            let span = Duration::from_secs(1) + self.chances.faults.within(Duration::from_secs(9));
+        for _ in 0..2 + self.faults.rng.below(6) {
+            let span = Duration::from_secs(1) + self.faults.rng.within(Duration::from_secs(9));
             let until = self.now + at + span;
             self.agenda
                 .plan(self.now + at, What::Fault(Fault::Sever(a, b, until)));
@@ -129,7 +124,7 @@ impl World {
                 self.agenda
                     .plan(self.now + at, What::Fault(Fault::Sever(b, a, until)));
             }
-            let pause = Duration::from_secs(1) + self.chances.faults.within(Duration::from_secs(9));
+            let pause = Duration::from_secs(1) + self.faults.rng.within(Duration::from_secs(9));
             at += span + pause;
         }
         self.seen.links_flapping += 1;
@@ -141,10 +136,9 @@ impl World {
             return;
         };
         let mut at = Duration::ZERO;
-        for _ in 0..2 + self.chances.faults.below(4) {
-            let down =
-                Duration::from_millis(50) + self.chances.faults.within(Duration::from_secs(9));
-            let up = Duration::from_secs(1) + self.chances.faults.within(Duration::from_secs(9));
+        for _ in 0..2 + self.faults.rng.below(4) {
+            let down = Duration::from_millis(50) + self.faults.rng.within(Duration::from_secs(9));
+            let up = Duration::from_secs(1) + self.faults.rng.within(Duration::from_secs(9));
             self.agenda
                 .plan(self.now + at, What::Fault(Fault::Kill(place)));
             self.agenda
@@ -161,12 +155,12 @@ impl World {
         };
         let mut at = Duration::ZERO;
         for _ in 0..4 {
-            let still = self.chances.faults.within(Duration::from_millis(900));
+            let still = self.faults.rng.within(Duration::from_millis(900));
             self.agenda
                 .plan(self.now + at, What::Fault(Fault::Hold(place)));
             self.agenda
                 .plan(self.now + at + still, What::Fault(Fault::Thaw(place)));
-            at += still + self.chances.faults.within(Duration::from_secs(2));
+            at += still + self.faults.rng.within(Duration::from_secs(2));
         }
         self.seen.lags += 1;
     }
@@ -178,7 +172,7 @@ impl World {
             return;
         };
         self.crash(place, Death::Kill);
-        let starts = 1 + self.chances.faults.below(2);
+        let starts = 1 + self.faults.rng.below(2);
         self.rewind(place, starts);
         let down = self.some_while(Duration::from_millis(100), Duration::from_secs(30));
         self.agenda
@@ -202,7 +196,7 @@ impl World {
         }
         if let Some(place) = self.some(|w, p| w.is_member(p) && w.nodes[p].lives()) {
             self.crash(place, Death::Kill);
-            let down = self.chances.faults.within(Duration::from_secs(10));
+            let down = self.faults.rng.within(Duration::from_secs(10));
             self.agenda
                 .plan(self.now + down, What::Fault(Fault::Start(place)));
         }

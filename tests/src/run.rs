@@ -159,7 +159,7 @@ impl World {
         self.await_circle();
         self.await_roles();
         self.run_for(BUSY_AFTER);
-        self.fronts.active = false;
+        self.workload.rest();
         self.run_for(SETTLE);
         self.check_ended();
         if self.violation.is_some() {
@@ -178,8 +178,8 @@ impl World {
 
     /// Every operation ends, as the users see it and in the clients themselves.
     fn check_ended(&mut self) {
-        self.run_till(END_WITHIN, |world| world.fronts.open.is_empty());
-        let open = self.fronts.open.iter().next();
+        self.run_till(END_WITHIN, |world| world.workload.is_idle());
+        let open = self.workload.open().next();
         if let Some(((place, id), operation)) = open {
             let name = &self.nodes[*place].name;
             let text = format!("{name}: {id:?} has not ended: {operation:?}");
@@ -230,7 +230,7 @@ impl World {
             let text = format!("{} has no role", slot.name);
             return self.violated("every server has a role", text);
         }
-        if !self.calm || self.climate.data + self.climate.routers > 0 {
+        if !self.faults.is_calm() || self.climate.data + self.climate.routers > 0 {
             return; // A server with a fixed role may come after the choice was made.
         }
         let (mut data, mut routers) = (0, 0);
@@ -259,7 +259,7 @@ impl World {
         self.check_left_behind();
         // Copies are decided on when a song is committed; a later change of role changes the
         // owners.
-        if self.calm && self.seen.role_changes == 0 {
+        if self.faults.is_calm() && self.seen.role_changes == 0 {
             self.check_number_of_copies();
         }
     }
@@ -306,7 +306,7 @@ impl World {
         let data = self.servers(Role::Data);
         let wanted = data.len().min(COPIES);
         let songs: Vec<(SongId, Time)> = (self.promised())
-            .map(|song| (song, self.checks.promised[&song].0))
+            .filter_map(|song| Some((song, self.checks.promise(song)?.0)))
             .collect();
         let all_known_at = Time::ZERO + self.climate.start_spread + Duration::from_secs(15);
         for (song, at) in songs {
@@ -414,7 +414,7 @@ impl World {
             return;
         };
         self.nodes[client].machine.clear();
-        self.fronts.keep = true;
+        self.workload.keep_results();
         for song in self.promised_and_standing() {
             if self.violation.is_some() {
                 return;

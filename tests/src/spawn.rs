@@ -1,19 +1,71 @@
 //! How nodes enter a world: with which disk, as which kind of node, and when.
 
+use std::collections::BTreeMap;
+
 use net::peering::Backoffs;
+use roles::chord::mutants::ChordMutants;
 use roles::client::{self, Client};
 use roles::contract::id::{Incarnation, NodeId};
 use roles::contract::message::StoreId;
 use roles::contract::node::{Event, Identity};
 use roles::contract::record::{Address, Features, Role};
 use roles::contract::rng::Rng;
+use roles::ring_mutants::RingMutants;
 use roles::server::{self, Server};
 
 use crate::climate::Climate;
+use crate::data_mutants::DataMutant;
 use crate::disk::{Disk, DiskId};
 use crate::faults::Fault;
 use crate::resident::{Kind, Place, Probe, Resident, Slot, State, Stutter};
 use crate::world::{What, World, Wrap};
+
+/// What enters a world: the next node, its disk, and the mistakes that are planted in it.
+pub struct Spawner {
+    /// The seeds of the nodes' own generators, and the ids of nodes and stores.
+    rng: Rng,
+    places: BTreeMap<Address, Place>,
+    disks: u64,
+    wraps: BTreeMap<Place, Wrap>,
+    mutants: RingMutants,
+    chord_mutants: ChordMutants,
+    disk_mutant: Option<DataMutant>,
+}
+
+impl Spawner {
+    /// A spawner that plants nothing.
+    pub(crate) fn new(rng: Rng) -> Spawner {
+        Spawner {
+            rng,
+            places: BTreeMap::new(),
+            disks: 0,
+            wraps: BTreeMap::new(),
+            mutants: RingMutants::default(),
+            chord_mutants: ChordMutants::default(),
+            disk_mutant: None,
+        }
+    }
+
+    /// The node that listens at an address.
+    pub(crate) fn at(&self, address: Address) -> Option<Place> {
+        self.places.get(&address).copied()
+    }
+
+    /// Plants mutants in the ring and DNS code of every server that starts.
+    pub(crate) fn plant_in_ring(&mut self, mutants: RingMutants) {
+        self.mutants = mutants;
+    }
+
+    /// Plants mutants in the Chord code of every server that starts.
+    pub(crate) fn plant_in_chord(&mut self, mutants: ChordMutants) {
+        self.chord_mutants = mutants;
+    }
+
+    /// Plants a mutant in every disk that is made.
+    pub(crate) fn plant_in_disks(&mut self, mutant: DataMutant) {
+        self.disk_mutant = Some(mutant);
+    }
+}
 
 impl World {
     pub(crate) fn populate(&mut self) {
@@ -59,7 +111,7 @@ impl World {
         };
         let mut slot = Slot::new(name.into(), kind, address, identity);
         if let Some(address) = address {
-            self.places.insert(address, place);
+            self.spawner.places.insert(address, place);
             slot.disk = Some(self.fresh_disk(identity.node));
         }
         self.nodes.push(slot);
@@ -67,15 +119,20 @@ impl World {
     }
 
     pub(crate) fn fresh_node(&mut self) -> NodeId {
-        let rng = &mut self.chances.nodes;
+        let rng = &mut self.spawner.rng;
         NodeId(u128::from(rng.bits()) << 64 | u128::from(rng.bits()))
     }
 
     pub(crate) fn fresh_disk(&mut self, node: NodeId) -> Disk {
-        self.disks += 1;
-        let store = StoreId(self.chances.nodes.bits());
-        let mut disk = Disk::new(DiskId(self.disks), node, store, self.climate.real_library);
-        if let Some(mutant) = self.mutant {
+        self.spawner.disks += 1;
+        let store = StoreId(self.spawner.rng.bits());
+        let mut disk = Disk::new(
+            DiskId(self.spawner.disks),
+            node,
+            store,
+            self.climate.real_library,
+        );
+        if let Some(mutant) = self.spawner.disk_mutant {
             disk.mutant(mutant);
         }
         disk
@@ -89,13 +146,13 @@ impl World {
 
     /// Wraps the node at `place` whenever it starts, from its next start on.
     pub fn wrap(&mut self, place: Place, wrap: Wrap) {
-        self.wraps.insert(place, wrap);
+        self.spawner.wraps.insert(place, wrap);
     }
 
     /// Plans the start of every node within the climate's spread, the users' work and the faults.
     pub fn start_all(&mut self) {
         for place in 0..self.nodes.len() {
-            let at = self.chances.faults.within(self.climate.start_spread);
+            let at = self.faults.rng.within(self.climate.start_spread);
             self.agenda
                 .plan(self.now + at, What::Fault(Fault::Start(place)));
         }
@@ -110,7 +167,7 @@ impl World {
         }
         self.nodes[place].grow();
         let resident = self.make(place);
-        let resident = match self.wraps.get(&place) {
+        let resident = match self.spawner.wraps.get(&place) {
             Some(wrap) => wrap(resident),
             None => resident,
         };
@@ -128,7 +185,7 @@ impl World {
         let start = self.nodes[place].start;
         (self.ring).on_start(self.now, place, start, (who.node, who.incarnation));
         // A link that is cut at the start also keeps others from hearing this process.
-        if self.cuts.keys().any(|(a, b)| *a == place || *b == place) {
+        if self.network.is_cut_at(place) {
             self.ring.on_cut(self.now, [(place, start), (place, start)]);
         }
         self.hand(place, Event::Start);
@@ -141,7 +198,7 @@ impl World {
             .iter()
             .filter(|slot| slot.kind == Kind::Server(Some(Role::Dns)));
         let dns_nodes: Vec<Address> = dns.filter_map(|slot| slot.address).collect();
-        let rng = Rng::from_seed(self.chances.nodes.bits());
+        let rng = Rng::from_seed(self.spawner.rng.bits());
         let slot = &self.nodes[place];
         let resident: Box<dyn Resident> = match slot.kind {
             Kind::Server(role) => {
@@ -150,9 +207,9 @@ impl World {
                     dns_nodes,
                     ..server::Config::default()
                 };
-                config.ring.mutants = self.mutants;
-                config.dns.mutants = self.mutants;
-                config.chord.mutants = self.circle_mutants;
+                config.ring.mutants = self.spawner.mutants;
+                config.dns.mutants = self.spawner.mutants;
+                config.chord.mutants = self.spawner.chord_mutants;
                 config.drain = self.climate.upkeep.drain;
                 config.data.anti_entropy = self.climate.upkeep.anti_entropy.clone();
                 let address = slot.address.expect("servers listen");
@@ -171,7 +228,7 @@ impl World {
         if permille == 0 {
             return resident;
         }
-        let rng = Rng::from_seed(self.chances.nodes.bits());
+        let rng = Rng::from_seed(self.spawner.rng.bits());
         Box::new(Stutter::new(resident, permille, rng))
     }
 }

@@ -1,5 +1,6 @@
 //! How a test drives a world and questions it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use roles::contract::id::RequestId;
@@ -11,6 +12,55 @@ use roles::contract::user::Command;
 
 use crate::resident::{Kind, Place, State};
 use crate::world::World;
+
+/// One envelope that was sent: when, by which node, to which peer.
+pub type Sent = (Time, Place, Peer, Envelope);
+
+/// What a test hears of the traffic: the answers to the probe's questions, and on request every
+/// envelope that a node sends.
+#[derive(Debug, Default)]
+pub struct Tap {
+    answers: BTreeMap<RequestId, Envelope>,
+    sent: Vec<Sent>,
+    recording: bool,
+}
+
+impl Tap {
+    /// Keeps every envelope that is sent from here on.
+    pub fn record(&mut self) {
+        self.recording = true;
+    }
+
+    /// The envelopes that were sent while the tap recorded, in order.
+    pub fn sent(&self) -> &[Sent] {
+        &self.sent
+    }
+
+    /// Forgets the envelopes that were sent so far.
+    pub fn clear(&mut self) {
+        self.sent.clear();
+    }
+
+    /// Whether the final answer to a question of the probe has come.
+    pub fn has_answer(&self, id: RequestId) -> bool {
+        self.answers.contains_key(&id)
+    }
+
+    /// Takes out the final answer to a question of the probe.
+    pub fn take_answer(&mut self, id: RequestId) -> Option<Message> {
+        self.answers.remove(&id).map(|envelope| envelope.message)
+    }
+
+    pub(crate) fn keep_answer(&mut self, envelope: &Envelope) {
+        self.answers.insert(envelope.id, envelope.clone());
+    }
+
+    pub(crate) fn on_sent(&mut self, now: Time, place: Place, to: Peer, envelope: &Envelope) {
+        if self.recording {
+            self.sent.push((now, place, to, envelope.clone()));
+        }
+    }
+}
 
 impl World {
     /// Runs until `until`, or until the first violation.
@@ -56,7 +106,7 @@ impl World {
         }
     }
 
-    /// Sends a question from the probe; the final answer will be in [`World::answers`].
+    /// Sends a question from the probe; the final answer will be in the [`Tap`].
     pub fn ask(&mut self, to: Place, message: Message) -> RequestId {
         self.ask_with(to, message, Vec::new())
     }
@@ -81,10 +131,8 @@ impl World {
     /// Sends a question from the probe and runs until the answer is there, five seconds at most.
     pub fn answer(&mut self, to: Place, message: Message) -> Option<Message> {
         let id = self.ask(to, message);
-        self.run_till(Duration::from_secs(5), |world| {
-            world.answers.contains_key(&id)
-        });
-        self.answers.remove(&id).map(|envelope| envelope.message)
+        self.run_till(Duration::from_secs(5), |world| world.tap.has_answer(id));
+        self.tap.take_answer(id)
     }
 
     /// The running servers of a role.

@@ -8,27 +8,30 @@ use std::time::Duration;
 use roles::contract::id::{OperationId, SongId, SongPrefix, SourceId};
 use roles::contract::message::{Listed, Query};
 use roles::contract::record::Role;
+use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 use roles::contract::user::{Command, Failure};
 
 use crate::resident::{Place, State};
 use crate::world::{What, World};
 
-/// The operations of all users.
-#[derive(Debug, Default)]
-pub struct Fronts {
+/// What all users do, and what nodes have told them.
+#[derive(Debug)]
+pub struct Workload {
+    /// What users do.
+    rng: Rng,
     /// Operations that have not ended.
-    pub open: BTreeMap<(Place, OperationId), Operation>,
+    open: BTreeMap<(Place, OperationId), Operation>,
     /// Results of ended operations, for a caller that waits for one by its id.
-    pub ended: BTreeMap<(Place, OperationId), Ended>,
+    ended: BTreeMap<(Place, OperationId), Ended>,
     /// Whether results are kept in `ended`.
-    pub keep: bool,
+    keep: bool,
     /// Whether users begin anything by themselves.
-    pub active: bool,
+    active: bool,
     /// Facts above debug level that were logged, if results are kept.
-    pub facts: Vec<(Place, String)>,
+    facts: Vec<(Place, String)>,
     /// Servers that have announced that they are registered, and when.
-    pub ready: Vec<(Time, Place)>,
+    ready: Vec<(Time, Place)>,
 }
 
 /// How an operation ended.
@@ -105,9 +108,57 @@ impl Operation {
     }
 }
 
-impl Fronts {
+impl Workload {
+    /// A workload in which no user has begun anything.
+    pub(crate) fn new(rng: Rng) -> Workload {
+        Workload {
+            rng,
+            open: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            keep: false,
+            active: false,
+            facts: Vec::new(),
+            ready: Vec::new(),
+        }
+    }
+
+    /// Keeps results and facts from here on, for a test that asks for them.
+    pub fn keep_results(&mut self) {
+        self.keep = true;
+    }
+
+    /// Users begin nothing more by themselves.
+    pub fn rest(&mut self) {
+        self.active = false;
+    }
+
+    /// Whether every operation has ended.
+    pub fn is_idle(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The operations that have not ended.
+    pub fn open(&self) -> impl Iterator<Item = (&(Place, OperationId), &Operation)> {
+        self.open.iter()
+    }
+
+    /// A user no longer waits for an operation; the client is not told.
+    pub fn give_up(&mut self, place: Place, operation: OperationId) {
+        self.open.remove(&(place, operation));
+    }
+
+    /// The facts above debug level that were logged while results were kept.
+    pub fn facts(&self) -> &[(Place, String)] {
+        &self.facts
+    }
+
+    /// When which server has announced that it is registered.
+    pub fn ready(&self) -> &[(Time, Place)] {
+        &self.ready
+    }
+
     /// A client's process has ended: its operations will get no notices.
-    pub fn forget(&mut self, place: Place) {
+    pub(crate) fn forget(&mut self, place: Place) {
         self.open.retain(|(at, _), _| *at != place);
     }
 }
@@ -117,32 +168,28 @@ impl World {
         if self.climate.act_every.is_zero() {
             return;
         }
-        self.fronts.active = true;
+        self.workload.active = true;
         for place in self.clients() {
-            let wait = self.chances.workload.within(Duration::from_secs(2));
+            let wait = self.workload.rng.within(Duration::from_secs(2));
             self.agenda.plan(self.now + wait, What::Act { place });
         }
     }
 
     /// A user begins something random.
     pub(crate) fn on_act(&mut self, place: Place) {
-        if !self.fronts.active {
+        if !self.workload.active {
             return;
         }
         let mean = self.climate.act_every;
-        let wait = mean / 4 + self.chances.workload.within(mean * 3 / 2);
+        let wait = mean / 4 + self.workload.rng.within(mean * 3 / 2);
         self.agenda.plan(self.now + wait, What::Act { place });
-        if self.nodes[place].state != State::Up || self.fronts.open.len() > 200 {
+        if self.nodes[place].state != State::Up || self.workload.open.len() > 200 {
             return;
         }
-        if self
-            .chances
-            .workload
-            .happens(self.climate.upkeep.removals, 100)
-        {
+        if self.workload.rng.happens(self.climate.upkeep.removals, 100) {
             return self.remove_something(place);
         }
-        match self.chances.workload.below(100) {
+        match self.workload.rng.below(100) {
             0..30 => {
                 let source = self.something_to_upload();
                 self.upload(place, source);
@@ -163,31 +210,31 @@ impl World {
     /// Mostly a file that no acknowledged upload has brought yet.
     fn something_to_upload(&mut self) -> u64 {
         let count = self.music.len() as u64;
-        let any = self.chances.workload.below(count);
+        let any = self.workload.rng.below(count);
         let rest = (any..count).chain(0..any);
         let mut fresh = rest.filter(|source| {
             let tune = self.music.tune(*source);
-            tune.is_some_and(|tune| !self.checks.promised.contains_key(&tune.id()))
+            tune.is_some_and(|tune| self.checks.promise(tune.id()).is_none())
         });
         let fresh = fresh.next().unwrap_or(any);
-        if self.chances.workload.happens(3, 4) {
+        if self.workload.rng.happens(3, 4) {
             return fresh;
         }
         any
     }
 
     fn read_something(&mut self, place: Place) {
-        let promised: Vec<SongId> = self.checks.promised.keys().copied().collect();
-        let known = self.chances.workload.pick(&promised).copied();
+        let promised: Vec<SongId> = self.checks.promised().collect();
+        let known = self.workload.rng.pick(&promised).copied();
         let song = match known {
-            Some(song) if self.chances.workload.happens(19, 20) => song,
+            Some(song) if self.workload.rng.happens(19, 20) => song,
             Some(_) | None => {
-                let source = self.chances.workload.below(self.music.len() as u64);
+                let source = self.workload.rng.below(self.music.len() as u64);
                 self.music.tune(source).expect("it exists").id()
             }
         };
         let operation = self.open(place, song);
-        let rng = &mut self.chances.workload;
+        let rng = &mut self.workload.rng;
         let close = rng.happens(15, 100).then(|| rng.below(6) as u32);
         let slow = rng.happens(1, 4);
         self.reading(place, operation, |reading| {
@@ -200,7 +247,7 @@ impl World {
         if let Some(Operation {
             doing: Doing::Read(reading),
             ..
-        }) = self.fronts.open.get_mut(&(place, operation))
+        }) = self.workload.open.get_mut(&(place, operation))
         {
             change(reading);
         }
@@ -244,7 +291,7 @@ impl World {
 
     fn remove_something(&mut self, place: Place) {
         let promised: Vec<SongId> = self.promised().collect();
-        if let Some(song) = self.chances.workload.pick(&promised).copied() {
+        if let Some(song) = self.workload.rng.pick(&promised).copied() {
             self.remove(place, song);
         }
     }
@@ -289,7 +336,7 @@ impl World {
     ) -> OperationId {
         let operation = self.nodes[place].next_operation();
         let begun = self.now;
-        (self.fronts.open).insert((place, operation), Operation { begun, doing });
+        (self.workload.open).insert((place, operation), Operation { begun, doing });
         self.command_soon(place, command(operation), Duration::ZERO);
         operation
     }
@@ -308,7 +355,7 @@ impl World {
         if self.nodes[place].start != start {
             return;
         }
-        let stands = |operation| self.fronts.open.contains_key(&(place, operation));
+        let stands = |operation| self.workload.open.contains_key(&(place, operation));
         match command {
             Command::Read { operation, .. } | Command::Take { operation, .. } => {
                 if !stands(operation) {
@@ -319,7 +366,7 @@ impl World {
                 }
             }
             Command::Close { operation } => {
-                if self.fronts.open.remove(&(place, operation)).is_none() {
+                if self.workload.open.remove(&(place, operation)).is_none() {
                     return;
                 }
             }
@@ -333,7 +380,7 @@ impl World {
         self.hand(place, roles::contract::node::Event::User(command));
     }
 
-    /// Waits at most `span` for the result of an operation; needs [`Fronts::keep`].
+    /// Waits at most `span` for the result of an operation; needs [`Workload::keep_results`].
     pub fn end_of(
         &mut self,
         place: Place,
@@ -341,7 +388,7 @@ impl World {
         span: Duration,
     ) -> Option<Ended> {
         let key = (place, operation);
-        self.run_till(span, |world| world.fronts.ended.contains_key(&key));
-        self.fronts.ended.remove(&key)
+        self.run_till(span, |world| world.workload.ended.contains_key(&key));
+        self.workload.ended.remove(&key)
     }
 }

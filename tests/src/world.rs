@@ -1,49 +1,30 @@
 //! The second host of the roles: virtual time, one event queue, every effect performed in memory.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use roles::chord;
-use roles::contract::id::{JobId, RequestId};
+use roles::contract::id::JobId;
 use roles::contract::message::Envelope;
-use roles::contract::node::{Action, Event, Lost, Outbox, Peer};
-use roles::contract::record::Address;
+use roles::contract::node::{Action, Event, Lost, Outbox};
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 use roles::contract::user::{Command, Notice};
-use roles::ring_mutants::RingMutants;
 
 use crate::checks::Checks;
 use crate::climate::Climate;
 use crate::copy_invariants::CopyInvariants;
 use crate::coverage::Coverage;
-use crate::data_mutants::DataMutant;
 use crate::event_queue::EventQueue;
-use crate::faults::Fault;
+use crate::faults::{Fault, Faults};
 use crate::figures::Figures;
+use crate::jobs::Pools;
 use crate::music::Music;
-use crate::network::{Conn, ConnId};
+use crate::network::{ConnId, Network};
 use crate::resident::{Place, Resident, Slot, State};
 use crate::ring::RingBook;
-use crate::ring_faults::Snares;
+use crate::spawn::Spawner;
+use crate::steering::Tap;
 use crate::trace::Trace;
-use crate::workload::Fronts;
-
-/// One random stream per component, so that a change in one component does not shift the draws of
-/// another.
-#[derive(Debug)]
-pub struct Rngs {
-    /// Latencies, resets, jitter of dials.
-    pub network: Rng,
-    /// Which fault happens when, and to which node.
-    pub faults: Rng,
-    /// What users do.
-    pub workload: Rng,
-    /// How long jobs take, and which of them fail.
-    pub disks: Rng,
-    /// The seeds of the nodes' own generators, and the ids of nodes and stores.
-    pub nodes: Rng,
-}
+use crate::workload::Workload;
 
 /// An event that can be planned.
 #[derive(Debug)]
@@ -151,62 +132,45 @@ impl fmt::Display for Violation {
 /// Wraps a node whenever it starts; mutants and liars get in this way.
 pub type Wrap = Box<dyn Fn(Box<dyn Resident>) -> Box<dyn Resident>>;
 
-/// A cluster, its users, its network and its disks.
+/// A cluster, its users, its network and its disks. Each part owns what it knows; the world holds
+/// the parts together and hands each event to the part that it concerns.
 pub struct World {
     /// The present moment.
     pub now: Time,
     /// Sizes, delays and fault rates of this world.
     pub climate: Climate,
-    /// Whether the climate planned no fault when the world was made.
-    pub calm: bool,
     /// Every node; a [`Place`] is an index into this list.
     pub nodes: Vec<Slot>,
-    /// The events so far, as a hash and on request as text.
-    pub trace: Trace,
-    /// The first invariant that was broken; the world stops there.
-    pub violation: Option<Violation>,
+    /// What is planned.
+    pub(crate) agenda: EventQueue<What>,
+    /// How nodes enter.
+    pub spawner: Spawner,
+    /// Connections, and the ways between nodes.
+    pub network: Network,
+    /// The handler threads.
+    pub(crate) pools: Pools,
+    /// What breaks.
+    pub faults: Faults,
     /// Every file that clients can upload.
     pub music: Music,
-    /// How often each fault happened and each check ran.
-    pub seen: Coverage,
+    /// What users do, and what they are told.
+    pub workload: Workload,
     /// State of the checks on questions, names and acknowledged songs.
     pub checks: Checks,
     /// State of the checks on the ring.
     pub ring: RingBook,
     /// State of the checks on copies.
     pub keeping: CopyInvariants,
+    /// The first invariant that was broken; the world stops there.
+    pub violation: Option<Violation>,
+    /// How often each fault happened and each check ran.
+    pub seen: Coverage,
     /// Measured durations.
     pub figures: Figures,
-    /// Mutants in the ring and DNS code of every server that starts.
-    pub mutants: RingMutants,
-    /// Mutants in the Chord code of every server that starts.
-    pub circle_mutants: chord::mutants::ChordMutants,
-    /// The mutant in every disk that is made.
-    pub mutant: Option<DataMutant>,
-    /// Operations that users have open.
-    pub fronts: Fronts,
-    /// Final answers that the probe received, by the id of its question.
-    pub answers: BTreeMap<RequestId, Envelope>,
-    /// Every envelope sent while [`World::logging`] is set: when, by which node, to which peer.
-    pub log: Vec<(Time, Place, Peer, Envelope)>,
-    /// Whether [`World::log`] grows.
-    pub logging: bool,
-    pub(crate) agenda: EventQueue<What>,
-    pub(crate) places: BTreeMap<Address, Place>,
-    pub(crate) conns: BTreeMap<ConnId, Conn>,
-    pub(crate) conn_count: u64,
-    pub(crate) guests: u64,
-    pub(crate) disks: u64,
-    pub(crate) cuts: BTreeMap<(Place, Place), u32>,
-    pub(crate) backlogs: BTreeMap<Place, Vec<What>>,
-    pub(crate) chances: Rngs,
-    pub(crate) wraps: BTreeMap<Place, Wrap>,
-    /// The next server that orders a commit is killed while that job runs.
-    pub(crate) ambush: bool,
-    /// Kills that wait for a moment of the ring's own, such as the next census.
-    pub snares: Snares,
-    /// Faults are over: what was planned before the healing does nothing.
-    pub(crate) healed: bool,
+    /// The events so far, as a hash and on request as text.
+    pub trace: Trace,
+    /// What a test hears of the traffic.
+    pub tap: Tap,
     outbox: Outbox,
     stopped: Vec<Place>,
 }
@@ -244,51 +208,37 @@ impl World {
     /// A world of this climate in which no node has started.
     pub fn new(seed: u64, climate: Climate) -> World {
         let mut rng = Rng::from_seed(seed);
+        // One random stream per part, so that a change in one part does not shift the draws of
+        // another. Each seed is known by the order in which the streams are made.
         let mut stream = || Rng::from_seed(rng.bits());
         let music = Music::compose(&mut stream(), climate.tunes, climate.fragments_max);
+        let network = Network::new(stream());
+        let faults = Faults::new(stream(), &climate);
+        let workload = Workload::new(stream());
+        let pools = Pools::new(stream());
+        let spawner = Spawner::new(stream());
         let mut world = World {
             now: Time::ZERO,
             nodes: Vec::new(),
-            trace: Trace::default(),
-            violation: None,
-            music,
-            seen: Coverage::default(),
-            checks: Checks::default(),
-            ring: RingBook::default(),
-            keeping: CopyInvariants::default(),
-            figures: Figures::default(),
-            mutants: RingMutants::default(),
-            circle_mutants: chord::mutants::ChordMutants::default(),
-            mutant: None,
-            fronts: Fronts::default(),
-            answers: BTreeMap::new(),
-            log: Vec::new(),
-            logging: false,
             agenda: EventQueue::default(),
-            places: BTreeMap::new(),
-            conns: BTreeMap::new(),
-            conn_count: 0,
-            guests: 0,
-            disks: 0,
-            cuts: BTreeMap::new(),
-            backlogs: BTreeMap::new(),
-            chances: Rngs {
-                network: stream(),
-                faults: stream(),
-                workload: stream(),
-                disks: stream(),
-                nodes: stream(),
-            },
-            wraps: BTreeMap::new(),
-            ambush: false,
-            snares: Snares::default(),
-            healed: false,
+            spawner,
+            network,
+            pools,
+            faults,
+            music,
+            workload,
+            checks: Checks::default(),
+            ring: RingBook::new(&climate),
+            keeping: CopyInvariants::default(),
+            violation: None,
+            seen: Coverage::default(),
+            figures: Figures::default(),
+            trace: Trace::default(),
+            tap: Tap::default(),
             outbox: Outbox::new(),
             stopped: Vec::new(),
-            calm: climate.is_calm(),
             climate,
         };
-        world.ring.late = world.climate.latency_tail > 0;
         world.populate();
         world
     }
@@ -379,7 +329,7 @@ impl World {
                     start,
                     event,
                 };
-                return self.backlogs.entry(place).or_default().push(what);
+                return self.nodes[place].backlog.push(what);
             }
         }
         self.trace.event(self.now, place, &event);
@@ -416,9 +366,7 @@ impl World {
     fn perform(&mut self, place: Place, action: Action) {
         match action {
             Action::Send { to, envelope } => {
-                if self.logging {
-                    self.log.push((self.now, place, to, envelope.clone()));
-                }
+                self.tap.on_sent(self.now, place, to, &envelope);
                 self.send(place, to, envelope);
             }
             Action::Run { job, work, toward } => self.run_job(place, job, work, toward),
@@ -457,9 +405,9 @@ impl World {
         slot.state = state;
         slot.armed = None;
         slot.jobs.clear();
+        slot.backlog.clear();
         self.ring.on_end(self.now);
-        self.backlogs.remove(&place);
-        self.fronts.forget(place);
+        self.workload.forget(place);
         self.cut_off(place, heard);
     }
 

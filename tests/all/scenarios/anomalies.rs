@@ -45,7 +45,7 @@ fn anomalies(world: &World, place: Place, doubt: Anomaly) -> u64 {
 
 fn lines(world: &World, place: Place, doubt: Anomaly) -> usize {
     let begins = format!("doubt: {doubt}, from=");
-    let facts = world.fronts.facts.iter();
+    let facts = world.workload.facts().iter();
     let found = facts.filter(|(at, text)| *at == place && text.starts_with(&begins));
     found.count()
 }
@@ -68,8 +68,8 @@ fn say_thrice(world: &mut World, lie: &Message, body: &[u8], refused: bool) {
     for _ in 0..3 {
         let place = world.place("data-0");
         let id = world.ask_with(place, lie.clone(), body.to_vec());
-        assert!(world.run_till(secs(5), |w| w.answers.contains_key(&id)));
-        let answer = world.answers.remove(&id).expect("it is there").message;
+        assert!(world.run_till(secs(5), |w| w.tap.has_answer(id)));
+        let answer = world.tap.take_answer(id).expect("it is there");
         let is_refused = matches!(answer, Message::Refused(_));
         assert_eq!(is_refused, refused, "{lie:?}: {answer:?}");
     }
@@ -209,14 +209,19 @@ fn questions_of_another_circle_are_counted_and_told_once() {
 
 /// The current view of the data nodes, read from the questions that they exchange.
 fn view(world: &mut World) -> u64 {
-    world.logging = true;
+    world.tap.record();
     world.run_for(secs(30));
-    let view = world.log.iter().rev().find_map(|(_, _, _, envelope)| {
-        if let Message::Upkeep(Upkeep::Sums { view, .. }) = envelope.message {
-            return Some(view);
-        }
-        None
-    });
+    let view = world
+        .tap
+        .sent()
+        .iter()
+        .rev()
+        .find_map(|(_, _, _, envelope)| {
+            if let Message::Upkeep(Upkeep::Sums { view, .. }) = envelope.message {
+                return Some(view);
+            }
+            None
+        });
     view.expect("they compare")
 }
 

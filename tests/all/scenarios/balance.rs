@@ -57,7 +57,7 @@ fn of_seven_any_two_neighbours_may_die() {
 fn of_seven_one_and_the_manager_may_die() {
     for victim in 0..7 {
         let mut world = ring_of(7);
-        world.snares.manager = true;
+        world.faults.snares.manager = true;
         let victim = in_order(&world)[victim];
         world.crash(victim, Death::Kill);
         expect_balance(&mut world, 120);
@@ -156,7 +156,7 @@ fn a_role_without_anybody_is_taken_at_once() {
 #[test]
 fn a_change_survives_the_death_of_its_node() {
     let mut world = ring_of(7);
-    world.snares.named = true;
+    world.faults.snares.named = true;
     let victim = world.servers(Role::Data)[0];
     let other = world.servers(Role::Data)[1];
     world.crash(victim, Death::Kill);
@@ -185,11 +185,12 @@ fn a_change_of_role_strands_no_upload() {
         let victim = world.servers(Role::Router)[0];
         world.crash(victim, Death::Kill);
         world.run_for(secs(20));
-        world.fronts.active = false;
+        world.workload.rest();
         world.run_for(secs(60));
         assert_fine(&world);
-        assert!(world.fronts.open.is_empty(), "{:?}", world.fronts.open);
-        for (song, _) in world.checks.promised.clone() {
+        let open = world.workload.open().next();
+        assert!(open.is_none(), "{open:?}");
+        for song in world.checks.promised() {
             assert!(world.copies(song) > 0, "{song:?} is out of reach");
         }
     }

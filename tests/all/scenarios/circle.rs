@@ -51,7 +51,7 @@ fn look_ups_are_right_soon_after_the_last_has_joined() {
             world.start(place);
             world.run_for(secs(gap));
         }
-        world.run_till(secs(10), |world| world.fronts.ready.len() >= count + 2);
+        world.run_till(secs(10), |world| world.workload.ready().len() >= count + 2);
         world.run_for(secs(3));
         assert_eq!(world.servers(Role::Data).len(), count);
         assert_found(&mut world);
@@ -172,7 +172,7 @@ fn a_circle_at_rest_wakes_nobody() {
     let mut world = unstarted(|c| c.data = 6);
     world.start_all();
     world.run_for(secs(40));
-    world.logging = true;
+    world.tap.record();
     for _ in 0..60 {
         world.run_for(secs(1));
         for place in world.servers(Role::Data) {
@@ -185,7 +185,7 @@ fn a_circle_at_rest_wakes_nobody() {
             );
         }
     }
-    let asked = (world.log.iter()).filter(|(_, _, _, envelope)| {
+    let asked = (world.tap.sent().iter()).filter(|(_, _, _, envelope)| {
         matches!(
             envelope.message,
             Message::Chord(ChordMessage::Neighbours { .. } | ChordMessage::Notify)

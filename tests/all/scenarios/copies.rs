@@ -273,11 +273,8 @@ fn no_lie_changes_a_copy() {
     for lie in lies {
         let text = format!("{lie:?}");
         let id = world.ask_with(place, lie, vec![1; 99]);
-        assert!(
-            world.run_till(secs(5), |w| w.answers.contains_key(&id)),
-            "{text}"
-        );
-        let answer = world.answers.remove(&id).expect("it is there").message;
+        assert!(world.run_till(secs(5), |w| w.tap.has_answer(id)), "{text}");
+        let answer = world.tap.take_answer(id).expect("it is there");
         assert!(matches!(answer, Message::Refused(_)), "{text}: {answer:?}");
     }
     // The removal of an unknown song is recorded, and touches nothing else.

@@ -50,7 +50,7 @@ fn a_dead_dns_leaves_the_status() {
     };
     let told = |world: &World, words: &str| {
         let router = world.place("router-0");
-        let facts = world.fronts.facts.iter();
+        let facts = world.workload.facts().iter();
         let found = facts.filter(|(at, text)| *at == router && text.contains(words));
         found.count()
     };
@@ -92,11 +92,12 @@ fn a_registration_during_the_sweep_stands() {
     let asked = |w: &World| {
         let confirm = roles::contract::message::Names::Confirm { role: Role::Data };
         let confirm = roles::contract::message::Message::Names(confirm);
-        w.log
+        w.tap
+            .sent()
             .iter()
             .any(|(_, _, _, envelope)| envelope.message == confirm)
     };
-    world.logging = true;
+    world.tap.record();
     assert!(world.run_till(secs(60), asked), "the sweep asks");
     world.start(data);
     world.run_for(secs(5));

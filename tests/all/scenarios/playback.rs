@@ -32,7 +32,7 @@ fn playing() -> (World, SongId, u32) {
     let count = tune(&source) as u32;
     let song = upload(&mut world, source);
     assert_eq!(world.copies(song), 2);
-    world.logging = true;
+    world.tap.record();
     (world, song, count)
 }
 
@@ -161,10 +161,10 @@ fn stopping_stops_and_playing_resumes() {
     let (mut world, song, count) = playing();
     let (operation, _) = midway(&mut world, song);
     let client = world.place("client-0");
-    world.fronts.open.remove(&(client, operation));
+    world.workload.give_up(client, operation);
     let start = world.nodes[client].start;
     world.command(client, start, Command::Close { operation });
-    world.log.clear();
+    world.tap.clear();
     world.run_for(secs(5));
     assert_eq!(fetches(&world), 0);
     let Ended::Read {
@@ -187,12 +187,13 @@ fn a_vanished_client_costs_nothing() {
     let guest =
         |peer: roles::contract::node::Peer| matches!(peer, roles::contract::node::Peer::Guest(_));
     assert!(!world.nodes[data].peers.peers().any(guest));
-    world.log.clear();
+    world.tap.clear();
     world.run_for(secs(2));
     let chunk = |m: &Message| matches!(m, Message::Audio(Audio::Chunk { .. }));
     assert!(
         !world
-            .log
+            .tap
+            .sent()
             .iter()
             .any(|(_, _, _, envelope)| chunk(&envelope.message))
     );
@@ -221,7 +222,7 @@ fn a_spoilt_cache_is_noticed() {
 fn a_cached_song_asks_nobody() {
     let (mut world, song, count) = playing();
     assert_read(&read(&mut world, song));
-    world.log.clear();
+    world.tap.clear();
     let begun = world.now;
     let Ended::Read { cached, .. } = read(&mut world, song) else {
         panic!("it is read");
@@ -232,7 +233,13 @@ fn a_cached_song_asks_nobody() {
         "fragment by fragment, from this disk"
     );
     let client = world.place("client-0");
-    assert!(!world.log.iter().any(|(_, place, _, _)| *place == client));
+    assert!(
+        !world
+            .tap
+            .sent()
+            .iter()
+            .any(|(_, place, _, _)| *place == client)
+    );
 }
 
 /// S55: hundreds of short connections leave nothing behind.

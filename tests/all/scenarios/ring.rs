@@ -43,7 +43,7 @@ pub(super) fn in_order(world: &World) -> Vec<Place> {
 /// The alerts in the log: each epoch, and the most members that one of its alerts had visited.
 fn alerts(world: &World) -> Vec<(Epoch, usize)> {
     let mut all: Vec<(Epoch, usize)> = Vec::new();
-    for (_, _, _, envelope) in &world.log {
+    for (_, _, _, envelope) in world.tap.sent() {
         let Message::Ring(RingMessage::Alert { epoch, tallies, .. }) = &envelope.message else {
             continue;
         };
@@ -90,7 +90,7 @@ fn many_may_join_at_once() {
 fn a_death_is_counted_once_by_all() {
     for count in [3, 4, 6] {
         let mut world = ring_of(count);
-        world.logging = true;
+        world.tap.record();
         let victim = in_order(&world)[1];
         world.crash(victim, Death::Kill);
         expect_one_ring(&mut world, 4);
@@ -133,8 +133,8 @@ fn two_neighbours_may_die_at_once() {
 #[test]
 fn a_census_is_completed_when_its_manager_dies() {
     let mut world = ring_of(6);
-    world.logging = true;
-    world.snares.manager = true;
+    world.tap.record();
+    world.faults.snares.manager = true;
     let victim = in_order(&world)[5];
     world.crash(victim, Death::Kill);
     world.run_for(secs(40));
@@ -208,7 +208,7 @@ fn a_disk_of_yesterday_finds_back() {
 #[test]
 fn a_goodbye_is_no_death() {
     let mut world = ring_of(5);
-    world.logging = true;
+    world.tap.record();
     let leaver = in_order(&world)[2];
     world.stop(leaver);
     expect_one_ring(&mut world, 2);

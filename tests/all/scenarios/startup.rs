@@ -11,7 +11,8 @@ fn a_data_node_alone_answers_with_an_empty_list() {
     let mut world = unstarted(|c| (c.routers, c.data) = (0, 1));
     world.start_all();
     let data = world.place("data-0");
-    let ready = |w: &tests::world::World| w.fronts.ready.iter().any(|(_, place)| *place == data);
+    let ready =
+        |w: &tests::world::World| w.workload.ready().iter().any(|(_, place)| *place == data);
     assert!(
         world.run_till(secs(1), ready),
         "it registers within a second"

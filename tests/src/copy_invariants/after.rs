@@ -145,7 +145,7 @@ impl World {
     /// A song that no user has uploaded is accepted, with two copies at once where two nodes take
     /// songs.
     pub(crate) fn check_upload(&mut self) {
-        let known = |song: &SongId| self.checks.promised.contains_key(song);
+        let known = |song: &SongId| self.checks.promise(*song).is_some();
         let count = self.music.len() as u64;
         let fresh = (0..count).find(|source| {
             let tune = self.music.tune(*source);

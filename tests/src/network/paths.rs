@@ -1,17 +1,48 @@
 //! Whether bytes get through between two machines, and what that means for a connection.
 
-use super::{ACCEPTER, Conn, ConnId, DIALLER};
+use super::{ACCEPTER, Conn, ConnId, DIALLER, Network};
 use crate::resident::{Place, State};
 use crate::world::{What, World};
 use net::peering::Connections;
 use roles::contract::node::Lost;
 use roles::contract::time::Time;
 
+impl Network {
+    /// Nothing travels from `a` to `b` until as many mends have followed.
+    pub(crate) fn cut(&mut self, a: Place, b: Place) {
+        *self.cuts.entry((a, b)).or_default() += 1;
+    }
+
+    /// Takes one cut away. True: it was the last, so envelopes travel again.
+    pub(crate) fn mend(&mut self, a: Place, b: Place) -> bool {
+        let Some(count) = self.cuts.get_mut(&(a, b)) else {
+            return false;
+        };
+        *count -= 1;
+        *count == 0 && self.cuts.remove(&(a, b)).is_some()
+    }
+
+    /// Takes every cut away.
+    pub(crate) fn mend_all(&mut self) {
+        self.cuts.clear();
+    }
+
+    /// Whether every way is open.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.cuts.is_empty()
+    }
+
+    /// Whether a cut lies on a way from or to `place`.
+    pub(crate) fn is_cut_at(&self, place: Place) -> bool {
+        self.cuts.keys().any(|(a, b)| *a == place || *b == place)
+    }
+}
+
 impl World {
     /// Breaks a connection: each direction loses an unknown tail of what is under way.
     pub fn reset(&mut self, id: ConnId) {
         for end in [DIALLER, ACCEPTER] {
-            let wait = self.chances.network.within(2 * self.climate.latency);
+            let wait = self.network.rng.within(2 * self.climate.latency);
             self.end_later(id, end, wait, Lost::Reset);
         }
     }
@@ -20,22 +51,22 @@ impl World {
     pub(crate) fn cut_off(&mut self, place: Place, heard: bool) {
         self.nodes[place].peers = Connections::default();
         let here = |conn: &Conn| conn.ends.iter().any(|end| end.place == place && !end.gone);
-        let ids: Vec<ConnId> = (self.conns.iter())
+        let ids: Vec<ConnId> = (self.network.conns.iter())
             .filter(|(_, conn)| here(conn))
             .map(|(id, _)| *id)
             .collect();
         for id in ids {
-            let Some(conn) = self.conns.get_mut(&id) else {
+            let Some(conn) = self.network.conns.get_mut(&id) else {
                 continue;
             };
             let end = conn.end_at(place);
             conn.ends[end].gone = true;
             if !conn.is_open() || conn.ends[1 - end].gone {
-                self.conns.remove(&id);
+                self.network.conns.remove(&id);
             } else if heard {
-                let wait = self.chances.network.within(2 * self.climate.latency);
-                let other = self.conns[&id].ends[1 - end].place;
-                if !self.cuts.contains_key(&(place, other)) {
+                let wait = self.network.rng.within(2 * self.climate.latency);
+                let other = self.network.conns[&id].ends[1 - end].place;
+                if !self.network.cuts.contains_key(&(place, other)) {
                     self.end_later(id, 1 - end, wait, Lost::Closed);
                 }
             }
@@ -45,15 +76,15 @@ impl World {
 
     /// Whether envelopes get through between two nodes in both directions.
     pub(super) fn is_through(&self, a: Place, b: Place) -> bool {
-        !self.cuts.contains_key(&(a, b)) && !self.cuts.contains_key(&(b, a))
+        !self.network.cuts.contains_key(&(a, b)) && !self.network.cuts.contains_key(&(b, a))
     }
 
     /// After a change of cuts or states: starts to watch connections that became silent, and lets
     /// connections go on that survived their silence.
     pub(crate) fn review_paths(&mut self) {
-        let ids: Vec<ConnId> = self.conns.keys().copied().collect();
+        let ids: Vec<ConnId> = self.network.conns.keys().copied().collect();
         for id in ids {
-            let conn = &self.conns[&id];
+            let conn = &self.network.conns[&id];
             if !conn.is_open() {
                 continue;
             }
@@ -75,7 +106,7 @@ impl World {
     /// ends have just heard each other.
     fn watch(&mut self, id: ConnId) {
         for end in [DIALLER, ACCEPTER] {
-            if let Some(conn) = self.conns.get_mut(&id) {
+            if let Some(conn) = self.network.conns.get_mut(&id) {
                 conn.impaired = true;
                 conn.ends[end].keepalive.heard(self.now);
             }
@@ -85,7 +116,7 @@ impl World {
 
     /// Plans a look at the keepalive of an end for its next deadline.
     pub(super) fn watch_end(&mut self, id: ConnId, end: usize) {
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.network.conns.get_mut(&id) else {
             return;
         };
         let watched = &mut conn.ends[end];
@@ -100,7 +131,7 @@ impl World {
     pub(super) fn resume(&mut self, id: ConnId) {
         for end in [DIALLER, ACCEPTER] {
             let wait = self.latency();
-            let Some(conn) = self.conns.get_mut(&id) else {
+            let Some(conn) = self.network.conns.get_mut(&id) else {
                 return;
             };
             conn.impaired = false;
@@ -125,7 +156,7 @@ impl World {
     /// The keepalive of an end acts on the silence of the other.
     pub(crate) fn on_silence(&mut self, id: ConnId, end: usize) {
         let now = self.now;
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.network.conns.get_mut(&id) else {
             return;
         };
         let (impaired, silent) = (conn.impaired, &mut conn.ends[end]);
@@ -133,7 +164,7 @@ impl World {
             State::Up => (),
             State::Frozen => {
                 let what = What::Silence { conn: id, end };
-                return self.backlogs.entry(silent.place).or_default().push(what);
+                return self.nodes[silent.place].backlog.push(what);
             }
             State::Down | State::Dark => return,
         }
@@ -157,11 +188,12 @@ impl World {
     /// The ping of an end is a sign of life for the other end, if it gets there. Its pong gets
     /// nowhere, or the connection would not be watched.
     fn ping(&mut self, id: ConnId, end: usize) {
-        let Some(conn) = self.conns.get_mut(&id) else {
+        let Some(conn) = self.network.conns.get_mut(&id) else {
             return;
         };
         let (from, to) = (conn.ends[end].place, conn.ends[1 - end].place);
-        let hears = !self.cuts.contains_key(&(from, to)) && self.nodes[to].state == State::Up;
+        let hears =
+            !self.network.cuts.contains_key(&(from, to)) && self.nodes[to].state == State::Up;
         if hears {
             conn.ends[1 - end].keepalive.heard(self.now);
         }

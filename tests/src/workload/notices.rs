@@ -17,14 +17,14 @@ impl World {
                     let name = self.nodes[place].name.clone();
                     self.violated("no error is logged", format!("{name}: {text}"));
                 }
-                if self.fronts.keep && level != Level::Debug {
-                    self.fronts.facts.push((place, text));
+                if self.workload.keep && level != Level::Debug {
+                    self.workload.facts.push((place, text));
                 }
                 return;
             }
             Notice::Ready { .. } => {
                 let now = self.now;
-                return self.fronts.ready.push((now, place));
+                return self.workload.ready.push((now, place));
             }
             Notice::Stopped => return,
             Notice::Opened {
@@ -87,11 +87,11 @@ impl World {
         if matches!(ended, Ended::Songs(_)) {
             self.seen.lists += 1;
         }
-        if self.fronts.open.remove(&(place, operation)).is_none() {
+        if self.workload.open.remove(&(place, operation)).is_none() {
             return self.stray(place, operation, &format!("{ended:?}"));
         }
-        if self.fronts.keep {
-            self.fronts.ended.insert((place, operation), ended);
+        if self.workload.keep {
+            self.workload.ended.insert((place, operation), ended);
         }
     }
 
@@ -102,7 +102,7 @@ impl World {
     }
 
     pub(super) fn count_failure(&mut self, place: Place, operation: OperationId) {
-        let Some(operation) = self.fronts.open.get(&(place, operation)) else {
+        let Some(operation) = self.workload.open.get(&(place, operation)) else {
             return;
         };
         match operation.doing {
@@ -120,16 +120,16 @@ impl World {
         if !right {
             self.violated("S3 byte exactness", "another manifest was opened".into());
         }
-        let part = self.fronts.keep || self.chances.workload.happens(4, 5);
+        let part = self.workload.keep || self.workload.rng.happens(4, 5);
         let first = if part {
             0
         } else {
-            self.chances.workload.below(u64::from(count)) as u32
+            self.workload.rng.below(u64::from(count)) as u32
         };
         let Some(Operation {
             doing: Doing::Read(reading),
             ..
-        }) = self.fronts.open.get_mut(&(place, operation))
+        }) = self.workload.open.get_mut(&(place, operation))
         else {
             return self.stray(place, operation, "Opened");
         };
@@ -168,7 +168,7 @@ impl World {
         let Some(Operation {
             doing: Doing::Read(reading),
             ..
-        }) = self.fronts.open.get_mut(&(place, operation))
+        }) = self.workload.open.get_mut(&(place, operation))
         else {
             return self.stray(place, operation, "Fragment");
         };
@@ -198,7 +198,7 @@ impl World {
             return self.command_soon(place, Command::Close { operation }, Duration::ZERO);
         }
         if slow {
-            let think = self.chances.workload.within(Duration::from_millis(400));
+            let think = self.workload.rng.within(Duration::from_millis(400));
             self.command_soon(
                 place,
                 Command::Take {
@@ -212,12 +212,12 @@ impl World {
 
     pub(super) fn on_read_done(&mut self, place: Place, operation: OperationId) {
         self.seen.reads += 1;
-        let again = !self.fronts.keep && self.chances.workload.happens(1, 5);
+        let again = !self.workload.keep && self.workload.rng.happens(1, 5);
         let now = self.now;
         let Some(Operation {
             doing: Doing::Read(reading),
             ..
-        }) = self.fronts.open.get_mut(&(place, operation))
+        }) = self.workload.open.get_mut(&(place, operation))
         else {
             return self.stray(place, operation, "ReadDone");
         };
@@ -250,14 +250,14 @@ impl World {
             fetched: reading.fetched,
             longest_wait: reading.longest_wait,
         };
-        if self.fronts.keep {
-            self.fronts.ended.insert((place, operation), ended);
+        if self.workload.keep {
+            self.workload.ended.insert((place, operation), ended);
         }
         self.command_soon(place, Command::Close { operation }, Duration::ZERO);
     }
 
     pub(super) fn on_scanned(&mut self, place: Place, operation: OperationId, manifest: &Manifest) {
-        match self.fronts.open.get_mut(&(place, operation)) {
+        match self.workload.open.get_mut(&(place, operation)) {
             Some(Operation {
                 doing: Doing::Upload { song, .. },
                 ..
@@ -270,7 +270,7 @@ impl World {
         let Some(Operation {
             doing: Doing::Upload { song, bytes },
             ..
-        }) = self.fronts.open.get_mut(&(place, operation))
+        }) = self.workload.open.get_mut(&(place, operation))
         else {
             return self.stray(place, operation, "Progress");
         };
@@ -295,7 +295,7 @@ impl World {
         self.seen.uploads += 1;
         self.seen.uploads_known += u64::from(known);
         self.seen.uploads_one_copy += u64::from(!known && copies < 2);
-        let asked = match self.fronts.open.get(&(place, operation)) {
+        let asked = match self.workload.open.get(&(place, operation)) {
             Some(Operation {
                 doing: Doing::Upload { song, .. },
                 ..
