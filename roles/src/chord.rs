@@ -25,7 +25,6 @@ pub mod alone;
 pub mod arc;
 mod fingers;
 mod lookup;
-pub mod mutants;
 mod operations;
 
 use alloc::collections::VecDeque;
@@ -44,12 +43,12 @@ use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::cx::Cx;
 use crate::members::Members;
+use crate::mutants::{ChordMutant, ChordMutants};
 use crate::ownership::Owners;
 
 use arc::around;
 pub use fingers::Fingers;
 pub use lookup::{Ask, HOPS_MAX, Search, Way};
-use mutants::{ChordMutant, ChordMutants};
 pub(crate) use operations::Purpose;
 use operations::{HOSTS_MAX, Pending};
 

@@ -157,7 +157,7 @@ impl Data {
             acknowledgements: Acknowledgements::default(),
             anti_entropy: AntiEntropy::new(config.anti_entropy.clone(), part()),
             scrub: Scrub::new(&config.anti_entropy, part()),
-            removal: Removal::new(config.anti_entropy.mutant),
+            removal: Removal::new(config.anti_entropy.mutants),
             disk: Disk::default(),
             overview: None,
             silence: None,

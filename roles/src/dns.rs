@@ -21,8 +21,8 @@ use crate::contract::time::Time;
 use crate::contract::timers::Timers;
 use crate::contract::user::Level;
 use crate::cx::{Asked, Cx};
+use crate::mutants::{RingMutant, RingMutants};
 use crate::requests::{Policy, Reply};
-use crate::ring_mutants::{RingMutant, RingMutants};
 use crate::role_assignment::Reservations;
 
 /// How a DNS node behaves.

@@ -39,8 +39,7 @@ pub mod hash_ring;
 pub mod locator;
 pub mod ownership;
 
-pub mod copy_mutants;
-pub mod ring_mutants;
+pub mod mutants;
 
 #[cfg(test)]
 mod test_support;

@@ -13,7 +13,6 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::chord::mutants::ChordMutants;
 use crate::chord::{Search, Table, arc};
 use crate::contract::chord::Chord as ChordMessage;
 use crate::contract::id::{NodeId, SongId, SongPrefix};
@@ -25,6 +24,7 @@ use crate::contract::record::{Address, Record, Role};
 use crate::contract::song::Song;
 use crate::contract::time::Time;
 use crate::cx::{Asked, Cx};
+use crate::mutants::ChordMutants;
 use crate::requests::{Policy, Reply};
 
 /// Bound on the look-ups under way at once; a further one fails at once.

@@ -35,7 +35,7 @@ use crate::contract::timers::Timers;
 use crate::contract::user::Level;
 use crate::cx::Cx;
 use crate::members::Members;
-use crate::ring_mutants::{RingMutant, RingMutants};
+use crate::mutants::{RingMutant, RingMutants};
 
 use census::Census;
 pub use census::EPOCHS_MAX;

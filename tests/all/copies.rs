@@ -1,6 +1,6 @@
 //! Worlds about copies keep every invariant, and every mutant of keeping copies breaks one.
 
-use roles::copy_mutants::CopyMutant;
+use roles::mutants::CopyMutant;
 use tests::data_mutants::{self, DataMutant};
 use tests::run;
 

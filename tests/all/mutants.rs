@@ -1,7 +1,7 @@
 //! Mutants are found: each invariant can fail.
 
-use roles::chord::mutants::ChordMutant as Circular;
-use roles::ring_mutants::RingMutant as Planted;
+use roles::mutants::ChordMutant as Circular;
+use roles::mutants::RingMutant as Planted;
 use tests::mutants::{self, Mutant};
 use tests::run::{self, Length};
 use tests::world::World;

@@ -1,6 +1,6 @@
 //! The Chord circle under random schedules, and mutants that its checks must find.
 
-use roles::chord::mutants::{ChordMutant, ChordMutants};
+use roles::mutants::{ChordMutant, ChordMutants};
 use tests::schedules;
 
 /// Schedules that are run, and schedules that are tried for each mutant.

@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use roles::chord::arc::around;
-use roles::chord::mutants::ChordMutants;
 use roles::chord::{Ask, Chord, Config, Neighbours, Search, Standing};
 use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{NodeId, SongId};
 use roles::contract::limits::NEIGHBOURS_MAX;
 use roles::contract::message::Message;
 use roles::contract::record::Role;
+use roles::mutants::ChordMutants;
 
 use crate::resident::Place;
 use crate::schedules::fault;

@@ -12,7 +12,7 @@ use roles::contract::message::{Audio, Envelope, Kind, Message, Position};
 use roles::contract::node::{Action, Event, Node, Outbox, Peer};
 use roles::contract::time::Time;
 use roles::contract::upkeep::Upkeep;
-use roles::copy_mutants::CopyMutant;
+use roles::mutants::{CopyMutant, CopyMutants};
 use roles::server::Server;
 
 use crate::resident::{Kind as Nature, Place, Resident};
@@ -81,7 +81,7 @@ impl World {
             .filter(|place| matches!(self.nodes[*place].kind, Nature::Server(_)))
             .collect();
         if let DataMutant::Planted(mutant) = mutant {
-            self.climate.upkeep.anti_entropy.mutant = Some(mutant);
+            self.climate.upkeep.anti_entropy.mutants = CopyMutants::only(mutant);
             return;
         }
         for place in places {

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use roles::chord;
 use roles::client::Client;
 use roles::contract::id::{RequestId, SongId};
 use roles::contract::job::{Job, LibraryJob};
@@ -15,7 +14,7 @@ use roles::contract::node::{Action, Event, Node, Outbox, Peer};
 use roles::contract::record::Record;
 use roles::contract::time::Time;
 use roles::contract::user::Notice;
-use roles::ring_mutants::{RingMutant as Planted, RingMutants};
+use roles::mutants::{ChordMutant, ChordMutants, RingMutant as Planted, RingMutants};
 use roles::server::Server;
 
 use crate::resident::{Place, Resident};
@@ -122,14 +121,10 @@ pub fn found_in_rings(mutant: Planted, worlds: u64) -> Option<(u64, &'static str
 }
 
 /// The first world about the circle in which a mutant of Chord breaks an invariant, and which.
-pub fn found_in_circles(
-    mutant: chord::mutants::ChordMutant,
-    worlds: u64,
-) -> Option<(u64, &'static str)> {
+pub fn found_in_circles(mutant: ChordMutant, worlds: u64) -> Option<(u64, &'static str)> {
     (0..worlds).find_map(|seed| {
         let mut world = World::of_circle(seed);
-        let planted = chord::mutants::ChordMutants::only(mutant);
-        world.spawner.plant_in_chord(planted);
+        world.spawner.plant_in_chord(ChordMutants::only(mutant));
         let outcome = run::run_world(seed, world, RING_LENGTH);
         Some((seed, outcome.violation?.rule))
     })

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use roles::chord::alone::Alone;
 use roles::chord::arc::{around, between};
-use roles::chord::mutants::{ChordMutant, ChordMutants};
 use roles::chord::{Ask, Config, HOPS_MAX, Search, Standing, Table, Way};
 use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{Incarnation, NodeId, RequestId, SongId};
@@ -21,6 +20,7 @@ use roles::contract::node::{Action, Asker, Outbox, Peer, Sender};
 use roles::contract::record::Address;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
+use roles::mutants::{ChordMutant, ChordMutants};
 use roles::ownership::Owners;
 
 /// Most nodes at a time, and the number of ids; each id is used once.

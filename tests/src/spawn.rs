@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use net::peering::Backoffs;
-use roles::chord::mutants::ChordMutants;
 use roles::client::{self, Client};
 use roles::contract::id::{Incarnation, NodeId};
 use roles::contract::message::StoreId;
 use roles::contract::node::{Event, Identity};
 use roles::contract::record::{Address, Features, Role};
 use roles::contract::rng::Rng;
-use roles::ring_mutants::RingMutants;
+use roles::mutants::ChordMutants;
+use roles::mutants::RingMutants;
 use roles::server::{self, Server};
 
 use crate::climate::Climate;

@@ -14,8 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use roles::chord::mutants as chord_mutants;
-use roles::ring_mutants::RingMutant;
+use roles::mutants as chord_mutants;
+use roles::mutants::RingMutant;
 use tests::data_mutants::{self, DataMutant};
 use tests::mutants;
 use tests::run::{self, Length, Outcome};

@@ -17,13 +17,13 @@
 use alloc::vec::Vec;
 
 use super::arc::{belongs, between};
-use super::mutants::{ChordMutant, ChordMutants};
 use super::{Chord, ChordMessage, Standing, Table, message};
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::limits::NEIGHBOURS_MAX;
 use crate::contract::message::Refusal;
 use crate::contract::node::Asker;
 use crate::cx::Cx;
+use crate::mutants::{ChordMutant, ChordMutants};
 
 /// Bound on the questions of one look-up: four times the expected number at 2048 nodes, which is
 /// log2 N / 2 + 0.9, rounded up.

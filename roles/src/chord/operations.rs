@@ -4,7 +4,6 @@
 use alloc::vec::Vec;
 
 use super::arc::between;
-use super::mutants::ChordMutant;
 use super::{Chord, ChordMessage, HELD_MAX, Neighbours, ROUNDS_MORE, Standing, Table, message};
 use crate::contract::id::NodeId;
 use crate::contract::limits::NEIGHBOURS_MAX;
@@ -12,6 +11,7 @@ use crate::contract::message::{Message, Refusal};
 use crate::contract::node::{Asker, Peer};
 use crate::contract::time::Time;
 use crate::cx::{Asked, Cx};
+use crate::mutants::ChordMutant;
 use crate::requests::{Policy, Reply};
 
 /// An operation that waits for an answer.

@@ -28,8 +28,8 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::upkeep::Upkeep;
-use crate::copy_mutants::CopyMutant;
 use crate::cx::{Asked, Cx, Ordered};
+use crate::mutants::{CopyMutant, CopyMutants};
 use crate::requests::{Policy, Reply};
 
 use diff::Diff;
@@ -68,7 +68,7 @@ pub struct Config {
     /// The time in which the scrub reads and checks every fragment once.
     pub scrub: Duration,
     /// A planted mistake; only the simulated world sets one.
-    pub mutant: Option<CopyMutant>,
+    pub mutants: CopyMutants,
 }
 
 impl Default for Config {
@@ -78,7 +78,7 @@ impl Default for Config {
             grace: Duration::from_secs(300),
             share_percent: 30,
             scrub: Duration::from_secs(20 * 24 * 3600),
-            mutant: None,
+            mutants: CopyMutants::default(),
         }
     }
 }
@@ -232,7 +232,7 @@ impl AntiEntropy {
             };
             self.due = earlier(self.due, Some(cx.now + soon)).or(Some(cx.now + soon));
         }
-        if self.config.mutant == Some(CopyMutant::NeverCompares) {
+        if self.config.mutants.has(CopyMutant::NeverCompares) {
             self.due = None;
         }
         if busy || self.due.is_none_or(|due| cx.now < due) {
@@ -278,18 +278,16 @@ impl AntiEntropy {
     }
 
     fn placement(&self, now: Time, others: Others<'_>) -> Placement {
-        let stale;
-        let (grace, others) = match self.config.mutant {
-            Some(CopyMutant::RepairNeverStarts) => (Duration::MAX, others),
-            Some(CopyMutant::TrustsAStaleTable) => {
-                let dead = others.dead.iter();
-                let dead = dead.map(|(record, _)| (record.node, record.weight));
-                stale = Arc::new(others.owners.with(dead));
-                let owners = &stale;
-                (self.config.grace, Others { owners, ..others })
-            }
-            Some(_) | None => (self.config.grace, others),
-        };
+        let Config { grace, mutants, .. } = self.config;
+        if mutants.has(CopyMutant::RepairNeverStarts) {
+            return Placement::of(now, Duration::MAX, others);
+        }
+        if mutants.has(CopyMutant::TrustsAStaleTable) {
+            let dead = others.dead.iter();
+            let dead = dead.map(|(record, _)| (record.node, record.weight));
+            let owners = &Arc::new(others.owners.with(dead));
+            return Placement::of(now, grace, Others { owners, ..others });
+        }
         Placement::of(now, grace, others)
     }
 

@@ -21,8 +21,8 @@ use crate::contract::partition::Partition;
 use crate::contract::record::{Features, Record};
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
-use crate::copy_mutants::CopyMutant;
 use crate::cx::{Cx, Ordered};
+use crate::mutants::CopyMutant;
 
 /// How long a data node that starts with songs does not announce them, unless a round ends earlier:
 /// the songs may have been removed while it was away.
@@ -226,7 +226,7 @@ impl Data {
         let Some(overview) = self.overview else {
             return false;
         };
-        if self.config.anti_entropy.mutant == Some(CopyMutant::DrainsAtOnce) {
+        if (self.config.anti_entropy.mutants).has(CopyMutant::DrainsAtOnce) {
             return true;
         }
         let empty = overview.digest.count == 0;

@@ -12,8 +12,8 @@ use crate::contract::id::SongId;
 use crate::contract::message::Message;
 use crate::contract::node::{Asker, Peer};
 use crate::contract::upkeep::Upkeep;
-use crate::copy_mutants::CopyMutant;
 use crate::cx::{Asked, Cx};
+use crate::mutants::{CopyMutant, CopyMutants};
 use crate::requests::{Policy, Reply};
 
 /// Removals that wait for a second node. Beyond this bound no node is told, and the answer says one
@@ -28,7 +28,7 @@ const TOLD_MAX: usize = 8;
 pub(super) struct Removal {
     waiting: BTreeMap<u64, Waiting>,
     count: u64,
-    mutant: Option<CopyMutant>,
+    mutants: CopyMutants,
 }
 
 #[derive(Debug)]
@@ -39,11 +39,11 @@ struct Waiting {
 }
 
 impl Removal {
-    pub(super) fn new(mutant: Option<CopyMutant>) -> Self {
+    pub(super) fn new(mutants: CopyMutants) -> Self {
         Removal {
             waiting: BTreeMap::new(),
             count: 0,
-            mutant,
+            mutants,
         }
     }
 
@@ -61,7 +61,7 @@ impl Removal {
         songs: &[SongId],
         others: Others<'_>,
     ) {
-        if self.mutant == Some(CopyMutant::BuriesAlone) {
+        if self.mutants.has(CopyMutant::BuriesAlone) {
             return cx.out.answer(asker, buried(2));
         }
         self.count += 1;

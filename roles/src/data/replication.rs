@@ -25,8 +25,8 @@ use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
-use crate::copy_mutants::CopyMutant;
 use crate::cx::{Cx, Ordered};
+use crate::mutants::CopyMutants;
 use tasks::Tasks;
 use throttle::Throttle;
 
@@ -77,7 +77,7 @@ pub struct Replication {
     absent: BTreeMap<NodeId, Time>,
     /// When the list on disk is read again: a node was away, memory was full, or reading failed.
     list_at: Option<Time>,
-    mutant: Option<CopyMutant>,
+    mutants: CopyMutants,
     /// The reports of the present step.
     reports: Vec<Report>,
     /// Repairs that succeeded; forgotten when the data nodes change or `TASKS_MAX` is reached.
@@ -118,7 +118,7 @@ impl Replication {
             grace: config.grace,
             absent: BTreeMap::new(),
             list_at: None,
-            mutant: config.mutant,
+            mutants: config.mutants,
             reports: Vec::new(),
             repaired: BTreeSet::new(),
         }

@@ -20,8 +20,8 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
-use crate::copy_mutants::CopyMutant;
 use crate::cx::{Asked, Cx, Ordered};
+use crate::mutants::CopyMutant;
 use crate::requests::{Policy, Reply};
 
 /// Longest and shortest time between two steps, and how many a round has at least.
@@ -103,7 +103,7 @@ impl Scrub {
             bad: BTreeMap::new(),
             again: None,
             rng,
-            looks_away: config.mutant == Some(CopyMutant::ScrubLooksAway),
+            looks_away: config.mutants.has(CopyMutant::ScrubLooksAway),
             doubted: Vec::new(),
         }
     }

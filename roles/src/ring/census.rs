@@ -27,8 +27,8 @@ use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
 use crate::cx::{Asked, Cx};
+use crate::mutants::RingMutant;
 use crate::requests::Policy;
-use crate::ring_mutants::RingMutant;
 
 /// Epochs remembered; far more than there are deaths while one alert travels.
 pub const EPOCHS_MAX: usize = 256;

@@ -20,7 +20,7 @@ use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
 use crate::cx::Cx;
-use crate::ring_mutants::RingMutant;
+use crate::mutants::RingMutant;
 
 /// Helpers asked to probe a silent member.
 const HELPERS: usize = 3;

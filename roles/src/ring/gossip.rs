@@ -17,7 +17,7 @@ use crate::contract::node::Sender;
 use crate::contract::ring::{Claim, Ring as RingMessage};
 use crate::contract::time::Time;
 use crate::cx::Cx;
-use crate::ring_mutants::RingMutant;
+use crate::mutants::RingMutant;
 
 /// How long an update waits for others, so that one message carries them.
 const GATHERING: Duration = Duration::from_millis(20);

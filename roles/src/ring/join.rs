@@ -18,8 +18,8 @@ use crate::contract::record::{Address, Record, Role};
 use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
 use crate::cx::Cx;
+use crate::mutants::RingMutant;
 use crate::requests::Policy;
-use crate::ring_mutants::RingMutant;
 
 /// Consecutive reports with a different view of the ring before the tables are compared. A single
 /// difference is usually an update that is still on its way.

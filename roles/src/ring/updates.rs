@@ -11,7 +11,7 @@ use crate::contract::ring::Claim;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
 use crate::cx::Cx;
-use crate::ring_mutants::RingMutant;
+use crate::mutants::RingMutant;
 
 impl Ring {
     /// Takes one update, with all its consequences. `from` is the node that sent it.

@@ -14,10 +14,10 @@ use crate::contract::timers::earlier;
 use crate::contract::user::Notice;
 use crate::cx::{Asked, Cx, Ordered};
 use crate::dns::Dns;
+use crate::mutants::RingMutant;
 use crate::registrar::Registrar;
 use crate::requests::Reply;
 use crate::ring::{Order, Ring};
-use crate::ring_mutants::RingMutant;
 
 /// A server with a role.
 #[derive(Debug)]

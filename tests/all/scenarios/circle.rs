@@ -1,7 +1,6 @@
 //! The Chord circle: look-ups find the owners of songs, whichever data node they begin at.
 
 use roles::chord::HOPS_MAX;
-use roles::chord::mutants::ChordMutants;
 use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{NodeId, SongId};
 use roles::contract::limits::COPIES;
@@ -9,6 +8,7 @@ use roles::contract::message::{Envelope, Message};
 use roles::contract::partition::Partition;
 use roles::contract::record::Role;
 use roles::hash_ring::HashRing;
+use roles::mutants::ChordMutants;
 use tests::faults::Death;
 use tests::liar::Liar;
 use tests::resident::{Resident, State};

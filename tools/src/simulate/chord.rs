@@ -14,7 +14,6 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use roles::chord::alone::Alone;
-use roles::chord::mutants::{ChordMutant, ChordMutants};
 use roles::chord::{Ask, Config, Search, Table, Way};
 use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{Incarnation, NodeId, RequestId, SongId};
@@ -26,6 +25,7 @@ use roles::contract::record::Address;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 use roles::hash_ring::HashRing;
+use roles::mutants::{ChordMutant, ChordMutants};
 use roles::ownership::Owners;
 use tests::schedules;
 

@@ -13,11 +13,11 @@ use crate::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
 use crate::contract::partition::Partition;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
-use crate::copy_mutants::CopyMutant;
 use crate::cx::{Cx, Ordered};
 use crate::data::Others;
 use crate::data::placement::sender;
 use crate::hash_ring::mix;
+use crate::mutants::{CopyMutant, CopyMutants};
 
 /// Partitions reconciled at once: bounds the lists in memory.
 pub(in crate::data) const PARTITIONS_AT_ONCE: usize = 8;
@@ -329,8 +329,8 @@ impl AntiEntropy {
         let Some(partition) = Partition::from_number(number) else {
             return;
         };
-        let mutant = self.config.mutant;
-        let decided = gather.decide(partition, &lists, others.own.node, mutant);
+        let mutants = self.config.mutants;
+        let decided = gather.decide(partition, &lists, others.own.node, mutants);
         gather.copies += decided.copies.len();
         let (round, revision) = (gather.round.number, gather.round.revision);
         self.orders.copies.extend(decided.copies);
@@ -403,7 +403,7 @@ impl Reconcile {
         partition: Partition,
         lists: &Lists,
         me: NodeId,
-        mutant: Option<CopyMutant>,
+        mutants: CopyMutants,
     ) -> Decided {
         let placement = &self.round.placement;
         let owners = placement.others(partition);
@@ -445,16 +445,14 @@ impl Reconcile {
             let send = certain && mine_to_send;
             let new = |node: &&NodeId| theirs(node).songs.is_empty();
             let passed_over =
-                |node: &&NodeId| mutant == Some(CopyMutant::GivesNewcomersNothing) && new(node);
+                |node: &&NodeId| mutants.has(CopyMutant::GivesNewcomersNothing) && new(node);
             if send {
                 let to = lacking.iter().filter(|node| !passed_over(node));
                 decided.copies.extend(to.map(|node| (*song, *node)));
             }
-            let kept = match mutant {
-                Some(CopyMutant::LetsGoUnconfirmed) => true,
-                Some(CopyMutant::NeverLetsGo) => false,
-                Some(_) | None => certain && lacking.is_empty() && !owners.is_empty(),
-            };
+            let kept = mutants.has(CopyMutant::LetsGoUnconfirmed)
+                || (certain && lacking.is_empty() && !owners.is_empty());
+            let kept = kept && !mutants.has(CopyMutant::NeverLetsGo);
             if kept && !mine && !self.round.draining {
                 decided.let_go.push(*song);
             }

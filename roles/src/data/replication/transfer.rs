@@ -9,8 +9,8 @@ use crate::contract::message::{Audio, Message, Position, Refusal};
 use crate::contract::node::{Lost, Peer};
 use crate::contract::record::Record;
 use crate::contract::song::Manifest;
-use crate::copy_mutants::CopyMutant;
 use crate::cx::{Asked, Cx, Ordered};
+use crate::mutants::CopyMutant;
 use crate::requests::{GIVE_PATIENCE, Policy, Reply};
 use crate::transfer::{Next, Told, Transfer};
 
@@ -108,7 +108,7 @@ impl Replication {
             // The new holder lives, so the copy may still succeed while its upload waits.
             return self.tasks.put_off(cx.now, ticket.0);
         }
-        if self.mutant == Some(CopyMutant::CountsRefusedCopies) {
+        if self.mutants.has(CopyMutant::CountsRefusedCopies) {
             return self.finish(cx, ticket.0);
         }
         self.meets_full_disk |= refusal == Some(Refusal::DiskFull);

@@ -6,8 +6,8 @@ use super::{FRUITLESS_MAX, NOBODY_LEFT, tally_of};
 use crate::balance::{self, Shortage};
 use crate::contract::member::{Cause, Tally};
 use crate::cx::Cx;
+use crate::mutants::RingMutant;
 use crate::ring::Ring;
-use crate::ring_mutants::RingMutant;
 
 impl Ring {
     /// The roles may be out of balance without a death: after a merge, after a member has left, or

@@ -13,8 +13,8 @@ use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
 use crate::cx::Cx;
+use crate::mutants::RingMutant;
 use crate::ring::{Order, Purpose, Ring};
-use crate::ring_mutants::RingMutant;
 
 impl Ring {
     /// The method of the original system, kept as a mutant: each member that sees the shortage
