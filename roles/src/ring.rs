@@ -11,14 +11,16 @@
 //! extensions; each part names its source).
 
 mod census;
+mod doubts;
 mod failure_detector;
 mod gossip;
+mod hearing;
 mod join;
 mod local_health;
 mod questions;
 mod updates;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -39,8 +41,9 @@ use crate::mutants::{RingMutant, RingMutants};
 
 use census::Census;
 pub use census::EPOCHS_MAX;
-use failure_detector::Suspicion;
+use doubts::Doubts;
 use gossip::Gossip;
+use hearing::Hearing;
 use join::Contacts;
 use local_health::Health;
 
@@ -101,37 +104,41 @@ pub struct Ring {
     config: Config,
     members: Members,
     health: Health,
-    /// When this node itself last received something from each member.
-    heard: BTreeMap<NodeId, Time>,
-    /// The predecessor, whose silence is being measured.
-    watched: Option<NodeId>,
-    suspicions: BTreeMap<NodeId, Suspicion>,
-    /// Suspects whose verdict this node has put off, because this node may be the one cut off.
-    postponed: BTreeSet<NodeId>,
-    /// Suspects that this node heard during their suspicion and gave more time, once each.
-    spared: BTreeSet<NodeId>,
+    hearing: Hearing,
+    doubts: Doubts,
     gossip: Gossip,
     contacts: Contacts,
     census: Census,
     timers: Timers<Timer>,
-    beats: u64,
-    beat_due: Time,
-    /// Until then this node answers no questions about songs: it has stalled and first asks the
-    /// others how they see it.
-    unsure_until: Time,
+    pulse: Pulse,
     /// Jobs that wait at this node; the census names the least loaded member.
     load: u16,
     /// Set when this node is the manager and has named itself.
     own_order: Option<Order>,
-    /// How many impossible claims arrived, and from which nodes (at most [`ABSURD_SENDERS_MAX`]).
-    absurd: (u64, BTreeSet<NodeId>),
-    /// When this node last probed a dead member because that member had spoken.
-    told: BTreeMap<NodeId, Time>,
-    /// Members whose connection broke and that have not been heard since.
-    unreached: BTreeSet<NodeId>,
+    absurd: Absurd,
     /// Another node knows a later start of this node.
     outdated: bool,
     rng: Rng,
+}
+
+/// The beats of this node.
+#[derive(Debug)]
+struct Pulse {
+    /// Beats so far.
+    count: u64,
+    /// When the next one is due.
+    due: Time,
+    /// Until then this node answers no questions about songs: it has stalled and first asks the
+    /// others how they see it.
+    unsure_until: Time,
+}
+
+/// Claims that cannot be true.
+#[derive(Debug, Default)]
+struct Absurd {
+    count: u64,
+    /// Their senders, at most [`ABSURD_SENDERS_MAX`]. Each is logged once.
+    senders: BTreeSet<NodeId>,
 }
 
 /// How much state one node holds for the ring; each number has a bound.
@@ -218,23 +225,20 @@ impl Ring {
         Ring {
             members: Members::new(now, me),
             health: Health::default(),
-            heard: BTreeMap::new(),
-            watched: None,
-            suspicions: BTreeMap::new(),
-            postponed: BTreeSet::new(),
-            spared: BTreeSet::new(),
+            hearing: Hearing::default(),
+            doubts: Doubts::default(),
             gossip: Gossip::default(),
             contacts: Contacts::default(),
             census: Census::default(),
             timers,
-            beats: 0,
-            beat_due,
-            unsure_until: Time::ZERO,
+            pulse: Pulse {
+                count: 0,
+                due: beat_due,
+                unsure_until: Time::ZERO,
+            },
             load: 0,
             own_order: None,
-            absurd: (0, BTreeSet::new()),
-            told: BTreeMap::new(),
-            unreached: BTreeSet::new(),
+            absurd: Absurd::default(),
             outdated: false,
             rng: part(),
             config,
@@ -248,12 +252,12 @@ impl Ring {
 
     /// When this node itself last heard a member.
     pub fn heard_at(&self, node: NodeId) -> Option<Time> {
-        self.heard.get(&node).copied()
+        self.hearing.of(node)
     }
 
     /// How many claims were refused because they cannot be true.
     pub fn absurd_claims(&self) -> u64 {
-        self.absurd.0
+        self.absurd.count
     }
 
     /// Whether another node knows a later start of this node. Then the disk of this node is an old
@@ -266,7 +270,7 @@ impl Ring {
     pub fn sizes(&self) -> Sizes {
         Sizes {
             members: self.members.all().count(),
-            suspicions: self.suspicions.len(),
+            suspicions: self.doubts.checks(),
             news: self.gossip.len(),
             epochs: self.census.len(),
         }
@@ -287,17 +291,17 @@ impl Ring {
     /// Whether this node must first learn how the others see it. It has stalled for a while, and
     /// the others may have declared it dead.
     pub fn is_unsure(&self, now: Time) -> bool {
-        now < self.unsure_until
+        now < self.pulse.unsure_until
     }
 
     /// Whether this node hears so few of the others that it believes itself cut off, rather than
     /// the others dead. It accepts no new songs then.
     pub fn blames_itself(&self) -> bool {
-        let awaits = |node: &NodeId| {
-            let entry = self.members.get(*node);
+        let awaits = |node: NodeId| {
+            let entry = self.members.get(node);
             entry.is_some_and(|entry| entry.member.state == MemberState::Suspect)
         };
-        self.postponed.iter().any(awaits)
+        self.doubts.postponed().any(awaits)
     }
 
     /// Sets the number of jobs that wait at this node; the next census reports it.
@@ -327,7 +331,7 @@ impl Ring {
         self.spread(cx.now, me, None);
         self.tell_news(cx);
         self.timers = Timers::new();
-        self.suspicions.clear();
+        self.doubts.end_all();
     }
 
     /// Whether this node has left. The others send it no reports any longer, so their silence
@@ -339,7 +343,7 @@ impl Ring {
     /// Runs before each event and measures how late this node is. A short delay lengthens its
     /// timeouts (Lifeguard). A long one makes the node ask the others how they see it.
     pub fn on_event(&mut self, cx: &mut Cx<'_>) {
-        let lag = cx.now.since(self.beat_due);
+        let lag = cx.now.since(self.pulse.due);
         if lag <= self.config.beat / 2 || self.timers.next().is_none() {
             return;
         }
@@ -347,12 +351,8 @@ impl Ring {
             return;
         }
         self.health.worse();
-        // Messages that could not arrive during the stall are no evidence against the others, so
-        // every silence begins later by the length of the stall.
-        for at in self.heard.values_mut() {
-            *at = (*at + lag).min(cx.now);
-        }
-        self.beat_due = cx.now;
+        self.hearing.on_stall(cx.now, lag);
+        self.pulse.due = cx.now;
         self.timers.arm(Timer::Beat, cx.now);
         self.postpone_verdicts(lag);
         if lag > self.config.beat * self.config.silent_beats {
@@ -364,12 +364,12 @@ impl Ring {
     fn on_slept(&mut self, cx: &mut Cx<'_>, lag: Duration) {
         let line = alloc::format!("stood still for_ms={}", lag.as_millis());
         cx.out.fact(Level::Info, line);
-        self.suspicions.clear();
+        self.doubts.end_all();
         let neighbours = self.members.successors(SUCCESSORS);
         if neighbours.is_empty() {
             return;
         }
-        self.unsure_until = cx.now + self.config.confirm * 2;
+        self.pulse.unsure_until = cx.now + self.config.confirm * 2;
         // Two are asked because one of them may have died during the stall.
         for member in neighbours.iter().take(2) {
             self.join(cx, [member.address].into());
@@ -385,19 +385,18 @@ impl Ring {
         if from.incarnation < member.incarnation {
             return;
         }
-        self.heard.insert(from.node, cx.now);
-        self.unreached.remove(&from.node);
-        self.suspicions.remove(&from.node);
-        self.unsure_until = Time::ZERO;
+        self.hearing.on_message(cx.now, from.node);
+        self.doubts.end(from.node);
+        self.pulse.unsure_until = Time::ZERO;
         if self.is_predecessor(from.node) {
             self.watch(cx.now);
         }
         // A dead member that speaks is probed. The probe carries the verdict, so the member can
         // refute it.
-        let told = self.told.get(&from.node);
-        let lately = told.is_some_and(|at| cx.now.since(*at) < self.config.beat);
-        if !member.lives() && from.incarnation == member.incarnation && !lately {
-            self.told.insert(from.node, cx.now);
+        if !member.lives()
+            && from.incarnation == member.incarnation
+            && self.hearing.may_tell(cx.now, from.node, self.config.beat)
+        {
             self.verify(cx, from.node);
         }
     }
@@ -469,12 +468,12 @@ impl Ring {
         if let Peer::Node(address) = peer
             && let Some(member) = self.members.at(address)
         {
-            self.unreached.insert(member.node);
+            self.hearing.on_lost(member.node);
         }
         // A dial suppressed by backoff is no new evidence, so it starts no probe.
         if let (Peer::Node(address), true) = (peer, why != Lost::Backoff)
             && let Some(member) = self.members.at(address)
-            && !self.suspicions.contains_key(&member.node)
+            && !self.doubts.checks_on(member.node)
         {
             self.on_broken(cx.now, member.node, why);
             self.verify(cx, member.node);
@@ -486,7 +485,7 @@ impl Ring {
     /// that follows tells so.
     fn on_broken(&mut self, now: Time, node: NodeId, why: Lost) {
         if matches!(why, Lost::Reset | Lost::Closed) {
-            self.heard.insert(node, now);
+            self.hearing.restart(now, node);
             if self.is_predecessor(node) {
                 self.watch(now);
             }
@@ -520,23 +519,19 @@ impl Ring {
     }
 
     fn on_beat(&mut self, cx: &mut Cx<'_>, outside: &[Record]) {
-        self.beats += 1;
-        self.beat_due = cx.now + self.config.beat;
-        self.timers.arm(Timer::Beat, self.beat_due);
+        self.pulse.count += 1;
+        self.pulse.due = cx.now + self.config.beat;
+        self.timers.arm(Timer::Beat, self.pulse.due);
         self.health.better();
         self.report(cx);
-        if self.beats.is_multiple_of(self.config.probe_beats) {
+        if self.pulse.count.is_multiple_of(self.config.probe_beats) {
             self.probe_somebody(cx);
         }
         self.reach_out(cx, outside);
         self.check_shortage(cx);
-        if self.beats.is_multiple_of(60) {
+        if self.pulse.count.is_multiple_of(60) {
             self.members.forget_old(cx.now);
-            let members = &self.members;
-            // These maps are keyed by members; without this they would outgrow the table.
-            self.heard.retain(|node, _| members.get(*node).is_some());
-            self.told.retain(|node, _| members.get(*node).is_some());
-            self.unreached.retain(|node| members.get(*node).is_some());
+            self.hearing.keep(&self.members);
         }
         self.watch(cx.now);
     }
@@ -551,7 +546,7 @@ impl Ring {
             self.say(cx, successor.address, report.clone());
             // The member after an unreachable one may know already that it is dead, and may be
             // waiting for this node's reports. It would suspect this node if none came.
-            if !self.unreached.contains(&successor.node) {
+            if !self.hearing.is_unreached(successor.node) {
                 break;
             }
         }

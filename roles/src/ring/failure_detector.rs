@@ -5,11 +5,11 @@
 //! receives a suspicion probes the suspect itself. The suspect is declared dead when it has not
 //! refuted in time: soon if two observers agree, later if there is only one.
 
-use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::doubts::Check;
 use super::{Probe, Purpose, Ring, SUCCESSORS, Timer, account};
 use crate::contract::id::NodeId;
 use crate::contract::member::{Member, MemberState};
@@ -36,17 +36,6 @@ const HEARSAY_DELAY: Duration = Duration::from_millis(1500);
 /// refused connection needs no patience.
 pub(super) const HEALTHY_PATIENCE: u32 = 4;
 
-/// The check of a silent member, before any suspicion.
-#[derive(Debug)]
-pub(super) struct Suspicion {
-    /// Helpers that have been asked and have not answered.
-    asked: BTreeSet<NodeId>,
-    /// This node and the helpers that could not reach the member.
-    observers: Vec<NodeId>,
-    /// The probe by this node itself has not ended.
-    probing: bool,
-}
-
 impl Ring {
     /// Sets the silence timer for the predecessor.
     pub(super) fn watch(&mut self, now: Time) {
@@ -54,18 +43,13 @@ impl Ring {
             return self.timers.disarm(&Timer::Silence);
         }
         let Some(predecessor) = self.members.predecessors(1).first().map(|m| m.node) else {
-            self.watched = None;
+            self.hearing.watch_nobody();
             return self.timers.disarm(&Timer::Silence);
         };
         if self.config.mutants.has(RingMutant::NeverWatches) {
             return;
         }
-        // The predecessor has changed. It sent its reports to another member until now, so the time
-        // of its last message says nothing. Its silence begins now.
-        if self.watched.replace(predecessor) != Some(predecessor) {
-            self.heard.insert(predecessor, now);
-        }
-        let heard = *self.heard.entry(predecessor).or_insert(now);
+        let heard = self.hearing.watch(now, predecessor);
         self.timers
             .arm(Timer::Silence, (heard + self.patience()).max(now));
     }
@@ -87,11 +71,7 @@ impl Ring {
         let Some(predecessor) = self.members.predecessors(1).first().copied() else {
             return;
         };
-        let heard = self
-            .heard
-            .get(&predecessor.node)
-            .copied()
-            .unwrap_or_default();
+        let heard = self.hearing.of(predecessor.node).unwrap_or_default();
         if cx.now < heard + self.patience() {
             return self.watch(cx.now);
         }
@@ -113,7 +93,7 @@ impl Ring {
             return;
         };
         // A member that nobody suspects may only stall for a while, so its probe waits longer.
-        let untroubled = known.state == MemberState::Alive && !self.suspicions.contains_key(&node);
+        let untroubled = known.state == MemberState::Alive && !self.doubts.checks_on(node);
         let patience = self.confirm() * if untroubled { HEALTHY_PATIENCE } else { 1 };
         let question = (RingMessage::Probe { known }, patience);
         let to = vec![known.address];
@@ -144,8 +124,8 @@ impl Ring {
 
     pub(super) fn on_probed(&mut self, cx: &mut Cx<'_>, node: NodeId, me: Member) {
         if me.node == node {
-            self.heard.insert(node, cx.now);
-            self.suspicions.remove(&node);
+            self.hearing.restart(cx.now, node);
+            self.doubts.end(node);
             self.take(cx, node, account(me));
             self.settle(cx.now, me);
         } else if let Some(known) = self.members.get(node).map(|entry| entry.member)
@@ -165,16 +145,14 @@ impl Ring {
         };
         // The member has spoken since the probe was sent, so it was only hard to reach: it was
         // starting, or its connection broke.
-        let heard = self.heard.get(&node).is_some_and(|at| *at > probe.asked_at);
+        let heard = self.hearing.is_after(node, probe.asked_at);
         let anew = (entry.member.incarnation, entry.member.version) > probe.known;
-        if (heard || anew) && !self.suspicions.contains_key(&node) {
+        if (heard || anew) && !self.doubts.checks_on(node) {
             return;
         }
         match entry.member.state {
-            MemberState::Alive if self.suspicions.contains_key(&node) => {
-                if let Some(suspicion) = self.suspicions.get_mut(&node) {
-                    suspicion.probing = false;
-                }
+            MemberState::Alive if self.doubts.checks_on(node) => {
+                self.doubts.on_own_probe_failed(node);
                 self.settle_if_all_said(cx, node);
             }
             MemberState::Alive => self.suspicion(cx, node, false),
@@ -206,7 +184,7 @@ impl Ring {
         let Some(member) = self.members.get(node).map(|entry| entry.member) else {
             return;
         };
-        if member.state != MemberState::Alive || self.suspicions.contains_key(&node) {
+        if member.state != MemberState::Alive || self.doubts.checks_on(node) {
             return;
         }
         if self.config.mutants.has(RingMutant::NeverConfirms) {
@@ -220,12 +198,12 @@ impl Ring {
             .collect();
         self.rng.shuffle(&mut helpers);
         helpers.truncate(HELPERS);
-        let suspicion = Suspicion {
+        let check = Check {
             asked: helpers.iter().map(|m| m.node).collect(),
             observers: vec![self.members.me().node],
             probing,
         };
-        self.suspicions.insert(node, suspicion);
+        self.doubts.begin(node, check);
         // The probes of the helpers take as long as this node's own. Their answers need a little
         // more.
         let patience = self.confirm();
@@ -269,34 +247,26 @@ impl Ring {
 
     pub(super) fn on_checked(&mut self, cx: &mut Cx<'_>, of: NodeId, by: NodeId, reached: bool) {
         if !reached {
-            if let Some(suspicion) = self.suspicions.get_mut(&of) {
-                suspicion.asked.remove(&by);
-                suspicion.observers.push(by);
-            }
+            self.doubts.on_helper(of, by, true);
             return self.settle_if_all_said(cx, of);
         }
         // The helper reached the member, so the fault is in this node or between the two. This node
         // trusts its own hearing less (Lifeguard).
-        if self.suspicions.remove(&of).is_some() {
+        if self.doubts.end(of).is_some() {
             self.timers.disarm(&Timer::Suspicion(of));
             self.health.worse();
-            self.heard.insert(of, cx.now);
+            self.hearing.restart(cx.now, of);
             self.watch(cx.now);
         }
     }
 
     pub(super) fn on_check_failed(&mut self, cx: &mut Cx<'_>, of: NodeId, by: NodeId) {
-        // A helper that does not answer is no evidence against the checked member, so it becomes no
-        // observer.
-        if let Some(suspicion) = self.suspicions.get_mut(&of) {
-            suspicion.asked.remove(&by);
-        }
+        self.doubts.on_helper(of, by, false);
         self.settle_if_all_said(cx, of);
     }
 
     fn settle_if_all_said(&mut self, cx: &mut Cx<'_>, node: NodeId) {
-        let all_said = |suspicion: &Suspicion| suspicion.asked.is_empty() && !suspicion.probing;
-        if self.suspicions.get(&node).is_some_and(all_said) {
+        if self.doubts.is_all_said(node) {
             self.settle_suspicion(cx, node);
         }
     }
@@ -304,8 +274,8 @@ impl Ring {
     /// Ends a check that has reached the member in no way: the member becomes a suspect.
     pub(super) fn settle_suspicion(&mut self, cx: &mut Cx<'_>, node: NodeId) {
         self.timers.disarm(&Timer::Suspicion(node));
-        if let Some(suspicion) = self.suspicions.remove(&node) {
-            self.suspect(cx, node, &suspicion.observers);
+        if let Some(observers) = self.doubts.end(node) {
+            self.suspect(cx, node, &observers);
         }
     }
 
@@ -349,7 +319,7 @@ impl Ring {
             wait += HEARSAY_DELAY;
         }
         let at = entry.changed_at + wait;
-        let at = if self.postponed.contains(&node) {
+        let at = if self.doubts.is_postponed(node) {
             at + self.config.alone
         } else {
             at
@@ -378,19 +348,15 @@ impl Ring {
         if entry.member.state != MemberState::Suspect {
             return;
         }
-        // The verdict is put off once, not for ever: the suspect may really be dead.
-        if self.may_be_deaf(node) && self.postponed.insert(node) {
+        if self.may_be_deaf(node) && self.doubts.may_postpone(node) {
             let line = alloc::format!("ring hears too few to call node={node} dead");
             cx.out.fact(Level::Debug, line);
             return self
                 .timers
                 .arm(Timer::Verdict(node), cx.now + self.config.alone);
         }
-        let heard = self
-            .heard
-            .get(&node)
-            .is_some_and(|at| *at > entry.changed_at);
-        if heard && self.spared.insert(node) {
+        let heard = self.hearing.is_after(node, entry.changed_at);
+        if heard && self.doubts.may_spare(node) {
             // The suspect has spoken since, so its refutation is on the way or was lost. The probe
             // asks for it again. This happens once per suspicion, because messages of a stalled
             // process may still arrive.

@@ -76,7 +76,7 @@ impl Ring {
             return self.join(cx, vec![address]);
         }
         let alone = self.members.count() == 1;
-        if !alone && !self.beats.is_multiple_of(self.config.contact_beats) {
+        if !alone && !self.pulse.count.is_multiple_of(self.config.contact_beats) {
             return;
         }
         let mut all: Vec<Address> = named.iter().map(|r| r.address).collect();

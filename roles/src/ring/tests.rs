@@ -166,7 +166,7 @@ fn a_verdict_put_off_ends_with_its_suspect() {
     let mut world = World::of(7);
     let claims = vec![suspected(6, &[1])];
     world.tell(1, RingMessage::News { claims });
-    world.ring.postponed.insert(NodeId(6));
+    world.ring.doubts.may_postpone(NodeId(6));
     assert!(world.ring.blames_itself());
 
     let node = NodeId(60);
@@ -230,7 +230,7 @@ fn a_stranger_that_asks_is_joined() {
 #[test]
 fn the_successor_hears_every_second() {
     let mut world = World::of(7);
-    let first = world.ring.beat_due.since(Time::ZERO).as_millis() as u64;
+    let first = world.ring.pulse.due.since(Time::ZERO).as_millis() as u64;
     for second in 0..4 {
         let beat = first + second * 1000;
         world.run_to(beat.saturating_sub(1));

@@ -74,15 +74,11 @@ impl Ring {
 
     fn on_alive(&mut self, cx: &mut Cx<'_>, member: Member, before: Option<MemberState>) {
         let node = member.node;
-        self.postponed.remove(&node);
-        self.spared.remove(&node);
-        self.timers.disarm(&Timer::Verdict(node));
-        self.timers.disarm(&Timer::CensusDue(node));
         // The member spoke after the check began, perhaps as a later start, so the check is void.
         // The member then has the full silence timeout to be heard.
-        self.suspicions.remove(&node);
-        self.timers.disarm(&Timer::Suspicion(node));
-        self.heard.insert(node, cx.now);
+        self.forget_doubts(node);
+        self.timers.disarm(&Timer::CensusDue(node));
+        self.hearing.restart(cx.now, node);
         if before != Some(MemberState::Alive) && before != Some(MemberState::Suspect) {
             let line = alloc::format!(
                 "ring joined node={node} {} {} members={}",
@@ -104,9 +100,7 @@ impl Ring {
     }
 
     pub(super) fn forget_doubts(&mut self, node: NodeId) {
-        self.suspicions.remove(&node);
-        self.postponed.remove(&node);
-        self.spared.remove(&node);
+        self.doubts.forget(node);
         self.timers.disarm(&Timer::Suspicion(node));
         self.timers.disarm(&Timer::Verdict(node));
     }
@@ -121,8 +115,9 @@ impl Ring {
     }
 
     pub(super) fn note_absurd(&mut self, cx: &mut Cx<'_>, from: NodeId) {
-        self.absurd.0 += 1;
-        if self.absurd.1.len() < ABSURD_SENDERS_MAX && self.absurd.1.insert(from) {
+        self.absurd.count += 1;
+        let senders = &mut self.absurd.senders;
+        if senders.len() < ABSURD_SENDERS_MAX && senders.insert(from) {
             let line = alloc::format!("ring refused what cannot be true, from={from}");
             cx.out.fact(Level::Warn, line);
         }
