@@ -1,5 +1,7 @@
 //! The Chord circle: look-ups find the owners of songs, whichever data node they begin at.
 
+use std::collections::VecDeque;
+
 use roles::chord::HOPS_MAX;
 use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{NodeId, SongId};
@@ -94,6 +96,33 @@ fn one_id_is_one_node() {
         assert_eq!(world.circle_fault(), None);
         assert_fine(&world);
     }
+}
+
+/// Two machines have a copy of one disk, and the second one is started until its number is the
+/// higher one. The peers of the first machine then close their connections with it and say why, so
+/// that it ends at once instead of dialling nodes that all refuse it.
+#[test]
+fn the_earlier_of_two_starts_is_told_by_its_peers() {
+    let mut world = unstarted(|c| c.data = 3);
+    let (one, other) = (world.place("data-0"), world.place("data-1"));
+    world.impersonate(other, one);
+    for name in ["dns-0", "router-0", "probe", "data-2", "data-0"] {
+        let place = world.place(name);
+        world.start(place);
+    }
+    world.run_for(secs(10));
+    for _ in 0..2 {
+        world.start(other);
+        world.crash(other, Death::Kill);
+    }
+    world.trace.lines = Some(VecDeque::new());
+    world.start(other);
+    world.run_till(secs(5), |world| world.nodes[one].state == State::Down);
+
+    let lines = world.trace.lines.take().unwrap_or_default();
+    let told = |line: &String| line.contains("data-0") && line.contains("why: Outdated");
+    assert!(lines.iter().any(told), "{lines:#?}");
+    assert_eq!(world.nodes[one].state, State::Down);
 }
 
 /// Answers a look-up with the next four of `names` and never as the owner.
