@@ -24,8 +24,9 @@ use roles::contract::limits::{FRAGMENT_BYTES_MAX, FRAGMENTS_MAX, PREFIX_BYTES_MA
 use roles::contract::song::{DecoderPrefix, Format, Part};
 
 pub(crate) use mp4::playable_head;
-pub(crate) use ogg::headers_alone;
+pub(crate) use ogg::{headers_alone, is_of_streams, stream_headers};
 use properties::Properties;
+pub(crate) use wav::chunk_padding;
 use window::{Sure, Uncertainty, Window};
 
 /// A file's slices and what is known of its sound.
@@ -136,16 +137,48 @@ fn part_order(part: Part) -> u8 {
 }
 
 fn scan<S: Read + Seek>(window: &mut Window<'_, S>) -> Sure<Cutting> {
-    let begin = tag_blocks::after_id3v2(window)?;
+    let begin = tag_blocks::after_front_tags(window)?;
     let magic = window.up_to(begin, MAGIC_BYTES)?.to_vec();
     match Kind::of(&magic) {
         Kind::Wave => wav::scan(window, begin),
         Kind::Flac => flac::scan(window, begin),
         Kind::Ogg => ogg::scan(window, begin),
         Kind::Mp4 => mp4::scan(window),
-        // MP3 has no magic of its own: its scanner looks for frames, and doubts if there are none.
-        Kind::Other => mp3::scan(window, begin),
+        Kind::Other => scan_unknown(window, begin),
     }
+}
+
+/// MP3 has no magic of its own: its scanner looks for frames, and doubts if there are none. Then
+/// junk may stand before a file of another format.
+fn scan_unknown<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Sure<Cutting> {
+    let doubt = match mp3::scan(window, begin) {
+        Err(doubt @ Uncertainty::Unsure(_)) => doubt,
+        done => return done,
+    };
+    let near = window.up_to(begin, JUNK_BYTES_MAX as usize)?;
+    let Some(junk) = magic_behind_junk(near) else {
+        return Err(doubt);
+    };
+    let is_flac = near[junk..].starts_with(b"fLaC");
+    let begin = begin + junk as u64;
+    match is_flac {
+        true => flac::scan(window, begin),
+        false => ogg::scan(window, begin),
+    }
+}
+
+/// How many bytes of junk stand before a file of FLAC or Ogg, if there is one.
+pub(crate) fn magic_behind_junk(bytes: &[u8]) -> Option<usize> {
+    let begins = |at: &[u8]| at == FLAC_BEGINS || at[..6] == *OGG_BEGINS;
+    bytes.windows(FLAC_BEGINS.len()).position(begins)
+}
+
+/// Whether these first bytes are those of a file of MP4: old ones do not begin with their type.
+pub(crate) fn begins_mp4(magic: &[u8]) -> bool {
+    let boxes: [&[u8]; 8] = [
+        b"ftyp", b"styp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot",
+    ];
+    (magic.get(4..8)).is_some_and(|kind| boxes.contains(&kind))
 }
 
 /// What the first bytes promise.
@@ -164,7 +197,7 @@ impl Kind {
             Some(b"RIFF" | b"RF64" | b"RIFX") if wave => Kind::Wave,
             Some(b"fLaC") => Kind::Flac,
             Some(b"OggS") => Kind::Ogg,
-            _ if magic.get(4..8) == Some(b"ftyp") => Kind::Mp4,
+            _ if begins_mp4(magic) => Kind::Mp4,
             _ => Kind::Other,
         }
     }
@@ -183,8 +216,14 @@ fn refused(why: &'static str) -> io::Error {
 /// Enough to tell the formats apart.
 const MAGIC_BYTES: usize = 12;
 
+/// A FLAC file, its first metadata block among it.
+const FLAC_BEGINS: &[u8; 8] = b"fLaC\0\0\0\x22";
+
+/// The first page of a stream.
+const OGG_BEGINS: &[u8; 6] = b"OggS\0\x02";
+
 /// Junk before the first frame, or between two, that is searched through.
-const JUNK_BYTES_MAX: u64 = 256 * 1024;
+pub(crate) const JUNK_BYTES_MAX: u64 = 256 * 1024;
 
 #[cfg(test)]
 pub(crate) use tests::damage;

@@ -138,6 +138,18 @@ pub fn decoder_prefix(manifest: &Manifest, head: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Whether the head of an Ogg file is the right prefix for this fragment. It is not for the later
+/// streams of a chain, which need [`stream_headers`].
+pub fn is_of_head(head: &[u8], fragment: &[u8]) -> bool {
+    audio::is_of_streams(head, fragment)
+}
+
+/// The prefix for the fragments of the stream that begins where this fragment does; none if no
+/// stream begins there.
+pub fn stream_headers(fragment: &[u8]) -> Option<Vec<u8>> {
+    audio::stream_headers(fragment)
+}
+
 /// The bytes to put before the bytes `from..to` of an MP4 file of `bytes` bytes, so that a player
 /// reads both out of a pipe: an index of its own for the samples that lie there. Of the source only
 /// what lies around the sound is read. None if there are no tables of samples.

@@ -15,6 +15,7 @@ pub mod model;
 pub mod audio;
 mod ebml;
 pub mod tags;
+mod trailing;
 
 pub mod import;
 

@@ -108,7 +108,13 @@ fn number(tags: &[Found], field: Field) -> u16 {
 
 /// The 3 of "3/12", as some formats keep it; 0 is no number.
 fn leading_number(text: &str) -> Option<u16> {
-    let mut numbers = text.trim().split(|c: char| !c.is_ascii_digit());
+    let text: String = text
+        .trim()
+        .chars()
+        .take(NUMBER_CHARS_MAX)
+        .map(ascii_digit)
+        .collect();
+    let mut numbers = text.split(|c: char| !c.is_ascii_digit());
     numbers.next()?.parse().ok().filter(|number| *number > 0)
 }
 
@@ -127,11 +133,11 @@ fn year(tags: &[Found]) -> u16 {
 /// The first four digits in a row that make sense as a year, wherever people put them. Of eight in
 /// a row, they are the first four or the last.
 fn year_in(date: &str) -> Option<u16> {
-    let ascii = |c: char| match c {
-        '\u{ff10}'..='\u{ff19}' => char::from_digit(u32::from(c) - 0xff10, 10).unwrap_or(c),
-        c => c,
-    };
-    let date: String = date.chars().take(DATE_CHARS_MAX).map(ascii).collect();
+    let date: String = date
+        .chars()
+        .take(NUMBER_CHARS_MAX)
+        .map(ascii_digit)
+        .collect();
     let runs = date.split(|c: char| !c.is_ascii_digit());
     let years = runs.flat_map(|run| match run.len() {
         8 => [run.get(..4), run.get(4..)],
@@ -143,6 +149,14 @@ fn year_in(date: &str) -> Option<u16> {
         .flatten()
         .filter_map(|year| year.parse().ok())
         .find(sensible)
+}
+
+/// A digit of full width as the plain one.
+fn ascii_digit(c: char) -> char {
+    match c {
+        '\u{ff10}'..='\u{ff19}' => char::from_digit(u32::from(c) - 0xff10, 10).unwrap_or(c),
+        c => c,
+    }
 }
 
 /// The media type by the first bytes, if a page may show it. With the file's own claim, a file
@@ -159,6 +173,7 @@ fn image_type(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// One line, without characters that move a terminal's cursor or reverse the direction of text.
+/// Nothing at all if no character of it shows.
 pub(crate) fn clean(text: &str) -> String {
     let shown = |c: char| match c {
         '\n' | '\r' | '\t' => Some(' '),
@@ -168,8 +183,20 @@ pub(crate) fn clean(text: &str) -> String {
     };
     let mut line: String = text.trim().chars().filter_map(shown).collect();
     line.truncate(line.floor_char_boundary(TAG_BYTES_MAX));
+    if line
+        .chars()
+        .all(|c| c.is_whitespace() || INVISIBLE.contains(&c))
+    {
+        return String::new();
+    }
     line.trim().to_owned()
 }
+
+/// Characters without a shape that join, divide or fill others.
+const INVISIBLE: [char; 12] = [
+    '\u{ad}', '\u{34f}', '\u{115f}', '\u{1160}', '\u{180e}', '\u{200b}', '\u{200c}', '\u{200d}',
+    '\u{200e}', '\u{200f}', '\u{2060}', '\u{3164}',
+];
 
 /// Largest cover that is found.
 pub const PICTURE_BYTES_MAX: usize = 32 << 20;
@@ -177,8 +204,8 @@ pub const PICTURE_BYTES_MAX: usize = 32 << 20;
 /// Most of one tag that is read: the largest cover in base 64, and as much again as words need.
 const TAG_IN_MEMORY_BYTES_MAX: u64 = 48 << 20;
 
-/// Characters of a date that are looked at.
-const DATE_CHARS_MAX: usize = 256;
+/// Characters of a date or a number that are looked at.
+const NUMBER_CHARS_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,8 @@
 //! that must come next: bytes of sound that look like a header do not pass. Where no such header
 //! follows, the stream is damaged, and goes on at the next frame of a later number that another
 //! one confirms; what lies between stays inside a fragment. A stream of more damage than sound is a
-//! doubt.
+//! doubt. Metadata blocks that lie about their lengths lead to no frame: the first frame is then
+//! looked for behind them.
 
 mod frame;
 
@@ -18,7 +19,7 @@ use frame::{FRAME_BYTES_MIN, Frame};
 
 use super::cutter::Cutter;
 use super::window::{Sure, Window, unsure};
-use super::{Cutting, JUNK_BYTES_MAX, milliseconds, tag_blocks};
+use super::{Cutting, milliseconds, tag_blocks};
 
 /// Cuts a file whose `fLaC` stands at `begin`.
 pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Sure<Cutting> {
@@ -52,8 +53,8 @@ fn walk<S: Read + Seek>(
     head: u64,
     end: u64,
 ) -> Sure<Sound> {
+    let (mut frames, head) = Frames::open(window, info, head, end)?;
     let mut cutter = Cutter::after_head(head)?;
-    let mut frames = Frames::open(window, info, head, end)?;
     loop {
         let begin = milliseconds(frames.begun_samples(), info.rate);
         // The first fragment begins behind the metadata, whatever became of its first frame.
@@ -65,20 +66,22 @@ fn walk<S: Read + Seek>(
     }
     let samples = frames.ended_samples();
     let last_end = end.min(frames.at + info.frame_bytes_max(frames.frame.block));
-    let complete = samples == info.samples;
-    if last_end < end && info.samples == 0 {
-        return unsure("an unknown number of frames, and something behind them");
-    }
-    // Where frames are missing at the end, what follows are their remains.
-    let remains = if complete { 0 } else { end - last_end };
-    let too_many = info.samples != 0 && samples > info.samples;
-    if too_many || frames.damaged + remains > (end - head) / 2 {
-        return unsure("the frames are not those announced");
+    // Where frames are missing at the end, what follows are their remains. How many samples are
+    // announced proves no more: a broken recording has another number of them, or an unknown one.
+    let is_missing = samples < info.samples;
+    let behind = end - last_end;
+    let unexplained = if is_missing || info.samples == 0 {
+        behind
+    } else {
+        0
+    };
+    if frames.damaged + unexplained > (end - head) / 2 {
+        return unsure("more damage than frames");
     }
     Ok(Sound {
         cutter,
         samples,
-        end: last_end + remains,
+        end: if is_missing { end } else { last_end },
     })
 }
 
@@ -100,12 +103,13 @@ struct Frames<'i> {
 }
 
 impl<'i> Frames<'i> {
+    /// The way that begins at `head`, and where the sound begins.
     fn open<S: Read + Seek>(
         window: &mut Window<'_, S>,
         info: &'i StreamInfo,
-        head: u64,
+        mut head: u64,
         end: u64,
-    ) -> Sure<Self> {
+    ) -> Sure<(Self, u64)> {
         let mut frames = Frames {
             info,
             first: 0,
@@ -120,24 +124,30 @@ impl<'i> Frames<'i> {
         if let Some(frame) = Frame::at(window, head)? {
             (frames.frame, frames.first) = (frame, frame.number);
         } else {
-            let Some((at, frame)) = frames.first_behind_damage(window)? else {
+            let Some((at, frame)) = frames.first_behind(window)? else {
                 return unsure("no frame behind the metadata");
             };
-            (frames.at, frames.frame, frames.damaged) = (at, frame, at - head);
+            (frames.at, frames.frame) = (at, frame);
+            // Before the very first frame lies metadata, before another one lies damage.
+            match frame.number {
+                0 => head = at,
+                _ => frames.damaged = at - head,
+            }
         }
         frames.step = match frames.frame.variable {
             true => 1,
             false => u64::from(frames.frame.block),
         };
-        Ok(frames)
+        Ok((frames, head))
     }
 
-    /// The first frame of a stream whose own first frame is damaged: its number is small.
-    fn first_behind_damage<S: Read + Seek>(
+    /// The first frame behind what is none. Its number is small: a damaged frame or two may have
+    /// stood before it.
+    fn first_behind<S: Read + Seek>(
         &mut self,
         window: &mut Window<'_, S>,
     ) -> Sure<Option<(u64, Frame)>> {
-        let limit = self.end.min(self.at + JUNK_BYTES_MAX);
+        let limit = self.end.min(self.at + LYING_BYTES_MAX);
         let mut from = self.at;
         while let Some(found) = window.find(0xff, from, limit)? {
             if let Some(frame) = Frame::at(window, found)? {
@@ -228,10 +238,15 @@ impl<'i> Frames<'i> {
     }
 }
 
+/// Where the metadata ends. Where the blocks do not lead to its end, the first that is none.
 fn after_metadata<S: Read + Seek>(window: &mut Window<'_, S>, mut at: u64) -> Sure<u64> {
     loop {
         let [kind, a, b, c] = window.array(at)?;
-        at += 4 + u64::from(u32::from_be_bytes([0, a, b, c]));
+        let end = at + 4 + u64::from(u32::from_be_bytes([0, a, b, c]));
+        if kind == NO_BLOCK || end >= window.bytes() {
+            return Ok(at);
+        }
+        at = end;
         if kind & 0x80 != 0 {
             return Ok(at);
         }
@@ -303,6 +318,12 @@ impl StreamInfo {
         2 * (bits / 8 + 64)
     }
 }
+
+/// Begins a frame, and no metadata block.
+const NO_BLOCK: u8 = 0xff;
+
+/// How far the first frame is looked for behind blocks that lie: beyond the largest cover.
+const LYING_BYTES_MAX: u64 = 48 << 20;
 
 /// The low 36 bits.
 const SAMPLES_MASK: u64 = (1 << 36) - 1;

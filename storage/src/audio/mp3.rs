@@ -2,7 +2,8 @@
 //!
 //! The first frame is head when it holds a Xing, Info or VBRI table: it is silence and not part of
 //! the song. Junk between frames stays where it is; the sound goes on at the next two frames that
-//! fit what came before. What follows the last whole frame is tail. Free format is a doubt.
+//! fit what came before, or at four of another kind: songs that were joined may differ in their
+//! sample rates. What follows the last whole frame is tail. Free format is a doubt.
 
 use std::io::{Read, Seek};
 
@@ -15,13 +16,18 @@ use super::{Cutting, JUNK_BYTES_MAX, milliseconds, tag_blocks};
 /// Cuts a file whose ID3v2 tags end at `begin`.
 pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Sure<Cutting> {
     let end = tag_blocks::before_old_tags(window, begin)?;
-    let mut frames = Frames { window, end };
+    let begin = window.after_zeros(begin, end.min(TAG_BYTES_MAX))?;
+    let mut frames = Frames {
+        window,
+        end,
+        tags_lie: false,
+    };
     let junk_end = end.min(begin.saturating_add(JUNK_BYTES_MAX));
-    let mut found = frames.settle(begin, junk_end, None, FIRST_RUN)?;
+    let mut found = frames.settle(begin, junk_end, None)?;
     if found.is_none() && tag_blocks::id3v2_at(frames.window, 0)?.is_some() {
         // The tag lies about its size: the sound begins anywhere behind its header.
         let from = tag_blocks::ID3V2_HEADER_BYTES;
-        found = frames.settle(from, end.min(TAG_BYTES_MAX), None, FIRST_RUN)?;
+        found = frames.settle(from, end.min(TAG_BYTES_MAX), None)?;
     }
     let Some((first, header)) = found else {
         return unsure("no run of frames");
@@ -37,20 +43,24 @@ pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Su
 struct Frames<'w, 'a, S> {
     window: &'w mut Window<'a, S>,
     end: u64,
+    /// No sound was found behind a tag between the frames: further tags are not believed, as each
+    /// would cost a search to the end.
+    tags_lie: bool,
 }
 
 impl<S: Read + Seek> Frames<'_, '_, S> {
     fn walk(&mut self, head: u64, first: Header) -> Sure<Cutting> {
         let mut cutter = Cutter::after_head(head)?;
-        let (mut at, mut samples, mut junk) = (head, 0, 0);
+        let (mut at, mut clock, mut junk) = (head, Clock::of(first), 0);
         loop {
-            cutter.mark(at, milliseconds(samples, first.rate))?;
-            if let Some(frame) = self.whole_frame(at, first)? {
-                samples += u64::from(frame.samples);
+            cutter.mark(at, clock.ms())?;
+            if let Some(frame) = self.whole_frame(at, clock.like)? {
+                clock.samples += u64::from(frame.samples);
                 at += u64::from(frame.length);
-            } else if let Some(next) = self.after_junk(at, first)? {
+            } else if let Some((next, frame)) = self.after_junk(at, clock.like)? {
                 junk += next - at;
                 at = next;
+                clock.go_on(frame);
             } else {
                 break;
             }
@@ -58,7 +68,7 @@ impl<S: Read + Seek> Frames<'_, '_, S> {
         if junk > (at - head) / 2 {
             return unsure("more junk than frames");
         }
-        let duration_ms = milliseconds(samples, first.rate);
+        let duration_ms = clock.ms();
         Ok(Cutting {
             format: Format::Mp3,
             duration_ms: u32::try_from(duration_ms).unwrap_or(u32::MAX),
@@ -80,31 +90,43 @@ impl<S: Read + Seek> Frames<'_, '_, S> {
         Ok(header.filter(|h| h.is_like(like)).filter(inside))
     }
 
-    fn after_junk(&mut self, at: u64, like: Header) -> Sure<Option<u64>> {
+    /// Where the sound goes on that breaks off at `at`, and how.
+    fn after_junk(&mut self, at: u64, like: Header) -> Sure<Option<(u64, Header)>> {
+        if let Some(other) = self.header(at)?
+            && self.is_run(at, other, FIRST_RUN)?
+        {
+            return Ok(Some((at, other)));
+        }
         // The tag of a song that was appended may hold a cover, which is not searched, unless the
         // tag claims more than it has.
-        let behind_tag = tag_blocks::id3v2_at(self.window, at)?.map(|length| at + length);
-        for from in behind_tag.into_iter().chain([at + 1]) {
-            if let Some((next, _)) = self.settle(from, self.end, Some(like), NEXT_RUN)? {
-                return Ok(Some(next));
+        if let Some(length) = tag_blocks::id3v2_at(self.window, at)?
+            && !self.tags_lie
+        {
+            if let Some(found) = self.settle(at + length, self.end, Some(like))? {
+                return Ok(Some(found));
             }
+            self.tags_lie = true;
         }
-        Ok(None)
+        self.settle(at + 1, self.end, Some(like))
     }
 
-    /// The first place in `from..to` with a run of frames like `like`, or like each other.
+    /// The first place in `from..to` with a short run of frames like `like`, or a longer one of
+    /// frames like each other.
     fn settle(
         &mut self,
         mut from: u64,
         to: u64,
         like: Option<Header>,
-        run: usize,
     ) -> Sure<Option<(u64, Header)>> {
         while let Some(at) = self.window.find(0xff, from, to)? {
-            if let Some(header) = self.header(at)?
-                && self.is_run(at, like.unwrap_or(header), run)?
-            {
-                return Ok(Some((at, header)));
+            if let Some(header) = self.header(at)? {
+                let run = match like {
+                    Some(like) if header.is_like(like) => NEXT_RUN,
+                    _ => FIRST_RUN,
+                };
+                if self.is_run(at, header, run)? {
+                    return Ok(Some((at, header)));
+                }
             }
             from = at + 1;
         }
@@ -132,6 +154,38 @@ impl<S: Read + Seek> Frames<'_, '_, S> {
             return Ok(true);
         }
         Ok(self.window.up_to(at + VBRI_OFFSET, 4)? == b"VBRI")
+    }
+}
+
+/// How long the sound has lasted, over changes of the sample rate.
+struct Clock {
+    like: Header,
+    /// Samples since the sound has the rate of `like`.
+    samples: u64,
+    before_ms: u64,
+}
+
+impl Clock {
+    fn of(first: Header) -> Self {
+        Clock {
+            like: first,
+            samples: 0,
+            before_ms: 0,
+        }
+    }
+
+    fn ms(&self) -> u64 {
+        self.before_ms + milliseconds(self.samples, self.like.rate)
+    }
+
+    fn go_on(&mut self, frame: Header) {
+        if !frame.is_like(self.like) {
+            *self = Clock {
+                like: frame,
+                samples: 0,
+                before_ms: self.ms(),
+            };
+        }
     }
 }
 
@@ -217,5 +271,6 @@ const FIRST_RUN: usize = 4;
 /// Frames that must stand in a row before the sound goes on after junk.
 const NEXT_RUN: usize = 2;
 
-/// How far the sound is looked for behind a tag that lies: beyond the largest cover.
+/// How far the sound is looked for behind zeros, or behind a tag that lies: beyond the largest
+/// cover.
 const TAG_BYTES_MAX: u64 = 48 << 20;

@@ -16,7 +16,7 @@ use roles::contract::song::{DecoderPrefix, Format};
 
 #[cfg(test)]
 pub(super) use headers::checksum;
-pub(crate) use headers::headers_alone;
+pub(crate) use headers::{headers_alone, is_of_streams, stream_headers};
 
 use super::cutter::Cutter;
 use super::window::{Sure, Window, unsure};
@@ -33,6 +33,7 @@ pub(super) fn scan<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Su
         junk: 0,
     };
     let end = walk.run(head)?;
+    walk.link.finish();
     if walk.junk > (end - head) / 2 {
         return unsure("more junk than pages");
     }
@@ -85,11 +86,12 @@ impl<S: Read + Seek> Walk<'_, '_, S> {
             0 => self.cutter.mark(at, self.link.now_ms)?,
             _ => self.cutter.mark_continued(at, self.link.now_ms)?,
         }
-        self.link.on_granule(page.granule);
+        self.link.on_granule(page.granule, page.packets_ended);
         Ok(at + page.length)
     }
 
     fn on_link(&mut self, at: u64) -> Sure<u64> {
+        self.link.finish();
         let (link, end) = Link::open(self.window, at, self.link.now_ms)?;
         if link.codec.format != self.link.codec.format {
             return unsure("a chain of several formats");
@@ -120,6 +122,8 @@ struct Link {
     codec: Codec,
     /// Where the granules begin to count; known at the first page of sound.
     base: Option<u64>,
+    /// The first page of sound, until the second one tells how much the first holds.
+    first: Option<FirstSound>,
     /// When the stream begins in the file.
     start_ms: u64,
     /// When its latest page has ended.
@@ -161,30 +165,73 @@ impl Link {
             silent: first_pages.silent,
             codec,
             base: None,
+            first: None,
             start_ms,
             now_ms: start_ms,
         };
         if packets > codec.header_packets {
-            link.on_granule(granule);
+            link.on_granule(granule, packets - codec.header_packets);
         }
         Ok((link, end))
     }
 
-    fn on_granule(&mut self, granule: u64) {
-        if granule == NO_GRANULE {
+    /// A page ends at `granule`, and so many packets with it.
+    fn on_granule(&mut self, granule: u64, packets: usize) {
+        // Below zero begins what an editor has cut off: no player gives it out.
+        if granule == NO_GRANULE || granule > i64::MAX as u64 {
             return;
         }
-        // A recording of a broadcast begins at any number. More than a page can hold in the first
-        // page tells it apart.
-        let begins_late = granule > PAGE_SAMPLES_MAX;
-        let base = *self.base.get_or_insert(if begins_late {
-            granule
-        } else {
-            self.codec.skip
+        match (self.base, &self.first) {
+            (Some(_), _) => (),
+            (None, None) => self.first = Some(FirstSound { granule, packets }),
+            (None, Some(first)) => self.base = Some(first.base(&self.codec, granule, packets)),
+        }
+        // The first page alone is believed if it is as short as most are.
+        let short = u64::from(self.codec.rate) * FIRST_SECONDS_MAX + self.codec.skip;
+        let base = self.base.unwrap_or(match granule <= short {
+            true => self.codec.skip,
+            false => granule,
         });
+        self.reach(granule, base);
+    }
+
+    /// The stream ends: its only page of sound begins at zero, unless it ends later than a page can.
+    fn finish(&mut self) {
+        if let (None, Some(first)) = (self.base, &self.first)
+            && first.granule <= PAGE_SAMPLES_MAX
+        {
+            self.reach(first.granule, self.codec.skip);
+        }
+    }
+
+    fn reach(&mut self, granule: u64, base: u64) {
         let samples = granule.saturating_sub(base);
         let now_ms = self.start_ms + milliseconds(samples, self.codec.rate);
         self.now_ms = self.now_ms.max(now_ms);
+    }
+}
+
+/// The first page of sound, which says where it ends, but not where it begins.
+struct FirstSound {
+    granule: u64,
+    packets: usize,
+}
+
+impl FirstSound {
+    /// Where the granules begin to count, once the second page of sound is known: at zero, or, in a
+    /// recording of a broadcast, anywhere. The packets of the second page tell how long those of the
+    /// first are.
+    fn base(&self, codec: &Codec, granule: u64, packets: usize) -> u64 {
+        let second = granule.saturating_sub(self.granule);
+        let each = second / packets.max(1) as u64;
+        let expected = each.saturating_mul(self.packets as u64);
+        let begins = self.granule.saturating_sub(expected);
+        let zero = codec.skip;
+        match begins > zero.saturating_add(u64::from(codec.rate)) {
+            // The skipped samples stand in front of a broadcast, too.
+            true => begins.saturating_add(zero).min(self.granule),
+            false => zero,
+        }
     }
 }
 
@@ -335,6 +382,9 @@ const SILENT_STREAMS_MAX: usize = 16;
 
 /// Fixed fields and the longest table of segments.
 const HEADER_BYTES_MAX: usize = 27 + 255;
+
+/// Most seconds of a first page that is believed to begin at zero before the second page is read.
+const FIRST_SECONDS_MAX: u64 = 5;
 
 /// Most samples of a page: 255 packets of 120 ms of Opus, or of 8192 samples of Vorbis.
 const PAGE_SAMPLES_MAX: u64 = 255 * 8192;

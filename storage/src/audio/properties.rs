@@ -39,7 +39,7 @@ impl Properties {
 
 /// Reads the properties of a file whose frames nobody here finds.
 pub(super) fn read<S: Read + Seek>(window: &mut Window<'_, S>) -> Sure<Properties> {
-    let begin = tag_blocks::after_id3v2(window)?;
+    let begin = tag_blocks::after_front_tags(window)?;
     let magic = window.up_to(begin, 16)?.to_vec();
     match *magic.as_slice() {
         [b'F', b'O', b'R', b'M', ..] => headers::aiff(window, begin),
@@ -50,8 +50,8 @@ pub(super) fn read<S: Read + Seek>(window: &mut Window<'_, S>) -> Sure<Propertie
         [b'w', b'v', b'p', b'k', ..] => headers::wavpack(window, begin),
         [b'T', b'T', b'A', b'1', ..] => headers::true_audio(window, begin),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => matroska::read(window, begin),
-        [_, _, _, _, b'f' | b's', b't', b'y', b'p', ..] => mp4::fragmented(window),
         [0xff, 0xf0..=0xff, ..] => frames::read(window, begin),
+        _ if super::begins_mp4(&magic) => mp4::fragmented(window),
         _ => Ok(Properties::default()),
     }
 }

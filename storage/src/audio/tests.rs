@@ -1,6 +1,7 @@
 //! Scanners against files made by hand, against real encoders, and against chance.
 
 pub(crate) mod damage;
+mod odd;
 mod others;
 mod real;
 mod rng;

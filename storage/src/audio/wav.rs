@@ -67,9 +67,17 @@ fn find_data<S: Read + Seek>(window: &mut Window<'_, S>, begin: u64) -> Sure<(Wa
             }
             _ => (),
         }
-        at = body + u64::from(size) + u64::from(size & 1);
+        at = body + u64::from(size);
+        at += chunk_padding(size.into(), window.up_to(at, 4)?);
     }
     unsure("too many chunks before the samples")
+}
+
+/// Bytes between a chunk of `size` bytes and the next one, when `next` stands behind it: one if the
+/// size is odd, except where a writer forgot it.
+pub(crate) fn chunk_padding(size: u64, next: &[u8]) -> u64 {
+    let is_forgotten = CHUNKS.iter().any(|id| next.starts_with(*id));
+    u64::from(size % 2 == 1 && !is_forgotten)
 }
 
 /// Which byte of a number comes first.
@@ -221,6 +229,12 @@ const EXTENSIBLE: u16 = 0xfffe;
 
 /// Longest format chunk whose header still fits a prefix.
 const CHUNK_BYTES_MAX: u32 = PREFIX_BYTES_MAX as u32 - 28;
+
+/// Chunks that writers place behind others.
+const CHUNKS: [&[u8; 4]; 16] = [
+    b"data", b"fmt ", b"fact", b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"JUNK", b"junk",
+    b"cue ", b"smpl", b"PEAK", b"SSND", b"COMM", b"NAME",
+];
 
 /// Chunks before the samples; an honest file has a handful.
 const CHUNKS_MAX: usize = 10_000;

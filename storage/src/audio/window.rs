@@ -76,7 +76,21 @@ impl<'a, S: Read + Seek> Window<'a, S> {
     }
 
     /// Where `byte` first stands within `from..to`.
-    pub(super) fn find(&mut self, byte: u8, mut from: u64, to: u64) -> Sure<Option<u64>> {
+    pub(super) fn find(&mut self, byte: u8, from: u64, to: u64) -> Sure<Option<u64>> {
+        self.position(from, to, |b| b == byte)
+    }
+
+    /// Where the zeros end that stand at `from`; `to` if nothing else stands before it.
+    pub(super) fn after_zeros(&mut self, from: u64, to: u64) -> Sure<u64> {
+        Ok(self.position(from, to, |b| b != 0)?.unwrap_or(to))
+    }
+
+    fn position(
+        &mut self,
+        mut from: u64,
+        to: u64,
+        is_it: impl Fn(u8) -> bool,
+    ) -> Sure<Option<u64>> {
         let to = to.min(self.bytes);
         while from < to {
             // One byte is asked for, all that is at hand is searched: the window stays where it is.
@@ -87,7 +101,7 @@ impl<'a, S: Read + Seek> Window<'a, S> {
             if slice.is_empty() {
                 return Ok(None);
             }
-            if let Some(found) = slice.iter().position(|b| *b == byte) {
+            if let Some(found) = slice.iter().position(|b| is_it(*b)) {
                 return Ok(Some(from + found as u64));
             }
             from += slice.len() as u64;

@@ -6,6 +6,7 @@ use roles::contract::song::Format;
 
 use super::found::{Found, Want};
 use super::{TAG_IN_MEMORY_BYTES_MAX, id3v2, matroska, mp4, riff, tail, vorbis};
+use crate::audio::{self, JUNK_BYTES_MAX};
 
 /// The tags of a file, the one that counts most first.
 pub(super) fn tags_of<S: Read + Seek>(source: &mut S, format: Format, want: Want) -> Vec<Found> {
@@ -13,16 +14,18 @@ pub(super) fn tags_of<S: Read + Seek>(source: &mut S, format: Format, want: Want
         return Vec::new();
     };
     let mut file = File { source, bytes };
-    let (mut front, begin) = id3v2_tags(&mut file, want);
-    let mut tags = match (format, &*file.at(begin, 12)) {
-        (_, [b'f', b'L', b'a', b'C', ..]) => vorbis::of_flac(&mut file, begin, want),
-        (_, [b'O', b'g', b'g', b'S', ..]) => vorbis::of_ogg(&mut file, begin, want),
-        (_, [_, _, _, _, b'f', b't', b'y', b'p', ..]) => mp4::read(&mut file, want),
-        (_, [0x1a, 0x45, 0xdf, 0xa3, ..]) => matroska::read(&mut file, begin, want),
-        (_, magic @ [b'R' | b'F', b'I' | b'F' | b'O', ..]) => {
-            let magic = magic.to_vec();
-            riff::read(&mut file, begin, &magic, want)
-        }
+    let (mut front, mut begin) = front_tags(&mut file, want);
+    if matches!(format, Format::Flac | Format::Vorbis | Format::Opus) {
+        let junk = file.at(begin, JUNK_BYTES_MAX);
+        begin += audio::magic_behind_junk(&junk).unwrap_or(0) as u64;
+    }
+    let magic = file.at(begin, 12);
+    let mut tags = match *magic {
+        [b'f', b'L', b'a', b'C', ..] => vorbis::of_flac(&mut file, begin, want),
+        [b'O', b'g', b'g', b'S', ..] => vorbis::of_ogg(&mut file, begin, want),
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => matroska::read(&mut file, begin, want),
+        [b'R' | b'F', b'I' | b'F' | b'O', ..] => riff::read(&mut file, begin, &magic, want),
+        _ if audio::begins_mp4(&magic) => mp4::read(&mut file, want),
         _ => Vec::new(),
     };
     tags.append(&mut front);
@@ -31,11 +34,13 @@ pub(super) fn tags_of<S: Read + Seek>(source: &mut S, format: Format, want: Want
 }
 
 /// The tags in front, and where they end.
-fn id3v2_tags<S: Read + Seek>(file: &mut File<'_, S>, want: Want) -> (Vec<Found>, u64) {
+fn front_tags<S: Read + Seek>(file: &mut File<'_, S>, want: Want) -> (Vec<Found>, u64) {
     let (mut tags, mut at) = (Vec::new(), 0);
-    while tags.len() < FRONT_TAGS_MAX
-        && let Some((tag, length)) = id3v2_at(file, at, want)
-    {
+    while tags.len() < FRONT_TAGS_MAX {
+        let id3v2 = id3v2_at(file, at, want);
+        let Some((tag, length)) = id3v2.or_else(|| tail::ape_at(file, at, want)) else {
+            break;
+        };
         tags.push(tag);
         at += length;
     }

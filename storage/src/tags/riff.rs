@@ -5,6 +5,7 @@ use std::io::{Read, Seek};
 use super::container::{File, id3v2_at};
 use super::decode::{TEXT_BYTES_MAX, utf8_or_latin1};
 use super::found::{Field, Found, Want};
+use crate::audio::chunk_padding;
 
 /// The tags in the chunks behind the `magic` at `begin`; an ID3v2 tag comes first.
 pub(super) fn read<S: Read + Seek>(
@@ -50,7 +51,10 @@ pub(super) fn read<S: Read + Seek>(
             Some(long) if [k0, k1, k2, k3] == *b"data" && size == u64::from(u32::MAX) => long,
             _ => size,
         };
-        at = body.saturating_add(size).saturating_add(size & 1);
+        at = body.saturating_add(size);
+        if size % 2 == 1 {
+            at = at.saturating_add(chunk_padding(size, &file.at(at, 4)));
+        }
     }
     id3.push(words);
     id3

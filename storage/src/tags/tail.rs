@@ -7,63 +7,63 @@ use super::container::{File, id3v2_at};
 use super::decode::{latin1, utf8_or_latin1};
 use super::found::{Field, Found, Want};
 use super::genres;
+use crate::trailing::{self, Kind};
 
 /// The tags behind the sound, the one that counts most first.
 pub(super) fn read<S: Read + Seek>(file: &mut File<'_, S>, want: Want) -> Vec<Found> {
     let (mut tags, mut end, mut old) = (Vec::new(), file.bytes, None);
     for _ in 0..TAGS_MAX {
-        let last = file.at(end.saturating_sub(128), end.min(128));
-        let length = if last.len() == 128 && last.starts_with(b"TAG") {
-            old = old.or_else(|| Some(id3v1(&last, want)));
-            128
-        } else if let Some(length) = ape_bytes(&last) {
-            let from = end.saturating_sub(u64::from(length));
-            let items = file.at(from, u64::from(length).min(TAG_IN_MEMORY_BYTES_MAX));
-            tags.push(ape(&items, want));
-            // The header is 32 bytes more; where there is none, no tag ends within them.
-            u64::from(length) + 32 * u64::from(has_header(file, from))
-        } else if let Some(length) = id3v2_bytes(&last) {
-            let tag = id3v2_at(file, end.saturating_sub(length), want);
-            tags.extend(tag.map(|(tag, _)| tag));
-            length
-        } else if let Some(length) = lyrics_bytes(&last) {
-            length
-        } else {
+        let look = end.saturating_sub(trailing::LOOK_BYTES as u64);
+        let last = file.at(look, end - look);
+        let Some((kind, length)) = trailing::block_before(&last) else {
             break;
         };
-        end = end.saturating_sub(length);
+        let from = end.saturating_sub(length);
+        end = match kind {
+            Kind::Id3v1 => {
+                old = old.or_else(|| Some(id3v1(&file.at(from, length), want)));
+                from
+            }
+            Kind::Ape(size) => {
+                let (tag, from) = ape_before(file, end, size, want);
+                tags.push(tag);
+                from
+            }
+            Kind::Id3v2 => {
+                tags.extend(id3v2_at(file, from, want).map(|(tag, _)| tag));
+                from
+            }
+            Kind::Unread => from,
+        };
     }
     tags.extend(old);
     tags
 }
 
-fn has_header<S: Read + Seek>(file: &mut File<'_, S>, items: u64) -> bool {
-    let from = items.checked_sub(32);
-    from.is_some_and(|from| file.at(from, 8) == b"APETAGEX")
+/// The APE tag at `at`, in front of the sound, and its length.
+pub(super) fn ape_at<S: Read + Seek>(
+    file: &mut File<'_, S>,
+    at: u64,
+    want: Want,
+) -> Option<(Found, u64)> {
+    let size = trailing::ape_behind(&file.at(at, APE_HEADER_BYTES))?;
+    let items = file.at(at + APE_HEADER_BYTES, size.min(TAG_IN_MEMORY_BYTES_MAX));
+    Some((ape(&items, want), APE_HEADER_BYTES + size))
 }
 
-/// Bytes of the items and the footer of the APE tag that ends here.
-fn ape_bytes(last: &[u8]) -> Option<u32> {
-    let footer = last.last_chunk::<32>()?.strip_prefix(b"APETAGEX")?;
-    let size = u32::from_le_bytes(*footer.get(4..)?.first_chunk()?);
-    (size >= 32).then_some(size)
-}
-
-/// Bytes of the ID3v2 tag whose footer ends here.
-fn id3v2_bytes(last: &[u8]) -> Option<u64> {
-    let [b'3', b'D', b'I', _, _, _, size @ ..] = last.last_chunk::<10>()? else {
-        return None;
-    };
-    let body = size
-        .iter()
-        .fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f));
-    Some(body + 20)
-}
-
-fn lyrics_bytes(last: &[u8]) -> Option<u64> {
-    let digits = last.last_chunk::<15>()?.strip_suffix(b"LYRICS200")?;
-    let size: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some(size + 15)
+/// The APE tag whose footer ends at `end`, and where it begins.
+fn ape_before<S: Read + Seek>(
+    file: &mut File<'_, S>,
+    end: u64,
+    size: u64,
+    want: Want,
+) -> (Found, u64) {
+    let items = end.saturating_sub(size);
+    let bytes = file.at(items, size.min(TAG_IN_MEMORY_BYTES_MAX));
+    // A footer may be wrong about a header: no other tag ends within one.
+    let header = items.checked_sub(APE_HEADER_BYTES);
+    let header = header.filter(|from| file.at(*from, 8) == b"APETAGEX");
+    (ape(&bytes, want), header.unwrap_or(items))
 }
 
 /// Reads items up to the first that is not whole, however many are announced.
@@ -134,6 +134,8 @@ fn id3v1(tag: &[u8], want: Want) -> Found {
 
 /// Tags one behind the other that are read; nobody writes more.
 const TAGS_MAX: usize = 8;
+
+const APE_HEADER_BYTES: u64 = 32;
 
 /// Longest key of an item, as the standard has it.
 const KEY_BYTES_MAX: usize = 256;

@@ -1,5 +1,6 @@
 //! Tags as people's files hold them: each case is a recipe and the value that it must give.
 
+mod places;
 mod recipes;
 
 use std::io::Cursor;

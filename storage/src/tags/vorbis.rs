@@ -19,9 +19,14 @@ pub(super) fn of_flac<S: Read + Seek>(
         let Some([kind, a, b, c]) = file.array(at) else {
             break;
         };
-        let length = u64::from(u32::from_be_bytes([0, a, b, c]));
+        let mut length = u64::from(u32::from_be_bytes([0, a, b, c]));
         if matches!(kind & 0x7f, COMMENTS | PICTURE) {
-            take_block(&mut found, kind, &file.at(at + 4, length));
+            let mut body = file.at(at + 4, length + LYING_BYTES_MAX);
+            length = length.max(inner_length(kind, &body).unwrap_or(0));
+            if length > body.len() as u64 {
+                body = file.at(at + 4, length.min(TAG_IN_MEMORY_BYTES_MAX));
+            }
+            take_block(&mut found, kind, &body[..body.len().min(length as usize)]);
         }
         at += 4 + length;
         if kind & LAST != 0 {
@@ -64,6 +69,28 @@ pub(super) fn of_ogg<S: Read + Seek>(file: &mut File<'_, S>, begin: u64, want: W
         None => (),
     }
     vec![found]
+}
+
+/// How long the content of a block is by its own numbers. The length of a block has no room for a
+/// large cover, and some writers get it wrong. None if `body` is too short to tell.
+fn inner_length(kind: u8, body: &[u8]) -> Option<u64> {
+    let length = match kind & 0x7f {
+        PICTURE => {
+            let (_, rest) = counted(body.get(4..)?, u32::from_be_bytes)?;
+            let (_, rest) = counted(rest, u32::from_be_bytes)?;
+            let image = rest.get(16..)?.first_chunk()?;
+            body.len() - rest.len() + 20 + u32::from_be_bytes(*image) as usize
+        }
+        _ => {
+            let (_, rest) = counted(body, u32::from_le_bytes)?;
+            let (count, mut rest) = rest.split_first_chunk()?;
+            for _ in 0..u32::from_le_bytes(*count) {
+                (_, rest) = counted(rest, u32::from_le_bytes)?;
+            }
+            body.len() - rest.len()
+        }
+    };
+    Some(length as u64)
 }
 
 fn take_block(found: &mut Found, kind: u8, body: &[u8]) {
@@ -222,6 +249,9 @@ const LAST: u8 = 0x80;
 
 /// Metadata blocks of one file; an honest one has a handful.
 const BLOCKS_MAX: usize = 1024;
+
+/// Bytes behind a block that may belong to it, if its length lies.
+const LYING_BYTES_MAX: u64 = 64 * 1024;
 
 /// Pages of other streams in a row that are passed over.
 const FOREIGN_PAGES_MAX: usize = 4096;

@@ -1,15 +1,49 @@
 //! The header pages as a prefix for any fragment: without the sound that the last may hold.
+//!
+//! In a chain, each stream has header pages of its own, and those of another one are of no use.
 
 use super::{BEGINS, Codec, Page};
 
 /// The header pages in the head of a file, without the sound that its last page may hold. A head
-/// that holds no sound comes back as it is.
+/// without a whole set of them comes back as it is. Tags and junk in front are left out.
 pub(crate) fn headers_alone(head: &[u8]) -> Vec<u8> {
     without_sound(head).unwrap_or_else(|| head.to_vec())
 }
 
+/// The header pages of the stream that begins where `fragment` does, without sound; none if no
+/// stream begins there.
+pub(crate) fn stream_headers(fragment: &[u8]) -> Option<Vec<u8>> {
+    Page::parse(fragment).filter(|page| page.flags & BEGINS != 0)?;
+    headers_and_rest(fragment).map(|(headers, _)| headers)
+}
+
+/// Whether the pages of `fragment` belong to a stream that begins in `head`. What is no page belongs
+/// to any.
+pub(crate) fn is_of_streams(head: &[u8], fragment: &[u8]) -> bool {
+    let Some(page) = Page::parse(fragment) else {
+        return true;
+    };
+    let mut at = (head.windows(5)).position(|five| five == b"OggS\0");
+    while let Some(from) = at
+        && let Some(first) = head.get(from..).and_then(Page::parse)
+    {
+        if first.serial == page.serial {
+            return true;
+        }
+        at = from.checked_add(first.length as usize);
+    }
+    false
+}
+
 fn without_sound(head: &[u8]) -> Option<Vec<u8>> {
-    let mut at = head.windows(5).position(|five| five == b"OggS\0")?;
+    let at = head.windows(5).position(|five| five == b"OggS\0")?;
+    let (headers, rest) = headers_and_rest(head.get(at..)?)?;
+    Some([&headers, rest].concat())
+}
+
+/// What stands up to the end of the last header packet, and behind its page.
+fn headers_and_rest(head: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut at = 0;
     let mut sound: Option<(u32, usize)> = None;
     loop {
         let bytes = head.get(at..)?;
@@ -23,7 +57,7 @@ fn without_sound(head: &[u8]) -> Option<Vec<u8>> {
         {
             if page.packets_ended >= *left {
                 let rest = bytes.get(page.length as usize..)?;
-                return Some([&head[..at], &first_packets(bytes, *left)?, rest].concat());
+                return Some(([&head[..at], &first_packets(bytes, *left)?].concat(), rest));
             }
             *left -= page.packets_ended;
         }

@@ -3,6 +3,7 @@
 use std::io::{Read, Seek};
 
 use super::Properties;
+use crate::audio::chunk_padding;
 use crate::audio::window::{Sure, Window, unsure};
 
 /// AIFF and AIFF-C: the chunk `COMM`.
@@ -62,7 +63,8 @@ fn chunk<S: Read + Seek>(
             return Ok(at + 8);
         }
         let size = u64::from(number(size));
-        at += 8 + size + (size & 1);
+        at += 8 + size;
+        at += chunk_padding(size, window.up_to(at, 4)?);
     }
     unsure("too many chunks")
 }
