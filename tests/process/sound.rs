@@ -66,6 +66,27 @@ pub(super) fn mp3_titled(path: &Path, title: &str, number: u8) {
     fs::write(path, [tag, sound.repeat(38)].concat()).expect("a file");
 }
 
+/// A stream of Vorbis in pages of half a second, which no decoder understands.
+pub(super) fn vorbis(serial: u8, pages: u64) -> Vec<u8> {
+    let page = |flags: u8, granule: u64, fill: u8, begins: &[u8]| {
+        let mut page = [&b"OggS\0"[..], &[flags], &granule.to_le_bytes()].concat();
+        page.extend([serial, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 40]);
+        page.extend(begins);
+        page.resize(VORBIS_HEAD_BYTES / 3, fill);
+        page
+    };
+    let mut file = page(2, 0, 0, b"\x01vorbis\0\0\0\0\x02\x44\xac\0\0");
+    file.extend(page(0, 0, serial, b"\x03vorbis"));
+    file.extend(page(0, 0, serial, b"\x05vorbis"));
+    for number in 1..=pages {
+        file.extend(page(0, number * 22_050, number as u8, b""));
+    }
+    file
+}
+
+/// The three pages of headers of [`vorbis`].
+pub(super) const VORBIS_HEAD_BYTES: usize = 3 * (28 + 40);
+
 /// Writes bytes that are no music at all, different for each seed.
 pub(super) fn noise(path: &Path, bytes: usize, seed: u64) {
     let mut state = seed << 1 | 1;

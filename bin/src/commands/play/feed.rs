@@ -1,7 +1,7 @@
 //! What a player is given of a song: its bytes in order, behind what a decoder needs first.
 
 use roles::contract::song::{DecoderPrefix, Format, Manifest};
-use storage::import::{decoder_prefix, playable_head};
+use storage::import::{decoder_prefix, is_of_head, playable_head, stream_headers};
 
 use crate::failure::Failure;
 use crate::session::{Opened, Session};
@@ -70,14 +70,41 @@ pub(super) fn stream(
     }
     let head = (0, begin.min(first));
     if manifest.prefix == DecoderPrefix::Head && first > begin {
-        let parts = parts(session, song, &[head], attempt)?;
-        let bytes: Vec<u8> = parts.into_iter().flat_map(|(_, bytes)| bytes).collect();
-        give(0, &decoder_prefix(manifest, &bytes))?;
+        let head = bytes(session, song, head, attempt)?;
+        give(0, &prefix(session, song, first, &head, attempt)?)?;
+    } else if manifest.prefix != DecoderPrefix::None && first > begin {
+        // Made of what the song was found to be: its own head may be damaged, or say how long the
+        // whole song is.
+        give(0, &decoder_prefix(manifest, &[]))?;
     } else if head.1 > 0 {
         song.read(session, head, attempt, |index, bytes, _| give(index, bytes))?;
     }
     let rest = (first, manifest.song.fragments);
     song.read(session, rest, attempt, |index, bytes, _| give(index, bytes))
+}
+
+/// What a decoder needs before the fragment `first`: the head of the song, or, behind the first
+/// stream of a chain, the header pages of the stream in which the fragment lies.
+fn prefix(
+    session: &Session,
+    song: &Opened,
+    first: u32,
+    head: &[u8],
+    attempt: &str,
+) -> Result<Vec<u8>, Failure> {
+    for index in (1..=first).rev() {
+        let fragment = bytes(session, song, (index, index + 1), attempt)?;
+        if index == first && is_of_head(head, &fragment) {
+            break;
+        }
+        match stream_headers(&fragment) {
+            // It brings its own.
+            Some(_) if index == first => return Ok(Vec::new()),
+            Some(headers) => return Ok(headers),
+            None => (),
+        }
+    }
+    Ok(decoder_prefix(&song.manifest, head))
 }
 
 /// An index for the fragments from `first` on, made of the song's own.
@@ -99,6 +126,17 @@ fn index(
     let mut file = Sparse::new(manifest.song.bytes, parts);
     let range = (manifest.offset_of(first), manifest.offset_of(end));
     Ok(playable_head(&mut file, manifest.song.bytes, range))
+}
+
+/// The bytes of a range of fragments.
+fn bytes(
+    session: &Session,
+    song: &Opened,
+    range: (u32, u32),
+    attempt: &str,
+) -> Result<Vec<u8>, Failure> {
+    let parts = parts(session, song, &[range], attempt)?;
+    Ok(parts.into_iter().flat_map(|(_, bytes)| bytes).collect())
 }
 
 /// The fragments of these ranges, each with its offset in the file.
