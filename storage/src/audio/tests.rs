@@ -1,10 +1,10 @@
 //! Scanners against files made by hand, against real encoders, and against chance.
 
 pub(crate) mod damage;
+mod fuzz;
 mod odd;
 mod others;
 mod real;
-mod rng;
 mod streams;
 
 use super::*;

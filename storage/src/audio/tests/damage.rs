@@ -1,4 +1,85 @@
-//! Files damaged at random, from a seed.
+//! Files damaged at random, from a seed, and readers that must bear them.
+
+use std::env;
+use std::fs;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+/// Gives `read` damaged copies of `files`: a few in every run of the tests, as many as
+/// `DISPOTIFY_FUZZ` says in a run of its own. No input may take long or much memory; one that
+/// panics is named by its number, from which it follows.
+pub(crate) fn fuzz(reader: &str, files: &[Vec<u8>], read: impl Fn(&[u8])) {
+    let wanted = env::var("DISPOTIFY_FUZZ").ok();
+    let wanted: Option<u64> = wanted.and_then(|inputs| inputs.parse().ok());
+    let inputs = wanted.unwrap_or(INPUTS);
+    let (begun, memory) = (Instant::now(), peak_kib());
+    for number in 0..inputs {
+        let file = damaged(files, number);
+        let _named = Named { reader, number };
+        if !file.is_empty() && time(&read, &file) > SLOW {
+            // Another program may have had the processor: only what is always slow counts.
+            let fastest = (0..5).map(|_| time(&read, &file)).min();
+            assert!(fastest < Some(SLOW), "{reader}: {number} takes {fastest:?}");
+        }
+    }
+    if wanted.is_some() {
+        let grown = peak_kib().saturating_sub(memory);
+        let line = format!(
+            "{reader}: {inputs} inputs, {:?}, {grown} KiB more\n",
+            begun.elapsed()
+        );
+        io::stdout()
+            .write_all(line.as_bytes())
+            .expect("standard output");
+        assert!(grown < MEMORY_KIB_MAX, "{reader}: {grown} KiB");
+    }
+}
+
+/// The input of this number.
+fn damaged(files: &[Vec<u8>], number: u64) -> Vec<u8> {
+    let mut dice = Dice::new(number);
+    let mut file = files[number as usize % files.len()].clone();
+    damage(&mut file, &mut dice);
+    file
+}
+
+fn time(read: impl Fn(&[u8]), file: &[u8]) -> Duration {
+    let begun = Instant::now();
+    read(file);
+    begun.elapsed()
+}
+
+/// The most memory that this process has ever reserved, whether used or not; 0 if unknown.
+fn peak_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+    let number = peak.and_then(|line| line.split_whitespace().next());
+    number.and_then(|kib| kib.parse().ok()).unwrap_or(0)
+}
+
+/// Tells which input it was, if reading it panics.
+struct Named<'r> {
+    reader: &'r str,
+    number: u64,
+}
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let line = format!("{}: input {}\n", self.reader, self.number);
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
+    }
+}
+
+/// Inputs of each reader in every run of the tests.
+const INPUTS: u64 = 1_000;
+
+/// No file of a few kilobytes takes longer.
+const SLOW: Duration = Duration::from_millis(100);
+
+/// A tag of 48 MiB, a cover of 32 MiB and a table of 16 MiB, and some more for their copies.
+const MEMORY_KIB_MAX: u64 = 192 * 1024;
 
 /// A generator of its own, so that a failure is found again by its number.
 pub(crate) struct Dice(u64);

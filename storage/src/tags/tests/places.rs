@@ -8,14 +8,14 @@ fn words(file: &[u8], format: Format) -> (String, String) {
 }
 
 /// An index with these boxes of user data and these items, as QuickTime and phones write them.
-fn movie(user_data: &[Vec<u8>], meta: &[u8]) -> Vec<u8> {
+pub(super) fn movie(user_data: &[Vec<u8>], meta: &[u8]) -> Vec<u8> {
     let udta = atom(b"udta", &user_data.concat());
     let moov = atom(b"moov", &[&udta[..], meta].concat());
     [atom(b"ftyp", b"qt  \0\0\0\0"), moov].concat()
 }
 
 /// A list of keys and the items that count from 1 in it.
-fn keyed(keys: &[(&[u8], &str)]) -> Vec<u8> {
+pub(super) fn keyed(keys: &[(&[u8], &str)]) -> Vec<u8> {
     let names: Vec<u8> = keys
         .iter()
         .flat_map(|(key, _)| atom(b"mdta", key))
@@ -34,7 +34,7 @@ fn keyed(keys: &[(&[u8], &str)]) -> Vec<u8> {
 }
 
 /// Length and language before the text.
-fn quick_text(kind: &[u8; 4], text: &str) -> Vec<u8> {
+pub(super) fn quick_text(kind: &[u8; 4], text: &str) -> Vec<u8> {
     let length = (text.len() as u16).to_be_bytes();
     atom(
         kind,
