@@ -4,6 +4,7 @@ pub(crate) mod damage;
 mod fuzz;
 mod odd;
 mod others;
+mod packages;
 mod real;
 mod streams;
 

@@ -11,14 +11,20 @@ use crate::tags;
 use crate::testing::TempDir;
 
 /// Whether real files can be made here; says so if not.
-fn ffmpeg_is_here() -> bool {
+pub(super) fn ffmpeg_is_here() -> bool {
     let mut command = Command::new("ffmpeg");
     let version = command.arg("-version").stdout(Stdio::null()).status();
     let here = version.is_ok_and(|status| status.success());
     if !here {
-        let _ = io::Write::write_all(&mut io::stderr(), b"skipped: ffmpeg is not installed\n");
+        skipped("ffmpeg is not installed");
     }
     here
+}
+
+/// Says that something is not tested, and why.
+pub(super) fn skipped(why: &str) {
+    let line = format!("skipped: {why}\n");
+    let _ = io::Write::write_all(&mut io::stderr(), line.as_bytes());
 }
 
 fn ffmpeg(arguments: &[&str]) -> Vec<u8> {
