@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::lab::{Lab, Server, failure};
-use super::{netlab, sound};
+use super::{netlab, powercut, sound};
 
 /// Bytes of a large song.
 const LARGE: usize = 12_000_000;
@@ -230,6 +230,58 @@ fn a_disk_that_takes_nothing_is_named() {
         said.contains("the file system is read-only: mount it writable"),
         "{said}"
     );
+    verify(&lab);
+}
+
+/// A file system turns read-only under a running node, as one does whose disk reports errors. The
+/// node says so and serves what it has; when it starts on the same disk, mounted anew, it takes songs
+/// again.
+#[test]
+fn a_disk_that_turns_read_only_goes_on_serving() {
+    if !netlab::inside("full_disk::a_disk_that_turns_read_only_goes_on_serving", 1) {
+        return;
+    }
+    let mut lab = Lab::new("turns");
+    let disk = match powercut::Disk::new(&lab) {
+        Ok(disk) => disk,
+        Err(why) => return sound::skipped(&format!("a disk that turns read-only, {why}")),
+    };
+    let (_servers, _) = lab.cluster(1, 0);
+    let mut data = lab.start("data", "disk/data0", &[]);
+    let song = add(&lab, 0, 3_000_000);
+    disk.turn_read_only().expect("an error of the file system");
+    let fetch = || {
+        let _ = fs::remove_dir_all(lab.dir.join("cache/dispotify/songs"));
+        assert!(lab.ok(&["get", &song, "-o", "-"]) == fs::read(lab.dir.join("0.mp3")).expect("it"));
+    };
+    fetch();
+    let file = lab.dir.join("1.mp3");
+    sound::noise(&file, 100_000, 1);
+    let words = "the file system is read-only: mount it writable";
+    for refused in [
+        &["add", file.to_str().expect("a plain path")][..],
+        &["rm", &song],
+    ] {
+        let output = lab.run(refused);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(
+            output.status.code() == Some(1) && said.contains(words),
+            "{refused:?}: {said}"
+        );
+    }
+    let log = lab.read_log();
+    assert!(log.contains(words), "{log}");
+    fetch();
+    stop(&mut data);
+    disk.unmount().expect("nobody uses it");
+    disk.mount().expect("its errors are forgotten");
+    let mut data = lab.restart(&data, "disk/data0");
+    await_songs(&lab, 1);
+    fetch();
+    add(&lab, 1, 100_000);
+    lab.ok(&["rm", &song]);
+    stop(&mut data);
     verify(&lab);
 }
 

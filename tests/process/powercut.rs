@@ -21,14 +21,14 @@ const CUTS: u64 = 8;
 const SONGS: u64 = 8;
 
 /// A file system inside a file; unmounted when dropped.
-struct Disk {
+pub(super) struct Disk {
     image: PathBuf,
     mount: PathBuf,
 }
 
 impl Disk {
     /// Makes the file system; the error says why this machine does not allow it.
-    fn new(lab: &Lab) -> Result<Disk, String> {
+    pub(super) fn new(lab: &Lab) -> Result<Disk, String> {
         let (image, mount) = (lab.dir.join("image"), lab.dir.join("disk"));
         fs::create_dir(&mount).expect("a folder");
         let file = File::create(&image).expect("a file");
@@ -40,12 +40,15 @@ impl Disk {
         Ok(disk)
     }
 
-    fn mount(&self) -> Result<(), String> {
+    pub(super) fn mount(&self) -> Result<(), String> {
         let mut mount = Command::new("mount");
-        run(mount.args(["-o", "loop"]).arg(&self.image).arg(&self.mount))
+        run(mount
+            .args(["-o", "loop,errors=remount-ro"])
+            .arg(&self.image)
+            .arg(&self.mount))
     }
 
-    fn unmount(&self) -> Result<(), String> {
+    pub(super) fn unmount(&self) -> Result<(), String> {
         run(Command::new("umount").arg(&self.mount))
     }
 
@@ -55,6 +58,21 @@ impl Disk {
         let ioctl = "sysopen(my $dir, $ARGV[0], 0) or die; my $how = pack('L', 2); \
                      ioctl($dir, 0x8004587D, $how) or die";
         run(Command::new("perl").args(["-e", ioctl]).arg(&self.mount))
+    }
+
+    /// The file system meets an error, as if the disk had reported one, and takes no changes from
+    /// then on.
+    pub(super) fn turn_read_only(&self) -> Result<(), String> {
+        let mounts = fs::read_to_string("/proc/mounts").map_err(|e| e.to_string())?;
+        let ours = |line: &&str| line.split(' ').nth(1).map(Path::new) == Some(&*self.mount);
+        let line = mounts.lines().find(ours).ok_or("it is not mounted")?;
+        let device = line
+            .split(' ')
+            .next()
+            .and_then(|device| device.strip_prefix("/dev/"));
+        let device = device.ok_or("it has no device")?;
+        let trigger = format!("/sys/fs/ext4/{device}/trigger_fs_error");
+        fs::write(&trigger, "a test").map_err(|e| format!("{trigger}: {e}"))
     }
 }
 
