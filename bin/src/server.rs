@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -41,6 +43,8 @@ pub(crate) struct Prepared {
     pub(crate) host: Host,
     pub(crate) address: Address,
     pub(crate) home: DataDir,
+    /// Set when the server ends because another process has its identity.
+    pub(crate) outdated: Arc<AtomicBool>,
 }
 
 /// Runs one node until it is told to stop.
@@ -76,7 +80,11 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
     }
     reactor
         .run()
-        .map_err(|error| Failure::failed("run the node", error))
+        .map_err(|error| Failure::failed("run the node", error))?;
+    match prepared.outdated.load(Ordering::Relaxed) {
+        true => Err(Failure::failed("run the node", OUTDATED)),
+        false => Ok(()),
+    }
 }
 
 /// Builds this process's loop. `connections_max` bounds the connections to nodes; `stop_within` is
@@ -134,6 +142,7 @@ pub(crate) fn prepare(
         "start {kind} {address} node={} start={}",
         identity.node, identity.incarnation.0
     );
+    let outdated = Arc::default();
     let host = Host {
         node: Box::new(Server::new(config, identity, address, rng)),
         identity,
@@ -141,12 +150,13 @@ pub(crate) fn prepare(
         bind_from: Some(plan.host),
         readers,
         writer,
-        tell: teller(kind, plan.ready.clone()),
+        tell: teller(kind, plan.ready.clone(), Arc::clone(&outdated)),
     };
     Ok(Prepared {
         host,
         address,
         home,
+        outdated,
     })
 }
 
@@ -166,8 +176,13 @@ fn listen(plan: &Plan) -> Result<Listener, Failure> {
 
 /// Logs a server's notices. The ready notice also goes to standard output, where a parent process
 /// reads the address.
-fn teller(name: &'static str, ready: Option<Sender<Record>>) -> Box<dyn FnMut(Notice) + Send> {
+fn teller(
+    name: &'static str,
+    ready: Option<Sender<Record>>,
+    outdated: Arc<AtomicBool>,
+) -> Box<dyn FnMut(Notice) + Send> {
     Box::new(move |notice| {
+        outdated.fetch_or(notice == Notice::Outdated, Ordering::Relaxed);
         if let (Notice::Ready { record }, Some(ready)) = (&notice, &ready) {
             // The receiver may be gone; the server continues regardless.
             let _ = ready.try_send(*record);
@@ -181,7 +196,8 @@ fn tell(name: &str, notice: Notice) {
         Notice::Fact { level, text } => log_lines::fact(level, name, &text),
         Notice::Ready { record } => print_ready(record),
         Notice::Stopped => info!("{name} stopped"),
-        Notice::Songs { .. }
+        Notice::Outdated
+        | Notice::Songs { .. }
         | Notice::Status { .. }
         | Notice::Records { .. }
         | Notice::Opened { .. }
@@ -191,7 +207,7 @@ fn tell(name: &str, notice: Notice) {
         | Notice::Progress { .. }
         | Notice::Uploaded { .. }
         | Notice::Removed { .. }
-        | Notice::Failed { .. } => (), // A server has no user.
+        | Notice::Failed { .. } => (), // The log has it already, or a server has no user.
     }
 }
 
@@ -211,7 +227,7 @@ fn print_ready(record: Record) {
 /// that the write fails instead of killing the process.
 pub(crate) fn stop_on_signal(stop: StopHandle) -> Result<(), Failure> {
     let failed = |error| Failure::failed("listen for signals", error);
-    let flag = std::sync::Arc::default();
+    let flag = Arc::default();
     signal_hook::flag::register(SIGXFSZ, flag).map_err(failed)?;
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
     std::thread::Builder::new()
@@ -243,6 +259,10 @@ fn stop_with_parent(stop: StopHandle) -> Result<(), Failure> {
         .map(drop)
         .map_err(|error| Failure::failed("watch the parent", error))
 }
+
+/// Why a node ends whose identity another process has.
+const OUTDATED: &str = "a later start of this node is known, or the same one at another address: never run a \
+     data directory and its copy at once";
 
 /// How long a node may take to end when its parent has ended.
 const STOP_PATIENCE: Duration = Duration::from_secs(4);

@@ -160,6 +160,8 @@ pub struct Chord {
     refused: u32,
     /// The node that left the last question unanswered, and how many in a row.
     silent: Option<(NodeId, u32)>,
+    /// Hosts that count as dead here although the ring says that they live.
+    mute: Vec<NodeId>,
     due_at: Time,
     rounds: u32,
     strange: u64,
@@ -184,6 +186,7 @@ impl Chord {
             operations: 0,
             refused: 0,
             silent: None,
+            mute: Vec::new(),
             due_at: Time::NEVER,
             rounds: 0,
             strange: 0,
@@ -240,6 +243,7 @@ impl Chord {
         self.fingers = Fingers::of(self.me, &others, self.config.fingers);
         self.suggested = around(self.me, &others, self.successors_max());
         self.hosts = around(self.me, &others, HOSTS_MAX).successors;
+        self.mute.clear();
         self.rounds = ROUNDS;
         self.take_stand(cx, others.len());
         self.release(cx, table);

@@ -57,6 +57,9 @@ impl Default for Config {
 /// that servers make between two attempts to reach a DNS node that is not up yet.
 const FRESH_UNSETTLED: Duration = Duration::from_secs(3);
 
+/// Two starts of one node that register within this time count as simultaneous.
+const STARTED_TOGETHER: Duration = Duration::from_secs(3);
+
 /// The DNS role and its state.
 #[derive(Debug)]
 pub struct Dns {
@@ -75,6 +78,8 @@ pub struct Dns {
 struct Entry {
     record: Record,
     expires_at: Time,
+    /// Since when this start of the node is known at this address.
+    since: Time,
 }
 
 impl Entry {
@@ -85,6 +90,13 @@ impl Entry {
         self.record.incarnation == other.incarnation
             && self.record.address != other.address
             && now < self.expires_at
+    }
+
+    /// Whether the record gives way to a twin that has just registered. Two that start together may
+    /// reach two DNS nodes in different orders: each DNS node would keep another, both would be
+    /// refused somewhere, and both would end. So the lower address stays.
+    fn yields_to(&self, now: Time, twin: &Record) -> bool {
+        now.since(self.since) < STARTED_TOGETHER && twin.address < self.record.address
     }
 }
 
@@ -138,6 +150,7 @@ impl Dns {
         let entry = Entry {
             record,
             expires_at: Time::NEVER,
+            since: now,
         };
         debug_assert!(record.node == self.me && now < Time::NEVER);
         self.entries.insert(self.me, entry);
@@ -181,7 +194,7 @@ impl Dns {
     }
 
     fn on_register(&mut self, cx: &mut Cx<'_>, asker: Asker, record: Record, peers: &[Address]) {
-        if let Err(why) = self.check(cx.now, asker, &record) {
+        if let Err(why) = self.check(cx.now, asker, &record, !peers.is_empty()) {
             return cx.out.refuse(asker, why);
         }
         // Only an unknown node is pushed to the other DNS nodes. A renewal also reaches them
@@ -199,7 +212,14 @@ impl Dns {
         cx.out.answer(asker, Message::Names(Names::Registered));
     }
 
-    fn check(&self, now: Time, asker: Asker, record: &Record) -> Result<(), Refusal> {
+    /// `has_peers`: there are other DNS nodes, which may know a twin.
+    fn check(
+        &self,
+        now: Time,
+        asker: Asker,
+        record: &Record,
+        has_peers: bool,
+    ) -> Result<(), Refusal> {
         if record.node != asker.sender.node {
             return Err(Refusal::Invalid("a server registers only itself".into()));
         }
@@ -212,7 +232,11 @@ impl Dns {
         }
         match self.entries.get(&record.node) {
             Some(entry) if entry.record.incarnation > record.incarnation => Err(Refusal::Outdated),
-            Some(entry) if entry.is_twin(now, record) => Err(Refusal::Outdated),
+            Some(entry)
+                if entry.is_twin(now, record) && !(has_peers && entry.yields_to(now, record)) =>
+            {
+                Err(Refusal::Outdated)
+            }
             None if self.entries.len() >= RECORDS_MAX => Err(Refusal::Busy {
                 retry_after_ms: millis(self.config.record_ttl),
             }),
@@ -231,8 +255,17 @@ impl Dns {
         });
         self.reservations.release(record.node);
         self.gone.remove(&record.node);
-        self.entries
-            .insert(record.node, Entry { record, expires_at });
+        let same = |entry: &&Entry| {
+            let known = &entry.record;
+            (known.incarnation, known.address) == (record.incarnation, record.address)
+        };
+        let since = self.entries.get(&record.node).filter(same);
+        let entry = Entry {
+            record,
+            expires_at,
+            since: since.map_or(now, |entry| entry.since),
+        };
+        self.entries.insert(record.node, entry);
         self.timers.arm(Timer::Expire(record.node), expires_at);
     }
 

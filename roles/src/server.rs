@@ -420,6 +420,7 @@ impl Core {
             self.phase = Phase::Stopped { outdated: true };
             let line = "a newer start of this node is known, or one elsewhere: stopping";
             cx.out.fact(Level::Warn, line.into());
+            cx.out.tell(Notice::Outdated);
             cx.out.tell(Notice::Stopped);
         }
     }

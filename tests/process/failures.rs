@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::lab::{Lab, PATIENCE, Server, rest, within};
@@ -163,6 +163,41 @@ fn a_data_node_comes_back_with_its_songs() {
         fs::remove_dir_all(lab.dir.join("cache")).expect("a cache");
         assert!(lab.ok(&["get", &id, "-o", "-"]) == fs::read(&file).expect("added"));
     }
+}
+
+/// A copy of a data directory runs while the original does: the copy says so and ends with 1, the
+/// original goes on.
+#[test]
+fn a_copied_disk_ends_with_one() {
+    let mut lab = Lab::new("twins");
+    let (_servers, _) = lab.cluster(1, 0);
+    let mut data = lab.start("data", "original", &[]);
+    data.signal("TERM");
+    assert!(data.wait().success());
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([lab.dir.join("original"), lab.dir.join("copy")])
+        .status();
+    assert!(copied.expect("cp runs").success());
+    let mut data = lab.restart(&data, "original");
+    let copy = lab.node("data", "copy", "0").output().expect("it runs");
+    let said = String::from_utf8_lossy(&copy.stderr);
+    assert_eq!(copy.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(
+        last.contains("never run a data directory and its copy at once"),
+        "{said}"
+    );
+    lab.await_status("the original goes on", |status| {
+        let nodes = status["nodes"].as_array();
+        nodes.is_some_and(|nodes| {
+            nodes
+                .iter()
+                .any(|node| node["id"] == *data.id && node["state"] == "alive")
+        })
+    });
+    data.signal("TERM");
+    assert!(data.wait().success());
 }
 
 /// Servers without a role take the roles that are needed; a data node that has songs takes its role

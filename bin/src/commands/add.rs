@@ -193,6 +193,7 @@ impl<'a> Work<'a> {
             Notice::Failed { operation, failure } => return self.on_failed(operation, failure),
             Notice::Fact { .. }
             | Notice::Ready { .. }
+            | Notice::Outdated
             | Notice::Stopped
             | Notice::Songs { .. }
             | Notice::Status { .. }

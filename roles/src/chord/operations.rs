@@ -173,13 +173,18 @@ impl Chord {
 
     fn join(&mut self, cx: &mut Cx<'_>, table: &dyn Table) {
         self.rounds = self.rounds.max(1); // A joining node never rests.
-        self.join_by(cx, 0, table);
+        if self.hosts.iter().all(|host| self.mute.contains(host)) {
+            self.mute.clear(); // Then it is this node that was not heard.
+        }
+        let place = self.hosts.iter().position(|host| !self.mute.contains(host));
+        self.join_by(cx, place.unwrap_or(0), table);
     }
 
     /// Joins through the node that is `place` places behind the nearest. Only the nearest node is
-    /// joined by. When the nearest refuses and a farther node answers, there is a circle and the
-    /// nearest is still joining. This node then waits, because a list that begins behind the
-    /// nearest might skip it once it has arrived.
+    /// joined by, or the first behind those that never answer: they count as dead here, and are
+    /// adopted like any other node as soon as they answer. When the nearest refuses and a farther
+    /// node answers, there is a circle and the nearest is still joining. This node then waits,
+    /// because a list that begins behind the nearest might skip it once it has arrived.
     fn join_by(&mut self, cx: &mut Cx<'_>, place: usize, table: &dyn Table) {
         if let Some(next) = self.hosts.get(place).copied() {
             return self.ask(cx, Step::Join { place }, next, table);
@@ -338,7 +343,9 @@ impl Chord {
     ) {
         self.silent = None;
         match step {
-            Step::Join { place: 0 } => self.on_led(cx.now, of, &theirs.successors),
+            Step::Join { place } if self.are_mute_before(place) => {
+                self.on_led(cx.now, of, &theirs.successors);
+            }
             Step::Join { .. } => self.refused = 0,
             Step::Successor => self.on_successor(cx, of, theirs, table),
             Step::Candidate | Step::Suggested { .. } => {
@@ -350,10 +357,17 @@ impl Chord {
         }
     }
 
+    /// Whether every host nearer than this one counts as dead here.
+    fn are_mute_before(&self, place: usize) -> bool {
+        let nearer = self.hosts.iter().take(place);
+        nearer.into_iter().all(|host| self.mute.contains(host))
+    }
+
     /// The nearest node has answered, so this node is on the circle from here on. No node has it in
     /// a list yet.
     fn on_led(&mut self, now: Time, next: NodeId, theirs: &[NodeId]) {
         self.refused = 0;
+        self.mute.clear();
         self.standing = Standing::Joined;
         let pointer = self.config.mutants.has(ChordMutant::JoinsWithOnePointer);
         self.adopt(now, next, if pointer { &[] } else { theirs });
@@ -490,6 +504,9 @@ impl Chord {
         self.silent = Some((of, count));
         if count >= self.config.silences {
             self.silent = None;
+            if let Step::Join { .. } = step {
+                self.mute.push(of);
+            }
             self.on_dead(cx, step, of, table);
         }
     }

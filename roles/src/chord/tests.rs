@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::contract::id::{Incarnation, RequestId, SongId};
+use crate::contract::message::{Envelope, Kind};
 
 use crate::contract::node::Peer;
 use crate::contract::node::{Action, Sender};
@@ -120,6 +121,41 @@ fn a_newcomer_joins_by_its_successor() {
     assert_eq!(chord.standing(), Standing::Joined);
     assert_eq!(chord.beside().successors, ids(&[20, 30, 40, 50]));
     assert_eq!(chord.beside().predecessor, None);
+}
+
+/// The two nearest nodes live, and never answer a newcomer: it joins by the third.
+#[test]
+fn a_newcomer_passes_over_those_that_never_answer() {
+    let living = seven();
+    let mut alone = alone::Alone::new(Config::default(), NodeId(10), Rng::from_seed(1));
+    let mut host = Host::default();
+    let others = [20, 30, 40, 50, 60, 70].map(|id| (NodeId(id), Incarnation(1)));
+    alone.see(at(0), &others, &Arc::default(), &living, &mut host.out);
+    let mut asked_of = Vec::new();
+    for now in (1..120).map(at) {
+        alone.on_tick(now, &living, &mut host.out);
+        let Some((id, ChordMessage::Neighbours { of }, from)) = asked(&mut host) else {
+            continue;
+        };
+        asked_of.push(of.0);
+        if of.0 > 30 && alone.standing() == Standing::Apart {
+            let words = ChordMessage::Neighbourhood {
+                predecessor: Some(NodeId(30)),
+                successors: ids(&[50, 60, 70]),
+            };
+            let envelope = Envelope {
+                id,
+                kind: Kind::Answer { more: false },
+                message: message(words),
+                body: Vec::new(),
+            };
+            alone.on_answer(now, from, envelope, &living, &mut host.out);
+            break;
+        }
+    }
+    assert_eq!(alone.standing(), Standing::Joined, "{asked_of:?}");
+    assert_eq!(alone.beside().successors, ids(&[40, 50, 60, 70]));
+    assert_eq!(asked_of.iter().filter(|of| **of == 30).count(), 3);
 }
 
 /// A node between this one and its successor is adopted only after its own answer.

@@ -99,6 +99,9 @@ pub enum Notice {
         /// The server's own record.
         record: Record,
     },
+    /// The server ends because another process has its identity: a later start, or a copy of its
+    /// disk elsewhere. [`Notice::Stopped`] follows.
+    Outdated,
     /// The node has left the cluster and may be dropped.
     Stopped,
     /// A page of the catalogue.
@@ -280,6 +283,7 @@ impl fmt::Debug for Notice {
         match self {
             Notice::Fact { level, text } => write!(f, "{level:?} {text}"),
             Notice::Ready { record } => write!(f, "Ready({} {})", record.role, record.address),
+            Notice::Outdated => f.write_str("Outdated"),
             Notice::Stopped => f.write_str("Stopped"),
             Notice::Songs {
                 operation, songs, ..

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use super::placement::Placement;
 use super::{Others, anti_entropy};
-use crate::contract::id::NodeId;
+use crate::contract::id::{NodeId, SongId};
 use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob, Overview, Scrubbed};
 use crate::contract::limits::SCRUB_BYTES_MAX;
 use crate::contract::message::{Audio, Message, Position};
@@ -65,6 +65,8 @@ pub(super) struct Scrub {
     /// Bytes still to be read in the present step.
     left: u64,
     bad: BTreeMap<FragmentId, Care>,
+    /// Those of the bad fragments that every node asked has refused, last time.
+    nowhere: BTreeSet<FragmentId>,
     again: Option<Time>,
     rng: Rng,
     looks_away: bool,
@@ -101,6 +103,7 @@ impl Scrub {
             begun: false,
             left: 0,
             bad: BTreeMap::new(),
+            nowhere: BTreeSet::new(),
             again: None,
             rng,
             looks_away: config.mutants.has(CopyMutant::ScrubLooksAway),
@@ -154,6 +157,11 @@ impl Scrub {
         self.bad.len()
     }
 
+    /// Songs that neither this node nor any other can read whole.
+    pub(super) fn unreadable(&self) -> BTreeSet<SongId> {
+        self.nowhere.iter().map(|fragment| fragment.song).collect()
+    }
+
     pub(super) fn on_done(
         &mut self,
         cx: &mut Cx<'_>,
@@ -176,6 +184,7 @@ impl Scrub {
             }
             (Purpose::Replace(fragment, _), JobReply::FragmentStored) => {
                 self.bad.remove(&fragment);
+                self.nowhere.remove(&fragment);
                 let line =
                     alloc::format!("healed song={} fragment={}", fragment.song, fragment.index);
                 cx.out.fact(Level::Info, line);
@@ -265,7 +274,15 @@ impl Scrub {
                 let job = LibraryJob::ReplaceFragment { fragment, bytes };
                 cx.run(Ordered::Scrub(Purpose::Replace(fragment, from)), job);
             }
-            Reply::Answered { .. } | Reply::GaveUp { .. } => self.put_off(cx.now, fragment),
+            Reply::Answered { .. } => self.put_off(cx.now, fragment),
+            Reply::GaveUp { refusal, .. } => {
+                // Silence proves nothing: the bytes may be there.
+                match refusal {
+                    Some(_) => self.nowhere.insert(fragment),
+                    None => self.nowhere.remove(&fragment),
+                };
+                self.put_off(cx.now, fragment);
+            }
         }
     }
 

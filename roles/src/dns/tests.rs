@@ -190,6 +190,35 @@ fn a_server_registers_only_itself_and_only_its_latest_start() {
     assert_eq!(copied, Message::Refused(Refusal::Outdated));
 }
 
+/// Two machines with copies of one disk start together, and reach two DNS nodes in different orders:
+/// one of them is refused everywhere, the other nowhere for long. Later on the first one stays.
+#[test]
+fn of_two_twins_one_stays() {
+    let peers = [addr(250)];
+    let ask = |world: &mut World, now, record: Record| {
+        let words = Names::Register { record };
+        let cx = &mut world.host.at(now);
+        world.dns.on_question(cx, asker(1), words, &peers);
+        world.answer()
+    };
+    let low = record(1, Role::Data);
+    let high = Record {
+        address: addr(9),
+        ..low
+    };
+    let refused = Message::Refused(Refusal::Outdated);
+    let (mut one, mut other) = (World::new(), World::new());
+    assert_eq!(ask(&mut one, at(1), low), REGISTERED);
+    assert_eq!(ask(&mut other, at(1), high), REGISTERED);
+    assert_eq!(ask(&mut one, at(2), high), refused);
+    assert_eq!(ask(&mut other, at(2), low), REGISTERED);
+    assert_eq!(ask(&mut other, at(9), high), refused);
+    let mut first = World::new();
+    assert_eq!(ask(&mut first, at(1), high), REGISTERED);
+    assert_eq!(ask(&mut first, at(8), high), REGISTERED);
+    assert_eq!(ask(&mut first, at(9), low), refused);
+}
+
 /// A node that lost its disk comes back under another id at the same address.
 #[test]
 fn one_address_has_one_record() {

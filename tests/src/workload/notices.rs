@@ -26,7 +26,7 @@ impl World {
                 let now = self.now;
                 return self.workload.ready.push((now, place));
             }
-            Notice::Stopped => return,
+            Notice::Outdated | Notice::Stopped => return,
             Notice::Opened {
                 operation,
                 manifest,

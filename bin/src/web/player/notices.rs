@@ -70,6 +70,7 @@ impl Player {
             }
             Notice::Fact { .. }
             | Notice::Ready { .. }
+            | Notice::Outdated
             | Notice::Stopped
             | Notice::Records { .. } => (), // The page asks for none of these.
             Notice::Progress { operation, .. } => {

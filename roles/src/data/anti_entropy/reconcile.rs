@@ -435,14 +435,15 @@ impl Reconcile {
             let lacking = owners.iter().filter(|node| !has(node));
             let lacking: Vec<NodeId> = lacking.copied().collect();
             holders.push(me);
-            if !lacking.is_empty() || !certain {
+            let unreadable = self.round.unreadable.contains(song);
+            if (!lacking.is_empty() || !certain) && !unreadable {
                 self.unplaced += 1;
             }
             let stands_for = |node: &NodeId| mix((song.0 ^ node.0) as u64);
             self.missing ^= lacking.iter().map(stands_for).fold(0, |all, one| all ^ one);
             // Owners that hold the song draw the same sender, so each does not send its own copy.
             let mine_to_send = self.round.sends_all || sender(song.0, &holders) == Some(me);
-            let send = certain && mine_to_send;
+            let send = certain && mine_to_send && !unreadable;
             let new = |node: &&NodeId| theirs(node).songs.is_empty();
             let passed_over =
                 |node: &&NodeId| mutants.has(CopyMutant::GivesNewcomersNothing) && new(node);
@@ -534,6 +535,7 @@ mod tests {
             revision: 1,
             sends_all: false,
             draining: false,
+            unreadable: BTreeSet::new(),
             number: 1,
         };
         anti_entropy.stage = Stage::Gathering(Reconcile {
