@@ -1,0 +1,263 @@
+//! Benchmarks: each figure beside a reference that is measured in the same run.
+//!
+//! One machine, one moment, one ratio: the machine's speed and its other work fall out of it. A
+//! benchmark whose reference is not installed is skipped and says so.
+
+mod disk;
+mod idle;
+mod lists;
+mod peers;
+mod proc;
+mod stage;
+mod streams;
+mod wire;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use serde_json::json;
+
+use crate::loadgen::{Failure, duration};
+use stage::Stage;
+
+/// Benchmarks of dispotify beside programs that do a part of the same.
+#[derive(Debug, Parser)]
+#[command(name = "bench", version, max_term_width = 100)]
+pub(crate) struct Args {
+    /// What to measure; `all` measures everything
+    #[arg(value_enum, required = true)]
+    names: Vec<Name>,
+    /// The binary under test [default: `dispotify` beside this program]
+    #[arg(long, value_name = "FILE")]
+    dispotify: Option<PathBuf>,
+    /// Where songs and libraries go; several GB, on the kind of disk that is to be measured
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// How long each side of a ratio is measured
+    #[arg(long, default_value = "5", value_name = "TIME", value_parser = duration)]
+    seconds: Duration,
+    /// Megabytes that `import` and `written` add
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    megabytes: u32,
+    /// Songs that `import-small` adds and `ls` and `search` ask for
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u32).range(10..=100_000))]
+    songs: u32,
+    /// Print one JSON object per line instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Random 256 KiB ranges of /stream against nginx
+    Ranges,
+    /// Whole songs of /stream against nginx
+    Songs,
+    /// Fragments over the node protocol against nginx
+    Fragments,
+    /// The same without encryption
+    FragmentsPlain,
+    /// Locate, 64 in flight, against redis GET
+    Locate,
+    /// Adding music, and bytes written for it, against cp and sync
+    Import,
+    /// Adding many small songs against cp and sync
+    ImportSmall,
+    /// Fragments read from a library against plain files
+    Reads,
+    /// Processor time per GB of fragments against nginx
+    Cpu,
+    /// Memory and wake-ups of idle nodes
+    Idle,
+    /// `ls` and `search`, whole commands
+    Lists,
+    /// Everything
+    All,
+}
+
+/// One line of the table.
+pub(crate) struct Figure {
+    pub(crate) what: String,
+    pub(crate) ours: String,
+    /// The reference in the same unit, and its name.
+    pub(crate) reference: Option<(String, &'static str)>,
+    /// How many times as good as the reference.
+    pub(crate) ratio: Option<f64>,
+}
+
+/// What a benchmark gives.
+pub(crate) enum Outcome {
+    Measured(Vec<Figure>),
+    Skipped(String),
+}
+
+/// Runs benchmarks with the process's arguments.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report("bench"),
+    }
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    let stage = Stage::new(args)?;
+    let all = args.names.contains(&Name::All);
+    let chosen = Name::value_variants().iter().copied();
+    let chosen = chosen.filter(|name| *name != Name::All && (all || args.names.contains(name)));
+    for name in chosen {
+        let outcome = measure(name, &stage, args)?;
+        let words = name.to_possible_value();
+        let words = words.map_or(String::new(), |value| value.get_name().to_owned());
+        tell(&words, &outcome, args.json)
+            .map_err(|error| Failure::failed("print the figures", error))?;
+    }
+    Ok(())
+}
+
+fn measure(name: Name, stage: &Stage, args: &Args) -> Result<Outcome, Failure> {
+    match name {
+        Name::Ranges => streams::ranges(stage, args.seconds),
+        Name::Songs => streams::songs(stage, args.seconds),
+        Name::Fragments => wire::fragments(stage, args.seconds, false),
+        Name::FragmentsPlain => wire::fragments(stage, args.seconds, true),
+        Name::Locate => wire::locate(stage, args.seconds),
+        Name::Import => disk::import(stage, args.megabytes),
+        Name::ImportSmall => disk::import_small(stage, args.songs),
+        Name::Reads => disk::reads(stage),
+        Name::Cpu => wire::cpu(stage, args.seconds),
+        Name::Idle => idle::idle(stage, args.seconds),
+        Name::Lists => lists::lists(stage, args.songs),
+        Name::All => Ok(Outcome::Measured(Vec::new())),
+    }
+}
+
+fn tell(name: &str, outcome: &Outcome, as_json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match outcome {
+        Outcome::Skipped(why) if as_json => {
+            writeln!(out, "{}", json!({"bench": name, "skipped": why}))
+        }
+        Outcome::Skipped(why) => writeln!(out, "{name:<16} skipped: {why}"),
+        Outcome::Measured(figures) => {
+            for figure in figures {
+                let line = if as_json {
+                    figure.json(name)
+                } else {
+                    figure.line(name)
+                };
+                writeln!(out, "{line}")?;
+            }
+            Ok(())
+        }
+    }
+}
+
+impl Figure {
+    /// A figure and its reference, both so many per something: more is better.
+    pub(crate) fn more_is_better(
+        what: impl Into<String>,
+        (ours, reference): (f64, f64),
+        peer: &'static str,
+        words: impl Fn(f64) -> String,
+    ) -> Self {
+        Figure {
+            what: what.into(),
+            ours: words(ours),
+            reference: Some((words(reference), peer)),
+            ratio: Some(ours / reference),
+        }
+    }
+
+    /// The same where less is better.
+    pub(crate) fn less_is_better(
+        what: impl Into<String>,
+        (ours, reference): (f64, f64),
+        peer: &'static str,
+        words: impl Fn(f64) -> String,
+    ) -> Self {
+        Figure {
+            ratio: Some(reference / ours),
+            ..Figure::more_is_better(what, (ours, reference), peer, words)
+        }
+    }
+
+    /// A figure without a reference.
+    pub(crate) fn alone(what: impl Into<String>, ours: String) -> Self {
+        Figure {
+            what: what.into(),
+            ours,
+            reference: None,
+            ratio: None,
+        }
+    }
+
+    fn line(&self, name: &str) -> String {
+        let reference = match &self.reference {
+            Some((value, peer)) => format!("{peer} {value}"),
+            None => String::new(),
+        };
+        let ratio = self
+            .ratio
+            .map_or(String::new(), |ratio| format!("ratio {ratio:.2}"));
+        let line = format!(
+            "{name:<16} {:<34} {:>16}   {reference:<28} {ratio}",
+            self.what, self.ours
+        );
+        line.trim_end().to_owned()
+    }
+
+    fn json(&self, name: &str) -> String {
+        let reference = self.reference.as_ref();
+        json!({
+            "bench": name,
+            "what": self.what,
+            "ours": self.ours,
+            "reference": reference.map(|(value, _)| value),
+            "peer": reference.map(|(_, peer)| peer),
+            "ratio": self.ratio,
+        })
+        .to_string()
+    }
+}
+
+/// So many per second, for people.
+pub(crate) fn per_second(value: f64) -> String {
+    format!("{value:.0}/s")
+}
+
+/// Bytes per second, for people.
+pub(crate) fn megabytes_per_second(value: f64) -> String {
+    format!("{:.0} MB/s", value / 1e6)
+}
+
+/// Seconds, for people.
+pub(crate) fn seconds(value: f64) -> String {
+    format!("{value:.3} s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    /// A ratio above 1 is always in our favour.
+    #[test]
+    fn ratios_point_the_same_way() {
+        let more = Figure::more_is_better("x", (200.0, 100.0), "peer", per_second);
+        let less = Figure::less_is_better("x", (1.0, 2.0), "peer", seconds);
+        assert_eq!((more.ratio, less.ratio), (Some(2.0), Some(2.0)));
+        assert!(
+            more.line("name").contains("peer 100/s") && more.line("name").ends_with("ratio 2.00")
+        );
+        assert!(less.json("name").contains("\"ratio\":2.0"));
+    }
+}
