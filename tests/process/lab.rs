@@ -16,28 +16,35 @@ use serde_json::Value;
 /// Longest wait for anything that a healthy machine does within a second.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The binary under test, built once per run; its path comes from cargo itself.
+/// The binary under test, built once per run.
 pub(super) fn dispotify() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        // A test that runs again inside a private network gets the path from its first run.
-        if let Some(path) = std::env::var_os(BINARY_VARIABLE) {
-            return path.into();
-        }
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--package", "dispotify", "--message-format=json"]);
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        let output = cargo.output().expect("cargo runs");
-        let log = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "cargo build: {log}");
-        let lines = output.stdout.split(|byte| *byte == b'\n');
-        let messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-        let binary = |message: Value| message["executable"].as_str().map(PathBuf::from);
-        let found = messages.filter_map(binary).next_back();
-        found.expect("cargo names the executable it built")
-    })
+    // A test that runs again inside a private network gets the path from its first run.
+    let given = || std::env::var_os(BINARY_VARIABLE).map(PathBuf::from);
+    BINARY.get_or_init(|| given().unwrap_or_else(|| build(&["--package", "dispotify"])))
+}
+
+/// The load generator, built once per run.
+pub(super) fn loadgen() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build(&["--package", "tools", "--bin", "loadgen"]))
+}
+
+/// Builds one binary; its path comes from cargo itself.
+fn build(what: &[&str]) -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.arg("build").args(what).arg("--message-format=json");
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let output = cargo.output().expect("cargo runs");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo build: {log}");
+    let lines = output.stdout.split(|byte| *byte == b'\n');
+    let messages = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let binary = |message: Value| message["executable"].as_str().map(PathBuf::from);
+    let found = messages.filter_map(binary).next_back();
+    found.expect("cargo names the executable it built")
 }
 
 /// Environment variable with the binary's path, for a run that cannot build the binary.

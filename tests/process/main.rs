@@ -9,6 +9,7 @@ mod failures;
 mod full_disk;
 mod hostile;
 mod library;
+mod load;
 mod partition;
 mod powercut;
 mod refusals;
