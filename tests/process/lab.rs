@@ -30,6 +30,13 @@ pub(super) fn loadgen() -> &'static Path {
     BINARY.get_or_init(|| build(&["--package", "tools", "--bin", "loadgen"]))
 }
 
+/// The benchmarks, built once per run.
+#[cfg(not(debug_assertions))]
+pub(super) fn bench() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| build(&["--package", "tools", "--bin", "bench"]))
+}
+
 /// Builds one binary; its path comes from cargo itself.
 fn build(what: &[&str]) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));

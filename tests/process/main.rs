@@ -14,5 +14,7 @@ mod partition;
 mod powercut;
 mod refusals;
 mod ring;
+#[cfg(not(debug_assertions))]
+mod speed;
 mod verify;
 mod web;

@@ -5,6 +5,7 @@
 
 mod disk;
 mod idle;
+mod instructions;
 mod lists;
 mod peers;
 mod proc;
@@ -28,7 +29,7 @@ use stage::Stage;
 #[command(name = "bench", version, max_term_width = 100)]
 pub(crate) struct Args {
     /// What to measure; `all` measures everything
-    #[arg(value_enum, required = true)]
+    #[arg(value_enum, required_unless_present = "hot")]
     names: Vec<Name>,
     /// The binary under test [default: `dispotify` beside this program]
     #[arg(long, value_name = "FILE")]
@@ -48,6 +49,11 @@ pub(crate) struct Args {
     /// Print one JSON object per line instead of a table
     #[arg(long)]
     json: bool,
+    /// Run a hot path and nothing else: the process that `instructions` counts
+    #[arg(long, hide = true, value_enum)]
+    hot: Option<instructions::Path>,
+    #[arg(long, hide = true, default_value_t = 1)]
+    times: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,6 +80,8 @@ enum Name {
     Idle,
     /// `ls` and `search`, whole commands
     Lists,
+    /// Instructions of the hot paths against the table
+    Instructions,
     /// Everything
     All,
 }
@@ -91,6 +99,8 @@ pub(crate) struct Figure {
 /// What a benchmark gives.
 pub(crate) enum Outcome {
     Measured(Vec<Figure>),
+    /// Measured, and worse than it may be; the line says where.
+    Missed(Vec<Figure>, String),
     Skipped(String),
 }
 
@@ -104,9 +114,14 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(path) = args.hot {
+        instructions::run(path, args.times);
+        return Ok(());
+    }
     let stage = Stage::new(args)?;
     let all = args.names.contains(&Name::All);
     let chosen = Name::value_variants().iter().copied();
+    let mut missed = Vec::new();
     let chosen = chosen.filter(|name| *name != Name::All && (all || args.names.contains(name)));
     for name in chosen {
         let outcome = measure(name, &stage, args)?;
@@ -114,8 +129,14 @@ fn run(args: &Args) -> Result<(), Failure> {
         let words = words.map_or(String::new(), |value| value.get_name().to_owned());
         tell(&words, &outcome, args.json)
             .map_err(|error| Failure::failed("print the figures", error))?;
+        if let Outcome::Missed(_, line) = outcome {
+            missed.push(line);
+        }
     }
-    Ok(())
+    match missed.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Failed(missed.join("; "))),
+    }
 }
 
 fn measure(name: Name, stage: &Stage, args: &Args) -> Result<Outcome, Failure> {
@@ -131,6 +152,7 @@ fn measure(name: Name, stage: &Stage, args: &Args) -> Result<Outcome, Failure> {
         Name::Cpu => wire::cpu(stage, args.seconds),
         Name::Idle => idle::idle(stage, args.seconds),
         Name::Lists => lists::lists(stage, args.songs),
+        Name::Instructions => instructions::instructions(),
         Name::All => Ok(Outcome::Measured(Vec::new())),
     }
 }
@@ -142,7 +164,7 @@ fn tell(name: &str, outcome: &Outcome, as_json: bool) -> io::Result<()> {
             writeln!(out, "{}", json!({"bench": name, "skipped": why}))
         }
         Outcome::Skipped(why) => writeln!(out, "{name:<16} skipped: {why}"),
-        Outcome::Measured(figures) => {
+        Outcome::Measured(figures) | Outcome::Missed(figures, _) => {
             for figure in figures {
                 let line = if as_json {
                     figure.json(name)

@@ -40,6 +40,7 @@ use clap::Parser;
 pub(crate) use args::duration;
 pub(crate) use failure::Failure;
 pub(crate) use report::{Report, bytes_in_words};
+pub(crate) use requests::one_fragment;
 pub(crate) use session::Session;
 pub(crate) use zipf::Zipf;
 

@@ -100,8 +100,8 @@ pub(super) fn reads(stage: &Stage) -> Result<Outcome, Failure> {
     let cluster = stage.cluster(false)?;
     cluster.add(&folder)?;
     let library = cluster.library();
+    drop(cluster); // A data directory belongs to one process at a time.
     let node = node_of(&library)?;
-    drop(cluster); // The library is read by one process at a time.
     let opened = Library::open(&library, node, StoreId(0)).and_then(|library| library.reader());
     let mut reader = opened.map_err(|error| Failure::failed("open the library", error))?;
     let fragments = fragments_of(&mut reader)?;

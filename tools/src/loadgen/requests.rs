@@ -35,6 +35,7 @@ use upload::{Next, Upload};
 
 pub(crate) use questions::{needs_songs, targets};
 pub(crate) use tally::FIGURES;
+pub(crate) use upload::one_fragment;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -38,7 +38,7 @@ impl Upload {
         let bytes: Vec<u8> = words.take(length as usize).collect();
         let hash = ContentHash(*blake3::hash(&bytes).as_bytes());
         Upload {
-            manifest: manifest(hash, length),
+            manifest: one_fragment(hash, length),
             bytes,
             owner: None,
         }
@@ -98,7 +98,8 @@ impl Upload {
     }
 }
 
-fn manifest(hash: ContentHash, length: u32) -> Manifest {
+/// A song of one fragment, of no known format.
+pub(crate) fn one_fragment(hash: ContentHash, length: u32) -> Manifest {
     let fragment = Fragment {
         length,
         start_ms: 0,
