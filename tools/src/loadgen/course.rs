@@ -11,6 +11,8 @@ pub(crate) struct Row {
     pub(crate) second: u32,
     /// Answered requests, or fragments and pieces of sound that came.
     pub(crate) done: u64,
+    /// Whether as much should be done in every second. Listeners fetch in bursts.
+    pub(crate) steady: bool,
     /// Requests without an answer, or listeners who were refused a song.
     pub(crate) failed: u64,
     /// Requests in flight, or listeners who hear sound.
@@ -86,8 +88,8 @@ impl Course {
         let first = moment.floor() as usize;
         let before = &self.rows[..first.min(self.rows.len())];
         let usual = before.iter().map(|row| row.done).sum::<u64>() / before.len().max(1) as u64;
-        let bad =
-            |row: &Row| row.stalls > 0 || row.waiting > 0 || row.failed > 0 || row.done * 2 < usual;
+        let hurt = |row: &Row| row.stalls > 0 || row.waiting > 0 || row.failed > 0;
+        let bad = |row: &Row| hurt(row) || (row.steady && row.done * 2 < usual);
         let after = self.rows.get(first..)?;
         let last = after.iter().rposition(bad);
         match last {
@@ -107,6 +109,7 @@ mod tests {
             second: n as u32 + 1,
             done: *done,
             stalls: *stalls,
+            steady: true,
             ..Row::default()
         };
         Course {

@@ -105,7 +105,7 @@ impl Tally {
     /// The second that has passed.
     pub(crate) fn row(&mut self, open: u64, waiting: u64) -> Row {
         let mut row = std::mem::take(&mut self.row);
-        (row.open, row.waiting) = (open, waiting);
+        (row.open, row.waiting, row.steady) = (open, waiting, true);
         row.set_latencies(&self.second);
         self.second.clear();
         row
