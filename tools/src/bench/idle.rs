@@ -9,9 +9,12 @@ use super::stage::{Process, Stage};
 use super::{Figure, Outcome};
 use crate::loadgen::{Failure, bytes_in_words};
 
+/// After this time nodes that have just started rest.
+const SETTLES: Duration = Duration::from_secs(20);
+
 /// Each role on its own, and `serve`.
 pub(super) fn idle(stage: &Stage, seconds: Duration) -> Result<Outcome, Failure> {
-    let cluster = stage.cluster(false)?;
+    let cluster = stage.cluster_with(false, &[])?;
     let mut serve = stage.command(&["serve", "--host", "127.0.0.1", "--port", "0"]);
     serve.args(["--web", "off", "--log", "warn", "--data-dir"]);
     serve.arg(stage.dir.join(format!("serve{}", stage.number())));
@@ -23,7 +26,7 @@ pub(super) fn idle(stage: &Stage, seconds: Duration) -> Result<Outcome, Failure>
         ("serve", &serve),
     ];
     // What is measured is rest, so this benchmark waits by design.
-    thread::sleep(Duration::from_secs(3));
+    thread::sleep(SETTLES);
     let before = nodes.map(|(_, node)| (proc::sleeps(node.pid()), proc::written(node.pid())));
     thread::sleep(seconds);
     let mut figures = Vec::new();

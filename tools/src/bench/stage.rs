@@ -130,10 +130,20 @@ impl Stage {
 
     /// Starts a DNS node, a router and a data node on an empty library.
     pub(super) fn cluster(&self, insecure: bool) -> Result<Cluster<'_>, Failure> {
+        // A short refresh, so that nodes that start one after the other soon know each other.
+        self.cluster_with(insecure, &["--set", "resolve.refresh=500ms"])
+    }
+
+    /// The same with other settings.
+    pub(super) fn cluster_with(
+        &self,
+        insecure: bool,
+        settings: &[&str],
+    ) -> Result<Cluster<'_>, Failure> {
         let number = self.number();
         let node = |role: &str, dns: &str| {
             let mut command = self.command(&["node", role, "--host", "127.0.0.1", "--port", "0"]);
-            command.args(["--set", "resolve.refresh=500ms", "--log", "warn"]);
+            command.args(settings).args(["--log", "warn"]);
             command
                 .arg("--data-dir")
                 .arg(self.dir.join(format!("{role}{number}")));

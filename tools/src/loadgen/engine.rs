@@ -46,7 +46,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) stop: &'a AtomicBool,
 }
 
-/// How long connections may take before the run begins, and answers after it has ended.
+/// How long all connections may take before the run begins.
+const PREPARE: Duration = Duration::from_secs(30);
+
+/// How long answers may take after it has ended.
 const GRACE: Duration = Duration::from_secs(5);
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -92,11 +95,12 @@ struct Engine<'a> {
 impl Engine<'_> {
     fn prepare(&mut self, plan: &Plan<'_>) -> Result<(), Failure> {
         self.driver.prepare(self.sockets);
-        let until = self.sockets.now() + GRACE;
+        let until = self.sockets.now() + PREPARE;
         while !self.driver.is_ready() && !plan.stop.load(Ordering::Relaxed) {
             self.turn(until)?;
             if self.sockets.now() >= until {
-                let line = "the nodes did not accept all connections within 5 s";
+                let line =
+                    "the nodes did not accept all connections within 30 s (see net.connections)";
                 return Err(Failure::Unreachable(line.into()));
             }
         }

@@ -270,8 +270,9 @@ impl Driver for Requests {
     fn prepare(&mut self, sockets: &mut Sockets) {
         let now = sockets.now();
         for address in &self.targets {
-            self.lines.meet(now, *address, sockets);
+            self.lines.meet(now, *address);
         }
+        self.lines.on_tick(now, sockets);
     }
 
     fn is_ready(&self) -> bool {

@@ -17,6 +17,9 @@ use super::super::sockets::{ConnId, Sockets};
 /// The pause before a lost connection is dialled again.
 const AGAIN: Duration = Duration::from_millis(250);
 
+/// Dials under way at once: a node drops the oldest of more than 64 unfinished handshakes.
+const DIALLING_MAX: usize = 32;
+
 /// One place for a connection to a node.
 pub(crate) struct Line {
     pub(crate) address: SocketAddr,
@@ -31,8 +34,10 @@ pub(crate) struct Line {
 pub(crate) struct Lines {
     all: Vec<Line>,
     of: BTreeMap<SocketAddr, Vec<usize>>,
-    /// Lines without a connection, and when each is dialled again.
+    /// Lines without a connection, and when each is dialled.
     again: BTreeSet<(Time, usize)>,
+    /// Dials that are neither open nor lost.
+    dialling: usize,
     open: usize,
     each: u32,
     /// Requests that a line may have in flight.
@@ -56,6 +61,7 @@ impl Lines {
             all: Vec::new(),
             of: BTreeMap::new(),
             again: BTreeSet::new(),
+            dialling: 0,
             open: 0,
             each,
             pipeline: (pipeline as usize).min(QUESTIONS_PER_PEER_MAX),
@@ -64,8 +70,8 @@ impl Lines {
         }
     }
 
-    /// Dials a node, unless that was done before.
-    pub(crate) fn meet(&mut self, now: Time, address: SocketAddr, sockets: &mut Sockets) {
+    /// Adds the lines to a node; they are dialled by [`Lines::on_tick`].
+    pub(crate) fn meet(&mut self, now: Time, address: SocketAddr) {
         if self.of.contains_key(&address) {
             return;
         }
@@ -79,7 +85,7 @@ impl Lines {
                 open: false,
                 flying: Vec::new(),
             });
-            self.dial(now, *number, sockets);
+            self.again.insert((now, *number));
         }
         self.of.insert(address, numbers);
     }
@@ -89,14 +95,18 @@ impl Lines {
         let theirs = self.features.get(&line.address).copied();
         let dialled = sockets.dial_node(number, line.address, line.identity, theirs);
         match dialled {
-            Ok(conn) => line.conn = Some(conn),
+            Ok(conn) => {
+                line.conn = Some(conn);
+                self.dialling += 1;
+            }
             Err(_) => drop(self.again.insert((now + AGAIN, number))),
         }
     }
 
-    /// Dials again whatever is due.
+    /// Dials what is due, a few at a time.
     pub(crate) fn on_tick(&mut self, now: Time, sockets: &mut Sockets) {
-        while let Some((at, number)) = self.again.first().copied()
+        while self.dialling < DIALLING_MAX
+            && let Some((at, number)) = self.again.first().copied()
             && at <= now
         {
             self.again.pop_first();
@@ -105,19 +115,22 @@ impl Lines {
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
-        self.again.first().map(|(at, _)| *at)
+        let due = self.again.first().map(|(at, _)| *at);
+        due.filter(|_| self.dialling < DIALLING_MAX)
     }
 
     /// The node has accepted the connection of a line.
     pub(crate) fn on_opened(&mut self, number: usize) {
         self.all[number].open = true;
         self.open += 1;
+        self.dialling -= 1;
     }
 
     /// The connection of a line is lost; gives the requests that were on it.
     pub(crate) fn on_lost(&mut self, now: Time, number: usize) -> Vec<RequestId> {
         let line = &mut self.all[number];
         self.open -= usize::from(line.open);
+        self.dialling -= usize::from(!line.open);
         (line.conn, line.open) = (None, false);
         self.again.insert((now + AGAIN, number));
         std::mem::take(&mut line.flying)
