@@ -62,6 +62,7 @@ impl NodeSource {
         let command = Command::Open {
             operation: OperationId(self.operation),
             song: song.id.into(),
+            holders: false,
         };
         self.give(now, command, world, heard);
     }
@@ -179,6 +180,7 @@ impl NodeSource {
             | Notice::Failed { .. }
             | Notice::Fact { .. }
             | Notice::Ready { .. }
+            | Notice::Outdated
             | Notice::Stopped
             | Notice::Songs { .. }
             | Notice::Status { .. }
