@@ -12,6 +12,7 @@ mod manifests;
 mod peers;
 mod read;
 mod remove;
+mod shared;
 mod upload;
 
 use alloc::boxed::Box;
@@ -22,9 +23,9 @@ use core::time::Duration;
 use crate::anomalies::{Anomalies, Anomaly};
 use crate::contract::id::{JobId, OperationId};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
-use crate::contract::message::{Catalogue, Envelope, Holder, Message, Names, Refusal};
+use crate::contract::message::{Catalogue, Envelope, Message, Names, Refusal};
 use crate::contract::node::{Event, Lost, Node, Outbox, Peer, Sender};
-use crate::contract::record::{Address, Record, Role};
+use crate::contract::record::{Address, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
@@ -40,6 +41,7 @@ use manifests::Manifests;
 use peers::Peers;
 use read::Read;
 use remove::Remove;
+use shared::Shared;
 use upload::Upload;
 
 /// Most operations at once. It is enough for a web player with many tabs, and stops a session that
@@ -82,28 +84,6 @@ pub struct Client {
 struct Core {
     shared: Shared,
     operations: BTreeMap<OperationId, Operation>,
-}
-
-/// The state that all operations share: timers, and what is known of servers.
-#[derive(Debug)]
-struct Shared {
-    config: Config,
-    resolver: Resolver,
-    locator: Locator<OperationId>,
-    timers: Timers<OperationId>,
-    peers: Peers,
-    manifests: Manifests,
-    anomalies: Anomalies,
-    rng: Rng,
-    /// Whether a look-up of the routers has ended since the start, with or without success.
-    looked_up: bool,
-    /// Why the last look-up of the routers failed, if it did.
-    dns_lost: Option<Lost>,
-    /// The cause of the last failed dial that started a backoff. It stands in for `Lost::Backoff`
-    /// in what the user sees.
-    undialled: Option<Lost>,
-    /// The routers stored on disk for a later run.
-    remembered: Vec<Record>,
 }
 
 #[derive(Debug)]
@@ -510,60 +490,6 @@ impl Core {
         if role == Role::Data {
             self.look_up_waiting(cx);
         }
-    }
-}
-
-impl Shared {
-    /// Names the cause of a backoff in place of the backoff. A server that was dialled in vain for
-    /// one operation is not dialled for the next, which fails for the same reason.
-    fn with_cause(&self, notice: Notice) -> Notice {
-        match (notice, self.undialled) {
-            (
-                Notice::Failed {
-                    operation,
-                    failure:
-                        Failure::Unreachable {
-                            role,
-                            last: Some(Lost::Backoff),
-                        },
-                },
-                Some(cause),
-            ) => failed(operation, unreachable(role, Some(cause))),
-            (notice, _) => notice,
-        }
-    }
-
-    /// Stores the routers for a later run, if they differ from those on disk.
-    fn remember_routers(&mut self, cx: &mut Cx<'_>) {
-        let place = |record: &Record| (record.node, record.address);
-        let mut records = self.resolver.records(Role::Router).to_vec();
-        records.sort_unstable_by_key(place);
-        records.truncate(64);
-        let same = records
-            .iter()
-            .map(place)
-            .eq(self.remembered.iter().map(place));
-        if !records.is_empty() && !same {
-            self.remembered.clone_from(&records);
-            cx.run(
-                Ordered::Client(Purpose::Note),
-                ClientJob::RememberPeers { records },
-            );
-        }
-    }
-
-    /// Notes what a router says of the holders of a song, before they are asked.
-    fn meet(&mut self, cx: &mut Cx<'_>, holders: &[Holder]) {
-        for holder in holders {
-            self.peers.on_load(holder.address, holder.load);
-            cx.out.meet(holder.address, holder.features);
-        }
-    }
-
-    /// Lets an operation go on after a pause.
-    fn pause(&mut self, now: Time, operation: OperationId, pause: Duration) {
-        let at = now + self.rng.upper_half(pause);
-        self.timers.arm(operation, at);
     }
 }
 

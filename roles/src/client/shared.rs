@@ -1,0 +1,97 @@
+//! What all operations of a client share: timers, and what it knows of servers.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::manifests::Manifests;
+use super::peers::Peers;
+use super::{Config, Purpose, failed, unreachable};
+use crate::anomalies::Anomalies;
+use crate::contract::id::OperationId;
+use crate::contract::job::ClientJob;
+use crate::contract::message::Holder;
+use crate::contract::node::Lost;
+use crate::contract::record::{Record, Role};
+use crate::contract::rng::Rng;
+use crate::contract::time::Time;
+use crate::contract::timers::Timers;
+use crate::contract::user::{Failure, Notice};
+use crate::cx::{Cx, Ordered};
+use crate::locator::Locator;
+use crate::resolver::Resolver;
+
+/// The state that all operations share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) resolver: Resolver,
+    pub(super) locator: Locator<OperationId>,
+    pub(super) timers: Timers<OperationId>,
+    pub(super) peers: Peers,
+    pub(super) manifests: Manifests,
+    pub(super) anomalies: Anomalies,
+    pub(super) rng: Rng,
+    /// Whether a look-up of the routers has ended since the start, with or without success.
+    pub(super) looked_up: bool,
+    /// Why the last look-up of the routers failed, if it did.
+    pub(super) dns_lost: Option<Lost>,
+    /// The cause of the last failed dial that started a backoff. It stands in for `Lost::Backoff`
+    /// in what the user sees.
+    pub(super) undialled: Option<Lost>,
+    /// The routers stored on disk for a later run.
+    pub(super) remembered: Vec<Record>,
+}
+
+impl Shared {
+    /// Names the cause of a backoff in place of the backoff. A server that was dialled in vain for
+    /// one operation is not dialled for the next, which fails for the same reason.
+    pub(super) fn with_cause(&self, notice: Notice) -> Notice {
+        match (notice, self.undialled) {
+            (
+                Notice::Failed {
+                    operation,
+                    failure:
+                        Failure::Unreachable {
+                            role,
+                            last: Some(Lost::Backoff),
+                        },
+                },
+                Some(cause),
+            ) => failed(operation, unreachable(role, Some(cause))),
+            (notice, _) => notice,
+        }
+    }
+
+    /// Stores the routers for a later run, if they differ from those on disk.
+    pub(super) fn remember_routers(&mut self, cx: &mut Cx<'_>) {
+        let place = |record: &Record| (record.node, record.address);
+        let mut records = self.resolver.records(Role::Router).to_vec();
+        records.sort_unstable_by_key(place);
+        records.truncate(64);
+        let same = records
+            .iter()
+            .map(place)
+            .eq(self.remembered.iter().map(place));
+        if !records.is_empty() && !same {
+            self.remembered.clone_from(&records);
+            cx.run(
+                Ordered::Client(Purpose::Note),
+                ClientJob::RememberPeers { records },
+            );
+        }
+    }
+
+    /// Notes what a router says of the holders of a song, before they are asked.
+    pub(super) fn meet(&mut self, cx: &mut Cx<'_>, holders: &[Holder]) {
+        for holder in holders {
+            self.peers.on_load(holder.address, holder.load);
+            cx.out.meet(holder.address, holder.features);
+        }
+    }
+
+    /// Lets an operation go on after a pause.
+    pub(super) fn pause(&mut self, now: Time, operation: OperationId, pause: Duration) {
+        let at = now + self.rng.upper_half(pause);
+        self.timers.arm(operation, at);
+    }
+}
