@@ -9,6 +9,7 @@ mod instructions;
 mod lists;
 mod peers;
 mod proc;
+mod rounds;
 mod stage;
 mod streams;
 mod wire;
@@ -22,6 +23,7 @@ use clap::{Parser, ValueEnum};
 use serde_json::json;
 
 use crate::loadgen::{Failure, duration};
+use rounds::Rounds;
 use stage::Stage;
 
 /// Benchmarks of dispotify beside programs that do a part of the same.
@@ -92,8 +94,9 @@ pub(crate) struct Figure {
     pub(crate) ours: String,
     /// The reference in the same unit, and its name.
     pub(crate) reference: Option<(String, &'static str)>,
-    /// How many times as good as the reference.
-    pub(crate) ratio: Option<f64>,
+    /// How many times as good as the reference: the lowest, the median and the highest of all
+    /// rounds.
+    pub(crate) ratio: Option<[f64; 3]>,
 }
 
 /// What a benchmark gives.
@@ -180,35 +183,36 @@ fn tell(name: &str, outcome: &Outcome, as_json: bool) -> io::Result<()> {
 
 impl Figure {
     /// A figure and its reference, both so many per something: more is better.
-    pub(crate) fn more_is_better(
+    fn more_is_better(
         what: impl Into<String>,
-        (ours, reference): (f64, f64),
+        rounds: &Rounds,
         peer: &'static str,
         words: impl Fn(f64) -> String,
     ) -> Self {
         Figure {
             what: what.into(),
-            ours: words(ours),
-            reference: Some((words(reference), peer)),
-            ratio: Some(ours / reference),
+            ours: words(rounds.ours()),
+            reference: Some((words(rounds.theirs()), peer)),
+            ratio: Some(rounds.ratios()),
         }
     }
 
     /// The same where less is better.
-    pub(crate) fn less_is_better(
+    fn less_is_better(
         what: impl Into<String>,
-        (ours, reference): (f64, f64),
+        rounds: &Rounds,
         peer: &'static str,
         words: impl Fn(f64) -> String,
     ) -> Self {
+        let [lowest, median, highest] = rounds.ratios();
         Figure {
-            ratio: Some(reference / ours),
-            ..Figure::more_is_better(what, (ours, reference), peer, words)
+            ratio: Some([1.0 / highest, 1.0 / median, 1.0 / lowest]),
+            ..Figure::more_is_better(what, rounds, peer, words)
         }
     }
 
     /// A figure without a reference.
-    pub(crate) fn alone(what: impl Into<String>, ours: String) -> Self {
+    fn alone(what: impl Into<String>, ours: String) -> Self {
         Figure {
             what: what.into(),
             ours,
@@ -224,7 +228,12 @@ impl Figure {
         };
         let ratio = self
             .ratio
-            .map_or(String::new(), |ratio| format!("ratio {ratio:.2}"));
+            .map_or(String::new(), |[lowest, median, highest]| {
+                match lowest == highest {
+                    true => format!("ratio {median:.2}"),
+                    false => format!("ratio {median:.2} ({lowest:.2} to {highest:.2})"),
+                }
+            });
         let line = format!(
             "{name:<16} {:<34} {:>16}   {reference:<28} {ratio}",
             self.what, self.ours
@@ -240,7 +249,8 @@ impl Figure {
             "ours": self.ours,
             "reference": reference.map(|(value, _)| value),
             "peer": reference.map(|(_, peer)| peer),
-            "ratio": self.ratio,
+            "ratio": self.ratio.map(|[_, median, _]| median),
+            "ratios": self.ratio,
         })
         .to_string()
     }
@@ -274,9 +284,9 @@ mod tests {
     /// A ratio above 1 is always in our favour.
     #[test]
     fn ratios_point_the_same_way() {
-        let more = Figure::more_is_better("x", (200.0, 100.0), "peer", per_second);
-        let less = Figure::less_is_better("x", (1.0, 2.0), "peer", seconds);
-        assert_eq!((more.ratio, less.ratio), (Some(2.0), Some(2.0)));
+        let more = Figure::more_is_better("x", &Rounds::once(200.0, 100.0), "peer", per_second);
+        let less = Figure::less_is_better("x", &Rounds::once(1.0, 2.0), "peer", seconds);
+        assert_eq!((more.ratio, less.ratio), (Some([2.0; 3]), Some([2.0; 3])));
         assert!(
             more.line("name").contains("peer 100/s") && more.line("name").ends_with("ratio 2.00")
         );

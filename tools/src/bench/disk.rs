@@ -13,6 +13,7 @@ use roles::contract::message::{Position, StoreId};
 use storage::library::{Library, LibraryWorker};
 
 use super::proc;
+use super::rounds::Rounds;
 use super::stage::Stage;
 use super::streams::MUSIC;
 use super::{Figure, Outcome, megabytes_per_second, per_second};
@@ -37,7 +38,7 @@ pub(super) fn import(stage: &Stage, megabytes: u32) -> Result<Outcome, Failure> 
     Ok(Outcome::Measured(vec![
         Figure::more_is_better(
             format!("{:.0} MB of mixed music", bytes / 1e6),
-            (bytes / took, bytes / copied),
+            &Rounds::once(bytes / took, bytes / copied),
             "cp + sync",
             megabytes_per_second,
         ),
@@ -57,7 +58,7 @@ pub(super) fn import_small(stage: &Stage, songs: u32) -> Result<Outcome, Failure
     let count = f64::from(songs);
     Ok(Outcome::Measured(vec![Figure::more_is_better(
         format!("{songs} songs of 27 kB"),
-        (count / took, count / copied),
+        &Rounds::once(count / took, count / copied),
         "cp + sync",
         per_second,
     )]))
@@ -105,11 +106,13 @@ pub(super) fn reads(stage: &Stage) -> Result<Outcome, Failure> {
     let opened = Library::open(&library, node, StoreId(0)).and_then(|library| library.reader());
     let mut reader = opened.map_err(|error| Failure::failed("open the library", error))?;
     let fragments = fragments_of(&mut reader)?;
-    let ours = best_of(3, || read_library(&mut reader, &fragments))?;
-    let theirs = best_of(3, || read_files(&folder))?;
+    let rounds = Rounds::alternate(
+        || rate_of(|| read_library(&mut reader, &fragments)),
+        || rate_of(|| read_files(&folder)),
+    )?;
     Ok(Outcome::Measured(vec![Figure::more_is_better(
         "fragments, hash checked",
-        (ours, theirs),
+        &rounds,
         "files",
         megabytes_per_second,
     )]))
@@ -181,13 +184,9 @@ fn read_file(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// The highest of several bytes per second: the first run fills the page cache.
-fn best_of(times: u32, mut run: impl FnMut() -> Result<u64, Failure>) -> Result<f64, Failure> {
-    let mut best: f64 = 0.0;
-    for _ in 0..times {
-        let begun = Instant::now();
-        let bytes = run()? as f64;
-        best = best.max(bytes / begun.elapsed().as_secs_f64());
-    }
-    Ok(best)
+/// Bytes per second of something that reads bytes.
+fn rate_of(read: impl FnOnce() -> Result<u64, Failure>) -> Result<f64, Failure> {
+    let begun = Instant::now();
+    let bytes = read()? as f64;
+    Ok(bytes / begun.elapsed().as_secs_f64())
 }

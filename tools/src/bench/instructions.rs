@@ -28,6 +28,7 @@ use roles::router::catalogue::Catalogue;
 use roles::server::{self, Server};
 use storage::library::Library;
 
+use super::rounds::Rounds;
 use super::{Figure, Outcome, peers};
 use crate::loadgen::{Failure, one_fragment};
 
@@ -87,7 +88,8 @@ pub(super) fn instructions() -> Result<Outcome, Failure> {
             slower.push(format!("{name} {:+.1} %", (each / known - 1.0) * 100.0));
         }
         let words = |value: f64| format!("{value:.0}");
-        figures.push(Figure::less_is_better(name, (each, known), "table", words));
+        let counts = Rounds::once(each, known);
+        figures.push(Figure::less_is_better(name, &counts, "table", words));
     }
     if slower.is_empty() {
         return Ok(Outcome::Measured(figures));

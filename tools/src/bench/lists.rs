@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use super::disk;
+use super::rounds::{self, Rounds};
 use super::stage::{Cluster, Stage};
 use super::{Figure, Outcome};
 use crate::loadgen::Failure;
@@ -49,22 +50,9 @@ fn figure(
         status.map_err(|error| Failure::failed("run cat", error))?;
         theirs.push(begun.elapsed().as_secs_f64());
     }
-    let pair = (median(ours), median(theirs));
-    Ok(Figure::less_is_better(what, pair, "cat", super::seconds))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(Vec::new()), 0.0);
-    }
+    let rounds = Rounds::once(
+        rounds::median(ours.into_iter()),
+        rounds::median(theirs.into_iter()),
+    );
+    Ok(Figure::less_is_better(what, &rounds, "cat", super::seconds))
 }

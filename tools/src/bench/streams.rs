@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::peers::{self, Wrk};
+use super::rounds::{self, Rounds};
 use super::stage::{Cluster, Stage};
 use super::{Figure, Outcome, megabytes_per_second, per_second};
 use crate::loadgen::Failure;
@@ -21,38 +22,31 @@ pub(super) const CONNECTIONS: u32 = 8;
 
 /// Random ranges of 256 KiB.
 pub(super) fn ranges(stage: &Stage, seconds: Duration) -> Result<Outcome, Failure> {
-    let against = against(stage, Some(262_144), seconds)?;
-    Ok(against.map_or_else(Outcome::Skipped, |(ours, theirs)| {
-        let pair = (ours.requests, theirs.requests);
-        Outcome::Measured(vec![Figure::more_is_better(
-            "ranges of 256 KiB",
-            pair,
-            "nginx",
-            per_second,
-        )])
+    let against = against(stage, Some(262_144), seconds, |wrk| wrk.requests)?;
+    Ok(against.map_or_else(Outcome::Skipped, |rounds| {
+        let what = "ranges of 256 KiB";
+        let figure = Figure::more_is_better(what, &rounds, "nginx", per_second);
+        Outcome::Measured(vec![figure])
     }))
 }
 
 /// Whole songs.
 pub(super) fn songs(stage: &Stage, seconds: Duration) -> Result<Outcome, Failure> {
-    let against = against(stage, None, seconds)?;
-    Ok(against.map_or_else(Outcome::Skipped, |(ours, theirs)| {
-        let pair = (ours.bytes, theirs.bytes);
-        Outcome::Measured(vec![Figure::more_is_better(
-            "whole songs of 8 MB",
-            pair,
-            "nginx",
-            megabytes_per_second,
-        )])
+    let against = against(stage, None, seconds, |wrk| wrk.bytes)?;
+    Ok(against.map_or_else(Outcome::Skipped, |rounds| {
+        let what = "whole songs of 8 MB";
+        let figure = Figure::more_is_better(what, &rounds, "nginx", megabytes_per_second);
+        Outcome::Measured(vec![figure])
     }))
 }
 
-/// Measures both sides, each for a while; or says what is missing.
+/// Measures a figure of wrk on both sides; or says what is missing.
 fn against(
     stage: &Stage,
     range: Option<u64>,
     seconds: Duration,
-) -> Result<Result<(Wrk, Wrk), String>, Failure> {
+    figure: impl Fn(Wrk) -> f64,
+) -> Result<Result<Rounds, String>, Failure> {
     if let Some(missing) = peers::missing(&["nginx", "wrk"]) {
         return Ok(Err(missing));
     }
@@ -63,13 +57,16 @@ fn against(
     let script = script(stage, &root, range)?;
     let (_web, page) = cluster.web()?;
     let (_nginx, nginx) = peers::nginx(stage, &root.folder)?;
-    let measure = |at: SocketAddr| peers::wrk(at, &script, CONNECTIONS, seconds);
-    let (ours, theirs) = (measure(page)?, measure(nginx)?);
-    if ours.failed > 0.0 {
-        let line = format!("{} requests failed", ours.failed);
-        return Err(Failure::failed("stream", line));
-    }
-    Ok(Ok((ours, theirs)))
+    let seconds = rounds::of_round(seconds);
+    let measure = |at: SocketAddr| -> Result<f64, Failure> {
+        let measured = peers::wrk(at, &script, CONNECTIONS, seconds)?;
+        if measured.failed > 0.0 {
+            let line = format!("{} requests failed", measured.failed);
+            return Err(Failure::failed("stream", line));
+        }
+        Ok(figure(measured))
+    };
+    Rounds::alternate(|| measure(page), || measure(nginx)).map(Ok)
 }
 
 /// The songs under the paths by which a page serves them.
