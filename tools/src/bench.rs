@@ -136,10 +136,10 @@ fn run(args: &Args) -> Result<(), Failure> {
             missed.push(line);
         }
     }
-    match missed.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::Failed(missed.join("; "))),
+    if missed.is_empty() {
+        return Ok(());
     }
+    Err(Failure::Failed(missed.join("; ")))
 }
 
 fn measure(name: Name, stage: &Stage, args: &Args) -> Result<Outcome, Failure> {
@@ -226,14 +226,13 @@ impl Figure {
             Some((value, peer)) => format!("{peer} {value}"),
             None => String::new(),
         };
-        let ratio = self
-            .ratio
-            .map_or(String::new(), |[lowest, median, highest]| {
-                match lowest == highest {
-                    true => format!("ratio {median:.2}"),
-                    false => format!("ratio {median:.2} ({lowest:.2} to {highest:.2})"),
-                }
-            });
+        let ratio = match self.ratio {
+            None => String::new(),
+            Some([lowest, median, highest]) if lowest == highest => format!("ratio {median:.2}"),
+            Some([lowest, median, highest]) => {
+                format!("ratio {median:.2} ({lowest:.2} to {highest:.2})")
+            }
+        };
         let line = format!(
             "{name:<16} {:<34} {:>16}   {reference:<28} {ratio}",
             self.what, self.ours
