@@ -49,7 +49,6 @@ use crate::ownership::Owners;
 use arc::around;
 pub use fingers::Fingers;
 pub use lookup::{Ask, HOPS_MAX, Search, Way};
-pub(crate) use operations::Purpose;
 use operations::{HOSTS_MAX, Pending};
 
 /// The timing and the bounds of the circle.

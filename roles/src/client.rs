@@ -30,8 +30,10 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::{Command, Failure, Notice};
-use crate::cx::{Asked, Cx, Ordered, Pending};
+use crate::cx::{Cx, Pending};
 use crate::locator::Locator;
+use crate::purpose::client::{Purpose, ReadStep};
+use crate::purpose::{Asked, Ordered};
 use crate::requests::{Answer as Reply, Outcome, Policy};
 use crate::resolver::{self, Resolved, Resolver};
 
@@ -93,22 +95,6 @@ enum Operation {
     Find(Find),
     Read(Box<Read>),
     Upload(Upload),
-}
-
-/// The purpose of a question or a job: where its outcome goes.
-#[derive(Clone, Debug)]
-pub(crate) enum Purpose {
-    /// A router's answer for an operation.
-    Router(OperationId),
-    /// The records of a DNS node, for a user who asks to see them.
-    Names(OperationId),
-    Find(OperationId),
-    Read(OperationId, read::Step),
-    Upload(OperationId, upload::Step),
-    Remove(OperationId),
-    RecallPeers,
-    /// A job whose end no operation waits for.
-    Note,
 }
 
 /// How an operation goes on after an event.
@@ -350,7 +336,7 @@ impl Core {
         let of_holder = |asked: &Asked| {
             matches!(
                 asked,
-                Asked::Client(Purpose::Find(_) | Purpose::Read(_, read::Step::Fetch(..)))
+                Asked::Client(Purpose::Find(_) | Purpose::Read(_, ReadStep::Fetch(..)))
             )
         };
         let lacks = envelope.message == Message::Refused(Refusal::NotFound);

@@ -4,6 +4,7 @@ pub mod chord;
 pub mod id;
 pub mod job;
 pub mod limits;
+mod lost;
 pub mod member;
 pub mod message;
 pub mod node;

@@ -6,101 +6,15 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::client;
 use crate::contract::id::{JobId, RequestId};
-use crate::contract::job::{FragmentId, Job};
+use crate::contract::job::Job;
 use crate::contract::message::{Envelope, Message};
 use crate::contract::node::{Lost, Outbox, Peer};
-use crate::contract::record::{Address, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::jobs::Jobs;
+use crate::purpose::{Asked, Ordered};
 use crate::requests::{Outcome, Policy, Requests};
-use crate::{chord, data, dns, locator, ring, server};
-
-/// The part that has asked a question, and what for.
-#[derive(Clone, Debug)]
-pub(crate) enum Asked {
-    /// A server asks for its first role.
-    Assignment,
-    /// The registration with this DNS node.
-    Registrar(Address),
-    /// A look-up of the servers of a role.
-    Resolver(Role),
-    /// A DNS node.
-    Dns(dns::Purpose),
-    /// A member of the ring.
-    Ring(ring::Purpose),
-    /// A router or client that looks a song up at the data nodes.
-    Locator(locator::Step),
-    /// A data node's place on the circle.
-    Chord(chord::Purpose),
-    /// A data node announces its songs to this router.
-    Announcer(Address),
-    /// A data node sends a copy.
-    Replication(data::replication::Ticket),
-    /// A data node compares its songs with those of another.
-    AntiEntropy(data::anti_entropy::Step),
-    /// A data node replaces this damaged fragment.
-    Scrub(FragmentId),
-    /// A data node passes the removal of this number on.
-    Removal(u64),
-    /// A client.
-    Client(client::Purpose),
-}
-
-/// The part that has ordered a job, and what for.
-#[derive(Debug)]
-pub(crate) enum Ordered {
-    /// What a server remembers over a restart.
-    Memory(server::memory::Purpose),
-    /// A data node answers a question, or looks after its library.
-    Data(data::Purpose),
-    /// A data node reads the changes after this revision, to announce them to this router.
-    Announcer(Address, u64),
-    /// A data node makes a copy.
-    Replication(data::replication::Purpose),
-    /// A data node compares its songs with those of others.
-    AntiEntropy(data::anti_entropy::JobFor),
-    /// A data node reads its fragments to find damage.
-    Scrub(data::scrub::Purpose),
-    /// A client.
-    Client(client::Purpose),
-}
-
-impl Asked {
-    /// Whether the question belongs to the node itself and not to its role.
-    fn outlives_role(&self) -> bool {
-        match self {
-            Asked::Assignment
-            | Asked::Registrar(_)
-            | Asked::Resolver(_)
-            | Asked::Dns(_)
-            | Asked::Ring(_)
-            | Asked::Client(_) => true,
-            Asked::Locator(_)
-            | Asked::Chord(_)
-            | Asked::Announcer(_)
-            | Asked::Replication(_)
-            | Asked::AntiEntropy(_)
-            | Asked::Scrub(_)
-            | Asked::Removal(_) => false,
-        }
-    }
-}
-
-impl Ordered {
-    /// Whether somebody still waits for the job after its node has left its role.
-    fn outlives_role(&self) -> bool {
-        match self {
-            Ordered::Memory(_) | Ordered::Data(_) | Ordered::Client(_) => true,
-            Ordered::Announcer(..)
-            | Ordered::Replication(_)
-            | Ordered::AntiEntropy(_)
-            | Ordered::Scrub(_) => false,
-        }
-    }
-}
 
 /// The questions and jobs of one node that have not ended.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ mod acknowledgements;
 pub mod announcer;
 mod answers;
 pub mod anti_entropy;
-mod digests;
+pub(crate) mod digests;
 mod disk;
 mod intake;
 mod maintenance;
@@ -34,15 +34,16 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
-use crate::cx::{Asked, Cx, Ordered};
+use crate::cx::Cx;
 use crate::ownership::Owners;
+use crate::purpose::data::Purpose;
+use crate::purpose::{Asked, Ordered};
 use crate::requests::Reply;
 
 use acknowledgements::Acknowledgements;
 use announcer::Announcer;
 use answers::answer_to;
 use anti_entropy::AntiEntropy;
-use digests::Chosen;
 use disk::Disk;
 pub use maintenance::Queue;
 use maintenance::{Silence, on_sums};
@@ -50,7 +51,6 @@ use removal::Removal;
 use replication::Replication;
 use room::Room;
 use scrub::Scrub;
-use stream::Stream;
 
 /// How a data node behaves.
 #[derive(Clone, Debug)]
@@ -117,34 +117,6 @@ pub struct Data {
     sweep_at: Time,
     room: Room,
     anomalies: Anomalies,
-}
-
-/// The purpose of a job.
-#[derive(Debug)]
-pub(crate) enum Purpose {
-    /// The library's overview, read at the start.
-    Overview,
-    Sweep,
-    /// To see how much room is left.
-    Room,
-    /// An upload that found no room gives back what it has.
-    Drop(SongId),
-    /// An answer whose shape follows from the reply alone.
-    Answer(Asker),
-    /// Digests of these partitions; `true`: one for each partition, `false`: one for each group.
-    Sums(Asker, Chosen, bool),
-    /// A removal of these songs; `true`: another data node passes it on.
-    Bury(Asker, Vec<SongId>, bool),
-    Reclaim,
-    /// A small job that shows whether the disk answers.
-    Probe,
-    Fetch(Stream),
-    /// With its bytes; true: it is a copy.
-    Offer(Asker, SongId, bool, u64),
-    Give(Asker, SongId),
-    /// With the nodes that shall get a copy, as they were written to disk with the song; `None` if
-    /// it is a copy itself.
-    Commit(Asker, SongId, Option<Vec<NodeId>>),
 }
 
 impl Data {

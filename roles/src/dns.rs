@@ -20,8 +20,10 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
 use crate::contract::user::Level;
-use crate::cx::{Asked, Cx};
+use crate::cx::Cx;
 use crate::mutants::{RingMutant, RingMutants};
+use crate::purpose::Asked;
+use crate::purpose::dns::Purpose;
 use crate::requests::{Policy, Reply};
 use crate::role_assignment::Reservations;
 
@@ -107,12 +109,6 @@ struct Gone {
     incarnation: Incarnation,
     renewals: u64,
     until: Time,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Confirm(NodeId),
-    Share,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

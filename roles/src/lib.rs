@@ -27,6 +27,7 @@ pub mod resolver;
 pub mod role_assignment;
 
 pub mod cx;
+mod purpose;
 pub mod requests;
 
 pub mod anomalies;

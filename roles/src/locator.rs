@@ -23,8 +23,10 @@ use crate::contract::partition::Partition;
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::song::Song;
 use crate::contract::time::Time;
-use crate::cx::{Asked, Cx};
+use crate::cx::Cx;
 use crate::mutants::ChordMutants;
+use crate::purpose::Asked;
+use crate::purpose::locator::Step;
 use crate::requests::{Policy, Reply};
 
 /// Bound on the look-ups under way at once; a further one fails at once.
@@ -71,15 +73,6 @@ struct Lookup<A> {
     open: usize,
     /// An owner has answered that it keeps no such song.
     denied: bool,
-}
-
-/// What a question is for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
-    /// The next node on the way to the owners of this look-up.
-    Find(u64),
-    /// Whether this owner has the song.
-    List(u64, Holder),
 }
 
 impl<A> Default for Locator<A> {

@@ -13,7 +13,8 @@ use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
-use crate::cx::{Asked, Cx};
+use crate::cx::Cx;
+use crate::purpose::Asked;
 use crate::requests::{Policy, Reply};
 
 /// First pause before a silent DNS node is tried again. It doubles. It is short, so that a cluster

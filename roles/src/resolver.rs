@@ -17,7 +17,8 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
 use crate::contract::user::Level;
-use crate::cx::{Asked, Cx};
+use crate::cx::Cx;
+use crate::purpose::Asked;
 use crate::requests::{Policy, Reply};
 
 /// Most DNS nodes known. More of them would not make the name service more available.

@@ -25,7 +25,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::id::{Incarnation, NodeId};
+use crate::contract::id::NodeId;
 use crate::contract::limits::{CLAIMS_MAX, MEMBERS_MAX};
 use crate::contract::member::{Epoch, Member, MemberState, Traits};
 use crate::contract::message::{LastAlert, LastSwitch, Message, Refusal};
@@ -38,6 +38,7 @@ use crate::contract::timers::Timers;
 use crate::cx::Cx;
 use crate::members::Members;
 use crate::mutants::RingMutants;
+use crate::purpose::ring::Purpose;
 
 use census::Census;
 pub use census::EPOCHS_MAX;
@@ -152,32 +153,6 @@ pub struct Sizes {
     pub news: usize,
     /// Censuses remembered.
     pub epochs: usize,
-}
-
-/// The purpose of a question that this node has asked.
-#[derive(Clone, Debug)]
-pub(crate) enum Purpose {
-    Join,
-    /// Does this member live?
-    Probe(Probe),
-    Check {
-        of: NodeId,
-        by: NodeId,
-    },
-    /// A probe on behalf of the asker, which checks the node named second.
-    CheckFor(Asker, NodeId),
-    Alert,
-    Count,
-    Unbalance(NodeId),
-}
-
-/// A question whether a member lives.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Probe {
-    node: NodeId,
-    asked_at: Time,
-    /// The incarnation and version this node knew when it asked. A later one proves life.
-    known: (Incarnation, u32),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -15,7 +15,8 @@ use crate::contract::node::Peer;
 use crate::contract::record::{Address, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
-use crate::cx::{Asked, Cx};
+use crate::cx::Cx;
+use crate::purpose::Asked;
 use crate::requests::{Policy, Reply};
 
 /// The role that is needed most, given the numbers of data nodes and routers. The order of joins is

@@ -31,6 +31,7 @@ use crate::contract::time::Time;
 use crate::cx::Cx;
 use crate::locator::{self, DataNodes, Ending, Locator};
 use crate::ownership::Owners;
+use crate::purpose::locator::Step;
 use crate::requests::Reply;
 use crate::ring::Ring;
 
@@ -199,13 +200,7 @@ impl Router {
     }
 
     /// Takes the end of a question of a look-up.
-    pub(crate) fn conclude(
-        &mut self,
-        cx: &mut Cx<'_>,
-        step: locator::Step,
-        reply: Reply,
-        sight: Sight<'_>,
-    ) {
+    pub(crate) fn conclude(&mut self, cx: &mut Cx<'_>, step: Step, reply: Reply, sight: Sight<'_>) {
         let nodes = DataNodes::among(sight.servers);
         let ended = self.locator.conclude(cx, step, reply, &nodes);
         if let Some((asked, ending)) = ended {

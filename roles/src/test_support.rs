@@ -8,8 +8,9 @@ use crate::contract::node::Peer;
 use crate::contract::record::{Address, Features, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
-use crate::cx::{Asked, Cx, Pending};
+use crate::cx::{Cx, Pending};
 use crate::ownership::Owners;
+use crate::purpose::Asked;
 use crate::requests::Reply;
 use alloc::vec::Vec;
 

@@ -4,10 +4,12 @@
 //! without a copy. Only an incomplete record is kept, so the reader holds at most one record.
 
 use super::frame::{FRAME_BYTES_MAX, FRAME_HEAD_BYTES};
-use super::seal::TAG_BYTES;
 
 /// Length of the field that announces a record's length.
 pub(crate) const LENGTH_BYTES: usize = 2;
+
+/// Length of the authentication tag that sealing adds to a frame.
+pub(crate) const TAG_BYTES: usize = 16;
 
 /// Longest record: a full frame and its authentication tag.
 pub(crate) const RECORD_BYTES_MAX: usize = FRAME_BYTES_MAX + TAG_BYTES;

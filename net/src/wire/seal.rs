@@ -10,11 +10,8 @@ use std::fmt;
 use snow::{Builder, HandshakeState, TransportState};
 
 use super::frame::{FRAME_BYTES_MAX, PROTOCOL_VERSION};
-use super::record::{LENGTH_BYTES, RECORD_BYTES_MAX};
+use super::record::{LENGTH_BYTES, RECORD_BYTES_MAX, TAG_BYTES};
 use roles::contract::record::Features;
-
-/// Length of the authentication tag that sealing adds to a frame.
-pub(crate) const TAG_BYTES: usize = 16;
 
 /// Length of either handshake message: an ephemeral key and a tag.
 pub(crate) const HANDSHAKE_BYTES: usize = 48;

@@ -13,8 +13,9 @@ use crate::contract::message::Envelope;
 use crate::contract::node::{Asker, Outbox, Peer};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
-use crate::cx::{Asked, Cx, Pending};
+use crate::cx::{Cx, Pending};
 use crate::ownership::Owners;
+use crate::purpose::Asked;
 use crate::requests::Outcome;
 
 /// A place on the circle with the questions that it has asked.

@@ -10,8 +10,10 @@ use crate::contract::limits::NEIGHBOURS_MAX;
 use crate::contract::message::{Message, Refusal};
 use crate::contract::node::{Asker, Peer};
 use crate::contract::time::Time;
-use crate::cx::{Asked, Cx};
+use crate::cx::Cx;
 use crate::mutants::ChordMutant;
+use crate::purpose::Asked;
+use crate::purpose::chord::{Purpose, Step};
 use crate::requests::{Policy, Reply};
 
 /// An operation that waits for an answer.
@@ -22,39 +24,6 @@ pub(super) struct Pending {
     step: Step,
     of: NodeId,
     request: crate::contract::id::RequestId,
-}
-
-/// The node that is asked, and the purpose of its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Asks the node that will be the first successor, or a node behind it.
-    Join {
-        /// How many nearer nodes have refused, or are dead.
-        place: usize,
-    },
-    /// Asks the first successor: part A of a stabilisation.
-    Successor,
-    /// Asks the node between the first successor and this node: part B.
-    Candidate,
-    /// Asks the next node of the member table, which the list skips.
-    Suggested {
-        /// The candidate of part B if the suggested node does not answer.
-        candidate: Option<NodeId>,
-    },
-    /// Asks the node that the member table has before this one, when another predecessor or none is
-    /// known.
-    Behind,
-    /// Asks the known predecessor, because another node claims to be the predecessor.
-    Predecessor {
-        /// The node that claims it.
-        notifier: NodeId,
-    },
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Purpose {
-    Ask { number: u64, step: Step, of: NodeId },
-    Notify,
 }
 
 /// How often all hosts must refuse a joining node before it believes that no other node is on the

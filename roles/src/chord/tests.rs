@@ -6,7 +6,7 @@ use crate::contract::message::{Envelope, Kind};
 
 use crate::contract::node::Peer;
 use crate::contract::node::{Action, Sender};
-use crate::cx::Asked;
+use crate::purpose::Asked;
 use crate::test_support::{Host, at};
 use alloc::vec;
 

@@ -3,14 +3,14 @@
 
 use alloc::vec::Vec;
 
-use super::lookup::WithoutRouter;
 use super::{Core, Operation, Progress, Purpose, Reply, failed, failure, unreachable};
 use crate::contract::id::OperationId;
 use crate::contract::message::{Catalogue, Message, Refusal};
 use crate::contract::node::Peer;
 use crate::contract::record::{Address, Role};
 use crate::contract::user::{Failure, Notice};
-use crate::cx::{Asked, Cx};
+use crate::cx::Cx;
+use crate::purpose::Asked;
 use crate::requests::Policy;
 
 /// An operation that is one question to a router.
@@ -30,6 +30,18 @@ pub(super) struct Routing {
     /// attempt.
     asked: bool,
     pub(super) without: WithoutRouter,
+}
+
+/// The state of an operation's look-up at the data nodes.
+#[derive(Debug, Default)]
+pub(super) enum WithoutRouter {
+    /// No look-up is under way: routers have not failed, or the look-up has ended.
+    #[default]
+    No,
+    /// The operation waits for the addresses of the data nodes. Holds why no router has answered.
+    Waits(Failure),
+    /// The operation waits for the data nodes. Holds why no router has answered.
+    LooksUp(Failure),
 }
 
 impl Routing {

@@ -7,7 +7,6 @@
 use alloc::vec::Vec;
 
 use super::ask::{Routing, senseless};
-use super::read::keeps;
 use super::{Progress, Purpose, Reply, Shared, failed, failure, local};
 use crate::contract::id::{OperationId, SongPrefix};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
@@ -16,7 +15,8 @@ use crate::contract::node::Peer;
 use crate::contract::record::Role;
 use crate::contract::song::Manifest;
 use crate::contract::user::Failure;
-use crate::cx::{Asked, Cx, Ordered};
+use crate::cx::Cx;
+use crate::purpose::{Asked, Ordered};
 use crate::requests::Policy;
 
 /// A song that is being found.
@@ -202,7 +202,7 @@ impl Find {
         if manifest.check().is_err() || !self.prefix.matches(manifest.song.id) {
             return self.fail(senseless());
         }
-        if keeps(&manifest, shared) {
+        if shared.caches(&manifest) {
             let manifest = manifest.clone();
             let job = ClientJob::CacheManifest { manifest };
             cx.run(Ordered::Client(Purpose::Note), job);

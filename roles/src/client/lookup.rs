@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use super::ask::Routing;
+use super::ask::{Routing, WithoutRouter};
 use super::{Core, Operation, Shared};
 use crate::contract::id::{OperationId, SongPrefix};
 use crate::contract::message::Catalogue;
@@ -15,18 +15,6 @@ use crate::contract::user::Failure;
 use crate::cx::Cx;
 use crate::locator::{self, DataNodes, Ending, Locator};
 use crate::requests::Policy;
-
-/// The state of an operation's look-up at the data nodes.
-#[derive(Debug, Default)]
-pub(super) enum WithoutRouter {
-    /// No look-up is under way: routers have not failed, or the look-up has ended.
-    #[default]
-    No,
-    /// The operation waits for the addresses of the data nodes. Holds why no router has answered.
-    Waits(Failure),
-    /// The operation waits for the data nodes. Holds why no router has answered.
-    LooksUp(Failure),
-}
 
 impl Core {
     /// Looks the song of an operation up at the data nodes, if no router can be reached. Returns

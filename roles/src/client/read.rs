@@ -24,7 +24,9 @@ use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice, Origin};
-use crate::cx::{Asked, Cx, Ordered};
+use crate::cx::Cx;
+use crate::purpose::client::ReadStep;
+use crate::purpose::{Asked, Ordered};
 use crate::requests::Policy;
 
 /// Most fragments that are ready or asked for at once, beginning with the next to deliver.
@@ -78,14 +80,6 @@ enum Slot {
     Asking(RequestId, Address),
     Checking(JobId),
     Ready(Vec<u8>, Origin),
-}
-
-/// The purpose of a question or a job of a read.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    Recall(u32),
-    Fetch(u32, Address),
-    Check(u32, Address),
 }
 
 impl Read {
@@ -258,7 +252,7 @@ impl Read {
             length: fragment.length,
             hash: fragment.hash,
         };
-        let purpose = Purpose::Read(self.operation, Step::Recall(index));
+        let purpose = Purpose::Read(self.operation, ReadStep::Recall(index));
         let job = cx.run(Ordered::Client(purpose), job);
         self.slots.insert(index, Slot::Recalling(job));
     }
@@ -307,7 +301,7 @@ impl Read {
             count: 1,
         });
         let candidates = order.into_iter().map(Peer::Node).collect();
-        let purpose = Purpose::Read(self.operation, Step::Fetch(index, best));
+        let purpose = Purpose::Read(self.operation, ReadStep::Fetch(index, best));
         let asked = cx.ask(Asked::Client(purpose), candidates, question, policy);
         if let Some(id) = asked {
             shared.peers.on_asked(best);
@@ -322,16 +316,16 @@ impl Read {
     pub(super) fn on_reply(
         &mut self,
         cx: &mut Cx<'_>,
-        step: Step,
+        step: ReadStep,
         reply: Reply,
         shared: &mut Shared,
     ) -> Progress {
         match step {
-            Step::Fetch(index, asked) => {
+            ReadStep::Fetch(index, asked) => {
                 shared.peers.on_ended(asked);
                 self.on_chunk(cx, index, reply, shared)
             }
-            Step::Recall(_) | Step::Check(..) => Progress::Waits,
+            ReadStep::Recall(_) | ReadStep::Check(..) => Progress::Waits,
         }
     }
 
@@ -378,10 +372,10 @@ impl Read {
             song: self.manifest.song.id,
             index,
             hash: fragment.hash,
-            keep: keeps(&self.manifest, shared),
+            keep: shared.caches(&self.manifest),
             bytes,
         };
-        let purpose = Purpose::Read(self.operation, Step::Check(index, from));
+        let purpose = Purpose::Read(self.operation, ReadStep::Check(index, from));
         let job = cx.run(Ordered::Client(purpose), job);
         self.slots.insert(index, Slot::Checking(job));
     }
@@ -421,14 +415,14 @@ impl Read {
     pub(super) fn on_done(
         &mut self,
         cx: &mut Cx<'_>,
-        step: Step,
+        step: ReadStep,
         reply: JobReply,
         shared: &mut Shared,
     ) -> Progress {
         match step {
-            Step::Recall(index) => self.on_recalled_fragment(cx, index, reply, shared),
-            Step::Check(index, from) => self.on_checked(cx, index, from, reply, shared),
-            Step::Fetch(..) => Progress::Waits,
+            ReadStep::Recall(index) => self.on_recalled_fragment(cx, index, reply, shared),
+            ReadStep::Check(index, from) => self.on_checked(cx, index, from, reply, shared),
+            ReadStep::Fetch(..) => Progress::Waits,
         }
     }
 
@@ -473,9 +467,4 @@ impl Read {
         }
         self.miss(cx.now, index, local(fault), shared)
     }
-}
-
-/// Whether a song is cached. A song larger than half the cache would displace all others.
-pub(super) fn keeps(manifest: &Manifest, shared: &Shared) -> bool {
-    manifest.song.bytes <= shared.config.cache_bytes / 2
 }

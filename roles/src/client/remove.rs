@@ -11,7 +11,8 @@ use crate::contract::node::Peer;
 use crate::contract::record::Role;
 use crate::contract::upkeep::Upkeep;
 use crate::contract::user::{Failure, Notice};
-use crate::cx::{Asked, Cx};
+use crate::cx::Cx;
+use crate::purpose::Asked;
 use crate::requests::Policy;
 
 /// A removal under way.

@@ -13,11 +13,13 @@ use crate::contract::message::Holder;
 use crate::contract::node::Lost;
 use crate::contract::record::{Record, Role};
 use crate::contract::rng::Rng;
+use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
 use crate::contract::user::{Failure, Notice};
-use crate::cx::{Cx, Ordered};
+use crate::cx::Cx;
 use crate::locator::Locator;
+use crate::purpose::Ordered;
 use crate::resolver::Resolver;
 
 /// The state that all operations share.
@@ -87,6 +89,11 @@ impl Shared {
             self.peers.on_load(holder.address, holder.load);
             cx.out.meet(holder.address, holder.features);
         }
+    }
+
+    /// Whether a song is cached. A song larger than half the cache would displace all others.
+    pub(super) fn caches(&self, manifest: &Manifest) -> bool {
+        manifest.song.bytes <= self.config.cache_bytes / 2
     }
 
     /// Lets an operation go on after a pause.

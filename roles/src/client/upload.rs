@@ -19,7 +19,9 @@ use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::user::{Failure, Notice};
-use crate::cx::{Asked, Cx, Ordered};
+use crate::cx::Cx;
+use crate::purpose::client::UploadStep;
+use crate::purpose::{Asked, Ordered};
 use crate::requests::{GIVE_PATIENCE, Policy};
 use crate::transfer::{Next, Told, Transfer};
 
@@ -78,21 +80,10 @@ struct File {
     arrived: u64,
 }
 
-/// The purpose of a question or a job of an upload. The first number is the round, see
-/// `Upload::round`.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    Scan,
-    Read(u32),
-    /// The offer or the commit.
-    Ask(u32),
-    Give(u32, u32),
-}
-
 impl Upload {
     /// Begins to scan a file.
     pub(super) fn begin(cx: &mut Cx<'_>, operation: OperationId, source: SourceId) -> Self {
-        let purpose = Purpose::Upload(operation, Step::Scan);
+        let purpose = Purpose::Upload(operation, UploadStep::Scan);
         cx.run(Ordered::Client(purpose), ClientJob::Scan { source });
         Upload {
             operation,
@@ -120,19 +111,19 @@ impl Upload {
     pub(super) fn on_done(
         &mut self,
         cx: &mut Cx<'_>,
-        step: Step,
+        step: UploadStep,
         reply: JobReply,
         shared: &mut Shared,
     ) -> Progress {
         match (step, reply) {
-            (Step::Scan, JobReply::Described { manifest }) => self.on_scanned(cx, manifest),
+            (UploadStep::Scan, JobReply::Described { manifest }) => self.on_scanned(cx, manifest),
             // The fragment was read for an earlier offer.
-            (Step::Read(round), _) if round != self.round => Progress::Waits,
-            (Step::Read(_), JobReply::Fragment { index, bytes }) => {
+            (UploadStep::Read(round), _) if round != self.round => Progress::Waits,
+            (UploadStep::Read(_), JobReply::Fragment { index, bytes }) => {
                 self.give(cx, index, bytes, shared)
             }
             // The connection to the owner was lost before the fragment was read for it.
-            (Step::Read(_), JobReply::Failed(JobFault::Abandoned)) => {
+            (UploadStep::Read(_), JobReply::Failed(JobFault::Abandoned)) => {
                 self.failure = Some(failure(Role::Data, None, Some(Lost::Closed)));
                 self.offer_next(cx, shared)
             }
@@ -247,7 +238,7 @@ impl Upload {
 
     fn ask(&mut self, cx: &mut Cx<'_>, question: Message, policy: Policy) -> Progress {
         let candidates: Vec<Peer> = self.owner.into_iter().map(Peer::Node).collect();
-        let purpose = Purpose::Upload(self.operation, Step::Ask(self.round));
+        let purpose = Purpose::Upload(self.operation, UploadStep::Ask(self.round));
         let asked = cx.ask(Asked::Client(purpose), candidates, question, policy);
         match asked {
             Some(_) => Progress::Waits,
@@ -265,7 +256,7 @@ impl Upload {
         let (Some(transfer), Some(owner)) = (&self.transfer, self.owner) else {
             return Progress::Waits;
         };
-        let purpose = Purpose::Upload(self.operation, Step::Give(self.round, index));
+        let purpose = Purpose::Upload(self.operation, UploadStep::Give(self.round, index));
         let question = (transfer.give(index), bytes);
         let to = Peer::Node(owner);
         let asked = cx.ask_with(Asked::Client(purpose), to, question, GIVE_PATIENCE);
@@ -279,14 +270,14 @@ impl Upload {
     pub(super) fn on_reply(
         &mut self,
         cx: &mut Cx<'_>,
-        step: Step,
+        step: UploadStep,
         reply: Reply,
         shared: &mut Shared,
     ) -> Progress {
         let (round, given) = match step {
-            Step::Ask(round) => (round, None),
-            Step::Give(round, index) => (round, Some(index)),
-            Step::Scan | Step::Read(_) => return Progress::Waits,
+            UploadStep::Ask(round) => (round, None),
+            UploadStep::Give(round, index) => (round, Some(index)),
+            UploadStep::Scan | UploadStep::Read(_) => return Progress::Waits,
         };
         if round != self.round {
             return Progress::Waits;
@@ -361,7 +352,7 @@ impl Upload {
                         length: fragment.length,
                         hash: fragment.hash,
                     };
-                    let purpose = Purpose::Upload(self.operation, Step::Read(self.round));
+                    let purpose = Purpose::Upload(self.operation, UploadStep::Read(self.round));
                     match self.owner {
                         Some(owner) => {
                             cx.run_toward(Ordered::Client(purpose), job, Peer::Node(owner))

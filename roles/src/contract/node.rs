@@ -10,6 +10,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
+pub use super::lost::Lost;
+
 use super::id::{Incarnation, JobId, NodeId, RequestId};
 use super::job::{Job, JobReply};
 use super::message::{Envelope, Kind, Message, Refusal};
@@ -132,36 +134,6 @@ pub struct Identity {
     pub address: Option<Address>,
     /// Facts about its machine.
     pub features: Features,
-}
-
-/// Why a peer is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// No process listens at the peer's address.
-    ConnectRefused,
-    /// The peer's address does not answer, or cannot be reached.
-    ConnectTimeout,
-    /// The peer closed the connection during the handshake: it has another key or cluster name, or
-    /// it is overloaded.
-    HandshakeRefused,
-    /// The peer speaks another version of the protocol.
-    Version,
-    /// The peer knows a later start of this node.
-    Outdated,
-    /// The peer closed the connection.
-    Closed,
-    /// The connection broke.
-    Reset,
-    /// The peer has stayed silent although it was asked for a sign of life.
-    Silent,
-    /// The peer has not acknowledged an answer in time.
-    Unacknowledged,
-    /// The peer broke the protocol.
-    Misbehaved,
-    /// This node has no room for another connection.
-    Full,
-    /// A recent dial has failed, and the backoff is not over. The peer is not dialled before then.
-    Backoff,
 }
 
 /// A question that waits for its answer: its sender, its number and its deadline.
@@ -316,24 +288,5 @@ impl fmt::Debug for Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
-    }
-}
-
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Lost::ConnectRefused => "nobody listens there",
-            Lost::ConnectTimeout => "the address does not answer",
-            Lost::HandshakeRefused => "it closed during the handshake: another key or cluster name",
-            Lost::Version => "it speaks another version of the protocol",
-            Lost::Outdated => "it knows a newer start of this node",
-            Lost::Closed => "it closed the connection",
-            Lost::Reset => "the connection broke",
-            Lost::Silent => "it went silent",
-            Lost::Unacknowledged => "it did not acknowledge an answer",
-            Lost::Misbehaved => "it broke the protocol",
-            Lost::Full => "too many connections are open",
-            Lost::Backoff => "it could not be reached a moment ago",
-        })
     }
 }

@@ -7,8 +7,8 @@ use core::fmt;
 
 use super::id::{OperationId, SongId, SongPrefix, SourceId};
 use super::job::JobFault;
+use super::lost::Lost;
 use super::message::{Cursor, Holder, Listed, Query, Refusal, Status};
-use super::node::Lost;
 use super::record::{Address, Record, Role};
 use super::song::Manifest;
 

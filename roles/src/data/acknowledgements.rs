@@ -10,11 +10,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::answers::stored;
-use super::replication::Key;
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::node::{Asker, Outbox};
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
+use crate::purpose::replication::Key;
 use crate::requests::GIVE_PATIENCE;
 
 /// Longest wait for the routers: many times the duration of an announcement, and short beside the

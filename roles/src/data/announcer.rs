@@ -18,7 +18,8 @@ use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
-use crate::cx::{Asked, Cx, Ordered};
+use crate::cx::Cx;
+use crate::purpose::{Asked, Ordered};
 use crate::requests::{Policy, Reply};
 
 /// The facts of an announcement, the changes excepted.

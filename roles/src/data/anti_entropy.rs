@@ -29,8 +29,10 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::upkeep::Upkeep;
-use crate::cx::{Asked, Cx, Ordered};
+use crate::cx::Cx;
 use crate::mutants::{CopyMutant, CopyMutants};
+use crate::purpose::anti_entropy::{JobFor, Step, What};
+use crate::purpose::{Asked, Ordered};
 use crate::requests::{Policy, Reply};
 
 use diff::Diff;
@@ -144,30 +146,6 @@ struct Round {
     /// Songs that no node can read: nobody waits for their copies.
     unreadable: BTreeSet<SongId>,
     number: u64,
-}
-
-/// The purpose of a question.
-#[derive(Clone, Debug)]
-pub(crate) struct Step {
-    round: u64,
-    with: NodeId,
-    what: What,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum What {
-    Groups,
-    Each,
-    Holdings(u16),
-    Bury,
-}
-
-#[derive(Debug)]
-pub(crate) enum JobFor {
-    Digests(u64),
-    Songs(u64, u16),
-    /// Songs are removed for good, or let go.
-    Change,
 }
 
 impl AntiEntropy {

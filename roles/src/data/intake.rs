@@ -16,7 +16,8 @@ use crate::contract::limits::FRAGMENT_BYTES_MAX;
 use crate::contract::message::Refusal;
 use crate::contract::node::Asker;
 use crate::contract::song::Manifest;
-use crate::cx::{Cx, Ordered};
+use crate::cx::Cx;
+use crate::purpose::Ordered;
 
 impl Data {
     pub(super) fn on_offer(

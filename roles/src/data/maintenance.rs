@@ -9,7 +9,6 @@ use super::announcer::News;
 use super::answers::answer_to;
 use super::digests::{Chosen, Digests};
 use super::replication::Report;
-use super::stream::Stream;
 use super::{Data, Others, Purpose, anti_entropy, removal, replication, scrub};
 use crate::anomalies::Anomaly;
 use crate::contract::id::SongId;
@@ -21,8 +20,10 @@ use crate::contract::partition::Partition;
 use crate::contract::record::{Features, Record};
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
-use crate::cx::{Cx, Ordered};
+use crate::cx::Cx;
 use crate::mutants::CopyMutant;
+use crate::purpose::Ordered;
+use crate::purpose::data::Stream;
 
 /// How long a data node that starts with songs does not announce them, unless a round ends earlier:
 /// the songs may have been removed while it was away.

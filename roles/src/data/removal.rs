@@ -12,8 +12,9 @@ use crate::contract::id::SongId;
 use crate::contract::message::Message;
 use crate::contract::node::{Asker, Peer};
 use crate::contract::upkeep::Upkeep;
-use crate::cx::{Asked, Cx};
+use crate::cx::Cx;
 use crate::mutants::{CopyMutant, CopyMutants};
+use crate::purpose::Asked;
 use crate::requests::{Policy, Reply};
 
 /// Removals that wait for a second node. Beyond this bound no node is told, and the answer says one

@@ -25,8 +25,10 @@ use crate::contract::record::{Address, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
-use crate::cx::{Cx, Ordered};
+use crate::cx::Cx;
 use crate::mutants::CopyMutants;
+use crate::purpose::Ordered;
+use crate::purpose::replication::{Key, Purpose, Ticket};
 use tasks::Tasks;
 use throttle::Throttle;
 
@@ -82,20 +84,6 @@ pub struct Replication {
     reports: Vec<Report>,
     /// Repairs that succeeded; forgotten when the data nodes change or `TASKS_MAX` is reached.
     repaired: BTreeSet<Key>,
-}
-
-pub(crate) type Key = (SongId, NodeId);
-
-/// The copy and the number of its attempt, so that a late answer to an earlier attempt is ignored.
-pub(crate) type Ticket = (Key, u32);
-
-#[derive(Debug)]
-pub(crate) enum Purpose {
-    Due,
-    Describe(Ticket),
-    Read(Ticket, u32),
-    Note(Key),
-    Forget,
 }
 
 /// Where a node is that is to get a copy.

@@ -12,7 +12,8 @@ use crate::contract::job::{JobFault, JobReply, LibraryJob};
 use crate::contract::limits::FRAGMENT_BYTES_MAX;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
-use crate::cx::{Cx, Ordered};
+use crate::cx::Cx;
+use crate::purpose::Ordered;
 
 /// Between two warnings of a full disk.
 const FULL_TOLD_EVERY: Duration = Duration::from_secs(60);

@@ -20,8 +20,10 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
-use crate::cx::{Asked, Cx, Ordered};
+use crate::cx::Cx;
 use crate::mutants::CopyMutant;
+use crate::purpose::scrub::Purpose;
+use crate::purpose::{Asked, Ordered};
 use crate::requests::{Policy, Reply};
 
 /// Longest and shortest time between two steps, and how many a round has at least.
@@ -80,16 +82,6 @@ enum Care {
     Waiting,
     /// A question for the bytes is open, or the bytes are being written.
     Asked,
-}
-
-#[derive(Debug)]
-pub(crate) enum Purpose {
-    Step,
-    Note,
-    SetAside(FragmentId),
-    List,
-    /// Replaces a fragment with the bytes that this peer has given.
-    Replace(FragmentId, Peer),
 }
 
 impl Scrub {

@@ -3,8 +3,6 @@
 //! A fragment that has been read is held back until it is known whether another follows it. A
 //! damaged fragment is refused, and the scrub is told.
 
-use alloc::vec::Vec;
-
 use super::answers::answer_to;
 use super::{Data, Purpose};
 use crate::contract::id::SongId;
@@ -12,20 +10,9 @@ use crate::contract::job::{JobFault, JobReply, LibraryJob};
 use crate::contract::limits::FETCH_FRAGMENTS_MAX;
 use crate::contract::message::{Audio, Message, Position, Refusal};
 use crate::contract::node::Asker;
-use crate::cx::{Cx, Ordered};
-
-/// One client's fetch, and its position.
-#[derive(Debug)]
-pub(crate) struct Stream {
-    pub(super) asker: Asker,
-    pub(super) song: SongId,
-    /// The fragment that is being read.
-    pub(super) at: Position,
-    /// Fragments still to be read after `at`.
-    left: u32,
-    /// The last fragment read, held back until it is known whether another follows it.
-    held: Option<(u32, Vec<u8>)>,
-}
+use crate::cx::Cx;
+use crate::purpose::Ordered;
+use crate::purpose::data::Stream;
 
 impl Data {
     pub(super) fn on_fetch(

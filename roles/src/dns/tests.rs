@@ -2,7 +2,7 @@ use super::*;
 use crate::contract::id::RequestId;
 use crate::contract::message::Kind;
 use crate::contract::node::{Action, Sender};
-use crate::cx::Asked;
+use crate::purpose::Asked;
 use crate::requests::Outcome;
 use crate::test_support::{Host, addr, at, record};
 use alloc::vec;

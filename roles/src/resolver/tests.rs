@@ -2,7 +2,7 @@ use super::*;
 use crate::contract::id::RequestId;
 
 use crate::contract::node::Action;
-use crate::cx::Asked;
+use crate::purpose::Asked;
 use crate::test_support::{Host, addr, at, record};
 use alloc::vec;
 

@@ -26,8 +26,9 @@ use crate::contract::record::{Address, Role};
 use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
 use crate::contract::user::Level;
-use crate::cx::{Asked, Cx};
+use crate::cx::Cx;
 use crate::mutants::RingMutant;
+use crate::purpose::Asked;
 use crate::requests::Policy;
 
 /// Epochs remembered; far more than there are deaths while one alert travels.

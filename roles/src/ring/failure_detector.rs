@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::doubts::Check;
-use super::{Probe, Purpose, Ring, SUCCESSORS, Timer, account};
+use super::{Purpose, Ring, SUCCESSORS, Timer, account};
 use crate::contract::id::NodeId;
 use crate::contract::member::{Member, MemberState};
 use crate::contract::message::Message;
@@ -21,6 +21,7 @@ use crate::contract::time::Time;
 use crate::contract::user::Level;
 use crate::cx::Cx;
 use crate::mutants::RingMutant;
+use crate::purpose::ring::Probe;
 
 /// Helpers asked to probe a silent member.
 const HELPERS: usize = 3;

@@ -8,7 +8,8 @@ use crate::contract::message::Message;
 use crate::contract::node::Peer;
 use crate::contract::record::Address;
 use crate::contract::ring::Ring as RingMessage;
-use crate::cx::{Asked, Cx};
+use crate::cx::Cx;
+use crate::purpose::Asked;
 use crate::requests::{Policy, Reply};
 
 impl Ring {

@@ -13,7 +13,7 @@ use crate::contract::message::Kind;
 use crate::contract::node::Action;
 use crate::contract::record::Features;
 use crate::contract::timers::earlier;
-use crate::cx::Asked;
+use crate::purpose::Asked;
 use crate::requests::Outcome;
 
 fn at(millis: u64) -> Time {

@@ -11,7 +11,7 @@ use crate::contract::id::{Incarnation, RequestId};
 use crate::contract::message::{Audio, Change, Digest, Listed, Sort, StoreId};
 use crate::contract::node::{Action, Sender};
 use crate::contract::song::{Format, Song};
-use crate::cx::Asked;
+use crate::purpose::Asked;
 
 fn song(n: u8, title: &str, artist: &str) -> Song {
     Song {

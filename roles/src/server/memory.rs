@@ -11,8 +11,10 @@ use crate::contract::member::Member;
 use crate::contract::record::{Address, Role};
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
-use crate::cx::{Cx, Ordered};
+use crate::cx::Cx;
 use crate::members::Members;
+use crate::purpose::Ordered;
+use crate::purpose::memory::Purpose;
 
 /// Least time between two writes.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -28,12 +30,6 @@ const BUSY: Duration = Duration::from_millis(200);
 
 /// The members and the role stored by an earlier run.
 pub(super) type Recalled = (Vec<Member>, Option<Role>);
-
-#[derive(Debug)]
-pub(crate) enum Purpose {
-    Recall,
-    Remember,
-}
 
 /// Reads the memory once, writes it when it has changed.
 #[derive(Debug)]

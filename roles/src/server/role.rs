@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Common;
-use super::serving::servers;
 use crate::anomalies::Anomalies;
 use crate::chord::Chord;
 use crate::contract::chord::Chord as ChordMessage;
@@ -23,8 +22,9 @@ use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::upkeep::Upkeep;
 use crate::contract::user::Level;
-use crate::cx::{Asked, Cx, Ordered};
+use crate::cx::Cx;
 use crate::data::{Data, Others};
+use crate::purpose::{Asked, Ordered};
 use crate::requests::Reply;
 use crate::ring::{Order, Ring};
 use crate::router::{Router, Sight};
@@ -496,6 +496,21 @@ impl RingMember {
         let retired = self.retired.as_ref().map(|old| old.until);
         earlier(self.ring.deadline(), earlier(retired, part))
     }
+}
+
+/// Every known record of every role, this node's own included. DNS nodes are in no ring: they are
+/// listed as long as the last answer of a DNS node is fresh.
+fn servers(now: Time, common: &Common, own: Record) -> Vec<Record> {
+    let names = if common.resolver.is_stale(now, Role::Dns) {
+        &[]
+    } else {
+        common.resolver.records(Role::Dns)
+    };
+    let (data, routers) = (&common.known.data, &common.known.routers);
+    let all = data.iter().chain(routers).chain(names).copied();
+    // A record of another node at this node's own address belongs to an earlier node there.
+    let others = all.filter(|record| own.node != record.node && own.address != record.address);
+    others.chain([own]).collect()
 }
 
 /// What the router role sees of the others.

@@ -8,13 +8,14 @@ use super::role::{HandOver, RingMember};
 use crate::contract::job::JobReply;
 use crate::contract::message::{Envelope, Message, Names, Refusal};
 use crate::contract::node::{Asker, Lost, Peer};
-use crate::contract::record::{Address, Record, Role};
+use crate::contract::record::{Address, Role};
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Notice;
-use crate::cx::{Asked, Cx, Ordered};
+use crate::cx::Cx;
 use crate::dns::Dns;
 use crate::mutants::RingMutant;
+use crate::purpose::{Asked, Ordered};
 use crate::registrar::Registrar;
 use crate::requests::Reply;
 use crate::ring::{Order, Ring};
@@ -305,19 +306,4 @@ fn on_reserve(cx: &mut Cx<'_>, common: &mut Common, ring: &Ring, (asker, names):
     let role = (common.reservations).reserve(cx.now, asker.sender.node, there, until);
     cx.out
         .answer(asker, Message::Names(Names::Reserved { role }));
-}
-
-/// Every known record of every role, this node's own included. DNS nodes are in no ring: they are
-/// listed as long as the last answer of a DNS node is fresh.
-pub(super) fn servers(now: Time, common: &Common, own: Record) -> Vec<Record> {
-    let names = if common.resolver.is_stale(now, Role::Dns) {
-        &[]
-    } else {
-        common.resolver.records(Role::Dns)
-    };
-    let (data, routers) = (&common.known.data, &common.known.routers);
-    let all = data.iter().chain(routers).chain(names).copied();
-    // A record of another node at this node's own address belongs to an earlier node there.
-    let others = all.filter(|record| own.node != record.node && own.address != record.address);
-    others.chain([own]).collect()
 }

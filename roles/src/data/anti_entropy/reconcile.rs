@@ -13,11 +13,12 @@ use crate::contract::limits::{PAGE_IDS_MAX, REMOVALS_MAX};
 use crate::contract::partition::Partition;
 use crate::contract::time::Time;
 use crate::contract::upkeep::Upkeep;
-use crate::cx::{Cx, Ordered};
+use crate::cx::Cx;
 use crate::data::Others;
 use crate::data::placement::sender;
 use crate::hash_ring::mix;
 use crate::mutants::{CopyMutant, CopyMutants};
+use crate::purpose::Ordered;
 
 /// Partitions reconciled at once: bounds the lists in memory.
 pub(in crate::data) const PARTITIONS_AT_ONCE: usize = 8;

@@ -9,8 +9,9 @@ use crate::contract::message::{Audio, Message, Position, Refusal};
 use crate::contract::node::{Lost, Peer};
 use crate::contract::record::Record;
 use crate::contract::song::Manifest;
-use crate::cx::{Asked, Cx, Ordered};
+use crate::cx::Cx;
 use crate::mutants::CopyMutant;
+use crate::purpose::{Asked, Ordered};
 use crate::requests::{GIVE_PATIENCE, Policy, Reply};
 use crate::transfer::{Next, Told, Transfer};
 

@@ -1,0 +1,102 @@
+//! Whose each question and each job is, and what for.
+//!
+//! A node has one table of questions and one of jobs, for all its parts. The purpose leads the end
+//! of each back to its part. Purposes know nothing of the parts, so that the tables need not either.
+
+pub(crate) mod anti_entropy;
+pub(crate) mod chord;
+pub(crate) mod client;
+pub(crate) mod data;
+pub(crate) mod dns;
+pub(crate) mod locator;
+pub(crate) mod memory;
+pub(crate) mod replication;
+pub(crate) mod ring;
+pub(crate) mod scrub;
+
+use crate::contract::job::FragmentId;
+use crate::contract::record::{Address, Role};
+
+/// The part that has asked a question, and what for.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    /// A server asks for its first role.
+    Assignment,
+    /// The registration with this DNS node.
+    Registrar(Address),
+    /// A look-up of the servers of a role.
+    Resolver(Role),
+    /// A DNS node.
+    Dns(dns::Purpose),
+    /// A member of the ring.
+    Ring(ring::Purpose),
+    /// A router or client that looks a song up at the data nodes.
+    Locator(locator::Step),
+    /// A data node's place on the circle.
+    Chord(chord::Purpose),
+    /// A data node announces its songs to this router.
+    Announcer(Address),
+    /// A data node sends a copy.
+    Replication(replication::Ticket),
+    /// A data node compares its songs with those of another.
+    AntiEntropy(anti_entropy::Step),
+    /// A data node replaces this damaged fragment.
+    Scrub(FragmentId),
+    /// A data node passes the removal of this number on.
+    Removal(u64),
+    /// A client.
+    Client(client::Purpose),
+}
+
+/// The part that has ordered a job, and what for.
+#[derive(Debug)]
+pub(crate) enum Ordered {
+    /// What a server remembers over a restart.
+    Memory(memory::Purpose),
+    /// A data node answers a question, or looks after its library.
+    Data(data::Purpose),
+    /// A data node reads the changes after this revision, to announce them to this router.
+    Announcer(Address, u64),
+    /// A data node makes a copy.
+    Replication(replication::Purpose),
+    /// A data node compares its songs with those of others.
+    AntiEntropy(anti_entropy::JobFor),
+    /// A data node reads its fragments to find damage.
+    Scrub(scrub::Purpose),
+    /// A client.
+    Client(client::Purpose),
+}
+
+impl Asked {
+    /// Whether the question belongs to the node itself and not to its role.
+    pub(crate) fn outlives_role(&self) -> bool {
+        match self {
+            Asked::Assignment
+            | Asked::Registrar(_)
+            | Asked::Resolver(_)
+            | Asked::Dns(_)
+            | Asked::Ring(_)
+            | Asked::Client(_) => true,
+            Asked::Locator(_)
+            | Asked::Chord(_)
+            | Asked::Announcer(_)
+            | Asked::Replication(_)
+            | Asked::AntiEntropy(_)
+            | Asked::Scrub(_)
+            | Asked::Removal(_) => false,
+        }
+    }
+}
+
+impl Ordered {
+    /// Whether somebody still waits for the job after its node has left its role.
+    pub(crate) fn outlives_role(&self) -> bool {
+        match self {
+            Ordered::Memory(_) | Ordered::Data(_) | Ordered::Client(_) => true,
+            Ordered::Announcer(..)
+            | Ordered::Replication(_)
+            | Ordered::AntiEntropy(_)
+            | Ordered::Scrub(_) => false,
+        }
+    }
+}
