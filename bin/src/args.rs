@@ -49,7 +49,7 @@ pub(crate) struct Common {
         default_value = "dispotify"
     )]
     pub(crate) cluster: String,
-    /// Change a setting, for example data.announce=1s; `--set help` lists them
+    /// Change a setting, for example data.announce=1s; `dispotify ls --set help` lists them
     #[arg(long = "set", global = true, value_name = "NAME=VALUE", action = ArgAction::Append)]
     pub(crate) set: Vec<String>,
     /// How much a node logs: error, warn, info, debug

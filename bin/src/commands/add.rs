@@ -362,7 +362,7 @@ impl<'a> Work<'a> {
         if *skipped > 0 {
             sum += &format!(", {skipped} skipped");
             if !self.report.verbose {
-                sum += " (--verbose names what is skipped)";
+                sum += " (`dispotify add --verbose` names what is skipped)";
             }
         }
         self.tell(&sum)?;
