@@ -90,7 +90,7 @@ pub(crate) fn attach(
 pub(crate) fn listen(address: SocketAddr) -> Result<Listener, Failure> {
     Listener::bind(address).map_err(|error| {
         let cure = if error.kind() == io::ErrorKind::AddrInUse {
-            " (something runs there: choose another port)"
+            " (something runs there: choose another port with --web or --listen)"
         } else {
             ""
         };

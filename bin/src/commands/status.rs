@@ -43,7 +43,7 @@ fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
             node.role.to_string(),
             node.state.name().to_owned(),
             node.address.to_string(),
-            text::ago(node.heard_ms),
+            heard(node),
             only(node.songs.to_string()),
             only(text::bytes(node.bytes)),
         ]);
@@ -60,6 +60,14 @@ fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
 }
 
 /// The maintenance that data nodes still have to do.
+/// When the router last heard of a node. It hears nothing of DNS nodes: they stand outside the ring.
+fn heard(node: &NodeStatus) -> String {
+    match node.role {
+        Role::Dns => String::new(),
+        Role::Router | Role::Data => text::ago(node.heard_ms),
+    }
+}
+
 fn upkeep_lines(cluster: &Cluster) -> String {
     let sum = |of: fn(&NodeStatus) -> u32| cluster.nodes.iter().map(|n| u64::from(of(n))).sum();
     let (repairing, damaged): (u64, u64) = (sum(|n| n.repairing), sum(|n| n.damaged));

@@ -52,7 +52,9 @@ fn visited(verify: &Verify) -> Result<(PathBuf, Visit), Failure> {
     };
     let visit = Visit::begin(&dir).map_err(|error| match error.why {
         DataDirFault::Absent => Failure::Usage(format!("{error}: give that of one by --data-dir")),
-        DataDirFault::InUse { .. } => Failure::Failed(format!("{error}: stop the node first")),
+        DataDirFault::InUse { .. } => {
+            Failure::Failed(format!("{error}: stop the node (or `serve`) first"))
+        }
         DataDirFault::OtherKind { .. }
         | DataDirFault::Newer { .. }
         | DataDirFault::Corrupt(_)
