@@ -170,3 +170,36 @@ fn a_silent_router_delays_one_upload() {
     lone.hear(at(412), id, 3);
     assert!(lone.is_answered());
 }
+
+/// The node that shall get the second copy is busy for ever. The client is answered with one copy
+/// while it still waits.
+#[test]
+fn a_copy_that_never_ends_does_not_keep_the_client() {
+    let mut waits = Acknowledgements::default();
+    let sender = Sender {
+        peer: Peer::Guest(1),
+        node: NodeId(99),
+        incarnation: Incarnation(1),
+    };
+    let asker = Asker {
+        sender,
+        id: RequestId(1),
+        until: at(100_000),
+    };
+    let upload = Upload {
+        asker,
+        song: SongId(7),
+        revision: 1,
+    };
+    waits.wait(at(0), upload, [NodeId(2)].into());
+    let due = waits.deadline().expect("an end of the wait");
+    assert_eq!(due + GIVE_PATIENCE, asker.until);
+    let mut host = Host::default();
+    waits.on_tick(due);
+    waits.answer(None, &mut host.out);
+    let Some(Action::Send { envelope, .. }) = host.out.pop() else {
+        panic!("no answer");
+    };
+    assert_eq!(envelope.message, stored(1));
+    assert!(waits.is_empty());
+}
