@@ -46,7 +46,7 @@ impl Pending {
         self.questions.len()
     }
 
-    /// When [`Cx::on_tick`] wants to run.
+    /// When the first question is due.
     pub fn deadline(&self) -> Option<Time> {
         self.questions.deadline()
     }

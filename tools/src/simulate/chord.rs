@@ -85,7 +85,7 @@ fn ids(count: usize, rng: &mut Rng) -> Vec<NodeId> {
     ids
 }
 
-/// All nodes except `but`, in the form that [`Chord::see`] takes.
+/// All nodes except `but`, in the form that [`Alone::see`] takes.
 fn seen(all: &[NodeId], but: NodeId) -> Vec<(NodeId, Incarnation)> {
     let others = all.iter().filter(|id| **id != but);
     others.map(|id| (*id, Incarnation(1))).collect()
