@@ -109,7 +109,7 @@ pub(crate) struct Serve {
     /// Port of the DNS node; data and router take the next two. 0 lets the system choose
     #[arg(long, default_value_t = 7700)]
     pub(crate) port: u16,
-    /// Where the library lives [default: dispotify/serve in the data folder]
+    /// Where the library lives; closed to other users [default: dispotify/serve in the data folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Share of this node among the data nodes
@@ -186,7 +186,8 @@ pub(crate) struct Node {
     /// Port to listen on; 0 lets the system choose
     #[arg(long, default_value_t = 7700)]
     pub(crate) port: u16,
-    /// Where its identity and its songs live [default: below dispotify in the data folder]
+    /// Where its identity and its songs live; closed to other users [default: below dispotify in the
+    /// data folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Share of this node among the data nodes, for unequal disks
@@ -292,7 +293,7 @@ impl From<SortChoice> for Sort {
 pub(crate) struct Get {
     /// The song's id, or as many leading digits as make it unique
     pub(crate) id: String,
-    /// File to write, replaced if it is there; a folder; - for standard output [default: a new
+    /// File to write, replaced if it is there and then of the same mode; a folder; - for standard output [default: a new
     /// file of artist and title in this folder]
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

@@ -8,10 +8,9 @@ mod children;
 mod samples;
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +23,7 @@ use roles::contract::message::{NodeState, Query, Sort, Status};
 use roles::contract::record::Role;
 use roles::contract::user::{Command, Notice};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use storage::private;
 
 use crate::args::{Common, Demo};
 use crate::commands::add::{self, Report};
@@ -105,7 +105,7 @@ impl Folder {
         let base = std::env::temp_dir();
         stale_dirs::remove(&base, PREFIX);
         let path = base.join(format!("{PREFIX}{}", std::process::id()));
-        let made = DirBuilder::new().mode(0o700).create(&path);
+        let made = private::create_dir(&path);
         made.map_err(|error| Failure::failed(format!("make {}", path.display()), error))?;
         Ok(Folder(path))
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crossbeam_channel::{Receiver, bounded};
 use net::{HostHandle, Listener};
 use roles::contract::record::{Address, Record};
+use storage::private;
 
 use crate::args::{self, Page, RoleChoice, Serve};
 use crate::commands::add::{self, Report};
@@ -28,6 +29,8 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
         Some(dir) => dir.clone(),
         None => settings::data_dir("serve")?,
     };
+    private::claim_dir(&dir)
+        .map_err(|error| Failure::failed(format!("make {}", dir.display()), error))?;
     let page = page(serve)?;
     let mut reactor = match page {
         Some(_) => web::reactor(settings, security)?,

@@ -27,6 +27,7 @@ use roles::contract::song::Manifest;
 use room::Room;
 
 use crate::disk_space::in_words;
+use crate::private;
 
 /// A cache on disk. Clones share it, and so may other processes.
 #[derive(Clone, Debug)]
@@ -49,10 +50,13 @@ struct Shared {
 }
 
 impl Cache {
-    /// Opens the cache in `dir` with a cap of `bytes_max` bytes. Makes the directory if needed.
+    /// Opens the cache in `dir` with a cap of `bytes_max` bytes. Makes the directory if needed, and
+    /// closes it to other users.
     pub fn open(dir: impl Into<PathBuf>, bytes_max: u64) -> io::Result<Cache> {
         let dir = dir.into();
-        fs::create_dir_all(dir.join("songs"))?;
+        private::claim_dir(&dir)?;
+        private::claim_dir(&dir.join("songs"))?;
+        private::claim_files(&dir);
         let shared = Shared {
             room: Room::new(&dir, bytes_max),
             dir,
@@ -202,8 +206,8 @@ impl Cache {
     fn write(&self, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let beside = dir.join(format!(".{name}.{}.{number}", std::process::id()));
-        fs::create_dir_all(dir)?;
-        let written = File::create(&beside)
+        private::make_dir(dir)?;
+        let written = private::create(&beside)
             .and_then(|mut file| file.write_all(bytes))
             .and_then(|()| fs::rename(&beside, dir.join(name)));
         if written.is_err() {

@@ -4,9 +4,8 @@
 //! incarnation and its kind. Other modules own the other files of the directory.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -14,6 +13,7 @@ use roles::contract::id::{Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
 
 use crate::disk_space::{DiskSpace, is_no_room};
+use crate::private;
 
 /// A data directory, held for as long as this value lives.
 #[derive(Debug)]
@@ -27,20 +27,23 @@ pub struct DataDir {
 
 impl DataDir {
     /// Locks the directory for a node of this kind and counts the start. At the first start, makes
-    /// the directory (mode 0700) and gives the node the id `fresh`.
+    /// the directory and gives the node the id `fresh`. The directory and the files in it are closed
+    /// to other users, whatever they were before.
     pub fn open(dir: &Path, kind: &str, fresh: NodeId) -> Result<DataDir, DataDirError> {
         DataDir::take(dir, kind, fresh).map_err(|why| DataDirError::at(dir, why))
     }
 
     fn take(dir: &Path, kind: &str, fresh: NodeId) -> Result<DataDir, DataDirFault> {
-        let making = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        making.map_err(DataDirFault::io("create it"))?;
+        private::make_dir(dir).map_err(DataDirFault::io("create it"))?;
         let lock = lock(dir)?;
         let path = dir.join(IDENTITY);
         let identity = match Identity::read(&path)? {
             Some(known) => known.started_as(kind)?,
             None => Identity::first(kind, fresh),
         };
+        // The directory of another kind of node was refused above and keeps its mode.
+        private::claim_dir(dir).map_err(DataDirFault::io("close it to others"))?;
+        private::claim_files(dir);
         identity
             .record(dir)
             .map_err(DataDirFault::io("write node.json"))?;
@@ -70,10 +73,9 @@ impl DataDir {
 
 fn lock(dir: &Path) -> Result<File, DataDirFault> {
     let mut options = OpenOptions::new();
-    let opening = options.create(true).truncate(false).write(true).mode(0o600);
-    let file = opening
-        .open(dir.join(LOCK))
-        .map_err(DataDirFault::io("open its lock"))?;
+    let opening = options.create(true).truncate(false).write(true);
+    let file = private::open(&dir.join(LOCK), opening);
+    let file = file.map_err(DataDirFault::io("open its lock"))?;
     let mut file = locked(file, dir)?;
     // The process id lets a refused process say which process holds the lock. A failed write is
     // ignored, because the lock works without the id.
@@ -229,9 +231,7 @@ impl Identity {
     /// node would use an incarnation twice.
     fn write(&self, dir: &Path) -> io::Result<()> {
         let draft = dir.join("node.json.new");
-        let mut options = OpenOptions::new();
-        let opening = options.create(true).truncate(true).write(true).mode(0o600);
-        let drafted = opening.open(&draft).and_then(|mut file| {
+        let drafted = private::create(&draft).and_then(|mut file| {
             file.write_all(&self.text()?)?;
             file.sync_all()
         });

@@ -5,12 +5,13 @@
 //! room: removals, tombstones, the start of a node. What may use the reserve is decided by the
 //! callers. The numbers are those of the moment: other programs write to the same disk.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
+
+use crate::private;
 
 /// The room around a directory.
 #[derive(Clone, Debug)]
@@ -107,7 +108,7 @@ impl DiskSpace {
     /// reason.
     pub(crate) fn obstacle(&self) -> Option<io::Error> {
         let path = self.dir.join(PROBE);
-        let written = File::create(&path).and_then(|mut file| file.write_all(&[1; PROBE_BYTES]));
+        let written = private::create(&path).and_then(|mut file| file.write_all(&[1; PROBE_BYTES]));
         // The file is absent if it could not be made, and the first failure is the one to report.
         let _ = fs::remove_file(&path);
         written
@@ -162,8 +163,7 @@ fn reserve_name(number: u32) -> String {
 /// Adds bytes to a file, which is made if it is not there. They are bytes of the disk, not a hole.
 fn grow(path: &Path, bytes: u64) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    let opening = options.create(true).append(true).mode(0o600);
-    let mut file = opening.open(path)?;
+    let mut file = private::open(path, options.create(true).append(true))?;
     if bytes == 0 {
         return Ok(());
     }

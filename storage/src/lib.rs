@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::wildcard_enum_match_arm))]
 
 pub mod disk_space;
+pub mod private;
 
 pub mod data_dir;
 pub mod memory;

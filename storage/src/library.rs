@@ -38,6 +38,8 @@ use open::{Part, connect, found};
 pub(crate) use removal::RECLAIM_FRAGMENTS;
 use room::Room;
 
+use crate::private;
+
 /// A library, opened and up to date: hands out workers.
 #[derive(Debug)]
 pub struct Library {
@@ -56,6 +58,10 @@ impl Library {
     pub fn open(dir: &Path, node: NodeId, fresh: StoreId) -> Result<Library, OpenError> {
         let path = dir.join("library.db");
         let attempt = || {
+            // The file is made here, because SQLite asks the umask for its mode; the log gets the
+            // mode of the file. One that is there must not be opened here: closing it would drop the
+            // locks that SQLite holds on it in this process. Why none can be made, SQLite says below.
+            let _ = private::create_new(&path);
             let mut db = open::reach(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
             found(&mut db, node, fresh)
         };

@@ -3,7 +3,7 @@
 //! Owns `members.json` in the data directory and replaces the file by a rename. If the file is
 //! wrong in any way, the server remembers nothing, which costs only a look-up in the DNS.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -15,6 +15,7 @@ use roles::contract::record::{Address, Features, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::disk_space::in_words;
+use crate::private;
 
 /// Largest file that is read: the longest table, and then some.
 const BYTES_MAX: u64 = 1 << 20;
@@ -70,7 +71,7 @@ impl Memory {
         };
         let draft = self.dir.join("members.json.new");
         let text = serde_json::to_vec(&kept)?;
-        let written = File::create(&draft)
+        let written = private::create(&draft)
             .and_then(|mut file| file.write_all(&text))
             .and_then(|()| fs::rename(&draft, self.dir.join(FILE)));
         if written.is_err() {

@@ -1,5 +1,6 @@
 //! Test support of this crate: temporary directories, and songs made from a seed.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
@@ -24,6 +25,17 @@ impl TempDir {
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
+}
+
+/// The mode bits of a file or folder.
+pub(crate) fn mode(path: &Path) -> u32 {
+    let meta = fs::metadata(path).expect("it is there");
+    meta.permissions().mode() & 0o7777
+}
+
+/// Sets the mode bits of a file or folder.
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is our own");
 }
 
 impl Drop for TempDir {

@@ -4,11 +4,10 @@
 //! queues are bounded by what the site may have under way; a full queue is reported to the site.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -18,6 +17,7 @@ use roles::contract::id::SongId;
 use roles::contract::song::Format;
 use storage::cache::Cache;
 use storage::disk_space;
+use storage::private;
 use storage::tags::{self, Picture};
 
 use super::covers::COVERS_AT_ONCE;
@@ -239,9 +239,9 @@ impl Spooler {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let dir = own.join(upload.to_string());
-        private_dir(&dir)?;
+        private::create_dir(&dir)?;
         let path = dir.join(name);
-        let file = File::create_new(&path)?;
+        let file = private::create_new(&path)?;
         let left = bytes;
         self.files.insert(upload, Spooled { path, file, left });
         Ok(())
@@ -256,12 +256,12 @@ impl Spooler {
         if let Some(own) = &self.own {
             return Ok(own.clone());
         }
-        fs::create_dir_all(&self.base)?;
+        private::make_dir(&self.base)?;
         stale_dirs::remove(&self.base, PREFIX);
         let own = self.base.join(format!("{PREFIX}{}", std::process::id()));
         // A leftover folder with this process id belongs to an earlier, dead process.
         let _ = fs::remove_dir_all(&own);
-        private_dir(&own)?;
+        private::create_dir(&own)?;
         self.own = Some(own.clone());
         Ok(own)
     }
@@ -282,10 +282,6 @@ impl Drop for Spooler {
             let _ = fs::remove_dir_all(own);
         }
     }
-}
-
-fn private_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().mode(0o700).create(path)
 }
 
 /// Prefix of a process's spool folder.

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use crate::disk_space::DiskSpace;
+use crate::private;
 
 /// The bytes that may lie below a folder.
 #[derive(Debug)]
@@ -201,7 +202,7 @@ impl Size {
     fn lock(path: &Path) -> io::Result<Self> {
         let mut options = File::options();
         let options = options.read(true).write(true).create(true).truncate(false);
-        let file = options.open(path)?;
+        let file = private::open(path, options)?;
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(Size(file)),

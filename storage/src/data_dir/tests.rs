@@ -1,6 +1,5 @@
 use super::*;
-use crate::testing::TempDir;
-use std::os::unix::fs::PermissionsExt;
+use crate::testing::{TempDir, mode, set_mode};
 
 const FIRST: NodeId = NodeId(7);
 const OTHER: NodeId = NodeId(8);
@@ -17,11 +16,21 @@ fn a_node_keeps_its_id_and_counts_its_starts() {
         assert_eq!(opened.incarnation(), Incarnation(start));
         assert_eq!(opened.dir(), home);
     }
-    let mode = fs::metadata(&home)
-        .expect("it was made")
-        .permissions()
-        .mode();
-    assert_eq!(mode & 0o777, 0o700);
+    assert_eq!(mode(&home), 0o700);
+}
+
+/// A directory that others could read is closed to them, with the files that lie in it.
+#[test]
+fn an_open_directory_is_closed() {
+    let dir = TempDir::new();
+    let left = dir.path().join("members.json");
+    fs::write(&left, "").expect("a writable directory");
+    set_mode(&left, 0o644);
+    set_mode(dir.path(), 0o755);
+
+    let _held = DataDir::open(dir.path(), "data", FIRST).expect("a free directory");
+
+    assert_eq!((mode(dir.path()), mode(&left)), (0o700, 0o600));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::TempDir;
+use std::fs::File;
 
 /// The reserve holds bytes and inodes, and gives back both.
 #[test]
