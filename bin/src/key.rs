@@ -1,20 +1,32 @@
-//! The cluster key: finds and reads it, and creates the first one for `serve`.
+//! The cluster key: reads it, refuses what is none, and creates the first one for `serve`.
+//!
+//! A refusal comes at once and says what is wrong with the file. Nothing is read from a pipe or a
+//! device, because that could take for ever.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rand::TryRng;
 use rand::rngs::SysRng;
+use storage::private;
 
 use crate::failure::Failure;
 
 /// A secret of 256 bits that all nodes and clients of a cluster share.
 pub(crate) type Key = [u8; 32];
 
-/// Reads 64 hexadecimal digits; a key file may end in a newline.
-pub(crate) fn parse(text: &str) -> Option<Key> {
+/// Reads 64 hexadecimal digits; a key file may end in a newline. The error says why a text is no key.
+pub(crate) fn parse(text: &str) -> Result<Key, &'static str> {
+    let key = digits(text).ok_or("it is not 64 hexadecimal digits")?;
+    if key == Key::default() {
+        return Err("it is all zeros, which everybody can guess: take a random key");
+    }
+    Ok(key)
+}
+
+fn digits(text: &str) -> Option<Key> {
     let digits = text.trim_end_matches(['\n', '\r']);
     if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
@@ -27,10 +39,11 @@ pub(crate) fn parse(text: &str) -> Option<Key> {
     Some(key)
 }
 
-/// Reads a key file. A file that others than its owner may read is refused.
+/// Reads a key file. A file that others than its owner may read is refused, and so is what is no
+/// file.
 pub(crate) fn load(path: &Path) -> Result<Key, Failure> {
     let attempt = format!("read key file {}", path.display());
-    let text = fs::read_to_string(path).map_err(|error| {
+    let meta = fs::metadata(path).map_err(|error| {
         if error.kind() != io::ErrorKind::NotFound {
             return Failure::failed(&attempt, error);
         }
@@ -39,12 +52,25 @@ pub(crate) fn load(path: &Path) -> Result<Key, Failure> {
              `dispotify serve` makes the first one)"
         ))
     })?;
-    let mode = fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
-    if mode & 0o077 != 0 {
+    // Even the opening of a pipe would wait until somebody writes to it.
+    if !meta.is_file() {
+        let why = "it is not a regular file (a pipe, a device and a folder hold no key)";
+        return Err(Failure::failed(attempt, why));
+    }
+    if meta.permissions().mode() & 0o077 != 0 {
         let cure = format!("others may read it (chmod 600 {})", path.display());
         return Err(Failure::failed(attempt, cure));
     }
-    parse(&text).ok_or_else(|| Failure::failed(attempt, "it is not 64 hexadecimal digits"))
+    let text = read(path).map_err(|error| Failure::failed(&attempt, error))?;
+    parse(&text).map_err(|why| Failure::failed(attempt, why))
+}
+
+/// The beginning of a file as text. What is longer than a key is none, however long it is.
+fn read(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path)?;
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Reads a key file; creates it with a random key when it is missing.
@@ -60,18 +86,16 @@ fn make(path: &Path) -> io::Result<Key> {
     SysRng.try_fill_bytes(&mut key).map_err(io::Error::other)?;
     let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
+        private::make_dir(folder)?;
     }
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = private::create_new(path)?;
     writeln!(file, "{digits}")?;
     file.sync_all()?;
     Ok(key)
 }
+
+/// More than a key and its newline.
+const FILE_BYTES_MAX: u64 = 256;
 
 #[cfg(test)]
 mod tests {
@@ -80,10 +104,10 @@ mod tests {
     #[test]
     fn a_key_is_64_digits_and_perhaps_a_newline() {
         let digits = "0f".repeat(32);
-        assert_eq!(parse(&digits), Some([15; 32]));
-        assert_eq!(parse(&format!("{digits}\n")), Some([15; 32]));
-        assert_eq!(parse(&format!(" {digits}")), None);
-        assert_eq!(parse(&digits[1..]), None);
-        assert_eq!(parse(&"é".repeat(32)), None);
+        assert_eq!(parse(&digits), Ok([15; 32]));
+        assert_eq!(parse(&format!("{digits}\n")), Ok([15; 32]));
+        for wrong in [&format!(" {digits}"), &digits[1..], &"é".repeat(32)] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

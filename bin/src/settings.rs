@@ -114,9 +114,9 @@ impl Settings {
             return Security::insecure(&self.cluster).map_err(cluster);
         }
         let key = match (&self.key, &self.key_file) {
-            (Some(digits), _) => key::parse(digits).ok_or_else(|| {
-                Failure::Usage("DISPOTIFY_KEY: it is not 64 hexadecimal digits".into())
-            })?,
+            (Some(digits), _) => {
+                key::parse(digits).map_err(|why| Failure::Usage(format!("DISPOTIFY_KEY: {why}")))?
+            }
             (None, Some(file)) => load(file)?,
             (None, None) => {
                 let cure = "give --key-file, or set HOME or XDG_CONFIG_HOME";
