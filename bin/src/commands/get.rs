@@ -1,8 +1,9 @@
 //! `dispotify get`: a song as a file, byte for byte.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,7 @@ use serde::Serialize;
 use signal_hook::consts::SIGINT;
 use storage::disk_space;
 use storage::import::suffix;
+use storage::private;
 
 use super::{FileFields, json_line, line};
 use crate::args::Get;
@@ -143,8 +145,9 @@ impl Sources {
     }
 }
 
-/// An output file that has a temporary name until it is complete and is removed otherwise. A target
-/// that is no regular file (a device, a pipe) is written in place, and a link is followed.
+/// An output file that has a temporary name until it is complete and is removed otherwise. A file that
+/// it replaces gives it its mode: while it is written, too, nobody reads it who may not. A target that
+/// is no regular file (a device, a pipe) is written in place, and a link is followed.
 struct Part {
     file: File,
     /// The temporary name; `None` when the target is written in place.
@@ -155,14 +158,15 @@ struct Part {
 impl Part {
     fn create(path: &Path) -> Result<Self, Failure> {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-        let in_place = fs::metadata(&path).is_ok_and(|meta| !meta.is_file());
+        let target = fs::metadata(&path).ok();
+        let in_place = target.as_ref().is_some_and(|meta| !meta.is_file());
         let part = (!in_place).then(|| {
             let mut name = path.as_os_str().to_owned();
             name.push(format!(".{}.part", std::process::id()));
             PathBuf::from(name)
         });
         let opened = match &part {
-            Some(part) => File::create_new(part),
+            Some(part) => create_like(part, target.as_ref()),
             None => File::options().write(true).open(&path),
         };
         let file = opened.map_err(|error| failed(&path, error))?;
@@ -189,6 +193,20 @@ impl Drop for Part {
             let _ = fs::remove_file(part);
         }
     }
+}
+
+/// Creates a file with the mode of the one that it will replace.
+fn create_like(path: &Path, target: Option<&Metadata>) -> io::Result<File> {
+    let Some(target) = target else {
+        return File::create_new(path);
+    };
+    let file = private::create_new(path)?;
+    // A set-user-id bit would give away rights of whoever runs this command.
+    let mode = target.permissions().mode() & 0o777;
+    if file.metadata()?.permissions().mode() & 0o777 != mode {
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
+    Ok(file)
 }
 
 fn failed(path: &Path, error: io::Error) -> Failure {
