@@ -12,6 +12,7 @@ mod library;
 mod load;
 mod partition;
 mod powercut;
+mod privacy;
 mod refusals;
 mod ring;
 #[cfg(not(debug_assertions))]

@@ -120,6 +120,16 @@ fn is_installed(program: &str) -> bool {
     env::split_paths(&paths).any(|folder| folder.join(program).is_file())
 }
 
+/// Keeps the key and all else that is said to dispotify alone from a program that parses files of
+/// strangers.
+fn forget_cluster(command: &mut Command) {
+    for (name, _) in env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"DISPOTIFY_") {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// A player process that reads the song from a pipe.
 struct Player {
     child: Child,
@@ -130,6 +140,7 @@ struct Player {
 impl Player {
     fn start(mut command: Command) -> Result<Self, Failure> {
         let program = command.get_program().to_string_lossy().into_owned();
+        forget_cluster(&mut command);
         let mut child = (command.stdin(Stdio::piped()).spawn())
             .map_err(|error| Failure::failed(format!("start {program}"), error))?;
         let input = child.stdin.take();
