@@ -3,6 +3,8 @@
 //! A single range is answered with that part. Several ranges, or an unreadable one, are answered
 //! with the whole file, as RFC 9110 (section 14.2) allows.
 
+use super::request::without_blanks;
+
 /// The part of the file to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
@@ -26,7 +28,7 @@ pub fn wanted(range: Option<&str>, if_range: Option<&str>, tag: &str, length: u6
     };
     // A date in `If-Range` never equals the tag, so it means the whole file: files here have no
     // date.
-    if if_range.is_some_and(|theirs| theirs.trim() != tag) {
+    if if_range.is_some_and(|theirs| without_blanks(theirs) != tag) {
         return Wanted::Whole;
     }
     parse(range, length).unwrap_or(Wanted::Whole)
@@ -34,10 +36,10 @@ pub fn wanted(range: Option<&str>, if_range: Option<&str>, tag: &str, length: u6
 
 fn parse(range: &str, length: u64) -> Option<Wanted> {
     let (unit, one) = range.split_once('=')?;
-    if !unit.trim().eq_ignore_ascii_case("bytes") {
+    if !without_blanks(unit).eq_ignore_ascii_case("bytes") {
         return None;
     }
-    let (first, last) = one.trim().split_once('-')?;
+    let (first, last) = without_blanks(one).split_once('-')?;
     match (first, last) {
         ("", suffix) => Some(part(length.saturating_sub(number(suffix)?), length, length)),
         (first, "") => Some(part(number(first)?, length, length)),

@@ -82,10 +82,35 @@ pub(super) fn parse(input: &[u8]) -> Result<Option<Parsed>, Refused> {
     let mut head = httparse::Request::new(&mut fields);
     let window = &input[..input.len().min(HEAD_BYTES_MAX)];
     match head.parse(window) {
-        Ok(httparse::Status::Complete(bytes)) => build(&head, bytes).map(Some),
-        Ok(httparse::Status::Partial) => too_long(window).map_or(Ok(None), Err),
+        Ok(httparse::Status::Complete(bytes)) => {
+            only_whole_line_ends(&window[..bytes])?;
+            build(&head, bytes).map(Some)
+        }
+        Ok(httparse::Status::Partial) => {
+            only_whole_line_ends(window)?;
+            too_long(window).map_or(Ok(None), Err)
+        }
         Err(error) => Err(refusal(error)),
     }
+}
+
+/// Refuses a head in which a line ends with a bare LF: some servers read on until a CR LF, so they
+/// would find other fields in it.
+fn only_whole_line_ends(head: &[u8]) -> Result<(), Refused> {
+    let mut before = 0;
+    for byte in head {
+        if *byte == b'\n' && before != b'\r' {
+            return Err(Refused::bad("a line of the head ends without a CR"));
+        }
+        before = *byte;
+    }
+    Ok(())
+}
+
+/// A value without the blanks around it. Only space and tab are blanks in HTTP: a server that also
+/// removed those of Unicode would read a length where others see none.
+pub(super) fn without_blanks(value: &str) -> &str {
+    value.trim_matches([' ', '\t'])
 }
 
 fn refusal(error: httparse::Error) -> Refused {
@@ -128,7 +153,7 @@ fn build(head: &httparse::Request<'_, '_>, bytes: usize) -> Result<Parsed, Refus
         return Err(TARGET_TOO_LONG);
     }
     let (authority, path, query) = split(target)?;
-    let text = |value: &[u8]| String::from_utf8_lossy(value).trim().to_owned();
+    let text = |value: &[u8]| without_blanks(&String::from_utf8_lossy(value)).to_owned();
     let fields = head.headers.iter();
     let fields = fields.map(|f| (f.name.to_ascii_lowercase(), text(f.value)));
     let mut request = Request {
@@ -193,7 +218,7 @@ fn host(
     if second.is_some() {
         return Err(Refused::bad("the host is named twice"));
     }
-    if named.is_none() && newer {
+    if (named.is_none() && newer) || named.is_some_and(str::is_empty) {
         return Err(Refused::bad("the host is not named"));
     }
     Ok(authority.or(named).map(str::to_ascii_lowercase))
@@ -233,7 +258,7 @@ fn known(length: &str) -> Result<Length, Refused> {
 fn keeps(request: &Request, newer: bool) -> bool {
     let says = |word: &str| {
         let mut words = request.all("connection").flat_map(|list| list.split(','));
-        words.any(|theirs| theirs.trim().eq_ignore_ascii_case(word))
+        words.any(|theirs| without_blanks(theirs).eq_ignore_ascii_case(word))
     };
     !says("close") && (newer || says("keep-alive"))
 }

@@ -57,41 +57,144 @@ fn a_body_has_one_length() {
     assert!(length("Content-Length: 1\nExpect: 100-Continue").expects);
 }
 
-/// Each of these is read differently by some server: none is heard.
+/// What a server does with a head: nginx 1.22.1, asked with these bytes, and this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Taken,
+    Refused,
+}
+
+use Verdict::{Refused as No, Taken as Yes};
+
+fn verdict(head: &[u8]) -> Verdict {
+    match parse(head) {
+        Ok(Some(_)) => Yes,
+        Err(_) => No,
+        Ok(None) => panic!("{:?} is no whole head", String::from_utf8_lossy(head)),
+    }
+}
+
+/// What nginx refuses is refused here, so this server behind or beside it reads no request that nginx
+/// does not. Where nginx takes a line that another server could read in another way, this one is the
+/// stricter. Tabs around a value are the one exception: the standard allows them, and no server reads
+/// a number between tabs as another number.
 #[test]
-fn smuggled_requests_are_refused() {
+fn lines_that_two_servers_read_differently_are_refused() {
+    let cases = [
+        ("Content-Length: 1", Yes, Yes),
+        ("Content-Length:1", Yes, Yes),
+        ("Content-Length: \t1 \t", No, Yes),
+        ("Content-Length: \u{a0}1", No, No),
+        ("Content-Length: 1\u{a0}", No, No),
+        ("Content-Length: \u{3000}1", No, No),
+        ("Content-Length: 1\u{3000}", No, No),
+        ("Content-Length: \u{85}1", No, No),
+        ("Content-Length: 1\u{85}", No, No),
+        ("Content-Length: \u{2028}1", No, No),
+        ("Content-Length: 1 1", No, No),
+        ("Content-Length: 1, 1", No, No),
+        ("Content-Length: +1", No, No),
+        ("Content-Length: -1", No, No),
+        ("Content-Length: 0x1", No, No),
+        ("Content-Length: ", No, No),
+        ("Content-Length: 99999999999999999999", No, No),
+        ("Content-Length : 1", No, No),
+        ("Content-Length\t: 1", No, No),
+        (" Content-Length: 1", No, No),
+        ("Content-Length: 1\r\nContent-Length: 1", No, No),
+        ("Content-Length: 1\r\nContent-Length: 2", No, No),
+        ("Content-Length: 1\r\nTransfer-Encoding: chunked", No, No),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 1", No, No),
+        ("Transfer-Encoding: chunked", Yes, Yes),
+        ("Transfer-Encoding: \u{a0}chunked", No, No),
+        ("Transfer-Encoding: chunked\u{a0}", No, No),
+        ("Transfer-Encoding: chunked\u{3000}", No, No),
+        ("Transfer-Encoding: chunked\u{85}", No, No),
+        ("Transfer-Encoding: \u{b}chunked", No, No),
+        ("Transfer-Encoding: \u{c}chunked", No, No),
+        ("Transfer-Encoding: chunked, chunked", No, No),
+        ("Transfer-Encoding: gzip, chunked", No, No),
+        ("Transfer-Encoding: identity", No, No),
+        ("Transfer-Encoding: chunked;x", No, No),
+        ("Transfer-Encoding:", No, No),
+        ("Transfer-Encoding : chunked", No, No),
+        ("Transfer-Encoding: x\r\n chunked", No, No),
+        (
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            No,
+            No,
+        ),
+        ("X: \u{a0}a", Yes, Yes),
+        ("X: a\r\n b", No, No),
+        ("X\u{0}: a", No, No),
+        ("X: a\u{0}b", No, No),
+        ("X: a\rb", No, No),
+        ("X: a\r", Yes, No),
+        ("X\u{a0}: a", Yes, No),
+        ("X: a\nY: b", Yes, No),
+        ("X: a\n", Yes, No),
+        ("Content-Length: 1\nX: y", Yes, No),
+        ("Host: other", No, No),
+        (": x", No, No),
+        ("no colon", No, No),
+        ("Expect: 200-ok", Yes, No),
+    ];
+    for (line, nginx, ours) in cases {
+        let head = format!("POST / HTTP/1.1\r\nHost: h\r\n{line}\r\n\r\n");
+        assert_eq!(verdict(head.as_bytes()), ours, "{line:?}, nginx: {nginx:?}");
+    }
+}
+
+/// The same for whole heads: a line ends in CR LF and in nothing else.
+#[test]
+fn heads_that_two_servers_read_differently_are_refused() {
+    let cases = [
+        ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", Yes, Yes),
+        ("\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", Yes, Yes),
+        ("\nGET / HTTP/1.1\r\nHost: h\r\n\r\n", Yes, No),
+        ("GET / HTTP/1.1\nHost: h\r\n\r\n", Yes, No),
+        ("GET / HTTP/1.1\r\nHost: h\n\r\n", Yes, No),
+        ("GET / HTTP/1.1\r\nHost: h\r\n\n", Yes, No),
+        ("GET / HTTP/1.1\nHost: h\n\n", Yes, No),
+        ("GET / HTTP/1.1\rHost: h\r\n\r\n", No, No),
+        ("GET / HTTP/1.1\r\r\nHost: h\r\n\r\n", No, No),
+        ("GET / HTTP/1.1\r\nHost: h\r\r\n\r\n", Yes, No),
+        ("GET / HTTP/1.1\r\nHost: h\r\n\rX: y\r\n\r\n", No, No),
+        ("GET\t/ HTTP/1.1\r\nHost: h\r\n\r\n", No, No),
+        ("GET  / HTTP/1.1\r\nHost: h\r\n\r\n", Yes, No),
+        ("GET / HTTP/1.1 \r\nHost: h\r\n\r\n", Yes, No),
+        ("GET / HTTP/1.1\r\nHost: \r\n\r\n", No, No),
+        ("GET / HTTP/1.1\r\n\r\n", No, No),
+    ];
+    for (head, nginx, ours) in cases {
+        let text = head.as_bytes();
+        assert_eq!(verdict(text), ours, "{head:?}, nginx: {nginx:?}");
+    }
+}
+
+/// What is unclear is refused with the status that names the fault.
+#[test]
+fn a_refusal_names_its_fault() {
     let cases = [
         ("Content-Length: 1\nTransfer-Encoding: chunked", 400),
-        ("Content-Length: 1\nContent-Length: 1", 400),
-        ("Content-Length: 1, 1", 400),
-        ("Content-Length: +1", 400),
-        ("Content-Length: -1", 400),
-        ("Content-Length: 0x1", 400),
-        ("Content-Length: ", 400),
-        ("Content-Length: 99999999999999999999", 400),
-        ("Content-Length : 1", 400),
-        (
-            "Transfer-Encoding: chunked\nTransfer-Encoding: chunked",
-            400,
-        ),
         ("Transfer-Encoding: chunked, chunked", 501),
-        ("Transfer-Encoding: gzip, chunked", 501),
         ("Transfer-Encoding: identity", 501),
-        ("Transfer-Encoding: \u{b}chunked", 400),
-        ("Transfer-Encoding: x\n chunked", 400),
-        ("X: a\n b", 400),
-        ("X\u{0}: a", 400),
-        ("X: a\u{0}b", 400),
-        ("X: a\rb", 400),
-        ("Host: other", 400),
-        (": x", 400),
-        ("no colon", 400),
+        ("Transfer-Encoding: \u{a0}chunked", 501),
         ("Expect: 200-ok", 417),
     ];
     for (line, expected) in cases {
         let head = format!("POST / HTTP/1.1\nHost: h\n{line}\n\n");
         assert_eq!(status(&head), expected, "{line:?}");
     }
+}
+
+/// A bare LF is refused as soon as it is there; one in the body of a request is the body's.
+#[test]
+fn a_bare_lf_is_not_waited_for() {
+    assert!(parse(b"GET / HTTP/1.1\n").is_err());
+    let whole = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n\n\n";
+    let parsed = parse(whole).unwrap().unwrap();
+    assert_eq!(parsed.bytes, whole.len() - 2);
 }
 
 #[test]
