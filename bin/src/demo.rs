@@ -323,3 +323,9 @@ fn live(moments: &Receiver<Moment>, children: &mut Children) -> Result<(), Failu
 fn child_dir(folder: &Path, host: &str) -> PathBuf {
     folder.join(host)
 }
+
+/// The log of a child. The suffix is appended: the last number of an address would pass for a suffix
+/// and be replaced.
+fn child_log(folder: &Path, host: &str) -> PathBuf {
+    folder.join(format!("{host}.log"))
+}

@@ -12,7 +12,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 use roles::contract::record::Address;
 
-use super::{Moment, PATIENCE, child_dir, say};
+use super::{Moment, PATIENCE, child_dir, child_log, say};
 use crate::args::Common;
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -104,7 +104,7 @@ impl Children {
         let (role, host) = NODES[number];
         let failed = |error| Failure::failed(format!("start {role} {host}"), error);
         let dir = child_dir(&self.folder, host);
-        let log = File::create(dir.with_extension("log")).map_err(failed)?;
+        let log = File::create(child_log(&self.folder, host)).map_err(failed)?;
         let mut command = Command::new(&self.program);
         command.args([
             "node",
@@ -164,7 +164,7 @@ impl Children {
     /// The failure of a node that ended too early, with the last line of its log.
     pub(super) fn early_end(&self, number: usize) -> Failure {
         let (role, host) = NODES[number];
-        let log = child_dir(&self.folder, host).with_extension("log");
+        let log = child_log(&self.folder, host);
         let said = std::fs::read_to_string(log).unwrap_or_default();
         let last = said.lines().last().unwrap_or("it ended without a word");
         let last = last.strip_prefix("dispotify: ").unwrap_or(last);
@@ -212,4 +212,23 @@ fn listen(out: ChildStdout, number: usize, sender: &Sender<Moment>) {
         }
     }
     let _ = sender.send(Moment::Gone(number));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Each node writes a log of its own, beside the directories of all.
+    #[test]
+    fn every_node_has_a_log_of_its_own() {
+        let folder = Path::new("demo");
+        let logs: BTreeSet<PathBuf> = (NODES.iter())
+            .map(|(_, host)| child_log(folder, host))
+            .collect();
+        assert_eq!(logs.len(), NODES.len());
+        assert!(logs.contains(Path::new("demo/127.0.0.11.log")));
+    }
 }
