@@ -5,7 +5,7 @@ use std::ops::Range;
 use net::http::percent;
 use net::http::request::{Method, Request};
 use roles::contract::id::SongId;
-use roles::contract::limits::SONG_BYTES_MAX;
+use roles::contract::limits::{SEARCH_BYTES_MAX, SONG_BYTES_MAX};
 use roles::contract::message::{Cursor, Holder, Listed, Query, Sort};
 use roles::contract::song::Manifest;
 use serde::Serialize;
@@ -84,7 +84,7 @@ pub(super) fn query(request: &Request) -> Result<Query, String> {
     };
     for (name, value) in fields {
         match name.as_str() {
-            "q" => query.words = value,
+            "q" => query.words = words(value)?,
             "sort" => query.sort = sort(&value).ok_or(format!("sort={value}: no such order"))?,
             "desc" => query.descending = !matches!(value.as_str(), "" | "0" | "false"),
             "after" => query.after = Some(parse_cursor(&value).ok_or("after: no such place")?),
@@ -93,6 +93,15 @@ pub(super) fn query(request: &Request) -> Result<Query, String> {
         }
     }
     Ok(query)
+}
+
+/// The words of a search, if no router refuses them for their length: its refusal would look like a
+/// fault of the cluster.
+fn words(text: String) -> Result<String, String> {
+    if text.len() > SEARCH_BYTES_MAX {
+        return Err(format!("q: a search is at most {SEARCH_BYTES_MAX} bytes"));
+    }
+    Ok(text)
 }
 
 fn limit(text: &str) -> Option<u32> {
@@ -250,6 +259,15 @@ mod tests {
         for wrong in ["", "x", &odd, &foreign, &huge, "é"] {
             assert_eq!(parse_cursor(wrong), None, "{wrong}");
         }
+    }
+
+    /// A search that the routers would refuse is refused here, as the mistake of who asks.
+    #[test]
+    fn a_search_has_a_longest() {
+        let longest = "é".repeat(512);
+        assert_eq!(words(longest.clone()), Ok(longest.clone()));
+        let why = "q: a search is at most 1024 bytes";
+        assert_eq!(words(longest + "x"), Err(why.into()));
     }
 
     #[test]
