@@ -64,7 +64,7 @@ pub(crate) struct Common {
     /// Where fragments that were heard are kept [default: dispotify in the cache folder]
     #[arg(long, global = true, env = "DISPOTIFY_CACHE", value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
-    /// Speak without encryption and with anybody: for benchmarks on one machine only
+    /// Speak without encryption and with anybody: for benchmarks, and refused beyond this machine
     #[arg(long, global = true)]
     pub(crate) insecure: bool,
 }

@@ -24,6 +24,7 @@ const NODES: usize = 3;
 /// Runs the three nodes until told to stop, and adds the paths meanwhile.
 pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     log_lines::to_stderr(settings.log);
+    settings.check_reach("--host", serve.host)?;
     let security = settings.security_or_make()?;
     let dir = match &serve.data_dir {
         Some(dir) => dir.clone(),

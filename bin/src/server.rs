@@ -116,6 +116,7 @@ pub(crate) fn prepare(
         let why = "give the address by which the others reach this machine";
         return Err(Failure::Usage(format!("--host {}: {why}", plan.host)));
     }
+    settings.check_reach("--host", plan.host)?;
     let home = DataDir::open(&plan.dir, kind, NodeId(random()))
         .map_err(|error| Failure::Failed(error.to_string()))?;
     let (readers, writer) = match plan.choice {

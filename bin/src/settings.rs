@@ -71,7 +71,21 @@ impl Settings {
             table::apply(&mut settings, set)?;
         }
         settings.check()?;
+        for address in &dns {
+            settings.check_reach("--dns", address.0.ip())?;
+        }
         Ok(settings)
+    }
+
+    /// Refuses an address beyond this machine where there is no key: everybody on the way could read
+    /// the music, remove it, and speak as a node.
+    pub(crate) fn check_reach(&self, option: &str, ip: IpAddr) -> Result<(), Failure> {
+        if !self.insecure || ip.to_canonical().is_loopback() {
+            return Ok(());
+        }
+        Err(Failure::Usage(format!(
+            "--insecure: {option} {ip} is beyond this machine: give a loopback address, or use a key"
+        )))
     }
 
     /// The configurations for the same cluster with other DNS nodes.

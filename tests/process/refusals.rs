@@ -34,6 +34,22 @@ fn a_wrong_key_is_refused() {
     assert!(said.contains("refused"), "{said}");
 }
 
+/// Without a key, nodes and commands speak on one machine only.
+#[test]
+fn insecure_ends_at_this_machine() {
+    let lab = Lab::new("insecure");
+    let beyond = lab.fails(&["ls", "--insecure", "--dns", "192.0.2.1"], 2);
+    assert!(beyond.contains("--insecure"), "{beyond}");
+    for words in [
+        &["node", "dns", "--host", "192.0.2.1"][..],
+        &["serve", "--web", "off", "--host", "192.0.2.1"],
+    ] {
+        let said = lab.fails(&[words, &["--port", "0", "--insecure"]].concat(), 2);
+        assert!(said.contains("--insecure"), "{said}");
+    }
+    assert!(!lab.dir.join("share").exists(), "nothing was begun");
+}
+
 /// `add` says once that the key is refused, and stops; JSON has a line for each file.
 #[test]
 fn a_wrong_key_stops_an_add_at_once() {
