@@ -10,6 +10,7 @@
 mod ingest;
 mod jobs;
 mod peers;
+mod repeats;
 mod web;
 
 #[cfg(test)]
@@ -44,6 +45,7 @@ use crate::wire::hello::Farewell;
 use crate::wire::link::{LinkEvent, SendError};
 use crate::wire::seal::Security;
 
+use repeats::Repeats;
 use web::Web;
 
 pub use web::WEB_CONNECTIONS_MAX;
@@ -116,6 +118,7 @@ pub struct Reactor {
     outbox_bytes: usize,
     /// Accepting resumes at this time: file descriptors or places for handshakes had run out.
     accept_again_at: Option<Time>,
+    accept_faults: Repeats,
     refusals: Refusals,
     /// When the loop counts as quiet; `None` before the first job ends and after the hook has run.
     quiet_at: Option<Time>,
@@ -187,6 +190,7 @@ impl Reactor {
             parked: BTreeSet::new(),
             outbox_bytes: 0,
             accept_again_at: None,
+            accept_faults: Repeats::default(),
             refusals: Refusals::default(),
             quiet_at: None,
             web: None,

@@ -171,7 +171,9 @@ impl Reactor {
             Err(error) => {
                 // The refused connection is still in the kernel's queue, so an immediate retry
                 // would spin.
-                warn!("accept paused: {error}");
+                if let Some(times) = self.accept_faults.note(self.now) {
+                    warn!("accept paused times={times}: {error}");
+                }
                 self.accept_again_at = Some(self.now + ACCEPT_PAUSE);
             }
         }

@@ -18,6 +18,7 @@ use socket2::SockRef;
 
 use super::Fired;
 use super::ingest::is_about_newcomer;
+use super::repeats::Repeats;
 use crate::dial::{self, Listener, SocketBuffers};
 use crate::http::connection::{Connection, Ending, Event};
 use crate::http::site::{Act, Body, Exchange, Heard, Site};
@@ -54,6 +55,7 @@ pub(super) struct Web {
     listener: Option<Listener>,
     knocked: bool,
     accept_again_at: Option<Time>,
+    accept_faults: Repeats,
     sockets: BTreeMap<u64, Socket>,
     /// The number of the latest connection. Numbers are not reused.
     latest: u64,
@@ -88,6 +90,7 @@ impl Web {
             listener: Some(listener),
             knocked: true,
             accept_again_at: None,
+            accept_faults: Repeats::default(),
             sockets: BTreeMap::new(),
             latest: 0,
             timers: BTreeSet::new(),
@@ -157,7 +160,9 @@ impl Web {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.knocked = false,
                 Err(error) if is_about_newcomer(&error) => (),
                 Err(error) => {
-                    warn!("web accept paused: {error}");
+                    if let Some(times) = self.accept_faults.note(now) {
+                        warn!("web accept paused times={times}: {error}");
+                    }
                     self.accept_again_at = Some(now + ACCEPT_PAUSE);
                     return;
                 }
