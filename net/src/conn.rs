@@ -245,9 +245,9 @@ impl Conn {
         matches!(self.peer, Some(Peer::Guest(_))) && self.link.is_idle() && self.is_flushed()
     }
 
-    /// Whether this is an accepted connection with an unfinished handshake.
-    pub(crate) fn is_unfinished(&self) -> bool {
-        matches!(self.side, Side::Accepted(_)) && self.link.is_greeting()
+    /// Whether the peer has dialled this node and has proven nothing. It has received no byte.
+    pub(crate) fn is_stranger(&self) -> bool {
+        matches!(self.side, Side::Accepted(_)) && !self.link.is_proven()
     }
 
     /// Handles timeouts; returns the loss when the TCP connect has timed out.

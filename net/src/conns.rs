@@ -160,18 +160,10 @@ impl Conns {
         Some(id)
     }
 
-    /// The number of accepted connections with unfinished handshakes, and the oldest of them.
-    pub(crate) fn unfinished(&self) -> (usize, Option<ConnId>) {
-        let all = || self.iter().filter(|(_, conn)| conn.is_unfinished());
-        let oldest = all().min_by_key(|(_, conn)| conn.link.deadline());
-        (all().count(), oldest.map(|(id, _)| id))
-    }
-
-    /// The connection to close for a new one: the oldest unfinished handshake, otherwise the guest
-    /// that has been idle for longest.
-    pub(crate) fn dispensable(&self) -> Option<ConnId> {
-        let idle = || self.iter().filter(|(_, conn)| conn.is_idle_guest());
-        let idlest = || idle().min_by_key(|(_, conn)| conn.active_at);
-        self.unfinished().1.or_else(|| idlest().map(|(id, _)| id))
+    /// The guest that has been idle for longest.
+    pub(crate) fn idlest_guest(&self) -> Option<ConnId> {
+        let idle = self.iter().filter(|(_, conn)| conn.is_idle_guest());
+        let idlest = idle.min_by_key(|(_, conn)| conn.active_at);
+        idlest.map(|(id, _)| id)
     }
 }

@@ -4,12 +4,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use log::debug;
 use mio::net::TcpStream;
 use roles::contract::record::Address;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted: enough for a second in which the loop is busy, while
+/// strangers dial. The kernel takes less if its own limit is lower.
+const BACKLOG: i32 = 4096;
 
 /// Sizes of the kernel's buffers. Left alone by default: the kernel's own tuning is faster.
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,6 +63,14 @@ pub(crate) fn tune(socket: &SockRef<'_>, buffers: SocketBuffers) -> io::Result<(
         socket.set_recv_buffer_size(bytes)?;
     }
     Ok(())
+}
+
+/// Makes the close a reset. Every stranger sees the same close, whether it has left bytes unread or
+/// not, and the kernel remembers nothing of the connection.
+pub(crate) fn reset_on_close(socket: &SockRef<'_>) {
+    if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
+        debug!("connection closes without a reset: {error}");
+    }
 }
 
 /// A bound socket on which a node is reached.

@@ -39,7 +39,7 @@ use crate::conns::{ConnId, Conns};
 use crate::dial::{Listener, SocketBuffers};
 use crate::host::{Host, HostHandle, Hosted, StopHandle, WakeHandle};
 use crate::http::site::Site;
-use crate::peering::Backoffs;
+use crate::peering::{Backoffs, Newcomers};
 use crate::waker::LoopWaker;
 use crate::wire::hello::Farewell;
 use crate::wire::link::{LinkEvent, SendError};
@@ -56,7 +56,8 @@ pub struct Settings {
     /// Most connections of all nodes together; keep it well below the process's limit of open
     /// files.
     pub connections_max: usize,
-    /// Most unfinished handshakes; the oldest of them is dropped for a new connection.
+    /// Most accepted connections with unfinished handshakes, and at most half of `connections_max`.
+    /// For one more, the oldest of those is closed whose peer has not proven that it has the key.
     pub handshakes_max: usize,
     /// Bytes read from one socket per turn: less is fairer, more saves system calls.
     pub read_budget_bytes: usize,
@@ -75,7 +76,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             connections_max: 200,
-            handshakes_max: 64,
+            handshakes_max: 256,
             read_budget_bytes: READ_BYTES,
             events: 128,
             buffers: SocketBuffers::default(),
@@ -99,6 +100,7 @@ pub struct Reactor {
     phase: Phase,
     hosts: Vec<Hosted>,
     conns: Conns,
+    newcomers: Newcomers<ConnId>,
     buffers: Buffers,
     link_events: Vec<LinkEvent>,
     rng: Rng,
@@ -116,7 +118,7 @@ pub struct Reactor {
     parked: BTreeSet<(usize, Peer)>,
     /// Bytes queued in this process for all peers, including the space reserved for running jobs.
     outbox_bytes: usize,
-    /// Accepting resumes at this time: file descriptors or places for handshakes had run out.
+    /// Accepting resumes at this time: file descriptors had run out.
     accept_again_at: Option<Time>,
     accept_faults: Repeats,
     refusals: Refusals,
@@ -164,6 +166,7 @@ impl Reactor {
     /// Builds a loop without nodes. `seed` drives the jitter of the dial backoff.
     pub fn new(security: Security, settings: Settings, seed: u64) -> io::Result<Reactor> {
         let poll = Poll::new()?;
+        let places = settings.handshakes_max.min(settings.connections_max / 2);
         let loop_waker = Arc::new(LoopWaker::new(poll.registry(), BELL)?);
         Ok(Reactor {
             poll,
@@ -178,6 +181,7 @@ impl Reactor {
             phase: Phase::Running,
             hosts: Vec::new(),
             conns: Conns::default(),
+            newcomers: Newcomers::new(places),
             buffers: Buffers::new(),
             link_events: Vec::new(),
             rng: Rng::from_seed(seed),

@@ -52,11 +52,6 @@ impl Handshake {
         self.step == Step::Connecting
     }
 
-    /// Whether a peer on a small, busy machine may still be expected to finish.
-    pub fn is_fresh(&self, now: Time) -> bool {
-        self.until > now + (HANDSHAKE_TIMEOUT - HANDSHAKE_FRESH)
-    }
-
     /// When [`Handshake::on_tick`] gives up.
     pub fn deadline(&self) -> Time {
         self.until
@@ -77,9 +72,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a handshake may take, the peer's hello included.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// An honest handshake completes within this time, even on a small, busy machine.
-const HANDSHAKE_FRESH: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
@@ -102,8 +94,6 @@ mod tests {
         let mut handshake = Handshake::accepted(at(0));
         handshake.connected(at(1500));
         assert_eq!(handshake.deadline(), at(2000));
-        assert!(handshake.is_fresh(at(499)));
-        assert!(!handshake.is_fresh(at(500)));
     }
 
     fn at(millis: u64) -> Time {

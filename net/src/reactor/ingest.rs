@@ -27,9 +27,6 @@ const COMMANDS_PER_TURN: usize = 256;
 /// How long accepting pauses when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long accepting pauses while recent handshakes take all places.
-const CROWDED_PAUSE: Duration = Duration::from_millis(10);
-
 impl Reactor {
     /// Takes queued commands of all hosts, a bounded number of each.
     pub(super) fn collect_commands(&mut self) {
@@ -103,6 +100,9 @@ impl Reactor {
         let budget = self.settings.read_budget_bytes;
         let end = conn.read(self.now, &mut self.buffers, &mut events, budget);
         let over = conn.link.over();
+        if conn.link.is_greeting() && conn.link.is_proven() {
+            self.newcomers.proved(id);
+        }
         if end == ReadEnd::Budget && over.is_none() {
             self.ready.push(id);
         }
@@ -155,10 +155,6 @@ impl Reactor {
     }
 
     fn accept_one(&mut self, host: usize) {
-        if self.is_crowded() {
-            self.accept_again_at = Some(self.now + CROWDED_PAUSE);
-            return;
-        }
         let hosted = &mut self.hosts[host];
         let Some(listener) = &hosted.listener else {
             hosted.knocked = false;
@@ -179,22 +175,10 @@ impl Reactor {
         }
     }
 
-    /// Whether all places for handshakes are taken by recent ones. Then honest nodes that start
-    /// together wait in the kernel's queue instead of pushing each other out.
-    fn is_crowded(&self) -> bool {
-        let (unfinished, oldest) = self.conns.unfinished();
-        let oldest = oldest.and_then(|id| self.conns.get(id));
-        let fresh = oldest.is_some_and(|conn| conn.link.is_fresh(self.now));
-        unfinished >= self.settings.handshakes_max && fresh
-    }
-
     fn welcome(&mut self, host: usize, stream: TcpStream, from: SocketAddr) {
-        let (unfinished, oldest) = self.conns.unfinished();
-        if unfinished >= self.settings.handshakes_max
-            && let Some(oldest) = oldest
-        {
+        if let Some(other) = self.newcomers.in_the_way_of(from.ip()) {
             debug!("handshake given up for a newcomer from={from}");
-            self.lose(oldest, Lost::Full);
+            self.lose(other, Lost::Full);
         }
         if !self.make_room() {
             debug!("newcomer refused, all connections are in use from={from}");
@@ -206,7 +190,11 @@ impl Reactor {
         }
         let link = Link::accept(self.now, &self.security, self.hosts[host].identity);
         let conn = Conn::new(host, Side::Accepted(from), stream, link, self.now);
-        self.enter(conn);
+        if let Some(id) = self.enter(conn) {
+            self.newcomers.arrived(id, from.ip());
+            // An honest opening has usually arrived already. Then no later newcomer displaces it.
+            self.read(id);
+        }
     }
 
     /// Whether one more connection fits, after closing the least useful one if need be.
@@ -214,7 +202,8 @@ impl Reactor {
         if self.conns.len() < self.settings.connections_max {
             return true;
         }
-        let Some(id) = self.conns.dispensable() else {
+        let newcomer = self.newcomers.first_to_go();
+        let Some(id) = newcomer.or_else(|| self.conns.idlest_guest()) else {
             return false;
         };
         debug!("connection given up for another");

@@ -7,6 +7,7 @@ use log::{debug, warn};
 use roles::contract::job::JobFault;
 use roles::contract::node::{Event, Lost, Peer};
 use roles::contract::record::Address;
+use socket2::SockRef;
 use std::time::Duration;
 
 use super::{Reactor, why_not_connected};
@@ -68,6 +69,7 @@ impl Reactor {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
+        self.newcomers.left(id);
         let (host, side) = (conn.host, conn.side);
         conn.who = Some(hello.identity);
         if hello.identity.node == self.hosts[host].identity.node {
@@ -205,8 +207,12 @@ impl Reactor {
         }
         self.detach(id, Some(why));
         self.touched.remove(&id);
+        self.newcomers.left(id);
         if let Some(mut conn) = self.conns.remove(id) {
             self.outbox_bytes -= conn.counted;
+            if conn.is_stranger() {
+                dial::reset_on_close(&SockRef::from(&conn.stream));
+            }
             // Closing the socket also ends its registration; the explicit call is only tidier.
             let _ = self.poll.registry().deregister(&mut conn.stream);
         }

@@ -302,14 +302,14 @@ impl Link {
         )
     }
 
+    /// Whether the peer has proven that it holds the cluster key, if the cluster has one.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// Whether this end has dialled and the TCP connection does not stand yet.
     pub fn is_connecting(&self) -> bool {
         self.handshake.is_connecting()
-    }
-
-    /// Whether the handshake has begun so recently that an honest peer may still be busy with it.
-    pub(crate) fn is_fresh(&self, now: Time) -> bool {
-        self.is_greeting() && self.handshake.is_fresh(now)
     }
 
     /// Whether this end has decided to leave and the connection has not ended yet.
