@@ -190,7 +190,8 @@ pub(crate) fn security() -> Security {
     Security::keyed([7; 32], "attacked").unwrap()
 }
 
-fn identity(node: u128, address: Option<Address>) -> Identity {
+/// The identity of a node or, without an address, of a client.
+pub(crate) fn identity(node: u128, address: Option<Address>) -> Identity {
     Identity {
         node: NodeId(node),
         incarnation: Incarnation(1),

@@ -1,9 +1,11 @@
 //! Admission and encryption: preamble, handshake under the cluster key, sealed records.
 //!
 //! The dialer opens with a preamble in plain text and the first handshake message (Noise NNpsk0).
-//! A peer that does not hold the key gets no byte in return: a wrong preamble or a first message
-//! whose tag fails only closes the connection. The handshake covers the preamble as its prologue,
-//! so an attacker in between cannot change the suite or the cluster name unnoticed.
+//! A peer that does not hold the key gets no byte in return; [`opening`] is the listener's judgement.
+//! The handshake covers the preamble as its prologue, so an attacker in between cannot change the
+//! suite or the cluster name unnoticed.
+
+mod opening;
 
 use std::fmt;
 
@@ -13,14 +15,25 @@ use super::frame::{FRAME_BYTES_MAX, PROTOCOL_VERSION};
 use super::record::{LENGTH_BYTES, RECORD_BYTES_MAX, TAG_BYTES};
 use roles::contract::record::Features;
 
+pub(crate) use opening::answer;
+
 /// Length of either handshake message: an ephemeral key and a tag.
 pub(crate) const HANDSHAKE_BYTES: usize = 48;
 
 /// Longest cluster name, in bytes.
 pub const CLUSTER_NAME_BYTES_MAX: usize = 32;
 
-/// Longest preamble: magic, version, suite, key hint, length of the name, name.
-const PREAMBLE_BYTES_MAX: usize = 11 + CLUSTER_NAME_BYTES_MAX;
+/// The preamble before the cluster name: magic, version, suite, key hint, length of the name.
+const PREAMBLE_HEAD_BYTES: usize = 11;
+
+/// Where the preamble names the suite.
+const SUITE_AT: usize = 5;
+
+/// Where the preamble names the length of the cluster name.
+const NAME_LENGTH_AT: usize = 10;
+
+/// Longest preamble.
+const PREAMBLE_BYTES_MAX: usize = PREAMBLE_HEAD_BYTES + CLUSTER_NAME_BYTES_MAX;
 
 const MAGIC: [u8; 4] = *b"dspf";
 
@@ -199,50 +212,6 @@ impl Call {
         self.0.read_message(message, &mut []).map_err(refused)?;
         Session::sealed(*self.0)
     }
-}
-
-/// The responder's half of the handshake. `bytes` holds everything received so far. Returns `None`
-/// while more bytes are needed, then the number of bytes used and the session; the reply to send
-/// is appended to `reply`.
-pub(crate) fn answer(
-    security: &Security,
-    bytes: &[u8],
-    reply: &mut Vec<u8>,
-) -> Result<Option<(usize, Session)>, Unwelcome> {
-    let Some(preamble_bytes) = check_preamble(security, bytes)? else {
-        return Ok(None);
-    };
-    let (preamble, rest) = bytes.split_at(preamble_bytes);
-    let suite = Suite::from_wire(preamble[5]).ok_or(Unwelcome::Preamble)?;
-    let Some(builder) = noise(security, suite, preamble)? else {
-        return Ok(Some((preamble_bytes, Session::plain())));
-    };
-    let Some(message) = rest.get(..HANDSHAKE_BYTES) else {
-        return Ok(None);
-    };
-    let mut handshake = builder.build_responder().map_err(refused)?;
-    handshake.read_message(message, &mut []).map_err(refused)?;
-    write_handshake(&mut handshake, reply)?;
-    let session = Session::sealed(handshake)?;
-    Ok(Some((preamble_bytes + HANDSHAKE_BYTES, session)))
-}
-
-/// The length of the preamble once it is complete; an error at its first wrong byte.
-fn check_preamble(security: &Security, bytes: &[u8]) -> Result<Option<usize>, Unwelcome> {
-    // The dialer chooses the suite: `accepts` checks byte 5, the comparison below skips it.
-    let suite = match bytes.get(5) {
-        None => Suite::ChaCha,
-        Some(named) => Suite::from_wire(*named)
-            .filter(|suite| security.accepts(*suite))
-            .ok_or(Unwelcome::Preamble)?,
-    };
-    let expected = security.preamble(suite);
-    let known = bytes.len().min(expected.len());
-    let same = |at: usize| at == 5 || bytes[at] == expected[at];
-    if !(0..known).all(same) {
-        return Err(Unwelcome::Preamble);
-    }
-    Ok((known == expected.len()).then_some(known))
 }
 
 fn noise<'a>(

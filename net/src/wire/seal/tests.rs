@@ -35,7 +35,7 @@ fn strangers_get_no_byte() {
         first(&keyed(2, "music"), Suite::ChaCha),
         first(&keyed(1, "other"), Suite::ChaCha),
         first(&Security::insecure("music").unwrap(), Suite::Plain),
-        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[b'x'; 90]].concat(),
         with(first(&own, Suite::Aes), 4, 9),
         // Another suite than the handshake message was made for: the prologue differs.
         with(first(&own, Suite::Aes), 5, 1),
@@ -45,6 +45,40 @@ fn strangers_get_no_byte() {
         let mut reply = Vec::new();
         assert!(answer(&own, &bytes, &mut reply).is_err(), "{bytes:?}");
         assert!(reply.is_empty());
+    }
+}
+
+/// Whichever byte is wrong, the listener waits for the whole opening: a stranger that tries one byte
+/// after another does not learn where it went wrong.
+#[test]
+fn an_opening_is_read_whole_before_it_is_refused() {
+    let own = keyed(1, "music");
+    let right = first(&own, Suite::ChaCha);
+    for at in (0..right.len()).filter(|at| ![SUITE_AT, NAME_LENGTH_AT].contains(at)) {
+        let wrong = with(right.clone(), at, right[at] ^ 0x55);
+        for cut in 0..wrong.len() {
+            let early = answer(&own, &wrong[..cut], &mut Vec::new());
+            assert!(matches!(early, Ok(None)), "byte {at} is told after {cut}");
+        }
+        assert!(answer(&own, &wrong, &mut Vec::new()).is_err(), "byte {at}");
+    }
+}
+
+/// How many bytes are read of an opening depends on the opening, not on the listener's secrets.
+#[test]
+fn two_clusters_refuse_the_same_opening_at_the_same_byte() {
+    let listeners = [keyed(1, "music"), keyed(2, "a much longer name")];
+    for name_bytes in [0, 5, 18, 32, 33, 255] {
+        for suite in 0..4 {
+            let mut bytes = with(vec![7; 200], SUITE_AT, suite);
+            bytes[NAME_LENGTH_AT] = name_bytes;
+            let [one, other] = listeners.each_ref().map(|own| {
+                let refuses = |to: &usize| answer(own, &bytes[..*to], &mut Vec::new()).is_err();
+                (0..bytes.len()).find(refuses)
+            });
+            assert_eq!(one, other);
+            assert!(one.is_some());
+        }
     }
 }
 
@@ -68,6 +102,9 @@ fn the_preamble_is_bound_by_the_handshake() {
 fn a_secured_node_is_no_guest_of_an_open_one() {
     let open = Security::insecure("music").unwrap();
     let bytes = first(&keyed(1, "music"), Suite::ChaCha);
+    assert!(answer(&open, &bytes, &mut Vec::new()).is_err());
+    // The hint of no key is no way in either.
+    let bytes = [open.preamble(Suite::ChaCha), vec![0; HANDSHAKE_BYTES]].concat();
     assert!(answer(&open, &bytes, &mut Vec::new()).is_err());
 }
 
