@@ -64,6 +64,18 @@ fn every_stranger_is_closed_alike() {
     }
 }
 
+/// Whoever sends a recorded opening again is a stranger like any other.
+#[test]
+fn a_replayed_opening_is_not_answered() {
+    let server = Server::start();
+    let recorded = opening(&attack::security());
+    let mut honest = TcpStream::connect(server.address).unwrap();
+    honest.set_read_timeout(Some(PATIENCE)).unwrap();
+    honest.write_all(&recorded).unwrap();
+    assert!(honest.read(&mut [0; 64]).unwrap() > 0);
+    assert_eq!(ending(&server, &recorded), ErrorKind::ConnectionReset);
+}
+
 /// The bytes with which a dialer opens a connection.
 fn opening(security: &Security) -> Vec<u8> {
     let security = Arc::new(security.clone());

@@ -6,8 +6,10 @@
 //! suite or the cluster name unnoticed.
 
 mod opening;
+mod replays;
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use snow::{Builder, HandshakeState, TransportState};
 
@@ -16,6 +18,7 @@ use super::record::{LENGTH_BYTES, RECORD_BYTES_MAX, TAG_BYTES};
 use roles::contract::record::Features;
 
 pub(crate) use opening::answer;
+use replays::Openings;
 
 /// Length of either handshake message: an ephemeral key and a tag.
 pub(crate) const HANDSHAKE_BYTES: usize = 48;
@@ -46,6 +49,8 @@ const RECORDS_PER_KEY: u64 = 1 << 20;
 pub struct Security {
     key: Option<[u8; 32]>,
     cluster: String,
+    /// Shared by all clones: an opening is accepted once in a process.
+    openings: Arc<Mutex<Openings>>,
 }
 
 /// A cluster name above [`CLUSTER_NAME_BYTES_MAX`] bytes.
@@ -70,6 +75,8 @@ pub(crate) enum Unwelcome {
     Preamble,
     /// A handshake message that was not made under the cluster key.
     Handshake,
+    /// A handshake message that was accepted before.
+    Replayed,
 }
 
 /// A record that was altered, replayed, cut, or sealed under another key.
@@ -94,6 +101,7 @@ impl Security {
         Ok(Security {
             key,
             cluster: cluster.to_owned(),
+            openings: Arc::default(),
         })
     }
 
@@ -110,6 +118,13 @@ impl Security {
     /// Whether a dialer may choose `suite`.
     fn accepts(&self, suite: Suite) -> bool {
         (suite == Suite::Plain) == self.key.is_none()
+    }
+
+    /// Remembers an authentic handshake message; false if it was accepted before.
+    fn is_first(&self, message: &[u8]) -> bool {
+        let openings = self.openings.lock();
+        let mut openings = openings.unwrap_or_else(PoisonError::into_inner);
+        openings.is_first(message)
     }
 
     /// A short hash that tells keys apart and reveals nothing else about them.

@@ -47,7 +47,7 @@ fn is_own(security: &Security, preamble: &[u8]) -> bool {
 }
 
 /// The session of a dialer whose preamble is `known` and whose handshake message was made under the
-/// cluster key.
+/// cluster key, and for the first time.
 fn session(
     security: &Security,
     preamble: &[u8],
@@ -68,6 +68,9 @@ fn session(
         return Err(Unwelcome::Preamble);
     }
     authentic.map_err(refused)?;
+    if !security.is_first(message) {
+        return Err(Unwelcome::Replayed);
+    }
     write_handshake(&mut handshake, reply)?;
     Session::sealed(handshake)
 }

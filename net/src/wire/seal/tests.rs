@@ -82,6 +82,20 @@ fn two_clusters_refuse_the_same_opening_at_the_same_byte() {
     }
 }
 
+/// A recorded opening is worth nothing to whoever sends it again.
+#[test]
+fn a_replayed_opening_gets_no_byte() {
+    let own = keyed(1, "music");
+    for suite in [Suite::ChaCha, Suite::Aes] {
+        let bytes = first(&own, suite);
+        assert!(matches!(answer(&own, &bytes, &mut Vec::new()), Ok(Some(_))));
+        let mut reply = Vec::new();
+        let again = answer(&own, &bytes, &mut reply);
+        assert_eq!(again.err(), Some(Unwelcome::Replayed));
+        assert!(reply.is_empty());
+    }
+}
+
 /// When the two ends see different preambles, the handshake fails.
 #[test]
 fn the_preamble_is_bound_by_the_handshake() {
