@@ -314,6 +314,19 @@ impl Connection {
         self.answer == Answer::None && self.out().is_empty()
     }
 
+    /// Since when the peer of an open request holds its connection without using it: it accepts no
+    /// byte of the answer, or sends none of its body. `None` while this end has the next move.
+    pub fn stalled_since(&self) -> Option<Time> {
+        let stalled = match (self.answer, self.reading) {
+            (Answer::None, _) => false,
+            (Answer::Awaited, Reading::Sized { .. } | Reading::Chunked(_)) => {
+                self.blocked || self.read == self.input.len()
+            }
+            (Answer::Awaited | Answer::Body { .. } | Answer::Endless, _) => self.blocked,
+        };
+        stalled.then_some(self.moved_at)
+    }
+
     /// The time of the last progress.
     pub fn moved_at(&self) -> Time {
         self.moved_at

@@ -202,14 +202,19 @@ impl Web {
         Ok(())
     }
 
-    /// Closes the connection that has been idle for longest; false when none is idle.
+    /// Closes the connection that has been idle for longest, otherwise the one whose peer has
+    /// stopped for longest; false when every connection moves.
     fn make_room(&mut self, now: Time, registry: &Registry) -> bool {
-        let idle = self
-            .sockets
-            .iter()
-            .filter(|(_, socket)| socket.http.is_idle());
-        let idlest = idle.min_by_key(|(_, socket)| socket.http.moved_at());
-        let Some(number) = idlest.map(|(number, _)| *number) else {
+        let all = || {
+            self.sockets
+                .iter()
+                .map(|(number, socket)| (*number, &socket.http))
+        };
+        let idle = all().filter(|(_, http)| http.is_idle());
+        let idlest = idle.min_by_key(|(_, http)| http.moved_at());
+        let stalls = all().filter_map(|(number, http)| Some((http.stalled_since()?, number)));
+        let stall = stalls.min().map(|(_, number)| number);
+        let Some(number) = idlest.map(|(number, _)| number).or(stall) else {
             return false;
         };
         self.close(now, number, registry);

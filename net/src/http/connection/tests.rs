@@ -266,6 +266,33 @@ fn a_listener_may_pause_but_not_for_ever() {
     assert_eq!(toy.http.ending(), Ending::Over);
 }
 
+/// Only a peer that has the next move can stall.
+#[test]
+fn a_stall_begins_when_the_peer_stops() {
+    let mut toy = Toy::new();
+    toy.answers = false;
+    toy.say(get("/a").as_bytes());
+    assert_eq!(toy.http.stalled_since(), None);
+    toy.answer(200, 1000);
+    toy.write();
+    toy.http.set_blocked(Time::from_secs(3), true);
+    toy.http.set_blocked(Time::from_secs(5), true);
+    assert_eq!(toy.http.stalled_since(), Some(Time::from_secs(3)));
+    toy.http.set_blocked(Time::from_secs(6), false);
+    assert_eq!(toy.http.stalled_since(), None);
+}
+
+#[test]
+fn an_upload_that_does_not_come_is_a_stall() {
+    let mut toy = Toy::new();
+    toy.answers = false;
+    toy.now = Time::from_secs(2);
+    toy.say(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na");
+    assert_eq!(toy.http.stalled_since(), Some(Time::from_secs(2)));
+    toy.say(b"b");
+    assert_eq!(toy.http.stalled_since(), None);
+}
+
 #[test]
 fn a_field_never_ends_its_line_early() {
     let mut toy = Toy::new();
