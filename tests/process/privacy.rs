@@ -44,7 +44,7 @@ fn data_and_cache_are_private() {
         .flat_map(|folder| below(folder))
         .filter(|path| mode(path) != if path.is_dir() { 0o700 } else { 0o600 })
         .collect();
-    assert_eq!(open, [PathBuf::new(); 0]);
+    assert!(open.is_empty(), "{open:?}");
 }
 
 /// `get -o` replaces a file in one step and keeps its rights; a file that is made has those that the
