@@ -37,7 +37,17 @@ pub(crate) struct Attack {
 /// A running attack. It ends when this value is dropped.
 pub(crate) struct Strangers {
     stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<usize>>,
+}
+
+impl Strangers {
+    /// Ends the attack; returns how often the strangers have dialled.
+    pub(crate) fn end(mut self) -> usize {
+        self.stop = None;
+        self.thread
+            .take()
+            .map_or(0, |thread| thread.join().unwrap())
+    }
 }
 
 impl Attack {
@@ -78,7 +88,8 @@ impl Dialler {
         }
     }
 
-    fn run(&mut self, stopped: &Receiver<()>, full: &Sender<()>) {
+    /// Dials until it is stopped; returns how often.
+    fn run(&mut self, stopped: &Receiver<()>, full: &Sender<()>) -> usize {
         let mut events = Events::with_capacity(1024);
         let begun = Instant::now();
         let mut paid = 0;
@@ -99,6 +110,7 @@ impl Dialler {
                 let _ = full.send(());
             }
         }
+        self.dialled
     }
 
     fn dial_next(&mut self) {

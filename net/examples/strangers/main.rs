@@ -8,7 +8,7 @@
 mod attack;
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use attack::{Attack, Server};
 
@@ -26,9 +26,11 @@ fn main() {
             addresses,
             says,
         };
+        let begun = Instant::now();
         let strangers = attack.start(server.address);
         measure(name, &server, commands);
-        drop(strangers);
+        let per_second = strangers.end() as f64 / begun.elapsed().as_secs_f64();
+        println!("{name}: {per_second:.0} dials a second");
     }
 }
 
