@@ -1,7 +1,7 @@
 //! Admission and encryption: preamble, handshake under the cluster key, sealed records.
 //!
 //! The dialer opens with a preamble in plain text and the first handshake message (Noise NNpsk0).
-//! A peer that does not hold the key gets no byte in return; [`opening`] is the listener's judgement.
+//! A peer that does not hold the key gets no byte in return; `opening` is the listener's judgement.
 //! The handshake covers the preamble as its prologue, so an attacker in between cannot change the
 //! suite or the cluster name unnoticed.
 
