@@ -168,10 +168,8 @@ impl Scrub {
                 cx.out.fact(Level::Warn, line);
                 self.fetch(cx, others);
             }
-            (Purpose::List, JobReply::Quarantined { fragments, .. }) => {
-                for fragment in fragments.into_iter().take(BAD_MAX) {
-                    self.bad.entry(fragment).or_insert(Care::Waiting);
-                }
+            (Purpose::List, JobReply::Quarantined { fragments, more }) => {
+                self.on_list(&fragments, more);
                 self.fetch(cx, others);
             }
             (Purpose::Replace(fragment, _), JobReply::FragmentStored) => {
@@ -188,6 +186,18 @@ impl Scrub {
                 self.put_off(cx.now, fragment); // The bytes were damaged, or the song is gone.
             }
             (Purpose::Step | Purpose::List | Purpose::Note, _) => (),
+        }
+    }
+
+    /// Takes the quarantined fragments. What a whole list lacks is gone with its song, or was stored
+    /// anew.
+    fn on_list(&mut self, fragments: &[FragmentId], more: bool) {
+        if !more {
+            (self.bad).retain(|one, care| *care == Care::Asked || fragments.contains(one));
+            self.nowhere.retain(|one| self.bad.contains_key(one));
+        }
+        for fragment in fragments.iter().take(BAD_MAX) {
+            self.bad.entry(*fragment).or_insert(Care::Waiting);
         }
     }
 
@@ -288,8 +298,8 @@ impl Scrub {
             return;
         }
         self.due = cx.now + self.rng.around(self.step);
-        // The list could not be read, or it is longer than `BAD_MAX`.
-        if self.begun && overview.quarantined > self.bad.len() as u64 {
+        // The list could not be read, it is longer than `BAD_MAX`, or bad fragments are gone.
+        if self.begun && overview.quarantined != self.bad.len() as u64 {
             self.list(cx);
         }
         let steps = (self.within.as_secs() / self.step.as_secs().max(1)).max(1);

@@ -145,7 +145,10 @@ impl World {
     /// those to this start one is used. The others stand until their peer is lost, because the
     /// world does not simulate the goodbye of a retired connection.
     fn greet(&mut self, id: ConnId, end: usize) {
-        let conn = &self.network.conns[&id];
+        // The first end may have ended this connection together with an outdated one.
+        let Some(conn) = self.network.conns.get(&id) else {
+            return;
+        };
         let (place, peer) = (conn.ends[end].place, conn.ends[end].peer);
         let dialled_by = conn.ends[DIALLER].identity.node;
         let who = self.nodes[conn.other(end).place].who();

@@ -436,6 +436,8 @@ impl Reconcile {
             let lacking = owners.iter().filter(|node| !has(node));
             let lacking: Vec<NodeId> = lacking.copied().collect();
             holders.push(me);
+            // Such a song keeps no leaver. It is sent nevertheless: its fragment may have been
+            // replaced since it was found bad.
             let unreadable = self.round.unreadable.contains(song);
             if (!lacking.is_empty() || !certain) && !unreadable {
                 self.unplaced += 1;
@@ -444,7 +446,7 @@ impl Reconcile {
             self.missing ^= lacking.iter().map(stands_for).fold(0, |all, one| all ^ one);
             // Owners that hold the song draw the same sender, so each does not send its own copy.
             let mine_to_send = self.round.sends_all || sender(song.0, &holders) == Some(me);
-            let send = certain && mine_to_send && !unreadable;
+            let send = certain && mine_to_send;
             let new = |node: &&NodeId| theirs(node).songs.is_empty();
             let passed_over =
                 |node: &&NodeId| mutants.has(CopyMutant::GivesNewcomersNothing) && new(node);
