@@ -199,7 +199,6 @@ impl Data {
             if self.anti_entropy.sees_change(others) {
                 self.copies.forget_repaired();
             }
-            self.anti_entropy.leave_out(self.scrub.unreadable());
             self.anti_entropy.look(cx, others, overview, busy);
         }
         // A whole round has seen the tombstones of the others, so the removed songs are known.

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use super::placement::Placement;
 use super::{Others, anti_entropy};
-use crate::contract::id::{NodeId, SongId};
+use crate::contract::id::NodeId;
 use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob, Overview, Scrubbed};
 use crate::contract::limits::SCRUB_BYTES_MAX;
 use crate::contract::message::{Audio, Message, Position};
@@ -67,8 +67,6 @@ pub(super) struct Scrub {
     /// Bytes still to be read in the present step.
     left: u64,
     bad: BTreeMap<FragmentId, Care>,
-    /// Those of the bad fragments that every node asked has refused, last time.
-    nowhere: BTreeSet<FragmentId>,
     again: Option<Time>,
     rng: Rng,
     looks_away: bool,
@@ -95,7 +93,6 @@ impl Scrub {
             begun: false,
             left: 0,
             bad: BTreeMap::new(),
-            nowhere: BTreeSet::new(),
             again: None,
             rng,
             looks_away: config.mutants.has(CopyMutant::ScrubLooksAway),
@@ -149,11 +146,6 @@ impl Scrub {
         self.bad.len()
     }
 
-    /// Songs that neither this node nor any other can read whole.
-    pub(super) fn unreadable(&self) -> BTreeSet<SongId> {
-        self.nowhere.iter().map(|fragment| fragment.song).collect()
-    }
-
     pub(super) fn on_done(
         &mut self,
         cx: &mut Cx<'_>,
@@ -168,13 +160,14 @@ impl Scrub {
                 cx.out.fact(Level::Warn, line);
                 self.fetch(cx, others);
             }
-            (Purpose::List, JobReply::Quarantined { fragments, more }) => {
-                self.on_list(&fragments, more);
+            (Purpose::List, JobReply::Quarantined { fragments, .. }) => {
+                for fragment in fragments.into_iter().take(BAD_MAX) {
+                    self.bad.entry(fragment).or_insert(Care::Waiting);
+                }
                 self.fetch(cx, others);
             }
             (Purpose::Replace(fragment, _), JobReply::FragmentStored) => {
                 self.bad.remove(&fragment);
-                self.nowhere.remove(&fragment);
                 let line =
                     alloc::format!("healed song={} fragment={}", fragment.song, fragment.index);
                 cx.out.fact(Level::Info, line);
@@ -186,18 +179,6 @@ impl Scrub {
                 self.put_off(cx.now, fragment); // The bytes were damaged, or the song is gone.
             }
             (Purpose::Step | Purpose::List | Purpose::Note, _) => (),
-        }
-    }
-
-    /// Takes the quarantined fragments. What a whole list lacks is gone with its song, or was stored
-    /// anew.
-    fn on_list(&mut self, fragments: &[FragmentId], more: bool) {
-        if !more {
-            (self.bad).retain(|one, care| *care == Care::Asked || fragments.contains(one));
-            self.nowhere.retain(|one| self.bad.contains_key(one));
-        }
-        for fragment in fragments.iter().take(BAD_MAX) {
-            self.bad.entry(*fragment).or_insert(Care::Waiting);
         }
     }
 
@@ -276,15 +257,7 @@ impl Scrub {
                 let job = LibraryJob::ReplaceFragment { fragment, bytes };
                 cx.run(Ordered::Scrub(Purpose::Replace(fragment, from)), job);
             }
-            Reply::Answered { .. } => self.put_off(cx.now, fragment),
-            Reply::GaveUp { refusal, .. } => {
-                // Silence proves nothing: the bytes may be there.
-                match refusal {
-                    Some(_) => self.nowhere.insert(fragment),
-                    None => self.nowhere.remove(&fragment),
-                };
-                self.put_off(cx.now, fragment);
-            }
+            Reply::Answered { .. } | Reply::GaveUp { .. } => self.put_off(cx.now, fragment),
         }
     }
 
@@ -298,8 +271,8 @@ impl Scrub {
             return;
         }
         self.due = cx.now + self.rng.around(self.step);
-        // The list could not be read, it is longer than `BAD_MAX`, or bad fragments are gone.
-        if self.begun && overview.quarantined != self.bad.len() as u64 {
+        // The list could not be read, or it is longer than `BAD_MAX`.
+        if self.begun && overview.quarantined > self.bad.len() as u64 {
             self.list(cx);
         }
         let steps = (self.within.as_secs() / self.step.as_secs().max(1)).max(1);

@@ -2,7 +2,6 @@ use super::answers::stored;
 use super::*;
 use crate::contract::id::JobId;
 use crate::contract::id::{Incarnation, RequestId};
-use crate::contract::job::FragmentId;
 use crate::contract::node::Peer;
 use crate::contract::node::{Action, Sender};
 use crate::contract::record::{Features, Role};
@@ -247,30 +246,4 @@ fn a_lost_node_is_forgotten_once() {
         }
     }
     assert_eq!(forgotten, 1);
-}
-
-/// A fragment was found bad and refused by every other node. Its song is stored anew, or removed:
-/// the list of bad fragments lacks it.
-#[test]
-fn what_is_listed_no_longer_is_bad_no_longer() {
-    let config = Config::default().anti_entropy;
-    let mut scrub = Scrub::new(&config, Rng::from_seed(1));
-    let mut host = Host::default();
-    let (song, index) = (SongId(7), 0);
-    let fragment = FragmentId { song, index };
-    scrub.on_rot(&mut host.at(Time::ZERO), fragment);
-    let refused = Reply::GaveUp {
-        refusal: Some(Refusal::NotFound),
-        lost: None,
-    };
-    scrub.conclude(&mut host.at(Time::ZERO), fragment, refused);
-    assert!(scrub.unreadable().contains(&song));
-
-    let (fragments, more) = (Vec::new(), false);
-    let listed = JobReply::Quarantined { fragments, more };
-    let purpose = crate::purpose::scrub::Purpose::List;
-    let cx = &mut host.at(Time::ZERO);
-    scrub.on_done(cx, purpose, listed, others(&[]));
-    assert!(scrub.unreadable().is_empty());
-    assert_eq!(scrub.bad(), 0);
 }

@@ -153,8 +153,10 @@ impl World {
         let dialled_by = conn.ends[DIALLER].identity.node;
         let who = self.nodes[conn.other(end).place].who();
         for outdated in self.nodes[place].peers.outdated_by(who) {
-            let end = self.network.conns[&outdated].end_at(place);
-            self.close(outdated, end, Lost::Closed, Lost::Outdated);
+            if let Some(conn) = self.network.conns.get(&outdated) {
+                let end = conn.end_at(place);
+                self.close(outdated, end, Lost::Closed, Lost::Outdated);
+            }
         }
         let peers = &mut self.nodes[place].peers;
         peers.opened(peer, id, who, dialled_by);
