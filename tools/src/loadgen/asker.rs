@@ -105,6 +105,10 @@ impl Asker {
                 self.link
                     .receive(now, &bytes[..n], scratch, &mut self.events);
             }
+            // A node resets the connection of a peer that does not hold the key.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                self.link.on_closed(true);
+            }
             Err(error) => return Err(interrupted(error)),
         }
         self.link
