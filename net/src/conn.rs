@@ -261,7 +261,8 @@ impl Conn {
 /// Jobs for a peer start while fewer bytes than this are queued for it: about two fragments.
 const ROOM_BYTES: usize = 2 << 20;
 
-fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+/// Writes until the socket takes no more bytes for now. Returns how many it took.
+pub fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
     let mut written = 0;
     while written < bytes.len() {
         match stream.write(&bytes[written..]) {

@@ -6,8 +6,17 @@ use std::time::Duration;
 
 use log::debug;
 use mio::net::TcpStream;
+use roles::contract::node::Lost;
 use roles::contract::record::Address;
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+
+/// The loss that a socket error during a dial is reported as.
+pub fn why_not_connected(error: &io::Error) -> Lost {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return Lost::ConnectRefused;
+    }
+    Lost::ConnectTimeout
+}
 
 /// Connections that may wait to be accepted: enough for a second in which the loop is busy, while
 /// strangers dial. The kernel takes less if its own limit is lower.

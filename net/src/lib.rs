@@ -24,7 +24,8 @@ mod waker;
 mod clock;
 
 pub use clock::Clock;
-pub use dial::{Listener, SocketBuffers};
+pub use conn::write_some;
+pub use dial::{Listener, SocketBuffers, why_not_connected};
 pub use host::{Gone, Host, HostHandle, StopHandle, WakeHandle};
 pub use pool::{JOBS_QUEUED_MAX, Worker, Workers};
 pub use reactor::{Reactor, Settings, WEB_CONNECTIONS_MAX};

@@ -26,7 +26,7 @@ use std::time::Duration;
 use log::{debug, error};
 use mio::{Events, Interest, Poll, Token};
 use roles::contract::message::{Envelope, Kind, Message, Refusal};
-use roles::contract::node::{Action, Event, Lost, Outbox, Peer};
+use roles::contract::node::{Action, Event, Outbox, Peer};
 use roles::contract::record::{Address, Features};
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
@@ -528,14 +528,6 @@ fn refusal_letter(id: roles::contract::id::RequestId, message: Message) -> Envel
         message,
         body: Vec::new(),
     }
-}
-
-/// The loss that a socket error during a dial is reported as.
-fn why_not_connected(error: &io::Error) -> Lost {
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        return Lost::ConnectRefused;
-    }
-    Lost::ConnectTimeout
 }
 
 /// Token of the waker. A listener's token is its host's number; a connection's token has a

@@ -12,10 +12,11 @@ use roles::contract::node::{Event, Lost, Sender};
 use socket2::SockRef;
 
 use super::web::Web;
-use super::{BELL, Fired, Reactor, why_not_connected};
+use super::{BELL, Fired, Reactor};
 use crate::conn::{Conn, ReadEnd, Side};
 use crate::conns::ConnId;
 use crate::dial;
+use crate::dial::why_not_connected;
 use crate::wire::link::{Link, LinkEvent};
 
 /// Connections accepted per turn and listener.

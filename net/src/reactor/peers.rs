@@ -10,10 +10,11 @@ use roles::contract::record::Address;
 use socket2::SockRef;
 use std::time::Duration;
 
-use super::{Reactor, why_not_connected};
+use super::Reactor;
 use crate::conn::{Conn, Side};
 use crate::conns::ConnId;
 use crate::dial;
+use crate::dial::why_not_connected;
 use crate::peering::backoff;
 use crate::peering::connections::Start;
 use crate::wire::hello::{Farewell, Hello};

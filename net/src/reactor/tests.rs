@@ -7,7 +7,7 @@ use crate::pool::{Worker, Workers};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use roles::contract::id::{Incarnation, JobId, NodeId, OperationId, RequestId};
 use roles::contract::job::{JobFault, JobReply, LibraryJob};
-use roles::contract::node::{Identity, Node};
+use roles::contract::node::{Identity, Lost, Node};
 use roles::contract::user::Command;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use net::wire::link::{Link, LinkEvent};
 use net::wire::seal::Scratch;
-use net::{Clock, Security};
+use net::{Clock, Security, why_not_connected};
 use roles::contract::id::RequestId;
 use roles::contract::message::{Envelope, Kind, Message};
 use roles::contract::node::{Identity, Lost};
@@ -42,7 +42,8 @@ impl Asker {
         security: &Security,
         identity: Identity,
     ) -> Result<Self, Unanswered> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(not_connected)?;
+        let stream = TcpStream::connect_timeout(&address, PATIENCE)
+            .map_err(|error| Unanswered::Lost(why_not_connected(&error)))?;
         let tuned = stream
             .set_nodelay(true)
             .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
@@ -96,7 +97,9 @@ impl Asker {
         let mut out = Vec::new();
         let now = self.clock.now();
         self.link.fill(now, &mut self.scratch, &mut out, usize::MAX);
-        self.stream.write_all(&out).map_err(interrupted)?;
+        if let Err(error) = self.stream.write_all(&out) {
+            return Err(self.interrupted(&error));
+        }
         let mut bytes = [0; 64 * 1024];
         match self.stream.read(&mut bytes) {
             Ok(0) => self.link.on_closed(false),
@@ -105,31 +108,23 @@ impl Asker {
                 self.link
                     .receive(now, &bytes[..n], scratch, &mut self.events);
             }
-            // A node resets the connection of a peer that does not hold the key.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                self.link.on_closed(true);
-            }
-            Err(error) => return Err(interrupted(error)),
+            Err(error) => return Err(self.interrupted(&error)),
         }
         self.link
             .over()
             .map_or(Ok(()), |why| Err(Unanswered::Lost(why)))
     }
-}
 
-fn not_connected(error: io::Error) -> Unanswered {
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        return Unanswered::Lost(Lost::ConnectRefused);
+    /// What an error of the socket means. The link knows best: a node resets the connection of a
+    /// peer that does not hold the key.
+    fn interrupted(&mut self, error: &io::Error) -> Unanswered {
+        let late = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
+        if late.contains(&error.kind()) {
+            return Unanswered::Late;
+        }
+        self.link.on_closed(true);
+        Unanswered::Lost(self.link.over().unwrap_or(Lost::Reset))
     }
-    Unanswered::Lost(Lost::ConnectTimeout)
-}
-
-fn interrupted(error: io::Error) -> Unanswered {
-    let late = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut];
-    if late.contains(&error.kind()) {
-        return Unanswered::Late;
-    }
-    Unanswered::Lost(Lost::Reset)
 }
 
 impl std::fmt::Display for Unanswered {

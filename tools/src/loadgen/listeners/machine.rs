@@ -5,9 +5,9 @@
 //! jobs are done at once: a fragment's hash is checked, and nothing is kept on disk.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::time::Duration;
 
+use net::why_not_connected;
 use roles::client::{self, Client};
 use roles::contract::job::{Job, JobFault, JobReply};
 use roles::contract::node::{Action, Event, Identity, Lost, Node, Outbox, Peer, Sender};
@@ -202,7 +202,7 @@ impl Machine {
         let dialled = (world.sockets).dial_node(self.owner, address.0, self.identity, theirs);
         let conn = dialled.map_err(|error| {
             self.back_off(now, address);
-            why_not_dialled(&error)
+            why_not_connected(&error)
         })?;
         self.peers.insert(address, Line { conn, node: None });
         Ok(conn)
@@ -214,13 +214,6 @@ impl Machine {
         *count += 1;
         *until = now + pause.min(BACKOFF_LONGEST);
     }
-}
-
-fn why_not_dialled(error: &io::Error) -> Lost {
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        return Lost::ConnectRefused;
-    }
-    Lost::ConnectTimeout
 }
 
 /// Everything around a machine while it works.

@@ -3,10 +3,11 @@
 //! The socket is edge-triggered and registered once for both directions, so reads and writes go on
 //! until the kernel has no more or takes no more.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use mio::net::TcpStream;
 use net::wire::link::Link;
+use net::{why_not_connected, write_some};
 use roles::contract::node::Lost;
 use roles::contract::time::Time;
 
@@ -215,24 +216,4 @@ impl Conn {
         }
         self.over()
     }
-}
-
-fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let mut written = 0;
-    while written < bytes.len() {
-        match stream.write(&bytes[written..]) {
-            Ok(n) => written += n,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(written)
-}
-
-fn why_not_connected(error: &io::Error) -> Lost {
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        return Lost::ConnectRefused;
-    }
-    Lost::ConnectTimeout
 }
