@@ -5,8 +5,9 @@
 //! jobs are done at once: a fragment's hash is checked, and nothing is kept on disk.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
+use net::peering::Backoffs;
+use net::peering::backoff::is_failed_dial;
 use net::why_not_connected;
 use roles::client::{self, Client};
 use roles::contract::job::{Job, JobFault, JobReply};
@@ -18,10 +19,6 @@ use roles::contract::user::{Command, Notice};
 use storage::client::{ClientStore, ClientWorker};
 
 use super::super::sockets::{ConnId, Happened, Sockets};
-
-/// First pause after a failed dial; it doubles up to the longest, as in the product.
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_LONGEST: Duration = Duration::from_secs(5);
 
 /// What all machines of a run share.
 pub(crate) struct Shared {
@@ -46,8 +43,8 @@ pub(crate) struct Machine {
     identity: Identity,
     client: Box<Client>,
     peers: BTreeMap<Address, Line>,
-    /// Dials that failed, how often, and until when each address is not dialled.
-    failed: BTreeMap<Address, (u32, Time)>,
+    backoffs: Backoffs,
+    rng: Rng,
     events: VecDeque<Event>,
     outbox: Outbox,
 }
@@ -72,7 +69,8 @@ impl Machine {
             identity,
             client: Box::new(Client::new(config, Rng::from_seed(rng.bits()))),
             peers: BTreeMap::new(),
-            failed: BTreeMap::new(),
+            backoffs: Backoffs::default(),
+            rng: Rng::from_seed(rng.bits()),
             events: VecDeque::new(),
             outbox: Outbox::new(),
         }
@@ -119,7 +117,7 @@ impl Machine {
         match happened {
             Happened::Opened(hello) => {
                 line.node = Some(hello.identity);
-                self.failed.remove(&address);
+                self.backoffs.succeeded(address);
                 world.shared.met.insert(address, hello.identity.features);
             }
             Happened::Envelope(envelope) => {
@@ -138,8 +136,8 @@ impl Machine {
             Happened::Lost(why) => {
                 let opened = line.node.is_some();
                 self.peers.remove(&address);
-                if !opened {
-                    self.back_off(now, address);
+                if is_failed_dial(opened, why) {
+                    self.backoffs.failed(address, now, &mut self.rng);
                 }
                 self.events.push_back(Event::Lost { peer, why });
             }
@@ -194,25 +192,17 @@ impl Machine {
         if let Some(line) = self.peers.get(&address) {
             return Ok(line.conn);
         }
-        let waits = |(_, until): &(u32, Time)| *until > now;
-        if self.failed.get(&address).is_some_and(waits) {
+        if self.backoffs.holds(address, now) {
             return Err(Lost::Backoff);
         }
         let theirs = world.shared.met.get(&address).copied();
         let dialled = (world.sockets).dial_node(self.owner, address.0, self.identity, theirs);
         let conn = dialled.map_err(|error| {
-            self.back_off(now, address);
+            self.backoffs.failed(address, now, &mut self.rng);
             why_not_connected(&error)
         })?;
         self.peers.insert(address, Line { conn, node: None });
         Ok(conn)
-    }
-
-    fn back_off(&mut self, now: Time, address: Address) {
-        let (count, until) = self.failed.entry(address).or_insert((0, now));
-        let pause = BACKOFF_FIRST * (1 << (*count).min(10));
-        *count += 1;
-        *until = now + pause.min(BACKOFF_LONGEST);
     }
 }
 
