@@ -253,8 +253,8 @@ fn index_at(lasts: &[Duration], moment: Duration) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use roles::contract::id::{ContentHash, SongId};
-    use roles::contract::song::{DecoderPrefix, Format, Fragment, Song};
+    use roles::contract::id::ContentHash;
+    use roles::contract::song::{Format, Fragment};
 
     fn manifest() -> Manifest {
         let hash = ContentHash([7; 32]);
@@ -270,28 +270,9 @@ mod tests {
             fragment(Part::Audio, 10_000),
             fragment(Part::Tail, 15_000),
         ];
-        Manifest {
-            song: Song {
-                id: SongId::of(&hash),
-                title: String::new(),
-                artist: String::new(),
-                album: String::new(),
-                genre: String::new(),
-                year: 0,
-                disc: 0,
-                track: 0,
-                duration_ms: 15_000,
-                bytes: 160_000,
-                format: Format::Mp3,
-                fragments: 4,
-            },
-            hash,
-            sample_rate: 44_100,
-            channels: 2,
-            picture: false,
-            prefix: DecoderPrefix::None,
-            fragments: parts.to_vec(),
-        }
+        let mut manifest = Manifest::of(hash, parts.to_vec());
+        (manifest.song.format, manifest.song.duration_ms) = (Format::Mp3, 15_000);
+        manifest
     }
 
     /// Tags are not heard; sound lasts until the next sound or the end.

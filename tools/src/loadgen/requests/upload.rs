@@ -5,10 +5,10 @@
 
 use std::net::SocketAddr;
 
-use roles::contract::id::{ContentHash, SongId};
+use roles::contract::id::ContentHash;
 use roles::contract::message::{Audio, Catalogue, Message};
 use roles::contract::rng::Rng;
-use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Part, Song};
+use roles::contract::song::{DecoderPrefix, Fragment, Manifest, Part, Song};
 
 /// An upload under way.
 #[derive(Debug)]
@@ -106,28 +106,15 @@ pub(crate) fn one_fragment(hash: ContentHash, length: u32) -> Manifest {
         part: Part::Audio,
         hash,
     };
-    let id = SongId::of(&hash);
+    let manifest = Manifest::of(hash, vec![fragment]);
     Manifest {
         song: Song {
-            id,
-            title: format!("loadgen {id}"),
+            title: format!("loadgen {}", manifest.song.id),
             artist: "loadgen".into(),
-            album: String::new(),
-            genre: String::new(),
-            year: 0,
-            disc: 0,
-            track: 0,
-            duration_ms: 0,
-            bytes: u64::from(length),
-            format: Format::Opaque,
-            fragments: 1,
+            ..manifest.song
         },
-        hash,
-        sample_rate: 0,
-        channels: 0,
-        picture: false,
         prefix: DecoderPrefix::Bytes(b"bin".to_vec()),
-        fragments: vec![fragment],
+        ..manifest
     }
 }
 
