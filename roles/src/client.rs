@@ -34,7 +34,7 @@ use crate::cx::{Cx, Pending};
 use crate::locator::Locator;
 use crate::purpose::client::{Purpose, ReadStep};
 use crate::purpose::{Asked, Ordered};
-use crate::requests::{Answer as Reply, Outcome, Policy};
+use crate::requests::{Answer, Outcome, Policy};
 use crate::resolver::{self, Resolved, Resolver};
 
 use ask::Ask;
@@ -373,7 +373,7 @@ impl Core {
         }
     }
 
-    fn on_reply(&mut self, cx: &mut Cx<'_>, purpose: Purpose, reply: Reply) {
+    fn on_reply(&mut self, cx: &mut Cx<'_>, purpose: Purpose, reply: Answer) {
         match purpose {
             Purpose::Router(operation) => self.on_routed(cx, operation, reply),
             Purpose::Names(operation) => self.on_names(cx, operation, reply),
@@ -402,7 +402,7 @@ impl Core {
         }
     }
 
-    fn on_names(&mut self, cx: &mut Cx<'_>, operation: OperationId, reply: Reply) {
+    fn on_names(&mut self, cx: &mut Cx<'_>, operation: OperationId, reply: Answer) {
         let notice = match reply {
             Ok((_, Message::Names(Names::Records { records, .. }), _)) => {
                 Notice::Records { operation, records }

@@ -105,7 +105,7 @@ impl Cx<'_> {
 
     /// Whether a question with such a purpose is in flight.
     pub(crate) fn asks(&self, such: impl Fn(&Asked) -> bool) -> bool {
-        self.pending.questions.count(such) > 0
+        self.pending.questions.any(such)
     }
 
     /// Orders a job.
@@ -128,7 +128,7 @@ impl Cx<'_> {
         self.pending.jobs.forget(job);
     }
 
-    /// The purposes of the jobs that run or wait.
+    /// The jobs that run or wait.
     pub(crate) fn jobs(&self) -> &Jobs<Ordered> {
         &self.pending.jobs
     }

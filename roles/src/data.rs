@@ -16,7 +16,7 @@ mod placement;
 mod removal;
 pub mod replication;
 mod room;
-pub(crate) mod scrub;
+mod scrub;
 mod stream;
 
 use alloc::sync::Arc;

@@ -27,10 +27,10 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// The outcome of a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registration {
-    /// This DNS node has stored the record, or has taken the goodbye.
-    Stands(Address),
-    /// This DNS node did not take the record. It will be tried again.
-    Failed(Address),
+    /// The DNS node has stored the record, or has taken the goodbye.
+    Stands,
+    /// The DNS node did not take the record. It will be tried again.
+    Failed,
     /// A newer start of this node is registered: this process must not go on.
     Outdated,
 }
@@ -147,16 +147,16 @@ impl Registrar {
     pub(crate) fn conclude(&mut self, now: Time, at: Address, reply: Reply) -> Registration {
         let registration = match reply.message() {
             Some(Message::Refused(Refusal::Outdated)) => return Registration::Outdated,
-            Some(Message::Names(Names::Registered | Names::Withdrawn)) => Registration::Stands(at),
-            _ => Registration::Failed(at),
+            Some(Message::Names(Names::Registered | Names::Withdrawn)) => Registration::Stands,
+            _ => Registration::Failed,
         };
         if self.dns.contains(&at) {
             let wait = match registration {
-                Registration::Stands(_) => {
+                Registration::Stands => {
                     self.failures.remove(&at);
                     self.record.ttl() / 3
                 }
-                Registration::Failed(_) | Registration::Outdated => {
+                Registration::Failed | Registration::Outdated => {
                     let failures = self.failures.entry(at).or_default();
                     let pause = RETRY_PAUSE * (1 << *failures);
                     *failures = (*failures + 1).min(10);

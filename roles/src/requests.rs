@@ -232,11 +232,9 @@ impl<P: Clone> Requests<P> {
         }
     }
 
-    /// How many questions in flight have such a purpose.
-    pub fn count(&self, such: impl Fn(&P) -> bool) -> usize {
-        (self.asked.values())
-            .filter(|asked| such(&asked.purpose))
-            .count()
+    /// Whether a question with such a purpose is in flight.
+    pub fn any(&self, such: impl Fn(&P) -> bool) -> bool {
+        self.asked.values().any(|asked| such(&asked.purpose))
     }
 
     /// Drops a question. Its answer will be ignored.

@@ -5,7 +5,7 @@
 //! every answer passes it on the way out.
 
 mod known;
-pub(crate) mod memory;
+mod memory;
 mod role;
 mod serving;
 
@@ -408,8 +408,8 @@ impl Core {
 
     fn on_registration(&mut self, cx: &mut Cx<'_>, registration: Registration) {
         match (registration, &mut self.phase) {
-            (Registration::Stands(_), Phase::Serving(serving)) => serving.tell_ready(cx),
-            (Registration::Stands(_) | Registration::Failed(_), _) => (),
+            (Registration::Stands, Phase::Serving(serving)) => serving.tell_ready(cx),
+            (Registration::Stands | Registration::Failed, _) => (),
             (Registration::Outdated, _) => self.end_outdated(cx),
         }
     }

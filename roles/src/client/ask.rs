@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Core, Operation, Progress, Purpose, Reply, failed, failure, unreachable};
+use super::{Answer, Core, Operation, Progress, Purpose, failed, failure, unreachable};
 use crate::contract::id::OperationId;
 use crate::contract::message::{Catalogue, Message, Refusal};
 use crate::contract::node::Peer;
@@ -154,7 +154,7 @@ impl Core {
     }
 
     /// Takes a router's answer, or the failure of all routers.
-    pub(super) fn on_routed(&mut self, cx: &mut Cx<'_>, operation: OperationId, reply: Reply) {
+    pub(super) fn on_routed(&mut self, cx: &mut Cx<'_>, operation: OperationId, reply: Answer) {
         match reply {
             Ok((from, message, _)) => self.on_router_answer(cx, operation, from, message),
             Err((refusal, lost)) => {

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 use super::ask::{Routing, senseless};
-use super::{Progress, Purpose, Reply, Shared, failed, failure, local};
+use super::{Answer, Progress, Purpose, Shared, failed, failure, local};
 use crate::contract::id::{OperationId, SongPrefix};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
 use crate::contract::message::{Audio, Catalogue, Holder, Message, Refusal};
@@ -186,7 +186,7 @@ impl Find {
     pub(super) fn on_reply(
         &mut self,
         cx: &mut Cx<'_>,
-        reply: Reply,
+        reply: Answer,
         shared: &mut Shared,
     ) -> Progress {
         let manifest = match reply {

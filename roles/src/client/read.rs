@@ -14,7 +14,7 @@ use core::time::Duration;
 
 use super::ask::{Routing, senseless};
 use super::find::Found;
-use super::{Progress, Purpose, Reply, Shared, failed, failure, local};
+use super::{Answer, Progress, Purpose, Shared, failed, failure, local};
 use crate::anomalies::Anomaly;
 use crate::contract::id::{JobId, OperationId, RequestId, SongPrefix};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
@@ -317,7 +317,7 @@ impl Read {
         &mut self,
         cx: &mut Cx<'_>,
         step: ReadStep,
-        reply: Reply,
+        reply: Answer,
         shared: &mut Shared,
     ) -> Progress {
         match step {
@@ -333,7 +333,7 @@ impl Read {
         &mut self,
         cx: &mut Cx<'_>,
         index: u32,
-        reply: Reply,
+        reply: Answer,
         shared: &mut Shared,
     ) -> Progress {
         let (from, bytes) = match reply {

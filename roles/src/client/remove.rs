@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::ask::{Routing, senseless};
-use super::{Progress, Purpose, Reply, failed, failure};
+use super::{Answer, Progress, Purpose, failed, failure};
 use crate::contract::id::{OperationId, SongId, SongPrefix};
 use crate::contract::message::{Catalogue, Holder, Message};
 use crate::contract::node::Peer;
@@ -69,7 +69,7 @@ impl Remove {
         }
     }
 
-    pub(super) fn on_reply(&self, reply: Reply) -> Progress {
+    pub(super) fn on_reply(&self, reply: Answer) -> Progress {
         let operation = self.operation;
         let notice = match (reply, self.song) {
             (Ok((_, Message::Upkeep(Upkeep::Buried { copies }), _)), Some(song)) => {

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ask::{Routing, senseless};
-use super::{Progress, Purpose, Reply, Shared, failed, failure};
+use super::{Answer, Progress, Purpose, Shared, failed, failure};
 use crate::contract::id::{OperationId, SourceId};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
 use crate::contract::limits::COPIES_ACKNOWLEDGED;
@@ -271,7 +271,7 @@ impl Upload {
         &mut self,
         cx: &mut Cx<'_>,
         step: UploadStep,
-        reply: Reply,
+        reply: Answer,
         shared: &mut Shared,
     ) -> Progress {
         let (round, given) = match step {

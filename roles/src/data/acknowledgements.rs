@@ -102,7 +102,9 @@ impl Acknowledgements {
             return;
         };
         let ended: Vec<AwaitingCopy> = waiting.extract_if(.., |one| over(one)).collect();
-        if waiting.is_empty() {
+        if let Some(next) = waiting.iter().map(AwaitingCopy::until).min() {
+            self.due.arm(song, next);
+        } else {
             self.copies.remove(&song);
             self.due.disarm(&song);
         }
@@ -125,12 +127,6 @@ impl Acknowledgements {
     pub(super) fn on_tick(&mut self, now: Time) -> Option<u64> {
         while let Some(song) = self.due.pop_due(now) {
             self.release(now, song, |one| one.until() <= now);
-            if let Some(next) = (self.copies.get(&song)).and_then(|waiting| {
-                let untils = waiting.iter().map(AwaitingCopy::until);
-                untils.min()
-            }) {
-                self.due.arm(song, next);
-            }
         }
         let overdue = self.routers.iter().take_while(|one| one.until <= now);
         overdue.map(|one| one.upload.revision).max()

@@ -2,7 +2,7 @@
 
 use super::super::{Config, Data, Others};
 use super::*;
-use crate::contract::id::{Incarnation, NodeId, RequestId, SongId};
+use crate::contract::id::{Incarnation, JobId, NodeId, RequestId, SongId};
 use crate::contract::job::{Job, JobReply, LibraryJob, Overview};
 use crate::contract::message::{Announcement, Audio, Catalogue, Message, StoreId};
 use crate::contract::node::{Action, Asker, Peer, Sender};
@@ -19,6 +19,20 @@ struct Lone {
 
 fn at(ms: u64) -> Time {
     Time::ZERO + Duration::from_millis(ms)
+}
+
+/// A client that waits until then.
+fn guest(id: u64, until: Time) -> Asker {
+    let sender = Sender {
+        peer: Peer::Guest(1),
+        node: NodeId(99),
+        incarnation: Incarnation(1),
+    };
+    Asker {
+        sender,
+        id: RequestId(id),
+        until,
+    }
 }
 
 impl Lone {
@@ -71,16 +85,7 @@ impl Lone {
 
     /// A guest's song becomes durable, at this revision.
     fn commit(&mut self, now: Time, revision: u64) {
-        let sender = Sender {
-            peer: Peer::Guest(1),
-            node: NodeId(99),
-            incarnation: Incarnation(1),
-        };
-        let asker = Asker {
-            sender,
-            id: RequestId(revision),
-            until: at(600_000),
-        };
+        let asker = guest(revision, at(600_000));
         let song = SongId(7);
         let commit = Audio::Commit { song, copy: false };
         self.with(|data, others, host| {
@@ -92,6 +97,10 @@ impl Lone {
             ..Overview::default()
         };
         let reply = JobReply::Stored { overview };
+        self.done(now, job, reply);
+    }
+
+    fn done(&mut self, now: Time, job: JobId, reply: JobReply) {
         self.with(|data, others, host| {
             let cx = &mut host.at(now);
             let ordered = cx.on_done(job).expect("the job is under way");
@@ -99,7 +108,7 @@ impl Lone {
         });
     }
 
-    fn ordered(&mut self, wanted: impl Fn(&LibraryJob) -> bool) -> crate::contract::id::JobId {
+    fn ordered(&mut self, wanted: impl Fn(&LibraryJob) -> bool) -> JobId {
         let found = core::iter::from_fn(|| self.host.out.pop()).find_map(|action| match action {
             Action::Run {
                 job,
@@ -116,11 +125,7 @@ impl Lone {
         let job = self.ordered(|work| matches!(work, LibraryJob::Changes { .. }));
         let changes = Vec::new();
         let reply = JobReply::Changes { changes, revision };
-        self.with(|data, others, host| {
-            let cx = &mut host.at(now);
-            let ordered = cx.on_done(job).expect("the job is under way");
-            data.on_done(cx, ordered, reply, others);
-        });
+        self.done(now, job, reply);
         self.announced().expect("a word for the router").0
     }
 
@@ -176,16 +181,7 @@ fn a_silent_router_delays_one_upload() {
 #[test]
 fn a_copy_that_never_ends_does_not_keep_the_client() {
     let mut waits = Acknowledgements::default();
-    let sender = Sender {
-        peer: Peer::Guest(1),
-        node: NodeId(99),
-        incarnation: Incarnation(1),
-    };
-    let asker = Asker {
-        sender,
-        id: RequestId(1),
-        until: at(100_000),
-    };
+    let asker = guest(1, at(100_000));
     let upload = Upload {
         asker,
         song: SongId(7),
