@@ -48,7 +48,7 @@ use crate::ownership::Owners;
 
 use arc::around;
 pub use fingers::Fingers;
-pub use lookup::{Ask, HOPS_MAX, Search, Way};
+pub use lookup::{Ask, HOPS_MAX, Search, Way, toward};
 use operations::{HOSTS_MAX, Pending};
 
 /// The timing and the bounds of the circle.

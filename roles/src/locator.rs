@@ -13,10 +13,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::chord::{Search, Table, arc};
+use crate::chord::{Search, Table, toward};
 use crate::contract::chord::Chord as ChordMessage;
 use crate::contract::id::{NodeId, SongId, SongPrefix};
-use crate::contract::limits::{COPIES, NEIGHBOURS_MAX};
+use crate::contract::limits::COPIES;
 use crate::contract::message::{Audio, Holder, Message};
 use crate::contract::node::Peer;
 use crate::contract::partition::Partition;
@@ -91,8 +91,7 @@ impl<A: Copy> Locator<A> {
         lookups.into_values().map(|lookup| lookup.asker).collect()
     }
 
-    /// Begins a look-up at the data nodes of `table` that stand closest before the song. Returns
-    /// its ending if it fails at once. The prefix must lie in one partition.
+    /// Begins a look-up among the data nodes of `table`. Returns its ending if it fails at once. The prefix must lie in one partition.
     pub fn start(
         &mut self,
         cx: &mut Cx<'_>,
@@ -104,7 +103,8 @@ impl<A: Copy> Locator<A> {
             return Some((asker, Ending::Failed));
         }
         let song = prefix.first();
-        let first = table.before(song);
+        let known = table.records.iter().map(|record| record.node);
+        let first = toward(NodeId(song.0), known);
         self.count += 1;
         let lookup = Lookup {
             asker,
@@ -249,15 +249,6 @@ impl<'a> DataNodes<'a> {
         DataNodes {
             records: data.collect(),
         }
-    }
-
-    /// The nodes that stand closest before a song on the circle, the closest first.
-    fn before(&self, song: SongId) -> Vec<NodeId> {
-        let mut nodes: Vec<NodeId> = self.records.iter().map(|record| record.node).collect();
-        nodes.sort_unstable_by_key(|node| arc::distance(*node, NodeId(song.0)));
-        nodes.dedup();
-        nodes.truncate(NEIGHBOURS_MAX);
-        nodes
     }
 
     /// The record of a data node.

@@ -1,5 +1,6 @@
 //! Invariants of the Chord circle in a world of real servers. At any time: bounds. Once everything
-//! is mended: the ideal state, and from every data node a look-up ends at the same living owners.
+//! is mended: the ideal state, and every server that looks a song up is led to the same living
+//! owners, by the way on which a router finds a song that its catalogue lacks.
 //!
 //! While faults happen, the ring invariant is counted and not demanded: a member may die, or member
 //! tables may differ, while a list that names the member is under way. The schedules demand it
@@ -8,8 +9,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use roles::chord::arc::around;
-use roles::chord::{Ask, Chord, Config, Neighbours, Search, Standing};
+use roles::chord::arc::{around, distance};
+use roles::chord::{Ask, Chord, Config, HOPS_MAX, Neighbours, Search, Standing, toward};
 use roles::contract::chord::Chord as ChordMessage;
 use roles::contract::id::{NodeId, SongId};
 use roles::contract::limits::NEIGHBOURS_MAX;
@@ -24,8 +25,15 @@ use crate::world::World;
 /// Longest round of the circle, with its waits. The circle gets twelve rounds to become ideal.
 const ROUND: Duration = Duration::from_secs(3);
 
-/// L3: most nodes that a look-up asks, the first one included.
-const HOPS: usize = 2;
+/// L3: most nodes that a look-up asks: the node where it begins, the one before the song, and the
+/// responsible one.
+const HOPS: usize = 3;
+
+/// The same where the fingers stand at powers of two among at most eleven nodes.
+const HOPS_IF_THIN: usize = 6;
+
+/// The same for an asker that sees every data node and begins at the responsible one.
+const HOPS_OF_ROUTERS: usize = 1;
 
 /// Most questions that one node holds back, and most that it waits for.
 const OPEN_MAX: usize = 64;
@@ -43,8 +51,7 @@ pub struct Searched {
 
 impl World {
     fn chord_of(&self, place: Place) -> Option<&Chord> {
-        let server = self.nodes[place].resident.as_ref()?.server()?;
-        server.chord()
+        self.server_at(place)?.chord()
     }
 
     /// S8 for one node. With five data nodes or more, also counts whether the circle is whole.
@@ -102,7 +109,7 @@ impl World {
         }
     }
 
-    /// Looks one song up from every data node; the text says where the results differ or fail.
+    /// Looks one song up from every server; the text says where the results differ or fail.
     fn look_up_everywhere(&mut self) -> Option<String> {
         let data = self.servers(Role::Data);
         if data.iter().any(|place| self.is_leaving(*place)) {
@@ -113,7 +120,7 @@ impl World {
         let id = self.nodes[*data.first()?].identity.node;
         let song = SongId(id.0.rotate_left(61) ^ (u128::MAX / 3));
         let mut found = None;
-        for place in data {
+        for place in data.into_iter().chain(self.servers(Role::Router)) {
             let owners = match self.look_up_once(place, song) {
                 Ok(owners) => owners,
                 Err(text) => return Some(text),
@@ -143,7 +150,8 @@ impl World {
         })
     }
 
-    /// Looks a song up from one node and gives its owners. The look-up must end at the first owner.
+    /// Looks a song up from one server and gives its owners. The look-up must end at the living data
+    /// node that is responsible.
     pub fn look_up(&mut self, place: Place, song: SongId) -> Option<Vec<NodeId>> {
         match self.look_up_once(place, song) {
             Ok(owners) => Some(owners),
@@ -158,12 +166,18 @@ impl World {
     fn look_up_once(&mut self, place: Place, song: SongId) -> Result<Vec<NodeId>, String> {
         let searched = self.search(place, song, ChordMutants::default());
         self.seen.look_ups += 1;
+        let hops = match self.nodes[place].role() {
+            Some(Role::Router) => HOPS_OF_ROUTERS,
+            _ if self.spawner.are_fingers_thin() => HOPS_IF_THIN,
+            _ => HOPS,
+        };
+        let data = self.servers(Role::Data).into_iter();
+        let ids = data.map(|place| self.nodes[place].identity.node);
+        let responsible = ids.min_by_key(|node| distance(NodeId(song.0), *node));
         let text = format!("{}: {song:?}: {searched:?}", self.nodes[place].name);
         match searched.owners {
             Some(owners)
-                if searched.asked <= HOPS
-                    && !owners.is_empty()
-                    && owners.first() == searched.last.as_ref() =>
+                if searched.asked <= hops && !owners.is_empty() && searched.last == responsible =>
             {
                 Ok(owners)
             }
@@ -171,10 +185,14 @@ impl World {
         }
     }
 
-    /// Looks a song up from one node, with these mutants in the search itself.
+    /// Looks a song up from one server, with these mutants in the search itself. A router begins
+    /// among the data nodes that it sees. A data node stands for a client that knows this node alone.
     pub fn search(&mut self, place: Place, song: SongId, mutants: ChordMutants) -> Searched {
-        let first = self.nodes[place].identity.node;
-        let mut search = Search::new(song, [first], mutants);
+        let first = match self.nodes[place].role() {
+            Some(Role::Router) => toward(NodeId(song.0), self.data_seen_by(place)),
+            _ => vec![self.nodes[place].identity.node],
+        };
+        let mut search = Search::new(song, first, mutants);
         let mut searched = Searched::default();
         while let Some(Ask { node, before }) = search.next_asked() {
             let at = (self.servers(Role::Data).into_iter())
@@ -183,6 +201,9 @@ impl World {
             let answer = at.and_then(|at| self.answer(at, question));
             searched.asked = search.hops();
             searched.last = Some(node);
+            if searched.asked > HOPS_MAX {
+                break; // Only under a mutant.
+            }
             match answer {
                 Some(Message::Chord(ChordMessage::Closer { nodes })) => search.go_on(nodes),
                 Some(Message::Chord(ChordMessage::Found { owners })) => {
@@ -193,5 +214,13 @@ impl World {
             }
         }
         searched
+    }
+
+    /// The living data nodes in the member table of a server.
+    fn data_seen_by(&self, place: Place) -> Vec<NodeId> {
+        let ring = self.server_at(place).and_then(|server| server.ring());
+        let living = ring.into_iter().flat_map(|ring| ring.members().living());
+        let data = living.filter(|member| member.role == Role::Data);
+        data.map(|member| member.node).collect()
     }
 }

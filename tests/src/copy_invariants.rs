@@ -120,7 +120,7 @@ impl World {
         songs.filter(|song| !self.keeping.unwanted.contains(song))
     }
 
-    fn server_at(&self, place: Place) -> Option<&Server> {
+    pub(crate) fn server_at(&self, place: Place) -> Option<&Server> {
         self.nodes[place].resident.as_ref()?.server()
     }
 

@@ -520,14 +520,12 @@ impl Circle {
                 return self.broken("look-ups end", format!("{song:?} from {first:?}"));
             }
             match self.find(ask, song) {
-                Some(ChordMessage::Found { owners }) => {
-                    return self.check_found(ask, song, &owners, ideal);
-                }
+                Some(ChordMessage::Found { .. }) => return self.check_found(ask, song, ideal),
                 Some(ChordMessage::Closer { nodes }) => search.go_on(nodes),
                 Some(_) | None => (),
             }
         }
-        if ideal && self.config.fingers == 0 {
+        if ideal {
             self.broken("L3 look-ups find", format!("{song:?} from {first:?}"));
         }
     }
@@ -548,21 +546,19 @@ impl Circle {
 
     /// The node that confirms a song is responsible for it; in the ideal state it is the true
     /// owner.
-    fn check_found(&mut self, ask: Ask, song: SongId, owners: &[NodeId], ideal: bool) {
+    fn check_found(&mut self, ask: Ask, song: SongId, ideal: bool) {
         let Ask { node, before } = ask;
         let key = NodeId(song.0);
-        let by_points = self.config.fingers > 0;
-        let mine = self.nodes[&node].way(key, before, &self.living) == Way::Mine;
-        if by_points && owners.first() != Some(&node) || !by_points && !mine {
+        if self.nodes[&node].way(key, before, &self.living) != Way::Mine {
             let text = format!("{node:?} answers for {song:?}");
             return self.broken("the owner confirms", text);
         }
-        if !by_points && let Some(passed) = self.passed_by(key, node) {
+        if let Some(passed) = self.passed_by(key, node) {
             let text = format!("{node:?} answers for {song:?}, which is {passed:?}'s");
             return self.broken("nobody is passed by", text);
         }
         let after = self.living.0.range(key..).next().or(self.living.0.first());
-        if ideal && !by_points && after != Some(&node) {
+        if ideal && after != Some(&node) {
             self.broken("L3 look-ups find", format!("{song:?} at {node:?}"));
         }
     }

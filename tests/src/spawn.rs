@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use net::peering::Backoffs;
+use roles::chord;
 use roles::client::{self, Client};
 use roles::contract::id::{Incarnation, NodeId};
 use roles::contract::message::StoreId;
@@ -28,7 +29,7 @@ pub struct Spawner {
     disks: u64,
     wraps: BTreeMap<Place, Wrap>,
     mutants: RingMutants,
-    chord_mutants: ChordMutants,
+    chord: chord::Config,
     disk_mutant: Option<DataMutant>,
 }
 
@@ -41,7 +42,7 @@ impl Spawner {
             disks: 0,
             wraps: BTreeMap::new(),
             mutants: RingMutants::default(),
-            chord_mutants: ChordMutants::default(),
+            chord: chord::Config::default(),
             disk_mutant: None,
         }
     }
@@ -58,7 +59,18 @@ impl Spawner {
 
     /// Plants mutants in the Chord code of every server that starts.
     pub(crate) fn plant_in_chord(&mut self, mutants: ChordMutants) {
-        self.chord_mutants = mutants;
+        self.chord.mutants = mutants;
+    }
+
+    /// Every server that starts keeps only the fingers that it would keep in a large cluster, so
+    /// that look-ups depend on the successor lists.
+    pub(crate) fn thin_fingers_out(&mut self) {
+        self.chord.fingers = 0;
+    }
+
+    /// Whether the fingers are as in a large cluster.
+    pub(crate) fn are_fingers_thin(&self) -> bool {
+        self.chord.fingers == 0
     }
 
     /// Plants a mutant in every disk that is made.
@@ -209,7 +221,7 @@ impl World {
                 };
                 config.ring.mutants = self.spawner.mutants;
                 config.dns.mutants = self.spawner.mutants;
-                config.chord.mutants = self.spawner.chord_mutants;
+                config.chord = self.spawner.chord.clone();
                 config.drain = self.climate.upkeep.drain;
                 config.data.anti_entropy = self.climate.upkeep.anti_entropy.clone();
                 let address = slot.address.expect("servers listen");

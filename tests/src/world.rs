@@ -202,7 +202,11 @@ impl World {
     pub fn of_circle(seed: u64) -> World {
         let mut rng = Rng::from_seed(seed);
         let climate = Climate::of_circle(seed, &mut rng);
-        World::new(rng.bits(), climate)
+        let mut world = World::new(rng.bits(), climate);
+        if !seed.is_multiple_of(2) {
+            world.spawner.thin_fingers_out();
+        }
+        world
     }
 
     /// A world of this climate in which no node has started.

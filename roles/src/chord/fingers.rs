@@ -12,29 +12,22 @@ use crate::contract::id::NodeId;
 #[derive(Clone, Debug, Default)]
 pub struct Fingers {
     known: Vec<NodeId>,
-    whole: bool,
 }
 
 impl Fingers {
     /// All the others, sorted by id, if there are at most `most`. Otherwise, for each distance that
     /// is a power of two, the first node at or after it (Chord, section 4.3).
     pub fn of(me: NodeId, others: &[NodeId], most: usize) -> Self {
-        let whole = others.len() <= most;
-        if whole {
+        if others.len() <= most {
             let known = others.to_vec();
-            return Fingers { known, whole };
+            return Fingers { known };
         }
         let mut known: Vec<NodeId> = (0..128)
             .filter_map(|bit| at_or_after(others, NodeId(me.0.wrapping_add(1 << bit))))
             .collect();
         known.sort_unstable();
         known.dedup();
-        Fingers { known, whole }
-    }
-
-    /// Whether every other data node is a finger.
-    pub fn is_whole(&self) -> bool {
-        self.whole
+        Fingers { known }
     }
 
     /// The number of fingers.
@@ -73,7 +66,7 @@ mod tests {
     #[test]
     fn few_are_all_known() {
         let fingers = Fingers::of(NodeId(5), &ids(&[1, 3, 9, 12]), 4);
-        assert!(fingers.is_whole());
+        assert_eq!(fingers.len(), 4);
         let to = |key| {
             fingers
                 .preceding(NodeId(5), NodeId(key))
@@ -90,7 +83,6 @@ mod tests {
         let step = u128::MAX / 1000;
         let others: Vec<NodeId> = (1..1000).map(|n| NodeId(n * step)).collect();
         let fingers = Fingers::of(NodeId(0), &others, 512);
-        assert!(!fingers.is_whole());
         assert!((9..=12).contains(&fingers.len()), "{}", fingers.len());
         let key = NodeId(700 * step + 1);
         let best = fingers.preceding(NodeId(0), key).next();

@@ -1,10 +1,10 @@
 //! Looking a song up: which node answers for it, and how the asker gets there.
 //!
-//! When every data node is a finger, the node asked reads the owners from the points: it confirms
-//! if it is the first owner, and otherwise names the first owner. With more nodes, a node is
-//! responsible for the keys between its predecessor and itself. Other nodes name the closest nodes
-//! they know before the key, and the responsible one answers with the owners by points, as it sees
-//! them. In both cases the result comes from a node that was asked itself and claims the key.
+//! A node is responsible for the keys between its predecessor and itself. Other nodes name the
+//! closest nodes they know before the key, and the responsible one answers with the owners by
+//! points, as it sees them. So the result comes from a node that was asked itself and claims the
+//! key. An asker that knows all data nodes begins at the one that should be responsible, and needs
+//! one question while the circle is in order ([`toward`]).
 //!
 //! A node whose predecessor is dead cannot know how far back its share reaches, because living
 //! nodes before the dead one may be unknown to it. The asker knows more: it tells which living node
@@ -16,7 +16,7 @@
 
 use alloc::vec::Vec;
 
-use super::arc::{belongs, between};
+use super::arc::{belongs, between, distance};
 use super::{Chord, ChordMessage, Standing, Table, message};
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::limits::NEIGHBOURS_MAX;
@@ -50,11 +50,7 @@ impl Chord {
         if self.standing == Standing::Apart {
             return cx.out.refuse(asker, Refusal::NotReady);
         }
-        let way = if self.fingers.is_whole() {
-            self.way_by_points(song)
-        } else {
-            self.way(NodeId(song.0), before, table)
-        };
+        let way = self.way(NodeId(song.0), before, table);
         let speaks = self.config.mutants.has(ChordMutant::TrustsFingers);
         match way {
             Way::Closer(nodes) if nodes.is_empty() => cx.out.refuse(asker, Refusal::NotReady),
@@ -72,13 +68,6 @@ impl Chord {
     /// The nodes that keep a song, nearest first, by the points of the nodes that take songs.
     pub fn owners(&self, song: SongId) -> Vec<NodeId> {
         self.owners.of_song(song)
-    }
-
-    fn way_by_points(&self, song: SongId) -> Way {
-        match self.owners(song).first() {
-            Some(first) if *first == self.me => Way::Mine,
-            first => Way::Closer(first.copied().into_iter().collect()),
-        }
     }
 
     /// Where a look-up goes from here: it ends, returns to a joined node that the asker has passed
@@ -105,7 +94,7 @@ impl Chord {
         let listed = (self.beside.successors.iter().copied())
             .filter(|node| between(self.me, *node, key) && lives(node));
         let mut nodes: Vec<NodeId> = fingers.take(NEIGHBOURS_MAX).chain(listed).collect();
-        nodes.sort_unstable_by_key(|node| super::arc::distance(*node, key));
+        nodes.sort_unstable_by_key(|node| distance(*node, key));
         nodes.dedup();
         nodes.truncate(NEIGHBOURS_MAX);
         Way::Closer(nodes)
@@ -125,6 +114,20 @@ impl Chord {
         let alone = self.standing == Standing::Listed && self.beside.successors.is_empty();
         alone || led || dead.is_some_and(|dead| belongs(dead, key, self.me))
     }
+}
+
+/// The nodes at which a look-up begins: the first at or after the key, which is responsible if the
+/// asker knows all nodes, then those that stand closest before it.
+pub fn toward(key: NodeId, nodes: impl IntoIterator<Item = NodeId>) -> Vec<NodeId> {
+    let mut nodes: Vec<NodeId> = nodes.into_iter().collect();
+    nodes.sort_unstable_by_key(|node| distance(*node, key));
+    nodes.dedup();
+    // The farthest before the key is the first after it, unless a node stands at the key itself.
+    if nodes.first().is_some_and(|nearest| *nearest != key) {
+        nodes.rotate_right(1);
+    }
+    nodes.truncate(NEIGHBOURS_MAX);
+    nodes
 }
 
 /// One question of a look-up.

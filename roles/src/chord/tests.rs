@@ -288,6 +288,16 @@ fn questions_wait_for_the_operation() {
     );
 }
 
+/// A look-up begins at the node that should be responsible, then asks those before the key.
+#[test]
+fn a_look_up_begins_at_the_responsible_node() {
+    let toward = |key| toward(NodeId(key), ids(&[30, 10, 20, 40]));
+    assert_eq!(toward(25), ids(&[30, 20, 10, 40]));
+    assert_eq!(toward(20), ids(&[20, 10, 40, 30]));
+    assert_eq!(toward(50), ids(&[10, 40, 30, 20]));
+    assert_eq!(super::toward(NodeId(1), []), []);
+}
+
 /// Node 40, which knows only some nodes at a distance and has 30 as predecessor.
 fn thinned(living: &Living) -> Chord {
     let config = Config {

@@ -10,7 +10,7 @@ use roles::contract::message::{Envelope, Message};
 use roles::contract::partition::Partition;
 use roles::contract::record::Role;
 use roles::hash_ring::HashRing;
-use roles::mutants::ChordMutants;
+use roles::mutants::{ChordMutant, ChordMutants};
 use tests::faults::Death;
 use tests::liar::Liar;
 use tests::resident::{Resident, State};
@@ -153,8 +153,11 @@ fn a_look_up_that_is_led_round_ends() {
     }
     world.start_all();
     world.run_for(secs(20));
-    let searched = world.search(world.place("data-0"), SongId(7), ChordMutants::default());
+    let place = world.place("data-0");
+    let searched = world.search(place, SongId(7), ChordMutants::default());
     assert_eq!((searched.owners, searched.asked), (None, HOPS_MAX));
+    let endless = ChordMutants::only(ChordMutant::NoHopLimit);
+    assert!(world.search(place, SongId(7), endless).asked > HOPS_MAX);
 }
 
 /// S44: half of eight die at once, and no node knows it yet. Look-ups fail or find, but they end;
