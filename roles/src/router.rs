@@ -176,6 +176,11 @@ impl Router {
         ending: Ending,
         sight: Sight<'_>,
     ) {
+        // A look-up that ends so late was interrupted by a stall of this node, after which it may
+        // know too little to answer. Nobody waits for the answer.
+        if asker.until < cx.now {
+            return;
+        }
         // An announcement of the song may have arrived during the look-up. The catalogue names more
         // holders than a look-up.
         if self.catalogue.find(prefix) != Err(Refusal::NotFound) {
