@@ -59,3 +59,16 @@ fn refusal(fault: JobFault) -> Refusal {
         JobFault::Broken(how) => Refusal::Broken(how),
     }
 }
+
+/// Whether a refused question for bytes proves that the node lacks them: it has no such song, or
+/// its own copy of the bytes is damaged. The text tells a damaged copy from a disk that failed for
+/// a moment.
+pub(super) fn is_lack(refused: &Refusal) -> bool {
+    let lacks = [
+        JobFault::NotFound,
+        JobFault::Removed,
+        JobFault::Damaged,
+        JobFault::Quarantined,
+    ];
+    lacks.into_iter().any(|fault| refusal(fault) == *refused)
+}

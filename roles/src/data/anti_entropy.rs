@@ -13,6 +13,7 @@
 mod diff;
 mod reconcile;
 
+use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -108,6 +109,7 @@ pub(super) struct AntiEntropy {
     /// when that round began. `None` until a round has seen everything.
     unplaced: Option<(u64, u64)>,
     stuck: Stuck,
+    unreadable: BTreeSet<SongId>,
     orders: Orders,
     rounds: u64,
     rng: Rng,
@@ -141,6 +143,8 @@ struct Round {
     sends_all: bool,
     /// This node hands its songs over. The round lets no song go.
     draining: bool,
+    /// Songs that no node can read: nobody waits for their copies.
+    unreadable: BTreeSet<SongId>,
     number: u64,
 }
 
@@ -153,6 +157,7 @@ impl AntiEntropy {
             seen: None,
             unplaced: None,
             stuck: Stuck::default(),
+            unreadable: BTreeSet::new(),
             orders: Orders::default(),
             rounds: 0,
             rng,
@@ -182,6 +187,11 @@ impl AntiEntropy {
     /// Hands out what the last steps have ordered.
     pub(super) fn take_orders(&mut self) -> Orders {
         core::mem::take(&mut self.orders)
+    }
+
+    /// Names the songs that no node can read, for the next round.
+    pub(super) fn leave_out(&mut self, unreadable: BTreeSet<SongId>) {
+        self.unreadable = unreadable;
     }
 
     /// Whether the data nodes have changed since the last `look`.
@@ -248,6 +258,7 @@ impl AntiEntropy {
             revision: overview.revision,
             sends_all: self.stuck.rounds >= STUCK_ROUNDS,
             draining: others.draining,
+            unreadable: self.unreadable.clone(),
             number: self.rounds,
         };
         self.stage = Stage::Loading(round);

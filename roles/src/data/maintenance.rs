@@ -198,7 +198,9 @@ impl Data {
             let busy = self.copies.repairs() > 0;
             if self.anti_entropy.sees_change(others) {
                 self.copies.forget_repaired();
+                self.scrub.forget_who_lacks();
             }
+            self.anti_entropy.leave_out(self.scrub.unreadable());
             self.anti_entropy.look(cx, others, overview, busy);
         }
         // A whole round has seen the tombstones of the others, so the removed songs are known.

@@ -8,9 +8,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::answers::is_lack;
 use super::placement::Placement;
 use super::{Others, anti_entropy};
-use crate::contract::id::NodeId;
+use crate::contract::id::{NodeId, SongId};
 use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob, Overview, Scrubbed};
 use crate::contract::limits::SCRUB_BYTES_MAX;
 use crate::contract::message::{Audio, Message, Position};
@@ -44,9 +45,9 @@ pub(super) const BAD_MAX: usize = 256;
 /// Nodes asked for one fragment in one attempt, one after the other.
 const ASKED_MAX: usize = 16;
 
-/// How long the other holders may take for one fragment.
+/// How long one holder may take for a fragment.
 const FETCH: Policy = Policy {
-    deadline: Duration::from_secs(30),
+    deadline: Duration::from_secs(10),
     attempt: Duration::from_secs(10),
     rounds: 1,
 };
@@ -67,6 +68,11 @@ pub(super) struct Scrub {
     /// Bytes still to be read in the present step.
     left: u64,
     bad: BTreeMap<FragmentId, Care>,
+    /// The list of quarantined fragments that has been ordered lacks none that is in `bad`.
+    lists_all: bool,
+    /// Those of the bad fragments that every other data node has been asked for and lacks, since
+    /// the data nodes last changed.
+    nowhere: BTreeSet<FragmentId>,
     again: Option<Time>,
     rng: Rng,
     looks_away: bool,
@@ -74,12 +80,23 @@ pub(super) struct Scrub {
     doubted: Vec<Peer>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Care {
+    /// This node is setting it aside.
+    SetAside,
     /// No node has been asked, or no node could give it.
     Waiting,
     /// A question for the bytes is open, or the bytes are being written.
-    Asked,
+    Asked(Inquiry),
+}
+
+/// The nodes that are asked for one fragment, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Inquiry {
+    /// Those still to be asked; the next one is last.
+    left: Vec<Peer>,
+    /// Every node asked so far has said that it lacks the bytes, and all data nodes are asked.
+    all_lack: bool,
 }
 
 impl Scrub {
@@ -93,6 +110,8 @@ impl Scrub {
             begun: false,
             left: 0,
             bad: BTreeMap::new(),
+            lists_all: false,
+            nowhere: BTreeSet::new(),
             again: None,
             rng,
             looks_away: config.mutants.has(CopyMutant::ScrubLooksAway),
@@ -119,7 +138,8 @@ impl Scrub {
         }
     }
 
-    fn list(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn list(&mut self, cx: &mut Cx<'_>) {
+        self.lists_all = self.bad.values().all(|care| *care != Care::SetAside);
         let limit = BAD_MAX as u32;
         let job = LibraryJob::Quarantined { after: None, limit };
         cx.run(Ordered::Scrub(Purpose::List), job);
@@ -130,7 +150,8 @@ impl Scrub {
     pub(super) fn on_rot(&mut self, cx: &mut Cx<'_>, fragment: FragmentId) {
         let known = self.bad.contains_key(&fragment);
         if !known && self.bad.len() < BAD_MAX && !self.looks_away {
-            self.bad.insert(fragment, Care::Waiting);
+            self.bad.insert(fragment, Care::SetAside);
+            self.lists_all = false;
             let job = LibraryJob::Quarantine { fragment };
             cx.run(Ordered::Scrub(Purpose::SetAside(fragment)), job);
         }
@@ -146,6 +167,11 @@ impl Scrub {
         self.bad.len()
     }
 
+    /// Songs of which a fragment is damaged here and lacking at every other data node.
+    pub(super) fn unreadable(&self) -> BTreeSet<SongId> {
+        self.nowhere.iter().map(|fragment| fragment.song).collect()
+    }
+
     pub(super) fn on_done(
         &mut self,
         cx: &mut Cx<'_>,
@@ -156,29 +182,40 @@ impl Scrub {
         match (purpose, reply) {
             (Purpose::Step, JobReply::Scrubbed(found)) => self.on_scrubbed(cx, found),
             (Purpose::SetAside(fragment), _) => {
+                self.bad.insert(fragment, Care::Waiting);
                 let line = alloc::format!("rot song={} fragment={}", fragment.song, fragment.index);
                 cx.out.fact(Level::Warn, line);
                 self.fetch(cx, others);
             }
-            (Purpose::List, JobReply::Quarantined { fragments, .. }) => {
-                for fragment in fragments.into_iter().take(BAD_MAX) {
-                    self.bad.entry(fragment).or_insert(Care::Waiting);
-                }
+            (Purpose::List, JobReply::Quarantined { fragments, more }) => {
+                self.on_list(&fragments, more);
                 self.fetch(cx, others);
             }
             (Purpose::Replace(fragment, _), JobReply::FragmentStored) => {
                 self.bad.remove(&fragment);
+                self.nowhere.remove(&fragment);
                 let line =
                     alloc::format!("healed song={} fragment={}", fragment.song, fragment.index);
                 cx.out.fact(Level::Info, line);
             }
-            (Purpose::Replace(fragment, from), reply) => {
-                if reply == JobReply::Failed(JobFault::Damaged) {
-                    self.doubted.push(from);
-                }
-                self.put_off(cx.now, fragment); // The bytes were damaged, or the song is gone.
+            (Purpose::Replace(fragment, from), JobReply::Failed(JobFault::Damaged)) => {
+                self.doubted.push(from);
+                self.go_on(cx, fragment, true);
             }
+            (Purpose::Replace(fragment, _), _) => self.put_off(cx.now, fragment),
             (Purpose::Step | Purpose::List | Purpose::Note, _) => (),
+        }
+    }
+
+    /// Takes the quarantined fragments. What a whole list lacks is gone with its song, or was stored
+    /// anew.
+    fn on_list(&mut self, fragments: &[FragmentId], more: bool) {
+        if !more && self.lists_all {
+            (self.bad).retain(|one, care| *care != Care::Waiting || fragments.contains(one));
+            self.nowhere.retain(|one| self.bad.contains_key(one));
+        }
+        for fragment in fragments.iter().take(BAD_MAX) {
+            self.bad.entry(*fragment).or_insert(Care::Waiting);
         }
     }
 
@@ -213,28 +250,52 @@ impl Scrub {
         let waiting: Vec<FragmentId> = waiting.map(|(fragment, _)| *fragment).collect();
         let placement = Placement::of(cx.now, Duration::ZERO, others);
         for fragment in waiting {
-            let to = self.whom_to_ask(&placement.others(Partition::of(fragment.song)), others);
+            let inquiry = self.inquiry(&placement.others(Partition::of(fragment.song)), others);
+            self.ask_next(cx, fragment, inquiry);
+        }
+    }
+
+    /// Asks the owners first. Then all others: a former owner keeps a song until all owners have
+    /// it, and it or a draining node may have the only good fragment.
+    fn inquiry(&mut self, owners: &[NodeId], others: Others<'_>) -> Inquiry {
+        let mut all = [others.data, others.leaving].concat();
+        self.rng.shuffle(&mut all);
+        all.sort_by_key(|record| !owners.contains(&record.node));
+        let all_lack = (1..=ASKED_MAX).contains(&all.len());
+        all.truncate(ASKED_MAX);
+        let left = all.iter().rev().map(|r| Peer::Node(r.address)).collect();
+        Inquiry { left, all_lack }
+    }
+
+    /// Asks the next node for the fragment. When all have been asked in vain, they are asked again
+    /// later.
+    fn ask_next(&mut self, cx: &mut Cx<'_>, fragment: FragmentId, mut inquiry: Inquiry) {
+        while let Some(peer) = inquiry.left.pop() {
             let question = Message::Audio(Audio::Fetch {
                 song: fragment.song,
                 from: Position::Index(fragment.index),
                 count: 1,
             });
-            let asked = cx.ask(Asked::Scrub(fragment), to, question, FETCH);
-            match asked {
-                Some(_) => drop(self.bad.insert(fragment, Care::Asked)),
-                None => self.put_off(cx.now, fragment),
+            if cx
+                .ask(Asked::Scrub(fragment), [peer].into(), question, FETCH)
+                .is_some()
+            {
+                self.bad.insert(fragment, Care::Asked(inquiry));
+                return;
             }
+            inquiry.all_lack = false;
         }
+        if inquiry.all_lack {
+            self.nowhere.insert(fragment);
+        } else {
+            self.nowhere.remove(&fragment);
+        }
+        self.put_off(cx.now, fragment);
     }
 
-    /// The nodes to ask, owners first. Then all others: a former owner keeps a song until all
-    /// owners have it, and it or a draining node may have the only good fragment.
-    fn whom_to_ask(&mut self, owners: &[NodeId], others: Others<'_>) -> Vec<Peer> {
-        let mut all = [others.data, others.leaving].concat();
-        self.rng.shuffle(&mut all);
-        all.sort_by_key(|record| !owners.contains(&record.node));
-        all.truncate(ASKED_MAX);
-        all.iter().map(|r| Peer::Node(r.address)).collect()
+    /// The data nodes have changed: one that has not been asked may have the fragments.
+    pub(super) fn forget_who_lacks(&mut self) {
+        self.nowhere.clear();
     }
 
     fn put_off(&mut self, now: Time, fragment: FragmentId) {
@@ -257,7 +318,20 @@ impl Scrub {
                 let job = LibraryJob::ReplaceFragment { fragment, bytes };
                 cx.run(Ordered::Scrub(Purpose::Replace(fragment, from)), job);
             }
-            Reply::Answered { .. } | Reply::GaveUp { .. } => self.put_off(cx.now, fragment),
+            Reply::Answered { .. } => self.go_on(cx, fragment, false),
+            // Only these refusals prove anything: a node that is busy, starts or is silent may have
+            // the bytes.
+            Reply::GaveUp { refusal, .. } => {
+                self.go_on(cx, fragment, refusal.as_ref().is_some_and(is_lack));
+            }
+        }
+    }
+
+    fn go_on(&mut self, cx: &mut Cx<'_>, fragment: FragmentId, lacks: bool) {
+        if let Some(Care::Asked(inquiry)) = self.bad.get(&fragment) {
+            let mut inquiry = inquiry.clone();
+            inquiry.all_lack &= lacks;
+            self.ask_next(cx, fragment, inquiry);
         }
     }
 
@@ -271,8 +345,8 @@ impl Scrub {
             return;
         }
         self.due = cx.now + self.rng.around(self.step);
-        // The list could not be read, or it is longer than `BAD_MAX`.
-        if self.begun && overview.quarantined > self.bad.len() as u64 {
+        // The list could not be read, it is longer than `BAD_MAX`, or bad fragments are gone.
+        if self.begun && overview.quarantined != self.bad.len() as u64 {
             self.list(cx);
         }
         let steps = (self.within.as_secs() / self.step.as_secs().max(1)).max(1);

@@ -2,11 +2,14 @@ use super::answers::stored;
 use super::*;
 use crate::contract::id::JobId;
 use crate::contract::id::{Incarnation, RequestId};
+use crate::contract::job::FragmentId;
 use crate::contract::node::Peer;
 use crate::contract::node::{Action, Sender};
 use crate::contract::record::{Features, Role};
+use crate::purpose::scrub as rot;
 use crate::test_support::{Host, record};
 use alloc::boxed::Box;
+use alloc::string::ToString;
 
 fn others(data: &[Record]) -> Others<'_> {
     let own = record(1, Role::Data);
@@ -246,4 +249,79 @@ fn a_lost_node_is_forgotten_once() {
         }
     }
     assert_eq!(forgotten, 1);
+}
+
+/// A scrub that has found the first fragment of a song damaged and asks others for it.
+fn asking(data: &[Record], host: &mut Host) -> (Scrub, FragmentId) {
+    let config = Config::default().anti_entropy;
+    let mut scrub = Scrub::new(&config, Rng::from_seed(1));
+    let (song, index) = (SongId(7), 0);
+    let fragment = FragmentId { song, index };
+    scrub.on_rot(&mut host.at(Time::ZERO), fragment);
+    let set_aside = rot::Purpose::SetAside(fragment);
+    let cx = &mut host.at(Time::ZERO);
+    scrub.on_done(cx, set_aside, JobReply::Done, others(data));
+    (scrub, fragment)
+}
+
+/// Whether the song counts as unreadable after two other data nodes have refused so.
+fn unreadable_after(refusals: [Refusal; 2]) -> bool {
+    let data = [record(2, Role::Data), record(3, Role::Data)];
+    let mut host = Host::default();
+    let (mut scrub, fragment) = asking(&data, &mut host);
+    for refusal in refusals {
+        assert!(scrub.unreadable().is_empty(), "not every node is asked");
+        let reply = Reply::GaveUp {
+            refusal: Some(refusal),
+            lost: None,
+        };
+        scrub.conclude(&mut host.at(Time::ZERO), fragment, reply);
+    }
+    scrub.unreadable().contains(&fragment.song)
+}
+
+/// A fragment is nowhere only when every other data node has said that it lacks it.
+#[test]
+fn a_busy_node_may_have_the_fragment() {
+    let damaged = || Refusal::Broken(JobFault::Quarantined.to_string());
+    let failed = Refusal::Broken("the disk did not answer".into());
+    assert!(unreadable_after([Refusal::NotFound, damaged()]));
+    assert!(!unreadable_after([Refusal::NotReady, damaged()]));
+    assert!(!unreadable_after([damaged(), failed]));
+}
+
+/// A fragment was found bad and is nowhere. Its song is stored anew, or removed: the list of bad
+/// fragments lacks it.
+#[test]
+fn what_is_listed_no_longer_is_bad_no_longer() {
+    let mut host = Host::default();
+    let (mut scrub, fragment) = asking(&[record(2, Role::Data)], &mut host);
+    let refused = Reply::GaveUp {
+        refusal: Some(Refusal::NotFound),
+        lost: None,
+    };
+    scrub.conclude(&mut host.at(Time::ZERO), fragment, refused);
+    assert!(scrub.unreadable().contains(&fragment.song));
+
+    let overview = Overview {
+        quarantined: 1,
+        ..Overview::default()
+    };
+    let listed = || JobReply::Quarantined {
+        fragments: Vec::new(),
+        more: false,
+    };
+    let cx = &mut host.at(Time::ZERO);
+    scrub.start(cx, &overview);
+    // This one is set aside after the list was ordered.
+    let index = 1;
+    scrub.on_rot(cx, FragmentId { index, ..fragment });
+    scrub.on_done(cx, rot::Purpose::List, listed(), others(&[]));
+    assert_eq!(scrub.bad(), 2, "that list lacks the second");
+    let set_aside = rot::Purpose::SetAside(FragmentId { index, ..fragment });
+    scrub.on_done(cx, set_aside, JobReply::Done, others(&[]));
+    scrub.list(cx);
+    scrub.on_done(cx, rot::Purpose::List, listed(), others(&[]));
+    assert!(scrub.unreadable().is_empty());
+    assert_eq!(scrub.bad(), 0);
 }

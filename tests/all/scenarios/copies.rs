@@ -200,6 +200,25 @@ fn what_is_good_with_a_leaver_only_is_fetched_from_it() {
     assert!(is_sound(&world, stays, songs[0]) && is_sound(&world, late, songs[0]));
 }
 
+/// Every holder of a song has lost the same fragment to rot: a leaver does not wait for copies that
+/// nobody can make.
+#[test]
+fn what_nobody_can_read_keeps_no_leaver() {
+    let (mut world, songs) = library(2, 2, true);
+    let leaves = world.place("data-1");
+    for holder in holders(&world, songs[0]) {
+        rot(&mut world, holder, songs[0], 0);
+    }
+    let late = world.add("data-9", tests::resident::Kind::Server(Some(Role::Data)));
+    world.start(late);
+    world.run_for(millis(1_200));
+    world.stop(leaves);
+    let gone = |w: &World| w.nodes[leaves].state == State::Down;
+    assert!(world.run_till(secs(200), gone), "it does not end");
+    world.run_for(secs(60));
+    assert!(is_sound(&world, late, songs[1]));
+}
+
 /// A data node that must hand over before it knows its own songs waits without a busy loop. Found
 /// by a seed: it asked for the same deadline again and again.
 #[test]

@@ -436,7 +436,10 @@ impl Reconcile {
             let lacking = owners.iter().filter(|node| !has(node));
             let lacking: Vec<NodeId> = lacking.copied().collect();
             holders.push(me);
-            if !lacking.is_empty() || !certain {
+            // Such a song keeps no leaver. It is sent nevertheless: its fragment may have been
+            // replaced since it was found bad.
+            let unreadable = self.round.unreadable.contains(song);
+            if (!lacking.is_empty() || !certain) && !unreadable {
                 self.unplaced += 1;
             }
             let stands_for = |node: &NodeId| mix((song.0 ^ node.0) as u64);
@@ -535,6 +538,7 @@ mod tests {
             revision: 1,
             sends_all: false,
             draining: false,
+            unreadable: BTreeSet::new(),
             number: 1,
         };
         anti_entropy.stage = Stage::Gathering(Reconcile {
