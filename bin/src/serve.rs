@@ -13,7 +13,7 @@ use crate::args::{self, Page, RoleChoice, Serve};
 use crate::commands::add::{self, Report};
 use crate::failure::{self, Failure};
 use crate::log_lines;
-use crate::server::{Plan, prepare, reactor, stop_on_signal};
+use crate::server::{Places, Plan, prepare, reactor, stop_on_signal};
 use crate::session::Session;
 use crate::settings::{self, Settings};
 use crate::web;
@@ -35,7 +35,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     let page = page(serve)?;
     let mut reactor = match page {
         Some(_) => web::reactor(settings, security)?,
-        None => reactor(security, settings.connections_max, None)?,
+        None => reactor(security, Places::for_nodes(settings), None)?,
     };
     let mut homes = Vec::new();
     let mut dns = Vec::new();

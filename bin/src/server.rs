@@ -69,7 +69,7 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
     };
     let prepared = prepare(settings, &config, &plan)?;
     let within = config.stop_within();
-    let mut reactor = reactor(security, settings.connections_max, Some(within))?;
+    let mut reactor = reactor(security, Places::for_nodes(settings), Some(within))?;
     let _home = prepared.home;
     reactor
         .add(prepared.host)
@@ -87,16 +87,35 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
     }
 }
 
-/// Builds this process's loop. `connections_max` bounds the connections to nodes; `stop_within` is
-/// the time that nodes may take to stop, `None` for the default.
+/// Most connections of a loop, each of which takes a file descriptor.
+#[derive(Clone, Copy)]
+pub(crate) struct Places {
+    /// To and from nodes and clients.
+    pub(crate) nodes: usize,
+    pub(crate) browsers: usize,
+}
+
+impl Places {
+    /// All for nodes and clients, where there is no page.
+    pub(crate) fn for_nodes(settings: &Settings) -> Self {
+        Places {
+            nodes: settings.connections_max,
+            browsers: 0,
+        }
+    }
+}
+
+/// Builds this process's loop. `stop_within` is the time that nodes may take to stop, `None` for the
+/// default.
 pub(crate) fn reactor(
     security: net::Security,
-    connections_max: usize,
+    places: Places,
     stop_within: Option<Duration>,
 ) -> Result<Reactor, Failure> {
     let default = net::Settings::default();
     let tuning = net::Settings {
-        connections_max,
+        connections_max: places.nodes,
+        web_connections_max: places.browsers,
         on_quiet: Some(memory::give_back),
         stop_within: stop_within.unwrap_or(default.stop_within),
         ..default

@@ -25,7 +25,7 @@ use roles::client;
 use crate::args::Web;
 use crate::failure::Failure;
 use crate::log_lines;
-use crate::server::{self, stop_on_signal};
+use crate::server::{self, Places, stop_on_signal};
 use crate::session::Session;
 use crate::settings::Settings;
 
@@ -56,16 +56,23 @@ pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
         .map_err(|error| Failure::failed("run the web player", error))
 }
 
-/// A loop that reserves file descriptors for browsers.
+/// A loop that shares its connections, and so its file descriptors, between nodes and browsers.
 pub(crate) fn reactor(settings: &Settings, security: net::Security) -> Result<Reactor, Failure> {
-    let nodes = settings
-        .connections_max
-        .saturating_sub(net::WEB_CONNECTIONS_MAX);
-    server::reactor(security, nodes.max(CONNECTIONS_MIN), None)
+    let all = settings.connections_max;
+    let browsers = (all / BROWSERS_SHARE).min(BROWSERS_MAX);
+    let places = Places {
+        nodes: all - browsers,
+        browsers,
+    };
+    server::reactor(security, places, None)
 }
 
-/// Connections to nodes that a player always may open.
-const CONNECTIONS_MIN: usize = 32;
+/// Browsers have one of so many shares of the connections.
+const BROWSERS_SHARE: usize = 3;
+
+/// Most connections of browsers. Each has at most a request's head in memory, and a share of the
+/// budget of streams.
+const BROWSERS_MAX: usize = 1024;
 
 /// Adds the player and its client to a loop.
 pub(crate) fn attach(

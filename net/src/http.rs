@@ -1,13 +1,14 @@
 //! HTTP/1.1 without sockets or clock: bytes to requests, answers to bytes.
 //!
 //! [`connection`] is the state machine of one connection. [`request`] parses heads, `chunks`
-//! chunked bodies, [`range`] ranges of a file, [`percent`] percent-encoding; [`site`] is the
+//! chunked bodies, [`places`] says who makes room, [`range`] ranges of a file, [`percent`] percent-encoding; [`site`] is the
 //! interface to the code that answers requests. Ambiguous input is refused: a request that a proxy
 //! in front of this server may have delimited differently ends its connection.
 
 mod chunks;
 pub mod connection;
 pub mod percent;
+pub mod places;
 pub mod range;
 pub mod request;
 pub mod site;

@@ -28,5 +28,5 @@ pub use conn::write_some;
 pub use dial::{Listener, SocketBuffers, why_not_connected};
 pub use host::{Gone, Host, HostHandle, StopHandle, WakeHandle};
 pub use pool::{JOBS_QUEUED_MAX, Worker, Workers};
-pub use reactor::{Reactor, Settings, WEB_CONNECTIONS_MAX};
+pub use reactor::{Reactor, Settings};
 pub use wire::seal::{ClusterNameTooLong, Security, own_features};

@@ -48,14 +48,15 @@ use crate::wire::seal::Security;
 use repeats::Repeats;
 use web::Web;
 
-pub use web::WEB_CONNECTIONS_MAX;
-
 /// Tuning of a reactor. The defaults are the values that measured best.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// Most connections of all nodes together; keep it well below the process's limit of open
     /// files.
     pub connections_max: usize,
+    /// Most connections of browsers; they are counted apart. For one more, the one goes that is used
+    /// least.
+    pub web_connections_max: usize,
     /// Most accepted connections with unfinished handshakes, and at most half of `connections_max`.
     /// For one more, the oldest of those is closed whose peer has not proven that it has the key.
     pub handshakes_max: usize,
@@ -76,6 +77,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             connections_max: 200,
+            web_connections_max: 256,
             handshakes_max: 256,
             read_budget_bytes: READ_BYTES,
             events: 128,
@@ -218,7 +220,8 @@ impl Reactor {
 
     /// Serves a site to browsers that connect to `listener`. Replaces any earlier site.
     pub fn serve(&mut self, listener: Listener, site: Box<dyn Site>) -> io::Result<()> {
-        self.web = Some(Web::new(listener, site, self.poll.registry())?);
+        let places = self.settings.web_connections_max.max(1);
+        self.web = Some(Web::new(listener, site, places, self.poll.registry())?);
         Ok(())
     }
 

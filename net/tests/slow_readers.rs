@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use net::http::site::{Act, Body, Exchange, Head, Heard, Site};
-use net::{Host, Listener, Reactor, Security, Settings, WEB_CONNECTIONS_MAX};
+use net::{Host, Listener, Reactor, Security, Settings};
 use roles::contract::id::{Incarnation, NodeId};
 use roles::contract::node::{Event, Identity, Node, Outbox};
 use roles::contract::record::Features;
@@ -29,7 +29,9 @@ fn stopped_readers_do_not_lock_the_page() {
     let stop = reactor.stop_handle();
     let thread = thread::spawn(move || reactor.run().unwrap());
 
-    let stopped: Vec<TcpStream> = (0..WEB_CONNECTIONS_MAX).map(|_| request(address)).collect();
+    let stopped: Vec<TcpStream> = (0..Settings::default().web_connections_max)
+        .map(|_| request(address))
+        .collect();
     for _ in 0..20 {
         drop(request(address));
     }

@@ -164,7 +164,7 @@ const SETTINGS: [Setting; 18] = [
     setting(
         "net.connections",
         Count(|s| &mut s.connections_max, 8, 100_000),
-        "connections of a process at once",
+        "connections of a process at once; a third of them for browsers",
         "more: more clients at once, more files and memory",
     ),
 ];

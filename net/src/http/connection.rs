@@ -16,10 +16,18 @@ use super::request::{self, HEAD_BYTES_MAX, Length, Method, Request};
 use super::site::Head;
 use super::{Refused, reason};
 
-/// Most unread input: a head, or a good piece of a body.
+/// Most unread input while a body is read: a good piece of it.
 const INPUT_BYTES_MAX: usize = 64 * 1024;
 
+/// Most unread input otherwise: a head. What follows it waits in the kernel, so a browser that stops
+/// reading, and sends many requests, takes little memory.
+const HEAD_INPUT_BYTES_MAX: usize = HEAD_BYTES_MAX;
+
 const _: () = assert!(HEAD_BYTES_MAX < INPUT_BYTES_MAX);
+
+/// Bytes of a body, in either direction, that count as progress. Fewer than these in the time for
+/// which a peer may stand still are as good as none: that is the least rate.
+const PROGRESS_BYTES: usize = 16 * 1024;
 
 /// How long a head may take from its first byte to its last.
 const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -88,6 +96,12 @@ pub struct Connection {
     ending: Ending,
     /// The time of the last progress.
     moved_at: Time,
+    /// Bytes moved since then that are no progress yet.
+    moved: usize,
+    /// Input waits because the site takes none: the peer is not to blame.
+    held_back: bool,
+    /// The peer has taken all that there was.
+    starved: bool,
     /// When the first byte of an incomplete head arrived.
     head_at: Option<Time>,
 }
@@ -135,13 +149,33 @@ impl Connection {
             aborted: false,
             ending: Ending::None,
             moved_at: now,
+            moved: 0,
+            held_back: false,
+            starved: true,
             head_at: None,
         }
     }
 
     /// How many bytes [`Connection::receive`] may take.
     pub fn room(&self) -> usize {
-        INPUT_BYTES_MAX - (self.input.len() - self.read)
+        let most = match self.reading {
+            Reading::Head | Reading::Done => HEAD_INPUT_BYTES_MAX,
+            Reading::Sized { .. } | Reading::Chunked(_) => INPUT_BYTES_MAX,
+            Reading::Nothing => return INPUT_BYTES_MAX,
+        };
+        most.saturating_sub(self.input.len() - self.read)
+    }
+
+    /// Counts bytes that moved; enough of them are progress.
+    fn on_moved(&mut self, now: Time, bytes: usize) {
+        self.moved += bytes;
+        if self.moved >= PROGRESS_BYTES {
+            self.progress(now);
+        }
+    }
+
+    fn progress(&mut self, now: Time) {
+        (self.moved_at, self.moved) = (now, 0);
     }
 
     /// Takes received bytes: at most [`Connection::room`] of them.
@@ -154,7 +188,10 @@ impl Connection {
             self.read = 0;
         }
         self.input.extend_from_slice(bytes);
-        self.moved_at = now;
+        match self.reading {
+            Reading::Sized { .. } | Reading::Chunked(_) => self.on_moved(now, bytes.len()),
+            Reading::Head | Reading::Done | Reading::Nothing => self.progress(now),
+        }
         if self.reading == Reading::Head {
             self.head_at.get_or_insert(now);
         }
@@ -188,7 +225,7 @@ impl Connection {
         let whole = matches!(self.reading, Reading::Done);
         self.keep &= whole && head.length.is_some() && !self.input_over;
         self.write_head(head);
-        self.moved_at = now;
+        self.progress(now);
         self.answer = match head.length {
             _ if self.bodiless || matches!(head.status, 204 | 304) => Answer::Body { left: 0 },
             Some(left) => Answer::Body { left },
@@ -231,7 +268,7 @@ impl Connection {
             length: Some(body.len() as u64),
         });
         self.out.extend_from_slice(body.as_bytes());
-        self.moved_at = now;
+        self.progress(now);
         self.ending = Ending::Lingers;
     }
 
@@ -252,11 +289,12 @@ impl Connection {
     /// Notes that `out` bytes of [`Connection::out`] and `body` bytes of the body have been
     /// written.
     pub fn on_written(&mut self, now: Time, out: usize, body: usize) {
-        if out + body > 0 {
-            self.moved_at = now;
-        }
+        self.begin_again(now);
+        self.blocked = false;
+        self.on_moved(now, body);
         self.written += out;
-        if self.written == self.out.len() {
+        if out > 0 && self.written == self.out.len() {
+            self.progress(now);
             self.out = Vec::new();
             self.written = 0;
         }
@@ -265,12 +303,21 @@ impl Connection {
         }
     }
 
-    /// Notes whether the socket refuses further bytes.
-    pub fn set_blocked(&mut self, now: Time, blocked: bool) {
-        if blocked && !self.blocked {
-            self.moved_at = now;
+    /// Notes that the socket refuses further bytes.
+    pub fn on_blocked(&mut self, now: Time) {
+        self.begin_again(now);
+        self.blocked = true;
+    }
+
+    /// Notes that the peer has taken all that there is: until there is more, it is not to blame.
+    pub fn on_all_taken(&mut self) {
+        (self.blocked, self.starved) = (false, true);
+    }
+
+    fn begin_again(&mut self, now: Time) {
+        if std::mem::take(&mut self.starved) {
+            self.progress(now);
         }
-        self.blocked = blocked;
     }
 
     /// Ends a body without length.
@@ -286,7 +333,7 @@ impl Connection {
 
     fn end_exchange(&mut self, now: Time) {
         self.answer = Answer::None;
-        self.moved_at = now;
+        self.progress(now);
         if self.read == self.input.len() {
             // An idle connection keeps no buffer.
             (self.input, self.read) = (Vec::new(), 0);

@@ -89,7 +89,7 @@ impl<C: Copy + PartialEq> Newcomers<C> {
 
 /// Where a connection comes from. Whoever has one IPv6 address usually has all 2^64 of its network,
 /// so the network counts. An IPv4 address is the same in both notations.
-fn origin(from: IpAddr) -> IpAddr {
+pub(crate) fn origin(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

@@ -165,6 +165,7 @@ impl Reactor {
             Ok((stream, from)) => self.welcome(host, stream, from),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => hosted.knocked = false,
             Err(error) if is_about_newcomer(&error) => (),
+            Err(error) if is_about_descriptors(&error) && self.free_descriptor() => (),
             Err(error) => {
                 // The refused connection is still in the kernel's queue, so an immediate retry
                 // would spin.
@@ -212,6 +213,25 @@ impl Reactor {
         true
     }
 
+    /// Closes a connection so that its file descriptor can be used for another: a newcomer that has
+    /// proven nothing, then a browser, then a guest that is idle.
+    fn free_descriptor(&mut self) -> bool {
+        if let Some(id) = self.newcomers.first_to_go() {
+            self.lose(id, Lost::Full);
+            return true;
+        }
+        let (now, registry) = (self.now, self.poll.registry());
+        let web = self.web.as_mut();
+        if web.is_some_and(|web| web.make_room(now, None, registry)) {
+            return true;
+        }
+        let Some(id) = self.conns.idlest_guest() else {
+            return false;
+        };
+        self.lose(id, Lost::Full);
+        true
+    }
+
     /// Registers a connection with the poll, once for both directions.
     pub(super) fn enter(&mut self, mut conn: Conn) -> Option<ConnId> {
         let id = self.conns.next_id();
@@ -225,6 +245,12 @@ impl Reactor {
         self.touched.insert(id);
         Some(id)
     }
+}
+
+/// Whether the process, or the machine, has no file descriptor left: EMFILE is 24 and ENFILE 23 on every
+/// Unix; they have no stable kind.
+pub(super) fn is_about_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 /// Whether an accept error concerns only the arriving connection, not this process.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::time::Duration;
 
 use log::{debug, warn};
@@ -17,14 +17,12 @@ use roles::contract::timers::earlier;
 use socket2::SockRef;
 
 use super::Fired;
-use super::ingest::is_about_newcomer;
+use super::ingest::{is_about_descriptors, is_about_newcomer};
 use super::repeats::Repeats;
 use crate::dial::{self, Listener, SocketBuffers};
 use crate::http::connection::{Connection, Ending, Event};
+use crate::http::places::{self, Use};
 use crate::http::site::{Act, Body, Exchange, Heard, Site};
-
-/// Most connections of browsers: two hundred streams and room for their pages.
-pub const WEB_CONNECTIONS_MAX: usize = 256;
 
 /// Connections accepted per turn.
 const ACCEPTS_PER_TURN: usize = 32;
@@ -52,6 +50,8 @@ const KNOCK: Token = Token(WEB);
 /// A site, its listener and its connections.
 pub(super) struct Web {
     site: Box<dyn Site>,
+    /// Most connections of browsers.
+    places: usize,
     listener: Option<Listener>,
     knocked: bool,
     accept_again_at: Option<Time>,
@@ -68,6 +68,7 @@ pub(super) struct Web {
 
 struct Socket {
     stream: TcpStream,
+    from: IpAddr,
     http: Connection,
     /// The number of the latest request on this connection.
     requests: u64,
@@ -78,15 +79,27 @@ struct Socket {
     shut: bool,
 }
 
+impl Socket {
+    fn does(&self) -> Use {
+        if self.http.is_idle() {
+            return Use::Idle(self.http.moved_at());
+        }
+        let stall = self.http.stalled_since().map(Use::Stalled);
+        stall.unwrap_or(Use::Moves(self.http.moved_at()))
+    }
+}
+
 impl Web {
     pub(super) fn new(
         mut listener: Listener,
         site: Box<dyn Site>,
+        places: usize,
         registry: &Registry,
     ) -> io::Result<Self> {
         registry.register(&mut listener.socket, KNOCK, Interest::READABLE)?;
         Ok(Web {
             site,
+            places,
             listener: Some(listener),
             knocked: true,
             accept_again_at: None,
@@ -153,12 +166,14 @@ impl Web {
             };
             match listener.socket.accept() {
                 Ok((stream, from)) => {
-                    if let Err(error) = self.welcome(now, stream, registry, buffers) {
+                    if let Err(error) = self.welcome(now, stream, from.ip(), registry, buffers) {
                         debug!("browser dropped from={from}: {error}");
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.knocked = false,
                 Err(error) if is_about_newcomer(&error) => (),
+                Err(error)
+                    if is_about_descriptors(&error) && self.make_room(now, None, registry) => {}
                 Err(error) => {
                     if let Some(times) = self.accept_faults.note(now) {
                         warn!("web accept paused times={times}: {error}");
@@ -174,10 +189,12 @@ impl Web {
         &mut self,
         now: Time,
         mut stream: TcpStream,
+        from: IpAddr,
         registry: &Registry,
         buffers: SocketBuffers,
     ) -> io::Result<()> {
-        if self.sockets.len() >= WEB_CONNECTIONS_MAX && !self.make_room(now, registry) {
+        let full = self.sockets.len() >= self.places;
+        if full && !self.make_room(now, Some(from), registry) {
             return Err(io::Error::other("all connections are in use"));
         }
         let buffers = SocketBuffers {
@@ -190,6 +207,7 @@ impl Web {
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
         let socket = Socket {
             stream,
+            from,
             http: Connection::new(now),
             requests: 0,
             armed: None,
@@ -202,19 +220,17 @@ impl Web {
         Ok(())
     }
 
-    /// Closes the connection that has been idle for longest, otherwise the one whose peer has
-    /// stopped for longest; false when every connection moves.
-    fn make_room(&mut self, now: Time, registry: &Registry) -> bool {
-        let all = || {
-            self.sockets
-                .iter()
-                .map(|(number, socket)| (*number, &socket.http))
-        };
-        let idle = all().filter(|(_, http)| http.is_idle());
-        let idlest = idle.min_by_key(|(_, http)| http.moved_at());
-        let stalls = all().filter_map(|(number, http)| Some((http.stalled_since()?, number)));
-        let stall = stalls.min().map(|(_, number)| number);
-        let Some(number) = idlest.map(|(number, _)| number).or(stall) else {
+    /// Closes the connection that is worth least; false when none is worth less than another. `from`
+    /// is the address of the newcomer, if it is a browser.
+    pub(super) fn make_room(
+        &mut self,
+        now: Time,
+        from: Option<IpAddr>,
+        registry: &Registry,
+    ) -> bool {
+        let browser = |(number, socket): (&u64, &Socket)| (*number, socket.from, socket.does());
+        let browsers: Vec<_> = self.sockets.iter().map(browser).collect();
+        let Some(number) = places::first_to_go(&browsers, self.places, from) else {
             return false;
         };
         self.close(now, number, registry);
@@ -391,7 +407,7 @@ impl Web {
         };
         let out = socket.http.out();
         if out.is_empty() && body.is_empty() {
-            socket.http.set_blocked(now, false);
+            socket.http.on_all_taken();
             return false;
         }
         let head = out.len();
@@ -399,7 +415,6 @@ impl Web {
         match socket.stream.write_vectored(&slices) {
             Ok(written) => {
                 let taken = written.saturating_sub(head);
-                socket.http.set_blocked(now, false);
                 socket.http.on_written(now, written.min(head), taken);
                 if taken > 0 {
                     let heard = Heard::Taken(taken);
@@ -410,7 +425,7 @@ impl Web {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 socket.writable = false;
-                socket.http.set_blocked(now, true);
+                socket.http.on_blocked(now);
                 false
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,

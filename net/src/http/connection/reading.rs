@@ -31,6 +31,11 @@ impl Connection {
 
     fn next_piece(&mut self, now: Time, wants_body: bool) -> Piece {
         self.go_ahead();
+        if self.read < self.input.len() {
+            if std::mem::replace(&mut self.held_back, !wants_body) {
+                self.progress(now);
+            }
+        }
         match self.reading {
             Reading::Sized { left } => self.next_sized(left, wants_body),
             Reading::Chunked(chunks) if wants_body => self.next_chunk(now, chunks),
@@ -41,7 +46,7 @@ impl Connection {
     /// Aborts the exchange when the peer's stream ends inside a body.
     fn starve(&mut self) -> Option<Event<'_>> {
         let inside = matches!(self.reading, Reading::Sized { .. } | Reading::Chunked(_));
-        if inside && self.input_over && self.room() == INPUT_BYTES_MAX {
+        if inside && self.input_over && self.read == self.input.len() {
             self.abort();
             self.aborted = false;
             return Some(Event::Aborted);

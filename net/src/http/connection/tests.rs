@@ -257,7 +257,7 @@ fn a_listener_may_pause_but_not_for_ever() {
     assert_eq!(toy.http.deadline(), None);
     toy.answer(200, 1000);
     toy.write();
-    toy.http.set_blocked(toy.now, true);
+    toy.http.on_blocked(toy.now);
     toy.http.on_tick(Time::from_secs(599));
     assert_eq!(toy.http.ending(), Ending::None);
     toy.http.on_tick(Time::from_secs(600));
@@ -275,11 +275,56 @@ fn a_stall_begins_when_the_peer_stops() {
     assert_eq!(toy.http.stalled_since(), None);
     toy.answer(200, 1000);
     toy.write();
-    toy.http.set_blocked(Time::from_secs(3), true);
-    toy.http.set_blocked(Time::from_secs(5), true);
+    toy.http.on_all_taken();
+    toy.http.on_blocked(Time::from_secs(3));
+    toy.http.on_blocked(Time::from_secs(5));
     assert_eq!(toy.http.stalled_since(), Some(Time::from_secs(3)));
-    toy.http.set_blocked(Time::from_secs(6), false);
+    toy.http.on_written(Time::from_secs(6), 0, 100);
     assert_eq!(toy.http.stalled_since(), None);
+}
+
+/// A byte now and then is no progress, in either direction.
+#[test]
+fn a_trickle_is_a_stall() {
+    let mut toy = Toy::new();
+    toy.answers = false;
+    toy.say(get("/a").as_bytes());
+    toy.answer(200, 1_000_000);
+    toy.write();
+    for second in 1..600 {
+        toy.http.on_written(Time::from_secs(second), 0, 1);
+        toy.http.on_blocked(Time::from_secs(second));
+        toy.http.on_tick(Time::from_secs(second));
+    }
+    assert_eq!(toy.http.stalled_since(), Some(Time::ZERO));
+    assert_eq!(toy.http.ending(), Ending::None);
+    toy.http.on_tick(Time::from_secs(600));
+    assert_eq!(toy.http.ending(), Ending::Over);
+
+    let mut toy = Toy::new();
+    toy.answers = false;
+    toy.say(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\n");
+    for second in 1..30 {
+        toy.now = Time::from_secs(second);
+        toy.say(b"a");
+        toy.http.on_tick(toy.now);
+    }
+    assert_eq!(toy.sent(), "");
+    toy.http.on_tick(Time::from_secs(30));
+    assert!(toy.sent().is_empty() && toy.http.out().starts_with(b"HTTP/1.1 408 "));
+}
+
+/// An upload that the site could not take for a minute is not too slow.
+#[test]
+fn a_peer_is_not_to_blame_for_a_slow_site() {
+    let mut toy = Toy::new();
+    (toy.answers, toy.wants_body) = (false, false);
+    toy.say(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 90000\r\n\r\na");
+    (toy.now, toy.wants_body) = (Time::from_secs(60), true);
+    toy.work();
+    toy.http.on_tick(toy.now);
+    assert_eq!(toy.http.ending(), Ending::None);
+    assert_eq!(toy.http.stalled_since(), Some(toy.now));
 }
 
 #[test]
