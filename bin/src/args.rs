@@ -95,6 +95,9 @@ pub(crate) enum Command {
     Status(Status),
     /// Show what the DNS answers for a name
     Resolve(Resolve),
+    /// Write the cover in a file to standard output: the page's process runs this by itself
+    #[command(name = crate::web::FIND_COVER, hide = true)]
+    FindCover(FindCover),
     /// Check a library while its node is stopped: every table, every byte. Writes nothing
     Verify(Verify),
 }
@@ -331,6 +334,13 @@ pub(crate) struct Resolve {
     /// One JSON object per record instead of lines as dig prints them
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct FindCover {
+    /// Name of the file's format
+    pub(crate) format: String,
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,7 @@
 //! The subcommands of the command line, and their output helpers.
 
 pub(crate) mod add;
+pub(crate) mod find_cover;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod play;

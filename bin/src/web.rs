@@ -7,10 +7,12 @@ mod answer;
 mod api;
 mod assets;
 mod buffer_budget;
+mod cover_file;
 mod covers;
 mod events;
 mod origin;
 mod player;
+mod spool_dir;
 mod stream;
 mod uploads;
 mod workers;
@@ -32,6 +34,7 @@ use crate::settings::Settings;
 use player::Player;
 use workers::Workers;
 
+pub(crate) use cover_file::{SUBCOMMAND as FIND_COVER, write_cover};
 pub(crate) use origin::OriginGuard;
 
 /// Runs the player on a loop of its own until told to stop.

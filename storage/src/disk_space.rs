@@ -53,6 +53,11 @@ impl DiskSpace {
         statvfs(&self.dir).map_or(0, |stat| stat.f_blocks.saturating_mul(stat.f_frsize))
     }
 
+    /// Bytes that caches and spools leave to the other users of the disk.
+    pub(crate) fn part_of_others(&self) -> u64 {
+        (self.capacity() / OTHERS_SHARE).min(OTHERS_BYTES_MAX)
+    }
+
     /// Bytes of a file in this directory; 0 if there is none.
     pub(crate) fn length(&self, name: &str) -> u64 {
         fs::metadata(self.dir.join(name)).map_or(0, |file| file.len())
@@ -151,6 +156,13 @@ pub fn in_words(dir: &Path, error: &io::Error) -> String {
     words.map_or_else(|| error.to_string(), str::to_owned)
 }
 
+/// Bytes that may still be written in `dir` if other users of the disk keep their part: a sixteenth
+/// of it, at most 256 MiB.
+pub fn spare(dir: &Path) -> u64 {
+    let space = DiskSpace::around(dir);
+    space.available().saturating_sub(space.part_of_others())
+}
+
 /// Bytes that may still be written in `dir`; a file system that does not tell counts as large.
 pub fn available(dir: &Path) -> u64 {
     DiskSpace::around(dir).available()
@@ -184,6 +196,10 @@ fn grow(path: &Path, bytes: u64) -> io::Result<()> {
         allocated => Ok(allocated?),
     }
 }
+
+/// The part of the disk that is left to others, and the most of it.
+const OTHERS_SHARE: u64 = 16;
+const OTHERS_BYTES_MAX: u64 = 256 << 20;
 
 const FULL: &str = "the disk is full: remove something from it, or choose a directory on another";
 const NO_INODE: &str =

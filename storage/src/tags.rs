@@ -161,7 +161,7 @@ fn ascii_digit(c: char) -> char {
 
 /// The media type by the first bytes, if a page may show it. With the file's own claim, a file
 /// could serve a script as its cover.
-fn image_type(bytes: &[u8]) -> Option<&'static str> {
+pub fn image_type(bytes: &[u8]) -> Option<&'static str> {
     let webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
     match bytes {
         [0xff, 0xd8, 0xff, ..] => Some("image/jpeg"),

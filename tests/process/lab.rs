@@ -170,6 +170,53 @@ impl Lab {
         }
     }
 
+    /// Starts `serve` with a page, and waits until it answers commands; also gives the address that
+    /// browsers dial.
+    pub(super) fn serve(&mut self) -> (Server, String) {
+        self.serve_by(self.command(&[]))
+    }
+
+    /// The same with a limit of open files.
+    pub(super) fn serve_with_files(&mut self, files: u32) -> (Server, String) {
+        let mut limited = Command::new("sh");
+        let limit = format!("ulimit -n {files}; exec \"$@\"");
+        limited.args(["-c", &limit, "sh"]).arg(dispotify());
+        self.dress(&mut limited);
+        self.serve_by(limited)
+    }
+
+    fn serve_by(&mut self, mut command: Command) -> (Server, String) {
+        command.args(["serve", "--port", "0", "--web", "127.0.0.1:0"]);
+        command.args(["--set", "resolve.refresh=500ms"]);
+        command.stdout(Stdio::piped()).stderr(self.log());
+        let mut child = command.spawn().expect("the binary starts");
+        let out = child.stdout.take().expect("it is piped");
+        let told = within(PATIENCE, move || {
+            let mut lines = BufReader::new(out).lines().map_while(Result::ok);
+            let page =
+                lines.find_map(|line| Some(line.strip_prefix("web      http://")?.to_owned()));
+            let dns = lines.find_map(|line| Some(line.strip_prefix("ready dns ")?.to_owned()));
+            thread::spawn(move || lines.for_each(drop));
+            Some((page?, dns?))
+        });
+        let Some((page, dns)) = told.flatten() else {
+            let _ = child.kill();
+            panic!("no page and no node: {}", self.read_log());
+        };
+        let (address, id) = dns.split_once(' ').expect("an address and an id");
+        self.use_dns(address);
+        let server = Server {
+            child,
+            role: "serve".into(),
+            address: address.into(),
+            id: id.into(),
+        };
+        self.await_status("every node is there", |status| {
+            status["nodes"].as_array().map_or(0, Vec::len) == 3
+        });
+        (server, page.trim_end_matches('/').to_owned())
+    }
+
     /// Starts a server that cannot become ready, because it finds no DNS node.
     pub(super) fn launch(&self, mut command: Command) -> Server {
         let child = command.stdout(Stdio::null()).stderr(self.log()).spawn();
@@ -340,9 +387,18 @@ impl Server {
 
     /// Resident memory of the process, in kB.
     pub(super) fn resident_kb(&self) -> u64 {
+        self.memory_kb("VmRSS:")
+    }
+
+    /// The most resident memory that the process has had, in kB.
+    pub(super) fn peak_kb(&self) -> u64 {
+        self.memory_kb("VmHWM:")
+    }
+
+    fn memory_kb(&self, field: &str) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = fs::read_to_string(path).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with(field));
         let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
         number.unwrap_or(0)
     }

@@ -56,9 +56,26 @@ pub(super) fn transcode(from: &Path, into: &Path) -> Vec<PathBuf> {
 
 /// Writes an MP3 of one second with this title; each number gives a different content.
 pub(super) fn mp3_titled(path: &Path, title: &str, number: u8) {
-    let synchsafe = |n: usize| [21, 14, 7, 0].map(|shift| (n >> shift & 0x7f) as u8);
     let text = [b"\x03", title.as_bytes()].concat();
-    let frame = [b"TIT2", &synchsafe(text.len())[..], b"\0\0", &text].concat();
+    mp3(path, b"TIT2", &text, number);
+}
+
+/// Writes an MP3 of one second with a cover; gives the cover: a JPEG by its first bytes alone.
+pub(super) fn mp3_with_cover(path: &Path, bytes: usize, number: u8) -> Vec<u8> {
+    let mut cover = b"\xff\xd8\xff\xe0".to_vec();
+    cover.extend((4..bytes).map(|n| (n / 7 + n / 1000) as u8 % 251));
+    mp3(
+        path,
+        b"APIC",
+        &[b"\0image/jpeg\0\x03\0", &cover[..]].concat(),
+        number,
+    );
+    cover
+}
+
+fn mp3(path: &Path, id: &[u8; 4], body: &[u8], number: u8) {
+    let synchsafe = |n: usize| [21, 14, 7, 0].map(|shift| (n >> shift & 0x7f) as u8);
+    let frame = [&id[..], &synchsafe(body.len()), b"\0\0", body].concat();
     let tag = [b"ID3\x04\0\0", &synchsafe(frame.len())[..], &frame].concat();
     // A frame head for 128 kbit/s at 44.1 kHz; the frame has no sound in it.
     let mut sound = vec![0xff, 0xfb, 0x90, 0x00];
@@ -104,4 +121,9 @@ pub(super) fn noise(path: &Path, bytes: usize, seed: u64) {
 pub(super) fn skipped(what: &str) {
     let line = format!("skipped: {what}\n");
     let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+}
+
+/// Reports a figure, even where the test runner captures output.
+pub(super) fn told(figure: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{figure}\n").as_bytes());
 }

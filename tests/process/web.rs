@@ -1,6 +1,7 @@
 //! The web player as browsers and programs see it, with real nodes behind it.
 
 pub(crate) mod http;
+mod slow;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -12,7 +12,7 @@ use net::http::site::Exchange;
 const BYTES_MAX: usize = 12 << 20;
 
 /// Most fragments requested at once: fewer than one data node answers at a time.
-const ON_WAY_MAX: u32 = 48;
+pub(super) const ON_WAY_MAX: u32 = 48;
 
 /// While more than this is charged, no stream reads ahead.
 const BYTES_EASY: usize = BYTES_MAX / 2;

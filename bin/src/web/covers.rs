@@ -1,30 +1,38 @@
 //! Covers, read from the first and last fragments of songs.
 //!
-//! Few covers are read at a time and the others wait, so a page of a hundred covers takes little
-//! more memory than one cover: its fragments, the tag, and the image.
+//! Few covers are read at a time, fragment by fragment, and the others wait in line. Requests for one
+//! cover wait for one reading of it, and the covers read last are kept on disk.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use net::http::site::Exchange;
 use roles::contract::id::{OperationId, SongId};
-use roles::contract::song::{Fragment, Manifest};
+use roles::contract::song::{Format, Fragment, Manifest};
 use storage::tags::PICTURE_BYTES_MAX;
 
-use super::workers::Pieces;
+use super::cover_file::CoverFile;
 
 /// Covers read at once.
-pub(super) const COVERS_AT_ONCE: usize = 2;
+const COVERS_AT_ONCE: usize = 2;
+
+/// Covers kept on disk although nobody reads them, and the most bytes of them.
+const KEPT_MAX: usize = 64;
+const KEPT_BYTES_MAX: u64 = 64 << 20;
 
 /// Most bytes of fragments that are read for one cover: the largest cover that tags give, in base
 /// 64 as Ogg keeps it, and what lies beside it.
 const PIECES_BYTES_MAX: u64 = 48_000_000;
 const _: () = assert!(PIECES_BYTES_MAX > PICTURE_BYTES_MAX as u64 / 3 * 4);
 
-/// The queue of cover requests, and the number being read.
+/// The songs whose covers are wanted, read and kept.
 #[derive(Debug, Default)]
 pub(super) struct Covers {
-    pub(super) line: VecDeque<(Exchange, SongId)>,
-    pub(super) at_work: usize,
+    line: VecDeque<SongId>,
+    waiting: BTreeMap<SongId, Vec<Exchange>>,
+    pub(super) reading: BTreeMap<OperationId, Reading>,
+    /// The one used last is the last.
+    kept: VecDeque<(SongId, Arc<CoverFile>)>,
     /// Exchanges that want an empty answer instead of a 404 when a song has no cover, because a
     /// browser logs every 404 of a picture as an error of the page.
     pub(super) quiet: BTreeSet<Exchange>,
@@ -32,56 +40,103 @@ pub(super) struct Covers {
 
 /// A cover that is being read.
 #[derive(Debug)]
-pub(super) struct Cover {
-    pub(super) operation: OperationId,
-    pieces: Option<Pieces>,
-    /// The file offset at which each fragment begins.
-    starts: Vec<u64>,
-    /// Ranges of fragment indices still to be read.
-    ranges: VecDeque<(u32, u32)>,
+pub(super) struct Reading {
+    pub(super) song: SongId,
+    pub(super) format: Format,
+    /// The fragments still to be read: index, and offset in the file.
+    left: VecDeque<(u32, u64)>,
+    /// The offset of the fragment that is awaited.
+    pub(super) at: u64,
 }
 
-impl Cover {
-    pub(super) fn new(operation: OperationId) -> Self {
-        Cover {
-            operation,
-            pieces: None,
-            starts: Vec::new(),
-            ranges: VecDeque::new(),
+impl Covers {
+    /// A cover that is at hand.
+    pub(super) fn find(&mut self, song: SongId) -> Option<Arc<CoverFile>> {
+        let place = self.kept.iter().position(|(other, _)| *other == song)?;
+        let kept = self.kept.remove(place)?;
+        let cover = Arc::clone(&kept.1);
+        self.kept.push_back(kept);
+        Some(cover)
+    }
+
+    /// Puts a request in line, behind others for the same cover.
+    pub(super) fn wait(&mut self, exchange: Exchange, song: SongId) {
+        let waiting = self.waiting.entry(song).or_default();
+        if waiting.is_empty() {
+            self.line.push_back(song);
+        }
+        waiting.push(exchange);
+    }
+
+    /// The next song whose cover is to be read, if there is room for one more reading.
+    pub(super) fn next(&mut self) -> Option<SongId> {
+        match self.reading.len() < COVERS_AT_ONCE {
+            true => self.line.pop_front(),
+            false => None,
+        }
+    }
+
+    /// Takes the requests that wait for a cover.
+    pub(super) fn take_waiting(&mut self, song: SongId) -> Vec<Exchange> {
+        self.waiting.remove(&song).unwrap_or_default()
+    }
+
+    /// Removes a request. When it was the last one for its cover, the cover is not wanted: gives
+    /// the operation that reads it.
+    pub(super) fn leave(&mut self, exchange: Exchange, song: SongId) -> Option<OperationId> {
+        let waiting = self.waiting.get_mut(&song)?;
+        waiting.retain(|other| *other != exchange);
+        if !waiting.is_empty() {
+            return None;
+        }
+        self.waiting.remove(&song);
+        self.line.retain(|other| *other != song);
+        let mut reading = self.reading.iter();
+        let of_song = reading.find(|(_, reading)| reading.song == song);
+        of_song.map(|(operation, _)| *operation)
+    }
+
+    /// Keeps a cover for those who ask next.
+    pub(super) fn keep(&mut self, song: SongId, cover: &Arc<CoverFile>) {
+        self.kept.push_back((song, Arc::clone(cover)));
+        let bytes = |kept: &VecDeque<(SongId, Arc<CoverFile>)>| -> u64 {
+            kept.iter().map(|(_, cover)| cover.bytes).sum()
+        };
+        while self.kept.len() > KEPT_MAX || bytes(&self.kept) > KEPT_BYTES_MAX {
+            self.kept.pop_front();
+        }
+    }
+}
+
+impl Reading {
+    pub(super) fn of(song: SongId) -> Self {
+        Reading {
+            song,
+            format: Format::Opaque,
+            left: VecDeque::new(),
+            at: 0,
         }
     }
 
     /// Takes the song's manifest; returns whether the song can have a cover that is small enough.
-    pub(super) fn on_opened(&mut self, exchange: Exchange, manifest: &Manifest) -> bool {
-        let count = manifest.song.fragments;
-        self.ranges = ranges(manifest).into();
-        if !manifest.picture || self.ranges.is_empty() {
+    pub(super) fn on_opened(&mut self, manifest: &Manifest) -> bool {
+        self.format = manifest.song.format;
+        if !manifest.picture {
             return false;
         }
-        self.starts = (0..count).map(|n| manifest.offset_of(n)).collect();
-        self.pieces = Some(Pieces {
-            exchange,
-            format: manifest.song.format,
-            length: manifest.song.bytes,
-            parts: Vec::new(),
-        });
-        true
+        let ranges = ranges(manifest).into_iter();
+        let indices = ranges.flat_map(|(first, end)| first..end);
+        self.left = indices
+            .map(|index| (index, manifest.offset_of(index)))
+            .collect();
+        !self.left.is_empty()
     }
 
-    /// Removes and returns the next range of fragments to read.
-    pub(super) fn next_range(&mut self) -> Option<(u32, u32)> {
-        self.ranges.pop_front()
-    }
-
-    pub(super) fn on_fragment(&mut self, index: u32, bytes: Vec<u8>) {
-        if let (Some(pieces), Some(start)) = (&mut self.pieces, self.starts.get(index as usize)) {
-            pieces.parts.push((*start, bytes));
-        }
-    }
-
-    /// Takes all pieces read so far.
-    pub(super) fn take_pieces(&mut self) -> Option<Pieces> {
-        self.pieces.take()
+    /// The index of the next fragment to read.
+    pub(super) fn next_fragment(&mut self) -> Option<u32> {
+        let (index, at) = self.left.pop_front()?;
+        self.at = at;
+        Some(index)
     }
 }
 
@@ -118,7 +173,43 @@ fn fitting<'f>(fragments: impl Iterator<Item = &'f Fragment>) -> u32 {
 mod tests {
     use super::*;
     use roles::contract::id::ContentHash;
-    use roles::contract::song::{Format, Part};
+    use roles::contract::song::Part;
+
+    fn song(n: u8) -> SongId {
+        SongId::of(&ContentHash([n; 32]))
+    }
+
+    fn exchange() -> Exchange {
+        Exchange::of_test(1, 1)
+    }
+
+    /// Requests for one cover wait together, and the reading ends with the last of them.
+    #[test]
+    fn one_cover_is_read_once_for_all() {
+        let (first, second) = (Exchange::of_test(1, 1), Exchange::of_test(2, 1));
+        let mut covers = Covers::default();
+        covers.wait(first, song(1));
+        covers.wait(second, song(1));
+        assert_eq!((covers.next(), covers.next()), (Some(song(1)), None));
+        let operation = OperationId(7);
+        covers.reading.insert(operation, Reading::of(song(1)));
+        assert_eq!(covers.leave(first, song(1)), None);
+        assert_eq!(covers.leave(second, song(1)), Some(operation));
+        assert_eq!(covers.take_waiting(song(1)), []);
+    }
+
+    /// What is kept has a bound in bytes.
+    #[test]
+    fn the_cover_unused_for_longest_is_not_kept() {
+        let mut covers = Covers::default();
+        covers.wait(exchange(), song(1));
+        for n in 1..=3 {
+            let cover = CoverFile::at("/nowhere/cover".into(), KEPT_BYTES_MAX / 2, "image/png");
+            covers.keep(song(n), &Arc::new(cover));
+            assert!(covers.find(song(1)).is_some());
+        }
+        assert!(covers.find(song(2)).is_none() && covers.find(song(3)).is_some());
+    }
 
     /// A song with a cover, of so many fragments of a million bytes before, in and behind its sound.
     fn manifest(head: u32, sound: u32, tail: u32) -> Manifest {

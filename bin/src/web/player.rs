@@ -14,6 +14,7 @@ mod uploads;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use net::http::range;
@@ -25,17 +26,17 @@ use roles::contract::song::Manifest;
 use roles::contract::time::Time;
 use roles::contract::timers::earlier;
 use roles::contract::user::{Command, Failure, Notice, Origin};
-use storage::tags::Picture;
 
 use super::answer;
 use super::api::{self, Known, Route, Songs};
 use super::assets::Assets;
 use super::buffer_budget::BufferBudget;
-use super::covers::{COVERS_AT_ONCE, Cover, Covers};
+use super::cover_file::{CoverDone, CoverFile, CoverTask};
+use super::covers::{Covers, Reading};
 use super::events::{Events, Lagging};
 use super::origin::OriginGuard;
-use super::stream::{self, Stream, Wish};
-use super::uploads::{Added, Uploads};
+use super::stream::{self, Source, Stream, Wish};
+use super::uploads::{Added, TOO_SLOW, Upload, Uploads, Waiting};
 use super::workers::{Done, Look, Spool, Workers};
 use crate::commands::status;
 use crate::session::Session;
@@ -83,9 +84,10 @@ enum ExchangeState {
     /// A stream whose song is being opened.
     Opening(OperationId, Wish),
     Stream(Stream),
-    /// A cover request in the queue.
-    CoverWaits,
-    Cover(Cover),
+    /// A request that waits for the cover of a song.
+    CoverWaits(SongId),
+    /// A file that waits for a place.
+    UploadWaits,
     Upload(u64),
     Listener,
 }
@@ -95,6 +97,8 @@ enum ExchangeState {
 enum Purpose {
     Exchange(Exchange),
     Upload(u64),
+    /// A cover, for all who wait for it.
+    Cover,
     /// The status for all listeners of `/api/events`.
     Status,
     /// The holders of a song that plays.
@@ -137,8 +141,8 @@ impl Player {
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Opening(..)
-                | ExchangeState::CoverWaits
-                | ExchangeState::Cover(_)
+                | ExchangeState::CoverWaits(_)
+                | ExchangeState::UploadWaits
                 | ExchangeState::Upload(_),
             )
             | None => (),
@@ -160,16 +164,14 @@ impl Player {
                 self.end_open();
             }
             ExchangeState::Stream(stream) => self.end_stream(exchange, &stream),
-            ExchangeState::CoverWaits => {
-                self.covers.line.retain(|(waiting, _)| *waiting != exchange)
-            }
-            ExchangeState::Cover(cover) => self.end_cover(cover.operation),
+            ExchangeState::CoverWaits(song) => self.leave_cover(exchange, song),
             ExchangeState::Listener => self.events.leave(exchange),
+            ExchangeState::UploadWaits => self.uploads.leave_line(exchange),
             ExchangeState::Upload(number) => self.leave_upload(number),
         }
     }
 
-    fn on_done(&mut self, done: Done, acts: &mut Vec<Act>) {
+    fn on_done(&mut self, now: Time, done: Done, acts: &mut Vec<Act>) {
         match done {
             Done::Wrote { upload, bytes } => {
                 if let Some(upload) = self.uploads.all.get_mut(&upload) {
@@ -197,7 +199,12 @@ impl Player {
                 };
                 self.drop_upload(upload, (status, &why), acts);
             }
-            Done::Cover { exchange, picture } => self.on_picture(exchange, picture, acts),
+            Done::Cover(done) => self.on_cover_done(now, done, acts),
+            Done::Block {
+                exchange,
+                index,
+                bytes,
+            } => self.on_block(now, (exchange, index), bytes, acts),
             Done::Kept { exchange, runs } => self.on_kept(exchange, &runs, acts),
         }
     }
@@ -236,7 +243,7 @@ impl Player {
     fn answered(&mut self, operation: OperationId) -> Option<Exchange> {
         match self.operations.remove(&operation)? {
             Purpose::Exchange(exchange) => Some(exchange),
-            Purpose::Upload(_) | Purpose::Status | Purpose::Holders => None,
+            Purpose::Cover | Purpose::Upload(_) | Purpose::Status | Purpose::Holders => None,
         }
     }
 
@@ -283,8 +290,9 @@ impl Site for Player {
     }
 
     fn wants_body(&self, exchange: Exchange) -> bool {
-        let Some(ExchangeState::Upload(upload)) = self.exchanges.get(&exchange) else {
-            return true;
+        let state = self.exchanges.get(&exchange);
+        let Some(ExchangeState::Upload(upload)) = state else {
+            return !matches!(state, Some(ExchangeState::UploadWaits));
         };
         self.uploads
             .all
@@ -308,8 +316,8 @@ impl Site for Player {
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Opening(..)
-                | ExchangeState::CoverWaits
-                | ExchangeState::Cover(_)
+                | ExchangeState::CoverWaits(_)
+                | ExchangeState::UploadWaits
                 | ExchangeState::Upload(_),
             ) => Body::Later,
             None => Body::End,
@@ -322,21 +330,26 @@ impl Site for Player {
             self.on_notice(now, notice, acts);
         }
         while let Ok(done) = self.workers.done.try_recv() {
-            self.on_done(done, acts);
+            self.on_done(now, done, acts);
         }
         if self.events.asks(now) {
             let operation = self.operation(Purpose::Status);
             self.command(Command::Status { operation });
         }
         wake(self.events.on_tick(now), acts);
+        self.begin_uploads(now, acts);
         if self.readers_wait || self.stalled_at.is_some_and(|at| at <= now) {
-            self.feed(now);
+            self.feed(now, acts);
         }
     }
 
     fn deadline(&self) -> Option<Time> {
         let soon = self.readers_wait.then_some(Time::ZERO);
-        earlier(earlier(soon, self.stalled_at), self.events.deadline())
+        let streams = earlier(soon, self.stalled_at);
+        earlier(
+            earlier(streams, self.events.deadline()),
+            self.uploads.deadline(),
+        )
     }
 }
 

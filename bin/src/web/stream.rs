@@ -1,9 +1,11 @@
-//! One song as a virtual file: which fragments a part of it needs, and their bytes in order.
+//! One song, or its cover, as a virtual file: which pieces a part of it needs, and their bytes in
+//! order. The pieces of a song are its fragments, those of a cover are blocks of a file on disk.
 //!
 //! Holds at most two fragments. Decides which fragment is needed next; the player requests it and
 //! charges it to the memory budget.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use net::http::range::{self, Wanted};
 use net::http::request::{Method, Request};
@@ -15,6 +17,7 @@ use roles::contract::user::Origin;
 use storage::import::{media_type, suffix};
 
 use super::answer;
+use super::cover_file::CoverFile;
 use crate::text;
 
 /// Most fragments held or requested: one that plays, and the next.
@@ -51,11 +54,23 @@ pub(super) fn tag(song: SongId) -> String {
     format!("\"{song}\"")
 }
 
-/// A part of a song that is being sent to a listener.
+/// Where the pieces of a stream come from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Song {
+        operation: OperationId,
+        song: SongId,
+    },
+    Cover(Arc<CoverFile>),
+}
+
+/// Bytes of a cover that are read at once.
+const BLOCK_BYTES: u64 = 128 * 1024;
+
+/// A part of a song, or a cover, that is being sent to a listener.
 #[derive(Debug)]
 pub(super) struct Stream {
-    pub(super) operation: OperationId,
-    pub(super) song: SongId,
+    pub(super) source: Source,
     /// The file offset at which each fragment ends.
     ends: Vec<u64>,
     /// The offset of the next byte to send; `end` is the offset after the last.
@@ -121,10 +136,32 @@ impl Stream {
             *sum += u64::from(fragment.length);
             Some(*sum)
         });
-        let mut stream = Stream {
+        let source = Source::Song {
             operation,
             song: wish.song,
-            ends: ends.collect(),
+        };
+        (
+            head,
+            Some(Stream::of(now, source, ends.collect(), (at, end))),
+        )
+    }
+
+    /// The head of the answer, and the stream for its body, of a cover.
+    pub(super) fn of_cover(now: Time, cover: &Arc<CoverFile>) -> (Head, Stream) {
+        let mut head = answer::head(200, cover.media_type, cover.bytes);
+        let for_ever = "public, max-age=31536000, immutable";
+        head.fields.push(("Cache-Control", for_ever.to_owned()));
+        let blocks = 1..=cover.bytes.div_ceil(BLOCK_BYTES);
+        let ends = blocks.map(|number| (number * BLOCK_BYTES).min(cover.bytes));
+        let source = Source::Cover(Arc::clone(cover));
+        let stream = Stream::of(now, source, ends.collect(), (0, cover.bytes));
+        (head, stream)
+    }
+
+    fn of(now: Time, source: Source, ends: Vec<u64>, (at, end): (u64, u64)) -> Self {
+        let mut stream = Stream {
+            source,
+            ends,
             at,
             end,
             held: VecDeque::new(),
@@ -135,7 +172,7 @@ impl Stream {
             origin: None,
         };
         stream.first = stream.index_of(at);
-        (head, Some(stream))
+        stream
     }
 
     /// The index of the fragment that contains the byte at offset `at`.
@@ -143,7 +180,7 @@ impl Stream {
         self.ends.partition_point(|end| *end <= at) as u32
     }
 
-    fn start_of(&self, index: u32) -> u64 {
+    pub(super) fn start_of(&self, index: u32) -> u64 {
         match index {
             0 => 0,
             later => self.ends[later as usize - 1],
@@ -158,7 +195,7 @@ impl Stream {
         (near < AHEAD && inside).then(|| (index, self.length_of(index)))
     }
 
-    fn length_of(&self, index: u32) -> usize {
+    pub(super) fn length_of(&self, index: u32) -> usize {
         (self.ends[index as usize] - self.start_of(index)) as usize
     }
 
@@ -351,6 +388,16 @@ mod tests {
         let (head, stream) = Stream::begin(Time::ZERO, OperationId(1), &asked, &manifest(&[10]));
         assert_eq!((head.length, stream.is_none()), (Some(10), true));
         assert_eq!(field(&head, "ETag"), Some(tag(asked.song)));
+    }
+
+    /// A cover that ends inside a block has a short last one.
+    #[test]
+    fn a_cover_comes_in_blocks() {
+        let cover = Arc::new(CoverFile::at("/nowhere/cover".into(), 300_000, "image/png"));
+        let (head, stream) = Stream::of_cover(Time::ZERO, &cover);
+        assert_eq!((head.status, head.length), (200, Some(300_000)));
+        assert_eq!(stream.ends, [131_072, 262_144, 300_000]);
+        assert_eq!(stream.wants(), Some((0, 131_072)));
     }
 
     #[test]

@@ -1,30 +1,28 @@
-//! Blocking work of the web player: spools uploads to disk, reads covers and the cache.
+//! Blocking work of the web player: spools uploads to disk, finds and reads covers, reads the cache.
 //!
-//! One thread writes and one thread looks things up, so that a slow disk delays no cover. The
-//! queues are bounded by what the site may have under way; a full queue is reported to the site.
+//! One thread writes uploads, one finds covers, and one looks things up, so that none of them delays
+//! another. The queues are bounded by what the site may have under way; a full queue is reported to the site.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use net::WakeHandle;
 use net::http::site::Exchange;
 use roles::contract::id::SongId;
-use roles::contract::song::Format;
 use storage::cache::Cache;
-use storage::disk_space;
-use storage::private;
-use storage::tags::{self, Picture};
+use storage::{disk_space, private};
 
-use super::covers::COVERS_AT_ONCE;
+use super::buffer_budget::ON_WAY_MAX;
+use super::cover_file::{self, CoverDone, CoverFile, CoverTask};
+use super::spool_dir::SpoolDir;
 use super::uploads::ERRANDS_MAX;
 use crate::failure::Failure;
-use crate::sparse::Sparse;
-use crate::stale_dirs;
 
 /// A command for the thread that spools uploads.
 #[derive(Debug)]
@@ -46,35 +44,42 @@ pub(super) enum Spool {
 /// A task for the thread that looks things up.
 #[derive(Debug)]
 pub(super) enum Look {
-    /// Find the cover in these pieces of a file.
-    Cover(Pieces),
+    /// Read a block of a cover for a stream.
+    Block {
+        exchange: Exchange,
+        cover: Arc<CoverFile>,
+        index: u32,
+        at: u64,
+        length: usize,
+    },
     /// Find which fragments of a song the cache has.
     Kept { exchange: Exchange, song: SongId },
-}
-
-/// The pieces of a file in which a cover may lie.
-#[derive(Debug)]
-pub(super) struct Pieces {
-    pub(super) exchange: Exchange,
-    pub(super) format: Format,
-    pub(super) length: u64,
-    /// Each piece: its offset in the file, and its bytes.
-    pub(super) parts: Vec<(u64, Vec<u8>)>,
 }
 
 /// The result of a command or a task.
 #[derive(Debug)]
 pub(super) enum Done {
     /// These bytes have been written or discarded, so their share of the queue is free again.
-    Wrote { upload: u64, bytes: usize },
+    Wrote {
+        upload: u64,
+        bytes: usize,
+    },
     /// The file is complete on disk at this path.
-    Spooled { upload: u64, path: PathBuf },
+    Spooled {
+        upload: u64,
+        path: PathBuf,
+    },
     /// The file cannot be written.
-    Failed { upload: u64, error: io::Error },
-    /// The cover, or `None` when the pieces hold none.
-    Cover {
+    Failed {
+        upload: u64,
+        error: io::Error,
+    },
+    Cover(CoverDone),
+    /// A block of a cover.
+    Block {
         exchange: Exchange,
-        picture: Option<Picture>,
+        index: u32,
+        bytes: io::Result<Vec<u8>>,
     },
     /// The ranges of fragment indices that the cache has.
     Kept {
@@ -83,25 +88,27 @@ pub(super) enum Done {
     },
 }
 
-/// The two threads, their queues, and the queue of results.
+/// The threads, their queues, and the queue of results.
 pub(super) struct Workers {
     spool: Option<Sender<Spool>>,
     looks: Option<Sender<Look>>,
+    covers: Option<Sender<CoverTask>>,
     pub(super) done: Receiver<Done>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Workers {
-    /// Starts both threads. Uploads are spooled below `base`, in a folder removed with this
+    /// Starts the threads. Uploads and covers are spooled below `base`, in folders removed with this
     /// process.
     pub(super) fn start(
         base: PathBuf,
         cache: Option<Cache>,
         wake_handle: &WakeHandle,
     ) -> Result<Self, Failure> {
-        let (finished, done) = bounded(ERRANDS_MAX + LOOKS_MAX);
+        let (finished, done) = bounded(ERRANDS_MAX + LOOKS_MAX + COVER_TASKS_MAX);
         let (spool, spools) = bounded(ERRANDS_MAX);
         let (looks, looked) = bounded(LOOKS_MAX);
+        let (covers, tasks) = bounded(COVER_TASKS_MAX);
         let tell = |wake_handle: WakeHandle, finished: Sender<Done>| {
             move |done| {
                 // When the site is gone, no result is wanted.
@@ -110,14 +117,20 @@ impl Workers {
             }
         };
         let tell_spool = tell(wake_handle.clone(), finished.clone());
+        let tell_cover = tell(wake_handle.clone(), finished.clone());
         let tell_look = tell(wake_handle.clone(), finished);
+        let cover_base = base.clone();
         let mut workers = Workers {
             spool: Some(spool),
             looks: Some(looks),
+            covers: Some(covers),
             done,
             threads: Vec::new(),
         };
         workers.thread("spool", move || Spooler::new(base).run(&spools, tell_spool))?;
+        let find =
+            move || cover_file::work(cover_base, &tasks, |done| tell_cover(Done::Cover(done)));
+        workers.thread("covers", find)?;
         workers.thread("looks", move || look(&looked, cache.as_ref(), tell_look))?;
         Ok(workers)
     }
@@ -139,18 +152,29 @@ impl Workers {
             .is_some_and(|s| s.try_send(spool).is_ok())
     }
 
-    /// Queues a task to look something up; false when the queue is full.
+    /// Queues a task to look something up; false when the queue is full. What a page wants to know
+    /// leaves room for what a reader waits for.
     pub(super) fn look(&self, look: Look) -> bool {
-        self.looks
+        let most = match look {
+            Look::Kept { .. } => PAGES_MAX,
+            Look::Block { .. } => LOOKS_MAX,
+        };
+        let looks = self.looks.as_ref().filter(|looks| looks.len() < most);
+        looks.is_some_and(|looks| looks.try_send(look).is_ok())
+    }
+
+    /// Queues a task for the thread that finds covers; false when the queue is full.
+    pub(super) fn cover(&self, task: CoverTask) -> bool {
+        self.covers
             .as_ref()
-            .is_some_and(|s| s.try_send(look).is_ok())
+            .is_some_and(|s| s.try_send(task).is_ok())
     }
 }
 
 impl Drop for Workers {
-    /// Waits until both threads have ended and the spooled files are removed.
+    /// Waits until the threads have ended and the spooled files are removed.
     fn drop(&mut self) {
-        (self.spool, self.looks) = (None, None);
+        (self.spool, self.looks, self.covers) = (None, None, None);
         // A thread may be blocked on the full result queue: dropping the receiver makes its send
         // fail.
         self.done = bounded(0).1;
@@ -164,9 +188,7 @@ impl Drop for Workers {
 
 /// Files that are being uploaded.
 struct Spooler {
-    base: PathBuf,
-    /// The spool folder of this process, once it is created.
-    own: Option<PathBuf>,
+    dir: SpoolDir,
     files: BTreeMap<u64, Spooled>,
 }
 
@@ -176,11 +198,14 @@ struct Spooled {
     file: File,
     /// Bytes that are still to come, as far as that is known.
     left: u64,
+    /// Bytes written since it was last looked how much room there is.
+    unlooked: u64,
 }
 
 impl Spooled {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.left = self.left.saturating_sub(bytes.len() as u64);
+        self.unlooked += bytes.len() as u64;
         self.file.write_all(bytes)
     }
 }
@@ -188,8 +213,7 @@ impl Spooled {
 impl Spooler {
     fn new(base: PathBuf) -> Self {
         Spooler {
-            base,
-            own: None,
+            dir: SpoolDir::new(base, PREFIX),
             files: BTreeMap::new(),
         }
     }
@@ -203,18 +227,15 @@ impl Spooler {
                     bytes,
                 } => {
                     if let Err(error) = self.begin(upload, &name, bytes) {
-                        let error = self.in_words(error);
+                        let error = self.dir.in_words(error);
                         tell(Done::Failed { upload, error });
                     }
                 }
                 Spool::Write { upload, bytes } => {
-                    let written = match self.files.get_mut(&upload) {
-                        Some(spooled) => spooled.write(&bytes),
-                        None => Ok(()), // The failure is reported already.
-                    };
+                    let written = self.write(upload, &bytes);
                     if let Err(error) = written {
                         self.remove(upload);
-                        let error = self.in_words(error);
+                        let error = self.dir.in_words(error);
                         tell(Done::Failed { upload, error });
                     }
                     let bytes = bytes.len();
@@ -233,37 +254,46 @@ impl Spooler {
 
     /// What does not fit beside the files that are on their way is refused before it comes.
     fn begin(&mut self, upload: u64, name: &str, bytes: u64) -> io::Result<()> {
-        let own = self.own_dir()?;
-        let promised: u64 = self.files.values().map(|spooled| spooled.left).sum();
-        if promised.saturating_add(bytes) > disk_space::available(&own) {
+        let own = self.dir.path()?;
+        let needed = self.promised().saturating_add(bytes);
+        if needed.saturating_add(LEFT_BYTES) > disk_space::available(&own) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let dir = own.join(upload.to_string());
         private::create_dir(&dir)?;
         let path = dir.join(name);
         let file = private::create_new(&path)?;
-        let left = bytes;
-        self.files.insert(upload, Spooled { path, file, left });
+        let spooled = Spooled {
+            path,
+            file,
+            left: bytes,
+            unlooked: 0,
+        };
+        self.files.insert(upload, spooled);
         Ok(())
     }
 
-    fn in_words(&self, error: io::Error) -> io::Error {
-        let words = disk_space::in_words(&self.base, &error);
-        io::Error::new(error.kind(), words)
+    /// A file of unknown length may fill the disk: it ends when what others were promised, or the
+    /// least that a disk needs, would be lacking.
+    fn write(&mut self, upload: u64, bytes: &[u8]) -> io::Result<()> {
+        let promised = self.promised();
+        let Some(spooled) = self.files.get_mut(&upload) else {
+            return Ok(()); // The failure is reported already.
+        };
+        spooled.write(bytes)?;
+        if spooled.left > 0 || spooled.unlooked < LOOK_BYTES {
+            return Ok(());
+        }
+        spooled.unlooked = 0;
+        if disk_space::available(&self.dir.path()?) < promised + LEFT_BYTES {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
     }
 
-    fn own_dir(&mut self) -> io::Result<PathBuf> {
-        if let Some(own) = &self.own {
-            return Ok(own.clone());
-        }
-        private::make_dir(&self.base)?;
-        stale_dirs::remove(&self.base, PREFIX);
-        let own = self.base.join(format!("{PREFIX}{}", std::process::id()));
-        // A leftover folder with this process id belongs to an earlier, dead process.
-        let _ = fs::remove_dir_all(&own);
-        private::create_dir(&own)?;
-        self.own = Some(own.clone());
-        Ok(own)
+    /// Bytes that the files on their way will still take.
+    fn promised(&self) -> u64 {
+        self.files.values().map(|spooled| spooled.left).sum()
     }
 
     fn remove(&mut self, upload: u64) {
@@ -276,29 +306,39 @@ impl Spooler {
     }
 }
 
-impl Drop for Spooler {
-    fn drop(&mut self) {
-        if let Some(own) = &self.own {
-            let _ = fs::remove_dir_all(own);
-        }
-    }
-}
+/// Bytes of the disk that uploads leave.
+const LEFT_BYTES: u64 = 8 << 20;
+
+/// Bytes of a file of unknown length between two looks at the room that is left.
+const LOOK_BYTES: u64 = 1 << 20;
 
 /// Prefix of a process's spool folder.
 const PREFIX: &str = "upload-";
 
-/// Tasks that may be queued: the covers being read, and pages that open a song.
-const LOOKS_MAX: usize = COVERS_AT_ONCE + 32;
+/// Pages that open a song, and wait for what the cache has of it.
+const PAGES_MAX: usize = 32;
+
+/// Tasks that may be queued: pages, and twice the blocks of covers that are read at once, because
+/// readers that left may still have theirs in the queue.
+const LOOKS_MAX: usize = PAGES_MAX + 2 * ON_WAY_MAX as usize;
+
+/// Tasks of covers that may be queued: one for each cover being read, and those given up.
+const COVER_TASKS_MAX: usize = 64;
 
 fn look(looks: &Receiver<Look>, cache: Option<&Cache>, tell: impl Fn(Done)) {
     for look in looks {
         tell(match look {
-            Look::Cover(pieces) => {
-                let (exchange, format) = (pieces.exchange, pieces.format);
-                let mut file = Sparse::new(pieces.length, pieces.parts);
-                let picture = tags::picture(&mut file, format);
-                Done::Cover { exchange, picture }
-            }
+            Look::Block {
+                exchange,
+                cover,
+                index,
+                at,
+                length,
+            } => Done::Block {
+                exchange,
+                index,
+                bytes: cover.read(at, length),
+            },
             Look::Kept { exchange, song } => {
                 let runs = cache.map(|cache| cache.kept(song)).unwrap_or_default();
                 Done::Kept { exchange, runs }

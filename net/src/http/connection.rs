@@ -160,7 +160,8 @@ impl Connection {
     pub fn room(&self) -> usize {
         let most = match self.reading {
             Reading::Head | Reading::Done => HEAD_INPUT_BYTES_MAX,
-            Reading::Sized { .. } | Reading::Chunked(_) => INPUT_BYTES_MAX,
+            Reading::Sized { .. } | Reading::Chunked(_) if !self.held_back => INPUT_BYTES_MAX,
+            Reading::Sized { .. } | Reading::Chunked(_) => HEAD_INPUT_BYTES_MAX,
             Reading::Nothing => return INPUT_BYTES_MAX,
         };
         most.saturating_sub(self.input.len() - self.read)

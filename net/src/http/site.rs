@@ -15,6 +15,14 @@ pub struct Exchange {
     pub(crate) number: u64,
 }
 
+impl Exchange {
+    /// An exchange that no connection has, for tests of sites.
+    #[doc(hidden)]
+    pub fn of_test(connection: u64, number: u64) -> Self {
+        Exchange { connection, number }
+    }
+}
+
 /// An event of an exchange, as the site receives it.
 #[derive(Debug)]
 pub enum Heard<'a> {

@@ -40,6 +40,9 @@ const SEND_BYTES: usize = 128 * 1024;
 /// How long accepting pauses when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a new connection is not taken for an idle one.
+const FIRST_REQUEST_TIME: Duration = Duration::from_secs(2);
+
 /// Tokens of browsers' sockets have the highest bit set. A node's connection never has it, because
 /// no slot is reused two billion times.
 const WEB: usize = 1 << 63;
@@ -80,12 +83,18 @@ struct Socket {
 }
 
 impl Socket {
-    fn does(&self) -> Use {
+    fn does(&self, now: Time) -> Use {
+        let moved_at = self.http.moved_at();
         if self.http.is_idle() {
-            return Use::Idle(self.http.moved_at());
+            // The first request of a newcomer is on its way: older stalls go before it.
+            let newcomer = self.requests == 0 && now < moved_at + FIRST_REQUEST_TIME;
+            return match newcomer {
+                true => Use::Stalled(moved_at),
+                false => Use::Idle(moved_at),
+            };
         }
         let stall = self.http.stalled_since().map(Use::Stalled);
-        stall.unwrap_or(Use::Moves(self.http.moved_at()))
+        stall.unwrap_or(Use::Moves(moved_at))
     }
 }
 
@@ -228,7 +237,7 @@ impl Web {
         from: Option<IpAddr>,
         registry: &Registry,
     ) -> bool {
-        let browser = |(number, socket): (&u64, &Socket)| (*number, socket.from, socket.does());
+        let browser = |(number, socket): (&u64, &Socket)| (*number, socket.from, socket.does(now));
         let browsers: Vec<_> = self.sockets.iter().map(browser).collect();
         let Some(number) = places::first_to_go(&browsers, self.places, from) else {
             return false;

@@ -94,8 +94,7 @@ impl Room {
 
     /// How many bytes are lacking on the disk if the cache takes `bytes` and leaves others their part.
     fn disk_lacks(&self, bytes: u64) -> u64 {
-        let others = (self.space.capacity() / OTHERS_SHARE).min(OTHERS_BYTES_MAX);
-        (bytes + others).saturating_sub(self.space.available())
+        (bytes + self.space.part_of_others()).saturating_sub(self.space.available())
     }
 
     /// Removes the songs unused for longest until `bytes` more stay below `bytes_max` with some room
@@ -236,9 +235,3 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// An eviction leaves one part in this many of the cache free.
 const SPARE: u64 = 8;
-
-/// The cache leaves this part of the disk to others, a library on it for one.
-const OTHERS_SHARE: u64 = 16;
-
-/// Most that the cache leaves to others: on a large disk a sixteenth is more than anybody misses.
-const OTHERS_BYTES_MAX: u64 = 256 << 20;

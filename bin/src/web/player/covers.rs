@@ -5,6 +5,7 @@ use super::*;
 impl Player {
     pub(super) fn on_cover(
         &mut self,
+        now: Time,
         exchange: Exchange,
         song: SongId,
         request: &Request,
@@ -16,22 +17,22 @@ impl Player {
             head.fields.push(("ETag", tag));
             return self.give(exchange, head, vec![], acts);
         }
+        if let Some(cover) = self.covers.find(song) {
+            return self.give_cover(now, exchange, &cover, acts);
+        }
         if request.query == "missing=204" {
             self.covers.quiet.insert(exchange);
         }
-        self.exchanges.insert(exchange, ExchangeState::CoverWaits);
-        self.covers.line.push_back((exchange, song));
+        self.exchanges
+            .insert(exchange, ExchangeState::CoverWaits(song));
+        self.covers.wait(exchange, song);
         self.begin_covers();
     }
 
-    pub(super) fn begin_covers(&mut self) {
-        while self.covers.at_work < COVERS_AT_ONCE
-            && let Some((exchange, song)) = self.covers.line.pop_front()
-        {
-            let operation = self.operation(Purpose::Exchange(exchange));
-            let state = ExchangeState::Cover(Cover::new(operation));
-            self.exchanges.insert(exchange, state);
-            self.covers.at_work += 1;
+    fn begin_covers(&mut self) {
+        while let Some(song) = self.covers.next() {
+            let operation = self.operation(Purpose::Cover);
+            self.covers.reading.insert(operation, Reading::of(song));
             let song = song.into();
             self.command(Command::Open {
                 operation,
@@ -41,53 +42,144 @@ impl Player {
         }
     }
 
-    pub(super) fn end_cover(&mut self, operation: OperationId) {
-        self.close(operation);
-        self.covers.at_work -= 1;
-        self.begin_covers();
+    pub(super) fn on_cover_opened(
+        &mut self,
+        operation: OperationId,
+        manifest: &Manifest,
+        acts: &mut Vec<Act>,
+    ) {
+        let reading = self.covers.reading.get_mut(&operation);
+        match reading.map(|reading| reading.on_opened(manifest)) {
+            Some(true) => self.read_cover(operation, acts),
+            Some(false) => self.end_without_cover(operation, acts),
+            None => self.close(operation),
+        }
     }
 
-    pub(super) fn read_cover(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
-        let Some(ExchangeState::Cover(cover)) = self.exchanges.get_mut(&exchange) else {
+    /// Requests the next fragment. When all are on disk, the cover is looked for in them.
+    fn read_cover(&mut self, operation: OperationId, acts: &mut Vec<Act>) {
+        let Some(reading) = self.covers.reading.get_mut(&operation) else {
             return;
         };
-        let operation = cover.operation;
-        if let Some((first, end)) = cover.next_range() {
-            let count = end - first;
+        let format = reading.format;
+        if let Some(first) = reading.next_fragment() {
+            let end = first + 1;
             self.command(Command::Read {
                 operation,
                 first,
                 end,
             });
-            return self.command(Command::Take { operation, count });
-        }
-        let pieces = cover.take_pieces();
-        if !pieces.is_some_and(|pieces| self.workers.look(Look::Cover(pieces))) {
-            self.end_cover(operation);
-            self.refuse(exchange, 503, "too many covers are being looked for", acts);
+            let count = 1;
+            self.command(Command::Take { operation, count });
+        } else if !self.workers.cover(CoverTask::Find { operation, format }) {
+            self.fail_cover(operation, TOO_MANY_COVERS, acts);
         }
     }
 
-    pub(super) fn on_picture(
+    pub(super) fn on_cover_piece(
         &mut self,
-        exchange: Exchange,
-        picture: Option<Picture>,
+        operation: OperationId,
+        bytes: Vec<u8>,
         acts: &mut Vec<Act>,
     ) {
-        let Some(ExchangeState::Cover(cover)) = self.exchanges.get(&exchange) else {
+        let Some(reading) = self.covers.reading.get(&operation) else {
             return;
         };
-        self.end_cover(cover.operation);
-        let Some(picture) = picture else {
-            return self.give_no_cover(exchange, acts);
+        let at = reading.at;
+        let piece = CoverTask::Piece {
+            operation,
+            at,
+            bytes,
         };
-        let mut head = answer::head(200, picture.media_type, picture.bytes.len() as u64);
-        let for_ever = "public, max-age=31536000, immutable";
-        head.fields.push(("Cache-Control", for_ever.to_owned()));
-        self.give(exchange, head, picture.bytes, acts);
+        if !self.workers.cover(piece) {
+            self.fail_cover(operation, TOO_MANY_COVERS, acts);
+        }
     }
 
-    pub(super) fn give_no_cover(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
+    pub(super) fn on_cover_done(&mut self, now: Time, done: CoverDone, acts: &mut Vec<Act>) {
+        match done {
+            CoverDone::Kept { operation } => self.read_cover(operation, acts),
+            CoverDone::Found { operation, cover } => match cover {
+                Some(cover) => self.on_found(now, operation, Arc::new(cover), acts),
+                None => self.end_without_cover(operation, acts),
+            },
+            CoverDone::Failed { operation, error } => {
+                let full = error.kind() == std::io::ErrorKind::StorageFull;
+                let status = if full { 507 } else { 500 };
+                let why = format!("read the cover: {error}");
+                self.fail_cover(operation, (status, &why), acts);
+            }
+        }
+    }
+
+    fn on_found(
+        &mut self,
+        now: Time,
+        operation: OperationId,
+        cover: Arc<CoverFile>,
+        acts: &mut Vec<Act>,
+    ) {
+        let Some(reading) = self.covers.reading.get(&operation) else {
+            return;
+        };
+        self.covers.keep(reading.song, &cover);
+        for exchange in self.end_cover(operation) {
+            self.covers.quiet.remove(&exchange);
+            self.give_cover(now, exchange, &cover, acts);
+        }
+    }
+
+    fn give_cover(
+        &mut self,
+        now: Time,
+        exchange: Exchange,
+        cover: &Arc<CoverFile>,
+        acts: &mut Vec<Act>,
+    ) {
+        let (head, stream) = Stream::of_cover(now, cover);
+        acts.push(Act::Answer { exchange, head });
+        self.exchanges
+            .insert(exchange, ExchangeState::Stream(stream));
+        self.queue(exchange);
+    }
+
+    fn end_without_cover(&mut self, operation: OperationId, acts: &mut Vec<Act>) {
+        for exchange in self.end_cover(operation) {
+            self.give_no_cover(exchange, acts);
+        }
+    }
+
+    /// Refuses every request for a cover that cannot be read.
+    pub(super) fn fail_cover(
+        &mut self,
+        operation: OperationId,
+        (status, why): (u16, &str),
+        acts: &mut Vec<Act>,
+    ) {
+        for exchange in self.end_cover(operation) {
+            self.refuse(exchange, status, why, acts);
+        }
+    }
+
+    /// Ends a reading; returns the requests that wait for it.
+    fn end_cover(&mut self, operation: OperationId) -> Vec<Exchange> {
+        self.close(operation);
+        // A full queue loses the order to forget; the pieces then make room for later ones.
+        self.workers.cover(CoverTask::Forget { operation });
+        let ended = self.covers.reading.remove(&operation);
+        let waiting = ended.map(|reading| self.covers.take_waiting(reading.song));
+        self.begin_covers();
+        waiting.unwrap_or_default()
+    }
+
+    /// Handles a browser that does not wait for its cover any more.
+    pub(super) fn leave_cover(&mut self, exchange: Exchange, song: SongId) {
+        if let Some(operation) = self.covers.leave(exchange, song) {
+            self.end_cover(operation);
+        }
+    }
+
+    fn give_no_cover(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
         if self.covers.quiet.remove(&exchange) {
             let mut head = answer::head(204, "", 0);
             let a_day = "public, max-age=86400";
@@ -97,3 +189,5 @@ impl Player {
         self.refuse(exchange, 404, "this song has no cover", acts);
     }
 }
+
+const TOO_MANY_COVERS: (u16, &str) = (503, "too many covers are being looked for");

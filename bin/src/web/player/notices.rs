@@ -30,7 +30,7 @@ impl Player {
                 Some(Purpose::Status) => {
                     wake(self.events.on_status(now, Some((status, router))), acts);
                 }
-                Some(Purpose::Upload(_) | Purpose::Holders) | None => (),
+                Some(Purpose::Cover | Purpose::Upload(_) | Purpose::Holders) | None => (),
             },
             Notice::Opened {
                 operation,
@@ -43,7 +43,6 @@ impl Player {
                 bytes,
                 origin,
             } => self.on_fragment(now, operation, (index, origin), bytes, acts),
-            Notice::ReadDone { operation } => self.on_read_done(operation, acts),
             Notice::Scanned {
                 operation,
                 manifest,
@@ -71,8 +70,9 @@ impl Player {
             Notice::Fact { .. }
             | Notice::Ready { .. }
             | Notice::Outdated
+            | Notice::ReadDone { .. }
             | Notice::Stopped
-            | Notice::Records { .. } => (), // The page asks for none of these.
+            | Notice::Records { .. } => (), // The page asks for none of these, and counts what it reads.
             Notice::Progress { operation, .. } => {
                 if let Some(Purpose::Upload(upload)) = self.operations.get(&operation)
                     && let Some(upload) = self.uploads.all.get_mut(upload)
@@ -97,6 +97,7 @@ impl Player {
         let exchange = match self.operations.get(&operation) {
             Some(Purpose::Exchange(exchange)) => *exchange,
             Some(Purpose::Holders) => return self.close(operation),
+            Some(Purpose::Cover) => return self.on_cover_opened(operation, manifest, acts),
             Some(Purpose::Status | Purpose::Upload(_)) | None => return,
         };
         match self.exchanges.get_mut(&exchange) {
@@ -105,14 +106,6 @@ impl Player {
                 acts.push(Act::Answer { exchange, head });
                 self.begin_stream(exchange, stream, song);
                 self.end_open();
-            }
-            Some(ExchangeState::Cover(cover)) => {
-                if cover.on_opened(exchange, manifest) {
-                    self.read_cover(exchange, acts);
-                } else {
-                    self.end_cover(operation);
-                    self.give_no_cover(exchange, acts);
-                }
             }
             Some(ExchangeState::Asked(_)) => {
                 let known = Known::of(manifest, holders);
@@ -130,7 +123,8 @@ impl Player {
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Stream(_)
-                | ExchangeState::CoverWaits
+                | ExchangeState::CoverWaits(_)
+                | ExchangeState::UploadWaits
                 | ExchangeState::Upload(_)
                 | ExchangeState::Listener,
             )
@@ -154,8 +148,10 @@ impl Player {
         bytes: Vec<u8>,
         acts: &mut Vec<Act>,
     ) {
-        let Some(Purpose::Exchange(exchange)) = self.operations.get(&operation).copied() else {
-            return; // The operation was cancelled.
+        let exchange = match self.operations.get(&operation).copied() {
+            Some(Purpose::Exchange(exchange)) => exchange,
+            Some(Purpose::Cover) => return self.on_cover_piece(operation, bytes, acts),
+            Some(Purpose::Upload(_) | Purpose::Status | Purpose::Holders) | None => return,
         };
         match self.exchanges.get_mut(&exchange) {
             Some(ExchangeState::Stream(stream)) => {
@@ -163,7 +159,10 @@ impl Player {
                     log::error!("web stream out of order index={index}");
                     return acts.push(Act::Cut { exchange });
                 }
-                let (song, before) = (stream.song, stream.origin.replace(origin));
+                let Source::Song { song, .. } = stream.source else {
+                    return;
+                };
+                let before = stream.origin.replace(origin);
                 self.buffer_budget.arrived();
                 self.readers_wait = true;
                 self.queue(exchange);
@@ -173,25 +172,18 @@ impl Player {
                     acts,
                 );
             }
-            Some(ExchangeState::Cover(cover)) => cover.on_fragment(index, bytes),
             Some(
                 ExchangeState::Page(..)
                 | ExchangeState::Asked(_)
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Opening(..)
-                | ExchangeState::CoverWaits
+                | ExchangeState::CoverWaits(_)
+                | ExchangeState::UploadWaits
                 | ExchangeState::Upload(_)
                 | ExchangeState::Listener,
             )
             | None => (),
-        }
-    }
-
-    /// Handles the end of a read: a cover continues with its next range, a stream needs no notice.
-    fn on_read_done(&mut self, operation: OperationId, acts: &mut Vec<Act>) {
-        if let Some(Purpose::Exchange(exchange)) = self.operations.get(&operation).copied() {
-            self.read_cover(exchange, acts);
         }
     }
 
@@ -211,21 +203,23 @@ impl Player {
                 let why = failure::of_upload(failure, arrived, kept_for);
                 self.drop_upload(upload, (status, &why), acts);
             }
+            Some(Purpose::Cover) => self.fail_cover(operation, (status, &why), acts),
             Some(Purpose::Status) => wake(self.events.on_status(now, None), acts),
             Some(Purpose::Holders) | None => (),
         }
     }
 
-    fn fail(&mut self, exchange: Exchange, status: u16, why: &str, acts: &mut Vec<Act>) {
+    pub(super) fn fail(&mut self, exchange: Exchange, status: u16, why: &str, acts: &mut Vec<Act>) {
         match self.exchanges.remove(&exchange) {
             Some(ExchangeState::Stream(stream)) => {
-                log::warn!("web stream given up song={}: {why}", stream.song);
+                match &stream.source {
+                    Source::Song { song, .. } => {
+                        log::warn!("web stream given up song={song}: {why}")
+                    }
+                    Source::Cover(_) => log::warn!("web cover given up: {why}"),
+                }
                 self.end_stream(exchange, &stream);
                 acts.push(Act::Cut { exchange });
-            }
-            Some(ExchangeState::Cover(cover)) => {
-                self.end_cover(cover.operation);
-                self.refuse(exchange, status, why, acts);
             }
             Some(ExchangeState::Opening(..)) => {
                 self.end_open();
@@ -236,7 +230,8 @@ impl Player {
                 | ExchangeState::Asked(_)
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
-                | ExchangeState::CoverWaits
+                | ExchangeState::CoverWaits(_)
+                | ExchangeState::UploadWaits
                 | ExchangeState::Upload(_)
                 | ExchangeState::Listener,
             )

@@ -23,7 +23,7 @@ impl Player {
         }
         match route {
             Route::Songs if request.method == Method::Post => {
-                self.on_upload(exchange, request, acts);
+                self.on_upload(now, exchange, request, acts);
             }
             Route::Songs => self.on_list(exchange, request, acts),
             Route::Song(song) if request.method == Method::Delete => {
@@ -38,7 +38,7 @@ impl Player {
             Route::Events => self.on_listener(now, exchange, request, acts),
             Route::Stream(song) => self.on_stream(exchange, song, request, false, acts),
             Route::Download(song) => self.on_stream(exchange, song, request, true, acts),
-            Route::Cover(song) => self.on_cover(exchange, song, request, acts),
+            Route::Cover(song) => self.on_cover(now, exchange, song, request, acts),
             Route::File(path) => self.on_file(exchange, &path, request, acts),
         }
     }

@@ -1,4 +1,5 @@
-//! Streams: opens a few songs at a time, and decides which stream gets the next fragment.
+//! Streams: opens a few songs at a time, and decides which stream gets the next piece of its song or
+//! cover.
 
 use super::*;
 
@@ -94,7 +95,7 @@ impl Player {
     }
 
     /// Serves the queue in order while the memory budget allows.
-    pub(super) fn feed(&mut self, now: Time) {
+    pub(super) fn feed(&mut self, now: Time, acts: &mut Vec<Act>) {
         (self.readers_wait, self.stalled_at) = (false, None);
         while let Some(exchange) = self.buffer_budget.next() {
             if !self.buffer_budget.may_ask() {
@@ -109,12 +110,12 @@ impl Player {
                 return;
             }
             self.buffer_budget.step();
-            self.fetch(exchange);
+            self.fetch(exchange, acts);
         }
     }
 
     /// Requests the fragments that a stream needs: one, or two while the budget is ample.
-    pub(super) fn fetch(&mut self, exchange: Exchange) {
+    fn fetch(&mut self, exchange: Exchange, acts: &mut Vec<Act>) {
         let Some(ExchangeState::Stream(stream)) = self.exchanges.get_mut(&exchange) else {
             return;
         };
@@ -130,13 +131,69 @@ impl Player {
             self.buffer_budget.pay(length);
             end = index + 1;
         }
-        let (operation, count) = (stream.operation, stream.asked);
-        self.command(Command::Read {
-            operation,
-            first,
-            end,
-        });
-        self.command(Command::Take { operation, count });
+        let count = stream.asked;
+        match stream.source.clone() {
+            Source::Song { operation, .. } => {
+                self.command(Command::Read {
+                    operation,
+                    first,
+                    end,
+                });
+                self.command(Command::Take { operation, count });
+            }
+            Source::Cover(cover) => self.fetch_blocks(exchange, &cover, first..end, acts),
+        }
+    }
+
+    fn fetch_blocks(
+        &mut self,
+        exchange: Exchange,
+        cover: &Arc<CoverFile>,
+        indices: Range<u32>,
+        acts: &mut Vec<Act>,
+    ) {
+        let Some(ExchangeState::Stream(stream)) = self.exchanges.get(&exchange) else {
+            return;
+        };
+        for index in indices {
+            let block = Look::Block {
+                exchange,
+                cover: Arc::clone(cover),
+                index,
+                at: stream.start_of(index),
+                length: stream.length_of(index),
+            };
+            if !self.workers.look(block) {
+                // Readers that left have filled the queue; this one asks again.
+                return acts.push(Act::Cut { exchange });
+            }
+        }
+    }
+
+    /// Takes a block of a cover that was read for a stream.
+    pub(super) fn on_block(
+        &mut self,
+        now: Time,
+        (exchange, index): (Exchange, u32),
+        bytes: std::io::Result<Vec<u8>>,
+        acts: &mut Vec<Act>,
+    ) {
+        let Some(ExchangeState::Stream(stream)) = self.exchanges.get_mut(&exchange) else {
+            return; // The reader has left.
+        };
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                return self.fail(exchange, 500, &format!("read the cover: {error}"), acts);
+            }
+        };
+        if !stream.on_fragment(now, index, bytes) {
+            return acts.push(Act::Cut { exchange });
+        }
+        self.buffer_budget.arrived();
+        self.readers_wait = true;
+        self.queue(exchange);
+        acts.push(Act::Wake { exchange });
     }
 
     /// Drops fragments that stalled listeners do not accept. The cache has them by then.
@@ -158,7 +215,9 @@ impl Player {
     }
 
     pub(super) fn end_stream(&mut self, exchange: Exchange, stream: &Stream) {
-        self.close(stream.operation);
+        if let Source::Song { operation, .. } = stream.source {
+            self.close(operation);
+        }
         self.buffer_budget.forget(exchange);
         self.buffer_budget.give_back(stream.held_bytes());
         (0..stream.asked).for_each(|_| self.buffer_budget.arrived());

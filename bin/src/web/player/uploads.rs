@@ -1,28 +1,51 @@
 //! Uploads: spooled to disk, then added the way `dispotify add` does it.
 
 use super::*;
-use net::http::request::Length;
 
 impl Player {
-    pub(super) fn on_upload(&mut self, exchange: Exchange, request: &Request, acts: &mut Vec<Act>) {
-        match self.uploads.begin(exchange, request) {
-            Ok((upload, name)) => {
-                self.exchanges
-                    .insert(exchange, ExchangeState::Upload(upload));
-                let bytes = match request.length {
-                    Length::Known(bytes) => bytes,
-                    Length::Chunked => 0,
-                };
-                let begin = Spool::Begin {
-                    upload,
-                    name,
-                    bytes,
-                };
-                if !self.workers.spool(begin) {
-                    self.drop_upload(upload, BUSY, acts);
-                }
+    pub(super) fn on_upload(
+        &mut self,
+        now: Time,
+        exchange: Exchange,
+        request: &Request,
+        acts: &mut Vec<Act>,
+    ) {
+        if let Err((status, why)) = self.uploads.wait(exchange, request) {
+            return self.refuse(exchange, status, why, acts);
+        }
+        self.exchanges.insert(exchange, ExchangeState::UploadWaits);
+        self.begin_uploads(now, acts);
+    }
+
+    /// Begins the files in line for which there is a place, or a slow upload gives its own.
+    pub(super) fn begin_uploads(&mut self, now: Time, acts: &mut Vec<Act>) {
+        loop {
+            while let Some((waiting, upload)) = self.uploads.begin(now) {
+                self.begin_upload(waiting, upload, acts);
             }
-            Err((status, why)) => self.refuse(exchange, status, why, acts),
+            let Some(slow) = self.uploads.too_slow(now) else {
+                return;
+            };
+            self.drop_upload(slow, TOO_SLOW, acts);
+        }
+    }
+
+    fn begin_upload(&mut self, waiting: Waiting, upload: u64, acts: &mut Vec<Act>) {
+        let Waiting {
+            exchange,
+            name,
+            bytes,
+        } = waiting;
+        self.exchanges
+            .insert(exchange, ExchangeState::Upload(upload));
+        acts.push(Act::Wake { exchange });
+        let begin = Spool::Begin {
+            upload,
+            name,
+            bytes,
+        };
+        if !self.workers.spool(begin) {
+            self.drop_upload(upload, BUSY, acts);
         }
     }
 
@@ -51,7 +74,7 @@ impl Player {
             return;
         };
         let upload = *upload;
-        let whole = self.uploads.all.get(&upload).map(|upload| upload.on_end());
+        let whole = self.uploads.all.get_mut(&upload).map(Upload::on_end);
         if let Some(Err(refusal)) = whole {
             self.drop_upload(upload, refusal, acts);
         } else if !self.workers.spool(Spool::Finish { upload }) {

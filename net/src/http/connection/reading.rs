@@ -31,10 +31,9 @@ impl Connection {
 
     fn next_piece(&mut self, now: Time, wants_body: bool) -> Piece {
         self.go_ahead();
-        if self.read < self.input.len() {
-            if std::mem::replace(&mut self.held_back, !wants_body) {
-                self.progress(now);
-            }
+        let unread = self.read < self.input.len();
+        if unread && std::mem::replace(&mut self.held_back, !wants_body) {
+            self.progress(now);
         }
         match self.reading {
             Reading::Sized { left } => self.next_sized(left, wants_body),
