@@ -17,6 +17,7 @@ mod data;
 mod key;
 mod log_lines;
 mod memory;
+mod patience;
 mod sparse;
 mod stale_dirs;
 mod text;

@@ -6,16 +6,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use net::{Host, HostHandle, Reactor, StopHandle, Worker, Workers, own_features};
 use rand::random;
 use roles::client::{self, Client};
 use roles::contract::id::{Incarnation, NodeId, OperationId, SongPrefix};
 use roles::contract::job::{ClientJob, JobReply};
 use roles::contract::message::{Cursor, Listed, Query};
-use roles::contract::node::Identity;
+use roles::contract::node::{Identity, Lost};
 use roles::contract::rng::Rng;
 use roles::contract::user::{self, Command, Notice};
 use storage::cache::Cache;
@@ -25,6 +25,7 @@ use storage::import::Sources;
 
 use crate::failure::Failure;
 use crate::log_lines;
+use crate::patience::Patience;
 use crate::server;
 use crate::settings::Settings;
 
@@ -154,24 +155,43 @@ impl Session {
         self.notices.recv().map_err(|_| ended())
     }
 
+    /// The client's next notice; `None` when the time is over before it comes.
+    pub(crate) fn hear_until(&self, until: Option<Instant>) -> Result<Option<Notice>, Failure> {
+        let Some(until) = until else {
+            return self.hear().map(Some);
+        };
+        match self.notices.recv_deadline(until) {
+            Ok(notice) => Ok(Some(notice)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => self.hear().map(Some),
+        }
+    }
+
     /// The next queued notice, if any. Never blocks.
     pub(crate) fn heard(&self) -> Option<Notice> {
         self.notices.try_recv().ok()
     }
 
-    /// Sends a command and waits until `take` accepts a notice as its answer. Any failure notice
-    /// ends the wait with an error.
+    /// Sends a command and waits until `take` accepts a notice as its answer. A failure that may be
+    /// over soon has the command sent again; another one ends the wait with an error.
     pub(crate) fn answer<T>(
         &self,
         attempt: &str,
         command: Command,
         mut take: impl FnMut(Notice) -> Option<T>,
     ) -> Result<T, Failure> {
-        self.give(command)?;
+        let mut patience = Patience::default();
+        self.give(command.clone())?;
         loop {
-            let notice = self.hear()?;
+            let Some(notice) = self.hear_until(patience.deadline())? else {
+                return Err(Failure::of(attempt, &user::Failure::KeyRefused));
+            };
             if let Notice::Failed { failure, .. } = &notice {
-                return Err(Failure::of(attempt, failure));
+                if !may_repeat(&command, failure) || !patience.again(failure) {
+                    return Err(Failure::of(attempt, failure));
+                }
+                self.give(command.clone())?;
+                continue;
             }
             if let Some(taken) = take(notice) {
                 return Ok(taken);
@@ -237,6 +257,7 @@ impl Opened {
         mut take: impl FnMut(u32, &[u8], user::Origin) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let operation = self.operation;
+        let (mut first, mut patience) = (first, Patience::default());
         session.give(Command::Read {
             operation,
             first,
@@ -257,13 +278,37 @@ impl Opened {
             } = notice
             {
                 take(index, &bytes, origin)?;
-                count = 1;
+                (first, count) = (index + 1, 1);
+                patience.got_on();
             } else if let Notice::Failed { failure, .. } = notice {
-                return Err(Failure::of(attempt, &failure));
+                if !patience.again(&failure) {
+                    return Err(Failure::of(attempt, &failure));
+                }
+                self.open_again(session, attempt)?;
+                session.give(Command::Read {
+                    operation,
+                    first,
+                    end,
+                })?;
+                count = FRAGMENTS_AHEAD;
             } else if let Notice::ReadDone { .. } = notice {
                 return Ok(());
             }
         }
+    }
+}
+
+impl Opened {
+    /// Opens the song once more: a failure has ended the operation.
+    fn open_again(&self, session: &Session, attempt: &str) -> Result<(), Failure> {
+        let command = Command::Open {
+            operation: self.operation,
+            song: self.manifest.song.id.into(),
+            holders: false,
+        };
+        session.answer(attempt, command, |notice| {
+            matches!(notice, Notice::Opened { .. }).then_some(())
+        })
     }
 }
 
@@ -275,6 +320,22 @@ impl Drop for Session {
             let _ = thread.join();
         }
     }
+}
+
+/// Whether a command may be sent once more. A removal whose answer was lost may have happened: sent
+/// again, it would say that there is no such song.
+fn may_repeat(command: &Command, failure: &user::Failure) -> bool {
+    let user::Failure::Unreachable {
+        last: Some(last), ..
+    } = failure
+    else {
+        return true;
+    };
+    let answer_lost = matches!(
+        last,
+        Lost::Closed | Lost::Reset | Lost::Silent | Lost::Unacknowledged
+    );
+    !(answer_lost && matches!(command, Command::Remove { .. }))
 }
 
 /// Opens the cache. When that fails, the client runs without, because a cache only saves traffic.

@@ -131,6 +131,7 @@ impl Client {
             looked_up: false,
             dns_lost: None,
             undialled: None,
+            key_accepted: false,
             remembered: Vec::new(),
             config,
         };
@@ -324,6 +325,7 @@ impl Core {
     }
 
     fn on_answer(&mut self, cx: &mut Cx<'_>, from: Peer, envelope: Envelope) {
+        self.shared.key_accepted = true;
         self.note_holder(cx, from, &envelope);
         if let Some(outcome) = cx.on_answer(from, envelope) {
             self.conclude(cx, outcome);

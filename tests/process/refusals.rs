@@ -34,6 +34,31 @@ fn a_wrong_key_is_refused() {
     assert!(said.contains("refused"), "{said}");
 }
 
+/// More commands at once than a node has places for: each is served within its ten seconds, and none
+/// is told that its key was refused.
+#[test]
+fn a_crowd_is_served_one_after_the_other() {
+    let mut lab = Lab::new("crowd");
+    let (_serve, _) = lab.serve_with_files(72);
+    let file = lab.dir.join("tone.wav");
+    sound::wav(&file, 3, 440.0);
+    let added = lab.json(&["add", file.to_str().expect("a path")]);
+    let id = added[0]["id"].as_str().expect("an id");
+    let get = |n| {
+        let mut get = lab.command(&["get", id, "-o", &format!("{}/{n}.wav", lab.dir.display())]);
+        get.arg("--cache-dir")
+            .arg(lab.dir.join(format!("cache-{n}")));
+        get.stdout(Stdio::null()).stderr(Stdio::piped());
+        get.spawn().expect("it starts")
+    };
+    let all: Vec<_> = (0..80).map(get).collect();
+    for get in all {
+        let output = get.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+    }
+}
+
 /// Without a key, nodes and commands speak on one machine only.
 #[test]
 fn insecure_ends_at_this_machine() {

@@ -15,6 +15,7 @@ use storage::import::{Skipped, Walked, walk};
 use super::{FileFields, json_line, line};
 use crate::args::Add;
 use crate::failure::{self, Failure};
+use crate::patience::Patience;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::text;
@@ -123,6 +124,7 @@ struct Underway {
     path: PathBuf,
     source: SourceId,
     manifest: Option<Manifest>,
+    patience: Patience,
     /// Bytes already counted in the progress bar.
     shown: u64,
 }
@@ -165,6 +167,7 @@ impl<'a> Work<'a> {
             path,
             source,
             manifest: None,
+            patience: Patience::default(),
             shown: 0,
         };
         self.underway.insert(operation, underway);
@@ -173,13 +176,23 @@ impl<'a> Work<'a> {
 
     /// Waits for one notice and handles it.
     fn step(&mut self) -> Result<(), Failure> {
-        match self.session.hear()? {
+        let doubts = self.underway.iter();
+        let doubts = doubts.filter_map(|(id, one)| Some((one.patience.deadline()?, *id)));
+        let first = doubts.min();
+        let until = first.map(|(until, _)| until);
+        let Some(notice) = self.session.hear_until(until)? else {
+            let refused = user::Failure::KeyRefused;
+            return first.map_or(Ok(()), |(_, id)| self.on_failed(id, refused));
+        };
+        match notice {
             Notice::Scanned {
                 operation,
                 manifest,
             } => {
-                self.bar.inc_length(manifest.song.bytes);
                 if let Some(underway) = self.underway.get_mut(&operation) {
+                    if underway.manifest.is_none() {
+                        self.bar.inc_length(manifest.song.bytes);
+                    }
                     underway.manifest = Some(manifest);
                 }
             }
@@ -252,6 +265,12 @@ impl<'a> Work<'a> {
     }
 
     fn on_failed(&mut self, operation: OperationId, failure: user::Failure) -> Result<(), Failure> {
+        if let Some(underway) = self.underway.get_mut(&operation)
+            && underway.patience.again(&failure)
+        {
+            let source = underway.source;
+            return self.session.give(Command::Upload { operation, source });
+        }
         let Some(underway) = self.take(operation) else {
             return Ok(());
         };

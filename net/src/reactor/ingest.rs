@@ -17,6 +17,7 @@ use crate::conn::{Conn, ReadEnd, Side};
 use crate::conns::ConnId;
 use crate::dial;
 use crate::dial::why_not_connected;
+use crate::wire::hello::Farewell;
 use crate::wire::link::{Link, LinkEvent};
 
 /// Connections accepted per turn and listener.
@@ -180,11 +181,7 @@ impl Reactor {
     fn welcome(&mut self, host: usize, stream: TcpStream, from: SocketAddr) {
         if let Some(other) = self.newcomers.in_the_way_of(from.ip()) {
             debug!("handshake given up for a newcomer from={from}");
-            self.lose(other, Lost::Full);
-        }
-        if !self.make_room() {
-            debug!("newcomer refused, all connections are in use from={from}");
-            return;
+            self.give_up(other);
         }
         if let Err(error) = dial::tune(&SockRef::from(&stream), self.settings.buffers) {
             debug!("newcomer dropped from={from}: {error}");
@@ -192,6 +189,10 @@ impl Reactor {
         }
         let link = Link::accept(self.now, &self.security, self.hosts[host].identity);
         let conn = Conn::new(host, Side::Accepted(from), stream, link, self.now);
+        if !self.make_room() {
+            debug!("newcomer refused, all connections are in use from={from}");
+            return self.refuse(conn);
+        }
         if let Some(id) = self.enter(conn) {
             self.newcomers.arrived(id, from.ip());
             // An honest opening has usually arrived already. Then no later newcomer displaces it.
@@ -209,15 +210,42 @@ impl Reactor {
             return false;
         };
         debug!("connection given up for another");
-        self.lose(id, Lost::Full);
+        self.give_up(id);
         true
+    }
+
+    /// Closes a connection for another. A peer that holds the key is told why, so that it does not
+    /// take the close for a refusal of its key.
+    fn give_up(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && conn.link.is_proven()
+        {
+            conn.link.leave(self.now, Farewell::Full);
+            conn.flush(self.now, &mut self.buffers);
+        }
+        self.lose(id, Lost::Full);
+    }
+
+    /// Tells a newcomer for which there is no place why it is refused, if its opening is there and was
+    /// made under the key. Another gets no byte.
+    fn refuse(&mut self, mut conn: Conn) {
+        let mut events = mem::take(&mut self.link_events);
+        let budget = self.settings.read_budget_bytes;
+        conn.read(self.now, &mut self.buffers, &mut events, budget);
+        events.clear();
+        self.link_events = events;
+        if conn.is_stranger() {
+            return dial::reset_on_close(&SockRef::from(&conn.stream));
+        }
+        conn.link.leave(self.now, Farewell::Full);
+        conn.flush(self.now, &mut self.buffers);
     }
 
     /// Closes a connection so that its file descriptor can be used for another: a newcomer that has
     /// proven nothing, then a browser, then a guest that is idle.
     fn free_descriptor(&mut self) -> bool {
         if let Some(id) = self.newcomers.first_to_go() {
-            self.lose(id, Lost::Full);
+            self.give_up(id);
             return true;
         }
         let (now, registry) = (self.now, self.poll.registry());
@@ -228,7 +256,7 @@ impl Reactor {
         let Some(id) = self.conns.idlest_guest() else {
             return false;
         };
-        self.lose(id, Lost::Full);
+        self.give_up(id);
         true
     }
 

@@ -158,6 +158,9 @@ impl Link {
     /// Notes that the peer has closed the connection, or, when `reset`, that the connection broke.
     pub fn on_closed(&mut self, reset: bool) {
         let why = match &self.state {
+            // A peer that has the same key closes for another reason.
+            State::Greeting if self.is_sealed() && reset => Lost::Reset,
+            State::Greeting if self.is_sealed() => Lost::Closed,
             State::Calling(_) | State::Greeting | State::Awaiting => Lost::HandshakeRefused,
             State::Open(_) | State::Leaving { .. } if reset => Lost::Reset,
             State::Open(_) | State::Leaving { .. } => Lost::Closed,
@@ -305,6 +308,10 @@ impl Link {
     /// Whether the peer has proven that it holds the cluster key, if the cluster has one.
     pub(crate) fn is_proven(&self) -> bool {
         self.session.is_some()
+    }
+
+    fn is_sealed(&self) -> bool {
+        self.session.as_ref().is_some_and(Session::is_sealed)
     }
 
     /// Whether this end has dialled and the TCP connection does not stand yet.

@@ -282,6 +282,11 @@ impl Session {
         })
     }
 
+    /// Whether the peer has proven that it holds the key.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.cipher.is_some()
+    }
+
     /// Seals `frame` and appends it to `out` as a record with its length in front.
     pub(crate) fn seal(&mut self, frame: &[u8], out: &mut Vec<u8>) {
         let tag = if self.cipher.is_some() { TAG_BYTES } else { 0 };

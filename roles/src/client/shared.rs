@@ -40,6 +40,8 @@ pub(super) struct Shared {
     /// The cause of the last failed dial that started a backoff. It stands in for `Lost::Backoff`
     /// in what the user sees.
     pub(super) undialled: Option<Lost>,
+    /// Whether a server has answered: then this client's key is the cluster's.
+    pub(super) key_accepted: bool,
     /// The routers stored on disk for a later run.
     pub(super) remembered: Vec<Record>,
 }
@@ -59,9 +61,29 @@ impl Shared {
                         },
                 },
                 Some(cause),
-            ) => failed(operation, unreachable(role, Some(cause))),
-            (notice, _) => notice,
+            ) => self.unless_accepted(failed(operation, unreachable(role, Some(cause)))),
+            (notice, _) => self.unless_accepted(notice),
         }
+    }
+
+    /// A refused key is none, if a server has answered: the server that closed was stopped then.
+    fn unless_accepted(&self, notice: Notice) -> Notice {
+        let Notice::Failed {
+            operation,
+            failure: Failure::KeyRefused,
+        } = &notice
+        else {
+            return notice;
+        };
+        if !self.key_accepted {
+            return notice;
+        }
+        let role = match self.dns_lost {
+            Some(_) => Role::Dns,
+            None => Role::Router,
+        };
+        let last = Some(Lost::HandshakeRefused);
+        failed(*operation, Failure::Unreachable { role, last })
     }
 
     /// Stores the routers for a later run, if they differ from those on disk.

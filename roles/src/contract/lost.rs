@@ -9,8 +9,8 @@ pub enum Lost {
     ConnectRefused,
     /// The peer's address does not answer, or cannot be reached.
     ConnectTimeout,
-    /// The peer closed the connection during the handshake: it has another key or cluster name, or
-    /// it is overloaded.
+    /// The peer closed the connection during the handshake, before it had proven that it has the same
+    /// key: it has another one, or another cluster name, or was stopped at that moment.
     HandshakeRefused,
     /// The peer speaks another version of the protocol.
     Version,
@@ -26,7 +26,7 @@ pub enum Lost {
     Unacknowledged,
     /// The peer broke the protocol.
     Misbehaved,
-    /// This node has no room for another connection.
+    /// The peer, or this node, has no room for another connection.
     Full,
     /// A recent dial has failed, and the backoff is not over. The peer is not dialled before then.
     Backoff,
@@ -37,7 +37,9 @@ impl fmt::Display for Lost {
         f.write_str(match self {
             Lost::ConnectRefused => "nobody listens there",
             Lost::ConnectTimeout => "the address does not answer",
-            Lost::HandshakeRefused => "it closed during the handshake: another key or cluster name",
+            Lost::HandshakeRefused => {
+                "it closed during the handshake: another key or cluster name, or it was stopped"
+            }
             Lost::Version => "it speaks another version of the protocol",
             Lost::Outdated => "it knows a newer start of this node",
             Lost::Closed => "it closed the connection",
