@@ -10,7 +10,6 @@
 mod ingest;
 mod jobs;
 mod peers;
-mod repeats;
 mod web;
 
 #[cfg(test)]
@@ -28,6 +27,7 @@ use mio::{Events, Interest, Poll, Token};
 use roles::contract::message::{Envelope, Kind, Message, Refusal};
 use roles::contract::node::{Action, Event, Outbox, Peer};
 use roles::contract::record::{Address, Features};
+use roles::contract::repeats::Repeats;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 use roles::contract::timers::earlier;
@@ -45,7 +45,6 @@ use crate::wire::hello::Farewell;
 use crate::wire::link::{LinkEvent, SendError};
 use crate::wire::seal::Security;
 
-use repeats::Repeats;
 use web::Web;
 
 /// Tuning of a reactor. The defaults are the values that measured best.

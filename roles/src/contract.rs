@@ -10,6 +10,7 @@ pub mod message;
 pub mod node;
 pub mod partition;
 pub mod record;
+pub mod repeats;
 pub mod ring;
 pub mod rng;
 pub mod song;

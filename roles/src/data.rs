@@ -30,6 +30,7 @@ use crate::contract::limits::PAGE_SONGS_MAX;
 use crate::contract::message::{Audio, Refusal};
 use crate::contract::node::Asker;
 use crate::contract::record::{Address, Record};
+use crate::contract::repeats::Repeats;
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
@@ -114,6 +115,8 @@ pub struct Data {
     silence: Option<Silence>,
     /// When the overview is read again, after reading it failed.
     look_at: Option<Time>,
+    /// The failures to read it.
+    unread: Repeats,
     sweep_at: Time,
     room: Room,
     anomalies: Anomalies,
@@ -134,6 +137,7 @@ impl Data {
             overview: None,
             silence: None,
             look_at: None,
+            unread: Repeats::default(),
             sweep_at: Time::ZERO,
             room: Room::default(),
             anomalies: Anomalies::default(),
@@ -232,8 +236,10 @@ impl Data {
         }
         // Nothing is announced without an overview, so the read must be repeated.
         self.look_at = Some(cx.now + LOOK_AGAIN);
-        if reply != JobReply::Failed(JobFault::Busy) {
-            let line = alloc::format!("library cannot be read: {reply:?}");
+        if reply != JobReply::Failed(JobFault::Busy)
+            && let Some(times) = self.unread.note(cx.now)
+        {
+            let line = alloc::format!("library cannot be read times={times}: {reply:?}");
             cx.out.fact(Level::Error, line);
         }
     }

@@ -12,13 +12,13 @@ use std::time::Duration;
 use log::{debug, warn};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use roles::contract::repeats::Repeats;
 use roles::contract::time::Time;
 use roles::contract::timers::earlier;
 use socket2::SockRef;
 
 use super::Fired;
 use super::ingest::{is_about_descriptors, is_about_newcomer};
-use super::repeats::Repeats;
 use crate::dial::{self, Listener, SocketBuffers};
 use crate::http::connection::{Connection, Ending, Event};
 use crate::http::places::{self, Use};

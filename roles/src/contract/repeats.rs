@@ -3,13 +3,13 @@
 //! The first time is told at once, because it is what a user looks for. After that one line a minute
 //! says how often it came back, so that a log neither fills the disk nor hides the fault.
 
-use std::time::Duration;
+use core::time::Duration;
 
-use roles::contract::time::Time;
+use super::time::Time;
 
 /// When a fault was told, and how often it has come back since.
 #[derive(Debug, Default)]
-pub(super) struct Repeats {
+pub struct Repeats {
     told_at: Option<Time>,
     since: u64,
 }
@@ -17,13 +17,13 @@ pub(super) struct Repeats {
 impl Repeats {
     /// Notes that the fault is here. Gives how often it has come since it was told, this time
     /// included, when it is to be told.
-    pub(super) fn note(&mut self, now: Time) -> Option<u64> {
+    pub fn note(&mut self, now: Time) -> Option<u64> {
         self.since += 1;
         if self.told_at.is_some_and(|told| now < told + TELL_EVERY) {
             return None;
         }
         self.told_at = Some(now);
-        Some(std::mem::take(&mut self.since))
+        Some(core::mem::take(&mut self.since))
     }
 }
 
