@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use roles::contract::message::Sort;
 use roles::contract::record::Role;
+use roles::contract::rights::Right;
 
 /// One music library on several small machines, which goes on playing when any of them dies.
 #[derive(Debug, Parser)]
@@ -37,7 +38,7 @@ pub(crate) struct Common {
         value_delimiter = ','
     )]
     pub(crate) dns: Vec<String>,
-    /// File with the cluster key, 64 hex digits [env: DISPOTIFY_KEY, the digits themselves]
+    /// File with the cluster key, 64 hex digits, or with a key of `key derive` [env: DISPOTIFY_KEY, the digits themselves]
     /// [default: dispotify/key in the configuration folder]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
@@ -98,6 +99,8 @@ pub(crate) enum Command {
     /// Write the cover in a file to standard output: the page's process runs this by itself
     #[command(name = crate::web::FIND_COVER, hide = true)]
     FindCover(FindCover),
+    /// Make a key for one purpose, so that a client can do without the cluster key
+    Key(Key),
     /// Check a library while its node is stopped: every table, every byte. Writes nothing
     Verify(Verify),
 }
@@ -124,6 +127,9 @@ pub(crate) struct Serve {
     /// A name by which the page may be reached, beside localhost and addresses; may be repeated
     #[arg(long, value_name = "NAME", action = ArgAction::Append)]
     pub(crate) allow_host: Vec<String>,
+    /// Let the page remove songs although it can be reached from other machines
+    #[arg(long)]
+    pub(crate) allow_delete: bool,
 }
 
 /// Whether the web player runs, and its address.
@@ -154,6 +160,9 @@ pub(crate) struct Demo {
     /// A name by which the page may be reached, beside localhost and addresses; may be repeated
     #[arg(long, value_name = "NAME", action = ArgAction::Append)]
     pub(crate) allow_host: Vec<String>,
+    /// Let the page remove songs although it can be reached from other machines
+    #[arg(long)]
+    pub(crate) allow_delete: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -164,6 +173,9 @@ pub(crate) struct Web {
     /// A name by which the page may be reached, beside localhost and addresses; may be repeated
     #[arg(long, value_name = "NAME", action = ArgAction::Append)]
     pub(crate) allow_host: Vec<String>,
+    /// Let the page remove songs although it can be reached from other machines
+    #[arg(long)]
+    pub(crate) allow_delete: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -334,6 +346,43 @@ pub(crate) struct Resolve {
     /// One JSON object per record instead of lines as dig prints them
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Key {
+    #[command(subcommand)]
+    pub(crate) action: KeyAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyAction {
+    /// Print the key for a purpose, made from the cluster key. Write it to a file that nobody else can
+    /// read: (umask 077; dispotify key derive listen > FILE)
+    Derive {
+        /// What its holder may do
+        right: RightChoice,
+    },
+}
+
+/// The purposes of derived keys; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RightChoice {
+    /// List, search, play and fetch songs, and see the state of the cluster
+    Listen,
+    /// Add songs as well
+    Upload,
+    /// Remove songs as well
+    Admin,
+}
+
+impl From<RightChoice> for Right {
+    fn from(choice: RightChoice) -> Self {
+        match choice {
+            RightChoice::Listen => Right::Listen,
+            RightChoice::Upload => Right::Upload,
+            RightChoice::Admin => Right::Admin,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

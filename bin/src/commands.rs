@@ -3,6 +3,7 @@
 pub(crate) mod add;
 pub(crate) mod find_cover;
 pub(crate) mod get;
+pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod play;
 pub(crate) mod resolve;

@@ -258,7 +258,7 @@ fn serve(
     sender: Sender<Moment>,
 ) -> Result<StopHandle, Failure> {
     let mut reactor = web::reactor(settings, settings.security()?)?;
-    let guard = web::OriginGuard::new(&demo.allow_host);
+    let guard = web::OriginGuard::new(&demo.allow_host, listener.address(), demo.allow_delete);
     web::attach(
         &mut reactor,
         settings,

@@ -1,4 +1,5 @@
-//! The cluster key: reads it, refuses what is none, and creates the first one for `serve`.
+//! The cluster key, and those for one purpose derived from it: reads them, refuses what is none, and
+//! creates the first one for `serve`.
 //!
 //! A refusal comes at once and says what is wrong with the file. Nothing is read from a pipe or a
 //! device, because that could take for ever.
@@ -8,26 +9,59 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use net::DerivedKey;
 use rand::TryRng;
 use rand::rngs::SysRng;
+use roles::contract::rights::Right;
 use storage::private;
 
 use crate::failure::Failure;
 
-/// A secret of 256 bits that all nodes and clients of a cluster share.
-pub(crate) type Key = [u8; 32];
+/// A secret of 256 bits that all nodes of a cluster share.
+pub(crate) type ClusterKey = [u8; 32];
 
-/// Reads 64 hexadecimal digits; a key file may end in a newline. The error says why a text is no key.
-pub(crate) fn parse(text: &str) -> Result<Key, &'static str> {
-    let key = digits(text).ok_or("it is not 64 hexadecimal digits")?;
-    if key == Key::default() {
-        return Err("it is all zeros, which everybody can guess: take a random key");
-    }
-    Ok(key)
+/// What a key file holds.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Key {
+    Cluster(ClusterKey),
+    Derived(DerivedKey),
 }
 
-fn digits(text: &str) -> Option<Key> {
-    let digits = text.trim_end_matches(['\n', '\r']);
+/// Reads a key; its file may end in a newline. The error says why a text is no key.
+pub(crate) fn parse(text: &str) -> Result<Key, &'static str> {
+    let text = text.trim_end_matches(['\n', '\r']);
+    if let Some((purpose, rest)) = text.split_once(':') {
+        return derived(purpose, rest).map(Key::Derived).ok_or(NO_DERIVED);
+    }
+    let key = digits(text).ok_or("it is not 64 hexadecimal digits")?;
+    if key == ClusterKey::default() {
+        return Err("it is all zeros, which everybody can guess: take a random key");
+    }
+    Ok(Key::Cluster(key))
+}
+
+/// A derived key as its file has it: purpose, secret, and the public key of the nodes.
+pub(crate) fn derived_text(key: &DerivedKey) -> String {
+    format!("{}:{}:{}", key.right, hex(&key.secret), hex(&key.nodes))
+}
+
+fn derived(purpose: &str, rest: &str) -> Option<DerivedKey> {
+    let (secret, nodes) = rest.split_once(':')?;
+    Some(DerivedKey {
+        right: Right::from_name(purpose)?,
+        secret: digits(secret)?,
+        nodes: digits(nodes)?,
+    })
+}
+
+const NO_DERIVED: &str =
+    "it is not a line of `dispotify key derive`: a purpose and twice 64 hexadecimal digits";
+
+fn hex(key: &[u8; 32]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn digits(digits: &str) -> Option<[u8; 32]> {
     if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
@@ -78,18 +112,19 @@ pub(crate) fn load_or_make(path: &Path) -> Result<Key, Failure> {
     if path.exists() {
         return load(path);
     }
-    make(path).map_err(|error| Failure::failed(format!("make key file {}", path.display()), error))
+    make(path)
+        .map(Key::Cluster)
+        .map_err(|error| Failure::failed(format!("make key file {}", path.display()), error))
 }
 
-fn make(path: &Path) -> io::Result<Key> {
-    let mut key = Key::default();
+fn make(path: &Path) -> io::Result<ClusterKey> {
+    let mut key = ClusterKey::default();
     SysRng.try_fill_bytes(&mut key).map_err(io::Error::other)?;
-    let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     if let Some(folder) = path.parent() {
         private::make_dir(folder)?;
     }
     let mut file = private::create_new(path)?;
-    writeln!(file, "{digits}")?;
+    writeln!(file, "{}", hex(&key))?;
     file.sync_all()?;
     Ok(key)
 }
@@ -104,9 +139,21 @@ mod tests {
     #[test]
     fn a_key_is_64_digits_and_perhaps_a_newline() {
         let digits = "0f".repeat(32);
-        assert_eq!(parse(&digits), Ok([15; 32]));
-        assert_eq!(parse(&format!("{digits}\n")), Ok([15; 32]));
+        let key = Key::Cluster([15; 32]);
+        assert!(parse(&digits) == Ok(key.clone()));
+        assert!(parse(&format!("{digits}\n")) == Ok(key));
         for wrong in [&format!(" {digits}"), &digits[1..], &"é".repeat(32)] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_derived_key_names_its_purpose() {
+        let key = DerivedKey::of(&[1; 32], Right::Upload).expect("a purpose of its own");
+        let text = derived_text(&key);
+        assert!(text.starts_with("upload:") && text.len() < FILE_BYTES_MAX as usize);
+        assert!(parse(&format!("{text}\n")) == Ok(Key::Derived(key)));
+        for wrong in [&text[..70], &text.replace("upload", "node"), "listen:"] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
     }

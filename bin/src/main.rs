@@ -58,6 +58,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Rm(rm) => commands::rm::run(&settings, &rm),
         Command::Status(status) => commands::status::run(&settings, &status),
         Command::Resolve(resolve) => commands::resolve::run(&settings, &resolve),
+        Command::Key(key) => commands::key::run(&settings, &key),
         Command::FindCover(find) => commands::find_cover::run(&find),
         Command::Verify(verify) => commands::verify::run(&verify),
     }

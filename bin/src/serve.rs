@@ -61,7 +61,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     let page = match page {
         Some(listener) => {
             let address = listener.address();
-            let guard = web::OriginGuard::new(&serve.allow_host);
+            let guard = web::OriginGuard::new(&serve.allow_host, address, serve.allow_delete);
             web::attach(&mut reactor, settings, config.clone(), listener, guard)?;
             Some(address)
         }

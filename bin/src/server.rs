@@ -50,7 +50,7 @@ pub(crate) struct Prepared {
 /// Runs one node until it is told to stop.
 pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
     log_lines::to_stderr(settings.log);
-    let security = settings.security()?;
+    let security = settings.security_of_node()?;
     let name = format!("{}-{}-{}", node.role.name(), node.host, node.port);
     let plan = Plan {
         choice: node.role,

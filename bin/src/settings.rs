@@ -9,13 +9,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use log::LevelFilter;
-use net::Security;
+use net::{DerivedKey, Security};
 use roles::contract::record::Address;
+use roles::contract::rights::Right;
 use roles::{client, server};
 
 use crate::args::Common;
 use crate::failure::Failure;
-use crate::key::{self, Key};
+use crate::key::{self, ClusterKey, Key};
 
 /// The default port of a node.
 const PORT: u16 = 7700;
@@ -103,14 +104,28 @@ impl Settings {
         (self.server, self.client) = self.with_dns(dns);
     }
 
-    /// The security of connections: the cluster key and name, or the explicit lack of a key.
+    /// The security of connections: a key and the cluster's name, or the explicit lack of a key.
     pub(crate) fn security(&self) -> Result<Security, Failure> {
-        self.security_with(key::load)
+        self.security_with(self.key(key::load)?)
+    }
+
+    /// The security of a process that runs nodes.
+    pub(crate) fn security_of_node(&self) -> Result<Security, Failure> {
+        let key = self.cluster_key(key::load)?;
+        self.security_with(key.map(Key::Cluster))
     }
 
     /// The same, but creates a missing key file.
     pub(crate) fn security_or_make(&self) -> Result<Security, Failure> {
-        self.security_with(key::load_or_make)
+        let key = self.cluster_key(key::load_or_make)?;
+        self.security_with(key.map(Key::Cluster))
+    }
+
+    /// The key of one purpose, made from the cluster key.
+    pub(crate) fn derive(&self, right: Right) -> Result<DerivedKey, Failure> {
+        let key = self.cluster_key(key::load)?;
+        let derived = key.and_then(|key| DerivedKey::of(&key, right));
+        derived.ok_or_else(|| Failure::Usage("--insecure: there is no key".into()))
     }
 
     /// The key file, if the key comes from a file.
@@ -119,25 +134,46 @@ impl Settings {
         self.key_file.as_ref().filter(|_| from_file)
     }
 
-    fn security_with(
+    fn security_with(&self, key: Option<Key>) -> Result<Security, Failure> {
+        let security = match key {
+            None => Security::insecure(&self.cluster),
+            Some(Key::Cluster(key)) => Security::keyed(key, &self.cluster),
+            Some(Key::Derived(key)) => Security::derived(key, &self.cluster),
+        };
+        security.map_err(|_| Failure::Usage("--cluster: a cluster name is at most 32 bytes".into()))
+    }
+
+    /// The key that the user has given; `None` only if there shall be none.
+    fn key(
         &self,
         load: impl FnOnce(&std::path::Path) -> Result<Key, Failure>,
-    ) -> Result<Security, Failure> {
-        let cluster = |_| Failure::Usage("--cluster: a cluster name is at most 32 bytes".into());
-        if self.insecure {
-            return Security::insecure(&self.cluster).map_err(cluster);
-        }
-        let key = match (&self.key, &self.key_file) {
-            (Some(digits), _) => {
-                key::parse(digits).map_err(|why| Failure::Usage(format!("DISPOTIFY_KEY: {why}")))?
-            }
-            (None, Some(file)) => load(file)?,
+    ) -> Result<Option<Key>, Failure> {
+        match (&self.key, &self.key_file) {
+            _ if self.insecure => Ok(None),
+            (Some(text), _) => key::parse(text)
+                .map(Some)
+                .map_err(|why| Failure::Usage(format!("DISPOTIFY_KEY: {why}"))),
+            (None, Some(file)) => load(file).map(Some),
             (None, None) => {
                 let cure = "give --key-file, or set HOME or XDG_CONFIG_HOME";
-                return Err(Failure::Usage(format!("no key: {cure}")));
+                Err(Failure::Usage(format!("no key: {cure}")))
             }
-        };
-        Security::keyed(key, &self.cluster).map_err(cluster)
+        }
+    }
+
+    /// The cluster key; a key for one purpose is refused.
+    fn cluster_key(
+        &self,
+        load: impl FnOnce(&std::path::Path) -> Result<Key, Failure>,
+    ) -> Result<Option<ClusterKey>, Failure> {
+        match self.key(load)? {
+            None => Ok(None),
+            Some(Key::Cluster(key)) => Ok(Some(key)),
+            Some(Key::Derived(key)) => Err(Failure::Usage(format!(
+                "this key is one to {}: the cluster key is needed here (see --key-file)",
+                key.right
+            ))),
+        }
     }
 
     /// Checks constraints between settings.

@@ -44,7 +44,7 @@ pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
     let listener = listen(web.listen)?;
     let mut reactor = reactor(settings, security)?;
     let address = listener.address();
-    let guard = OriginGuard::new(&web.allow_host);
+    let guard = OriginGuard::new(&web.allow_host, address, web.allow_delete);
     attach(
         &mut reactor,
         settings,

@@ -29,4 +29,4 @@ pub use dial::{Listener, SocketBuffers, why_not_connected};
 pub use host::{Gone, Host, HostHandle, StopHandle, WakeHandle};
 pub use pool::{JOBS_QUEUED_MAX, Worker, Workers};
 pub use reactor::{Reactor, Settings};
-pub use wire::seal::{ClusterNameTooLong, Security, own_features};
+pub use wire::seal::{ClusterNameTooLong, DerivedKey, Security, own_features};

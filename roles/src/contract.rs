@@ -11,6 +11,7 @@ pub mod node;
 pub mod partition;
 pub mod record;
 pub mod repeats;
+pub mod rights;
 pub mod ring;
 pub mod rng;
 pub mod song;

@@ -253,7 +253,22 @@ impl Lab {
         command
     }
 
+    /// The same without the cluster key.
+    pub(super) fn command_without_key(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(dispotify());
+        self.dress_but_key(&mut command);
+        command.args(words);
+        command
+    }
+
     pub(super) fn dress(&self, command: &mut Command) {
+        self.dress_but_key(command);
+        if self.dir.join("key").exists() {
+            command.arg("--key-file").arg(self.dir.join("key"));
+        }
+    }
+
+    fn dress_but_key(&self, command: &mut Command) {
         command
             .env_remove("DISPOTIFY_KEY")
             .env_remove("DISPOTIFY_LOG")
@@ -263,9 +278,6 @@ impl Lab {
             .env("XDG_CACHE_HOME", self.cache())
             .env("DISPOTIFY_DNS", self.dns.join(","))
             .stdin(Stdio::null());
-        if self.dir.join("key").exists() {
-            command.arg("--key-file").arg(self.dir.join("key"));
-        }
     }
 
     /// The cache folder; each network namespace has its own.

@@ -14,6 +14,7 @@ mod partition;
 mod powercut;
 mod privacy;
 mod refusals;
+mod rights;
 mod ring;
 #[cfg(not(debug_assertions))]
 mod speed;

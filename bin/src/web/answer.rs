@@ -59,6 +59,7 @@ pub(super) fn status(failure: &Failure) -> u16 {
         Failure::Ambiguous(_) => 400,
         Failure::Unreachable { .. } | Failure::KeyRefused => 502,
         Failure::Refused(Refusal::DiskFull) => 507,
+        Failure::Refused(Refusal::NotAllowed(_)) => 403,
         Failure::Refused(_) | Failure::NoCopy | Failure::NoData | Failure::Busy => 503,
         Failure::Local(fault) => match fault {
             JobFault::NotFound | JobFault::Removed => 404,

@@ -4,7 +4,7 @@
 //! foreign page as this one. So only addresses, `localhost` and names from the user are accepted.
 //! A request that changes something must come from this page itself, or from a program.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use net::http::request::{Method, Request};
 
@@ -13,17 +13,30 @@ use net::http::request::{Method, Request};
 pub(crate) struct OriginGuard {
     /// Accepted host names from the user, in lower case.
     names: Vec<String>,
+    /// Whether songs may be removed.
+    deletes: bool,
 }
 
 /// The status and the text of a refusal.
 pub(super) type Refusal = (u16, String);
 
 impl OriginGuard {
-    /// Accepts these names in addition to addresses and `localhost`.
-    pub(crate) fn new(names: &[String]) -> Self {
+    /// Accepts these names in addition to addresses and `localhost`. Whoever reaches the page at
+    /// another address than a loopback one may remove songs only if `deletes`.
+    pub(crate) fn new(names: &[String], address: SocketAddr, deletes: bool) -> Self {
         let names = names.iter().map(|name| name.to_ascii_lowercase());
+        let near = address.ip().to_canonical().is_loopback();
+        if !near {
+            let also = if deletes {
+                ", add and remove"
+            } else {
+                " and add"
+            };
+            log::warn!("web {address} asks for no password: whoever reaches it can listen{also}");
+        }
         OriginGuard {
             names: names.collect(),
+            deletes: deletes || near,
         }
     }
 
@@ -40,6 +53,9 @@ impl OriginGuard {
         if !reads && !is_own(request, host) {
             return Err((403, "only this page itself may change something".into()));
         }
+        if request.method == Method::Delete && !self.deletes {
+            return Err((403, NO_REMOVAL.into()));
+        }
         Ok(())
     }
 
@@ -55,6 +71,10 @@ impl OriginGuard {
         is_address || name == "localhost" || self.names.iter().any(|known| known == name)
     }
 }
+
+/// Why a page that others can reach removes nothing.
+const NO_REMOVAL: &str = "this page can be reached from other machines, so it removes no songs: use \
+     `dispotify rm`, or start it with --allow-delete";
 
 /// The host without its port; `None` if the port is not a number.
 fn without_port(host: &str) -> Option<&str> {
@@ -86,7 +106,8 @@ mod tests {
     use super::*;
 
     fn knows(host: &str) -> bool {
-        OriginGuard::new(&["Music.Example".to_owned()]).knows(host)
+        let here = SocketAddr::from(([127, 0, 0, 1], 8080));
+        OriginGuard::new(&["Music.Example".to_owned()], here, false).knows(host)
     }
 
     #[test]

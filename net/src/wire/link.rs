@@ -13,6 +13,7 @@ use std::time::Duration;
 use roles::contract::id::RequestId;
 use roles::contract::message::Envelope;
 use roles::contract::node::{Identity, Lost};
+use roles::contract::rights::Right;
 use roles::contract::time::Time;
 use roles::contract::timers::earlier;
 
@@ -308,6 +309,11 @@ impl Link {
     /// Whether the peer has proven that it holds the cluster key, if the cluster has one.
     pub(crate) fn is_proven(&self) -> bool {
         self.session.is_some()
+    }
+
+    /// What the peer may ask for, by the key that it has.
+    fn right(&self) -> Right {
+        self.session.as_ref().map_or(Right::Listen, Session::right)
     }
 
     fn is_sealed(&self) -> bool {

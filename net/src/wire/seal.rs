@@ -2,9 +2,11 @@
 //!
 //! The dialer opens with a preamble in plain text and the first handshake message (Noise NNpsk0).
 //! A peer that does not hold the key gets no byte in return; `opening` is the listener's judgement.
-//! The handshake covers the preamble as its prologue, so an attacker in between cannot change the
+//! A dialer with a key for one purpose makes sure that the listener is a node (Noise NKpsk0), because
+//! others have the same key. The handshake covers the preamble as its prologue, so an attacker in between cannot change the
 //! suite or the cluster name unnoticed.
 
+mod keys;
 mod opening;
 mod replays;
 
@@ -15,8 +17,12 @@ use snow::{Builder, HandshakeState, TransportState};
 
 use super::frame::{FRAME_BYTES_MAX, PROTOCOL_VERSION};
 use super::record::{LENGTH_BYTES, RECORD_BYTES_MAX, TAG_BYTES};
+use roles::contract::id::NodeId;
 use roles::contract::record::Features;
+use roles::contract::rights::Right;
 
+pub use keys::DerivedKey;
+use keys::{Keys, Nodes, Shared};
 pub(crate) use opening::answer;
 use replays::Openings;
 
@@ -44,10 +50,10 @@ const MAGIC: [u8; 4] = *b"dspf";
 /// the safe limit of AES-GCM.
 const RECORDS_PER_KEY: u64 = 1 << 20;
 
-/// The cluster key, if any, and the cluster name that all connections of a process use.
+/// The key, if any, and the cluster name that all connections of a process use.
 #[derive(Clone)]
 pub struct Security {
-    key: Option<[u8; 32]>,
+    keys: Keys,
     cluster: String,
     /// Shared by all clones: an opening is accepted once in a process.
     openings: Arc<Mutex<Openings>>,
@@ -86,20 +92,25 @@ pub(crate) struct NotAuthentic;
 impl Security {
     /// Seals connections under `key` and admits only peers of `cluster`.
     pub fn keyed(key: [u8; 32], cluster: &str) -> Result<Self, ClusterNameTooLong> {
-        Security::checked(Some(key), cluster)
+        Security::checked(Keys::cluster(key), cluster)
+    }
+
+    /// Seals connections under a key for one purpose: for clients of `cluster`.
+    pub fn derived(key: DerivedKey, cluster: &str) -> Result<Self, ClusterNameTooLong> {
+        Security::checked(Keys::Derived(key), cluster)
     }
 
     /// Leaves connections unsealed, so anybody may connect: for benchmarks, on explicit demand.
     pub fn insecure(cluster: &str) -> Result<Self, ClusterNameTooLong> {
-        Security::checked(None, cluster)
+        Security::checked(Keys::None, cluster)
     }
 
-    fn checked(key: Option<[u8; 32]>, cluster: &str) -> Result<Self, ClusterNameTooLong> {
+    fn checked(keys: Keys, cluster: &str) -> Result<Self, ClusterNameTooLong> {
         if cluster.len() > CLUSTER_NAME_BYTES_MAX {
             return Err(ClusterNameTooLong);
         }
         Ok(Security {
-            key,
+            keys,
             cluster: cluster.to_owned(),
             openings: Arc::default(),
         })
@@ -108,7 +119,7 @@ impl Security {
     /// The suite for a connection between machines with these features; unknown features count as
     /// none. AES needs hardware support on both sides.
     pub fn suite(&self, own: Features, theirs: Option<Features>) -> Suite {
-        if self.key.is_none() {
+        if self.keys.is_none() {
             return Suite::Plain;
         }
         let aes = own.has(Features::AES) && theirs.is_some_and(|f| f.has(Features::AES));
@@ -117,7 +128,7 @@ impl Security {
 
     /// Whether a dialer may choose `suite`.
     fn accepts(&self, suite: Suite) -> bool {
-        (suite == Suite::Plain) == self.key.is_none()
+        (suite == Suite::Plain) == self.keys.is_none()
     }
 
     /// Remembers an authentic handshake message; false if it was accepted before.
@@ -127,21 +138,16 @@ impl Security {
         openings.is_first(message)
     }
 
-    /// A short hash that tells keys apart and reveals nothing else about them.
-    fn hint(&self) -> [u8; 4] {
-        let mut hint = [0; 4];
-        if let Some(key) = &self.key {
-            let hash = blake3::derive_key("dispotify 2026-11 hint of the cluster key", key);
-            hint.copy_from_slice(&hash[..4]);
-        }
-        hint
+    /// The node id under which a client with a derived key is known.
+    pub(crate) fn guest(&self, claimed: NodeId) -> NodeId {
+        self.keys.guest(claimed)
     }
 
-    fn preamble(&self, suite: Suite) -> Vec<u8> {
+    fn preamble(&self, suite: Suite, shared: Option<&Shared<'_>>) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(PREAMBLE_BYTES_MAX);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&[PROTOCOL_VERSION, suite as u8]);
-        bytes.extend_from_slice(&self.hint());
+        bytes.extend_from_slice(&shared.map(Shared::hint).unwrap_or_default());
         bytes.push(self.cluster.len() as u8);
         bytes.extend_from_slice(self.cluster.as_bytes());
         bytes
@@ -159,11 +165,13 @@ impl Suite {
     }
 
     /// The name of the Noise protocol; `None` for the unsealed suite.
-    fn pattern(self) -> Option<&'static str> {
-        match self {
-            Suite::Plain => None,
-            Suite::ChaCha => Some("Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s"),
-            Suite::Aes => Some("Noise_NNpsk0_25519_AESGCM_BLAKE2s"),
+    fn pattern(self, nodes: Nodes<'_>) -> Option<&'static str> {
+        match (self, nodes) {
+            (Suite::Plain, _) => None,
+            (Suite::ChaCha, Nodes::Unused) => Some("Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s"),
+            (Suite::Aes, Nodes::Unused) => Some("Noise_NNpsk0_25519_AESGCM_BLAKE2s"),
+            (Suite::ChaCha, _) => Some("Noise_NKpsk0_25519_ChaChaPoly_BLAKE2s"),
+            (Suite::Aes, _) => Some("Noise_NKpsk0_25519_AESGCM_BLAKE2s"),
         }
     }
 }
@@ -203,9 +211,10 @@ pub(crate) fn call(
     suite: Suite,
     first: &mut Vec<u8>,
 ) -> Result<Opening, Unwelcome> {
-    let preamble = security.preamble(suite);
+    let own = security.keys.own();
+    let preamble = security.preamble(suite, own.as_ref());
     first.extend_from_slice(&preamble);
-    let Some(builder) = noise(security, suite, &preamble)? else {
+    let Some(builder) = noise(own, suite, &preamble)? else {
         return Ok(Opening::Done(Session::plain()));
     };
     let mut handshake = builder.build_initiator().map_err(refused)?;
@@ -225,22 +234,33 @@ impl Call {
     /// Completes the handshake with the responder's message of [`HANDSHAKE_BYTES`] bytes.
     pub(crate) fn answered(mut self, message: &[u8]) -> Result<Session, Unwelcome> {
         self.0.read_message(message, &mut []).map_err(refused)?;
-        Session::sealed(*self.0)
+        // Only a node has the key that completes this, whatever the key of the dialer is.
+        Session::sealed(*self.0, Right::Node)
     }
 }
 
 fn noise<'a>(
-    security: &'a Security,
+    shared: Option<Shared<'a>>,
     suite: Suite,
     prologue: &'a [u8],
 ) -> Result<Option<Builder<'a>>, Unwelcome> {
-    let (Some(pattern), Some(key)) = (suite.pattern(), &security.key) else {
+    let Some(shared) = shared else {
+        return Ok(None);
+    };
+    let Some(pattern) = suite.pattern(shared.nodes) else {
         return Ok(None);
     };
     let params = pattern.parse().map_err(refused)?;
-    let builder = Builder::new(params).psk(0, key).map_err(refused)?;
-    let builder = builder.prologue(prologue).map_err(refused)?;
-    Ok(Some(builder))
+    let builder = Builder::new(params)
+        .psk(0, shared.secret)
+        .map_err(refused)?;
+    let builder = match shared.nodes {
+        Nodes::Unused => Ok(builder),
+        Nodes::Private(key) => builder.local_private_key(key),
+        Nodes::Public(key) => builder.remote_public_key(key),
+    };
+    let builder = builder.and_then(|builder| builder.prologue(prologue));
+    builder.map(Some).map_err(refused)
 }
 
 fn write_handshake(handshake: &mut HandshakeState, out: &mut Vec<u8>) -> Result<(), Unwelcome> {
@@ -259,6 +279,8 @@ fn refused(_: snow::Error) -> Unwelcome {
 /// Seals frames into records and opens records into frames.
 pub(crate) struct Session {
     cipher: Option<Box<TransportState>>,
+    /// What the peer may ask for.
+    right: Right,
     sealed: u64,
     opened: u64,
     records_per_key: u64,
@@ -268,18 +290,25 @@ impl Session {
     fn plain() -> Self {
         Session {
             cipher: None,
+            right: Right::Node,
             sealed: 0,
             opened: 0,
             records_per_key: RECORDS_PER_KEY,
         }
     }
 
-    fn sealed(handshake: HandshakeState) -> Result<Self, Unwelcome> {
+    fn sealed(handshake: HandshakeState, right: Right) -> Result<Self, Unwelcome> {
         let cipher = handshake.into_transport_mode().map_err(refused)?;
         Ok(Session {
             cipher: Some(Box::new(cipher)),
+            right,
             ..Session::plain()
         })
+    }
+
+    /// What the peer may ask for, by the key that it has.
+    pub(crate) fn right(&self) -> Right {
+        self.right
     }
 
     /// Whether the peer has proven that it holds the key.
@@ -356,10 +385,10 @@ impl Default for Scratch {
 
 impl fmt::Debug for Security {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.key.is_some() {
-            "keyed"
-        } else {
-            "insecure"
+        let how = match &self.keys {
+            Keys::None => "insecure",
+            Keys::Cluster(_) => "keyed",
+            Keys::Derived(key) => key.right.name(),
         };
         write!(f, "Security({how}, {:?})", self.cluster)
     }

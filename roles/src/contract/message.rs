@@ -16,6 +16,7 @@ use super::chord::Chord;
 use super::id::{ContentHash, Incarnation, NodeId, RequestId, SongId, SongPrefix};
 use super::member::Epoch;
 use super::record::{Address, Features, Record, Role};
+use super::rights::Right;
 use super::ring::Ring;
 use super::song::{Manifest, Song};
 use super::upkeep::Upkeep;
@@ -95,6 +96,9 @@ pub enum Refusal {
     Broken(String),
     /// The receiver has seen a later start of the asking node.
     Outdated,
+    /// The asker's key has no right to ask for this; the right that it lacks. Only holders of a
+    /// derived key are told so: earlier versions have none, and do not know this refusal.
+    NotAllowed(Right),
 }
 
 /// Between any node and the DNS nodes.
@@ -676,6 +680,9 @@ impl fmt::Display for Refusal {
             Refusal::DiskFull => f.write_str("its disk is full"),
             Refusal::Broken(how) => write!(f, "its disk failed: {how}"),
             Refusal::Outdated => f.write_str("it knows a newer start of this node"),
+            Refusal::NotAllowed(right) => {
+                write!(f, "this key may not do that: one for {right} is needed")
+            }
         }
     }
 }

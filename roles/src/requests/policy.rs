@@ -64,7 +64,10 @@ impl Refusal {
     pub fn is_lasting(&self) -> bool {
         match self {
             Refusal::NotFound | Refusal::WrongRole => true,
-            Refusal::Ambiguous(_) | Refusal::Invalid(_) | Refusal::Outdated => self.is_final(),
+            Refusal::Ambiguous(_)
+            | Refusal::Invalid(_)
+            | Refusal::Outdated
+            | Refusal::NotAllowed(_) => self.is_final(),
             Refusal::Busy { .. }
             | Refusal::NotReady
             | Refusal::ShuttingDown
@@ -76,7 +79,10 @@ impl Refusal {
     /// Whether every other candidate would give the same refusal.
     pub fn is_final(&self) -> bool {
         match self {
-            Refusal::Ambiguous(_) | Refusal::Invalid(_) | Refusal::Outdated => true,
+            Refusal::Ambiguous(_)
+            | Refusal::Invalid(_)
+            | Refusal::Outdated
+            | Refusal::NotAllowed(_) => true,
             Refusal::Busy { .. }
             | Refusal::NotFound
             | Refusal::WrongRole

@@ -4,6 +4,7 @@ use log::debug;
 use roles::contract::id::RequestId;
 use roles::contract::message::{Envelope, Kind, Message, Refusal};
 use roles::contract::node::Lost;
+use roles::contract::rights::Right;
 use roles::contract::time::Time;
 
 use super::{Link, LinkEvent, QUEUE_LETTERS_MAX, State};
@@ -147,9 +148,23 @@ impl Link {
         if !hello.is_understood() {
             return Err(Lost::Version);
         }
+        let hello = self.as_known(hello)?;
         self.state = State::Open(hello);
         events.push(LinkEvent::Opened(hello));
         Ok(())
+    }
+
+    /// The hello of a peer as this end believes it. A client with a derived key has no address, and
+    /// no id of a node.
+    fn as_known(&self, mut hello: Hello) -> Result<Hello, Lost> {
+        if self.right() < Right::Node {
+            if hello.identity.address.is_some() {
+                debug!("link refused: a key to {} is none of a node", self.right());
+                return Err(Lost::Misbehaved);
+            }
+            hello.identity.node = self.security.guest(hello.identity.node);
+        }
+        Ok(hello)
     }
 
     fn on_goodbye(&mut self, body: &[u8]) -> Result<(), Lost> {
@@ -188,6 +203,10 @@ impl Link {
         envelope: Envelope,
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), Lost> {
+        let needed = envelope.message.right_needed();
+        if self.right() < needed {
+            return self.refuse_right(&envelope, needed);
+        }
         match envelope.kind {
             Kind::Answer { more } => {
                 self.receipts.on_answer(now);
@@ -210,17 +229,30 @@ impl Link {
         Ok(())
     }
 
-    fn refuse_busy(&mut self, id: RequestId) -> Result<(), Lost> {
-        if self.outgoing.envelopes() >= QUEUE_LETTERS_MAX {
-            return Err(Lost::Full);
+    /// Refuses a question for which the peer's key is not enough. A peer that speaks as a node without
+    /// being asked breaks the protocol.
+    fn refuse_right(&mut self, envelope: &Envelope, needed: Right) -> Result<(), Lost> {
+        match envelope.kind {
+            Kind::Question { .. } => self.refuse(envelope.id, Refusal::NotAllowed(needed)),
+            Kind::Answer { .. } | Kind::OneWay => Err(Lost::Misbehaved),
         }
+    }
+
+    fn refuse_busy(&mut self, id: RequestId) -> Result<(), Lost> {
         let busy = Refusal::Busy {
             retry_after_ms: BUSY_RETRY_AFTER_MS,
         };
+        self.refuse(id, busy)
+    }
+
+    fn refuse(&mut self, id: RequestId, why: Refusal) -> Result<(), Lost> {
+        if self.outgoing.envelopes() >= QUEUE_LETTERS_MAX {
+            return Err(Lost::Full);
+        }
         let envelope = Envelope {
             id,
             kind: Kind::Answer { more: false },
-            message: Message::Refused(busy),
+            message: Message::Refused(why),
             body: Vec::new(),
         };
         self.outgoing.push(envelope).map_err(|_| Lost::Misbehaved)

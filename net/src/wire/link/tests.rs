@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::wire::outgoing::CREDIT_WINDOW_BYTES;
-use crate::wire::seal::Scratch;
+use crate::wire::seal::{DerivedKey, Scratch};
 use roles::contract::id::{Incarnation, NodeId};
 use roles::contract::limits::{FRAME_BODY_BYTES_MAX, QUESTIONS_PER_PEER_MAX};
 use roles::contract::message::{Kind, Message, Names, Refusal};
@@ -262,6 +262,53 @@ fn an_idle_link_holds_little() {
     assert!(size_of::<Link>() < 2048, "{}", size_of::<Link>());
 }
 
+/// A key to listen gets answers to what listeners ask, and a refusal for all else.
+#[test]
+fn a_derived_key_asks_for_its_purpose_alone() {
+    let mut pair = Pair::derived(identity(1));
+    pair.settle(at(0));
+    let known = pair.b.hello().map(|hello| hello.identity.node);
+    assert!(known.is_some_and(|node| node != NodeId(1)));
+    let list = Message::Names(Names::Resolve {
+        role: roles::contract::record::Role::Router,
+    });
+    let allowed = Envelope {
+        message: list,
+        ..question(1)
+    };
+    pair.a.send(at(0), allowed.clone()).unwrap();
+    pair.a.send(at(0), question(2)).unwrap();
+    pair.settle(at(0));
+    assert_eq!(pair.b_heard, [allowed]);
+    let refused = Message::Refused(Refusal::NotAllowed(Right::Node));
+    assert_eq!(pair.a_heard.len(), 1);
+    assert_eq!(
+        (pair.a_heard[0].id, &pair.a_heard[0].message),
+        (RequestId(2), &refused)
+    );
+    assert_eq!((pair.a.over(), pair.b.over()), (None, None));
+    let told = Envelope {
+        kind: Kind::OneWay,
+        ..question(3)
+    };
+    pair.a.send(at(0), told).unwrap();
+    pair.settle(at(0));
+    assert_eq!(pair.b.over(), Some(Lost::Misbehaved));
+    assert_eq!(pair.b_heard.len(), 1);
+}
+
+/// Who claims to be a node without the key of one is shut out.
+#[test]
+fn a_derived_key_claims_no_address() {
+    let address = roles::contract::record::Address(([127, 0, 0, 1], 7700).into());
+    let mut pair = Pair::derived(Identity {
+        address: Some(address),
+        ..identity(1)
+    });
+    pair.settle(at(0));
+    assert_eq!(pair.b.over(), Some(Lost::Misbehaved));
+}
+
 struct Pair {
     a: Link,
     b: Link,
@@ -288,6 +335,16 @@ impl Pair {
             scratch: Scratch::new(),
             step: usize::MAX,
         }
+    }
+
+    /// A client with a key to listen dials a node.
+    fn derived(client: Identity) -> Self {
+        let key = DerivedKey::of(&[1; 32], Right::Listen).unwrap();
+        let security = Arc::new(Security::derived(key, "music").unwrap());
+        let mut pair = Pair::new(Suite::ChaCha);
+        pair.a = Link::dial(at(0), &security, client, Suite::ChaCha);
+        pair.a.connected(at(0));
+        pair
     }
 
     fn open(suite: Suite) -> Self {

@@ -6,7 +6,7 @@
 
 use super::{
     CLUSTER_NAME_BYTES_MAX, HANDSHAKE_BYTES, NAME_LENGTH_AT, PREAMBLE_HEAD_BYTES, SUITE_AT,
-    Security, Session, Suite, Unwelcome, noise, refused, write_handshake,
+    Security, Session, Shared, Suite, Unwelcome, noise, refused, write_handshake,
 };
 
 /// The responder's half of the handshake. `bytes` holds everything received so far. Returns `None`
@@ -20,8 +20,8 @@ pub(crate) fn answer(
     let Some((preamble, message)) = split(bytes) else {
         return Ok(None);
     };
-    let known = is_own(security, preamble);
-    let session = session(security, preamble, message, known, reply)?;
+    let shared = key_of(security, preamble);
+    let session = session(security, (preamble, message), shared, reply)?;
     Ok(Some((preamble.len() + message.len(), session)))
 }
 
@@ -37,42 +37,52 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((preamble, rest.get(..message_bytes)?))
 }
 
-/// Whether the preamble is that of a peer of this cluster; the suite is the dialer's choice. The
-/// comparison of two hashes takes constant time, and says nothing about the bytes before them.
-fn is_own(security: &Security, preamble: &[u8]) -> bool {
+/// The key of a peer of this cluster with this preamble; the suite is the dialer's choice, and the
+/// hint names one of several keys. The comparison of two hashes takes constant time, and says nothing
+/// about the bytes before them. `Some(None)`: the peer has no key and needs none.
+fn key_of<'s>(security: &'s Security, preamble: &[u8]) -> Option<Option<Shared<'s>>> {
     let suite = Suite::from_wire(preamble[SUITE_AT]).filter(|suite| security.accepts(*suite));
-    let own = security.preamble(suite.unwrap_or(STAND_IN));
-    let same = blake3::hash(preamble) == blake3::hash(&own);
-    same & suite.is_some()
+    let theirs = blake3::hash(preamble);
+    let mut found = None;
+    let keys = security.keys.accepted().into_iter().map(Some);
+    let unkeyed = security.keys.is_none().then_some(None);
+    for shared in keys.chain(unkeyed) {
+        let own = security.preamble(suite.unwrap_or(STAND_IN), shared.as_ref());
+        if blake3::hash(&own) == theirs {
+            found = Some(shared);
+        }
+    }
+    found.filter(|_| suite.is_some())
 }
 
-/// The session of a dialer whose preamble is `known` and whose handshake message was made under the
-/// cluster key, and for the first time.
+/// The session of a dialer whose handshake message was made under the key that its preamble names,
+/// and for the first time. The message of a preamble that names none is checked under the cluster
+/// key, so that the refusal takes as long.
 fn session(
     security: &Security,
-    preamble: &[u8],
-    message: &[u8],
-    known: bool,
+    (preamble, message): (&[u8], &[u8]),
+    known: Option<Option<Shared<'_>>>,
     reply: &mut Vec<u8>,
 ) -> Result<Session, Unwelcome> {
     let keyed = Suite::from_wire(preamble[SUITE_AT]).filter(|suite| *suite != Suite::Plain);
-    let Some(builder) = noise(security, keyed.unwrap_or(STAND_IN), preamble)? else {
+    let shared = known.flatten().or_else(|| security.keys.own());
+    let Some(builder) = noise(shared, keyed.unwrap_or(STAND_IN), preamble)? else {
         return match known {
-            true => Ok(Session::plain()),
-            false => Err(Unwelcome::Preamble),
+            Some(_) => Ok(Session::plain()),
+            None => Err(Unwelcome::Preamble),
         };
     };
     let mut handshake = builder.build_responder().map_err(refused)?;
     let authentic = handshake.read_message(message, &mut []);
-    if !known {
+    let Some(Some(shared)) = known else {
         return Err(Unwelcome::Preamble);
-    }
+    };
     authentic.map_err(refused)?;
     if !security.is_first(message) {
         return Err(Unwelcome::Replayed);
     }
     write_handshake(&mut handshake, reply)?;
-    Session::sealed(handshake)
+    Session::sealed(handshake, shared.right)
 }
 
 /// The byte that names the suite without a handshake.

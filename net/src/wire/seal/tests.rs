@@ -100,8 +100,14 @@ fn a_replayed_opening_gets_no_byte() {
 #[test]
 fn the_preamble_is_bound_by_the_handshake() {
     let own = keyed(1, "music");
-    let preamble = own.preamble(Suite::ChaCha);
-    let build = |prologue| noise(&own, Suite::ChaCha, prologue).ok().flatten().unwrap();
+    let shared = own.keys.own();
+    let preamble = own.preamble(Suite::ChaCha, shared.as_ref());
+    let build = |prologue| {
+        noise(shared, Suite::ChaCha, prologue)
+            .ok()
+            .flatten()
+            .unwrap()
+    };
     let mut dialer = build(&preamble).build_initiator().unwrap();
     let mut message = Vec::new();
     assert!(write_handshake(&mut dialer, &mut message).is_ok());
@@ -118,8 +124,81 @@ fn a_secured_node_is_no_guest_of_an_open_one() {
     let bytes = first(&keyed(1, "music"), Suite::ChaCha);
     assert!(answer(&open, &bytes, &mut Vec::new()).is_err());
     // The hint of no key is no way in either.
-    let bytes = [open.preamble(Suite::ChaCha), vec![0; HANDSHAKE_BYTES]].concat();
+    let bytes = [open.preamble(Suite::ChaCha, None), vec![0; HANDSHAKE_BYTES]].concat();
     assert!(answer(&open, &bytes, &mut Vec::new()).is_err());
+}
+
+/// A node knows by the key of a dialer what it may ask for.
+#[test]
+fn a_derived_key_opens_the_door_for_its_purpose() {
+    let nodes = keyed(1, "music");
+    for suite in [Suite::ChaCha, Suite::Aes] {
+        for right in Right::DERIVED {
+            let bytes = first(&derived(1, right), suite);
+            let mut reply = Vec::new();
+            let Ok(Some((used, session))) = answer(&nodes, &bytes, &mut reply) else {
+                panic!("refused");
+            };
+            assert_eq!((used, session.right()), (bytes.len(), right));
+        }
+        let Ok(Some((_, session))) = answer(&nodes, &first(&nodes, suite), &mut Vec::new()) else {
+            panic!("refused");
+        };
+        assert_eq!(session.right(), Right::Node);
+    }
+    let bytes = first(&derived(2, Right::Listen), Suite::ChaCha);
+    let refused = answer(&nodes, &bytes, &mut Vec::new()).err();
+    assert_eq!(refused, Some(Unwelcome::Preamble));
+}
+
+/// Whoever has a key to listen answers nobody as a node would: not others with the same key, which
+/// know the public key of the nodes, nor nodes.
+#[test]
+fn a_derived_key_makes_no_node() {
+    let listener = derived(1, Right::Listen);
+    let mut first = Vec::new();
+    let Ok(Opening::Waiting(victim)) = call(&listener, Suite::ChaCha, &mut first) else {
+        panic!("a handshake");
+    };
+    assert!(answer(&listener, &first, &mut Vec::new()).is_err());
+    // The attacker has the secret that both share, and a key pair of its own.
+    let Keys::Derived(key) = &listener.keys else {
+        panic!("a derived key");
+    };
+    let own = Shared {
+        right: Right::Listen,
+        secret: &key.secret,
+        nodes: Nodes::Private(&[7; 32]),
+    };
+    let (preamble, message) = first.split_at(first.len() - HANDSHAKE_BYTES);
+    let builder = noise(Some(own), Suite::ChaCha, preamble).ok().flatten();
+    let mut attacker = builder.unwrap().build_responder().unwrap();
+    // It cannot read the first message, and what it makes up is not believed.
+    assert!(attacker.read_message(message, &mut []).is_err());
+    assert!(victim.answered(&[7; HANDSHAKE_BYTES]).is_err());
+}
+
+/// What a client says of its node id is neither believed nor kept.
+#[test]
+fn a_client_has_no_id_of_a_node() {
+    let nodes = keyed(1, "music");
+    assert_ne!(nodes.guest(NodeId(5)), NodeId(5));
+    assert_eq!(nodes.guest(NodeId(5)), nodes.guest(NodeId(5)));
+    assert_ne!(nodes.guest(NodeId(5)), keyed(2, "music").guest(NodeId(5)));
+}
+
+/// Another version must derive the same keys: a key file outlives it.
+#[test]
+fn derived_keys_stay_the_same() {
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|b| format!("{b:02x}")).collect() };
+    let key = DerivedKey::of(&[1; 32], Right::Listen).unwrap();
+    assert_eq!(hex(&key.secret[..8]), "5b685710cc19c29b");
+    assert_eq!(hex(&key.nodes[..8]), "773525d96af51ee7");
+}
+
+fn derived(byte: u8, right: Right) -> Security {
+    let key = DerivedKey::of(&[byte; 32], right).unwrap();
+    Security::derived(key, "music").unwrap()
 }
 
 #[test]
