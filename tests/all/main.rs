@@ -1,6 +1,7 @@
 //! All tests of the simulated world, in one binary.
 
 mod copies;
+mod dependencies;
 mod maps;
 mod mutants;
 mod replay;
