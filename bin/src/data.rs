@@ -20,8 +20,8 @@ pub(crate) type Threads = (Vec<Workers>, Option<Workers>);
 /// Workers of a fixed data node. The library is opened now, so that a fault prevents the start.
 pub(crate) fn workers(dir: &Path, node: NodeId, readers: usize) -> Result<Threads, Failure> {
     let opened = Arc::new(Place::new(dir, node));
-    let library = opened.open().map_err(|e| Failure::Failed(e.to_string()))?;
-    drop(library);
+    let there = opened.with(|_| Ok(()));
+    there.map_err(|e| Failure::Failed(e.to_string()))?;
     Ok(lazy(opened, readers))
 }
 
@@ -75,8 +75,9 @@ impl Worker<MemoryJob> for Remembering {
 struct Place {
     dir: PathBuf,
     node: NodeId,
-    /// Held while the library is opened, so that only one thread creates its tables.
-    opening: Mutex<()>,
+    /// The library, once it has been opened: all workers are of one library, which can then be
+    /// replaced under them.
+    library: Mutex<Option<Library>>,
 }
 
 impl Place {
@@ -85,13 +86,17 @@ impl Place {
         Place {
             dir,
             node,
-            opening: Mutex::new(()),
+            library: Mutex::new(None),
         }
     }
 
-    fn open(&self) -> Result<Library, OpenError> {
-        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        Library::open(&self.dir, self.node, StoreId(random()))
+    /// Does something with the library, which is opened first if need be.
+    fn with<T>(&self, work: impl FnOnce(&Library) -> Result<T, OpenError>) -> Result<T, OpenError> {
+        let mut library = self.library.lock().unwrap_or_else(PoisonError::into_inner);
+        if library.is_none() {
+            *library = Some(Library::open(&self.dir, self.node, StoreId(random()))?);
+        }
+        work(library.as_ref().expect("it was opened above"))
     }
 }
 
@@ -104,13 +109,15 @@ struct OnDemand {
 impl OnDemand {
     fn worker(&mut self) -> Result<&mut LibraryWorker, OpenError> {
         if self.worker.is_none() {
-            let library = self.place.open()?;
-            let worker = if self.writes {
-                library.writer()?
-            } else {
-                library.reader()?
+            let writes = self.writes;
+            let worker = |library: &Library| {
+                if writes {
+                    library.writer()
+                } else {
+                    library.reader()
+                }
             };
-            self.worker = Some(worker);
+            self.worker = Some(self.place.with(worker)?);
         }
         Ok(self.worker.as_mut().expect("it was made above"))
     }

@@ -562,6 +562,7 @@ fn local(fault: JobFault) -> Failure {
         | JobFault::Invalid(_)
         | JobFault::DiskFull
         | JobFault::Broken(_)
+        | JobFault::Corrupt(_)
         | JobFault::Quarantined
         | JobFault::Removed
         | JobFault::Abandoned => Failure::Local(fault),

@@ -12,8 +12,10 @@ pub(crate) mod digests;
 mod disk;
 mod intake;
 mod maintenance;
+mod mending;
 mod placement;
 mod removal;
+mod repeats;
 pub mod replication;
 mod room;
 mod scrub;
@@ -48,7 +50,9 @@ use anti_entropy::AntiEntropy;
 use disk::Disk;
 pub use maintenance::Queue;
 use maintenance::{Silence, on_sums};
+use mending::Mending;
 use removal::Removal;
+use repeats::Repeats;
 use replication::Replication;
 use room::Room;
 use scrub::Scrub;
@@ -110,6 +114,7 @@ pub struct Data {
     scrub: Scrub,
     removal: Removal,
     disk: Disk,
+    mending: Mending,
     overview: Option<Overview>,
     /// While it lasts nothing is announced, because songs may have been removed elsewhere.
     silence: Option<Silence>,
@@ -134,6 +139,7 @@ impl Data {
             scrub: Scrub::new(&config.anti_entropy, part()),
             removal: Removal::new(config.anti_entropy.mutants),
             disk: Disk::default(),
+            mending: Mending::new(&config.anti_entropy, part()),
             overview: None,
             silence: None,
             look_at: None,
@@ -152,6 +158,7 @@ impl Data {
         self.look_at_room(cx);
         self.copies.start(cx);
         self.scrub.arm(cx.now);
+        self.mending.arm(cx.now);
     }
 
     /// Answers a question about songs.
@@ -166,7 +173,7 @@ impl Data {
         match audio {
             Audio::ListSongs { after, limit } => self.on_list_songs(cx, asker, after, limit),
             Audio::Describe { song } => {
-                let purpose = Purpose::Answer(asker);
+                let purpose = Purpose::Describe(asker, song);
                 cx.run(Ordered::Data(purpose), LibraryJob::Describe { song });
             }
             Audio::Fetch { song, from, count } => self.on_fetch(cx, asker, song, from, count),
@@ -213,7 +220,9 @@ impl Data {
             Purpose::Bury(asker, songs, copy) => {
                 self.on_buried(cx, (asker, songs, copy), reply, others);
             }
-            Purpose::Answer(asker) => cx.out.answer(asker, answer_to(reply)),
+            Purpose::Answer(asker) | Purpose::Describe(asker, _) => {
+                cx.out.answer(asker, answer_to(reply));
+            }
             Purpose::Give(asker, _) => {
                 self.doubt_bytes(cx, asker, &reply);
                 cx.out.answer(asker, answer_to(reply));
@@ -231,6 +240,7 @@ impl Data {
     fn on_overview(&mut self, cx: &mut Cx<'_>, reply: JobReply) {
         if let JobReply::Overview(overview) = reply {
             self.scrub.start(cx, &overview);
+            self.mending.start(cx, &overview);
             self.hold_back(cx.now, &overview);
             return self.change(cx.now, overview);
         }
@@ -240,17 +250,21 @@ impl Data {
             && let Some(times) = self.unread.note(cx.now)
         {
             let line = alloc::format!("library cannot be read times={times}: {reply:?}");
-            cx.out.fact(Level::Error, line);
+            // Damaged tables are mended; anything else needs a person.
+            let mended = matches!(reply, JobReply::Failed(JobFault::Corrupt(_)));
+            let level = if mended { Level::Warn } else { Level::Error };
+            cx.out.fact(level, line);
         }
     }
 
     /// Takes the overview of a changed library: every announcement is due at once. An overview that
-    /// is not newer is ignored.
+    /// is not newer is ignored, and so is one of a library that has been set aside.
     fn change(&mut self, now: Time, overview: Overview) {
-        let newer = |old: Overview| old.revision < overview.revision;
+        let newer = |old: Overview| old.store == overview.store && old.revision < overview.revision;
         if self.overview.is_none_or(newer) {
             self.overview = Some(overview);
             self.announcer.on_change(now);
+            self.mending.on_song(now);
         }
     }
 
@@ -292,6 +306,11 @@ impl Data {
         others: Others<'_>,
     ) {
         self.disk.on_reply(cx.now, &reply);
+        if let JobReply::Failed(JobFault::Corrupt(_)) = reply
+            && !matches!(ordered, Ordered::Mending(_))
+        {
+            self.mending.on_fault(cx, ordered.song());
+        }
         match ordered {
             Ordered::Data(purpose) => self.on_own_done(cx, purpose, reply, others),
             Ordered::Announcer(router, since) => {
@@ -303,7 +322,11 @@ impl Data {
                 self.on_copies(cx, reports);
             }
             Ordered::AntiEntropy(purpose) => self.anti_entropy.on_done(cx, purpose, reply, others),
-            Ordered::Scrub(purpose) => self.scrub.on_done(cx, purpose, reply, others),
+            Ordered::Scrub(purpose) => {
+                let altered = self.scrub.on_done(cx, purpose, reply, others);
+                self.mending.on_odd(cx, altered);
+            }
+            Ordered::Mending(purpose) => self.mending.on_done(cx, purpose, reply),
             Ordered::Memory(_) | Ordered::Client(_) => (),
         }
         self.announce(cx, others);
@@ -324,6 +347,7 @@ impl Data {
         self.on_copies(cx, reports);
         let overview = self.overview.unwrap_or_default();
         self.scrub.on_tick(cx, overview, others);
+        self.mending.on_tick(cx, overview);
         self.announce(cx, others);
     }
 
@@ -349,7 +373,8 @@ impl Data {
         // A round needs the library's overview, and waits for the repairs of the last round.
         let waits = self.overview.is_none() || self.copies.repairs() > 0;
         let anti_entropy = self.anti_entropy.deadline(waits);
-        let upkeep = earlier(anti_entropy, self.scrub.deadline());
+        let checks = earlier(self.scrub.deadline(), self.mending.deadline());
+        let upkeep = earlier(anti_entropy, checks);
         let own = earlier(
             earlier(self.look_at, self.room.drop_at()),
             Some(self.sweep_at),

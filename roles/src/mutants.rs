@@ -139,11 +139,15 @@ pub enum CopyMutant {
     ScrubLooksAway,
     /// A removal is reported as stored on two nodes when it is stored on one.
     BuriesAlone,
+    /// A node that cannot read its tables goes on announcing its songs.
+    HidesWhatItCannotRead,
+    /// A node whose library was rebuilt announces the old one.
+    HidesTheHealed,
 }
 
 impl CopyMutant {
     /// Every mutant.
-    pub const ALL: [CopyMutant; 10] = [
+    pub const ALL: [CopyMutant; 12] = [
         CopyMutant::LetsGoUnconfirmed,
         CopyMutant::NeverLetsGo,
         CopyMutant::TrustsAStaleTable,
@@ -154,6 +158,8 @@ impl CopyMutant {
         CopyMutant::DrainsAtOnce,
         CopyMutant::ScrubLooksAway,
         CopyMutant::BuriesAlone,
+        CopyMutant::HidesWhatItCannotRead,
+        CopyMutant::HidesTheHealed,
     ];
 }
 

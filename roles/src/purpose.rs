@@ -10,10 +10,12 @@ pub(crate) mod data;
 pub(crate) mod dns;
 pub(crate) mod locator;
 pub(crate) mod memory;
+pub(crate) mod mending;
 pub(crate) mod replication;
 pub(crate) mod ring;
 pub(crate) mod scrub;
 
+use crate::contract::id::SongId;
 use crate::contract::job::FragmentId;
 use crate::contract::record::{Address, Role};
 
@@ -63,6 +65,8 @@ pub(crate) enum Ordered {
     AntiEntropy(anti_entropy::JobFor),
     /// A data node reads its fragments to find damage.
     Scrub(scrub::Purpose),
+    /// A data node looks at the tables of its library, or puts them right.
+    Mending(mending::Purpose),
     /// A client.
     Client(client::Purpose),
 }
@@ -89,6 +93,20 @@ impl Asked {
 }
 
 impl Ordered {
+    /// The song that the job is about, if it is about one.
+    pub(crate) fn song(&self) -> Option<SongId> {
+        match self {
+            Ordered::Data(purpose) => purpose.song(),
+            Ordered::Replication(purpose) => purpose.song(),
+            Ordered::Scrub(purpose) => purpose.song(),
+            Ordered::Memory(_)
+            | Ordered::Announcer(..)
+            | Ordered::AntiEntropy(_)
+            | Ordered::Mending(_)
+            | Ordered::Client(_) => None,
+        }
+    }
+
     /// Whether somebody still waits for the job after its node has left its role.
     pub(crate) fn outlives_role(&self) -> bool {
         match self {
@@ -96,7 +114,8 @@ impl Ordered {
             Ordered::Announcer(..)
             | Ordered::Replication(_)
             | Ordered::AntiEntropy(_)
-            | Ordered::Scrub(_) => false,
+            | Ordered::Scrub(_)
+            | Ordered::Mending(_) => false,
         }
     }
 }

@@ -9,14 +9,19 @@ mod change_feed;
 mod copies;
 mod fault;
 mod fragments;
+mod inspect;
+mod mend;
 mod open;
 mod partitions;
 mod quarantine;
+mod rebuild;
 mod removal;
 mod room;
 mod row;
+mod salvage;
 mod schema;
 mod scrub;
+mod seal;
 mod songs;
 mod uploads;
 pub mod verify;
@@ -24,51 +29,44 @@ pub mod verify;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use roles::contract::id::NodeId;
-use roles::contract::job::{FragmentId, JobFault, JobReply, LibraryJob};
+use roles::contract::job::{FragmentId, JobFault, JobReply, LibraryJob, Overview};
 use roles::contract::message::StoreId;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use fault::Stop;
+use fault::{Complaints, Stop};
 pub use open::{OpenError, OpenFault};
-use open::{Part, connect, found};
+use open::{Part, found};
+use rebuild::{Files, Slot};
 pub(crate) use removal::RECLAIM_FRAGMENTS;
 use room::Room;
-
-use crate::private;
+use salvage::Salvage;
 
 /// A library, opened and up to date: hands out workers.
 #[derive(Debug)]
 pub struct Library {
     place: Place,
+    complaints: Arc<Complaints>,
 }
 
 #[derive(Debug)]
 enum Place {
-    File(PathBuf),
+    File(Arc<Files>),
     /// The database ends with its connection, so all workers share one connection.
-    Memory(Arc<Mutex<Connection>>),
+    Memory(Slot),
 }
 
 impl Library {
-    /// Opens `library.db` in this directory, or makes it with the identity `fresh`.
+    /// Opens `library.db` in this directory, or makes it with the identity `fresh`. A damaged file is
+    /// set aside for [`LibraryJob::Salvage`], and an empty library begins. One value at a time opens a
+    /// directory: it has to know all connections.
     pub fn open(dir: &Path, node: NodeId, fresh: StoreId) -> Result<Library, OpenError> {
-        let path = dir.join("library.db");
-        let attempt = || {
-            // The file is made here, because SQLite asks the umask for its mode; the log gets the
-            // mode of the file. One that is there must not be opened here: closing it would drop the
-            // locks that SQLite holds on it in this process. Why none can be made, SQLite says below.
-            let _ = private::create_new(&path);
-            let mut db = open::reach(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
-            found(&mut db, node, fresh)
-        };
-        let opened = room::open_with_reserve(dir, attempt);
-        opened.map_err(|why| OpenError::at(&path, why))?;
-        let place = Place::File(path);
-        Ok(Library { place })
+        let place = Place::File(Arc::new(Files::open(dir, node, fresh)?));
+        let complaints = Arc::default();
+        Ok(Library { place, complaints })
     }
 
     /// Makes a library that ends with its last worker.
@@ -81,8 +79,9 @@ impl Library {
             Ok(db)
         });
         let db = made.map_err(|why| OpenError::at(path, why))?;
-        let place = Place::Memory(Arc::new(Mutex::new(db)));
-        Ok(Library { place })
+        let place = Place::Memory(Arc::new(Mutex::new(Some(db))));
+        let complaints = Arc::default();
+        Ok(Library { place, complaints })
     }
 
     /// A worker that can do every job. Only one worker writes at a time; other writers wait.
@@ -96,23 +95,36 @@ impl Library {
     }
 
     fn worker(&self, part: Part) -> Result<LibraryWorker, OpenError> {
-        let (db, room) = match &self.place {
-            Place::File(path) => {
-                let db = connect(path, part).map_err(|why| OpenError::at(path, why))?;
-                let dir = path.parent().unwrap_or(Path::new("."));
-                (Arc::new(Mutex::new(db)), Room::around(dir))
+        let (db, room, files) = match &self.place {
+            Place::File(files) => {
+                let slot = files.slot(part).map_err(|why| files.at(why))?;
+                (slot, Room::around(files.dir()), Some(Arc::clone(files)))
             }
-            Place::Memory(db) => (Arc::clone(db), Room::unbounded()),
+            Place::Memory(db) => (Arc::clone(db), Room::unbounded(), None),
         };
-        Ok(LibraryWorker { db, room })
+        Ok(LibraryWorker {
+            db,
+            part,
+            files,
+            salvage: None,
+            complaints: Arc::clone(&self.complaints),
+            room,
+        })
     }
 }
 
 /// One connection to a library: does one job after the other, on whatever thread holds it.
 #[derive(Debug)]
 pub struct LibraryWorker {
-    /// Contended only for a library in memory: a worker on a file has its own connection.
-    db: Arc<Mutex<Connection>>,
+    /// Contended only for a library in memory, and while a library is rebuilt: a worker on a file has
+    /// its own connection.
+    db: Slot,
+    part: Part,
+    /// None: the library lies in memory.
+    files: Option<Arc<Files>>,
+    /// The library that was set aside, while this worker salvages it.
+    salvage: Option<Salvage>,
+    complaints: Arc<Complaints>,
     /// Dropped after the connection, whose end frees the inodes that the reserve takes again.
     room: Room,
 }
@@ -121,20 +133,41 @@ impl LibraryWorker {
     /// Does a job of a data node. A job that fails has changed nothing. On a full disk, what takes
     /// no song in is done with the bytes and inodes of the reserve.
     pub fn run(&mut self, job: LibraryJob) -> JobReply {
-        // Every change is a transaction: what a panic interrupts is rolled back, not half done.
-        let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = &mut self.room;
-        let (durable, attempt) = nature(&job);
-        let Some(durable) = durable else {
-            // The reserve is left to the writer, which may just have given it up for its next attempt.
-            return read(db, attempt, |db| apply(db, room, &job));
+        let reply = if let LibraryJob::Rebuild { store } = job {
+            self.rebuild(store)
+        } else if job == LibraryJob::Salvage {
+            self.salvage()
+        } else {
+            self.run_in_place(&job)
         };
-        let mut reply = write(db, durable, attempt, room, &job);
+        self.complaints.note(&reply);
+        reply
+    }
+
+    fn run_in_place(&mut self, job: &LibraryJob) -> JobReply {
+        let (durable, attempt) = nature(job);
+        // Every change is a transaction: what a panic interrupts is rolled back, not half done.
+        let slot = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        let db = match reached(slot, self.files.as_deref(), self.part) {
+            Ok(db) => db,
+            Err(why) => return JobReply::Failed(why.into_fault(attempt)),
+        };
+        let room = &mut self.room;
+        let Some(durable) = durable else {
+            if let LibraryJob::Inspect { .. } = job {
+                // What the connection remembers of its pages says nothing of the disk.
+                let _ = db.execute_batch("PRAGMA shrink_memory");
+            }
+            // The reserve is left to the writer, which may just have given it up for its next attempt.
+            let reply = read(db, attempt, |db| apply(db, room, job));
+            return with_files(reply, self.files.as_deref());
+        };
+        let mut reply = write(db, durable, attempt, room, job);
         let full = reply == JobReply::Failed(JobFault::DiskFull);
-        if full && room::may_use_reserve(&job) && room.give_up_reserve() {
-            reply = write(db, durable, attempt, room, &job);
+        if full && room::may_use_reserve(job) && room.give_up_reserve() {
+            reply = write(db, durable, attempt, room, job);
         }
-        if room::may_use_reserve(&job) {
+        if room::may_use_reserve(job) {
             room.restore_reserve();
         }
         reply
@@ -149,18 +182,47 @@ impl LibraryWorker {
     pub fn run_together(&mut self, jobs: &[LibraryJob]) -> Option<Vec<JobReply>> {
         let durable: Option<Vec<Durable>> = jobs.iter().map(|job| nature(job).0).collect();
         let durable = durable?.into_iter().max()?;
-        let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        let db = reached(slot, self.files.as_deref(), self.part).ok()?;
         // What has failed within one of them is told by the job that meets it alone.
-        together(db, durable, &self.room, jobs).ok()
+        let replies = together(db, durable, &self.room, jobs).ok()?;
+        replies.iter().for_each(|reply| self.complaints.note(reply));
+        Some(replies)
     }
+}
+
+/// The connection of a worker; a new one after the library was rebuilt.
+fn reached<'a>(
+    slot: &'a mut Option<Connection>,
+    files: Option<&Files>,
+    part: Part,
+) -> Result<&'a mut Connection, OpenFault> {
+    if slot.is_none()
+        && let Some(files) = files
+    {
+        *slot = Some(files.connect(part)?);
+    }
+    slot.as_mut().ok_or(OpenFault::Absent)
+}
+
+/// Adds to an overview what the files beside the library tell.
+fn with_files(reply: JobReply, files: Option<&Files>) -> JobReply {
+    let JobReply::Overview(overview) = reply else {
+        return reply;
+    };
+    JobReply::Overview(Overview {
+        salvaging: files.is_some_and(Files::is_salvaging),
+        ..overview
+    })
 }
 
 impl LibraryWorker {
     /// Alters one byte of a fragment of a committed song, as a faulty disk would. For simulated
     /// worlds with faults. Returns false if there is no such fragment.
     pub fn rot(&mut self, fragment: FragmentId) -> bool {
-        let db = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        quarantine::rot(db, fragment).unwrap_or(false)
+        let slot = &*self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        let rotted = slot.as_ref().map(|db| quarantine::rot(db, fragment));
+        rotted.and_then(Result::ok).unwrap_or(false)
     }
 }
 
@@ -173,8 +235,8 @@ enum Durable {
     Now,
 }
 
-/// How durable a job's change must be before its answer, or none if the job only reads; and a text
-/// that says what the job attempts, for the report of a failure.
+/// How durable a job's change must be before its answer, or none if the job only reads or has
+/// transactions of its own; and a text that says what the job attempts, for the report of a failure.
 fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
     let (later, now) = (Some(Durable::Later), Some(Durable::Now));
     match job {
@@ -203,6 +265,10 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
         LibraryJob::Quarantine { .. } => (later, "set a fragment aside"),
         LibraryJob::Quarantined { .. } => (None, "list fragments set aside"),
         LibraryJob::ReplaceFragment { .. } => (later, "replace a fragment"),
+        LibraryJob::Inspect { .. } => (None, "inspect the tables"),
+        LibraryJob::Mend { .. } => (now, "mend the tables"),
+        LibraryJob::Rebuild { .. } => (None, "rebuild the library"),
+        LibraryJob::Salvage => (None, "salvage the library"),
     }
 }
 
@@ -238,6 +304,11 @@ fn apply(db: &Connection, room: &Room, job: &LibraryJob) -> Result<JobReply, Sto
         LibraryJob::Quarantined { after, limit } => quarantine::page(db, *after, *limit),
         LibraryJob::ReplaceFragment { fragment, bytes } => {
             quarantine::replace(db, *fragment, bytes)
+        }
+        LibraryJob::Inspect { after, limit } => inspect::step(db, *after, *limit),
+        LibraryJob::Mend { songs, totals } => mend::mend(db, songs, *totals),
+        LibraryJob::Rebuild { .. } | LibraryJob::Salvage => {
+            Err(JobFault::Invalid("it is no job of one transaction".to_owned()).into())
         }
     }
 }

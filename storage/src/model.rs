@@ -8,6 +8,7 @@
 mod agreement;
 mod removal;
 mod repair;
+mod tables;
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,11 @@ pub struct ModelStore {
     /// The content that a loss of power leaves: a copy made at the last sync.
     durable: Content,
     trusts: bool,
+    /// A table cannot be read: every job fails until the library is rebuilt.
+    wrecked: bool,
+    /// What was set aside and is still to be salvaged.
+    aside: Option<Content>,
+    believes: bool,
 }
 
 /// Everything a store holds. All clones share the bytes of the fragments.
@@ -47,6 +53,10 @@ struct Content {
     /// How many fragments of songs that have left still take up space.
     leftover: u64,
     scrub: ScrubNote,
+    /// Songs that were withdrawn and have not come back.
+    withdrawn: BTreeSet<SongId>,
+    /// Nothing can be read of it any more.
+    bare: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +68,8 @@ struct Kept {
     /// Fragments that the simulated disk would return with altered bytes.
     rotten: BTreeSet<u32>,
     quarantined: BTreeSet<u32>,
+    /// The tables do not say what was stored.
+    altered: bool,
 }
 
 impl ModelStore {
@@ -68,11 +80,18 @@ impl ModelStore {
             present: Content::default(),
             durable: Content::default(),
             trusts: false,
+            wrecked: false,
+            aside: None,
+            believes: false,
         }
     }
 
     /// Does a job of a data node.
     pub fn run(&mut self, job: LibraryJob) -> JobReply {
+        let rebuilds = matches!(job, LibraryJob::Rebuild { .. });
+        if self.wrecked && !rebuilds {
+            return JobReply::Failed(self.damage());
+        }
         let done = match job {
             LibraryJob::Overview => Ok(JobReply::Overview(self.overview())),
             // Memory has room.
@@ -103,6 +122,10 @@ impl ModelStore {
             LibraryJob::Quarantine { fragment } => self.quarantine(fragment),
             LibraryJob::Quarantined { after, limit } => Ok(self.quarantined(after, limit)),
             LibraryJob::ReplaceFragment { fragment, bytes } => self.replace(fragment, &bytes),
+            LibraryJob::Inspect { after, limit } => Ok(self.inspect(after, limit)),
+            LibraryJob::Mend { songs, totals } => self.mend(&songs, totals),
+            LibraryJob::Rebuild { store } => Ok(self.rebuild(store)),
+            LibraryJob::Salvage => self.salvage(),
         };
         done.unwrap_or_else(JobReply::Failed)
     }
@@ -169,6 +192,8 @@ impl ModelStore {
             tombstones: digest_of(self.present.tombstones.iter()),
             quarantined: self.quarantined_count(),
             scrub: self.present.scrub,
+            withdrawn: self.present.withdrawn.len() as u64,
+            salvaging: self.aside.is_some(),
         }
     }
 
@@ -218,7 +243,14 @@ impl ModelStore {
     }
 
     fn describe(&self, song: SongId) -> Result<JobReply, JobFault> {
-        let manifest = Manifest::clone(&self.standing(song)?.manifest);
+        let kept = self.standing(song)?;
+        let mut manifest = Manifest::clone(&kept.manifest);
+        if kept.altered && !self.believes {
+            return Err(self.damage());
+        }
+        if kept.altered {
+            manifest.song.title.push('?');
+        }
         Ok(JobReply::Described { manifest })
     }
 
@@ -229,6 +261,9 @@ impl ModelStore {
             Position::Time(ms) => kept.manifest.index_at(ms),
         };
         let bytes = kept.fragments.get(&index).ok_or(JobFault::NotFound)?;
+        if kept.altered && !self.believes {
+            return Err(self.damage());
+        }
         if kept.quarantined.contains(&index) {
             return Err(JobFault::Quarantined);
         }
@@ -298,6 +333,7 @@ impl ModelStore {
         }
         if let Some(mut staged) = self.present.staged.remove(&song) {
             self.present.removals.remove(&song);
+            self.present.withdrawn.remove(&song);
             self.present.revision += 1;
             staged.revision = self.present.revision;
             self.present.songs.insert(song, staged);
@@ -367,6 +403,7 @@ impl Kept {
             fragments: BTreeMap::new(),
             rotten: BTreeSet::new(),
             quarantined: BTreeSet::new(),
+            altered: false,
         }
     }
 

@@ -30,10 +30,15 @@ fn every_slip_in_keeping_copies_is_found() {
             DataMutant::Planted(
                 CopyMutant::NeverLetsGo
                 | CopyMutant::TrustsAStaleTable
-                | CopyMutant::RepairNeverStarts
                 | CopyMutant::NeverCompares
                 | CopyMutant::GivesNewcomersNothing,
             ) => &["L4 every song is where it belongs", "copies are made"],
+            // Who waits for a dead owner without end counts its copy when it lets its own go.
+            DataMutant::Planted(CopyMutant::RepairNeverStarts) => &[
+                "L4 every song is where it belongs",
+                "copies are made",
+                "S2 nothing is let go that others lack",
+            ],
             DataMutant::Planted(CopyMutant::CountsRefusedCopies) => {
                 &["S2 an acknowledgement is true"]
             }
@@ -46,6 +51,20 @@ fn every_slip_in_keeping_copies_is_found() {
             DataMutant::Planted(CopyMutant::BuriesAlone)
             | DataMutant::BuriesNothing
             | DataMutant::AnswersRemovalEarly => &["S5 a removal's answer is true"],
+            // No node answers for the songs of a node that can read nothing and says nothing of it.
+            DataMutant::Planted(CopyMutant::HidesWhatItCannotRead) => &[
+                "L4 every song is where it belongs",
+                "copies are made",
+                "L3 look-ups",
+            ],
+            DataMutant::Planted(CopyMutant::HidesTheHealed) => &[
+                "L4 every song is where it belongs",
+                "routers list every song",
+            ],
+            DataMutant::BelievesItsTables => &[
+                "S3 no altered manifest leaves a data node",
+                "L4 every song is where it belongs",
+            ],
             DataMutant::ForgetsRemovals => &["S5 a removal lasts"],
             DataMutant::OwesInMemoryOnly => &["S2 what is owed is written down"],
             DataMutant::ServesRotten => &["S3 no wrong byte leaves a data node"],

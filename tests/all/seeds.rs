@@ -8,7 +8,7 @@ use tests::run::{self, Length, Outcome};
 
 /// The first seed: from here on even the rarest fault, the death of a node that was just named to
 /// switch roles, happens within the number of seeds below.
-const FIRST: u64 = 160;
+const FIRST: u64 = 200;
 
 /// As many seeds as an unoptimised build runs in half a minute on one core.
 const SEEDS: u64 = 80;

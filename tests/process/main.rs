@@ -18,5 +18,6 @@ mod rights;
 mod ring;
 #[cfg(not(debug_assertions))]
 mod speed;
+mod tables;
 mod verify;
 mod web;

@@ -6,6 +6,7 @@
 //! | S2 nothing is let go that others lack | `World::on_ordered`, when it is ordered |
 //! | S2 what is owed is written down | `World::on_ordered`, when a commit is ordered |
 //! | S3 no wrong byte leaves a data node | `check_chunk`, with each fragment that is sent |
+//! | S3 no altered manifest leaves a data node | `check_manifest`, with each one that is sent |
 //! | S3 the whole is what its id says | `World::check_done`, after each commit |
 //! | S5 a removal's answer is true | `check_buried`, when it is given |
 //! | S5 what is removed is not read | `World::check_done`, with each fragment that is read |
@@ -27,6 +28,7 @@ use roles::contract::member::MemberState;
 use roles::contract::message::{Audio, Envelope, Kind, Message};
 use roles::contract::node::{Event, Peer, Sender};
 use roles::contract::record::Role;
+use roles::contract::song::Manifest;
 use roles::contract::time::Time;
 use roles::contract::upkeep::Upkeep;
 use roles::members::takes_songs;
@@ -88,6 +90,10 @@ pub enum Touched {
     Remove(Vec<SongId>),
     /// A bad fragment is replaced.
     Replace,
+    /// Songs with damaged tables are withdrawn.
+    Mend,
+    /// A library that cannot be read is set aside.
+    Rebuild,
     /// Nothing that these checks look at.
     Nothing,
 }
@@ -275,6 +281,9 @@ impl World {
             (Message::Audio(Audio::Chunk { index, .. }), Some(Asked::Fetch(song))) => {
                 self.check_chunk(place, (*song, *index), &envelope.body);
             }
+            (Message::Audio(Audio::Described { manifest }), _) => {
+                self.check_manifest(place, manifest);
+            }
             (Message::Upkeep(Upkeep::Buried { copies }), Some(Asked::Bury(songs))) => {
                 let songs = songs.clone();
                 self.check_buried(place, &songs, *copies);
@@ -292,6 +301,15 @@ impl World {
             let name = &self.nodes[place].name;
             let text = format!("{name} sends {song:?} {index} as it is not");
             self.violated("S3 no wrong byte leaves a data node", text);
+        }
+    }
+
+    fn check_manifest(&mut self, place: Place, manifest: &Manifest) {
+        let right = self.music.by_id(manifest.song.id);
+        if right.is_some_and(|right| right.manifest != *manifest) {
+            let name = &self.nodes[place].name;
+            let text = format!("{name} describes {:?} as it is not", manifest.song.id);
+            self.violated("S3 no altered manifest leaves a data node", text);
         }
     }
 
@@ -356,6 +374,12 @@ impl World {
         if let LibraryJob::ReplaceFragment { .. } = work {
             return Touched::Replace;
         }
+        if let LibraryJob::Mend { .. } = work {
+            return Touched::Mend;
+        }
+        if let LibraryJob::Rebuild { .. } = work {
+            return Touched::Rebuild;
+        }
         Touched::Nothing
     }
 
@@ -384,6 +408,10 @@ impl World {
                 }
             }
             (Touched::Replace, JobReply::FragmentStored) => self.seen.rots_healed += 1,
+            (Touched::Mend, JobReply::Removed { count, .. }) => {
+                self.seen.songs_withdrawn += u64::from(*count);
+            }
+            (Touched::Rebuild, JobReply::Overview(_)) => self.seen.libraries_rebuilt += 1,
             _ => (),
         }
     }

@@ -38,6 +38,8 @@ pub enum DataMutant {
     CommitsUnchecked,
     /// A client that resumes an upload is told to begin one fragment too late.
     ResumesTooLate,
+    /// Tables that say something else than was stored are believed.
+    BelievesItsTables,
 }
 
 impl DataMutant {
@@ -52,6 +54,7 @@ impl DataMutant {
             DataMutant::ServesRotten,
             DataMutant::CommitsUnchecked,
             DataMutant::ResumesTooLate,
+            DataMutant::BelievesItsTables,
         ];
         planted.chain(others).collect()
     }

@@ -78,6 +78,9 @@ impl Disk {
         if mutant == DataMutant::CommitsUnchecked {
             self.model.trust();
         }
+        if mutant == DataMutant::BelievesItsTables {
+            self.model.believe();
+        }
         self.mutant = Some(mutant);
     }
 
@@ -161,6 +164,22 @@ impl Disk {
             Some(real) => spoiled(&mut self.model, real, fragment),
             None => self.model.rot(fragment),
         }
+    }
+
+    /// Alters the tables of a committed song. False: there is none to alter. Worlds with the real
+    /// library have no such faults, because the model does not know which values are damaged.
+    pub fn alter(&mut self, song: SongId) -> bool {
+        self.real.is_none() && self.model.alter(song)
+    }
+
+    /// Spoils the root of a table; `bare`: nothing can be read of the library any more. False: the
+    /// world has the real library, or this one is spoilt already.
+    pub fn wreck(&mut self, bare: bool) -> bool {
+        if self.real.is_some() || self.model.is_wrecked() {
+            return false;
+        }
+        self.model.wreck(bare);
+        true
     }
 
     /// The songs whose upload has begun and not ended.

@@ -37,6 +37,10 @@ pub struct DiskFaults {
     pub lose: Option<Duration>,
     /// A fragment is altered.
     pub rot: Option<Duration>,
+    /// The tables of a song are altered.
+    pub alter: Option<Duration>,
+    /// The root of a table is spoilt: a library cannot be read any more, or only song by song.
+    pub wreck: Option<Duration>,
     /// A disk goes back to what it was some starts ago.
     pub age: Option<Duration>,
     /// Every job that touches songs fails, for a while.
@@ -53,6 +57,8 @@ pub struct DiskFaults {
 pub enum Ill {
     Lose,
     Rot,
+    Alter,
+    Wreck,
     Age,
     Fail,
     Slow,
@@ -61,13 +67,15 @@ pub enum Ill {
 
 impl Ill {
     /// Every kind of disk fault.
-    pub const ALL: [Ill; 6] = [
+    pub const ALL: [Ill; 8] = [
         Ill::Lose,
         Ill::Rot,
         Ill::Age,
         Ill::Fail,
         Ill::Slow,
         Ill::Forge,
+        Ill::Alter,
+        Ill::Wreck,
     ];
 }
 
@@ -76,6 +84,8 @@ impl DiskFaults {
         match ill {
             Ill::Lose => self.lose,
             Ill::Rot => self.rot,
+            Ill::Alter => self.alter,
+            Ill::Wreck => self.wreck,
             Ill::Age => self.age,
             Ill::Fail => self.fail,
             Ill::Slow => self.slow,
@@ -166,6 +176,8 @@ impl Climate {
                 fail: some(25, 60),
                 slow: some(25, 60),
                 forge: some(25, 30),
+                alter: some(40, 15),
+                wreck: some(30, 60),
             },
             ..Faults::default()
         };
@@ -184,6 +196,8 @@ impl Climate {
             fail: some(15),
             slow: some(15),
             forge: some(10),
+            alter: some(20),
+            wreck: some(10),
         };
     }
 }
@@ -200,6 +214,8 @@ impl World {
         match ill {
             Ill::Lose => self.lose_somebody(),
             Ill::Rot => self.rot_something(),
+            Ill::Alter => self.alter_some_tables(),
+            Ill::Wreck => self.wreck_some_library(),
             Ill::Age => self.age_some_disk(),
             Ill::Fail => self.fail_some_disk(),
             Ill::Slow => self.slow_some_disk(),
@@ -271,6 +287,57 @@ impl World {
             self.seen.rots += 1;
             self.on_loss(&[song], false);
         }
+    }
+
+    fn alter_some_tables(&mut self) {
+        let Some(place) = self.some_data_node() else {
+            return;
+        };
+        let disk = self.nodes[place].disk.as_ref();
+        let songs: Vec<SongId> = disk.into_iter().flat_map(|disk| disk.songs()).collect();
+        let Some(song) = self.faults.rng.pick(&songs).copied() else {
+            return;
+        };
+        // The last good copy is spared, because no node could heal it.
+        let others = (0..self.nodes.len()).filter(|other| *other != place);
+        if !self.is_whole_among(others, song) {
+            return;
+        }
+        let disk = self.nodes[place].disk.as_mut();
+        if disk.is_some_and(|disk| disk.alter(song)) {
+            self.seen.tables_altered += 1;
+            self.on_loss(&[song], false);
+        }
+    }
+
+    /// Spoils the root of a table of a library while its node lives. Sometimes its songs can still be
+    /// taken out one by one, sometimes nothing can: then a disk is lost.
+    fn wreck_some_library(&mut self) {
+        let bare = self.faults.rng.happens(1, 2);
+        if bare && !self.may_lose() {
+            return;
+        }
+        if let Some(place) = self.some_data_node() {
+            self.wreck(place, bare);
+        }
+    }
+
+    /// Spoils the root of a table; `bare`: nothing can be salvaged.
+    pub fn wreck(&mut self, place: Place, bare: bool) {
+        let Some(disk) = &mut self.nodes[place].disk else {
+            return;
+        };
+        if !disk.wreck(bare) {
+            return;
+        }
+        self.seen.libraries_wrecked += 1;
+        let id = disk.id;
+        let songs: Vec<SongId> = disk.songs().collect();
+        let buried: Vec<SongId> = disk.buried().collect();
+        if bare {
+            self.keeping.on_forgotten(id, &buried);
+        }
+        self.on_loss(&songs, bare);
     }
 
     fn age_some_disk(&mut self) {

@@ -362,11 +362,12 @@ impl World {
         else {
             return self.violated("routers know every node", "no status".into());
         };
-        let alive = status.nodes.iter().filter(|node| {
-            matches!(
-                node.state,
-                NodeState::Alive | NodeState::Full | NodeState::Suspect | NodeState::Draining
-            )
+        // A node shows itself as sick for some time after its library was rebuilt.
+        let rebuilt = self.seen.libraries_rebuilt > 0;
+        let alive = status.nodes.iter().filter(|node| match node.state {
+            NodeState::Alive | NodeState::Full | NodeState::Suspect | NodeState::Draining => true,
+            NodeState::Sick => rebuilt,
+            NodeState::Dead => false,
         });
         let servers =
             (self.nodes.iter()).filter(|slot| slot.state == State::Up && slot.role().is_some());

@@ -66,7 +66,7 @@ pub(super) fn status(failure: &Failure) -> u16 {
             JobFault::Invalid(_) | JobFault::Ambiguous(_) => 400,
             JobFault::DiskFull => 507,
             JobFault::Busy | JobFault::Abandoned | JobFault::Quarantined => 503,
-            JobFault::Damaged | JobFault::Broken(_) => 500,
+            JobFault::Damaged | JobFault::Broken(_) | JobFault::Corrupt(_) => 500,
         },
     }
 }

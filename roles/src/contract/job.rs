@@ -188,6 +188,33 @@ pub enum LibraryJob {
         /// The fragment's bytes; their hash must be the one in the manifest.
         bytes: Vec<u8>,
     },
+
+    /// Looks at the tables of the next songs, not at their sound; writes nothing. The step that ends
+    /// the pass also checks what all songs add up to. Answered by [`JobReply::Inspected`].
+    Inspect {
+        /// Begins after this song; none begins a pass.
+        after: Option<SongId>,
+        /// Songs to look at; at most [`super::limits::INSPECT_SONGS_MAX`].
+        limit: u32,
+    },
+    /// Puts right what an inspection has found. Each song is looked at again, and withdrawn if its
+    /// tables do not say what was stored: it leaves the list, and what is left of it stays on the
+    /// disk until a good copy has come. Durable. Answered by [`JobReply::Removed`].
+    Mend {
+        /// At most [`super::limits::INSPECT_SONGS_MAX`].
+        songs: Vec<SongId>,
+        /// Whether to count anew what all songs add up to.
+        totals: bool,
+    },
+    /// Sets a library that cannot be mended aside and begins an empty one. Durable. Answered by
+    /// [`JobReply::Overview`].
+    Rebuild {
+        /// The identity of the new library.
+        store: StoreId,
+    },
+    /// Takes the next songs out of the library that was set aside, as far as they can be read.
+    /// Answered by [`JobReply::Salvaged`].
+    Salvage,
 }
 
 /// Work for the cache, the import and the remembered peers of a client.
@@ -357,6 +384,15 @@ pub enum JobReply {
     },
     /// A step of a scrub has ended.
     Scrubbed(Scrubbed),
+    /// A step of an inspection has ended.
+    Inspected(Inspected),
+    /// A part of the library that was set aside has been taken over.
+    Salvaged {
+        /// Whether more is to be had of it.
+        more: bool,
+        /// The library's totals afterwards.
+        overview: Overview,
+    },
     /// A page of the fragments in quarantine.
     Quarantined {
         /// By song, then index.
@@ -397,6 +433,10 @@ pub struct Overview {
     pub quarantined: u64,
     /// How far the scrub had come when this was last noted.
     pub scrub: ScrubNote,
+    /// Songs withdrawn by a [`LibraryJob::Mend`] that have not come back.
+    pub withdrawn: u64,
+    /// Whether a library that was set aside is still to be salvaged.
+    pub salvaging: bool,
 }
 
 /// How far a scrub of the library has come.
@@ -429,6 +469,24 @@ pub struct Scrubbed {
     pub bytes: u64,
     /// The fragments whose bytes are missing or wrong, without those in quarantine already.
     pub bad: Vec<FragmentId>,
+    /// The songs whose tables do not say what was stored: their fragments cannot be judged.
+    pub altered: Vec<SongId>,
+}
+
+/// The result of a [`LibraryJob::Inspect`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inspected {
+    /// The last song looked at, after which the next step begins; none when the pass is complete.
+    pub after: Option<SongId>,
+    /// Songs looked at.
+    pub songs: u32,
+    /// The songs that a [`LibraryJob::Mend`] has to look at: their tables do not say what was
+    /// stored, or cannot prove it yet.
+    pub odd: Vec<SongId>,
+    /// Fragments of the other songs that are not there at all.
+    pub missing: Vec<FragmentId>,
+    /// Totals, digests or indexes are not what the songs add up to. Known at the end of a pass.
+    pub astray: bool,
 }
 
 /// The digests of one partition: 50 bytes of content. Nodes with equal digests hold the same songs
@@ -464,6 +522,8 @@ pub enum JobFault {
     DiskFull,
     /// The disk, the file or the database has failed; the text says what was attempted.
     Broken(String),
+    /// The tables of the library are damaged, or say what was never stored; the text says where.
+    Corrupt(String),
     /// The peer that waits for the reply is gone, so the job was not begun.
     Abandoned,
 }
@@ -523,22 +583,25 @@ impl From<MemoryJob> for Job {
 
 impl LibraryJob {
     /// About how many bytes the job writes or hashes. The writer thread runs several light jobs as
-    /// one batch; a job that may free much room at once has the largest weight and ends its batch.
+    /// one batch; a job that may free or move much at once has the largest weight and ends its batch.
     pub fn weight(&self) -> usize {
         if let LibraryJob::KeepFragment { bytes, .. } | LibraryJob::ReplaceFragment { bytes, .. } =
             self
         {
             return bytes.len();
         }
-        let frees_room = matches!(
+        let moves_much = matches!(
             self,
             LibraryJob::Reclaim
                 | LibraryJob::DropUpload { .. }
                 | LibraryJob::SweepUploads { .. }
                 | LibraryJob::RemoveSongs { .. }
                 | LibraryJob::DropSongs { .. }
+                | LibraryJob::Mend { .. }
+                | LibraryJob::Rebuild { .. }
+                | LibraryJob::Salvage
         );
-        if frees_room {
+        if moves_much {
             usize::MAX
         } else if matches!(self, LibraryJob::CommitUpload { .. }) {
             COMMIT_WEIGHT
@@ -559,6 +622,7 @@ impl LibraryJob {
             | LibraryJob::PartitionDigests
             | LibraryJob::PartitionSongs { .. }
             | LibraryJob::Scrub { .. }
+            | LibraryJob::Inspect { .. }
             | LibraryJob::Quarantined { .. } => Lane::Read,
             LibraryJob::BeginUpload { .. }
             | LibraryJob::KeepFragment { .. }
@@ -572,7 +636,10 @@ impl LibraryJob {
             | LibraryJob::Reclaim
             | LibraryJob::NoteScrub { .. }
             | LibraryJob::Quarantine { .. }
-            | LibraryJob::ReplaceFragment { .. } => Lane::Write,
+            | LibraryJob::ReplaceFragment { .. }
+            | LibraryJob::Mend { .. }
+            | LibraryJob::Rebuild { .. }
+            | LibraryJob::Salvage => Lane::Write,
         }
     }
 }
@@ -621,6 +688,10 @@ impl fmt::Debug for JobReply {
                 next,
             } => write!(f, "PartitionSongs({songs:?}, {tombstones:?}, {next:?})"),
             JobReply::Scrubbed(scrubbed) => write!(f, "{scrubbed:?}"),
+            JobReply::Inspected(inspected) => write!(f, "{inspected:?}"),
+            JobReply::Salvaged { more, overview } => {
+                write!(f, "Salvaged(more: {more}, revision: {})", overview.revision)
+            }
             JobReply::Quarantined { fragments, more } => {
                 write!(f, "Quarantined({fragments:?}, more: {more})")
             }
@@ -642,7 +713,9 @@ impl fmt::Display for JobFault {
             JobFault::Damaged => f.write_str("the bytes are damaged"),
             JobFault::Quarantined => f.write_str("the fragment is damaged and waits for another"),
             JobFault::Removed => f.write_str("the song has been removed for good"),
-            JobFault::Invalid(why) | JobFault::Broken(why) => f.write_str(why),
+            JobFault::Invalid(why) | JobFault::Broken(why) | JobFault::Corrupt(why) => {
+                f.write_str(why)
+            }
             JobFault::DiskFull => f.write_str("disk full"),
             JobFault::Abandoned => f.write_str("nobody waits for it any longer"),
         }

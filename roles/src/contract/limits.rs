@@ -82,6 +82,9 @@ pub const SCRUB_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Most fragments that one step of a scrub reads, however short they are.
 pub const SCRUB_FRAGMENTS_MAX: u32 = 4096;
 
+/// Most songs whose tables one step of an inspection reads: a few tens of milliseconds.
+pub const INSPECT_SONGS_MAX: usize = 256;
+
 /// Most holders in one answer of a router.
 pub const HOLDERS_MAX: usize = 3;
 

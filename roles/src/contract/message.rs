@@ -415,7 +415,7 @@ pub struct Announcement {
     pub load: u16,
     /// Copies that the sender has still to make on other nodes.
     pub repairing: u32,
-    /// Fragments that have rotted and are in quarantine.
+    /// Fragments that have rotted and are in quarantine, and songs whose tables have.
     pub damaged: u32,
 }
 
@@ -515,7 +515,8 @@ pub struct NodeStatus {
     pub heard_ms: u64,
     /// Copies that it has still to make on other nodes.
     pub repairing: u32,
-    /// Fragments that are in its quarantine and not replaced yet.
+    /// Fragments in its quarantine that are not replaced yet, and songs withdrawn because their tables
+    /// were damaged that have not come back.
     pub damaged: u32,
 }
 
@@ -528,7 +529,7 @@ pub enum NodeState {
     Draining,
     /// The server is suspected: some node cannot reach it.
     Suspect,
-    /// The server's disk does not answer.
+    /// The server's disk does not answer, or its library could not be read and fills up again.
     Sick,
     /// The failure detector has declared the server dead, or it no longer serves its role.
     Dead,

@@ -114,6 +114,10 @@ impl Features {
     /// node that does not know the feature ignores it.
     pub const FULL: Features = Features(2);
 
+    /// The library could not be read, and fills up again. A data node sets this in the record of its
+    /// announcements. A node that does not know the feature ignores it.
+    pub const MENDING: Features = Features(4);
+
     /// These features, with `changed` set or cleared.
     pub fn with(self, changed: Features, set: bool) -> Features {
         if set {

@@ -81,6 +81,14 @@ impl Announcer {
         }
     }
 
+    /// The library is another one, whose revisions begin anew.
+    pub fn start_over(&mut self, now: Time) {
+        for router in self.routers.values_mut() {
+            (router.known, router.told) = (0, 0);
+        }
+        self.on_change(now);
+    }
+
     /// Announces to every router that is due, unless an announcement to it is under way.
     pub fn announce(&mut self, cx: &mut Cx<'_>, routers: &[Record], news: News) {
         self.follow(cx.now, routers);
@@ -175,7 +183,10 @@ impl Announcer {
         reply: JobReply,
         news: News,
     ) {
-        if let JobReply::Changes { changes, revision } = reply {
+        // Changes beyond the library's latest are those of a library that has been set aside.
+        if let JobReply::Changes { changes, revision } = reply
+            && revision <= news.overview.revision
+        {
             self.tell(cx, at, (since, changes, revision), news);
         } else {
             self.rest(cx.now, at);

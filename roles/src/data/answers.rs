@@ -38,6 +38,8 @@ pub(super) fn answer_to(reply: JobReply) -> Message {
         | JobReply::Reclaimed { .. }
         | JobReply::PartitionDigests { .. }
         | JobReply::Scrubbed(_)
+        | JobReply::Inspected(_)
+        | JobReply::Salvaged { .. }
         | JobReply::Quarantined { .. }
         | JobReply::Peers { .. } => {
             return Message::Refused(Refusal::Broken("the pool gave another reply".into()));
@@ -56,7 +58,7 @@ fn refusal(fault: JobFault) -> Refusal {
         JobFault::Removed => Refusal::Invalid(fault.to_string()),
         JobFault::Invalid(why) => Refusal::Invalid(why),
         JobFault::DiskFull => Refusal::DiskFull,
-        JobFault::Broken(how) => Refusal::Broken(how),
+        JobFault::Broken(how) | JobFault::Corrupt(how) => Refusal::Broken(how),
     }
 }
 

@@ -35,7 +35,7 @@ impl Disk {
             return self.on_success(now);
         };
         match fault {
-            JobFault::Broken(_) => self.failed = true,
+            JobFault::Broken(_) | JobFault::Corrupt(_) => self.failed = true,
             // Such a job may never have reached the disk.
             JobFault::Busy | JobFault::Abandoned => (),
             JobFault::NotFound

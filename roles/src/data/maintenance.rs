@@ -9,7 +9,7 @@ use super::announcer::News;
 use super::answers::answer_to;
 use super::digests::{Chosen, Digests};
 use super::replication::Report;
-use super::{Data, Others, Purpose, anti_entropy, removal, replication, scrub};
+use super::{Data, Others, Purpose, anti_entropy, mending, removal, replication, scrub};
 use crate::anomalies::Anomaly;
 use crate::contract::id::SongId;
 use crate::contract::job::{FragmentId, JobReply, LibraryJob, Overview};
@@ -190,6 +190,7 @@ impl Data {
             self.change(cx.now, overview);
             cx.run(Ordered::Data(Purpose::Reclaim), LibraryJob::Reclaim);
         }
+        self.mend(cx);
         if !orders.copies.is_empty() {
             let reports = (self.copies).repair(cx, orders.copies, others.data);
             self.on_copies(cx, reports);
@@ -207,6 +208,41 @@ impl Data {
         if self.anti_entropy.has_compared() {
             self.silence = None;
         }
+    }
+
+    /// Does what follows from the state of the tables.
+    fn mend(&mut self, cx: &mut Cx<'_>) {
+        let orders = self.mending.take_orders();
+        if let Some(overview) = orders.renewed {
+            self.renew(cx.now, overview);
+        }
+        let known =
+            |overview: Overview| self.overview.is_none_or(|old| old.store == overview.store);
+        match orders.changed {
+            Some(overview) if known(overview) => self.change(cx.now, overview),
+            // Its history could not be trusted, so it has begun another.
+            Some(overview) => self.renew(cx.now, overview),
+            None => (),
+        }
+        for fragment in orders.missing {
+            self.scrub.on_rot(cx, fragment);
+        }
+        if orders.turned {
+            self.announcer.on_change(cx.now);
+        }
+    }
+
+    /// The library is another one: what was known of the old one holds no longer. The routers hear at
+    /// once what is not here, even if songs were removed elsewhere meanwhile.
+    fn renew(&mut self, now: Time, overview: Overview) {
+        if (self.config.anti_entropy.mutants).has(CopyMutant::HidesTheHealed) {
+            return;
+        }
+        self.overview = Some(overview);
+        self.silence = None;
+        self.scrub.renew();
+        self.anti_entropy.start_over(now);
+        self.announcer.start_over(now);
     }
 
     /// Begins the silence, because a library that was away may hold songs removed meanwhile.
@@ -249,7 +285,7 @@ impl Data {
     }
 
     /// The lengths and bounds of this node's queues.
-    pub fn queues(&self) -> [Queue; 5] {
+    pub fn queues(&self) -> [Queue; 6] {
         let queue = |name, length, most| Queue { name, length, most };
         [
             queue("copies", self.copies.left(), replication::LEFT_MAX),
@@ -265,6 +301,7 @@ impl Data {
             ),
             queue("bad fragments", self.scrub.bad(), scrub::BAD_MAX),
             queue("removals", self.removal.waiting(), removal::WAITING_MAX),
+            queue("songs to mend", self.mending.odd(), mending::ODD_MAX),
         ]
     }
 
@@ -275,13 +312,16 @@ impl Data {
     }
 
     pub(super) fn news(&self, cx: &Cx<'_>, mut record: Record) -> News {
-        record.features = record.features.with(Features::FULL, self.room.is_full());
+        let features = record.features.with(Features::FULL, self.room.is_full());
+        record.features = features.with(Features::MENDING, self.mending.is_sick());
+        let overview = self.overview.unwrap_or_default();
+        let damaged = overview.withdrawn.saturating_add(self.scrub.bad() as u64);
         News {
             record,
-            overview: self.overview.unwrap_or_default(),
+            overview,
             load: Self::load(cx),
             repairing: u32::try_from(self.copies.left()).unwrap_or(u32::MAX),
-            damaged: u32::try_from(self.scrub.bad()).unwrap_or(u32::MAX),
+            damaged: u32::try_from(damaged).unwrap_or(u32::MAX),
         }
     }
 }

@@ -39,6 +39,9 @@ const NOTE: Duration = Duration::from_secs(6 * 3600);
 /// The time until a fragment that no node could give is asked for again.
 const AGAIN: Duration = Duration::from_secs(60);
 
+/// The same when no other data node was known: a node that has just started meets them soon.
+const NOBODY: Duration = Duration::from_secs(5);
+
 /// Bad fragments in memory at once; further ones are left for later.
 pub(super) const BAD_MAX: usize = 256;
 
@@ -172,15 +175,25 @@ impl Scrub {
         self.nowhere.iter().map(|fragment| fragment.song).collect()
     }
 
+    /// Takes the reply of a job. Returns the songs whose tables do not say what was stored.
     pub(super) fn on_done(
         &mut self,
         cx: &mut Cx<'_>,
         purpose: Purpose,
         reply: JobReply,
         others: Others<'_>,
-    ) {
+    ) -> Vec<SongId> {
         match (purpose, reply) {
-            (Purpose::Step, JobReply::Scrubbed(found)) => self.on_scrubbed(cx, found),
+            (Purpose::Step, JobReply::Scrubbed(mut found)) => {
+                let altered = core::mem::take(&mut found.altered);
+                self.on_scrubbed(cx, found);
+                return altered;
+            }
+            // The song is gone, or it is its manifest that is damaged.
+            (
+                Purpose::SetAside(fragment) | Purpose::Replace(fragment, _),
+                JobReply::Failed(JobFault::NotFound | JobFault::Removed | JobFault::Corrupt(_)),
+            ) => drop(self.bad.remove(&fragment)),
             (Purpose::SetAside(fragment), _) => {
                 self.bad.insert(fragment, Care::Waiting);
                 let line = alloc::format!("rot song={} fragment={}", fragment.song, fragment.index);
@@ -202,9 +215,17 @@ impl Scrub {
                 self.doubted.push(from);
                 self.go_on(cx, fragment, true);
             }
-            (Purpose::Replace(fragment, _), _) => self.put_off(cx.now, fragment),
+            (Purpose::Replace(fragment, _), _) => self.put_off(cx.now, fragment, AGAIN),
             (Purpose::Step | Purpose::List | Purpose::Note, _) => (),
         }
+        Vec::new()
+    }
+
+    /// The library is another one: begins again with what is known of it.
+    pub(super) fn renew(&mut self) {
+        self.bad.clear();
+        self.nowhere.clear();
+        (self.after, self.left) = (None, 0);
     }
 
     /// Takes the quarantined fragments. What a whole list lacks is gone with its song, or was stored
@@ -251,7 +272,11 @@ impl Scrub {
         let placement = Placement::of(cx.now, Duration::ZERO, others);
         for fragment in waiting {
             let inquiry = self.inquiry(&placement.others(Partition::of(fragment.song)), others);
-            self.ask_next(cx, fragment, inquiry);
+            if inquiry.left.is_empty() {
+                self.put_off(cx.now, fragment, NOBODY);
+            } else {
+                self.ask_next(cx, fragment, inquiry);
+            }
         }
     }
 
@@ -290,7 +315,7 @@ impl Scrub {
         } else {
             self.nowhere.remove(&fragment);
         }
-        self.put_off(cx.now, fragment);
+        self.put_off(cx.now, fragment, AGAIN);
     }
 
     /// The data nodes have changed: one that has not been asked may have the fragments.
@@ -298,10 +323,10 @@ impl Scrub {
         self.nowhere.clear();
     }
 
-    fn put_off(&mut self, now: Time, fragment: FragmentId) {
+    fn put_off(&mut self, now: Time, fragment: FragmentId, pause: Duration) {
         if let Some(care) = self.bad.get_mut(&fragment) {
             *care = Care::Waiting;
-            self.again = earlier(self.again, Some(now + self.rng.around(AGAIN)));
+            self.again = earlier(self.again, Some(now + self.rng.around(pause)));
         }
     }
 

@@ -19,6 +19,8 @@ pub(crate) enum Purpose {
     Drop(SongId),
     /// An answer whose shape follows from the reply alone.
     Answer(Asker),
+    /// The same, for a question about this song.
+    Describe(Asker, SongId),
     /// Digests of these partitions; `true`: one for each partition, `false`: one for each group.
     Sums(Asker, Chosen, bool),
     /// A removal of these songs; `true`: another data node passes it on.
@@ -46,4 +48,26 @@ pub(crate) struct Stream {
     pub(crate) left: u32,
     /// The last fragment read, held back until it is known whether another follows it.
     pub(crate) held: Option<(u32, Vec<u8>)>,
+}
+
+impl Purpose {
+    /// The committed song that is read, if it is one.
+    pub(super) fn song(&self) -> Option<SongId> {
+        match self {
+            Purpose::Describe(_, song) => Some(*song),
+            Purpose::Fetch(stream) => Some(stream.song),
+            Purpose::Overview
+            | Purpose::Sweep
+            | Purpose::Room
+            | Purpose::Drop(_)
+            | Purpose::Answer(_)
+            | Purpose::Sums(..)
+            | Purpose::Bury(..)
+            | Purpose::Reclaim
+            | Purpose::Probe
+            | Purpose::Offer(..)
+            | Purpose::Give(..)
+            | Purpose::Commit(..) => None,
+        }
+    }
 }

@@ -15,3 +15,13 @@ pub(crate) enum Purpose {
     Note(Key),
     Forget,
 }
+
+impl Purpose {
+    /// The song that is read.
+    pub(super) fn song(&self) -> Option<SongId> {
+        match self {
+            Purpose::Describe((key, _)) | Purpose::Read((key, _), _) => Some(key.0),
+            Purpose::Due | Purpose::Note(_) | Purpose::Forget => None,
+        }
+    }
+}

@@ -108,10 +108,12 @@ impl Holders {
         self.nodes.get(&node).is_some_and(whole)
     }
 
-    /// The number of living nodes among these. A suspected node counts until it is declared dead.
+    /// The number of nodes among these from which a song can be read. A suspected node counts until it
+    /// is declared dead; one whose disk does not answer does not count.
     pub(super) fn living_among(&self, now: Time, nodes: &[NodeId], sight: Sight<'_>) -> usize {
-        let lives = |id: &&NodeId| self.state(now, **id, sight) != NodeState::Dead;
-        nodes.iter().filter(lives).count()
+        let unable = [NodeState::Dead, NodeState::Sick];
+        let reads = |id: &&NodeId| !unable.contains(&self.state(now, **id, sight));
+        nodes.iter().filter(reads).count()
     }
 
     /// The nodes among these that may be asked for a song, with their state: all but the dead.
@@ -182,7 +184,10 @@ impl Holders {
             return;
         };
         line.state = self.state(now, line.node, sight);
-        if line.state == NodeState::Alive && node.record.features.has(Features::FULL) {
+        let has = |feature| node.record.features.has(feature);
+        if line.state == NodeState::Alive && has(Features::MENDING) {
+            line.state = NodeState::Sick;
+        } else if line.state == NodeState::Alive && has(Features::FULL) {
             line.state = NodeState::Full;
         }
         line.songs = node.digest.count;

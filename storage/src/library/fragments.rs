@@ -1,7 +1,5 @@
 //! The sound itself: fragments in, fragments out, each checked against its slice.
 
-use std::io::Read;
-
 use roles::contract::id::{ContentHash, SongId};
 use roles::contract::job::{JobFault, JobReply};
 use roles::contract::message::Position;
@@ -11,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::fault::Stop;
 use super::quarantine;
 use super::row::{self, part_code};
+use super::seal;
 use super::songs::find;
 
 /// Answers [`LibraryJob::ReadFragment`](roles::contract::job::LibraryJob::ReadFragment).
@@ -21,12 +20,41 @@ pub(super) fn answer(db: &Connection, song: SongId, at: Position) -> Result<JobR
         Position::Index(index) => index,
         Position::Time(ms) => index_at(db, found.row, ms)?,
     };
-    let slice = slice(db, found.row, index)?.ok_or(JobFault::NotFound)?;
+    let slice = listed(db, song, found.row, index)?;
     if quarantine::holds(db, found.row, index)? {
         return Err(JobFault::Quarantined.into());
     }
-    let bytes = read(db, found.row, index, &slice)?;
-    Ok(JobReply::Fragment { index, bytes })
+    match read(db, found.row, index, &slice) {
+        Ok(bytes) => Ok(JobReply::Fragment { index, bytes }),
+        Err(stop) if is_lost(&stop) => Err(seal::mismatch(db, song, found.row)?),
+        Err(stop) => Err(stop),
+    }
+}
+
+/// Whether a failed read means that the bytes are damaged, as far as the tables can be trusted.
+pub(super) fn is_lost(stop: &Stop) -> bool {
+    matches!(stop, Stop::Fault(JobFault::Damaged)) || stop.is_corrupt()
+}
+
+/// The manifest's entry for a fragment of a song. An entry that should be there is damage.
+pub(super) fn listed(
+    db: &Connection,
+    song: SongId,
+    row: i64,
+    index: u32,
+) -> Result<Fragment, Stop> {
+    if let Some(slice) = slice(db, row, index)? {
+        return Ok(slice);
+    }
+    let count = "SELECT fragments FROM songs WHERE row = ?1";
+    let count: i64 = db
+        .prepare_cached(count)?
+        .query_row((row,), |row| row.get(0))?;
+    if i64::from(index) < count {
+        let how = format!("fragment {index} is not listed");
+        return Err(seal::altered(song, &how));
+    }
+    Err(JobFault::NotFound.into())
 }
 
 /// The rule of [`Manifest::index_at`](roles::contract::song::Manifest::index_at), without
@@ -85,13 +113,12 @@ pub(super) fn read_row(
     length: u32,
     bytes: &mut Vec<u8>,
 ) -> Result<(), Stop> {
-    let mut blob = db.blob_open("main", "fragments", "data", row, true)?;
+    let blob = db.blob_open("main", "fragments", "data", row, true)?;
     if blob.len() != length as usize {
         return Err(JobFault::Damaged.into());
     }
     bytes.resize(blob.len(), 0);
-    let broken = |reason: std::io::Error| JobFault::Broken(format!("read a fragment: {reason}"));
-    blob.read_exact(bytes).map_err(broken)?;
+    blob.read_at_exact(bytes, 0)?;
     Ok(())
 }
 

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use roles::contract::id::NodeId;
+use roles::contract::job::JobFault;
 use roles::contract::message::StoreId;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::fault::Stop;
 use super::schema;
 
 /// What a connection is for.
@@ -159,6 +161,28 @@ impl From<rusqlite::Error> for OpenFault {
             Some(ErrorCode::DiskFull) => OpenFault::DiskFull,
             _ => OpenFault::Broken(reason.to_string()),
         }
+    }
+}
+
+impl OpenFault {
+    /// The fault of a job whose worker could not open the library again.
+    pub(super) fn into_fault(self, attempt: &str) -> JobFault {
+        let why = format!("{attempt}: {self}");
+        match self {
+            OpenFault::DiskFull => JobFault::DiskFull,
+            OpenFault::Corrupt(_) | OpenFault::NotALibrary => JobFault::Corrupt(why),
+            OpenFault::Newer { .. }
+            | OpenFault::Foreign { .. }
+            | OpenFault::Older { .. }
+            | OpenFault::Absent
+            | OpenFault::Broken(_) => JobFault::Broken(why),
+        }
+    }
+}
+
+impl From<OpenFault> for Stop {
+    fn from(why: OpenFault) -> Self {
+        Stop::Fault(why.into_fault("open the library"))
     }
 }
 

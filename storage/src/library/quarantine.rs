@@ -3,7 +3,7 @@
 //! A song with a fragment in quarantine stays listed and described, and its other fragments are
 //! served. The bad bytes stay where they are until good ones take their place.
 
-use roles::contract::job::{FragmentId, JobFault, JobReply};
+use roles::contract::job::{FragmentId, JobReply};
 use roles::contract::limits::PAGE_IDS_MAX;
 use roles::contract::song::Fragment;
 use rusqlite::Connection;
@@ -13,6 +13,7 @@ use super::fragments;
 use super::removal::absence;
 use super::row::{song_id, song_key};
 use super::scrub::is_bad;
+use super::seal;
 use super::songs::find;
 
 /// Whether a fragment is quarantined.
@@ -27,12 +28,19 @@ pub(super) fn set_aside(db: &Connection, fragment: FragmentId) -> Result<JobRepl
     let (row, slice) = slice_of(db, fragment)?;
     match fragments::read(db, row, fragment.index, &slice) {
         Ok(_) => return Ok(JobReply::Done),
-        Err(stop) if is_bad(&stop) => (),
+        // Fails where it is the manifest that is damaged: bytes of another node would not match it.
+        Err(stop) if is_bad(&stop) => drop(seal::manifest(db, fragment.song, row)?),
         Err(stop) => return Err(stop),
     }
-    db.prepare_cached("INSERT OR IGNORE INTO quarantine (song, number) VALUES (?1, ?2)")?
-        .execute((row, fragment.index))?;
+    note(db, row, fragment.index)?;
     Ok(JobReply::Done)
+}
+
+/// Quarantines a fragment.
+pub(super) fn note(db: &Connection, song: i64, index: u32) -> rusqlite::Result<()> {
+    db.prepare_cached("INSERT OR IGNORE INTO quarantine (song, number) VALUES (?1, ?2)")?
+        .execute((song, index))?;
+    Ok(())
 }
 
 /// The row of a committed song, and the manifest's entry for the fragment.
@@ -41,8 +49,8 @@ fn slice_of(db: &Connection, fragment: FragmentId) -> Result<(i64, Fragment), St
     let Some(found) = standing else {
         return Err(absence(db, fragment.song)?);
     };
-    let slice = fragments::slice(db, found.row, fragment.index)?;
-    Ok((found.row, slice.ok_or(JobFault::NotFound)?))
+    let slice = fragments::listed(db, fragment.song, found.row, fragment.index)?;
+    Ok((found.row, slice))
 }
 
 /// Answers [`LibraryJob::ReplaceFragment`](roles::contract::job::LibraryJob::ReplaceFragment). A good fragment
@@ -54,7 +62,7 @@ pub(super) fn replace(
 ) -> Result<JobReply, Stop> {
     let (row, slice) = slice_of(db, fragment)?;
     if !fragments::is_true(&slice, bytes) {
-        return Err(JobFault::Damaged.into());
+        return Err(seal::mismatch(db, fragment.song, row)?);
     }
     let index = fragment.index;
     if !holds(db, row, index)? && fragments::read(db, row, index, &slice).is_ok() {

@@ -11,6 +11,7 @@ use roles::contract::limits::REMOVALS_MAX;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Stop;
+use super::mend;
 use super::partitions;
 use super::room::Room;
 use super::row::{number, song_key, sql_number};
@@ -34,6 +35,7 @@ pub(super) fn remove(db: &Connection, songs: &[SongId]) -> Result<JobReply, Stop
             count += u32::from(stood);
             take_out(db, *song, found)?;
         }
+        mend::release(db, *song)?;
         db.prepare_cached("DELETE FROM copies_due WHERE song = ?1")?
             .execute((song_key(*song),))?;
         if bury(db, *song)? && !stood {
@@ -90,7 +92,7 @@ fn take_out(db: &Connection, song: SongId, found: Found) -> rusqlite::Result<()>
 
 /// Puts a removal into the change feed. A song that was never here gets one too: a follower of the
 /// feed may know that song from a node that is gone.
-fn note_removal(db: &Connection, song: SongId, revision: u64) -> rusqlite::Result<()> {
+pub(super) fn note_removal(db: &Connection, song: SongId, revision: u64) -> rusqlite::Result<()> {
     db.prepare_cached("INSERT OR REPLACE INTO removals (song, revision) VALUES (?1, ?2)")?
         .execute((song_key(song), sql_number(revision)))?;
     Ok(())

@@ -160,7 +160,8 @@ fn promised(db: &Connection) -> rusqlite::Result<u64> {
 const FILE: &str = "library.db";
 const LOG: &str = "library.db-wal";
 
-const PAGE_BYTES: u64 = 16 << 10;
+/// Bytes of a page of a library.
+pub(super) const PAGE_BYTES: u64 = 16 << 10;
 
 /// The log is emptied when it has 4 MiB; the transaction that fills it may have as many more.
 const LOG_BYTES_MAX: u64 = 8 << 20;

@@ -9,7 +9,7 @@ use super::partitions;
 
 /// Whether `db` is a library this version can work with, or empty.
 pub(super) fn check(db: &Connection) -> Result<(), OpenFault> {
-    let application: i64 = pragma(db, "application_id")?;
+    let application = application(db)?;
     let version = version(db)?;
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let empty = (application, version, tables) == (0, 0, 0);
@@ -85,6 +85,11 @@ pub(super) fn settle(db: &Connection, node: NodeId, fresh: StoreId) -> Result<()
     Ok(())
 }
 
+/// The number by which a database says whose it is.
+pub(super) fn application(db: &Connection) -> rusqlite::Result<i64> {
+    pragma(db, "application_id")
+}
+
 fn version(db: &Connection) -> rusqlite::Result<i64> {
     pragma(db, "user_version")
 }
@@ -116,6 +121,10 @@ const MIGRATIONS: &[Migration] = &[
     Migration {
         tables: SECOND,
         rows: partitions::count_all,
+    },
+    Migration {
+        tables: THIRD,
+        rows: |_| Ok(()),
     },
 ];
 
@@ -224,4 +233,11 @@ const SECOND: &str = "
     ALTER TABLE meta ADD COLUMN scrub_song BLOB;
     ALTER TABLE meta ADD COLUMN scrub_number INTEGER;
     ALTER TABLE meta ADD COLUMN scrubbed_at INTEGER;
+";
+
+/// The seal of a manifest: a hash over all that the tables say of the song (`seal.rs`). A song of an
+/// earlier version has none until an inspection has looked at it, because a start must not wait for
+/// all songs to be read.
+const THIRD: &str = "
+    ALTER TABLE songs ADD COLUMN seal BLOB;
 ";

@@ -10,10 +10,11 @@ use roles::contract::limits::{SCRUB_BYTES_MAX, SCRUB_FRAGMENTS_MAX};
 use roles::contract::song::Fragment;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
 
-use super::fault::Stop;
+use super::fault::{Stop, is_corrupt};
 use super::fragments;
 use super::quarantine;
 use super::row::{self, song_id, song_key, sql_number};
+use super::seal::{Verdict, judge};
 use super::uploads::clock_s;
 
 /// Answers [`LibraryJob::Scrub`](roles::contract::job::LibraryJob::Scrub).
@@ -108,7 +109,11 @@ fn check(db: &Connection, next: &Next, done: &mut Scrubbed) -> Result<(), Stop> 
     done.bytes += next.slice.map_or(0, |slice| slice.length.into());
     match read {
         Ok(_) => (),
-        Err(stop) if is_bad(&stop) => done.bad.push(next.id),
+        Err(stop) if is_bad(&stop) => match judge(db, next.id.song, next.row)? {
+            Verdict::Altered(_) if done.altered.last() == Some(&next.id.song) => (),
+            Verdict::Altered(_) => done.altered.push(next.id.song),
+            Verdict::True(_) | Verdict::Unsealed(_) => done.bad.push(next.id),
+        },
         Err(stop) => return Err(stop),
     }
     Ok(())
@@ -118,10 +123,10 @@ fn check(db: &Connection, next: &Next, done: &mut Scrubbed) -> Result<(), Stop> 
 pub(super) fn is_bad(stop: &Stop) -> bool {
     match stop {
         Stop::Fault(fault) => matches!(fault, JobFault::Damaged | JobFault::Broken(_)),
-        Stop::Sql(reason) => matches!(
-            reason.sqlite_error_code(),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::SystemIoFailure)
-        ),
+        Stop::Sql(reason) => {
+            let code = reason.sqlite_error_code();
+            is_corrupt(reason) || code == Some(ErrorCode::SystemIoFailure)
+        }
     }
 }
 

@@ -8,10 +8,12 @@ use roles::contract::song::{Fragment, Manifest};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Stop;
+use super::mend;
 use super::partitions;
 use super::quarantine;
 use super::row::{self, SONG_COLUMNS, song_columns, sql_number};
 use super::scrub;
+use super::seal;
 
 /// Answers [`LibraryJob::Overview`](roles::contract::job::LibraryJob::Overview).
 pub(super) fn overview(db: &Connection) -> Result<JobReply, Stop> {
@@ -23,6 +25,7 @@ pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
     let sql = "SELECT store, revision, songs, xor, bytes, removed, removed_xor,
                    scrub_rounds, scrub_song, scrub_number FROM meta";
     let quarantined = quarantine::count(db)?;
+    let withdrawn = mend::withdrawn(db)?;
     db.prepare_cached(sql)?.query_row([], |row| {
         Ok(Overview {
             store: StoreId(row.get::<_, i64>(0)?.cast_unsigned()),
@@ -35,6 +38,8 @@ pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
                 rounds: row::number(row, 7)?,
                 after: scrub::noted(row, 8)?,
             },
+            withdrawn,
+            salvaging: false,
         })
     })
 }
@@ -144,7 +149,7 @@ impl<T> Page<T> {
 pub(super) fn describe(db: &Connection, song: SongId) -> Result<JobReply, Stop> {
     let standing = find(db, song)?.filter(|found| !found.staged);
     let found = standing.ok_or(JobFault::NotFound)?;
-    let manifest = manifest(db, found.row)?;
+    let manifest = seal::manifest(db, song, found.row)?;
     Ok(JobReply::Described { manifest })
 }
 

@@ -7,6 +7,7 @@ mod migration;
 mod opening;
 mod removal;
 mod repair;
+mod tables;
 mod uploads;
 mod verify;
 
@@ -182,6 +183,14 @@ fn every_job(song: SongId, manifest: &Manifest) -> Vec<LibraryJob> {
         LibraryJob::RemoveSongs { songs: vec![song] },
         LibraryJob::ForgetCopiesDue { node: NodeId(1) },
         LibraryJob::Reclaim,
+        LibraryJob::Inspect {
+            after: None,
+            limit: 9,
+        },
+        LibraryJob::Mend {
+            songs: vec![song],
+            totals: true,
+        },
     ]
 }
 
@@ -212,18 +221,21 @@ fn failed(fault: JobFault) -> JobReply {
 
 /// Changes the tables behind the library's back, as a faulty disk would.
 fn sql(library: &LibraryWorker, text: &str) {
-    let db = library.db.lock().expect("nobody panicked");
+    let slot = library.db.lock().expect("nobody panicked");
+    let db = slot.as_ref().expect("it is open");
     db.execute_batch(text).expect(text);
 }
 
 fn rows(library: &LibraryWorker, table: &str) -> i64 {
-    let db = library.db.lock().expect("nobody panicked");
+    let slot = library.db.lock().expect("nobody panicked");
+    let db = slot.as_ref().expect("it is open");
     let count = format!("SELECT count(*) FROM {table}");
     db.query_row(&count, [], |row| row.get(0)).expect("a table")
 }
 
 fn pragma(library: &LibraryWorker, name: &str) -> i64 {
-    let db = library.db.lock().expect("nobody panicked");
+    let slot = library.db.lock().expect("nobody panicked");
+    let db = slot.as_ref().expect("it is open");
     let value = db.pragma_query_value(None, name, |row| row.get(0));
     value.expect("a setting with a number")
 }

@@ -14,10 +14,12 @@ use rusqlite::{Connection, params};
 use super::copies;
 use super::fault::Stop;
 use super::fragments;
+use super::mend;
 use super::quarantine;
 use super::removal::{self, absence, is_buried};
 use super::room::{self, Room};
 use super::row::{number, part_code, prefix_code, song_key, sql_number};
+use super::seal::{self, Verdict};
 use super::songs::{count_in, find, manifest as manifest_of, totals};
 
 /// Answers [`LibraryJob::BeginUpload`](roles::contract::job::LibraryJob::BeginUpload). Refused is what does not
@@ -30,7 +32,7 @@ pub(super) fn begin(db: &Connection, room: &Room, manifest: &Manifest) -> Result
     }
     let row = match find(db, manifest.song.id)? {
         Some(found) if !found.staged => return standing(db, found.row, manifest),
-        Some(found) if manifest_of(db, found.row)? == *manifest => found.row,
+        Some(found) if is_staged_as(db, found.row, manifest)? => found.row,
         Some(found) => {
             give_up(db, found.row)?;
             stage(db, manifest)?
@@ -44,6 +46,13 @@ pub(super) fn begin(db: &Connection, room: &Room, manifest: &Manifest) -> Result
     }
     let ranges = fragments::missing(db, row)?;
     Ok(JobReply::Missing { ranges })
+}
+
+/// Whether an upload of exactly this manifest has begun. Tables that say what cannot be say something
+/// else.
+fn is_staged_as(db: &Connection, row: i64, manifest: &Manifest) -> Result<bool, Stop> {
+    let said = seal::judge(db, manifest.song.id, row)?;
+    Ok(matches!(said, Verdict::True(staged) if *staged == *manifest))
 }
 
 /// The answer for a committed song. If fragments of the song are quarantined, the answer asks for
@@ -71,16 +80,21 @@ fn stage(db: &Connection, manifest: &Manifest) -> rusqlite::Result<i64> {
         } = slice;
         statement.execute((row, number, length, start_ms, part_code(*part), hash.0))?;
     }
+    seal::set(db, row, manifest)?;
     Ok(row)
 }
 
 fn insert_song(db: &Connection, manifest: &Manifest) -> rusqlite::Result<i64> {
     let song = &manifest.song;
     let (prefix_kind, prefix) = prefix_code(&manifest.prefix);
-    let sql = "INSERT INTO songs (id, touched, title, artist, album, genre, year, disc, track,
+    // A row that a disk has dropped may have left slices and fragments: they are no other song's.
+    let sql = "INSERT INTO songs (row, id, touched, title, artist, album, genre, year, disc, track,
                    duration_ms, bytes, format, fragments, hash, sample_rate, channels, picture,
                    prefix_kind, prefix)
-               VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+               VALUES (1 + max(coalesce((SELECT max(row) FROM songs), 0),
+                               coalesce((SELECT max(song) FROM slices), 0),
+                               coalesce((SELECT max(song) FROM fragments), 0)),
+                   ?, 0, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     db.prepare_cached(sql)?.insert(params![
         song_key(song.id),
         song.title,
@@ -138,7 +152,7 @@ pub(super) fn keep(
     let slice = fragments::slice(db, found.row, index)?;
     let slice = slice.ok_or_else(|| no_such_fragment(index))?;
     if !fragments::is_true(&slice, bytes) {
-        return Err(JobFault::Damaged.into());
+        return Err(seal::mismatch(db, song, found.row)?);
     }
     if found.staged {
         fragments::insert(db, found.row, index, bytes)?;
@@ -170,9 +184,10 @@ pub(super) fn commit(
             return Ok(JobReply::Missing { ranges });
         }
         if !fragments::are_whole(db, found.row)? {
+            let why = seal::mismatch(db, song, found.row)?;
             give_up(db, found.row)?;
             // Returned as `Ok`, because an error would roll back the removal of the staged song.
-            return Ok(JobReply::Failed(JobFault::Damaged));
+            return Ok(JobReply::Failed(why.into_fault("commit an upload")));
         }
         publish(db, song, found.row)?;
     }
@@ -180,7 +195,9 @@ pub(super) fn commit(
     stored(db)
 }
 
+/// Makes a staged song visible.
 fn publish(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
+    mend::release(db, song)?;
     let sql = "SELECT bytes FROM songs WHERE row = ?1";
     let bytes = db
         .prepare_cached(sql)?
@@ -191,6 +208,26 @@ fn publish(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
     // The song may have been let go earlier. The change feed shows only its latest change.
     db.prepare_cached("DELETE FROM removals WHERE song = ?1")?
         .execute((song_key(song),))?;
+    Ok(())
+}
+
+/// Makes a staged song visible of which these fragments cannot be had: they are quarantined, and so
+/// fetched from other nodes.
+pub(super) fn publish_in_part(db: &Connection, song: SongId, lacking: &[u32]) -> Result<(), Stop> {
+    if let Some(found) = find(db, song)?.filter(|found| found.staged) {
+        publish(db, song, found.row)?;
+        for index in lacking {
+            quarantine::note(db, found.row, *index)?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops a staged song.
+pub(super) fn withdraw_offer(db: &Connection, song: SongId) -> Result<(), Stop> {
+    if let Some(found) = find(db, song)?.filter(|found| found.staged) {
+        give_up(db, found.row)?;
+    }
     Ok(())
 }
 

@@ -122,6 +122,22 @@ fn opened(path: &Path, node: NodeId) -> Result<Connection, OpenFault> {
     Ok(db)
 }
 
+/// Whether the tables without the sound are whole, and the stored totals and digests are what songs
+/// and tombstones add up to.
+pub(super) fn adds_up(db: &Connection) -> Result<bool, Stop> {
+    let mut report = Report::default();
+    tables::structure(db, Depth::Quick, &mut report)?;
+    tables::count(db, &mut report)?;
+    tables::totals(db, &mut report)?;
+    tables::partitions(db, &mut report)?;
+    Ok(report.is_clean())
+}
+
+/// The tables without the sound that are damaged, or contradict their indexes.
+pub(super) fn damaged_tables(db: &Connection) -> Result<Vec<&'static str>, Stop> {
+    tables::damaged(db)
+}
+
 fn check(db: &Connection, depth: Depth, progress: &mut dyn FnMut(Progress)) -> Report {
     let mut report = Report::default();
     progress(Progress::Structure);

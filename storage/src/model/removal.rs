@@ -20,6 +20,7 @@ impl ModelStore {
                 self.present.leftover += staged.count();
             }
             let stood = self.take_out(*song);
+            self.present.withdrawn.remove(song);
             count += u32::from(stood);
             if self.present.tombstones.insert(*song) && !stood {
                 self.note_removal(*song);

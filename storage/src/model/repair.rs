@@ -25,7 +25,10 @@ impl ModelStore {
         let kept = self.present.songs.get(&song)?;
         let fit = |(index, slice): &(u32, &Fragment)| {
             let bytes = kept.fragments.get(index);
-            let altered = kept.rotten.contains(index) || kept.quarantined.contains(index);
+            let altered = kept.rotten.contains(index)
+                || kept.quarantined.contains(index)
+                || kept.altered
+                || self.wrecked;
             !altered && bytes.is_some_and(|bytes| bytes.len() == slice.length as usize)
         };
         let all = (0..).zip(&kept.manifest.fragments);
@@ -47,7 +50,12 @@ impl ModelStore {
             if !kept.quarantined.contains(&id.index) {
                 done.fragments += 1;
                 done.bytes += u64::from(slice.length);
-                if kept.rotten.contains(&id.index) {
+                if kept.altered && !self.believes {
+                    // The real library may still read a fragment whose slice is as it was.
+                    if done.altered.last() != Some(&id.song) {
+                        done.altered.push(id.song);
+                    }
+                } else if kept.rotten.contains(&id.index) {
                     done.bad.push(id);
                 }
             }
@@ -89,7 +97,11 @@ impl ModelStore {
     }
 
     pub(super) fn quarantine(&mut self, fragment: FragmentId) -> Result<JobReply, JobFault> {
+        let damage = self.damage();
         let (kept, _) = self.kept_mut(fragment)?;
+        if kept.altered {
+            return Err(damage);
+        }
         if kept.rotten.contains(&fragment.index) {
             kept.quarantined.insert(fragment.index);
         }
@@ -101,7 +113,11 @@ impl ModelStore {
         fragment: FragmentId,
         bytes: &[u8],
     ) -> Result<JobReply, JobFault> {
+        let damage = self.damage();
         let (kept, slice) = self.kept_mut(fragment)?;
+        if kept.altered {
+            return Err(damage);
+        }
         if bytes.len() != slice.length as usize || hash_of(bytes) != slice.hash {
             return Err(JobFault::Damaged);
         }

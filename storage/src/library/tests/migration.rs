@@ -107,7 +107,8 @@ fn an_old_library_ends_like_a_fresh_one() {
     let (old, fresh) = (first_version(), TempDir::new());
     let columns = |dir: &TempDir| {
         let library = writer(dir);
-        let db = library.db.lock().expect("nobody panicked");
+        let slot = library.db.lock().expect("nobody panicked");
+        let db = slot.as_ref().expect("it is open");
         let sql = "SELECT t.name || '.' || c.name || ' ' || c.type || c.\"notnull\" || c.pk
                    FROM sqlite_schema t, pragma_table_info(t.name) c
                    WHERE t.type = 'table' ORDER BY 1";

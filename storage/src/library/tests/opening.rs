@@ -19,7 +19,8 @@ fn the_file_has_the_layout_that_was_measured() {
     for (name, value) in settings {
         assert_eq!(pragma(&library, name), value, "{name}");
     }
-    let db = library.db.lock().expect("nobody panicked");
+    let slot = library.db.lock().expect("nobody panicked");
+    let db = slot.as_ref().expect("it is open");
     let mode = db.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
     assert_eq!(mode.expect("a setting"), "wal");
 }

@@ -309,7 +309,8 @@ fn digests_stay_true() {
         }
     }
     let running = digests(&mut library);
-    let counted = partitions::counted(&library.db.lock().expect("nobody panicked"));
+    let slot = library.db.lock().expect("nobody panicked");
+    let counted = partitions::counted(slot.as_ref().expect("it is open"));
     assert_eq!(running, counted.expect("they can be read"));
     let count = |f: fn(&PartitionDigest) -> u64| running.iter().map(f).sum::<u64>();
     assert_eq!(count(|d| d.songs.count), 20);

@@ -464,9 +464,10 @@ fn jobs_that_cannot_be_done_together_change_nothing() {
         bytes,
     };
     let limit = "PRAGMA max_page_count = 1"; // Clamped to what there is: no room for a page more.
-    let db = library.db.lock().expect("no worker has panicked");
+    let slot = library.db.lock().expect("no worker has panicked");
+    let db = slot.as_ref().expect("it is open");
     db.execute_batch(limit).expect("a setting");
-    drop(db);
+    drop(slot);
     let (large, _) = crate::testing::song(2, &[1000; 400]);
     let large = LibraryJob::BeginUpload { manifest: large };
     assert_eq!(

@@ -122,8 +122,13 @@ fn what_is_wrong_is_named() {
         ("INSERT INTO quarantine VALUES ({}, 3)", &["fragment"], true),
         (
             "UPDATE songs SET hash = CAST(substr(hash, 1, 16) || zeroblob(16) AS BLOB) WHERE row = {}",
-            &["whole"],
-            false,
+            &["manifest", "whole"],
+            true,
+        ),
+        (
+            "UPDATE songs SET title = 'another' WHERE row = {}",
+            &["manifest"],
+            true,
         ),
         (
             "UPDATE songs SET fragments = 5 WHERE row = {}",

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::super::fault::Stop;
 use super::super::row::{song_id, song_key};
+use super::super::seal::{Verdict, judge};
 use super::super::{fragments, quarantine, songs};
 use super::{Depth, Finding, FindingKind, Progress, Report, reason_of};
 
@@ -57,6 +58,8 @@ fn check(
     let song = manifest.song.id;
     if let Err(fault) = manifest.check() {
         report.find(Finding::Manifest { song, fault });
+    } else if let Verdict::Altered(reason) = judge(db, song, row)? {
+        report.find(Finding::ManifestUnreadable { song, reason });
     }
     let (mut whole, mut bytes, mut flawed) = (blake3::Hasher::new(), Vec::new(), false);
     for (index, slice) in (0..).zip(&manifest.fragments) {

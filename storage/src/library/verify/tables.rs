@@ -24,6 +24,19 @@ pub(super) fn structure(db: &Connection, depth: Depth, report: &mut Report) -> R
     Ok(())
 }
 
+/// The tables, all but the one with the sound, in which SQLite finds something wrong.
+pub(super) fn damaged(db: &Connection) -> Result<Vec<&'static str>, Stop> {
+    let mut damaged = Vec::new();
+    for table in SMALL_TABLES {
+        let mut report = Report::default();
+        ask(db, &format!("PRAGMA integrity_check({table})"), &mut report)?;
+        if !report.is_clean() {
+            damaged.push(table);
+        }
+    }
+    Ok(damaged)
+}
+
 /// All tables but the one with the sound.
 const SMALL_TABLES: [&str; 8] = [
     "meta",

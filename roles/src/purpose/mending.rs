@@ -1,0 +1,10 @@
+//! What a data node orders to look at the tables of its library, and to put them right.
+
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    Inspect,
+    /// The songs and totals that are being put right.
+    Mend,
+    Rebuild,
+    Salvage,
+}

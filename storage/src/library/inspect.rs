@@ -1,0 +1,71 @@
+//! The inspection: looks at the tables from time to time, to find damage before a listener does.
+//!
+//! A step looks at a few songs and writes nothing: does the manifest say what was stored, and is
+//! there a row for each of its fragments? The step that ends a pass checks indexes, totals and
+//! digests. The sound itself is the scrub's business. What was found is put right by `mend`.
+
+use roles::contract::id::SongId;
+use roles::contract::job::{FragmentId, Inspected, JobReply};
+use roles::contract::limits::INSPECT_SONGS_MAX;
+use rusqlite::Connection;
+
+use super::fault::Stop;
+use super::row::{song_id, song_key};
+use super::seal::{Verdict, judge};
+use super::verify::adds_up;
+use super::{fragments, quarantine};
+
+/// Most missing fragments in one answer; a later pass finds the others.
+const MISSING_MAX: usize = 256;
+
+/// Answers [`LibraryJob::Inspect`](roles::contract::job::LibraryJob::Inspect).
+pub(super) fn step(db: &Connection, after: Option<SongId>, limit: u32) -> Result<JobReply, Stop> {
+    let limit = (limit as usize).clamp(1, INSPECT_SONGS_MAX);
+    let songs = page(db, after, limit)?;
+    let mut done = Inspected {
+        songs: songs.len() as u32,
+        ..Inspected::default()
+    };
+    for (song, row) in &songs {
+        look_at(db, *song, *row, &mut done)?;
+    }
+    if songs.len() == limit {
+        done.after = songs.last().map(|(song, _)| *song);
+    } else {
+        done.astray = !adds_up(db)?;
+    }
+    Ok(JobReply::Inspected(done))
+}
+
+fn page(
+    db: &Connection,
+    after: Option<SongId>,
+    limit: usize,
+) -> rusqlite::Result<Vec<(SongId, i64)>> {
+    // A row whose id has another length is found at the end of the pass.
+    let sql = "SELECT id, row FROM songs
+               WHERE revision IS NOT NULL AND id > ?1 AND length(id) = 16 ORDER BY id LIMIT ?2";
+    let key = after.map(song_key);
+    // An empty blob sorts before every id.
+    let key: &[u8] = key.as_ref().map_or(&[], |key| key);
+    db.prepare_cached(sql)?
+        .query_map((key, limit as i64), |row| {
+            Ok((song_id(row, 0)?, row.get(1)?))
+        })?
+        .collect()
+}
+
+fn look_at(db: &Connection, song: SongId, row: i64, done: &mut Inspected) -> Result<(), Stop> {
+    let Verdict::True(_) = judge(db, song, row)? else {
+        done.odd.push(song);
+        return Ok(());
+    };
+    for (from, to) in fragments::missing(db, row)? {
+        for index in from..to {
+            if done.missing.len() < MISSING_MAX && !quarantine::holds(db, row, index)? {
+                done.missing.push(FragmentId { song, index });
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Puts right what an inspection has found in the tables.
+//!
+//! A song whose tables do not say what was stored is withdrawn: it leaves the list, and the routers
+//! and the other data nodes hear of it as of any song that leaves. The other owners then send it
+//! again, as they send every song that this node lacks. What is left of it stays until the song is
+//! whole here again or removed for good, because it may be all that is left anywhere.
+
+use roles::contract::id::SongId;
+use roles::contract::job::{JobFault, JobReply};
+use roles::contract::limits::INSPECT_SONGS_MAX;
+use roles::contract::message::{Digest, StoreId};
+use rusqlite::Connection;
+
+use super::fault::Stop;
+use super::partitions;
+use super::removal::note_removal;
+use super::row::{number, song_key, sql_number};
+use super::seal::{self, Verdict, judge};
+use super::songs::{advance, count_out, find, totals};
+use super::uploads::clock_s;
+use super::verify::damaged_tables;
+
+/// Answers [`LibraryJob::Mend`](roles::contract::job::LibraryJob::Mend).
+pub(super) fn mend(db: &Connection, songs: &[SongId], anew: bool) -> Result<JobReply, Stop> {
+    if songs.len() > INSPECT_SONGS_MAX {
+        let why = format!("at most {INSPECT_SONGS_MAX} songs are mended at once");
+        return Err(JobFault::Invalid(why).into());
+    }
+    let mut count = 0;
+    for song in songs {
+        let Some(found) = find(db, *song)?.filter(|found| !found.staged) else {
+            continue;
+        };
+        match judge(db, *song, found.row)? {
+            Verdict::True(_) => (),
+            Verdict::Unsealed(manifest) => seal::set(db, found.row, &manifest)?,
+            Verdict::Altered(how) => {
+                log::warn!("song withdrawn song={song} reason={how:?}");
+                withdraw(db, *song, found.row)?;
+                count += 1;
+            }
+        }
+    }
+    if anew {
+        log::warn!("library counted anew: totals, digests or indexes were wrong");
+        reindex(db)?;
+        count_anew(db)?;
+    } else if count > 0 {
+        count_bytes(db)?;
+    }
+    let overview = totals(db)?;
+    Ok(JobReply::Removed { count, overview })
+}
+
+/// Takes a song out of the list. Its row keeps the song's id, by which what is left is found again;
+/// see [`release`].
+fn withdraw(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
+    // The bytes that the row states cannot be trusted: they are counted anew.
+    let revision = count_out(db, song, 0)?;
+    note_removal(db, song, revision)?;
+    hide(db, song, row)?;
+    db.prepare_cached("DELETE FROM quarantine WHERE song = ?1")?
+        .execute((row,))?;
+    Ok(())
+}
+
+/// The id becomes 24 bytes long, which no song's id is, and `touched` becomes less than -1.
+fn hide(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
+    let id = [&row.to_be_bytes()[..], &song_key(song)].concat();
+    db.prepare_cached("UPDATE songs SET id = ?2, revision = NULL, touched = ?3 WHERE row = ?1")?
+        .execute((row, id, -clock_s().max(2)))?;
+    Ok(())
+}
+
+/// The song is whole here again, or removed for good: what was left of it is freed step by step.
+pub(super) fn release(db: &Connection, song: SongId) -> rusqlite::Result<()> {
+    let sql = "UPDATE songs SET touched = -1
+               WHERE revision IS NULL AND touched < -1 AND substr(id, 9) = ?1";
+    db.prepare_cached(sql)?.execute((song_key(song),))?;
+    Ok(())
+}
+
+/// How many songs are withdrawn and have not come back.
+pub(super) fn withdrawn(db: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT count(*) FROM songs WHERE revision IS NULL AND touched < -1";
+    db.prepare_cached(sql)?.query_row([], |row| number(row, 0))
+}
+
+/// Makes the indexes of the small tables anew where they contradict their tables. Fails if that does
+/// not help: then the library must be rebuilt.
+fn reindex(db: &Connection) -> Result<(), Stop> {
+    for table in damaged_tables(db)? {
+        db.execute_batch(&format!("REINDEX {table}"))?;
+    }
+    if let Some(table) = damaged_tables(db)?.first() {
+        return Err(JobFault::Corrupt(format!("the table {table} is damaged")).into());
+    }
+    Ok(())
+}
+
+/// Counts totals and digests anew from the songs and tombstones. The library gets another identity,
+/// because its feed may lack changes: the routers read all of it again.
+fn count_anew(db: &Connection) -> Result<(), Stop> {
+    let strange = "SELECT row FROM songs WHERE revision IS NOT NULL AND length(id) <> 16";
+    let strange = db
+        .prepare(strange)?
+        .query_map([], |row| row.get(0))?
+        .collect::<Result<Vec<i64>, _>>()?;
+    for row in strange {
+        hide(db, SongId(0), row)?;
+    }
+    db.execute("DELETE FROM partitions", [])?;
+    partitions::count_all(db)?;
+    let mut sum = Digest::default();
+    for digest in partitions::all(db)? {
+        sum.count += digest.songs.count;
+        sum.xor ^= digest.songs.xor;
+    }
+    let latest = "SELECT max(coalesce((SELECT max(revision) FROM songs), 0),
+                             coalesce((SELECT max(revision) FROM removals), 0),
+                             (SELECT revision FROM meta))";
+    let latest = db.query_row(latest, [], |row| number(row, 0))?;
+    db.execute(
+        "UPDATE meta SET revision = ?1, songs = ?2, xor = ?3",
+        (
+            sql_number(latest),
+            sql_number(sum.count),
+            sum.xor.to_be_bytes(),
+        ),
+    )?;
+    count_bytes(db)?;
+    let totals = totals(db)?;
+    let revision = advance(db, &totals)?;
+    db.execute(
+        "UPDATE meta SET store = ?1",
+        (another(totals.store, revision),),
+    )?;
+    Ok(())
+}
+
+/// The identity after this one. A step of the clock between two of them makes them differ even where
+/// an old copy of the file came back.
+fn another(store: StoreId, revision: u64) -> i64 {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&store.0.to_be_bytes());
+    hash.update(&revision.to_be_bytes());
+    hash.update(&clock_s().to_be_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.finalize().as_bytes()[..8]);
+    i64::from_be_bytes(first)
+}
+
+fn count_bytes(db: &Connection) -> rusqlite::Result<()> {
+    let sql = "UPDATE meta SET bytes =
+                   (SELECT coalesce(sum(bytes), 0) FROM songs WHERE revision IS NOT NULL)";
+    db.execute(sql, [])?;
+    Ok(())
+}
