@@ -36,7 +36,8 @@ impl Memory {
     /// data node.
     pub fn recall(&self) -> JobReply {
         let (members, role) = self.read().unwrap_or_else(|| {
-            let kept_songs = self.dir.join("library.db").exists();
+            let names = ["library.db", "library.db.mending"];
+            let kept_songs = names.iter().any(|name| self.dir.join(name).exists());
             (Vec::new(), kept_songs.then_some(Role::Data))
         });
         JobReply::Members { members, role }

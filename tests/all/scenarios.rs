@@ -13,6 +13,7 @@ mod ring;
 
 mod startup;
 mod storage;
+mod tables;
 
 use std::time::Duration;
 

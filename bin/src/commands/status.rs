@@ -71,14 +71,14 @@ fn heard(node: &NodeStatus) -> String {
 fn upkeep_lines(cluster: &Cluster) -> String {
     let sum = |of: fn(&NodeStatus) -> u32| cluster.nodes.iter().map(|n| u64::from(of(n))).sum();
     let (repairing, damaged): (u64, u64) = (sum(|n| n.repairing), sum(|n| n.damaged));
-    let mut lines = full_lines(cluster);
+    let mut lines = full_lines(cluster) + &sick_lines(cluster);
     if repairing > 0 {
         lines += &format!("{} on the way\n", text::count(repairing, "copy"));
     }
     if damaged > 0 {
         lines += &format!(
-            "{} set aside, being fetched again\n",
-            text::count(damaged, "damaged fragment")
+            "{} of songs set aside, being fetched again\n",
+            text::count(damaged, "damaged part")
         );
     }
     lines
@@ -86,17 +86,33 @@ fn upkeep_lines(cluster: &Cluster) -> String {
 
 /// Each node whose disk is full, and what to do about it.
 fn full_lines(cluster: &Cluster) -> String {
-    let full = cluster.nodes.iter().filter(|n| n.state == NodeState::Full);
-    full.map(|node| {
-        let mut id = node.node.to_string();
-        id.truncate(8);
+    lines_of(cluster, NodeState::Full, |node| {
         format!(
-            "the disk of {id} ({}) is full: remove songs (`dispotify rm`) or other files from it, \
-             or start a data node on another disk\n",
-            node.address
+            "the disk of {node} is full: remove songs (`dispotify rm`) or other files from it, \
+             or start a data node on another disk\n"
         )
     })
-    .collect()
+}
+
+/// Each node whose library or disk ails, and what to do about it.
+fn sick_lines(cluster: &Cluster) -> String {
+    lines_of(cluster, NodeState::Sick, |node| {
+        format!(
+            "the library of {node} was damaged and fills up again, or its disk does not answer: \
+             its log says which; a failing disk must be replaced\n"
+        )
+    })
+}
+
+fn lines_of(cluster: &Cluster, state: NodeState, line: impl Fn(&str) -> String) -> String {
+    let nodes = cluster.nodes.iter().filter(|node| node.state == state);
+    nodes
+        .map(|node| {
+            let mut id = node.node.to_string();
+            id.truncate(8);
+            line(&format!("{id} ({})", node.address))
+        })
+        .collect()
 }
 
 /// The ring in its order, and its latest events.

@@ -133,8 +133,24 @@ impl Files {
             .collect();
         held.iter_mut()
             .for_each(|connection| drop(connection.take()));
-        self.set_aside().map_err(|why| OpenFault::from(&why))?;
+        // An attempt that failed may have left an empty library: the one that was set aside stays.
+        if !(self.is_salvaging() && self.is_bare()) {
+            self.set_aside().map_err(|why| OpenFault::from(&why))?;
+        }
         self.found(fresh)
+    }
+
+    /// Whether there is no library, or one without a song.
+    fn is_bare(&self) -> bool {
+        let path = self.library();
+        if fs::metadata(&path).map_or(0, |file| file.len()) == 0 {
+            return true;
+        }
+        let sql = "SELECT count(*) FROM songs";
+        let count = |db: Connection| Ok(db.query_row(sql, [], |row| row.get::<_, i64>(0))?);
+        open::look(&path)
+            .and_then(count)
+            .is_ok_and(|songs| songs == 0)
     }
 
     /// Gives the library its name while it is salvaged. One that is being salvaged already is kept:

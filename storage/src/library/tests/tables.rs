@@ -344,6 +344,30 @@ fn a_song_without_a_seal_is_sealed() {
     assert_eq!(seen.odd, [id]);
 }
 
+/// An attempt to begin anew that failed half-way, and a process that died between two names: the file
+/// that was set aside is still salvaged.
+#[test]
+fn a_rebuild_that_was_cut_off_goes_on() {
+    for rest in [None, Some(&b""[..])] {
+        let dir = TempDir::new();
+        let all = library(&dir);
+        let (path, aside) = ("library.db", "library.db.mending");
+        fs::rename(dir.path().join(path), dir.path().join(aside)).expect("it is there");
+        if let Some(rest) = rest {
+            fs::write(dir.path().join(path), rest).expect("a writable directory");
+        }
+        let mut library = writer(&dir);
+        let store = StoreId(5);
+        let begun = library.run(LibraryJob::Rebuild { store });
+        assert!(matches!(begun, JobReply::Overview(_)), "{begun:?}");
+        while let JobReply::Salvaged { more: true, .. } = library.run(LibraryJob::Salvage) {}
+        assert_eq!(songs(&mut library, None, 9).0.len(), all.len());
+        check_what_is_listed(&mut library, &all, "cut off");
+        assert!(!dir.path().join("library.db.kept").exists());
+        assert!(!dir.path().join(aside).exists());
+    }
+}
+
 /// While a library is rebuilt and salvaged, its readers go on; a crash in between loses nothing; what
 /// could not be read is kept aside.
 #[test]
