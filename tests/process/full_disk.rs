@@ -27,14 +27,22 @@ impl Drop for Disk {
 fn lab_with_disk(name: &str, options: &str) -> (Lab, Disk, Vec<Server>) {
     let mut lab = Lab::new(name);
     let (servers, _) = lab.cluster(1, 0);
-    let disk = lab.dir.join("disk");
+    let disk = mount(lab.dir.join("disk"), options);
+    (lab, disk, servers)
+}
+
+fn small_disk(lab: &Lab, name: &str) -> Disk {
+    mount(lab.dir.join(name), "size=48m")
+}
+
+fn mount(disk: PathBuf, options: &str) -> Disk {
     fs::create_dir(&disk).expect("a folder");
     let mut mount = Command::new("mount");
     mount
         .args(["-t", "tmpfs", "-o", options, "none"])
         .arg(&disk);
     assert!(mount.status().expect("mount runs").success());
-    (lab, Disk(disk), servers)
+    Disk(disk)
 }
 
 /// Takes every byte that is left.
@@ -168,6 +176,66 @@ fn a_full_node_hands_its_songs_over() {
     for song in lab.json(&["ls"]) {
         let id = song["id"].as_str().expect("an id");
         lab.ok(&["get", id, "-o", "-"]);
+    }
+}
+
+/// Three data nodes whose disks are full to the last byte, killed all at once with the DNS and the
+/// router: after the start everything is read, songs are removed, and then songs are added again.
+#[test]
+fn disks_that_are_all_full_start_and_are_freed() {
+    if !netlab::inside("full_disk::disks_that_are_all_full_start_and_are_freed", 1) {
+        return;
+    }
+    let mut lab = Lab::new("all-full");
+    let (mut names, _) = lab.cluster(1, 0);
+    let disks: Vec<Disk> = (0..3)
+        .map(|n| small_disk(&lab, &format!("disk{n}")))
+        .collect();
+    let place = |n: usize| format!("disk{n}/data");
+    let mut data: Vec<Server> = (0..3).map(|n| lab.start("data", &place(n), &[])).collect();
+    lab.await_status("everyone is known", |status| {
+        let nodes = status["nodes"].as_array().into_iter().flatten();
+        nodes.filter(|node| node["role"] == "data").count() == 3
+    });
+    let songs: Vec<String> = (0..4).map(|seed| add(&lab, seed, 3_000_000)).collect();
+    lab.await_copies(4);
+    disks
+        .iter()
+        .for_each(|disk| drop(take_bytes(&disk.0, "filler")));
+    let file = lab.dir.join("more.mp3");
+    sound::noise(&file, 3_000_000, 77);
+    let file = file.to_str().expect("a plain path");
+    lab.fails(&["add", file], 1);
+    disks
+        .iter()
+        .for_each(|disk| drop(take_bytes(&disk.0, "more")));
+
+    data.iter_mut().chain(&mut names).for_each(Server::kill);
+    let names: Vec<Server> = ["dns", "router0"]
+        .iter()
+        .zip(&names)
+        .map(|(name, server)| lab.restart(server, name))
+        .collect();
+    assert_eq!(names.len(), 2);
+    let mut data: Vec<Server> = (0..3).map(|n| lab.restart(&data[n], &place(n))).collect();
+    lab.await_copies(4);
+    for (seed, song) in (0..).zip(&songs) {
+        let _ = fs::remove_dir_all(lab.dir.join("cache/dispotify/songs"));
+        let added = fs::read(lab.dir.join(format!("{seed}.mp3"))).expect("added");
+        assert!(lab.ok(&["get", song, "-o", "-"]) == added, "{seed}");
+    }
+    lab.ok(&["rm", &songs[0]]);
+    lab.ok(&["rm", &songs[1]]);
+    // What was removed leaves its room to others first, and a song needs more than was there.
+    disks
+        .iter()
+        .for_each(|disk| fs::remove_file(disk.0.join("filler")).expect("our own"));
+    lab.ok(&["add", file]);
+    lab.await_copies(3);
+    data.iter_mut().for_each(stop);
+    for n in 0..3 {
+        let dir = lab.dir.join(place(n));
+        lab.ok(&["verify", "--data-dir", dir.to_str().expect("a plain path")]);
     }
 }
 

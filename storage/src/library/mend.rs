@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use super::fault::Stop;
 use super::partitions;
 use super::removal::note_removal;
-use super::row::{number, song_key, sql_number};
+use super::row::{number, song_id, song_key, sql_number};
 use super::seal::{self, Verdict, judge};
 use super::songs::{advance, count_out, find, totals};
 use super::uploads::clock_s;
@@ -33,7 +33,7 @@ pub(super) fn mend(db: &Connection, songs: &[SongId], anew: bool) -> Result<JobR
         };
         match judge(db, *song, found.row)? {
             Verdict::True(_) => (),
-            Verdict::Unsealed(manifest) => seal::set(db, found.row, &manifest)?,
+            Verdict::Unsealed(_) => seal_around(db, found.row)?,
             Verdict::Altered(how) => {
                 log::warn!("song withdrawn song={song} reason={how:?}");
                 withdraw(db, *song, found.row)?;
@@ -51,6 +51,30 @@ pub(super) fn mend(db: &Connection, songs: &[SongId], anew: bool) -> Result<JobR
     let overview = totals(db)?;
     Ok(JobReply::Removed { count, overview })
 }
+
+/// Seals the songs whose rows lie beside this one, because they share its page: a library without
+/// seals is so written once, and not once for each song.
+fn seal_around(db: &Connection, row: i64) -> Result<(), Stop> {
+    let first = row - row.rem_euclid(ROWS_BESIDE);
+    let sql = "SELECT id, row FROM songs
+               WHERE row >= ?1 AND row < ?2 AND revision IS NOT NULL AND seal IS NULL
+                   AND length(id) = 16";
+    let songs = db
+        .prepare_cached(sql)?
+        .query_map((first, first + ROWS_BESIDE), |row| {
+            Ok((song_id(row, 0)?, row.get(1)?))
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    for (song, row) in songs {
+        if let Verdict::Unsealed(manifest) = judge(db, song, row)? {
+            seal::set(db, row, &manifest)?;
+        }
+    }
+    Ok(())
+}
+
+/// Rows of songs on one page, about.
+const ROWS_BESIDE: i64 = 64;
 
 /// Takes a song out of the list. Its row keeps the song's id, by which what is left is found again;
 /// see [`release`].
