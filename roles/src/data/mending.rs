@@ -13,6 +13,8 @@
 //!
 //! The sound is the business of [`scrub`](super::scrub).
 
+mod replacement;
+
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -30,6 +32,7 @@ use crate::cx::Cx;
 use crate::mutants::CopyMutant;
 use crate::purpose::Ordered;
 use crate::purpose::mending::Purpose;
+use replacement::{Replacement, Salvaged};
 
 /// The time in which every song's tables are looked at once, unless the scrub is quicker.
 const WITHIN: Duration = Duration::from_secs(6 * 3600);
@@ -48,11 +51,6 @@ pub(super) const ODD_MAX: usize = 4 * INSPECT_SONGS_MAX;
 /// How long a pass that found nothing speaks for the tables: a failure after it has another reason,
 /// which only a rebuilt library removes.
 const CLEAN: Duration = Duration::from_secs(600);
-
-/// Least time between two rebuilds, doubled up to the longest while they follow each other: a disk
-/// that fails must not be written to without end.
-const REBUILD_PAUSE: Duration = Duration::from_secs(30);
-const REBUILD_PAUSE_MAX: Duration = Duration::from_secs(3600);
 
 /// The time until a job of this part that failed is ordered again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -85,35 +83,23 @@ pub(super) struct Mending {
     astray: bool,
     /// A job has failed because of one of the odd songs.
     blamed: bool,
-    /// A job of [`Stage::Sound`] that puts right is under way, or waits for this time.
     mend: Wait,
-    stage: Stage,
-    rebuilt_at: Option<Time>,
-    pause: Duration,
-    /// After a rebuild the node shows itself as sick until songs have stopped coming for a while.
-    settled_at: Option<Time>,
-    settles: Duration,
+    replacement: Replacement,
+    /// Whether the node was last known to be sick.
+    shown: bool,
     rng: Rng,
     looks_away: bool,
     /// What the other parts have to do.
     orders: Orders,
 }
 
+/// The job that puts right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wait {
     Idle,
     Ordered,
+    /// The last one failed; none is ordered before this time.
     Until(Time),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The library is in use.
-    Sound,
-    /// The library is being set aside.
-    Rebuilding(Wait),
-    /// The library is new, and the old one is being taken over.
-    Salvaging(Wait),
 }
 
 /// What follows for the other parts from a step.
@@ -148,11 +134,8 @@ impl Mending {
             astray: false,
             blamed: false,
             mend: Wait::Idle,
-            stage: Stage::Sound,
-            rebuilt_at: None,
-            pause: REBUILD_PAUSE,
-            settled_at: None,
-            settles: config.every * 2,
+            replacement: Replacement::new(config.every * 2),
+            shown: false,
             rng,
             looks_away: config.mutants.has(CopyMutant::HidesWhatItCannotRead),
             orders: Orders::default(),
@@ -168,23 +151,20 @@ impl Mending {
     pub(super) fn start(&mut self, cx: &mut Cx<'_>, overview: &Overview) {
         if !self.begun {
             self.begun = true;
-            if overview.salvaging && self.stage == Stage::Sound {
-                self.settle(cx.now);
-                self.salvage(cx);
+            if overview.salvaging && self.replacement.is_over() {
+                self.replacement.salvage(cx);
             }
         }
     }
 
     /// Whether the node shows itself as sick: its library is being rebuilt, or songs still come back.
     pub(super) fn is_sick(&self) -> bool {
-        self.stage != Stage::Sound || self.settled_at.is_some()
+        self.replacement.is_sick()
     }
 
     /// A song has come while the library fills up again.
     pub(super) fn on_song(&mut self, now: Time) {
-        if self.settled_at.is_some() {
-            self.settled_at = Some(now + self.settles);
-        }
+        self.replacement.on_song(now);
     }
 
     /// Songs that wait to be put right.
@@ -194,7 +174,12 @@ impl Mending {
 
     /// Hands out what the last steps have ordered.
     pub(super) fn take_orders(&mut self) -> Orders {
-        core::mem::take(&mut self.orders)
+        let turned = self.shown != self.is_sick();
+        self.shown = self.is_sick();
+        Orders {
+            turned,
+            ..core::mem::take(&mut self.orders)
+        }
     }
 
     /// A job has failed because of the tables. `song`: it was about this song.
@@ -217,7 +202,7 @@ impl Mending {
     }
 
     fn suspect(&mut self, cx: &mut Cx<'_>) {
-        if self.looks_away || self.stage != Stage::Sound {
+        if self.looks_away || !self.replacement.is_over() {
             return;
         }
         if self.clean_at.is_some_and(|at| cx.now.since(at) < CLEAN) {
@@ -246,7 +231,7 @@ impl Mending {
     }
 
     fn put_right(&mut self, cx: &mut Cx<'_>) {
-        let idle = self.mend == Wait::Idle && self.stage == Stage::Sound;
+        let idle = self.mend == Wait::Idle && self.replacement.is_over();
         if idle && (self.astray || !self.odd.is_empty()) {
             self.mend = Wait::Ordered;
             let songs: Vec<SongId> = (self.odd.iter().copied()).take(INSPECT_SONGS_MAX).collect();
@@ -260,49 +245,8 @@ impl Mending {
     }
 
     fn rebuild(&mut self, cx: &mut Cx<'_>) {
-        let rested = |at: Time| cx.now.since(at);
-        match self.rebuilt_at.map(rested) {
-            Some(rested) if rested < self.pause => return self.wait_to_rebuild(cx.now),
-            Some(rested) if rested < REBUILD_PAUSE_MAX => {
-                self.pause = (self.pause * 2).min(REBUILD_PAUSE_MAX);
-            }
-            Some(_) | None => self.pause = REBUILD_PAUSE,
-        }
-        self.rebuilt_at = Some(cx.now);
-        self.order_rebuild(cx);
-    }
-
-    fn wait_to_rebuild(&mut self, now: Time) {
-        let at = self.rebuilt_at.unwrap_or(now) + self.pause;
-        self.turn(Stage::Rebuilding(Wait::Until(at)));
-    }
-
-    fn order_rebuild(&mut self, cx: &mut Cx<'_>) {
-        self.turn(Stage::Rebuilding(Wait::Ordered));
-        cx.out.fact(
-            Level::Warn,
-            "library cannot be read: it is set aside, and its songs are fetched again".into(),
-        );
         let store = StoreId(self.rng.bits());
-        cx.run(
-            Ordered::Mending(Purpose::Rebuild),
-            LibraryJob::Rebuild { store },
-        );
-    }
-
-    fn salvage(&mut self, cx: &mut Cx<'_>) {
-        self.turn(Stage::Salvaging(Wait::Ordered));
-        cx.run(Ordered::Mending(Purpose::Salvage), LibraryJob::Salvage);
-    }
-
-    fn settle(&mut self, now: Time) {
-        self.settled_at = Some(now + self.settles);
-    }
-
-    fn turn(&mut self, stage: Stage) {
-        let before = self.is_sick();
-        self.stage = stage;
-        self.orders.turned |= before != self.is_sick();
+        self.replacement.begin(cx, store);
     }
 
     /// Takes the reply of a job of this part.
@@ -322,7 +266,7 @@ impl Mending {
         }
         // After another failure the pass goes on with the next step.
         let corrupt = matches!(reply, JobReply::Failed(JobFault::Corrupt(_)));
-        if corrupt && self.stage == Stage::Sound {
+        if corrupt && self.replacement.is_over() {
             self.blind += 1;
             // One failure may be an accident of the machine; the second is the library.
             if self.blind > 1 {
@@ -366,7 +310,7 @@ impl Mending {
             return self.put_right(cx);
         }
         let corrupt = matches!(reply, JobReply::Failed(JobFault::Corrupt(_)));
-        if corrupt && self.stage == Stage::Sound {
+        if corrupt && self.replacement.is_over() {
             return self.rebuild(cx);
         }
         // The next pass finds it again.
@@ -374,58 +318,35 @@ impl Mending {
     }
 
     fn on_rebuilt(&mut self, cx: &mut Cx<'_>, reply: JobReply) {
-        let JobReply::Overview(overview) = reply else {
-            let at = cx.now + self.pause;
-            return self.turn(Stage::Rebuilding(Wait::Until(at)));
+        let Some(overview) = self.replacement.on_rebuilt(cx, &reply) else {
+            return;
         };
         (self.after, self.left, self.blind, self.clean_at) = (None, 0, 0, None);
         (self.suspect, self.astray, self.found) = (false, false, false);
         self.blamed = false;
         self.odd.clear();
-        self.settle(cx.now);
         self.orders.renewed = Some(overview);
-        self.salvage(cx);
     }
 
     fn on_salvaged(&mut self, cx: &mut Cx<'_>, reply: JobReply) {
-        if let JobReply::Failed(JobFault::Corrupt(_)) = reply {
-            self.turn(Stage::Sound);
-            return self.suspect(cx); // The new library is damaged, too.
+        match self.replacement.on_salvaged(cx, &reply) {
+            Salvaged::Changed(overview) => self.orders.changed = Some(overview),
+            Salvaged::Corrupt => self.suspect(cx),
+            Salvaged::Later => (),
         }
-        let JobReply::Salvaged { more, overview } = reply else {
-            let at = cx.now + AGAIN;
-            return self.turn(Stage::Salvaging(Wait::Until(at)));
-        };
-        self.on_song(cx.now);
-        self.orders.changed = Some(overview);
-        if more {
-            return self.salvage(cx);
-        }
-        self.turn(Stage::Sound);
     }
 
     /// Looks at the next songs when it is due, and repeats what has failed.
     pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, overview: Overview) {
-        let now = cx.now;
-        let over = |wait: Wait| matches!(wait, Wait::Until(at) if at <= now);
-        match self.stage {
-            Stage::Rebuilding(wait) if over(wait) => {
-                self.rebuilt_at = Some(cx.now);
-                self.order_rebuild(cx);
-            }
-            Stage::Salvaging(wait) if over(wait) => self.salvage(cx),
-            Stage::Sound | Stage::Rebuilding(_) | Stage::Salvaging(_) => (),
-        }
-        if over(self.mend) {
+        let rng = &mut self.rng;
+        self.replacement.on_tick(cx, || StoreId(rng.bits()));
+        if matches!(self.mend, Wait::Until(at) if at <= cx.now) {
             self.mend = Wait::Idle;
             self.put_right(cx);
         }
-        let before = self.is_sick();
-        self.settled_at.take_if(|at| *at <= cx.now);
-        self.orders.turned |= before != self.is_sick();
         if self.due <= cx.now {
             self.due = cx.now + self.rng.around(self.step);
-            if self.begun && self.stage == Stage::Sound {
+            if self.begun && self.replacement.is_over() {
                 let steps = (self.within.as_secs() / self.step.as_secs().max(1)).max(1);
                 self.left = overview.digest.count / steps + 1;
                 self.look(cx);
@@ -435,15 +356,14 @@ impl Mending {
 
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Time> {
-        let until = |wait: Wait| match wait {
+        let mend = match self.mend {
             Wait::Until(at) => Some(at),
             Wait::Idle | Wait::Ordered => None,
         };
-        let stage = match self.stage {
-            Stage::Sound => None,
-            Stage::Rebuilding(wait) | Stage::Salvaging(wait) => until(wait),
-        };
-        let own = earlier(Some(self.due), self.settled_at);
-        earlier(own, earlier(stage, until(self.mend)))
+        let own = earlier(Some(self.due), mend);
+        earlier(own, self.replacement.deadline())
     }
 }
+
+#[cfg(test)]
+mod tests;
