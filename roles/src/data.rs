@@ -347,7 +347,8 @@ impl Data {
         self.on_copies(cx, reports);
         let overview = self.overview.unwrap_or_default();
         self.scrub.on_tick(cx, overview, others);
-        self.mending.on_tick(cx, overview);
+        let alone = others.data.is_empty() && others.leaving.is_empty() && others.dead.is_empty();
+        self.mending.on_tick(cx, overview, alone);
         self.announce(cx, others);
     }
 

@@ -267,6 +267,7 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
         LibraryJob::ReplaceFragment { .. } => (later, "replace a fragment"),
         LibraryJob::Inspect { .. } => (None, "inspect the tables"),
         LibraryJob::Mend { .. } => (now, "mend the tables"),
+        LibraryJob::Restore { .. } => (now, "restore a song"),
         LibraryJob::Rebuild { .. } => (None, "rebuild the library"),
         LibraryJob::Salvage => (None, "salvage the library"),
     }
@@ -307,6 +308,7 @@ fn apply(db: &Connection, room: &Room, job: &LibraryJob) -> Result<JobReply, Sto
         }
         LibraryJob::Inspect { after, limit } => inspect::step(db, *after, *limit),
         LibraryJob::Mend { songs, totals } => mend::mend(db, songs, *totals),
+        LibraryJob::Restore { untouched_s } => mend::restore(db, *untouched_s),
         LibraryJob::Rebuild { .. } | LibraryJob::Salvage => {
             Err(JobFault::Invalid("it is no job of one transaction".to_owned()).into())
         }

@@ -54,7 +54,7 @@ struct Content {
     leftover: u64,
     scrub: ScrubNote,
     /// Songs that were withdrawn and have not come back.
-    withdrawn: BTreeSet<SongId>,
+    withdrawn: BTreeMap<SongId, Kept>,
     /// Nothing can be read of it any more.
     bare: bool,
 }
@@ -124,6 +124,7 @@ impl ModelStore {
             LibraryJob::ReplaceFragment { fragment, bytes } => self.replace(fragment, &bytes),
             LibraryJob::Inspect { after, limit } => Ok(self.inspect(after, limit)),
             LibraryJob::Mend { songs, totals } => self.mend(&songs, totals),
+            LibraryJob::Restore { untouched_s } => Ok(self.restore(untouched_s)),
             LibraryJob::Rebuild { store } => Ok(self.rebuild(store)),
             LibraryJob::Salvage => self.salvage(),
         };

@@ -206,6 +206,13 @@ pub enum LibraryJob {
         /// Whether to count anew what all songs add up to.
         totals: bool,
     },
+    /// Takes a withdrawn song that nobody has brought back into the list again, if its sound proves it:
+    /// only its tags may be wrong then. One song at a time. Durable. Answered by
+    /// [`JobReply::Stored`].
+    Restore {
+        /// The song was withdrawn at least so many seconds ago.
+        untouched_s: u64,
+    },
     /// Sets a library that cannot be mended aside and begins an empty one. Durable. Answered by
     /// [`JobReply::Overview`].
     Rebuild {
@@ -598,6 +605,7 @@ impl LibraryJob {
                 | LibraryJob::RemoveSongs { .. }
                 | LibraryJob::DropSongs { .. }
                 | LibraryJob::Mend { .. }
+                | LibraryJob::Restore { .. }
                 | LibraryJob::Rebuild { .. }
                 | LibraryJob::Salvage
         );
@@ -638,6 +646,7 @@ impl LibraryJob {
             | LibraryJob::Quarantine { .. }
             | LibraryJob::ReplaceFragment { .. }
             | LibraryJob::Mend { .. }
+            | LibraryJob::Restore { .. }
             | LibraryJob::Rebuild { .. }
             | LibraryJob::Salvage => Lane::Write,
         }

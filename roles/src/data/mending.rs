@@ -5,6 +5,8 @@
 //!
 //! - A song whose tables do not say what was stored is withdrawn. It leaves the list like any song
 //!   that leaves, and [`anti_entropy`](super::anti_entropy) of its other owners sends it again.
+//! - A withdrawn song that nobody brings is taken into the list again if its sound proves it, because
+//!   then only its tags may be wrong.
 //! - Totals, digests and indexes that are not what the songs add up to are made anew.
 //! - A job that fails because of the tables, and not because of one song, makes the library suspect:
 //!   a hurried pass looks at every song. When tables cannot be inspected or put right, or fail again
@@ -52,6 +54,10 @@ pub(super) const ODD_MAX: usize = 4 * INSPECT_SONGS_MAX;
 /// which only a rebuilt library removes.
 const CLEAN: Duration = Duration::from_secs(600);
 
+/// After this time the other owners no longer bring a withdrawn song back: they have none, or it is no
+/// longer this node's.
+const BROUGHT_BACK: Duration = Duration::from_secs(1800);
+
 /// The time until a job of this part that failed is ordered again.
 const AGAIN: Duration = Duration::from_secs(10);
 
@@ -84,6 +90,10 @@ pub(super) struct Mending {
     /// A job has failed because of one of the odd songs.
     blamed: bool,
     mend: Wait,
+    /// A [`LibraryJob::Restore`] is under way.
+    restoring: bool,
+    /// No other data node is known.
+    alone: bool,
     replacement: Replacement,
     /// Whether the node was last known to be sick.
     shown: bool,
@@ -134,6 +144,8 @@ impl Mending {
             astray: false,
             blamed: false,
             mend: Wait::Idle,
+            restoring: false,
+            alone: false,
             replacement: Replacement::new(config.every * 2),
             shown: false,
             rng,
@@ -254,6 +266,7 @@ impl Mending {
         match purpose {
             Purpose::Inspect => self.on_inspected(cx, reply),
             Purpose::Mend => self.on_mended(cx, reply),
+            Purpose::Restore(before) => self.on_restored(cx, before, &reply),
             Purpose::Rebuild => self.on_rebuilt(cx, reply),
             Purpose::Salvage => self.on_salvaged(cx, reply),
         }
@@ -317,6 +330,32 @@ impl Mending {
         self.mend = Wait::Until(cx.now + AGAIN);
     }
 
+    /// Takes withdrawn songs that nobody has brought back into the list again, one by one.
+    fn restore(&mut self, cx: &mut Cx<'_>, withdrawn: u64) {
+        if withdrawn > 0 && !self.restoring && self.replacement.is_over() {
+            self.restoring = true;
+            // Where no other data node is known, nobody will bring them.
+            let untouched = if self.alone {
+                Duration::ZERO
+            } else {
+                BROUGHT_BACK
+            };
+            let untouched_s = untouched.as_secs();
+            let job = LibraryJob::Restore { untouched_s };
+            cx.run(Ordered::Mending(Purpose::Restore(withdrawn)), job);
+        }
+    }
+
+    fn on_restored(&mut self, cx: &mut Cx<'_>, before: u64, reply: &JobReply) {
+        self.restoring = false;
+        if let JobReply::Stored { overview } = reply {
+            self.orders.changed = Some(*overview);
+            if overview.withdrawn < before {
+                self.restore(cx, overview.withdrawn);
+            }
+        }
+    }
+
     fn on_rebuilt(&mut self, cx: &mut Cx<'_>, reply: JobReply) {
         let Some(overview) = self.replacement.on_rebuilt(cx, &reply) else {
             return;
@@ -337,7 +376,9 @@ impl Mending {
     }
 
     /// Looks at the next songs when it is due, and repeats what has failed.
-    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, overview: Overview) {
+    /// `alone`: there is no other data node, alive or dead.
+    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, overview: Overview, alone: bool) {
+        self.alone = alone;
         let rng = &mut self.rng;
         self.replacement.on_tick(cx, || StoreId(rng.bits()));
         if matches!(self.mend, Wait::Until(at) if at <= cx.now) {
@@ -350,6 +391,7 @@ impl Mending {
                 let steps = (self.within.as_secs() / self.step.as_secs().max(1)).max(1);
                 self.left = overview.digest.count / steps + 1;
                 self.look(cx);
+                self.restore(cx, overview.withdrawn);
             }
         }
     }

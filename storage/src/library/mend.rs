@@ -9,15 +9,17 @@ use roles::contract::id::SongId;
 use roles::contract::job::{JobFault, JobReply};
 use roles::contract::limits::INSPECT_SONGS_MAX;
 use roles::contract::message::{Digest, StoreId};
-use rusqlite::Connection;
+use roles::contract::song::Manifest;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::fault::Stop;
+use super::fault::{Stop, is_corrupt};
+use super::fragments::{are_whole, is_lost, read_row};
 use super::partitions;
-use super::removal::note_removal;
+use super::removal::{is_buried, note_removal};
 use super::row::{number, song_id, song_key, sql_number};
 use super::seal::{self, Verdict, judge};
-use super::songs::{advance, count_out, find, totals};
-use super::uploads::clock_s;
+use super::songs::{advance, count_out, find, manifest as manifest_of, totals};
+use super::uploads::{clock_s, publish};
 use super::verify::damaged_tables;
 
 /// Answers [`LibraryJob::Mend`](roles::contract::job::LibraryJob::Mend).
@@ -92,7 +94,84 @@ fn withdraw(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
 fn hide(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
     let id = [&row.to_be_bytes()[..], &song_key(song)].concat();
     db.prepare_cached("UPDATE songs SET id = ?2, revision = NULL, touched = ?3 WHERE row = ?1")?
-        .execute((row, id, -clock_s().max(2)))?;
+        .execute((row, id, -clock_s().max(3)))?;
+    Ok(())
+}
+
+/// The `touched` of a withdrawn song whose sound does not prove it.
+const HOPELESS: i64 = -2;
+
+/// Answers [`LibraryJob::Restore`](roles::contract::job::LibraryJob::Restore).
+pub(super) fn restore(db: &Connection, untouched_s: u64) -> Result<JobReply, Stop> {
+    let latest = clock_s().saturating_sub(sql_number(untouched_s));
+    let sql = "SELECT substr(id, 9), row FROM songs
+               WHERE revision IS NULL AND touched < ?1 AND touched >= ?2 LIMIT 1";
+    let found = db
+        .prepare_cached(sql)?
+        .query_row((HOPELESS, -latest), |row| {
+            Ok((song_id(row, 0)?, row.get::<_, i64>(1)?))
+        });
+    if let Some((song, row)) = found.optional()? {
+        match find(db, song)? {
+            // Somebody is bringing it.
+            Some(found) if found.staged => (),
+            Some(_) => release(db, song)?,
+            None if is_buried(db, song)? => release(db, song)?,
+            None => bring_back(db, song, row)?,
+        }
+    }
+    let overview = totals(db)?;
+    Ok(JobReply::Stored { overview })
+}
+
+/// The hash of the whole file is the song's id: if all fragments together have it, the cut is right,
+/// and the hashes of the fragments are those of the bytes.
+fn bring_back(db: &Connection, song: SongId, row: i64) -> Result<(), Stop> {
+    db.prepare_cached("UPDATE songs SET id = ?2, touched = 0 WHERE row = ?1")?
+        .execute((row, song_key(song)))?;
+    let Some(manifest) = proved(db, song, row)? else {
+        hide(db, song, row)?;
+        db.prepare_cached("UPDATE songs SET touched = ?2 WHERE row = ?1")?
+            .execute((row, HOPELESS))?;
+        return Ok(());
+    };
+    log::warn!("song restored song={song}: its tags may be wrong");
+    seal::set(db, row, &manifest)?;
+    publish(db, song, row)?;
+    Ok(())
+}
+
+fn proved(db: &Connection, song: SongId, row: i64) -> Result<Option<Manifest>, Stop> {
+    match are_whole(db, row) {
+        Ok(true) => hash_anew(db, row)?,
+        Ok(false) => return Ok(None),
+        Err(stop) if is_lost(&stop) => return Ok(None),
+        Err(stop) => return Err(stop),
+    }
+    let manifest = match manifest_of(db, row) {
+        Ok(manifest) => manifest,
+        Err(reason) if is_corrupt(&reason) => return Ok(None),
+        Err(reason) => return Err(reason.into()),
+    };
+    let right = manifest.check().is_ok() && manifest.song.id == song;
+    Ok(right.then_some(manifest))
+}
+
+/// Writes the hashes of fragments that have proved to be right.
+fn hash_anew(db: &Connection, song: i64) -> Result<(), Stop> {
+    let sql = "SELECT s.number, s.length, f.row FROM slices s
+               JOIN fragments f ON f.song = s.song AND f.number = s.number WHERE s.song = ?1";
+    let rows = db
+        .prepare_cached(sql)?
+        .query_map((song,), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<Vec<(u32, u32, i64)>, _>>()?;
+    let mut bytes = Vec::new();
+    for (number, length, row) in rows {
+        read_row(db, row, length, &mut bytes)?;
+        let hash = *blake3::hash(&bytes).as_bytes();
+        let sql = "UPDATE slices SET hash = ?3 WHERE song = ?1 AND number = ?2 AND hash <> ?3";
+        db.prepare_cached(sql)?.execute((song, number, hash))?;
+    }
     Ok(())
 }
 

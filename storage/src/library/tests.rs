@@ -191,6 +191,7 @@ fn every_job(song: SongId, manifest: &Manifest) -> Vec<LibraryJob> {
             songs: vec![song],
             totals: true,
         },
+        LibraryJob::Restore { untouched_s: 0 },
     ]
 }
 

@@ -196,7 +196,7 @@ pub(super) fn commit(
 }
 
 /// Makes a staged song visible.
-fn publish(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
+pub(super) fn publish(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
     mend::release(db, song)?;
     let sql = "SELECT bytes FROM songs WHERE row = ?1";
     let bytes = db

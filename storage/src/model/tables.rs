@@ -75,16 +75,13 @@ impl ModelStore {
         }
         let mut count = 0;
         for song in songs {
-            if self
-                .present
-                .songs
-                .get(song)
-                .is_some_and(|kept| kept.altered)
+            let altered = |kept: &Kept| kept.altered;
+            if self.present.songs.get(song).is_some_and(altered)
+                && let Some(kept) = self.present.songs.remove(song)
             {
-                self.present.songs.remove(song);
                 self.present.revision += 1;
                 self.present.removals.insert(*song, self.present.revision);
-                self.present.withdrawn.insert(*song);
+                self.present.withdrawn.insert(*song, kept);
                 count += 1;
             }
         }
@@ -94,6 +91,24 @@ impl ModelStore {
         self.sync();
         let overview = self.overview();
         Ok(JobReply::Removed { count, overview })
+    }
+
+    /// Without a clock, every song has just been withdrawn. What the sound proves is as it was stored.
+    pub(super) fn restore(&mut self, untouched_s: u64) -> JobReply {
+        let sound = |(_, kept): &(&SongId, &Kept)| kept.rotten.is_empty();
+        let first = self.present.withdrawn.iter().find(sound);
+        let first = first.map(|(song, _)| *song).filter(|_| untouched_s == 0);
+        if let Some(song) = first.filter(|song| !self.present.staged.contains_key(song))
+            && let Some(mut kept) = self.present.withdrawn.remove(&song)
+        {
+            self.present.removals.remove(&song);
+            self.present.revision += 1;
+            (kept.revision, kept.altered) = (self.present.revision, false);
+            self.present.songs.insert(song, kept);
+            self.sync();
+        }
+        let overview = self.overview();
+        JobReply::Stored { overview }
     }
 
     pub(super) fn rebuild(&mut self, store: StoreId) -> JobReply {

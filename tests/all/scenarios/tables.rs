@@ -161,6 +161,26 @@ fn a_song_whose_tables_were_altered_is_withdrawn_and_comes_back() {
     read_all_from(&mut world, place, &songs);
 }
 
+/// A node that is alone takes a song into its list again whose sound proves it.
+#[test]
+fn an_altered_song_without_another_copy_comes_back() {
+    let (mut world, songs) = library(1);
+    let place = world.place("data-0");
+    let disk = world.nodes[place].disk.as_mut().expect("servers have one");
+    assert!(disk.alter(songs[2]));
+    let gone = |world: &World| {
+        !world.nodes[place]
+            .disk
+            .as_ref()
+            .is_some_and(|disk| disk.has(songs[2]))
+    };
+    assert!(world.run_till(secs(60), gone), "it is not withdrawn");
+    world.run_for(secs(30));
+    assert_read(&read(&mut world, songs[2]));
+    assert_eq!(told(&mut world, place), (NodeState::Alive, 0, 0));
+    assert_fine(&world);
+}
+
 /// A song whose tables were altered is not described to a listener, who reads it from another holder.
 #[test]
 fn an_altered_manifest_reaches_nobody() {

@@ -140,9 +140,9 @@ fn what_a_clean_pass_does_not_explain_leads_to_a_rebuild() {
     }
     // Songs still come back from the other nodes.
     mending.on_song(at(100));
-    mending.on_tick(&mut host.at(at(215)), Overview::default());
+    mending.on_tick(&mut host.at(at(215)), Overview::default(), false);
     assert!(mending.is_sick());
-    mending.on_tick(&mut host.at(at(220)), Overview::default());
+    mending.on_tick(&mut host.at(at(220)), Overview::default(), false);
     assert!(!mending.is_sick() && mending.take_orders().turned);
 }
 
@@ -168,7 +168,7 @@ fn rebuilds_become_rare() {
     let (mut mending, mut host) = mending();
     let mut rebuilds = vec![];
     let mut spoil = |mending: &mut Mending, host: &mut Host, second: u64| {
-        mending.on_tick(&mut host.at(at(second)), Overview::default());
+        mending.on_tick(&mut host.at(at(second)), Overview::default(), false);
         mending.on_fault(&mut host.at(at(second)), None);
         while let Some((job, work)) = next(host) {
             let reply = match work {
@@ -207,8 +207,8 @@ fn a_salvage_goes_on_after_a_start_and_waits_for_room() {
         LibraryJob::Salvage
     );
     assert!(mending.is_sick());
-    mending.on_tick(&mut host.at(at(5)), overview);
+    mending.on_tick(&mut host.at(at(5)), overview, false);
     assert_eq!(next(&mut host), None);
-    mending.on_tick(&mut host.at(at(12)), overview);
+    mending.on_tick(&mut host.at(at(12)), overview, false);
     assert_eq!(ordered(&mut host).1, LibraryJob::Salvage);
 }

@@ -325,6 +325,56 @@ fn what_is_left_of_a_withdrawn_song_stays_until_it_is_back() {
     );
 }
 
+/// A withdrawn song that nobody brings: if its sound proves it, it is listed again, with the tags it
+/// has; if not, it stays aside.
+#[test]
+fn what_the_sound_proves_is_restored() {
+    let restored = [
+        "UPDATE songs SET title = 'another', year = 5",
+        "UPDATE slices SET hash = zeroblob(32) WHERE number = 1",
+    ];
+    let kept_aside = [
+        "UPDATE slices SET hash = zeroblob(32) WHERE number = 1; DELETE FROM fragments WHERE number = 0",
+        "UPDATE songs SET hash = zeroblob(32)",
+        "UPDATE songs SET title = 'another'; DELETE FROM fragments WHERE number = 1",
+        "DELETE FROM slices WHERE number = 2",
+    ];
+    for damage in kept_aside.into_iter().chain(restored) {
+        let mut library = in_memory();
+        let (manifest, pieces) = song(1, &[10, 100, 1000]);
+        let id = manifest.song.id;
+        upload(&mut library, &manifest, &pieces);
+        sql(&library, damage);
+        let (withdrawn, totals) = (vec![id], false);
+        library.run(LibraryJob::Mend {
+            songs: withdrawn,
+            totals,
+        });
+        assert_eq!(songs(&mut library, None, 9).0, [], "{damage}");
+        let later = library.run(LibraryJob::Restore { untouched_s: 60 });
+        assert!(matches!(later, JobReply::Stored { overview } if overview.withdrawn == 1));
+        for _ in 0..2 {
+            let reply = library.run(LibraryJob::Restore { untouched_s: 0 });
+            let JobReply::Stored { overview } = reply else {
+                panic!("{damage}: {reply:?}");
+            };
+            let back = restored.contains(&damage);
+            assert_eq!(overview.withdrawn, u64::from(!back), "{damage}");
+            assert_eq!(overview.digest.count, u64::from(back), "{damage}");
+        }
+        if restored.contains(&damage) {
+            assert_eq!(read(&mut library, id, 1), fragment(1, &pieces[1]));
+            assert_eq!(read(&mut library, id, 2), fragment(2, &pieces[2]));
+            let seen = inspect(&mut library, None).expect("tables that can be read");
+            assert_eq!((seen.odd, seen.astray), (vec![], false));
+        } else {
+            upload(&mut library, &manifest, &pieces);
+            library.run(LibraryJob::Reclaim);
+            assert_eq!(rows(&library, "songs"), 1, "{damage}");
+        }
+    }
+}
+
 /// A song from before there were seals is sealed when an inspection first sees it.
 #[test]
 fn a_song_without_a_seal_is_sealed() {
