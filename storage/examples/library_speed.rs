@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p storage --example library_speed [DIR]`: writes a song of 100
 //! fragments of a megabyte several times over, reads it back, checks it, lists pages of 500 songs
-//! and the digests of 10 000, removes songs large and small, and verifies what is left.
+//! and the digests of 10 000, inspects their tables, removes songs large and small, and verifies what is left.
 #![expect(clippy::print_stdout, reason = "its figures are what it is for")]
 
 use std::error::Error;
@@ -48,6 +48,7 @@ fn measure(dir: &Path) -> Outcome<()> {
         lists(&mut reader)?;
     }
     digests(&mut reader)?;
+    inspection(&mut reader)?;
     for id in &ids[1..] {
         remove(&mut writer, *id)?;
     }
@@ -161,6 +162,30 @@ fn scrub(reader: &mut LibraryWorker) -> Outcome<()> {
     steps.sort();
     println!(
         "scrub {rate:.0} MB/s; step of 4 MB p50 {:.1?}",
+        steps[steps.len() / 2]
+    );
+    Ok(())
+}
+
+/// A pass over the tables of all songs. The last step also checks indexes, totals and digests.
+fn inspection(reader: &mut LibraryWorker) -> Outcome<()> {
+    let (mut after, mut songs, mut steps) = (None, 0, Vec::new());
+    loop {
+        let step = LibraryJob::Inspect { after, limit: 256 };
+        let (JobReply::Inspected(done), time) = timed(reader, step)? else {
+            return Err("another reply".into());
+        };
+        songs += done.songs;
+        steps.push(time);
+        after = done.after;
+        if after.is_none() {
+            break;
+        }
+    }
+    let last = steps.pop().unwrap_or_default();
+    steps.sort();
+    println!(
+        "inspection of {songs} songs: step of 256 p50 {:.1?}, the last one {last:.1?}",
         steps[steps.len() / 2]
     );
     Ok(())
