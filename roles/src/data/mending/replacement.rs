@@ -7,11 +7,11 @@ use core::time::Duration;
 use super::Purpose;
 use crate::contract::job::{JobFault, JobReply, LibraryJob, Overview};
 use crate::contract::message::StoreId;
+use crate::contract::repeats::Repeats;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
 use crate::cx::Cx;
-use crate::data::repeats::Repeats;
 use crate::purpose::Ordered;
 
 /// Least time between two rebuilds, doubled up to the longest while they follow each other: a disk
