@@ -21,6 +21,7 @@ mod patience;
 mod sparse;
 mod stale_dirs;
 mod text;
+mod twin;
 
 mod failure;
 

@@ -34,8 +34,8 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(format!("make {}", dir.display()), error))?;
     let page = page(serve)?;
     let mut reactor = match page {
-        Some(_) => web::reactor(settings, security)?,
-        None => reactor(security, Places::for_nodes(settings), None)?,
+        Some(_) => web::reactor(settings, security.clone())?,
+        None => reactor(security.clone(), Places::for_nodes(settings), None)?,
     };
     let mut homes = Vec::new();
     let mut dns = Vec::new();
@@ -50,7 +50,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
             ready: Some(ready.clone()),
             ..plan(serve, choice, offset, &dir)?
         };
-        let prepared = prepare(settings, &config, &plan)?;
+        let prepared = prepare(settings, &security, &config, &plan)?;
         if dns.is_empty() {
             dns.push(prepared.address);
         }

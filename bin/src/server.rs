@@ -26,6 +26,7 @@ use crate::failure::Failure;
 use crate::log_lines;
 use crate::memory;
 use crate::settings::{self, Settings};
+use crate::twin;
 
 /// The plan of a server: its role, address and directory.
 pub(crate) struct Plan {
@@ -67,7 +68,7 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
         drain: node.drain,
         ..settings.server.clone()
     };
-    let prepared = prepare(settings, &config, &plan)?;
+    let prepared = prepare(settings, &security, &config, &plan)?;
     let within = config.stop_within();
     let mut reactor = reactor(security, Places::for_nodes(settings), Some(within))?;
     let _home = prepared.home;
@@ -127,6 +128,7 @@ pub(crate) fn reactor(
 /// Opens a server's directory, library and socket.
 pub(crate) fn prepare(
     settings: &Settings,
+    security: &net::Security,
     config: &server::Config,
     plan: &Plan,
 ) -> Result<Prepared, Failure> {
@@ -146,6 +148,7 @@ pub(crate) fn prepare(
     };
     let listener = listen(plan)?;
     let address = Address(listener.address());
+    twin::check(&home, address, security)?;
     let identity = Identity {
         node: home.node(),
         incarnation: home.incarnation(),

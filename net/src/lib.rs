@@ -19,6 +19,8 @@ mod conn;
 
 mod dial;
 
+mod probe;
+
 mod waker;
 
 mod clock;
@@ -28,5 +30,6 @@ pub use conn::write_some;
 pub use dial::{Listener, SocketBuffers, why_not_connected};
 pub use host::{Gone, Host, HostHandle, StopHandle, WakeHandle};
 pub use pool::{JOBS_QUEUED_MAX, Worker, Workers};
+pub use probe::node_at;
 pub use reactor::{Reactor, Settings};
 pub use wire::seal::{ClusterNameTooLong, DerivedKey, Security, own_features};

@@ -200,6 +200,32 @@ fn a_copied_disk_ends_with_one() {
     assert!(data.wait().success());
 }
 
+/// A directory is copied while its node runs, and started elsewhere: it has the higher number of starts,
+/// and ends all the same. Once the original has stopped, it is the node.
+#[test]
+fn a_younger_copy_does_not_end_the_original() {
+    let mut lab = Lab::new("younger");
+    let (_servers, _) = lab.cluster(1, 0);
+    let mut data = lab.start("data", "original", &[]);
+    let copied = Command::new("cp")
+        .arg("-r")
+        .args([lab.dir.join("original"), lab.dir.join("copy")])
+        .status();
+    assert!(copied.expect("cp runs").success());
+    for _ in 0..2 {
+        let copy = lab.node("data", "copy", "0").output().expect("it runs");
+        let said = String::from_utf8_lossy(&copy.stderr);
+        assert_eq!(copy.status.code(), Some(1), "{said}");
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.contains(&data.address), "{said}");
+    }
+    lab.ok(&["ls"]);
+    data.signal("TERM");
+    assert!(data.wait().success(), "the original ran on");
+    let moved = lab.start("data", "copy", &[]);
+    assert_eq!(moved.id, data.id);
+}
+
 /// Servers without a role take the roles that are needed; a data node that has songs takes its role
 /// again after a restart.
 #[test]
