@@ -120,7 +120,8 @@ impl World {
             return;
         };
         let watched = &mut conn.ends[end];
-        let at = watched.keepalive.deadline();
+        // A node that was frozen may be overdue: it looks at once.
+        let at = watched.keepalive.deadline().max(self.now);
         if watched.armed.is_none_or(|armed| at < armed) {
             watched.armed = Some(at);
             self.agenda.plan(at, What::Silence { conn: id, end });
