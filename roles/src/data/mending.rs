@@ -4,7 +4,7 @@
 //! that a library is sick. The rules:
 //!
 //! - A song whose tables do not say what was stored is withdrawn. It leaves the list like any song
-//!   that leaves, and [`anti_entropy`](super::anti_entropy) of its other owners sends it again.
+//!   that leaves, and [`anti_entropy`] of its other owners sends it again.
 //! - A withdrawn song that nobody brings is taken into the list again if its sound proves it, because
 //!   then only its tags may be wrong.
 //! - Totals, digests and indexes that are not what the songs add up to are made anew.
