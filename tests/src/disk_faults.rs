@@ -259,13 +259,16 @@ impl World {
             .plan(self.now + down, What::Fault(Fault::Start(place)));
     }
 
-    fn rot_something(&mut self) {
-        let Some(place) = self.some_data_node() else {
-            return;
-        };
+    /// A random song of a random data node.
+    fn some_copy(&mut self) -> Option<(Place, SongId)> {
+        let place = self.some_data_node()?;
         let disk = self.nodes[place].disk.as_ref();
         let songs: Vec<SongId> = disk.into_iter().flat_map(|disk| disk.songs()).collect();
-        let Some(song) = self.faults.rng.pick(&songs).copied() else {
+        Some((place, *self.faults.rng.pick(&songs)?))
+    }
+
+    fn rot_something(&mut self) {
+        let Some((place, song)) = self.some_copy() else {
             return;
         };
         let Some(tune) = self.music.by_id(song) else {
@@ -290,12 +293,7 @@ impl World {
     }
 
     fn alter_some_tables(&mut self) {
-        let Some(place) = self.some_data_node() else {
-            return;
-        };
-        let disk = self.nodes[place].disk.as_ref();
-        let songs: Vec<SongId> = disk.into_iter().flat_map(|disk| disk.songs()).collect();
-        let Some(song) = self.faults.rng.pick(&songs).copied() else {
+        let Some((place, song)) = self.some_copy() else {
             return;
         };
         // The last good copy is spared, because no node could heal it.
