@@ -281,7 +281,7 @@ impl World {
 
     /// No song is on a router's disk, where it is not served, while no data node has it.
     fn check_left_behind(&mut self) {
-        if self.seen.wipes + self.seen.disks_of_old > 0 {
+        if self.seen.wipes + self.seen.disks_of_old + self.seen.libraries_wrecked > 0 {
             return; // The disk with the other copies may be lost.
         }
         let promised: Vec<SongId> = self.promised().collect();
