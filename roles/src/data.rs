@@ -120,6 +120,8 @@ pub struct Data {
     look_at: Option<Time>,
     /// The failures to read it.
     unread: Repeats,
+    /// This node hands its songs over in order to end, not to change its role.
+    ends: bool,
     sweep_at: Time,
     room: Room,
     anomalies: Anomalies,
@@ -142,6 +144,7 @@ impl Data {
             silence: None,
             look_at: None,
             unread: Repeats::default(),
+            ends: false,
             sweep_at: Time::ZERO,
             room: Room::default(),
             anomalies: Anomalies::default(),

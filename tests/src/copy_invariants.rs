@@ -480,7 +480,7 @@ impl World {
 
     /// S7: a data node that leaves after it handed over, or after it changed its role, has no song
     /// that too few others have. A node that joins later finds it gone. A song that the nodes that
-    /// run do not have whole keeps nobody: nobody could copy it.
+    /// run do not have whole keeps nobody from ending: nobody could copy it.
     pub(crate) fn check_farewell(&mut self, place: Place, changed: bool) {
         let key = (place, self.nodes[place].start);
         let drained = self.keeping.draining.remove(&key);
@@ -494,7 +494,7 @@ impl World {
         let mut songs: Vec<SongId> = disk.into_iter().flat_map(|disk| disk.songs()).collect();
         let up = |at: &Place| self.nodes[*at].state == State::Up;
         let up: Vec<Place> = (0..self.nodes.len()).filter(up).collect();
-        songs.retain(|song| self.is_whole_among(up.iter().copied(), *song));
+        songs.retain(|song| changed || self.is_whole_among(up.iter().copied(), *song));
         if let Some(text) = self.lacking_elsewhere(place, &songs) {
             self.violated("S7 who hands over leaves with nothing", text);
         }

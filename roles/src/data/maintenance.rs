@@ -1,6 +1,7 @@
 //! Maintenance of copies: answers the questions of other data nodes, and drives anti-entropy,
 //! repairs and removals here.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -201,7 +202,10 @@ impl Data {
                 self.copies.forget_repaired();
                 self.scrub.forget_who_lacks();
             }
-            self.anti_entropy.leave_out(self.scrub.unreadable());
+            self.anti_entropy.leave_out(match self.ends {
+                true => self.scrub.unreadable(),
+                false => BTreeSet::new(),
+            });
             self.anti_entropy.look(cx, others, overview, busy);
         }
         // A whole round has seen the tombstones of the others, so the removed songs are known.
@@ -305,8 +309,10 @@ impl Data {
         ]
     }
 
-    /// Begins a round at once, to hand every song over.
-    pub fn drain(&mut self, now: Time) {
+    /// Begins a round at once, to hand every song over. A song that no node can read keeps no node that
+    /// `ends`. A node that is to change its role keeps it: there, what is left of the song is listed.
+    pub fn drain(&mut self, now: Time, ends: bool) {
+        self.ends = ends;
         self.copies.forget_full_disks();
         self.anti_entropy.start_over(now);
     }

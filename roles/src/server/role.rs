@@ -525,7 +525,7 @@ fn sight<'a>(servers: &'a [Record], common: &'a Common, ring: &'a Ring) -> Sight
 impl DataNode {
     /// Begins to hand the songs over.
     fn drain(&mut self, now: Time, order: Option<Order>, within: Duration) {
-        self.data.drain(now);
+        self.data.drain(now, order.is_none());
         self.leaving = Some(Leaving {
             order,
             until: now + within,
