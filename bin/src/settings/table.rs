@@ -75,7 +75,7 @@ const SETTINGS: [Setting; 18] = [
         "dns.confirm",
         time(|s| &mut s.server.dns.confirm_patience, ms(1), MONTH),
         "how long a silent server is waited for",
-        "shorter: the dead vanish sooner, the slow too",
+        "shorter: dead servers vanish sooner, but slow ones are dropped as well",
     ),
     setting(
         "resolve.refresh",
