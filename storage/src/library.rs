@@ -1,8 +1,8 @@
-//! The songs of a data node, in one SQLite file.
+//! The songs of a data node, in one SQLite file and the segments that hold their sound.
 //!
 //! Owns `library.db`: `songs` with their tags, `slices` with each song's manifest, `fragments`
-//! with the sound, and small tables for totals, removals and copies still to be made. A song is
-//! visible only once it is committed: whole, checked against its hash, and on the disk.
+//! with the sound or its place in a segment, and small tables for totals, removals and copies still
+//! to be made. A song is visible only once it is committed: whole, checked against its hash, and on the disk.
 //! [`DataDir`](crate::data_dir::DataDir), not this module, keeps two nodes off one file.
 
 mod change_feed;
@@ -22,7 +22,9 @@ mod salvage;
 mod schema;
 mod scrub;
 mod seal;
+mod segments;
 mod songs;
+mod store;
 mod uploads;
 pub mod verify;
 
@@ -44,6 +46,8 @@ use rebuild::{Files, Slot};
 pub(crate) use removal::RECLAIM_FRAGMENTS;
 use room::Room;
 use salvage::Salvage;
+use segments::{Segments, places};
+use store::Store;
 
 /// A library, opened and up to date: hands out workers.
 #[derive(Debug)]
@@ -95,15 +99,17 @@ impl Library {
     }
 
     fn worker(&self, part: Part) -> Result<LibraryWorker, OpenError> {
-        let (db, room, files) = match &self.place {
+        let (db, segments, room, files) = match &self.place {
             Place::File(files) => {
                 let slot = files.slot(part).map_err(|why| files.at(why))?;
-                (slot, Room::around(files.dir()), Some(Arc::clone(files)))
+                let (segments, room) = (Segments::around(files.dir()), Room::around(files.dir()));
+                (slot, segments, room, Some(Arc::clone(files)))
             }
-            Place::Memory(db) => (Arc::clone(db), Room::unbounded(), None),
+            Place::Memory(db) => (Arc::clone(db), Segments::none(), Room::unbounded(), None),
         };
         Ok(LibraryWorker {
             db,
+            segments,
             part,
             files,
             salvage: None,
@@ -119,6 +125,7 @@ pub struct LibraryWorker {
     /// Contended only for a library in memory, and while a library is rebuilt: a worker on a file has
     /// its own connection.
     db: Slot,
+    segments: Segments,
     part: Part,
     /// None: the library lies in memory.
     files: Option<Arc<Files>>,
@@ -152,21 +159,29 @@ impl LibraryWorker {
             Ok(db) => db,
             Err(why) => return JobReply::Failed(why.into_fault(attempt)),
         };
-        let room = &mut self.room;
+        let (segments, room) = (&self.segments, &mut self.room);
         let Some(durable) = durable else {
             if let LibraryJob::Inspect { .. } = job {
                 // What the connection remembers of its pages says nothing of the disk.
                 let _ = db.execute_batch("PRAGMA shrink_memory");
             }
             // The reserve is left to the writer, which may just have given it up for its next attempt.
-            let reply = read(db, attempt, |db| apply(db, room, job));
+            let reply = look(db, segments, attempt, room, job);
             return with_files(reply, self.files.as_deref());
         };
-        let mut reply = write(db, durable, attempt, room, job);
+        // Without holes, a file that sound was moved out of is removed: the move must be on the disk.
+        let gives_files_back = *job == LibraryJob::Reclaim && !segments.make_holes();
+        let durable = if gives_files_back {
+            Durable::Now
+        } else {
+            durable
+        };
+        let mut reply = write(db, segments, durable, attempt, room, job);
         let full = reply == JobReply::Failed(JobFault::DiskFull);
         if full && room::may_use_reserve(job) && room.give_up_reserve() {
-            reply = write(db, durable, attempt, room, job);
+            reply = write(db, segments, durable, attempt, room, job);
         }
+        give_back(db, segments, *job == LibraryJob::Reclaim);
         if room::may_use_reserve(job) {
             room.restore_reserve();
         }
@@ -185,8 +200,9 @@ impl LibraryWorker {
         let slot = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
         let db = reached(slot, self.files.as_deref(), self.part).ok()?;
         // What has failed within one of them is told by the job that meets it alone.
-        let replies = together(db, durable, &self.room, jobs).ok()?;
+        let replies = together(db, &self.segments, durable, &self.room, jobs).ok()?;
         replies.iter().for_each(|reply| self.complaints.note(reply));
+        give_back(db, &self.segments, jobs.contains(&LibraryJob::Reclaim));
         Some(replies)
     }
 }
@@ -221,7 +237,10 @@ impl LibraryWorker {
     /// worlds with faults. Returns false if there is no such fragment.
     pub fn rot(&mut self, fragment: FragmentId) -> bool {
         let slot = &*self.db.lock().unwrap_or_else(PoisonError::into_inner);
-        let rotted = slot.as_ref().map(|db| quarantine::rot(db, fragment));
+        let segments = &self.segments;
+        let rotted = slot
+            .as_ref()
+            .map(|db| quarantine::rot(&Store { db, segments }, fragment));
         rotted.and_then(Result::ok).unwrap_or(false)
     }
 }
@@ -274,7 +293,7 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
 }
 
 /// Does a job in the transaction that is open.
-fn apply(db: &Connection, room: &Room, job: &LibraryJob) -> Result<JobReply, Stop> {
+fn apply(db: &Store<'_>, room: &Room, job: &LibraryJob) -> Result<JobReply, Stop> {
     match job {
         LibraryJob::Overview => songs::overview(db),
         LibraryJob::Room { bytes } => room::answer(db, room, *bytes),
@@ -292,7 +311,7 @@ fn apply(db: &Connection, room: &Room, job: &LibraryJob) -> Result<JobReply, Sto
         LibraryJob::ForgetCopiesDue { node } => copies::forget(db, *node),
         LibraryJob::RemoveSongs { songs } => removal::remove(db, songs),
         LibraryJob::DropSongs { songs, until } => removal::drop(db, songs, *until),
-        LibraryJob::Reclaim => removal::reclaim(db, room),
+        LibraryJob::Reclaim => removal::tidy(db, room),
         LibraryJob::PartitionDigests => partitions::digests(db),
         LibraryJob::PartitionSongs {
             partition,
@@ -315,6 +334,28 @@ fn apply(db: &Connection, room: &Room, job: &LibraryJob) -> Result<JobReply, Sto
     }
 }
 
+/// Does a job that only reads. What seems damaged is looked at once more: a fragment that has left
+/// since the transaction began has given its room back.
+fn look(
+    db: &mut Connection,
+    segments: &Segments,
+    attempt: &str,
+    room: &Room,
+    job: &LibraryJob,
+) -> JobReply {
+    let damaged = JobReply::Failed(JobFault::Damaged);
+    let mut read = || read(db, attempt, |db| apply(&Store { db, segments }, room, job));
+    let first = read();
+    if first != damaged {
+        return first;
+    }
+    let second = read();
+    if second == damaged {
+        log::error!("fragment damaged job={job:?}");
+    }
+    second
+}
+
 /// Runs a read in one transaction, so that the answer describes one moment of the library.
 fn read(
     db: &mut Connection,
@@ -331,39 +372,44 @@ fn read(
 /// Changes the library as a whole or not at all.
 fn write(
     db: &mut Connection,
+    segments: &Segments,
     durable: Durable,
     attempt: &str,
     room: &Room,
     job: &LibraryJob,
 ) -> JobReply {
-    let changed = changed(db, durable, room, job);
+    let changed = changed(db, segments, durable, room, job);
     changed.unwrap_or_else(|stop| JobReply::Failed(room.fault_of(stop, attempt)))
 }
 
 fn changed(
     db: &mut Connection,
+    segments: &Segments,
     durable: Durable,
     room: &Room,
     job: &LibraryJob,
 ) -> Result<JobReply, Stop> {
-    let change = begin_change(db, durable)?;
-    let reply = apply(&change, room, job)?;
-    change.commit()?;
+    let change = begin_change(db, segments, durable)?;
+    let db = &change;
+    let reply = apply(&Store { db, segments }, room, job)?;
+    finish(change, segments, durable)?;
     Ok(reply)
 }
 
 /// Runs several changes in one transaction, each in its own savepoint.
 fn together(
     db: &mut Connection,
+    segments: &Segments,
     durable: Durable,
     room: &Room,
     jobs: &[LibraryJob],
-) -> rusqlite::Result<Vec<JobReply>> {
-    let mut change = begin_change(db, durable)?;
+) -> Result<Vec<JobReply>, Stop> {
+    let mut change = begin_change(db, segments, durable)?;
     let mut replies = Vec::with_capacity(jobs.len());
     for job in jobs {
         let one = change.savepoint()?;
-        match apply(&one, room, job) {
+        let db = &one;
+        match apply(&Store { db, segments }, room, job) {
             Ok(reply) => {
                 one.commit()?;
                 replies.push(reply);
@@ -372,19 +418,42 @@ fn together(
                 one.finish()?; // Rolled back: it was not committed.
                 replies.push(JobReply::Failed(fault));
             }
-            Err(Stop::Sql(reason)) => return Err(reason),
+            Err(stop @ (Stop::Sql(_) | Stop::Disk(_))) => return Err(stop),
         }
     }
     // When the commit fails, all jobs report failure and the changes are not tried again: after a
     // failed sync, a later attempt that succeeds does not prove that the data is on the disk.
-    if let Err(reason) = change.commit() {
-        let fault = room.fault_of(reason.into(), "write changes");
+    if let Err(stop) = finish(change, segments, durable) {
+        let fault = room.fault_of(stop, "write changes");
         replies.fill(JobReply::Failed(fault));
     }
     Ok(replies)
 }
 
-fn begin_change(db: &mut Connection, durable: Durable) -> rusqlite::Result<Transaction<'_>> {
+/// Gives back the room of fragments that have left with the last change, or with one before it. What
+/// fails is left to the next [`LibraryJob::Reclaim`].
+fn give_back(db: &mut Connection, segments: &Segments, anyway: bool) {
+    if !segments.take_freed() && !anyway {
+        return;
+    }
+    let given = begin_change(db, segments, Durable::Later)
+        .map_err(Stop::from)
+        .and_then(|change| {
+            let db = &change;
+            places::give_back(&Store { db, segments })?;
+            finish(change, segments, Durable::Later)
+        });
+    if let Err(stop) = given {
+        let fault = stop.into_fault("give room back");
+        log::warn!("room not given back yet reason={fault:?}");
+    }
+}
+
+fn begin_change<'a>(
+    db: &'a mut Connection,
+    segments: &Segments,
+    durable: Durable,
+) -> rusqlite::Result<Transaction<'a>> {
     // Set before every change, not only where it differs: a promise of durability must not
     // depend on an earlier job having put the setting back.
     let level = match durable {
@@ -392,5 +461,17 @@ fn begin_change(db: &mut Connection, durable: Durable) -> rusqlite::Result<Trans
         Durable::Later => "NORMAL",
     };
     db.pragma_update(None, "synchronous", level)?;
-    db.transaction_with_behavior(TransactionBehavior::Immediate)
+    let change = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    segments.begin();
+    let db = &change;
+    places::forget_doubtful(&Store { db, segments })?;
+    Ok(change)
+}
+
+/// Commits a change. The sound that it names comes to the disk first.
+fn finish(change: Transaction<'_>, segments: &Segments, durable: Durable) -> Result<(), Stop> {
+    segments.sync(durable == Durable::Now)?;
+    change.commit()?;
+    segments.trust();
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Every song has three copies, whichever nodes die, come back or miss a removal.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -184,8 +184,7 @@ fn a_rotten_fragment_is_healed() {
     await_three_copies(&lab, 1, 3);
     for place in [0, 1] {
         data[place].kill();
-        let library = lab.dir.join(format!("data{place}/library.db"));
-        spoil(&library);
+        spoil(&lab.dir.join(format!("data{place}/segment.1")));
         data[place] = lab.restart(&data[place], &format!("data{place}"));
     }
     await_three_copies(&lab, 1, 3);
@@ -216,11 +215,10 @@ fn a_rotten_fragment_is_healed() {
     assert!(verified(2));
 }
 
-/// Changes one byte of the music in a library file.
-fn spoil(library: &PathBuf) {
-    let mut bytes = fs::read(library).expect("a library");
-    // Fragments lie on overflow pages at the end of the file.
-    let place = bytes.len() - 5_000;
+/// Changes one byte of the music in a segment.
+fn spoil(segment: &Path) {
+    let mut bytes = fs::read(segment).expect("a segment");
+    let place = bytes.len() - 100;
     bytes[place] ^= 0x55;
-    fs::write(library, bytes).expect("room");
+    fs::write(segment, bytes).expect("room");
 }

@@ -76,7 +76,7 @@ fn garble(library: &Path, names: &[&str]) {
     drop(db);
     let mut file = OpenOptions::new().write(true).open(library).expect("it");
     for root in roots {
-        let at = (root - 1) * 16_384;
+        let at = (root - 1) * 4096;
         file.seek(SeekFrom::Start(at)).expect("within");
         file.write_all(&[0xa7; 4096]).expect("room");
     }

@@ -38,17 +38,14 @@ fn a_stopped_library_is_checked() {
         "{said}"
     );
 
-    // After an orderly stop everything is in one file, where the test can flip a bit.
-    data[0] = lab.restart(&data[0], "data0");
-    data[0].signal("TERM");
-    assert!(data[0].wait().success());
-    let library = lab.dir.join("data0/library.db");
-    let mut bytes = fs::read(&library).expect("it is there");
+    // The sound lies in a segment as it is, where the test can flip a bit.
+    let segment = lab.dir.join("data0/segment.1");
+    let mut bytes = fs::read(&segment).expect("it is there");
     let sound = fs::read(&file).expect("added");
     let inside = &sound[1_500_000..1_500_400];
     let at = bytes.windows(400).position(|window| window == inside);
     bytes[at.expect("it lies there as it is") + 3] ^= 1;
-    fs::write(&library, bytes).expect("altered");
+    fs::write(&segment, bytes).expect("altered");
     let output = lab.run(&["verify", "--data-dir", dir, "--json"]);
     assert_eq!(output.status.code(), Some(1));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");

@@ -1,15 +1,20 @@
 //! Turns a failure of the database into the fault that answers a job, and tells of it.
 
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use roles::contract::job::{JobFault, JobReply};
 use rusqlite::ErrorCode;
 
+use crate::disk_space::is_no_room;
+
 /// Why the work on a job ended early.
 pub(super) enum Stop {
     /// The database failed.
     Sql(rusqlite::Error),
+    /// A segment could not be written.
+    Disk(io::Error),
     /// The job cannot be done, though the database works.
     Fault(JobFault),
 }
@@ -23,6 +28,8 @@ impl Stop {
             Stop::Sql(reason) if is_corrupt(&reason) => {
                 JobFault::Corrupt(format!("{attempt}: {reason}"))
             }
+            Stop::Disk(reason) if is_no_room(&reason) => JobFault::DiskFull,
+            Stop::Disk(reason) => JobFault::Broken(format!("{attempt}: in a segment: {reason}")),
             Stop::Sql(reason) => JobFault::Broken(format!("{attempt}: {reason}")),
         }
     }
@@ -31,6 +38,8 @@ impl Stop {
     pub(super) fn is_corrupt(&self) -> bool {
         match self {
             Stop::Sql(reason) => is_corrupt(reason),
+            // A segment that cannot be read or written says nothing of the tables.
+            Stop::Disk(_) => false,
             Stop::Fault(fault) => matches!(fault, JobFault::Corrupt(_)),
         }
     }
@@ -123,6 +132,12 @@ pub(super) fn is_unexplained(reason: &rusqlite::Error) -> bool {
 impl From<rusqlite::Error> for Stop {
     fn from(reason: rusqlite::Error) -> Self {
         Stop::Sql(reason)
+    }
+}
+
+impl From<io::Error> for Stop {
+    fn from(reason: io::Error) -> Self {
+        Stop::Disk(reason)
     }
 }
 

@@ -4,16 +4,18 @@ use roles::contract::id::{ContentHash, SongId};
 use roles::contract::job::{JobFault, JobReply};
 use roles::contract::message::Position;
 use roles::contract::song::{Fragment, Part};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::fault::Stop;
 use super::quarantine;
-use super::row::{self, part_code};
+use super::row::{self, number, part_code, sql_number};
 use super::seal;
+use super::segments::{Place, places};
 use super::songs::find;
+use super::store::Store;
 
 /// Answers [`LibraryJob::ReadFragment`](roles::contract::job::LibraryJob::ReadFragment).
-pub(super) fn answer(db: &Connection, song: SongId, at: Position) -> Result<JobReply, Stop> {
+pub(super) fn answer(db: &Store<'_>, song: SongId, at: Position) -> Result<JobReply, Stop> {
     let standing = find(db, song)?.filter(|found| !found.staged);
     let found = standing.ok_or(JobFault::NotFound)?;
     let index = match at {
@@ -84,36 +86,75 @@ fn hash_of(bytes: &[u8]) -> ContentHash {
     ContentHash(*blake3::hash(bytes).as_bytes())
 }
 
-/// A fragment's bytes, read from the pages into a buffer of their size. Bytes that do not match
-/// the manifest are never returned, because a disk may return other bytes than were written.
+/// A fragment that is here.
+pub(super) struct Kept {
+    /// Its row.
+    pub(super) row: i64,
+    /// Where its bytes lie; none: in the row.
+    pub(super) place: Option<Place>,
+}
+
+/// Reads row, segment and place of a fragment from this column and the next two.
+pub(super) fn kept(row: &Row<'_>, column: usize) -> rusqlite::Result<Kept> {
+    let segment: Option<u32> = row.get(column + 1)?;
+    let place = match segment {
+        Some(segment) => {
+            let begin = number(row, column + 2)?;
+            Some(Place { segment, begin })
+        }
+        None => None,
+    };
+    let row = row.get(column)?;
+    Ok(Kept { row, place })
+}
+
+/// The fragment with this index, if it is here.
+pub(super) fn find_kept(db: &Connection, song: i64, index: u32) -> rusqlite::Result<Option<Kept>> {
+    let sql = "SELECT row, segment, place FROM fragments WHERE song = ?1 AND number = ?2";
+    db.prepare_cached(sql)?
+        .query_row((song, index), |row| kept(row, 0))
+        .optional()
+}
+
+/// A fragment's bytes, read into a buffer of their size. Bytes that do not match the manifest are
+/// never returned, because a disk may return other bytes than were written.
 pub(super) fn read(
-    db: &Connection,
+    store: &Store<'_>,
     song: i64,
     index: u32,
     slice: &Fragment,
 ) -> Result<Vec<u8>, Stop> {
-    let sql = "SELECT row FROM fragments WHERE song = ?1 AND number = ?2";
-    let row = db
-        .prepare_cached(sql)?
-        .query_row((song, index), |row| row.get(0));
-    let row: i64 = row.optional()?.ok_or(JobFault::Damaged)?;
+    let kept = find_kept(store, song, index)?.ok_or(JobFault::Damaged)?;
     let mut bytes = Vec::new();
-    read_row(db, row, slice.length, &mut bytes)?;
-    if !is_true(slice, &bytes) {
-        log::error!("fragment damaged row={row} number={index}");
-        return Err(JobFault::Damaged.into());
-    }
+    load_true(store, &kept, slice, &mut bytes)?;
     Ok(bytes)
 }
 
-/// Reads a row into `bytes`. A row of another length is `Damaged`, before any allocation.
-pub(super) fn read_row(
-    db: &Connection,
-    row: i64,
+/// Reads a fragment into `bytes`. One that does not match the manifest is `Damaged`.
+pub(super) fn load_true(
+    store: &Store<'_>,
+    kept: &Kept,
+    slice: &Fragment,
+    bytes: &mut Vec<u8>,
+) -> Result<(), Stop> {
+    load(store, kept, slice.length, bytes)?;
+    if !is_true(slice, bytes) {
+        return Err(JobFault::Damaged.into());
+    }
+    Ok(())
+}
+
+/// Reads a fragment into `bytes`. One of another length is `Damaged`, before any allocation.
+pub(super) fn load(
+    store: &Store<'_>,
+    kept: &Kept,
     length: u32,
     bytes: &mut Vec<u8>,
 ) -> Result<(), Stop> {
-    let blob = db.blob_open("main", "fragments", "data", row, true)?;
+    if let Some(place) = kept.place {
+        return Ok(store.segments.read(place, length, bytes)?);
+    }
+    let blob = store.blob_open("main", "fragments", "data", kept.row, true)?;
     if blob.len() != length as usize {
         return Err(JobFault::Damaged.into());
     }
@@ -123,9 +164,25 @@ pub(super) fn read_row(
 }
 
 /// Stores a fragment. A fragment that is stored already stays unchanged.
-pub(super) fn insert(db: &Connection, song: i64, index: u32, bytes: &[u8]) -> rusqlite::Result<()> {
-    let sql = "INSERT OR IGNORE INTO fragments (song, number, data) VALUES (?1, ?2, ?3)";
-    db.prepare_cached(sql)?.execute((song, index, bytes))?;
+pub(super) fn insert(store: &Store<'_>, song: i64, index: u32, bytes: &[u8]) -> Result<(), Stop> {
+    if find_kept(store, song, index)?.is_some() {
+        return Ok(());
+    }
+    put(store, song, index, bytes)
+}
+
+/// Stores a fragment that is not here yet.
+pub(super) fn put(store: &Store<'_>, song: i64, index: u32, bytes: &[u8]) -> Result<(), Stop> {
+    let place = places::append(store, bytes)?;
+    let inside = if place.is_none() { bytes } else { &[] };
+    let (segment, begin) = place
+        .map(|place| (place.segment, sql_number(place.begin)))
+        .unzip();
+    let sql = "INSERT INTO fragments (song, number, data, segment, place)
+               VALUES (?1, ?2, ?3, ?4, ?5)";
+    store
+        .prepare_cached(sql)?
+        .execute((song, index, inside, segment, begin))?;
     Ok(())
 }
 
@@ -152,24 +209,44 @@ pub(super) fn ranges(indexes: Vec<u32>) -> Vec<(u32, u32)> {
 }
 
 /// Whether all fragments in order have the hash of the whole file. Holds one fragment in memory.
-pub(super) fn are_whole(db: &Connection, song: i64) -> Result<bool, Stop> {
-    let sql = "SELECT f.row, s.length FROM slices s
-               LEFT JOIN fragments f ON f.song = s.song AND f.number = s.number
+pub(super) fn are_whole(store: &Store<'_>, song: i64) -> Result<bool, Stop> {
+    let sql = "SELECT s.length, f.row, f.segment, f.place FROM slices s
+               JOIN fragments f ON f.song = s.song AND f.number = s.number
                WHERE s.song = ?1 ORDER BY s.number";
     let mut whole = blake3::Hasher::new();
     let mut bytes = Vec::new();
-    let mut statement = db.prepare_cached(sql)?;
+    let mut statement = store.prepare_cached(sql)?;
     let mut rows = statement.query((song,))?;
     while let Some(row) = rows.next()? {
-        match read_row(db, row.get(0)?, row.get(1)?, &mut bytes) {
+        match load(store, &kept(row, 1)?, row.get(0)?, &mut bytes) {
             Ok(()) => whole.update(&bytes),
             Err(Stop::Fault(JobFault::Damaged)) => return Ok(false),
             Err(stop) => return Err(stop),
         };
     }
     let sql = "SELECT hash FROM songs WHERE row = ?1";
-    let hash: [u8; 32] = db
+    let hash: [u8; 32] = store
         .prepare_cached(sql)?
         .query_row((song,), |row| row.get(0))?;
     Ok(whole.finalize() == hash)
+}
+
+/// Removes the fragments that do not match the manifest. After a power cut these may be fragments
+/// whose rows were on the disk before their bytes.
+pub(super) fn forget_damaged(store: &Store<'_>, song: i64) -> Result<(), Stop> {
+    let sql = "SELECT s.length, s.start_ms, s.part, s.hash, f.row, f.segment, f.place
+               FROM slices s JOIN fragments f ON f.song = s.song AND f.number = s.number
+               WHERE s.song = ?1";
+    let all = store
+        .prepare_cached(sql)?
+        .query_map((song,), |row| Ok((row::slice(row)?, kept(row, 4)?)))?
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut bytes = Vec::new();
+    for (slice, kept) in all {
+        match load_true(store, &kept, &slice, &mut bytes) {
+            Err(Stop::Fault(JobFault::Damaged)) => places::forget(store, kept.row)?,
+            loaded => loaded?,
+        }
+    }
+    Ok(())
 }

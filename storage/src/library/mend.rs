@@ -13,12 +13,13 @@ use roles::contract::song::Manifest;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::{Stop, is_corrupt};
-use super::fragments::{are_whole, is_lost, read_row};
+use super::fragments::{self, are_whole, is_lost};
 use super::partitions;
 use super::removal::{is_buried, note_removal};
 use super::row::{number, song_id, song_key, sql_number};
 use super::seal::{self, Verdict, judge};
 use super::songs::{advance, count_out, find, manifest as manifest_of, totals};
+use super::store::Store;
 use super::uploads::{clock_s, publish};
 use super::verify::damaged_tables;
 
@@ -102,7 +103,7 @@ fn hide(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
 const HOPELESS: i64 = -2;
 
 /// Answers [`LibraryJob::Restore`](roles::contract::job::LibraryJob::Restore).
-pub(super) fn restore(db: &Connection, untouched_s: u64) -> Result<JobReply, Stop> {
+pub(super) fn restore(db: &Store<'_>, untouched_s: u64) -> Result<JobReply, Stop> {
     let latest = clock_s().saturating_sub(sql_number(untouched_s));
     let sql = "SELECT substr(id, 9), row FROM songs
                WHERE revision IS NULL AND touched < ?1 AND touched >= ?2 LIMIT 1";
@@ -126,7 +127,7 @@ pub(super) fn restore(db: &Connection, untouched_s: u64) -> Result<JobReply, Sto
 
 /// The hash of the whole file is the song's id: if all fragments together have it, the cut is right,
 /// and the hashes of the fragments are those of the bytes.
-fn bring_back(db: &Connection, song: SongId, row: i64) -> Result<(), Stop> {
+fn bring_back(db: &Store<'_>, song: SongId, row: i64) -> Result<(), Stop> {
     db.prepare_cached("UPDATE songs SET id = ?2, touched = 0 WHERE row = ?1")?
         .execute((row, song_key(song)))?;
     let Some(manifest) = proved(db, song, row)? else {
@@ -141,7 +142,7 @@ fn bring_back(db: &Connection, song: SongId, row: i64) -> Result<(), Stop> {
     Ok(())
 }
 
-fn proved(db: &Connection, song: SongId, row: i64) -> Result<Option<Manifest>, Stop> {
+fn proved(db: &Store<'_>, song: SongId, row: i64) -> Result<Option<Manifest>, Stop> {
     match are_whole(db, row) {
         Ok(true) => hash_anew(db, row)?,
         Ok(false) => return Ok(None),
@@ -158,16 +159,18 @@ fn proved(db: &Connection, song: SongId, row: i64) -> Result<Option<Manifest>, S
 }
 
 /// Writes the hashes of fragments that have proved to be right.
-fn hash_anew(db: &Connection, song: i64) -> Result<(), Stop> {
-    let sql = "SELECT s.number, s.length, f.row FROM slices s
+fn hash_anew(db: &Store<'_>, song: i64) -> Result<(), Stop> {
+    let sql = "SELECT s.number, s.length, f.row, f.segment, f.place FROM slices s
                JOIN fragments f ON f.song = s.song AND f.number = s.number WHERE s.song = ?1";
     let rows = db
         .prepare_cached(sql)?
-        .query_map((song,), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-        .collect::<Result<Vec<(u32, u32, i64)>, _>>()?;
+        .query_map((song,), |row| {
+            Ok((row.get(0)?, row.get(1)?, fragments::kept(row, 2)?))
+        })?
+        .collect::<Result<Vec<(u32, u32, fragments::Kept)>, _>>()?;
     let mut bytes = Vec::new();
-    for (number, length, row) in rows {
-        read_row(db, row, length, &mut bytes)?;
+    for (number, length, kept) in rows {
+        fragments::load(db, &kept, length, &mut bytes)?;
         let hash = *blake3::hash(&bytes).as_bytes();
         let sql = "UPDATE slices SET hash = ?3 WHERE song = ?1 AND number = ?2 AND hash <> ?3";
         db.prepare_cached(sql)?.execute((song, number, hash))?;

@@ -13,6 +13,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::fault::Stop;
+use super::row::{number, sql_number};
 use super::schema;
 
 /// What a connection is for.
@@ -32,7 +33,7 @@ pub(super) fn found(db: &mut Connection, node: NodeId, fresh: StoreId) -> Result
     schema::check_owner(db, node)?;
     // Both take effect only before the first table is made; later the second one would be a write.
     if schema::is_empty(db)? {
-        db.execute_batch("PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL;")?;
+        db.execute_batch("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL;")?;
     }
     db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
     schema::migrate(db)?;
@@ -100,7 +101,17 @@ pub(super) fn prepare(db: &Connection, part: Part) -> Result<(), OpenFault> {
         Part::Writer => WRITER_SETTINGS,
         Part::Reader => READER_SETTINGS,
     })?;
+    if part == Part::Writer {
+        let pages = sql_number(CHECKPOINT_BYTES / page_bytes(db)?.max(1));
+        db.pragma_update(None, "wal_autocheckpoint", pages)?;
+    }
     Ok(())
+}
+
+/// Bytes of a page of this library: earlier versions kept the sound in pages of 16 KiB, a library of
+/// rows alone writes less with small ones.
+pub(super) fn page_bytes(db: &Connection) -> rusqlite::Result<u64> {
+    db.pragma_query_value(None, "page_size", |row| number(row, 0))
 }
 
 /// Why a library could not be opened.
@@ -208,7 +219,8 @@ impl fmt::Display for OpenFault {
             OpenFault::NotALibrary => f.write_str("it is not a library of dispotify: move it away"),
             OpenFault::Corrupt(reason) => write!(
                 f,
-                "it is damaged ({reason}): move it away, and the node fetches its songs again"
+                "it is damaged ({reason}): move it and the segments beside it (segment.*) away, \
+                 and the node fetches its songs again"
             ),
             OpenFault::Older { theirs } => write!(
                 f,
@@ -237,9 +249,10 @@ const SETTINGS: &str = "
 ";
 
 /// A checkpoint at 4 MiB of log keeps the slowest commit at about 20 ms; at 64 MiB it is 120.
+const CHECKPOINT_BYTES: u64 = 4 << 20;
+
 const WRITER_SETTINGS: &str = "
     PRAGMA cache_size = -500;
-    PRAGMA wal_autocheckpoint = 256;
     PRAGMA journal_size_limit = 8388608;
 ";
 

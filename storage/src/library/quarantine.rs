@@ -14,7 +14,9 @@ use super::removal::absence;
 use super::row::{song_id, song_key};
 use super::scrub::is_bad;
 use super::seal;
+use super::segments::places;
 use super::songs::find;
+use super::store::Store;
 
 /// Whether a fragment is quarantined.
 pub(super) fn holds(db: &Connection, song: i64, index: u32) -> rusqlite::Result<bool> {
@@ -24,7 +26,7 @@ pub(super) fn holds(db: &Connection, song: i64, index: u32) -> rusqlite::Result<
 
 /// Answers [`LibraryJob::Quarantine`](roles::contract::job::LibraryJob::Quarantine). Reads the fragment again,
 /// because it may have been replaced since the scrub found it bad.
-pub(super) fn set_aside(db: &Connection, fragment: FragmentId) -> Result<JobReply, Stop> {
+pub(super) fn set_aside(db: &Store<'_>, fragment: FragmentId) -> Result<JobReply, Stop> {
     let (row, slice) = slice_of(db, fragment)?;
     match fragments::read(db, row, fragment.index, &slice) {
         Ok(_) => return Ok(JobReply::Done),
@@ -56,7 +58,7 @@ fn slice_of(db: &Connection, fragment: FragmentId) -> Result<(i64, Fragment), St
 /// Answers [`LibraryJob::ReplaceFragment`](roles::contract::job::LibraryJob::ReplaceFragment). A good fragment
 /// stays as it is, so that a repeated answer from another node causes no second write.
 pub(super) fn replace(
-    db: &Connection,
+    db: &Store<'_>,
     fragment: FragmentId,
     bytes: &[u8],
 ) -> Result<JobReply, Stop> {
@@ -74,13 +76,17 @@ pub(super) fn replace(
 
 /// Puts bytes that have been checked in the place of bad ones.
 pub(super) fn put_in_place(
-    db: &Connection,
+    db: &Store<'_>,
     song: i64,
     index: u32,
     bytes: &[u8],
-) -> rusqlite::Result<()> {
-    let sql = "INSERT OR REPLACE INTO fragments (song, number, data) VALUES (?1, ?2, ?3)";
-    db.prepare_cached(sql)?.execute((song, index, bytes))?;
+) -> Result<(), Stop> {
+    if let Some(bad) = fragments::find_kept(db, song, index)? {
+        places::forget(db, bad.row)?;
+    }
+    fragments::put(db, song, index, bytes)?;
+    // The song counts as whole again with this transaction.
+    db.segments.sync_before_commit();
     db.prepare_cached("DELETE FROM quarantine WHERE song = ?1 AND number = ?2")?
         .execute((song, index))?;
     Ok(())
@@ -128,13 +134,18 @@ pub(super) fn page(
 }
 
 /// Alters the first byte of a fragment. False: there is no such fragment.
-pub(super) fn rot(db: &Connection, fragment: FragmentId) -> Result<bool, Stop> {
+pub(super) fn rot(db: &Store<'_>, fragment: FragmentId) -> Result<bool, Stop> {
     let Ok((song, _)) = slice_of(db, fragment) else {
         return Ok(false);
     };
-    let sql = "SELECT row FROM fragments WHERE song = ?1 AND number = ?2";
-    let row = db.query_row(sql, (song, fragment.index), |row| row.get(0));
-    let mut blob = db.blob_open("main", "fragments", "data", row?, false)?;
+    let Some(kept) = fragments::find_kept(db, song, fragment.index)? else {
+        return Ok(false);
+    };
+    if let Some(place) = kept.place {
+        db.segments.rot(place)?;
+        return Ok(true);
+    }
+    let mut blob = db.blob_open("main", "fragments", "data", kept.row, false)?;
     let mut first = [0];
     blob.read_at_exact(&mut first, 0)?;
     blob.write_at(&[first[0] ^ 1], 0)?;

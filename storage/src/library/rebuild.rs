@@ -6,6 +6,10 @@
 //! person to look at; there is at most one of each. SQLite finds a log by the name of its file, and
 //! removes the log with the last connection: therefore all connections are closed before a name
 //! changes, and a log changes its name with its file.
+//!
+//! The segments keep their names: a library never gives a number that any file there has, so the new
+//! one neither writes nor removes what the rows of an old one name, and a crash between any two steps
+//! leaves nothing to put right. They go with the library that names them.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -19,7 +23,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::fault::Stop;
 use super::open::{self, OpenError, OpenFault, Part, connect, found};
 use super::salvage::Salvage;
-use super::{Durable, LibraryWorker, begin_change, reached, room, schema};
+use super::segments::{Segments, places};
+use super::store::Store;
+use super::{Durable, LibraryWorker, begin_change, finish, reached, room, schema};
 use crate::private;
 
 /// A connection that its worker shares with this module. None: it was closed, and the next job opens
@@ -157,9 +163,37 @@ impl Files {
     /// what could be read of it has its chance no more.
     fn set_aside(&self) -> io::Result<()> {
         if self.is_salvaging() {
-            rename(&self.aside(), &self.kept())?;
+            self.keep()?;
         }
         rename(&self.library(), &self.aside())
+    }
+
+    /// Puts the library that was set aside in the place of the one that was kept, whose sound goes.
+    fn keep(&self) -> io::Result<()> {
+        match self.sound_of_kept() {
+            Ok(numbers) => {
+                let segments = Segments::around(&self.dir);
+                numbers
+                    .into_iter()
+                    .try_for_each(|number| segments.remove(number))?;
+            }
+            Err(why) => log::warn!("segments of a library that was kept stay reason={why}"),
+        }
+        rename(&self.aside(), &self.kept())
+    }
+
+    /// The segments of the library that was kept. Numbers only grow: those from the first one of the
+    /// library after it on are others', whatever its damaged tables say.
+    fn sound_of_kept(&self) -> Result<Vec<u32>, OpenFault> {
+        if !self.kept().exists() {
+            return Ok(Vec::new());
+        }
+        let numbers = |path: &Path| Ok(places::numbers(&open::look(path)?)?);
+        let later: Result<Vec<u32>, OpenFault> = numbers(&self.aside());
+        let first = later?.into_iter().min();
+        let mut kept: Vec<u32> = numbers(&self.kept())?;
+        kept.retain(|number| first.is_some_and(|first| *number < first));
+        Ok(kept)
     }
 
     /// The salvage is over. `whole`: all of the library that was set aside is in the new one.
@@ -171,7 +205,7 @@ impl Files {
             }
             return Ok(());
         }
-        rename(&aside, &self.kept())?;
+        self.keep()?;
         log::warn!("library kept aside file={}", self.kept().display());
         Ok(())
     }
@@ -219,23 +253,35 @@ impl LibraryWorker {
         if let Some(salvage) = &mut self.salvage {
             let slot = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
             let db = reached(slot, Some(files), self.part)?;
-            let change = begin_change(db, Durable::Now)?;
-            let more = salvage.step(&change, &self.room)?;
-            change.commit()?;
+            let segments = &self.segments;
+            let change = begin_change(db, segments, Durable::Now)?;
+            let db = &change;
+            let more = salvage.step(&Store { db, segments }, &self.room)?;
+            finish(change, segments, Durable::Now)?;
             if more {
                 return Ok(true);
             }
         }
         if files.is_salvaging() {
-            let whole = self.salvage.take().is_some_and(|salvage| {
-                let (taken, left_out) = salvage.sum();
-                log::info!("library salvaged songs={taken} left_out={left_out}");
-                salvage.is_whole()
-            });
-            let ended = files.end_salvage(whole);
+            let spent = self.salvage.take().and_then(Salvage::end);
+            if let Some(numbers) = &spent {
+                self.remove_spent(files, numbers)?;
+            }
+            let ended = files.end_salvage(spent.is_some());
             ended.map_err(|why| JobFault::Broken(format!("end the salvage: {why}")))?;
         }
         Ok(false)
+    }
+
+    /// Removes segments of a library that is in the new one as a whole. They go before its file: what
+    /// names them is then still there when the process dies in between.
+    fn remove_spent(&mut self, files: &Files, numbers: &[u32]) -> Result<(), Stop> {
+        let slot = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = places::numbers(reached(slot, Some(files), self.part)?)?;
+        for number in numbers.iter().filter(|number| !own.contains(number)) {
+            self.segments.remove(*number)?;
+        }
+        Ok(())
     }
 }
 

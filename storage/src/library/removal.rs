@@ -12,20 +12,23 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Stop;
 use super::mend;
+use super::open;
 use super::partitions;
 use super::room::Room;
 use super::row::{number, song_key, sql_number};
+use super::segments::places;
 use super::songs::{Found, advance, count_out, find, totals};
+use super::store::Store;
 use super::uploads::clock_s;
 
 /// Most fragments freed in one transaction: their pages come to a few megabytes of log at most.
 pub(crate) const RECLAIM_FRAGMENTS: u32 = 64;
 
-/// Most pages given back to the file system in one transaction: 16 MB.
-const VACUUM_PAGES: u32 = 1024;
+/// Most bytes of the file given back to the file system in one transaction.
+const VACUUM_BYTES: u64 = 16 << 20;
 
 /// Answers [`LibraryJob::RemoveSongs`](roles::contract::job::LibraryJob::RemoveSongs).
-pub(super) fn remove(db: &Connection, songs: &[SongId]) -> Result<JobReply, Stop> {
+pub(super) fn remove(db: &Store<'_>, songs: &[SongId]) -> Result<JobReply, Stop> {
     check_length(songs)?;
     let mut count = 0;
     for song in songs {
@@ -46,7 +49,7 @@ pub(super) fn remove(db: &Connection, songs: &[SongId]) -> Result<JobReply, Stop
 }
 
 /// Answers [`LibraryJob::DropSongs`](roles::contract::job::LibraryJob::DropSongs).
-pub(super) fn drop(db: &Connection, songs: &[SongId], until: u64) -> Result<JobReply, Stop> {
+pub(super) fn drop(db: &Store<'_>, songs: &[SongId], until: u64) -> Result<JobReply, Stop> {
     check_length(songs)?;
     let mut count = 0;
     for song in songs {
@@ -125,7 +128,7 @@ fn bury(db: &Connection, song: SongId) -> rusqlite::Result<bool> {
     Ok(true)
 }
 
-fn removed(db: &Connection, count: u32) -> Result<JobReply, Stop> {
+fn removed(db: &Store<'_>, count: u32) -> Result<JobReply, Stop> {
     free_fragments(db)?;
     let overview = totals(db)?;
     Ok(JobReply::Removed { count, overview })
@@ -147,25 +150,35 @@ pub(super) fn absence(db: &Connection, song: SongId) -> Result<Stop, Stop> {
     })
 }
 
-/// Answers [`LibraryJob::Reclaim`](roles::contract::job::LibraryJob::Reclaim).
-pub(super) fn reclaim(db: &Connection, room: &Room) -> Result<JobReply, Stop> {
-    free_fragments(db)?;
-    let pages_max = room.pages_to_move_max().min(VACUUM_PAGES);
-    let cut_short = give_back_pages(db, pages_max)? && pages_max < VACUUM_PAGES;
-    let more = cut_short || first_unlinked(db)?.is_some();
+/// Answers [`LibraryJob::Reclaim`](roles::contract::job::LibraryJob::Reclaim): frees room, and moves sound that
+/// does not lie where it should.
+pub(super) fn tidy(db: &Store<'_>, room: &Room) -> Result<JobReply, Stop> {
+    let moves = places::move_some(db, room)?;
+    let more = reclaim(db, room)? || moves;
     Ok(JobReply::Reclaimed { more })
 }
 
+/// Frees room inside the library. True: there is more to free, which is left to [`tidy`].
+pub(super) fn reclaim(db: &Store<'_>, room: &Room) -> Result<bool, Stop> {
+    free_fragments(db)?;
+    let page_bytes = open::page_bytes(db)?;
+    let step = u32::try_from(VACUUM_BYTES / page_bytes).unwrap_or(u32::MAX);
+    let pages_max = room.pages_to_move_max(page_bytes).min(step);
+    let cut_short = give_back_pages(db, pages_max)? && pages_max < step;
+    Ok(cut_short || first_unlinked(db)?.is_some())
+}
+
 /// Frees a few fragments of hidden songs. A song's row goes with its last fragment.
-pub(super) fn free_fragments(db: &Connection) -> rusqlite::Result<()> {
+pub(super) fn free_fragments(db: &Store<'_>) -> rusqlite::Result<()> {
     let mut left = RECLAIM_FRAGMENTS as usize;
     while let Some(row) = first_unlinked(db)? {
-        let sql = "DELETE FROM fragments WHERE row IN
-                       (SELECT row FROM fragments WHERE song = ?1 LIMIT ?2)";
-        left -= db
+        let sql = "SELECT row FROM fragments WHERE song = ?1 LIMIT ?2";
+        let fragments = db
             .prepare_cached(sql)?
-            .execute((row, left as i64))?
-            .min(left);
+            .query_map((row, left as i64), |row| row.get(0))?
+            .collect::<Result<Vec<i64>, _>>()?;
+        left -= fragments.len().min(left);
+        (fragments.into_iter()).try_for_each(|fragment| places::forget(db, fragment))?;
         let sql = "SELECT 1 FROM fragments WHERE song = ?1";
         if db.prepare_cached(sql)?.exists((row,))? {
             break;

@@ -1,8 +1,8 @@
 //! Whether a song fits on the disk, and what the reserve is for.
 //!
-//! The estimate counts what the database is about to grow by: each fragment with one page more than
+//! The estimate counts what the library is about to grow by: each fragment with what it takes beside
 //! its bytes, everything that begun uploads still have to bring, the pages that wait in the log, and
-//! the log itself. Other programs may take the room meanwhile: then an upload ends later.
+//! the log itself. What is free and about to be given back counts as room. Other programs may take the room meanwhile: then an upload ends later.
 
 use std::path::Path;
 
@@ -10,8 +10,9 @@ use roles::contract::job::{JobFault, JobReply, LibraryJob};
 use rusqlite::Connection;
 
 use super::fault::{Stop, is_unexplained};
-use super::open::OpenFault;
+use super::open::{self, OpenFault};
 use super::row::number;
+use super::segments::places;
 use crate::disk_space::{DiskSpace, in_words, is_no_room, is_read_only};
 
 /// The room that a library has.
@@ -61,20 +62,30 @@ impl Room {
 
     /// Most pages that may be moved towards the beginning of the file in one transaction: each is
     /// written to the log first, and the log must find room.
-    pub(super) fn pages_to_move_max(&self) -> u32 {
+    pub(super) fn pages_to_move_max(&self, page_bytes: u64) -> u32 {
         let Some(space) = &self.space else {
             return u32::MAX;
         };
         let room = space.available() / 2 + space.length(LOG) / 2;
-        u32::try_from(room / PAGE_BYTES)
+        u32::try_from(room / page_bytes)
             .unwrap_or(u32::MAX)
             .max(PAGES_MOVED_MIN)
+    }
+
+    /// Whether so many bytes are free beside the reserve.
+    pub(super) fn has(&self, bytes: u64) -> bool {
+        let free = |space: &DiskSpace| space.available() >= bytes + space.reserve_missing();
+        self.space.as_ref().is_none_or(free)
     }
 
     /// What is answered for work that ended early. SQLite calls a quota that is used up and a
     /// read-only file system by no name: the file system is asked.
     pub(super) fn fault_of(&self, stop: Stop, attempt: &str) -> JobFault {
-        let unexplained = matches!(&stop, Stop::Sql(reason) if is_unexplained(reason));
+        let unexplained = match &stop {
+            Stop::Sql(reason) => is_unexplained(reason),
+            Stop::Disk(_) => true,
+            Stop::Fault(_) => false,
+        };
         let space = self.space.as_ref().filter(|_| unexplained);
         let Some(obstacle) = space.and_then(DiskSpace::obstacle) else {
             return stop.into_fault(attempt);
@@ -138,15 +149,15 @@ pub(super) fn fits(db: &Connection, room: &Room, bytes: u64) -> rusqlite::Result
         return Ok(true);
     };
     let growth = promised(db)?.saturating_add(bytes);
-    let pages = |name| db.pragma_query_value(None, name, |row| number(row, 0));
-    let free = pages("freelist_count")? * PAGE_BYTES;
-    let in_log_alone = (pages("page_count")? * PAGE_BYTES).saturating_sub(space.length(FILE));
+    let pages: u64 = db.pragma_query_value(None, "page_count", |row| number(row, 0))?;
+    let in_log_alone = (pages * open::page_bytes(db)?).saturating_sub(space.length(FILE));
     let log = growth.min(LOG_BYTES_MAX).saturating_sub(space.length(LOG));
     let rest = in_log_alone + log + space.reserve_missing();
-    Ok(growth.saturating_sub(free).saturating_add(rest) <= space.available())
+    let freed = places::freed_bytes(db)?;
+    Ok(growth.saturating_sub(freed).saturating_add(rest) <= space.available())
 }
 
-/// Bytes that the database takes for all fragments that begun uploads lack.
+/// Bytes that the library takes for all fragments that begun uploads lack.
 fn promised(db: &Connection) -> rusqlite::Result<u64> {
     let sql = "SELECT coalesce(sum(s.length + ?1), 0) FROM songs
                JOIN slices s ON s.song = songs.row
@@ -154,14 +165,17 @@ fn promised(db: &Connection) -> rusqlite::Result<u64> {
                    AND NOT EXISTS (SELECT 1 FROM fragments f
                        WHERE f.song = s.song AND f.number = s.number)";
     db.prepare_cached(sql)?
-        .query_row((PAGE_BYTES as i64,), |row| number(row, 0))
+        .query_row((BESIDE_BYTES,), |row| number(row, 0))
 }
 
 const FILE: &str = "library.db";
 const LOG: &str = "library.db-wal";
 
-/// Bytes of a page of a library.
-pub(super) const PAGE_BYTES: u64 = 16 << 10;
+/// Bytes of the smallest page of a library; those of earlier versions have larger ones, multiples of it.
+pub(super) const PAGE_BYTES: u64 = 4096;
+
+/// What a fragment takes beside its bytes: the rest of its last block, its row and its slice.
+const BESIDE_BYTES: i64 = 2 * 4096;
 
 /// The log is emptied when it has 4 MiB; the transaction that fills it may have as many more.
 const LOG_BYTES_MAX: u64 = 8 << 20;

@@ -18,6 +18,8 @@ use super::removal;
 use super::room::Room;
 use super::row::song_id;
 use super::seal::{Verdict, judge};
+use super::segments::{Segments, places};
+use super::store::Store;
 use super::{fragments, uploads};
 
 /// Bytes of sound after which a step ends.
@@ -33,6 +35,8 @@ const SKIP_MAX: i64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Salvage {
     old: Connection,
+    /// Where its sound lies: beside that of the new library, under numbers of its own.
+    sound: Segments,
     /// The last row of `songs` that is done with.
     after: i64,
     removals_taken: bool,
@@ -58,6 +62,7 @@ impl Salvage {
     pub(super) fn begin(files: &Files) -> Result<Salvage, OpenFault> {
         Ok(Salvage {
             old: open::look(&files.aside())?,
+            sound: Segments::around(files.dir()),
             after: i64::MIN,
             removals_taken: false,
             lacking: Vec::new(),
@@ -67,18 +72,18 @@ impl Salvage {
         })
     }
 
-    /// Whether all of the old library is in the new one.
-    pub(super) fn is_whole(&self) -> bool {
-        self.left_out == 0 && !self.blind
-    }
-
-    /// What came of it, for the log.
-    pub(super) fn sum(&self) -> (u64, u64) {
-        (self.taken, self.left_out)
+    /// Ends the salvage. If all of the old library is in the new one, returns the segments that are
+    /// of no use any longer.
+    pub(super) fn end(self) -> Option<Vec<u32>> {
+        let (taken, left_out) = (self.taken, self.left_out);
+        log::info!("library salvaged songs={taken} left_out={left_out}");
+        let whole = left_out == 0 && !self.blind;
+        whole.then(|| places::numbers(&self.old).ok()).flatten()
     }
 
     /// Takes the next songs over into `db`. False: there is no further song.
-    pub(super) fn step(&mut self, db: &Connection, room: &Room) -> Result<bool, Stop> {
+    pub(super) fn step(&mut self, db: &Store<'_>, room: &Room) -> Result<bool, Stop> {
+        places::reserve(db)?;
         if !self.removals_taken {
             self.take_removals(db)?;
             self.removals_taken = true;
@@ -99,7 +104,7 @@ impl Salvage {
         Ok(true)
     }
 
-    fn take_removals(&mut self, db: &Connection) -> Result<(), Stop> {
+    fn take_removals(&mut self, db: &Store<'_>) -> Result<(), Stop> {
         let (songs, whole) = removed(&self.old);
         self.blind |= !whole;
         for page in songs.chunks(REMOVALS_MAX) {
@@ -129,7 +134,7 @@ impl Salvage {
 
     fn take(
         &mut self,
-        db: &Connection,
+        db: &Store<'_>,
         room: &Room,
         (song, row): (Option<SongId>, i64),
         budget: &mut usize,
@@ -162,7 +167,7 @@ impl Salvage {
 
     fn take_fragment(
         &mut self,
-        db: &Connection,
+        db: &Store<'_>,
         (row, manifest): (i64, &Manifest),
         index: u32,
         budget: &mut usize,
@@ -170,7 +175,11 @@ impl Salvage {
         let Some(slice) = manifest.fragments.get(index as usize) else {
             return Ok(());
         };
-        let Ok(bytes) = fragments::read(&self.old, row, index, slice) else {
+        let old = Store {
+            db: &self.old,
+            segments: &self.sound,
+        };
+        let Ok(bytes) = fragments::read(&old, row, index, slice) else {
             self.lacking.push(index);
             return Ok(());
         };
@@ -180,12 +189,7 @@ impl Salvage {
     }
 
     /// Every fragment was tried. A song without a seal is taken only whole: its id then proves it.
-    fn finish(
-        &mut self,
-        db: &Connection,
-        manifest: &Manifest,
-        sealed: bool,
-    ) -> Result<Ended, Stop> {
+    fn finish(&mut self, db: &Store<'_>, manifest: &Manifest, sealed: bool) -> Result<Ended, Stop> {
         let song = manifest.song.id;
         if self.lacking.is_empty() {
             let reply = uploads::commit(db, song, &[])?;

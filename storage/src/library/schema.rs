@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::open::OpenFault;
 use super::partitions;
+use super::segments::tables;
 
 /// Whether `db` is a library this version can work with, or empty.
 pub(super) fn check(db: &Connection) -> Result<(), OpenFault> {
@@ -124,6 +125,10 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         tables: THIRD,
+        rows: |_| Ok(()),
+    },
+    Migration {
+        tables: tables::TABLES,
         rows: |_| Ok(()),
     },
 ];

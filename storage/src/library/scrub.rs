@@ -15,11 +15,12 @@ use super::fragments;
 use super::quarantine;
 use super::row::{self, song_id, song_key, sql_number};
 use super::seal::{Verdict, judge};
+use super::store::Store;
 use super::uploads::clock_s;
 
 /// Answers [`LibraryJob::Scrub`](roles::contract::job::LibraryJob::Scrub).
 pub(super) fn step(
-    db: &Connection,
+    db: &Store<'_>,
     after: Option<FragmentId>,
     bytes: u64,
 ) -> Result<JobReply, Stop> {
@@ -96,7 +97,7 @@ fn read_next(row: &Row<'_>) -> rusqlite::Result<Next> {
 }
 
 /// Reads a fragment and notes it if it is bad. A quarantined fragment is known to be bad.
-fn check(db: &Connection, next: &Next, done: &mut Scrubbed) -> Result<(), Stop> {
+fn check(db: &Store<'_>, next: &Next, done: &mut Scrubbed) -> Result<(), Stop> {
     let index = next.id.index;
     if quarantine::holds(db, next.row, index)? {
         return Ok(());
@@ -123,6 +124,7 @@ fn check(db: &Connection, next: &Next, done: &mut Scrubbed) -> Result<(), Stop> 
 pub(super) fn is_bad(stop: &Stop) -> bool {
     match stop {
         Stop::Fault(fault) => matches!(fault, JobFault::Damaged | JobFault::Broken(_)),
+        Stop::Disk(_) => false,
         Stop::Sql(reason) => {
             let code = reason.sqlite_error_code();
             is_corrupt(reason) || code == Some(ErrorCode::SystemIoFailure)

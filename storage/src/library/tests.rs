@@ -1,5 +1,6 @@
 //! Tests of the library, one file for each subject.
 
+mod aside;
 mod damage;
 mod killed;
 mod lists;
@@ -7,11 +8,13 @@ mod migration;
 mod opening;
 mod removal;
 mod repair;
+mod segments;
 mod tables;
 mod uploads;
 mod verify;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -232,6 +235,16 @@ fn rows(library: &LibraryWorker, table: &str) -> i64 {
     let db = slot.as_ref().expect("it is open");
     let count = format!("SELECT count(*) FROM {table}");
     db.query_row(&count, [], |row| row.get(0)).expect("a table")
+}
+
+/// Bytes of the disk that the segments take; a hole takes none.
+fn sound_on_disk(dir: &TempDir) -> u64 {
+    let files = fs::read_dir(dir.path()).expect("a directory");
+    let segments = files
+        .map(|file| file.expect("an entry"))
+        .filter(|file| file.file_name().to_string_lossy().starts_with("segment."));
+    let blocks = segments.map(|file| file.metadata().expect("a file").blocks());
+    blocks.sum::<u64>() * 512
 }
 
 fn pragma(library: &LibraryWorker, name: &str) -> i64 {

@@ -21,10 +21,11 @@ use super::room::{self, Room};
 use super::row::{number, part_code, prefix_code, song_key, sql_number};
 use super::seal::{self, Verdict};
 use super::songs::{count_in, find, manifest as manifest_of, totals};
+use super::store::Store;
 
 /// Answers [`LibraryJob::BeginUpload`](roles::contract::job::LibraryJob::BeginUpload). Refused is what does not
 /// fit beside all that other uploads still have to bring.
-pub(super) fn begin(db: &Connection, room: &Room, manifest: &Manifest) -> Result<JobReply, Stop> {
+pub(super) fn begin(db: &Store<'_>, room: &Room, manifest: &Manifest) -> Result<JobReply, Stop> {
     let lie = |fault| JobFault::Invalid(format!("the manifest cannot be true: {fault}"));
     manifest.check().map_err(lie)?;
     if is_buried(db, manifest.song.id)? {
@@ -118,7 +119,7 @@ fn insert_song(db: &Connection, manifest: &Manifest) -> rusqlite::Result<i64> {
 }
 
 /// Drops a staged song with its fragments.
-fn give_up(db: &Connection, row: i64) -> rusqlite::Result<()> {
+fn give_up(db: &Store<'_>, row: i64) -> rusqlite::Result<()> {
     removal::unlink(db, row)?;
     removal::free_fragments(db)
 }
@@ -141,7 +142,7 @@ pub(super) fn clock_s() -> i64 {
 /// checked and changes nothing, even after the commit. If the stored fragment is quarantined, the
 /// repeated one replaces it.
 pub(super) fn keep(
-    db: &Connection,
+    db: &Store<'_>,
     song: SongId,
     index: u32,
     bytes: &[u8],
@@ -168,10 +169,11 @@ fn no_such_fragment(index: u32) -> JobFault {
     JobFault::Invalid(format!("the song has no fragment {index}"))
 }
 
-/// Answers [`LibraryJob::CommitUpload`](roles::contract::job::LibraryJob::CommitUpload). If the fragments
-/// together do not have the song's hash, the staged song is dropped.
+/// Answers [`LibraryJob::CommitUpload`](roles::contract::job::LibraryJob::CommitUpload). Fragments that the
+/// disk has altered since they came are asked for again. If all are right and together do not have
+/// the song's hash, the staged song is dropped.
 pub(super) fn commit(
-    db: &Connection,
+    db: &Store<'_>,
     song: SongId,
     copies_due: &[NodeId],
 ) -> Result<JobReply, Stop> {
@@ -185,6 +187,14 @@ pub(super) fn commit(
         }
         if !fragments::are_whole(db, found.row)? {
             let why = seal::mismatch(db, song, found.row)?;
+            // Nothing can be said of bytes where it is the manifest that is damaged.
+            if matches!(why, Stop::Fault(JobFault::Damaged)) {
+                fragments::forget_damaged(db, found.row)?;
+                let ranges = fragments::missing(db, found.row)?;
+                if !ranges.is_empty() {
+                    return Ok(JobReply::Missing { ranges });
+                }
+            }
             give_up(db, found.row)?;
             // Returned as `Ok`, because an error would roll back the removal of the staged song.
             return Ok(JobReply::Failed(why.into_fault("commit an upload")));
@@ -224,7 +234,7 @@ pub(super) fn publish_in_part(db: &Connection, song: SongId, lacking: &[u32]) ->
 }
 
 /// Drops a staged song.
-pub(super) fn withdraw_offer(db: &Connection, song: SongId) -> Result<(), Stop> {
+pub(super) fn withdraw_offer(db: &Store<'_>, song: SongId) -> Result<(), Stop> {
     if let Some(found) = find(db, song)?.filter(|found| found.staged) {
         give_up(db, found.row)?;
     }
@@ -237,17 +247,18 @@ fn stored(db: &Connection) -> Result<JobReply, Stop> {
 }
 
 /// Answers [`LibraryJob::DropUpload`](roles::contract::job::LibraryJob::DropUpload). A committed song stays.
-pub(super) fn drop(db: &Connection, room: &Room, song: SongId) -> Result<JobReply, Stop> {
+pub(super) fn drop(db: &Store<'_>, room: &Room, song: SongId) -> Result<JobReply, Stop> {
     if let Some(found) = find(db, song)?.filter(|found| found.staged) {
         removal::unlink(db, found.row)?;
     }
-    removal::reclaim(db, room)
+    let more = removal::reclaim(db, room)?;
+    Ok(JobReply::Reclaimed { more })
 }
 
 /// Answers [`LibraryJob::SweepUploads`](roles::contract::job::LibraryJob::SweepUploads), and begins to free
 /// their room; what is too much for one transaction is left to
 /// [`LibraryJob::Reclaim`](roles::contract::job::LibraryJob::Reclaim).
-pub(super) fn sweep(db: &Connection, room: &Room, untouched_s: u64) -> Result<JobReply, Stop> {
+pub(super) fn sweep(db: &Store<'_>, room: &Room, untouched_s: u64) -> Result<JobReply, Stop> {
     let before = clock_s().saturating_sub(sql_number(untouched_s));
     let sql = "SELECT row FROM songs
                WHERE revision IS NULL AND touched BETWEEN 0 AND ?1";

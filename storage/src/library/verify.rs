@@ -18,6 +18,8 @@ pub use finding::{Finding, FindingKind};
 use super::fault::Stop;
 use super::open::{self, OpenError, OpenFault};
 use super::schema;
+use super::segments::Segments;
+use super::store::Store;
 
 /// How much is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +101,7 @@ impl Report {
 fn reason_of(stop: Stop) -> String {
     match stop {
         Stop::Sql(reason) => reason.to_string(),
+        Stop::Disk(reason) => reason.to_string(),
         Stop::Fault(fault) => fault.to_string(),
     }
 }
@@ -112,7 +115,8 @@ pub fn verify(
 ) -> Result<Report, OpenError> {
     let path = dir.join("library.db");
     let opened = opened(&path, node).map_err(|why| OpenError::at(&path, why))?;
-    Ok(check(&opened, depth, progress))
+    let segments = Segments::around(dir);
+    Ok(check(&opened, &segments, depth, progress))
 }
 
 fn opened(path: &Path, node: NodeId) -> Result<Connection, OpenFault> {
@@ -138,7 +142,12 @@ pub(super) fn damaged_tables(db: &Connection) -> Result<Vec<&'static str>, Stop>
     tables::damaged(db)
 }
 
-fn check(db: &Connection, depth: Depth, progress: &mut dyn FnMut(Progress)) -> Report {
+fn check(
+    db: &Connection,
+    segments: &Segments,
+    depth: Depth,
+    progress: &mut dyn FnMut(Progress),
+) -> Report {
     let mut report = Report::default();
     progress(Progress::Structure);
     let ended = tables::structure(db, depth, &mut report);
@@ -157,7 +166,7 @@ fn check(db: &Connection, depth: Depth, progress: &mut dyn FnMut(Progress)) -> R
     }
     let bytes = report.bytes;
     progress(Progress::Songs { bytes });
-    let ended = sound::songs(db, depth, &mut report, progress);
+    let ended = sound::songs(&Store { db, segments }, depth, &mut report, progress);
     report.attempt("the songs", ended);
     report
 }

@@ -147,8 +147,8 @@ impl Replacement {
         if *reply == JobReply::Failed(JobFault::DiskFull)
             && let Some(times) = self.no_room.note(cx.now)
         {
-            let line = "library set aside and disk full: make room, or delete library.db.mending \
-                        if no copies are missing";
+            let line = "library set aside and disk full: make room, or, if no copies are missing, \
+                        delete library.db.mending and each segment.* that is not newer";
             cx.out
                 .fact(Level::Warn, alloc::format!("{line} times={times}"));
         }

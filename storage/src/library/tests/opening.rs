@@ -7,11 +7,11 @@ fn the_file_has_the_layout_that_was_measured() {
     let dir = TempDir::new();
     let library = writer(&dir);
     let settings = [
-        ("page_size", 16_384),
+        ("page_size", 4096),
         ("auto_vacuum", 2),
         ("mmap_size", 0),
         ("cache_size", -500),
-        ("wal_autocheckpoint", 256),
+        ("wal_autocheckpoint", 1024),
         ("journal_size_limit", 8_388_608),
         ("foreign_keys", 1),
         ("user_version", schema::LATEST),
@@ -31,7 +31,7 @@ fn an_empty_file_becomes_a_library() {
     let dir = TempDir::new();
     fs::write(dir.path().join("library.db"), "").expect("a writable directory");
     let mut library = writer(&dir);
-    assert_eq!(pragma(&library, "page_size"), 16_384);
+    assert_eq!(pragma(&library, "page_size"), 4096);
     let (manifest, pieces) = song(1, &[10]);
     assert!(matches!(
         upload(&mut library, &manifest, &pieces),

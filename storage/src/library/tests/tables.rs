@@ -6,7 +6,7 @@ use super::*;
 use crate::library::verify::{Depth, verify};
 use roles::contract::job::Inspected;
 
-const PAGE: u64 = 16_384;
+const PAGE: u64 = 4096;
 
 /// Three songs, as they were uploaded.
 fn library(dir: &TempDir) -> Vec<(Manifest, Vec<Vec<u8>>)> {
@@ -202,7 +202,10 @@ fn garbage_over_any_root_is_healed() {
         check_what_is_listed(&mut library, &all, &name);
         send_again(&mut library, &all, &name);
         while let JobReply::Salvaged { more: true, .. } = library.run(LibraryJob::Salvage) {}
-        library.run(LibraryJob::Reclaim);
+        // The index that finds sound in the tables is read by nothing else.
+        if let JobReply::Failed(JobFault::Corrupt(_)) = library.run(LibraryJob::Reclaim) {
+            rebuild(&mut library);
+        }
         drop(library);
         let report = verify(dir.path(), NODE, Depth::Whole, &mut |_| ()).expect("it can be opened");
         assert_eq!(report.findings, [], "{name}");
@@ -434,8 +437,10 @@ fn a_rebuilt_library_is_salvaged_over_a_crash_and_under_its_readers() {
             read(&mut reader, lost, 1),
             JobReply::Fragment { .. }
         ));
-        let spoil = "UPDATE fragments SET data = zeroblob(40000) WHERE length(data) = 40000";
-        sql(&writer, spoil);
+        assert!(writer.rot(FragmentId {
+            song: lost,
+            index: 1
+        }));
         writer.run(LibraryJob::Rebuild { store: StoreId(9) });
         let reply = reader.run(LibraryJob::Overview);
         assert!(

@@ -140,8 +140,8 @@ impl Finding {
             | Finding::Whole { .. }
             | Finding::Total { .. }
             | Finding::Digest { .. } => {
-                "if other nodes keep its songs: move library.db away and start the node, which \
-                 fetches them again"
+                "if other nodes keep its songs: move library.db and the segments (segment.*) away \
+                 and start the node, which fetches them again"
             }
         }
     }

@@ -6,14 +6,17 @@ use roles::contract::song::{Fragment, Manifest};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::super::fault::Stop;
+use super::super::fragments::Kept;
 use super::super::row::{song_id, song_key};
 use super::super::seal::{Verdict, judge};
+use super::super::segments::Place;
+use super::super::store::Store;
 use super::super::{fragments, quarantine, songs};
 use super::{Depth, Finding, FindingKind, Progress, Report, reason_of};
 
 /// Checks every committed song.
 pub(super) fn songs(
-    db: &Connection,
+    db: &Store<'_>,
     depth: Depth,
     report: &mut Report,
     progress: &mut dyn FnMut(Progress),
@@ -50,7 +53,7 @@ fn next(db: &Connection, after: Option<SongId>) -> rusqlite::Result<Option<(Song
 }
 
 fn check(
-    db: &Connection,
+    db: &Store<'_>,
     (row, manifest): (i64, &Manifest),
     depth: Depth,
     report: &mut Report,
@@ -82,7 +85,7 @@ fn check(
 
 /// What is wrong with a fragment. If none and the depth is `Whole`, `bytes` holds its bytes.
 fn flaw(
-    db: &Connection,
+    db: &Store<'_>,
     (song, index): (i64, u32),
     slice: &Fragment,
     depth: Depth,
@@ -91,22 +94,28 @@ fn flaw(
     if quarantine::holds(db, song, index)? {
         return Ok(Some(FindingKind::Quarantined));
     }
-    let sql = "SELECT row, length(data) FROM fragments WHERE song = ?1 AND number = ?2";
-    let found = db
-        .prepare_cached(sql)?
-        .query_row((song, index), |row| Ok((row.get(0)?, row.get(1)?)));
-    let (row, length): (i64, i64) = match found.optional() {
+    let sql = "SELECT row, segment, place, length(data) FROM fragments
+               WHERE song = ?1 AND number = ?2";
+    let found = db.prepare_cached(sql)?.query_row((song, index), |row| {
+        Ok((fragments::kept(row, 0)?, row.get(3)?))
+    });
+    let (kept, inside): (Kept, i64) = match found.optional() {
         Ok(Some(found)) => found,
         Ok(None) => return Ok(Some(FindingKind::Missing)),
         Err(reason) => return Ok(Some(FindingKind::Unreadable(reason.to_string()))),
     };
-    if length != i64::from(slice.length) {
+    let length = u64::from(slice.length);
+    let is_long = match kept.place {
+        Some(Place { segment, begin }) => db.segments.reach(segment, begin.saturating_add(length)),
+        None => inside == i64::from(slice.length),
+    };
+    if !is_long {
         return Ok(Some(FindingKind::Length));
     }
     if depth == Depth::Quick {
         return Ok(None);
     }
-    if let Err(stop) = fragments::read_row(db, row, slice.length, bytes) {
+    if let Err(stop) = fragments::load(db, &kept, slice.length, bytes) {
         return Ok(Some(FindingKind::Unreadable(reason_of(stop))));
     }
     Ok((!fragments::is_true(slice, bytes)).then_some(FindingKind::Hash))

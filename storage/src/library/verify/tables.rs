@@ -38,8 +38,10 @@ pub(super) fn damaged(db: &Connection) -> Result<Vec<&'static str>, Stop> {
 }
 
 /// All tables but the one with the sound.
-const SMALL_TABLES: [&str; 8] = [
+const SMALL_TABLES: [&str; 10] = [
     "meta",
+    "segments",
+    "freed",
     "songs",
     "slices",
     "removals",
