@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,8 +21,15 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::text;
 
-/// Files uploaded at once: one can be read while another is sent.
+/// Files uploaded at once, however long they are: one can be read while another is sent.
 const AT_ONCE: usize = 3;
+
+/// Most files uploaded at once. What a file costs beside its bytes, they share: questions on their
+/// way, and syncs of the disk.
+const AT_ONCE_MAX: usize = 32;
+
+/// Beyond [`AT_ONCE`], files have at most so many bytes together: their fragments lie in memory.
+const AHEAD_BYTES_MAX: u64 = 16 << 20;
 
 /// What is told while files are added.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,7 +90,7 @@ pub(crate) fn add_and_note(
     }
     let mut waiting = files.into_iter();
     while work.stopped.is_none() {
-        while work.underway.len() < AT_ONCE
+        while work.takes_more()
             && let Some(path) = waiting.next()
         {
             work.begin(path)?;
@@ -122,6 +130,8 @@ struct Work<'a> {
 
 struct Underway {
     path: PathBuf,
+    /// Bytes of the file.
+    bytes: u64,
     source: SourceId,
     manifest: Option<Manifest>,
     patience: Patience,
@@ -160,11 +170,21 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Whether one more file can be begun.
+    fn takes_more(&self) -> bool {
+        let bytes = || self.underway.values().map(|one| one.bytes).sum::<u64>();
+        let count = self.underway.len();
+        count < AT_ONCE || (count < AT_ONCE_MAX && bytes() < AHEAD_BYTES_MAX)
+    }
+
     fn begin(&mut self, path: PathBuf) -> Result<(), Failure> {
         let operation = self.session.operation();
         let source = self.session.sources.add(&path);
+        // What cannot be looked at fails when it is read.
+        let bytes = fs::metadata(&path).map_or(0, |file| file.len());
         let underway = Underway {
             path,
+            bytes,
             source,
             manifest: None,
             patience: Patience::default(),
