@@ -1,10 +1,9 @@
 //! Numbers and words for people.
 
-use std::fmt::Display;
+use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
+use unicode_width::UnicodeWidthStr;
 
 /// Longest tag shown in a table, in characters.
 const CELL_CHARS_MAX: usize = 40;
@@ -72,16 +71,57 @@ pub(crate) fn cell(tag: &str) -> String {
     cut.chain(['…']).collect()
 }
 
-/// A table without lines, its numbers to the right.
-pub(crate) fn table(header: &[&str], numbers: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(header);
-    for column in numbers {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
+/// A table without lines, its numbers to the right. Thousands of rows are written at once.
+pub(crate) struct Table<const COLUMNS: usize> {
+    rows: Vec<[String; COLUMNS]>,
+    /// Columns that are aligned to the right.
+    numbers: &'static [usize],
+    /// The columns of the terminal that each column takes.
+    widths: [usize; COLUMNS],
+}
+
+/// A table with this header, and with numbers in these columns.
+pub(crate) fn table<const COLUMNS: usize>(
+    header: [&str; COLUMNS],
+    numbers: &'static [usize],
+) -> Table<COLUMNS> {
+    let mut table = Table {
+        rows: Vec::new(),
+        numbers,
+        widths: [0; COLUMNS],
+    };
+    table.add_row(header.map(str::to_owned));
     table
+}
+
+impl<const COLUMNS: usize> Table<COLUMNS> {
+    /// Adds a row of cells of one line each.
+    pub(crate) fn add_row(&mut self, cells: [String; COLUMNS]) {
+        for (width, cell) in self.widths.iter_mut().zip(&cells) {
+            *width = (*width).max(cell.width());
+        }
+        self.rows.push(cells);
+    }
+}
+
+impl<const COLUMNS: usize> Display for Table<COLUMNS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, row) in self.rows.iter().enumerate() {
+            if number > 0 {
+                f.write_char('\n')?;
+            }
+            for (column, (cell, width)) in row.iter().zip(self.widths).enumerate() {
+                // Not by the formatter, which counts characters: some take two columns, some none.
+                let space = width - cell.width();
+                if self.numbers.contains(&column) {
+                    write!(f, " {:space$}{cell} ", "")?;
+                } else {
+                    write!(f, " {cell}{:space$} ", "")?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// `1 song`, `2 songs`, `2 copies`.
@@ -135,6 +175,16 @@ mod tests {
         assert_eq!(bytes(240_000), "240 kB");
         assert_eq!(bytes(9_960_000), "10 MB");
         assert_eq!(bytes(2_340_000_000), "2.3 GB");
+    }
+
+    /// Columns stand one below the other, whatever the width of their characters is.
+    #[test]
+    fn a_table_has_straight_columns() {
+        let mut rows = table(["NAME", "N"], &[1]);
+        rows.add_row(["日本".into(), "7".into()]);
+        rows.add_row(["e\u{301}clair".into(), "1234".into()]);
+        let expected = " NAME       N \n 日本       7 \n e\u{301}clair  1234 ";
+        assert_eq!(rows.to_string(), expected);
     }
 
     #[test]

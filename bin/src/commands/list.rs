@@ -62,7 +62,7 @@ fn show(songs: &[Listed], total: u64) -> Result<(), Failure> {
     let header = [
         "ID", "TITLE", "ARTIST", "ALBUM", "YEAR", "LENGTH", "FORMAT", "SIZE",
     ];
-    let mut table = text::table(&header, &[4, 5, 7]);
+    let mut table = text::table(header, &[4, 5, 7]);
     let digits = digits_needed(songs);
     for Listed { song, copies } in songs {
         let mut id = song.id.to_string();

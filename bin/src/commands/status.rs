@@ -32,7 +32,7 @@ pub(crate) fn run(settings: &Settings, status: &Status) -> Result<(), Failure> {
 
 fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
     let header = ["NODE", "ROLE", "STATE", "ADDRESS", "HEARD", "SONGS", "SIZE"];
-    let mut table = text::table(&header, &[4, 5, 6]);
+    let mut table = text::table(header, &[4, 5, 6]);
     for node in &cluster.nodes {
         let mut id = node.node.to_string();
         id.truncate(8);
