@@ -62,9 +62,17 @@ fn library(lab: &Lab, place: usize) -> PathBuf {
     lab.dir.join(format!("data{place}/library.db"))
 }
 
+/// Writes everything from the log into the file: a page that is still in the log hides garbage under it.
+fn empty_log(library: &Path) -> Connection {
+    let db = Connection::open(library).expect("a library");
+    let sql = "PRAGMA busy_timeout = 10000; PRAGMA wal_checkpoint(TRUNCATE)";
+    db.execute_batch(sql).expect("SQL");
+    db
+}
+
 /// Writes 4 KiB of garbage over the root page of each of these tables or indexes.
 fn garble(library: &Path, names: &[&str]) {
-    let db = Connection::open(library).expect("a library");
+    let db = empty_log(library);
     let root = |name: &&str| {
         let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
         let root: i64 = db
@@ -128,6 +136,7 @@ fn garbage_over_other_pages_is_healed() {
     {
         let (lab, _names, mut data, files) = three_nodes(&format!("pages{number}"));
         if names == ["sqlite_schema"] {
+            drop(empty_log(&library(&lab, 0)));
             let mut file = OpenOptions::new()
                 .write(true)
                 .open(library(&lab, 0))
