@@ -1,16 +1,13 @@
 //! Counts file descriptors; a separate test binary, so that no other test opens any meanwhile.
 #![allow(clippy::unwrap_used)]
 
+mod mute;
+
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use net::{Host, Listener, Reactor, Security, Settings};
-use roles::contract::id::{Incarnation, NodeId};
-use roles::contract::node::{Event, Identity, Node, Outbox};
-use roles::contract::record::{Address, Features};
-use roles::contract::time::Time;
-use roles::contract::user::Notice;
+use net::{Listener, Reactor, Security, Settings};
 
 /// After a thousand connections without the key, no descriptor stays open.
 #[test]
@@ -20,7 +17,7 @@ fn short_connections_leave_no_descriptor_behind() {
     let address = listener.address();
     let security = Security::keyed([1; 32], "tests").unwrap();
     let mut reactor = Reactor::new(security, Settings::default(), 1).unwrap();
-    let host = host(listener);
+    let host = mute::host(Some(listener));
     let _handle = reactor.add(host).unwrap();
     let stop = reactor.stop_handle();
     let thread = std::thread::spawn(move || reactor.run().unwrap());
@@ -48,35 +45,4 @@ fn refused(address: SocketAddr) {
 
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-struct Mute;
-
-impl Node for Mute {
-    fn handle(&mut self, _: Time, event: Event, out: &mut Outbox) {
-        if event == Event::Stop {
-            out.tell(Notice::Stopped);
-        }
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        None
-    }
-}
-
-fn host(listener: Listener) -> Host {
-    Host {
-        node: Box::new(Mute),
-        identity: Identity {
-            node: NodeId(1),
-            incarnation: Incarnation(1),
-            address: Some(Address(listener.address())),
-            features: Features::default(),
-        },
-        listener: Some(listener),
-        bind_from: None,
-        readers: Vec::new(),
-        writer: None,
-        tell: Box::new(drop),
-    }
 }

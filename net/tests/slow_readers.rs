@@ -1,18 +1,16 @@
 //! Browsers on loopback that stop reading: they keep nobody else from the page.
 #![allow(clippy::unwrap_used)]
 
+mod mute;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use net::http::site::{Act, Body, Exchange, Head, Heard, Site};
-use net::{Host, Listener, Reactor, Security, Settings};
-use roles::contract::id::{Incarnation, NodeId};
-use roles::contract::node::{Event, Identity, Node, Outbox};
-use roles::contract::record::Features;
+use net::{Listener, Reactor, Security, Settings};
 use roles::contract::time::Time;
-use roles::contract::user::Notice;
 
 /// When readers that have stopped hold every connection, a newcomer is answered: the longest stall
 /// makes room.
@@ -25,7 +23,7 @@ fn stopped_readers_do_not_lock_the_page() {
     reactor
         .serve(listener, Box::new(Songs(vec![0; 1 << 20])))
         .unwrap();
-    let _handle = reactor.add(host()).unwrap();
+    let _handle = reactor.add(mute::host(None)).unwrap();
     let stop = reactor.stop_handle();
     let thread = thread::spawn(move || reactor.run().unwrap());
 
@@ -81,36 +79,5 @@ impl Site for Songs {
 
     fn deadline(&self) -> Option<Time> {
         None
-    }
-}
-
-struct Mute;
-
-impl Node for Mute {
-    fn handle(&mut self, _: Time, event: Event, out: &mut Outbox) {
-        if event == Event::Stop {
-            out.tell(Notice::Stopped);
-        }
-    }
-
-    fn deadline(&self) -> Option<Time> {
-        None
-    }
-}
-
-fn host() -> Host {
-    Host {
-        node: Box::new(Mute),
-        identity: Identity {
-            node: NodeId(1),
-            incarnation: Incarnation(1),
-            address: None,
-            features: Features::default(),
-        },
-        listener: None,
-        bind_from: None,
-        readers: Vec::new(),
-        writer: None,
-        tell: Box::new(drop),
     }
 }
