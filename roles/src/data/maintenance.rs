@@ -1,7 +1,6 @@
 //! Maintenance of copies: answers the questions of other data nodes, and drives anti-entropy,
 //! repairs and removals here.
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -202,10 +201,9 @@ impl Data {
                 self.copies.forget_repaired();
                 self.scrub.forget_who_lacks();
             }
-            self.anti_entropy.leave_out(match self.ends {
-                true => self.scrub.unreadable(),
-                false => BTreeSet::new(),
-            });
+            if self.ends {
+                self.anti_entropy.leave_out(self.scrub.unreadable());
+            }
             self.anti_entropy.look(cx, others, overview, busy);
         }
         // A whole round has seen the tombstones of the others, so the removed songs are known.
