@@ -57,6 +57,8 @@ pub struct CopyInvariants {
     pub lost: Vec<Time>,
     /// When a copy of each song was lost, or a fragment of one.
     losses: BTreeMap<SongId, Vec<Time>>,
+    /// When each node was dead or frozen, and until when; none: it still is.
+    outages: BTreeMap<Place, Vec<(Time, Option<Time>)>>,
     /// Songs that a user asked to remove, whether or not the removal succeeded.
     unwanted: BTreeSet<SongId>,
     /// Songs whose removal was confirmed to a user.
@@ -111,6 +113,29 @@ impl CopyInvariants {
     /// A user wants to remove a song.
     pub fn on_removal_asked(&mut self, song: SongId) {
         self.unwanted.insert(song);
+    }
+
+    /// A node dies or is frozen.
+    pub fn on_outage(&mut self, now: Time, place: Place) {
+        let outages = self.outages.entry(place).or_default();
+        if outages.last().is_none_or(|(_, until)| until.is_some()) {
+            outages.push((now, None));
+        }
+    }
+
+    /// A node runs again.
+    pub fn on_running(&mut self, now: Time, place: Place) {
+        let last = self.outages.get_mut(&place).and_then(|all| all.last_mut());
+        if let Some((_, until)) = last {
+            until.get_or_insert(now);
+        }
+    }
+
+    /// How long a node has run since a moment.
+    fn ran(&self, now: Time, place: Place, since: Time) -> Duration {
+        let outages = self.outages.get(&place).into_iter().flatten();
+        let lost = outages.map(|(from, until)| until.unwrap_or(now).since(since.max(*from)));
+        now.since(since).saturating_sub(lost.sum())
     }
 
     fn lost_lately(&self, now: Time, song: SongId) -> bool {
@@ -183,10 +208,11 @@ impl World {
         })
     }
 
-    /// S2: copies or fragments of these songs are lost. While fewer than three copies are lost
-    /// within one repair window, every acknowledged song is still whole among the disks that are
-    /// left.
-    pub fn on_loss(&mut self, songs: &[SongId], disk: bool) {
+    /// S2: a node has lost its copies of these songs, or fragments of them. While fewer than three
+    /// copies are lost within one repair window, every acknowledged song is still whole among the
+    /// disks that are left. Only the time in which the node ran counts: a dead holder copies
+    /// nothing.
+    pub fn on_loss(&mut self, place: Place, songs: &[SongId], disk: bool) {
         let now = self.now;
         if disk {
             self.keeping.lost.push(now);
@@ -194,7 +220,7 @@ impl World {
         for song in songs {
             let losses = self.keeping.losses.entry(*song).or_default();
             losses.push(now);
-            if let Some(text) = self.loss_of(*song) {
+            if let Some(text) = self.loss_of(place, *song) {
                 self.violated("S2 acknowledged songs stand", text);
             }
             if !self.is_whole_somewhere(*song) {
@@ -203,7 +229,7 @@ impl World {
         }
     }
 
-    fn loss_of(&self, song: SongId) -> Option<String> {
+    fn loss_of(&self, place: Place, song: SongId) -> Option<String> {
         let (since, copies) = self.checks.promise(song)?;
         let excused = |songs: &BTreeSet<SongId>| songs.contains(&song);
         if excused(&self.keeping.unwanted) || excused(&self.keeping.given_up) {
@@ -219,10 +245,11 @@ impl World {
             Duration::MAX
         };
         let losses = self.keeping.losses.get(&song).into_iter().flatten();
-        let lately = losses.filter(|at| self.now.since(**at) < window).count();
+        let ran = |since: Time| self.keeping.ran(self.now, place, since);
+        let lately = losses.filter(|at| ran(**at) < window).count();
         // A young song may not have all its copies yet: it survives only what its acknowledgement
         // promised.
-        let young = !upkeep.spaced || self.now.since(since) < window;
+        let young = !upkeep.spaced || ran(since) < window;
         let allowed = if young { usize::from(copies) } else { COPIES };
         (lately < allowed).then(|| format!("{song:?} is gone after {lately} losses"))
     }

@@ -288,7 +288,7 @@ impl World {
         };
         if disk.rot(FragmentId { song, index }) {
             self.seen.rots += 1;
-            self.on_loss(&[song], false);
+            self.on_loss(place, &[song], false);
         }
     }
 
@@ -304,7 +304,7 @@ impl World {
         let disk = self.nodes[place].disk.as_mut();
         if disk.is_some_and(|disk| disk.alter(song)) {
             self.seen.tables_altered += 1;
-            self.on_loss(&[song], false);
+            self.on_loss(place, &[song], false);
         }
     }
 
@@ -335,7 +335,7 @@ impl World {
         if bare {
             self.keeping.on_forgotten(id, &buried);
         }
-        self.on_loss(&songs, bare);
+        self.on_loss(place, &songs, bare);
     }
 
     fn age_some_disk(&mut self) {
@@ -369,7 +369,7 @@ impl World {
         let risen: Vec<SongId> = buried.into_iter().filter(|s| !disk.is_buried(*s)).collect();
         self.seen.disks_of_old += 1;
         self.keeping.on_forgotten(id, &risen);
-        self.on_loss(&lost, true);
+        self.on_loss(place, &lost, true);
     }
 
     fn fail_some_disk(&mut self) {

@@ -348,7 +348,7 @@ impl World {
             let songs: Vec<SongId> = old.songs().collect();
             let buried: Vec<SongId> = old.buried().collect();
             self.keeping.on_forgotten(old.id, &buried);
-            self.on_loss(&songs, true);
+            self.on_loss(place, &songs, true);
         }
     }
 
@@ -378,6 +378,7 @@ impl World {
             self.note(0xf4ee, place as u64);
             self.nodes[place].state = State::Frozen;
             self.ring.on_freeze(self.now, place);
+            self.keeping.on_outage(self.now, place);
             self.review_paths();
         }
     }
@@ -392,6 +393,7 @@ impl World {
         let start = self.nodes[place].start;
         self.seen.thaws += 1;
         self.ring.on_thaw(self.now, place, start);
+        self.keeping.on_running(self.now, place);
         for what in std::mem::take(&mut self.nodes[place].backlog) {
             self.agenda.plan(self.now, what);
         }

@@ -193,6 +193,7 @@ impl World {
             disk.mark_start();
         }
         self.checks.forget(place);
+        self.keeping.on_running(self.now, place);
         let who = self.nodes[place].identity;
         let start = self.nodes[place].start;
         (self.ring).on_start(self.now, place, start, (who.node, who.incarnation));

@@ -411,6 +411,7 @@ impl World {
         slot.jobs.clear();
         slot.backlog.clear();
         self.ring.on_end(self.now);
+        self.keeping.on_outage(self.now, place);
         self.workload.forget(place);
         self.cut_off(place, heard);
     }
