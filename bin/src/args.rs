@@ -8,6 +8,9 @@ use roles::contract::message::Sort;
 use roles::contract::record::Role;
 use roles::contract::rights::Right;
 
+/// The hidden command of the process that finds a cover.
+pub(crate) const FIND_COVER: &str = "find-cover";
+
 /// One music library on several small machines, which goes on playing when any of them dies.
 #[derive(Debug, Parser)]
 #[command(
@@ -97,7 +100,7 @@ pub(crate) enum Command {
     /// Show what the DNS answers for a name
     Resolve(Resolve),
     /// Write the cover in a file to standard output: the page's process runs this by itself
-    #[command(name = crate::web::FIND_COVER, hide = true)]
+    #[command(name = FIND_COVER, hide = true)]
     FindCover(FindCover),
     /// Make a key for one purpose, so that a client can do without the cluster key
     Key(Key),

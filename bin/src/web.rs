@@ -34,7 +34,7 @@ use crate::settings::Settings;
 use player::Player;
 use workers::Workers;
 
-pub(crate) use cover_file::{SUBCOMMAND as FIND_COVER, write_cover};
+pub(crate) use cover_file::write_cover;
 pub(crate) use origin::OriginGuard;
 
 /// Runs the player on a loop of its own until told to stop.

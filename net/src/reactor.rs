@@ -7,6 +7,7 @@
 //! nodes, deadlines, then one flush of each touched connection. So traffic never starves a
 //! deadline.
 
+mod accept_errors;
 mod ingest;
 mod jobs;
 mod peers;

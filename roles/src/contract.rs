@@ -9,6 +9,7 @@ pub mod member;
 pub mod message;
 pub mod node;
 pub mod partition;
+pub mod permissions;
 pub mod record;
 pub mod repeats;
 pub mod rights;

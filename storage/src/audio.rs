@@ -25,9 +25,33 @@ use roles::contract::song::{DecoderPrefix, Format, Part};
 
 pub(crate) use mp4::playable_head;
 pub(crate) use ogg::{headers_alone, is_of_streams, stream_headers};
-use properties::Properties;
 pub(crate) use wav::chunk_padding;
 use window::{Sure, Uncertainty, Window};
+
+/// What is known of a file's sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Properties {
+    duration_ms: u32,
+    sample_rate: u32,
+    channels: u8,
+}
+
+impl Properties {
+    /// So many samples per channel.
+    fn of_samples(samples: u64, rate: u32, channels: u32) -> Self {
+        Properties::of_ms(milliseconds(samples, rate), rate, channels)
+    }
+
+    /// So many milliseconds.
+    fn of_ms(ms: u64, rate: u32, channels: u32) -> Self {
+        let duration_ms = u32::try_from(ms).unwrap_or(0);
+        Properties {
+            duration_ms: if rate == 0 { 0 } else { duration_ms },
+            sample_rate: rate,
+            channels: u8::try_from(channels).unwrap_or(0),
+        }
+    }
+}
 
 /// A file's slices and what is known of its sound.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ mod fragments;
 mod inspect;
 mod mend;
 mod open;
+mod open_fault;
 mod partitions;
 mod quarantine;
 mod rebuild;
@@ -40,8 +41,8 @@ use roles::contract::message::StoreId;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use fault::{Complaints, Stop};
-pub use open::{OpenError, OpenFault};
 use open::{Part, found};
+pub use open_fault::{OpenError, OpenFault};
 use rebuild::{Files, Slot};
 pub(crate) use removal::RECLAIM_FRAGMENTS;
 use room::Room;

@@ -20,6 +20,7 @@ use roles::contract::song::Format;
 use storage::{disk_space, private, tags};
 
 use super::spool_dir::SpoolDir;
+use crate::args::FIND_COVER;
 
 /// A cover on disk; removed when nobody uses it.
 #[derive(Debug)]
@@ -203,7 +204,7 @@ pub(crate) fn write_cover(song: &Path, format: Format, mut into: impl Write) -> 
 fn find_elsewhere(song: &Path, format: Format, into: File) -> io::Result<()> {
     // This program, even if its file has been replaced meanwhile.
     let mut command = Command::new("/proc/self/exe");
-    command.args([SUBCOMMAND, format.name()]).arg(song);
+    command.args([FIND_COVER, format.name()]).arg(song);
     command.env_clear().stdin(Stdio::null()).stdout(into);
     let mut child = command.stderr(Stdio::null()).spawn()?;
     match ended(&mut child, PATIENCE)? {
@@ -227,9 +228,6 @@ fn ended(child: &mut Child, patience: Duration) -> io::Result<bool> {
         pause = (2 * pause).min(Duration::from_millis(20));
     }
 }
-
-/// The hidden command of the process that finds a cover.
-pub(crate) const SUBCOMMAND: &str = "find-cover";
 
 /// How long a process may look for a cover. The largest takes a fifth of a second.
 const PATIENCE: Duration = Duration::from_secs(20);

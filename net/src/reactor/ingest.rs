@@ -11,6 +11,7 @@ use mio::net::TcpStream;
 use roles::contract::node::{Event, Lost, Sender};
 use socket2::SockRef;
 
+use super::accept_errors::{is_about_descriptors, is_about_newcomer};
 use super::web::Web;
 use super::{BELL, Fired, Reactor};
 use crate::conn::{Conn, ReadEnd, Side};
@@ -273,21 +274,4 @@ impl Reactor {
         self.touched.insert(id);
         Some(id)
     }
-}
-
-/// Whether the process, or the machine, has no file descriptor left: EMFILE is 24 and ENFILE 23 on every
-/// Unix; they have no stable kind.
-pub(super) fn is_about_descriptors(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(23 | 24))
-}
-
-/// Whether an accept error concerns only the arriving connection, not this process.
-pub(super) fn is_about_newcomer(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-            | io::ErrorKind::TimedOut
-    )
 }

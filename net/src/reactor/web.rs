@@ -18,7 +18,7 @@ use roles::contract::timers::earlier;
 use socket2::SockRef;
 
 use super::Fired;
-use super::ingest::{is_about_descriptors, is_about_newcomer};
+use super::accept_errors::{is_about_descriptors, is_about_newcomer};
 use crate::dial::{self, Listener, SocketBuffers};
 use crate::http::connection::{Connection, Ending, Event};
 use crate::http::places::{self, Use};

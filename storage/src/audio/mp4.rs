@@ -9,8 +9,8 @@ use std::io::{Read, Seek};
 
 use roles::contract::song::{DecoderPrefix, Format};
 
+use super::Properties;
 use super::cutter::Cutter;
-use super::properties::Properties;
 use super::window::{Sure, Window, unsure};
 use super::{Cutting, milliseconds};
 

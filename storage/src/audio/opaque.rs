@@ -3,7 +3,7 @@
 use roles::contract::limits::FRAGMENT_BYTES_MAX;
 use roles::contract::song::{DecoderPrefix, Format, Part};
 
-use super::properties::Properties;
+use super::Properties;
 use super::{Cut, Cutting};
 
 /// A file of `bytes` bytes in slices as large as may be, and what is known of its sound.

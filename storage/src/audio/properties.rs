@@ -10,32 +10,7 @@ mod matroska;
 use std::io::{Read, Seek};
 
 use super::window::{Sure, Window};
-use super::{milliseconds, mp4, tag_blocks};
-
-/// What is known of a file's sound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Properties {
-    pub(super) duration_ms: u32,
-    pub(super) sample_rate: u32,
-    pub(super) channels: u8,
-}
-
-impl Properties {
-    /// So many samples per channel.
-    fn of_samples(samples: u64, rate: u32, channels: u32) -> Self {
-        Properties::of_ms(milliseconds(samples, rate), rate, channels)
-    }
-
-    /// So many milliseconds.
-    pub(super) fn of_ms(ms: u64, rate: u32, channels: u32) -> Self {
-        let duration_ms = u32::try_from(ms).unwrap_or(0);
-        Properties {
-            duration_ms: if rate == 0 { 0 } else { duration_ms },
-            sample_rate: rate,
-            channels: u8::try_from(channels).unwrap_or(0),
-        }
-    }
-}
+use super::{Properties, mp4, tag_blocks};
 
 /// Reads the properties of a file whose frames nobody here finds.
 pub(super) fn read<S: Read + Seek>(window: &mut Window<'_, S>) -> Sure<Properties> {

@@ -21,7 +21,8 @@ use roles::contract::message::StoreId;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::Stop;
-use super::open::{self, OpenError, OpenFault, Part, connect, found};
+use super::open::{self, Part, connect, found};
+use super::open_fault::{OpenError, OpenFault};
 use super::salvage::Salvage;
 use super::segments::{Segments, places};
 use super::store::Store;

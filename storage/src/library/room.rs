@@ -10,7 +10,8 @@ use roles::contract::job::{JobFault, JobReply, LibraryJob};
 use rusqlite::Connection;
 
 use super::fault::{Stop, is_unexplained};
-use super::open::{self, OpenFault};
+use super::open;
+use super::open_fault::OpenFault;
 use super::row::number;
 use super::segments::places;
 use crate::disk_space::{DiskSpace, in_words, is_no_room, is_read_only};

@@ -12,7 +12,8 @@ use roles::contract::song::Manifest;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Stop;
-use super::open::{self, OpenFault};
+use super::open;
+use super::open_fault::OpenFault;
 use super::rebuild::Files;
 use super::removal;
 use super::room::Room;

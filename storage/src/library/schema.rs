@@ -4,7 +4,7 @@ use roles::contract::id::NodeId;
 use roles::contract::message::StoreId;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::open::OpenFault;
+use super::open_fault::OpenFault;
 use super::partitions;
 use super::segments::tables;
 
@@ -18,7 +18,10 @@ pub(super) fn check(db: &Connection) -> Result<(), OpenFault> {
         return Err(OpenFault::NotALibrary);
     }
     if version > LATEST {
-        return Err(OpenFault::Newer { theirs: version });
+        return Err(OpenFault::Newer {
+            theirs: version,
+            latest: LATEST,
+        });
     }
     if version < 0 || (version == 0) != (tables == 0) {
         let reason = format!("schema {version} with {tables} tables and indexes");

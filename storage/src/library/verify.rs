@@ -16,7 +16,8 @@ use rusqlite::Connection;
 pub use finding::{Finding, FindingKind};
 
 use super::fault::Stop;
-use super::open::{self, OpenError, OpenFault};
+use super::open;
+use super::open_fault::{OpenError, OpenFault};
 use super::schema;
 use super::segments::Segments;
 use super::store::Store;

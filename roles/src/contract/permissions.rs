@@ -1,0 +1,101 @@
+//! The right that each message needs.
+//!
+//! The table is here alone, and complete: a new message does not compile without a line in it. The
+//! host of a node applies it before the node hears a message.
+
+use super::chord::Chord;
+use super::message::{Audio, Catalogue, Message, Names};
+use super::rights::Right;
+use super::upkeep::Upkeep;
+
+impl Message {
+    /// The right that the sender of this message needs. Answers need that of a node: clients are
+    /// asked nothing.
+    pub fn right_needed(&self) -> Right {
+        match self {
+            Message::Refused(_) | Message::Ring(_) => Right::Node,
+            Message::Names(names) => match names {
+                Names::Resolve { .. } => Right::Listen,
+                Names::Records { .. }
+                | Names::Register { .. }
+                | Names::Registered
+                | Names::Withdraw { .. }
+                | Names::Withdrawn
+                | Names::Confirm { .. }
+                | Names::Confirmed { .. }
+                | Names::Share { .. }
+                | Names::Shared { .. }
+                | Names::Reserve
+                | Names::Reserved { .. } => Right::Node,
+            },
+            Message::Catalogue(catalogue) => match catalogue {
+                Catalogue::List { .. } | Catalogue::Locate { .. } | Catalogue::Inspect => {
+                    Right::Listen
+                }
+                Catalogue::Place { .. } => Right::Upload,
+                Catalogue::Songs { .. }
+                | Catalogue::Located { .. }
+                | Catalogue::Placed { .. }
+                | Catalogue::Announce(_)
+                | Catalogue::Announced { .. }
+                | Catalogue::Status(_) => Right::Node,
+            },
+            Message::Audio(audio) => match audio {
+                Audio::ListSongs { .. } | Audio::Describe { .. } | Audio::Fetch { .. } => {
+                    Right::Listen
+                }
+                Audio::Offer { copy: false, .. }
+                | Audio::Give { .. }
+                | Audio::Commit { copy: false, .. } => Right::Upload,
+                Audio::Offer { copy: true, .. }
+                | Audio::Commit { copy: true, .. }
+                | Audio::SongPage { .. }
+                | Audio::Described { .. }
+                | Audio::Chunk { .. }
+                | Audio::Wanted { .. }
+                | Audio::Taken
+                | Audio::Stored { .. } => Right::Node,
+            },
+            Message::Upkeep(upkeep) => match upkeep {
+                Upkeep::Bury { copy: false, .. } => Right::Admin,
+                Upkeep::Bury { copy: true, .. }
+                | Upkeep::Sums { .. }
+                | Upkeep::Summed { .. }
+                | Upkeep::Holdings { .. }
+                | Upkeep::Held { .. }
+                | Upkeep::Buried { .. } => Right::Node,
+            },
+            Message::Chord(chord) => match chord {
+                // A client looks a song up by itself when no router answers.
+                Chord::Find { .. } => Right::Listen,
+                Chord::Neighbours { .. }
+                | Chord::Neighbourhood { .. }
+                | Chord::Notify
+                | Chord::Noted
+                | Chord::Found { .. }
+                | Chord::Closer { .. } => Right::Node,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn a_later_purpose_includes_the_earlier() {
+        let bury = |copy| {
+            Message::Upkeep(Upkeep::Bury {
+                songs: vec![],
+                copy,
+            })
+        };
+        assert!(Right::Admin >= bury(false).right_needed());
+        assert!(Right::Upload < bury(false).right_needed());
+        assert!(Right::Admin < bury(true).right_needed());
+        assert!(Right::Listen >= Message::Catalogue(Catalogue::Inspect).right_needed());
+        assert!(Right::Listen < Right::Upload && Right::Admin < Right::Node);
+    }
+}
