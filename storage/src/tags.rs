@@ -8,6 +8,7 @@
 
 mod container;
 mod decode;
+mod file;
 mod found;
 mod genres;
 mod id3v2;

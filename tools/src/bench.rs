@@ -22,7 +22,8 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
-use crate::loadgen::{Failure, duration};
+use crate::loadgen::Failure;
+use crate::units::duration;
 use rounds::Rounds;
 use stage::Stage;
 

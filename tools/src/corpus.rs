@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use roles::contract::rng::Rng;
 
-use crate::loadgen::{bytes_in_words, duration};
+use crate::units::{bytes_in_words, duration};
 use plan::Plan;
 
 /// Options of `loadgen corpus`.

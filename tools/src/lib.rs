@@ -7,3 +7,5 @@ pub mod bench;
 pub mod loadgen;
 
 mod corpus;
+mod units;
+mod zipf;

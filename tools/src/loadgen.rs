@@ -16,7 +16,6 @@ mod fail_on;
 mod find;
 mod player;
 mod schedule;
-mod zipf;
 
 mod answers;
 mod sockets;
@@ -37,12 +36,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-pub(crate) use args::duration;
 pub(crate) use failure::Failure;
-pub(crate) use report::{Report, bytes_in_words};
+pub(crate) use report::Report;
 pub(crate) use requests::one_fragment;
 pub(crate) use session::Session;
-pub(crate) use zipf::Zipf;
 
 use args::{Args, What};
 

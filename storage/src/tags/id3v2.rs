@@ -7,9 +7,12 @@
 mod content;
 
 use std::borrow::Cow;
+use std::io::{Read, Seek};
 
 use content::{Known, take};
 
+use super::TAG_IN_MEMORY_BYTES_MAX;
+use super::file::File;
 use super::found::{Found, Want};
 use super::inflate::inflate;
 
@@ -50,6 +53,18 @@ impl Header {
             length: HEADER_BYTES as u64 + u64::from(body) + footer,
         })
     }
+}
+
+/// The tag at `at`, and how long it says it is.
+pub(super) fn at<S: Read + Seek>(
+    file: &mut File<'_, S>,
+    at: u64,
+    want: Want,
+) -> Option<(Found, u64)> {
+    let header = Header::parse(&file.at(at, HEADER_BYTES as u64))?;
+    let room = header.length.saturating_add(BEHIND_TAG_BYTES);
+    let bytes = file.at(at, room.min(TAG_IN_MEMORY_BYTES_MAX));
+    Some((read(header, &bytes, want), header.length))
 }
 
 /// Reads a tag. `bytes` begin with its header, and go on behind its end: frames that a short size
@@ -328,3 +343,6 @@ pub(super) const HEADER_BYTES: usize = 10;
 
 /// Most bytes that the compressed frames of one tag become: words, and a small cover.
 const INFLATED_BYTES_MAX: usize = 2 << 20;
+
+/// Bytes behind a tag that are searched for the frames that its size shuts out.
+const BEHIND_TAG_BYTES: u64 = 64 * 1024;

@@ -3,8 +3,8 @@
 use std::io::{Read, Seek};
 
 use super::TAG_IN_MEMORY_BYTES_MAX;
-use super::container::File;
 use super::decode::{TEXT_BYTES_MAX, utf8_or_latin1};
+use super::file::File;
 use super::found::{Field, Found, Want};
 use crate::ebml::{self, Element};
 

@@ -4,8 +4,8 @@
 use std::io::{Read, Seek};
 
 use super::TAG_IN_MEMORY_BYTES_MAX;
-use super::container::File;
 use super::decode::{utf8_or_latin1, utf16};
+use super::file::File;
 use super::found::{Field, Found, Want};
 use super::genres;
 

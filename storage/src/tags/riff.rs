@@ -2,9 +2,10 @@
 
 use std::io::{Read, Seek};
 
-use super::container::{File, id3v2_at};
 use super::decode::{TEXT_BYTES_MAX, utf8_or_latin1};
+use super::file::File;
 use super::found::{Field, Found, Want};
+use super::id3v2;
 use crate::audio::chunk_padding;
 
 /// The tags in the chunks behind the `magic` at `begin`; an ID3v2 tag comes first.
@@ -33,7 +34,7 @@ pub(super) fn read<S: Read + Seek>(
         let (body, size) = (at + 8, u64::from(number(size)));
         match &[k0, k1, k2, k3] {
             b"id3 " | b"ID3 " if id3.len() < ID3_TAGS_MAX => {
-                id3.extend(id3v2_at(file, body, want).map(|(tag, _)| tag))
+                id3.extend(id3v2::at(file, body, want).map(|(tag, _)| tag))
             }
             b"LIST" => take_info(&mut words, &file.at(body, size.min(INFO_BYTES_MAX)), number),
             b"NAME" => words.add(

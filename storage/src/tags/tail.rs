@@ -3,10 +3,11 @@
 use std::io::{Read, Seek};
 
 use super::TAG_IN_MEMORY_BYTES_MAX;
-use super::container::{File, id3v2_at};
 use super::decode::{latin1, utf8_or_latin1};
+use super::file::File;
 use super::found::{Field, Found, Want};
 use super::genres;
+use super::id3v2;
 use crate::trailing::{self, Kind};
 
 /// The tags behind the sound, the one that counts most first.
@@ -30,7 +31,7 @@ pub(super) fn read<S: Read + Seek>(file: &mut File<'_, S>, want: Want) -> Vec<Fo
                 from
             }
             Kind::Id3v2 => {
-                tags.extend(id3v2_at(file, from, want).map(|(tag, _)| tag));
+                tags.extend(id3v2::at(file, from, want).map(|(tag, _)| tag));
                 from
             }
             Kind::Unread => from,

@@ -3,8 +3,8 @@
 use std::io::{Read, Seek};
 
 use super::TAG_IN_MEMORY_BYTES_MAX;
-use super::container::File;
 use super::decode::{base64, utf8_or_latin1};
+use super::file::File;
 use super::found::{Field, Found, Want};
 
 /// The comments and pictures in the metadata blocks behind the `fLaC` at `begin`.

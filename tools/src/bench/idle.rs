@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::proc;
 use super::stage::{Process, Stage};
 use super::{Figure, Outcome};
-use crate::loadgen::{Failure, bytes_in_words};
+use crate::loadgen::Failure;
+use crate::units::bytes_in_words;
 
 /// After this time nodes that have just started rest.
 const SETTLES: Duration = Duration::from_secs(20);

@@ -3,7 +3,7 @@
 use roles::contract::rng::Rng;
 
 use super::{Args, Choice, Format, Sheet, Tags};
-use crate::loadgen::Zipf;
+use crate::zipf::Zipf;
 
 /// Songs on an album, and albums of an artist, before the next begins.
 const ALBUM_SONGS: u32 = 12;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::chaos::Stroke;
-use super::fail_on::{self, FailOn};
+use super::fail_on::FailOn;
 use super::requests::mix::Mix;
 use crate::corpus;
+use crate::units::{duration, number_of};
 
 /// Load for a dispotify cluster: thousands of clients on one loop.
 #[derive(Debug, Parser)]
@@ -175,25 +176,18 @@ pub(crate) struct Chaos {
     pub(crate) load: Load,
 }
 
-/// Reads `30`, `30s`, `500ms` or `2min`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let seconds = fail_on::number_of(text).filter(|n| (0.0..=86_400.0 * 7.0).contains(n));
-    let seconds = seconds.ok_or("write seconds, or a number with ms, s or min")?;
-    Ok(Duration::from_secs_f64(seconds))
-}
-
 fn above_zero(text: &str) -> Result<f64, String> {
-    let number = fail_on::number_of(text).filter(|n| *n > 0.0 && *n <= 1e9);
+    let number = number_of(text).filter(|n| *n > 0.0 && *n <= 1e9);
     number.ok_or_else(|| "write a number above 0".into())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let number = fail_on::number_of(text).filter(|n| (0.0..=600.0).contains(n));
+    let number = number_of(text).filter(|n| (0.0..=600.0).contains(n));
     number.ok_or_else(|| "write a number from 0 to 600".into())
 }
 
 fn exponent(text: &str) -> Result<f64, String> {
-    let number = fail_on::number_of(text).filter(|n| (0.0..=5.0).contains(n));
+    let number = number_of(text).filter(|n| (0.0..=5.0).contains(n));
     number.ok_or_else(|| "write a number from 0 to 5".into())
 }
 
@@ -235,13 +229,5 @@ mod tests {
         for line in lines {
             assert!(Args::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
-    }
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("1.5"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("2min"), Ok(Duration::from_secs(120)));
-        assert!(duration("-1").is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::args;
+use crate::units::duration;
 
 /// A command and its moment, counted from the beginning of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Stroke {
             return Err(wrong.into());
         }
         Ok(Stroke {
-            at: args::duration(at)?,
+            at: duration(at)?,
             command: command.trim().to_owned(),
         })
     }

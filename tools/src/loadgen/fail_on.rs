@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::units::number_of;
+
 /// One condition; the run fails when it is true.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Condition {
@@ -96,25 +98,6 @@ impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// Reads a number, with a unit of time or size if there is one: `5ms` is 0.005, `2M` two million,
-/// `1%` a hundredth.
-pub(crate) fn number_of(text: &str) -> Option<f64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
-    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
-    let unit = match unit.trim() {
-        "" | "s" => 1.0,
-        "ms" => 1e-3,
-        "us" | "µs" => 1e-6,
-        "m" | "min" => 60.0,
-        "%" => 0.01,
-        "k" => 1e3,
-        "M" => 1e6,
-        "G" => 1e9,
-        _ => return None,
-    };
-    number.parse::<f64>().ok().map(|number| number * unit)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use super::report::Report;
 use super::schedule;
 use super::sockets::{self, Sockets};
 use super::survey::Known;
-use super::zipf::Zipf;
+use crate::zipf::Zipf;
 
 use listener::{Listener, Stage};
 use machine::{Machine, Shared, World};

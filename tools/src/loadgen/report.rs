@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::course::{Course, Row};
 use super::fail_on::FailOn;
 use super::latencies::{Latencies, PERCENTILES, in_words};
+use crate::units::bytes_in_words;
 
 /// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,17 +187,6 @@ pub(crate) fn percent_name(percent: f64) -> String {
     format!("p{percent}")
 }
 
-/// Bytes for people: 1.50 GB.
-pub(crate) fn bytes_in_words(bytes: f64) -> String {
-    let (unit, name) = match bytes {
-        1e9.. => (1e9, "GB"),
-        1e6.. => (1e6, "MB"),
-        1e3.. => (1e3, "kB"),
-        _ => return format!("{bytes:.0} B"),
-    };
-    format!("{:.2} {name}", bytes / unit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,11 +224,5 @@ mod tests {
         let json = report.json(&[]);
         assert_eq!(json["figures"]["stalls"], 3.0);
         assert_eq!(json["latency"]["all"]["count"], 100);
-    }
-
-    #[test]
-    fn bytes_have_units() {
-        let words = [12.0, 1500.0, 2e6, 3.5e9].map(bytes_in_words);
-        assert_eq!(words, ["12 B", "1.50 kB", "2.00 MB", "3.50 GB"]);
     }
 }

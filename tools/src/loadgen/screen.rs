@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 
 use super::course::Row;
 use super::latencies::in_words;
-use super::report::bytes_in_words;
+use crate::units::bytes_in_words;
 
 /// Rows that the table on a terminal shows.
 const TABLE_ROWS: usize = 12;

@@ -8,10 +8,10 @@ use roles::contract::time::Time;
 use super::super::args;
 use super::super::player::{Cause, Change, Player};
 use super::super::survey::Known;
-use super::super::zipf::{self, Zipf};
 use super::machine::World;
 use super::source::{Heard, Source};
 use super::tally::Tally;
+use crate::zipf::{self, Zipf};
 
 /// The pause before another song after one did not come.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -10,10 +10,10 @@ use roles::contract::time::Time;
 
 use super::super::args;
 use super::super::survey::{Known, Survey};
-use super::super::zipf::Zipf;
 use super::lines::Lines;
 use super::mix::Kind;
 use super::upload::{Next, Upload};
+use crate::zipf::Zipf;
 
 /// Songs on a page that is asked for.
 const PAGE: u32 = 50;
