@@ -138,6 +138,11 @@ impl CopyInvariants {
         now.since(since).saturating_sub(lost.sum())
     }
 
+    /// Whether a fault has taken a copy of the song, or a fragment of one.
+    pub fn has_lost(&self, song: SongId) -> bool {
+        self.losses.contains_key(&song)
+    }
+
     fn lost_lately(&self, now: Time, song: SongId) -> bool {
         let losses = self.losses.get(&song).into_iter().flatten();
         losses.copied().any(|at| now.since(at) < LATELY)

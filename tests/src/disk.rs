@@ -29,6 +29,8 @@ pub struct Disk {
     real: Option<LibraryWorker>,
     /// Whether writes fail for want of room.
     pub full: bool,
+    /// How often the root of a table was spoilt.
+    wrecks: u32,
     /// The ring members and the node's role that were last remembered.
     memory: Option<(Vec<Member>, Role)>,
     /// The content at the start before the last one, and at the last one.
@@ -39,6 +41,9 @@ pub struct Disk {
     /// (mutant).
     unsynced: Option<ModelStore>,
 }
+
+/// Before the fourth rebuild a node waits for longer than a world that is to be whole again.
+const WRECKS_MAX: u32 = 3;
 
 impl Disk {
     /// An empty disk.
@@ -52,6 +57,7 @@ impl Disk {
             model: ModelStore::new(store),
             real,
             full: false,
+            wrecks: 0,
             memory: None,
             past: [None, None],
             mutant: None,
@@ -173,11 +179,13 @@ impl Disk {
     }
 
     /// Spoils the root of a table; `bare`: nothing can be read of the library any more. False: the
-    /// world has the real library, or this one is spoilt already.
+    /// world has the real library, this one is spoilt already, or it was too often: the pauses of its
+    /// node between two rebuilds double.
     pub fn wreck(&mut self, bare: bool) -> bool {
-        if self.real.is_some() || self.model.is_wrecked() {
+        if self.real.is_some() || self.model.is_wrecked() || self.wrecks == WRECKS_MAX {
             return false;
         }
+        self.wrecks += 1;
         self.model.wreck(bare);
         true
     }

@@ -281,10 +281,9 @@ impl World {
 
     /// No song is on a router's disk, where it is not served, while no data node has it.
     fn check_left_behind(&mut self) {
-        if self.seen.wipes + self.seen.disks_of_old + self.seen.libraries_wrecked > 0 {
-            return; // The disk with the other copies may be lost.
-        }
-        let promised: Vec<SongId> = self.promised().collect();
+        // Of a song that lost a copy, the lost one may have been the last that was served.
+        let promised = self.promised().filter(|song| !self.keeping.has_lost(*song));
+        let promised: Vec<SongId> = promised.collect();
         let left = (promised.into_iter()).find(|song| self.copies(*song) == 0);
         let Some(song) = left else {
             return;

@@ -9,7 +9,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::answers::stored;
+use super::answers::{set_aside, stored};
 use crate::contract::id::{NodeId, SongId};
 use crate::contract::node::{Asker, Outbox};
 use crate::contract::time::Time;
@@ -142,6 +142,17 @@ impl Acknowledgements {
             }
             !known
         });
+    }
+
+    /// The library that had these songs is set aside: each client hears it, and stores again.
+    pub(super) fn refuse(&mut self, out: &mut Outbox) {
+        let for_copy = core::mem::take(&mut self.copies).into_values().flatten();
+        let for_routers = core::mem::take(&mut self.routers).into_iter();
+        let uploads = for_copy.map(|one| one.upload);
+        for upload in uploads.chain(for_routers.map(|one| one.upload)) {
+            self.due.disarm(&upload.song);
+            out.answer(upload.asker, set_aside());
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -10,6 +10,12 @@ pub(super) fn stored(copies: u8) -> Message {
     Message::Audio(Audio::Stored { copies })
 }
 
+/// What was durable lay in a library that has been set aside since.
+pub(super) fn set_aside() -> Message {
+    let why = "the library was damaged and is set aside: try again";
+    Message::Refused(Refusal::Broken(why.into()))
+}
+
 /// Translates a job's reply into the answer; a reply that answers no question becomes a refusal.
 pub(super) fn answer_to(reply: JobReply) -> Message {
     Message::Audio(match reply {

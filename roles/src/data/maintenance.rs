@@ -216,14 +216,14 @@ impl Data {
     fn mend(&mut self, cx: &mut Cx<'_>) {
         let orders = self.mending.take_orders();
         if let Some(overview) = orders.renewed {
-            self.renew(cx.now, overview);
+            self.renew(cx, overview);
         }
         let known =
             |overview: Overview| self.overview.is_none_or(|old| old.store == overview.store);
         match orders.changed {
             Some(overview) if known(overview) => self.change(cx.now, overview),
             // Its history could not be trusted, so it has begun another.
-            Some(overview) => self.renew(cx.now, overview),
+            Some(overview) => self.renew(cx, overview),
             None => (),
         }
         for fragment in orders.missing {
@@ -235,16 +235,19 @@ impl Data {
     }
 
     /// The library is another one: what was known of the old one holds no longer. The routers hear at
-    /// once what is not here, even if songs were removed elsewhere meanwhile.
-    fn renew(&mut self, now: Time, overview: Overview) {
+    /// once what is not here, even if songs were removed elsewhere meanwhile. What was durable in the
+    /// old library is not acknowledged any more.
+    pub(super) fn renew(&mut self, cx: &mut Cx<'_>, overview: Overview) {
         if (self.config.anti_entropy.mutants).has(CopyMutant::HidesTheHealed) {
             return;
         }
         self.overview = Some(overview);
         self.silence = None;
         self.scrub.renew();
-        self.anti_entropy.start_over(now);
-        self.announcer.start_over(now);
+        self.anti_entropy.start_over(cx.now);
+        self.announcer.start_over(cx.now);
+        self.acknowledgements.refuse(cx.out);
+        self.removal.refuse(cx.out);
     }
 
     /// Begins the silence, because a library that was away may hold songs removed meanwhile.

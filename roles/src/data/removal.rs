@@ -8,9 +8,10 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::Others;
+use super::answers::set_aside;
 use crate::contract::id::SongId;
 use crate::contract::message::Message;
-use crate::contract::node::{Asker, Peer};
+use crate::contract::node::{Asker, Outbox, Peer};
 use crate::contract::upkeep::Upkeep;
 use crate::cx::Cx;
 use crate::mutants::{CopyMutant, CopyMutants};
@@ -87,6 +88,13 @@ impl Removal {
             return cx.out.answer(asker, buried(1));
         }
         self.waiting.insert(number, Waiting { asker, open });
+    }
+
+    /// The library that had these tombstones is set aside: each client hears it, and removes again.
+    pub(super) fn refuse(&mut self, out: &mut Outbox) {
+        for waiting in core::mem::take(&mut self.waiting).into_values() {
+            out.answer(waiting.asker, set_aside());
+        }
     }
 
     /// Takes the end of a question to pass the removal of this number on.

@@ -17,7 +17,7 @@ use core::time::Duration;
 
 use super::{Purpose, Ring, SUCCESSORS, Timer};
 use crate::balance::{self, Shortage};
-use crate::contract::id::NodeId;
+use crate::contract::id::{NodeId, RequestId};
 use crate::contract::limits::MEMBERS_MAX;
 use crate::contract::member::{Cause, Epoch, Member, MemberState, Tally, Traits};
 use crate::contract::message::{LastAlert, Message, Refusal};
@@ -70,6 +70,8 @@ pub(super) struct Census {
     seen: BTreeMap<Epoch, Seen>,
     order: VecDeque<Epoch>,
     running: Option<Running>,
+    /// The question that carries the alert of this node's last census to the next member.
+    alert: Option<RequestId>,
     last: Option<(Time, Epoch, NodeId)>,
     /// Censuses in a row whose candidates have all refused or disappeared.
     fruitless: u32,
@@ -242,7 +244,11 @@ impl Ring {
         let hops = u16::try_from(2 * count).unwrap_or(u16::MAX);
         let back = cx.now + (PER_MEMBER * count as u32).max(RECOUNT);
         self.timers.arm(Timer::Return, back);
-        self.pass_on(cx, (epoch, me, hops, tallies));
+        // The alert of an earlier census that nobody has taken is not offered to further members.
+        if let Some(earlier) = self.census.alert.take() {
+            cx.cancel(earlier);
+        }
+        self.census.alert = self.pass_on(cx, (epoch, me, hops, tallies));
     }
 
     fn tally(&self, epoch: Epoch) -> Tally {
@@ -255,7 +261,11 @@ impl Ring {
 
     /// Sends the alert to the next member that takes it. Members that have tallied are skipped,
     /// except the manager, where the tour ends.
-    fn pass_on(&mut self, cx: &mut Cx<'_>, (epoch, manager, hops, tallies): Alert) {
+    fn pass_on(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (epoch, manager, hops, tallies): Alert,
+    ) -> Option<RequestId> {
         let mut to: Vec<Address> = Vec::new();
         for next in self.members.successors(MEMBERS_MAX) {
             let home = next.node == manager.node;
@@ -289,7 +299,7 @@ impl Ring {
         let question = Message::Ring(alert);
         // An alert that is lost here does not return to the manager, which then asks the missing
         // members directly.
-        let _ = cx.ask(Asked::Ring(Purpose::Alert), to, question, PASS_ON);
+        cx.ask(Asked::Ring(Purpose::Alert), to, question, PASS_ON)
     }
 
     pub(super) fn on_alert(&mut self, cx: &mut Cx<'_>, asker: Asker, alert: Alert) {
@@ -330,7 +340,7 @@ impl Ring {
         tallies.push(self.tally(epoch));
         self.switch_by_oneself(epoch);
         let hops = hops.saturating_sub(1);
-        self.pass_on(cx, (epoch, manager, hops, tallies));
+        let _ = self.pass_on(cx, (epoch, manager, hops, tallies));
     }
 
     /// Two managers count at once, for different deaths. The smaller one goes on. This one stops

@@ -1,5 +1,6 @@
 //! The answers to uploads, through the data node that gives them.
 
+use super::super::removal::Removal;
 use super::super::{Config, Data, Others};
 use super::*;
 use crate::contract::id::{Incarnation, JobId, NodeId, RequestId, SongId};
@@ -8,6 +9,7 @@ use crate::contract::message::{Announcement, Audio, Catalogue, Message, StoreId}
 use crate::contract::node::{Action, Asker, Peer, Sender};
 use crate::contract::record::{Record, Role};
 use crate::contract::rng::Rng;
+use crate::mutants::CopyMutants;
 use crate::test_support::{Host, record};
 
 /// The only data node, and a router that knows everything so far.
@@ -198,4 +200,47 @@ fn a_copy_that_never_ends_does_not_keep_the_client() {
     };
     assert_eq!(envelope.message, stored(1));
     assert!(waits.is_empty());
+}
+
+/// The library is set aside while a client waits: what was durable in it is not acknowledged.
+#[test]
+fn a_library_set_aside_acknowledges_nothing() {
+    let mut lone = Lone::new();
+    lone.commit(at(10), 1);
+    lone.announce(at(11), 1);
+    let another = Overview {
+        store: StoreId(9),
+        ..Overview::default()
+    };
+    lone.with(|data, _, host| data.renew(&mut host.at(at(12)), another));
+    let Some(Action::Send { to, envelope }) = lone.host.out.pop() else {
+        panic!("no answer");
+    };
+    assert_eq!((to, envelope.message), (Peer::Guest(1), set_aside()));
+    assert!(lone.data.acknowledgements.is_empty());
+}
+
+/// The same for a removal that waits for a second node.
+#[test]
+fn a_library_set_aside_has_removed_nothing() {
+    let mut host = Host::default();
+    let mut removal = Removal::new(CopyMutants::default());
+    let others = [record(2, Role::Data)];
+    let asker = guest(1, at(60_000));
+    let mut lone = Lone::new();
+    lone.with(|_, own, _| {
+        let others = Others {
+            data: &others,
+            ..own
+        };
+        removal.spread(&mut host.at(at(0)), asker, &[SongId(7)], others);
+    });
+    assert_eq!(removal.waiting(), 1);
+    while host.out.pop().is_some() {}
+    removal.refuse(&mut host.out);
+    let Some(Action::Send { to, envelope }) = host.out.pop() else {
+        panic!("no answer");
+    };
+    assert_eq!((to, envelope.message), (Peer::Guest(1), set_aside()));
+    assert_eq!(removal.waiting(), 0);
 }
