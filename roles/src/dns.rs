@@ -4,6 +4,12 @@
 //! record, even before the sweep has asked the record's server whether it lives. The whole state is
 //! soft: an empty DNS node refills from registrations and from the other DNS nodes. Until it has
 //! had time for that, its answers say that it is not settled.
+//!
+//! The same records also answer DNS packets of any program, see [`Dns::on_packet`].
+
+mod answers;
+mod packets;
+mod zones;
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
@@ -26,6 +32,8 @@ use crate::purpose::Asked;
 use crate::purpose::dns::Purpose;
 use crate::requests::{Policy, Reply};
 use crate::role_assignment::Reservations;
+
+pub use packets::come_back_over_tcp;
 
 /// How a DNS node behaves.
 #[derive(Clone, Debug)]

@@ -19,7 +19,9 @@ use crate::contract::id::JobId;
 use crate::contract::job::JobReply;
 use crate::contract::member::Epoch;
 use crate::contract::message::{Envelope, Kind, Message, Refusal};
-use crate::contract::node::{Asker, Event, Identity, Lost, Node, Outbox, Peer, Sender};
+use crate::contract::node::{
+    Asker, DnsTransport, Event, Identity, Lost, Node, Outbox, Peer, Sender,
+};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
@@ -654,5 +656,13 @@ impl Node for Server {
         let names = earlier(common.resolver.deadline(), common.memory.deadline());
         let parts = earlier(names, self.core.phase.deadline());
         earlier(self.pending.deadline(), parts)
+    }
+
+    fn answer_dns(&mut self, now: Time, packet: &[u8], transport: DnsTransport, out: &mut Vec<u8>) {
+        let serving = self.core.phase.serving_mut();
+        match serving.and_then(Serving::dns_mut) {
+            Some(dns) => dns.on_packet(now, packet, transport, out),
+            None => out.clear(),
+        }
     }
 }

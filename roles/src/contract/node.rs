@@ -27,6 +27,28 @@ pub trait Node {
     /// The earliest moment at which [`Event::Tick`] would change anything; none if only another
     /// event can.
     fn deadline(&self) -> Option<Time>;
+
+    /// Answers a DNS packet into `out`, which loses what it holds. It stays empty if the packet
+    /// deserves no answer, or if this is no DNS node. Nothing but the answer comes of a packet, so
+    /// that a host may leave out any of them.
+    fn answer_dns(
+        &mut self,
+        _now: Time,
+        _packet: &[u8],
+        _transport: DnsTransport,
+        out: &mut Vec<u8>,
+    ) {
+        out.clear();
+    }
+}
+
+/// How a DNS packet has come: it decides how long the answer may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DnsTransport {
+    /// As a datagram.
+    Udp,
+    /// Within a stream, where its length stands before it.
+    Tcp,
 }
 
 /// An event that a host hands to a node.

@@ -74,6 +74,13 @@ impl Serving {
         }
     }
 
+    pub(super) fn dns_mut(&mut self) -> Option<&mut Dns> {
+        match &mut self.work {
+            Work::Dns(dns) => Some(dns),
+            Work::Member(_) => None,
+        }
+    }
+
     pub(super) fn member(&self) -> Option<&RingMember> {
         match &self.work {
             Work::Dns(_) => None,
