@@ -3,6 +3,7 @@
 // A test says what it expects and fails at anything else.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm))]
 
+pub mod dns;
 pub mod http;
 pub mod peering;
 pub mod wire;
@@ -28,6 +29,7 @@ mod clock;
 pub use clock::Clock;
 pub use conn::write_some;
 pub use dial::{Listener, SocketBuffers, why_not_connected};
+pub use dns::DnsListener;
 pub use host::{Gone, Host, HostHandle, StopHandle, WakeHandle};
 pub use pool::{JOBS_QUEUED_MAX, Worker, Workers};
 pub use probe::node_at;

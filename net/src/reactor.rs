@@ -8,6 +8,7 @@
 //! deadline.
 
 mod accept_errors;
+mod dns;
 mod ingest;
 mod jobs;
 mod peers;
@@ -38,6 +39,7 @@ use crate::clock::Clock;
 use crate::conn::{Buffers, READ_BYTES};
 use crate::conns::{ConnId, Conns};
 use crate::dial::{Listener, SocketBuffers};
+use crate::dns::DnsListener;
 use crate::host::{Host, HostHandle, Hosted, StopHandle, WakeHandle};
 use crate::http::site::Site;
 use crate::peering::{Backoffs, Newcomers};
@@ -46,6 +48,7 @@ use crate::wire::hello::Farewell;
 use crate::wire::link::{LinkEvent, SendError};
 use crate::wire::seal::Security;
 
+use dns::Dns;
 use web::Web;
 
 /// Tuning of a reactor. The defaults are the values that measured best.
@@ -57,6 +60,10 @@ pub struct Settings {
     /// Most connections of browsers; they are counted apart. For one more, the one goes that is used
     /// least.
     pub web_connections_max: usize,
+    /// Most connections of those who ask for names over TCP; they are counted apart, as well.
+    pub dns_connections_max: usize,
+    /// Most DNS questions of one network (/24, or /56 of IPv6) a second, and at once.
+    pub dns_questions_per_second: usize,
     /// Most accepted connections with unfinished handshakes, and at most half of `connections_max`.
     /// For one more, the oldest of those is closed whose peer has not proven that it has the key.
     pub handshakes_max: usize,
@@ -78,6 +85,8 @@ impl Default for Settings {
         Settings {
             connections_max: 200,
             web_connections_max: 256,
+            dns_connections_max: 100,
+            dns_questions_per_second: 1000,
             handshakes_max: 256,
             read_budget_bytes: READ_BYTES,
             events: 128,
@@ -128,6 +137,8 @@ pub struct Reactor {
     quiet_at: Option<Time>,
     /// The HTTP site, if this loop serves one.
     web: Option<Web>,
+    /// The sockets for DNS packets, if a node here answers them.
+    dns: Option<Dns>,
 }
 
 /// How long no job must end before the loop counts as quiet.
@@ -200,6 +211,7 @@ impl Reactor {
             refusals: Refusals::default(),
             quiet_at: None,
             web: None,
+            dns: None,
         })
     }
 
@@ -215,6 +227,26 @@ impl Reactor {
         }
         self.hosts.push(hosted);
         self.pending.push_back((number, Event::Start));
+        Ok(handle)
+    }
+
+    /// Adds a DNS node that also answers the packets which arrive at `listener`. One node of a loop
+    /// can do so.
+    pub fn add_dns(&mut self, host: Host, listener: DnsListener) -> io::Result<HostHandle> {
+        let number = self.hosts.len();
+        let handle = self.add(host)?;
+        let bounds = (
+            self.settings.dns_connections_max,
+            self.settings.dns_questions_per_second,
+        );
+        let seed = self.rng.bits();
+        self.dns = Some(Dns::new(
+            number,
+            listener,
+            bounds,
+            seed,
+            self.poll.registry(),
+        )?);
         Ok(handle)
     }
 
@@ -261,10 +293,20 @@ impl Reactor {
         self.tick();
         self.deliver();
         self.release_parked();
+        self.answer_dns();
         self.serve_web();
         self.flush();
         self.rest();
         Ok(())
+    }
+
+    /// Answers DNS packets after the nodes' own messages, so that a registration of this turn counts.
+    fn answer_dns(&mut self) {
+        let Some(dns) = &mut self.dns else {
+            return;
+        };
+        let hosted = &mut self.hosts[dns.host];
+        dns.turn(self.now, hosted.node.as_mut(), self.poll.registry());
     }
 
     /// Serves browsers after the nodes, so that a node's notices reach browsers in the same turn.
@@ -311,7 +353,8 @@ impl Reactor {
     fn timeout(&self) -> Option<Duration> {
         let accepting = self.accept_again_at.is_none() && self.hosts.iter().any(|h| h.knocked);
         let web = self.web.as_ref();
-        let busy = web.is_some_and(Web::is_busy);
+        let dns = self.dns.as_ref();
+        let busy = web.is_some_and(Web::is_busy) || dns.is_some_and(Dns::is_busy);
         if accepting || busy || !self.pending.is_empty() || !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -324,6 +367,7 @@ impl Reactor {
         let deadline = earlier(earlier(nodes, self.conns.deadline()), phase);
         let deadline = earlier(deadline, self.quiet_at);
         let deadline = earlier(deadline, web.and_then(Web::deadline));
+        let deadline = earlier(deadline, dns.and_then(Dns::deadline));
         let deadline = earlier(deadline, self.accept_again_at)?;
         Some(deadline.since(self.clock.now()))
     }
@@ -414,6 +458,7 @@ impl Reactor {
         hosted.stopped = true;
         hosted.knocked = false;
         hosted.listener = None;
+        self.dns = self.dns.take().filter(|dns| dns.host != host);
         let of_host = |(id, conn): (ConnId, &crate::conn::Conn)| (conn.host == host).then_some(id);
         let ids: Vec<ConnId> = self.conns.iter().filter_map(of_host).collect();
         for id in ids {
@@ -534,7 +579,8 @@ fn refusal_letter(id: roles::contract::id::RequestId, message: Message) -> Envel
 }
 
 /// Token of the waker. A listener's token is its host's number; a connection's token has a
-/// generation above 0 in its upper half. So the three kinds never collide.
+/// generation above 0 in its upper half. So the three kinds never collide. Sockets of browsers and of
+/// DNS have one of the two highest bits set.
 const BELL: Token = Token(u32::MAX as usize);
 
 /// Most events fetched at once.

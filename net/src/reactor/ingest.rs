@@ -12,6 +12,7 @@ use roles::contract::node::{Event, Lost, Sender};
 use socket2::SockRef;
 
 use super::accept_errors::{is_about_descriptors, is_about_newcomer};
+use super::dns::Dns;
 use super::web::Web;
 use super::{BELL, Fired, Reactor};
 use crate::conn::{Conn, ReadEnd, Side};
@@ -66,6 +67,9 @@ impl Reactor {
         }
         if Web::owns(event.token) {
             return self.web.iter_mut().for_each(|web| web.on_fired(event));
+        }
+        if Dns::owns(event.token) {
+            return self.dns.iter_mut().for_each(|dns| dns.on_fired(event));
         }
         if let Some(host) = self.hosts.get_mut(event.token.0) {
             host.knocked = host.listener.is_some();
@@ -243,13 +247,17 @@ impl Reactor {
     }
 
     /// Closes a connection so that its file descriptor can be used for another: a newcomer that has
-    /// proven nothing, then a browser, then a guest that is idle.
+    /// proven nothing, then one that asks for names, then a browser, then a guest that is idle.
     fn free_descriptor(&mut self) -> bool {
         if let Some(id) = self.newcomers.first_to_go() {
             self.give_up(id);
             return true;
         }
         let (now, registry) = (self.now, self.poll.registry());
+        let dns = self.dns.as_mut();
+        if dns.is_some_and(|dns| dns.make_room(None, registry)) {
+            return true;
+        }
         let web = self.web.as_mut();
         if web.is_some_and(|web| web.make_room(now, None, registry)) {
             return true;
