@@ -118,6 +118,10 @@ pub(crate) struct Serve {
     /// Port of the DNS node; data and router take the next two. 0 lets the system choose
     #[arg(long, default_value_t = 7700)]
     pub(crate) port: u16,
+    /// Port for DNS packets of any program (dig, resolvers), over UDP and TCP; 0 is off, any lets the system choose
+    /// [default: 5300, if that is free]
+    #[arg(long, value_name = "PORT", value_parser = parse_dns_port)]
+    pub(crate) dns_port: Option<DnsPort>,
     /// Where the library lives; closed to other users [default: dispotify/serve in the data folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
@@ -148,6 +152,26 @@ fn parse_page(text: &str) -> Result<Page, String> {
     }
     let address = text.parse().map(Page::At);
     address.map_err(|_| "write an IP address with its port, or off".to_owned())
+}
+
+/// Whether and where a DNS node answers DNS packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DnsPort {
+    Off,
+    /// The system chooses.
+    Any,
+    At(u16),
+}
+
+fn parse_dns_port(text: &str) -> Result<DnsPort, String> {
+    match text {
+        "0" | "off" => Ok(DnsPort::Off),
+        "any" => Ok(DnsPort::Any),
+        _ => {
+            let port = text.parse().map(DnsPort::At);
+            port.map_err(|_| "write a port from 1 to 65535, 0 for none, or any".to_owned())
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -204,6 +228,10 @@ pub(crate) struct Node {
     /// Port to listen on; 0 lets the system choose
     #[arg(long, default_value_t = 7700)]
     pub(crate) port: u16,
+    /// Of a DNS node: port for DNS packets of any program (dig, resolvers), over UDP and TCP; 0 is off, any lets the system choose
+    /// [default: 5300, if that is free]
+    #[arg(long, value_name = "PORT", value_parser = parse_dns_port)]
+    pub(crate) dns_port: Option<DnsPort>,
     /// Where its identity and its songs live; closed to other users [default: below dispotify in the
     /// data folder]
     #[arg(long, value_name = "DIR")]

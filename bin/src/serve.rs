@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, bounded};
-use net::{HostHandle, Listener};
+use net::Listener;
 use roles::contract::record::{Address, Record};
 use storage::private;
 
@@ -13,7 +13,7 @@ use crate::args::{self, Page, RoleChoice, Serve};
 use crate::commands::add::{self, Report};
 use crate::failure::{self, Failure};
 use crate::log_lines;
-use crate::server::{Places, Plan, prepare, reactor, stop_on_signal};
+use crate::server::{self, Places, Plan, prepare, reactor, stop_on_signal};
 use crate::session::Session;
 use crate::settings::{self, Settings};
 use crate::web;
@@ -35,7 +35,12 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     let page = page(serve)?;
     let mut reactor = match page {
         Some(_) => web::reactor(settings, security.clone())?,
-        None => reactor(security.clone(), Places::for_nodes(settings), None)?,
+        None => reactor(
+            settings,
+            security.clone(),
+            Places::for_nodes(settings, true),
+            None,
+        )?,
     };
     let mut homes = Vec::new();
     let mut dns = Vec::new();
@@ -55,7 +60,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
             dns.push(prepared.address);
         }
         homes.push(prepared.home);
-        start(&mut reactor, prepared.host)?;
+        server::add(&mut reactor, prepared.host, prepared.names)?;
     }
     let (_, config) = settings.with_dns(dns.clone());
     let page = match page {
@@ -68,7 +73,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
         None => None,
     };
     let (session, host) = Session::prepare(settings, config)?;
-    let handle = start(&mut reactor, host)?;
+    let handle = server::add(&mut reactor, host, None)?;
     let stop = reactor.stop_handle();
     stop_on_signal(stop)?;
     welcome(settings, &dir, &dns, page).map_err(failure::output)?;
@@ -95,14 +100,9 @@ fn plan(serve: &Serve, choice: RoleChoice, offset: u16, dir: &Path) -> Result<Pl
         port,
         dir: dir.join(choice.name()),
         weight: serve.weight,
+        dns_port: serve.dns_port,
         ready: None,
     })
-}
-
-fn start(reactor: &mut net::Reactor, host: net::Host) -> Result<HostHandle, Failure> {
-    reactor
-        .add(host)
-        .map_err(|error| Failure::failed("start a node", error))
 }
 
 /// The listener of the web player. When the default address is taken, `serve` runs without a page;

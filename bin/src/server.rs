@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use log::info;
-use net::{Host, Listener, Reactor, StopHandle, own_features};
+use log::{info, warn};
+use net::{DnsListener, Host, HostHandle, Listener, Reactor, StopHandle, own_features};
 use rand::random;
 use roles::contract::id::NodeId;
 use roles::contract::node::Identity;
@@ -20,7 +20,7 @@ use roles::server::{self, Server};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use storage::data_dir::DataDir;
 
-use crate::args::{Node, RoleChoice};
+use crate::args::{DnsPort, Node, RoleChoice};
 use crate::data;
 use crate::failure::Failure;
 use crate::log_lines;
@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) port: u16,
     pub(crate) dir: PathBuf,
     pub(crate) weight: u16,
+    /// Where a DNS node answers DNS packets, if the user has said so.
+    pub(crate) dns_port: Option<DnsPort>,
     /// Receives the server's record once it is registered.
     pub(crate) ready: Option<Sender<Record>>,
 }
@@ -42,6 +44,8 @@ pub(crate) struct Plan {
 /// A server ready to be hosted, and its address. `home` locks the data directory while it runs.
 pub(crate) struct Prepared {
     pub(crate) host: Host,
+    /// The sockets for DNS packets, of a DNS node.
+    pub(crate) names: Option<DnsListener>,
     pub(crate) address: Address,
     pub(crate) home: DataDir,
     /// Set when the server ends because another process has its identity.
@@ -62,19 +66,24 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
             None => settings::data_dir(&name)?,
         },
         weight: node.weight,
+        dns_port: node.dns_port,
         ready: None,
     };
+    if node.role != RoleChoice::Dns && node.dns_port.is_some() {
+        return Err(Failure::Usage(
+            "--dns-port: only a DNS node answers DNS packets".into(),
+        ));
+    }
     let config = server::Config {
         drain: node.drain,
         ..settings.server.clone()
     };
     let prepared = prepare(settings, &security, &config, &plan)?;
     let within = config.stop_within();
-    let mut reactor = reactor(security, Places::for_nodes(settings), Some(within))?;
+    let places = Places::for_nodes(settings, prepared.names.is_some());
+    let mut reactor = reactor(settings, security, places, Some(within))?;
     let _home = prepared.home;
-    reactor
-        .add(prepared.host)
-        .map_err(|error| Failure::failed("start the node", error))?;
+    add(&mut reactor, prepared.host, prepared.names)?;
     stop_on_signal(reactor.stop_handle())?;
     if node.with_parent {
         stop_with_parent(reactor.stop_handle())?;
@@ -94,21 +103,50 @@ pub(crate) struct Places {
     /// To and from nodes and clients.
     pub(crate) nodes: usize,
     pub(crate) browsers: usize,
+    /// From those who ask for names over TCP.
+    pub(crate) names: usize,
 }
 
+/// Those who ask for names have one of so many shares of the connections.
+const NAMES_SHARE: usize = 8;
+
+/// Most connections of those who ask for names.
+const NAMES_MAX: usize = 100;
+
 impl Places {
-    /// All for nodes and clients, where there is no page.
-    pub(crate) fn for_nodes(settings: &Settings) -> Self {
+    /// All for nodes and clients, where there is no page, but for those who ask for names.
+    pub(crate) fn for_nodes(settings: &Settings, with_names: bool) -> Self {
+        let all = settings.connections_max;
+        let names = if with_names {
+            (all / NAMES_SHARE).min(NAMES_MAX)
+        } else {
+            0
+        };
         Places {
-            nodes: settings.connections_max,
+            nodes: all - names,
             browsers: 0,
+            names,
         }
     }
+}
+
+/// Adds a prepared server to a loop.
+pub(crate) fn add(
+    reactor: &mut Reactor,
+    host: Host,
+    names: Option<DnsListener>,
+) -> Result<HostHandle, Failure> {
+    let added = match names {
+        Some(listener) => reactor.add_dns(host, listener),
+        None => reactor.add(host),
+    };
+    added.map_err(|error| Failure::failed("start the node", error))
 }
 
 /// Builds this process's loop. `stop_within` is the time that nodes may take to stop, `None` for the
 /// default.
 pub(crate) fn reactor(
+    settings: &Settings,
     security: net::Security,
     places: Places,
     stop_within: Option<Duration>,
@@ -117,6 +155,8 @@ pub(crate) fn reactor(
     let tuning = net::Settings {
         connections_max: places.nodes,
         web_connections_max: places.browsers,
+        dns_connections_max: places.names,
+        dns_questions_per_second: settings.dns_rate,
         on_quiet: Some(memory::give_back),
         stop_within: stop_within.unwrap_or(default.stop_within),
         ..default
@@ -147,6 +187,10 @@ pub(crate) fn prepare(
         RoleChoice::Dns => (Vec::new(), None),
     };
     let listener = listen(plan)?;
+    let names = match plan.choice {
+        RoleChoice::Dns => listen_for_names(plan)?,
+        RoleChoice::Auto | RoleChoice::Data | RoleChoice::Router => None,
+    };
     let address = Address(listener.address());
     twin::check(&home, address, security)?;
     let identity = Identity {
@@ -177,6 +221,7 @@ pub(crate) fn prepare(
     };
     Ok(Prepared {
         host,
+        names,
         address,
         home,
         outdated,
@@ -196,6 +241,36 @@ fn listen(plan: &Plan) -> Result<Listener, Failure> {
         Failure::Failed(format!("listen on {address}: {error}{cure}"))
     })
 }
+
+/// The sockets for DNS packets. When the default port is taken, the node runs without them; when a
+/// port from the user is taken, it does not start.
+fn listen_for_names(plan: &Plan) -> Result<Option<DnsListener>, Failure> {
+    let port = match plan.dns_port {
+        Some(DnsPort::Off) => return Ok(None),
+        Some(DnsPort::Any) => 0,
+        Some(DnsPort::At(port)) => port,
+        None => DNS_PORT,
+    };
+    let address = SocketAddr::new(plan.host, port);
+    match DnsListener::bind(address) {
+        Ok(listener) => {
+            info!("dns packets at {}", listener.address());
+            Ok(Some(listener))
+        }
+        Err(error) if plan.dns_port.is_none() => {
+            warn!("no dns packets: listen on {address}: {error} (see --dns-port)");
+            Ok(None)
+        }
+        Err(error) => {
+            let attempt = format!("listen for DNS packets on {address}");
+            let cure = "choose another --dns-port, or 0 for none";
+            Err(Failure::Failed(format!("{attempt}: {error} ({cure})")))
+        }
+    }
+}
+
+/// The default port for DNS packets: it needs no privilege.
+const DNS_PORT: u16 = 5300;
 
 /// Logs a server's notices. The ready notice also goes to standard output, where a parent process
 /// reads the address.

@@ -119,8 +119,12 @@ impl Session {
     pub(crate) fn start(settings: &Settings) -> Result<Self, Failure> {
         let security = settings.security()?;
         let (prepared, host) = Session::prepare(settings, settings.client.clone())?;
-        let mut reactor: Reactor =
-            server::reactor(security, server::Places::for_nodes(settings), None)?;
+        let mut reactor: Reactor = server::reactor(
+            settings,
+            security,
+            server::Places::for_nodes(settings, false),
+            None,
+        )?;
         let failed = |error| Failure::failed("start the client", error);
         let handle = reactor.add(host).map_err(failed)?;
         let stop = reactor.stop_handle();

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) client: client::Config,
     pub(crate) connections_max: usize,
     pub(crate) readers: usize,
+    /// Most DNS questions of one network a second.
+    pub(crate) dns_rate: usize,
     pub(crate) cache_dir: Option<PathBuf>,
     /// Identifies the cluster, so that routers are remembered for this cluster only.
     pub(crate) scope: String,
@@ -56,6 +58,7 @@ impl Settings {
             scope: scope(&common.cluster, &dns),
             connections_max: connections(),
             readers: 2,
+            dns_rate: 1000,
             cache_dir: cache_dir(common),
             insecure: common.insecure,
             // The flag wins over the environment, the environment over the default.

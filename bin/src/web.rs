@@ -63,11 +63,13 @@ pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
 pub(crate) fn reactor(settings: &Settings, security: net::Security) -> Result<Reactor, Failure> {
     let all = settings.connections_max;
     let browsers = (all / BROWSERS_SHARE).min(BROWSERS_MAX);
+    let others = Places::for_nodes(settings, true);
     let places = Places {
-        nodes: all - browsers,
+        nodes: others.nodes - browsers,
         browsers,
+        ..others
     };
-    server::reactor(security, places, None)
+    server::reactor(settings, security, places, None)
 }
 
 /// Browsers have one of so many shares of the connections.

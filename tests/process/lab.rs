@@ -138,6 +138,9 @@ impl Lab {
     pub(super) fn node(&self, role: &str, name: &str, port: &str) -> Command {
         let mut command = self.command(&["node", role, "--host", "127.0.0.1", "--port", port]);
         command.arg("--data-dir").arg(self.dir.join(name));
+        if role == "dns" {
+            command.args(["--dns-port", "any"]);
+        }
         // A short refresh, so that nodes that start one after the other soon know each other.
         command.args(["--set", "resolve.refresh=500ms", "--log", "debug"]);
         command.args(&self.settings);
@@ -187,6 +190,7 @@ impl Lab {
 
     fn serve_by(&mut self, mut command: Command) -> (Server, String) {
         command.args(["serve", "--port", "0", "--web", "127.0.0.1:0"]);
+        command.args(["--dns-port", "any"]);
         command.args(["--set", "resolve.refresh=500ms"]);
         command.stdout(Stdio::piped()).stderr(self.log());
         let mut child = command.spawn().expect("the binary starts");

@@ -10,6 +10,7 @@ mod full_disk;
 mod hostile;
 mod library;
 mod load;
+mod names;
 mod partition;
 mod powercut;
 mod privacy;

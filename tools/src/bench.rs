@@ -7,6 +7,7 @@ mod disk;
 mod idle;
 mod instructions;
 mod lists;
+mod names;
 mod peers;
 mod proc;
 mod rounds;
@@ -83,6 +84,8 @@ enum Name {
     Idle,
     /// `ls` and `search`, whole commands
     Lists,
+    /// DNS packets against knot
+    Names,
     /// Instructions of the hot paths against the table
     Instructions,
     /// Everything
@@ -156,6 +159,7 @@ fn measure(name: Name, stage: &Stage, args: &Args) -> Result<Outcome, Failure> {
         Name::Cpu => wire::cpu(stage, args.seconds),
         Name::Idle => idle::idle(stage, args.seconds),
         Name::Lists => lists::lists(stage, args.songs),
+        Name::Names => names::names(stage, args.seconds),
         Name::Instructions => instructions::instructions(),
         Name::All => Ok(Outcome::Measured(Vec::new())),
     }

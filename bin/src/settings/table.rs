@@ -58,7 +58,7 @@ const fn setting(
     }
 }
 
-const SETTINGS: [Setting; 18] = [
+const SETTINGS: [Setting; 19] = [
     setting(
         "dns.ttl",
         time(|s| &mut s.server.dns.record_ttl, secs(1), MONTH),
@@ -76,6 +76,12 @@ const SETTINGS: [Setting; 18] = [
         time(|s| &mut s.server.dns.confirm_patience, ms(1), MONTH),
         "how long a silent server is waited for",
         "shorter: dead servers vanish sooner, but slow ones are dropped as well",
+    ),
+    setting(
+        "dns.rate",
+        Count(|s| &mut s.dns_rate, 1, 1_000_000_000),
+        "DNS questions of one network (/24) a second, and at once",
+        "fewer: a flood in a stranger's name is smaller, a busy resolver waits",
     ),
     setting(
         "resolve.refresh",

@@ -144,7 +144,7 @@ fn bytes_of(text: &str) -> Option<f64> {
     })
 }
 
-fn output(command: &mut Command) -> Result<String, Failure> {
+pub(super) fn output(command: &mut Command) -> Result<String, Failure> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| Failure::failed(format!("run {name}"), error))?;
