@@ -92,11 +92,7 @@ fn dig_and_kdig_see_the_cluster() {
             assert!(code(&format!("{future} dispotify.data")).contains("BADVERS"));
         }
         let transfer = ask(program, door, "dispotify.data AXFR");
-        let refused = ["Transfer failed", "REFUSED"];
-        assert!(
-            refused.iter().any(|word| transfer.contains(word)),
-            "{transfer}"
-        );
+        assert_eq!(lines(&transfer), [""; 0]);
     }
 }
 
