@@ -47,7 +47,7 @@ use rebuild::{Files, Slot};
 pub(crate) use removal::RECLAIM_FRAGMENTS;
 use room::Room;
 use salvage::Salvage;
-use segments::{Segments, places};
+use segments::{Segments, begin, places};
 use store::Store;
 
 /// A library, opened and up to date: hands out workers.
@@ -437,13 +437,11 @@ fn give_back(db: &mut Connection, segments: &Segments, anyway: bool) {
     if !segments.take_freed() && !anyway {
         return;
     }
-    let given = begin_change(db, segments, Durable::Later)
-        .map_err(Stop::from)
-        .and_then(|change| {
-            let db = &change;
-            places::give_back(&Store { db, segments })?;
-            finish(change, segments, Durable::Later)
-        });
+    let given = begin_change(db, segments, Durable::Later).and_then(|change| {
+        let db = &change;
+        places::give_back(&Store { db, segments })?;
+        finish(change, segments, Durable::Later)
+    });
     if let Err(stop) = given {
         let fault = stop.into_fault("give room back");
         log::warn!("room not given back yet reason={fault:?}");
@@ -454,7 +452,8 @@ fn begin_change<'a>(
     db: &'a mut Connection,
     segments: &Segments,
     durable: Durable,
-) -> rusqlite::Result<Transaction<'a>> {
+) -> Result<Transaction<'a>, Stop> {
+    begin::prepare(&Store { db, segments })?;
     // Set before every change, not only where it differs: a promise of durability must not
     // depend on an earlier job having put the setting back.
     let level = match durable {

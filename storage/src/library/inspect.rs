@@ -1,7 +1,7 @@
 //! The inspection: looks at the tables from time to time, to find damage before a listener does.
 //!
-//! A step looks at a few songs and writes nothing: does the manifest say what was stored, and is
-//! there a row for each of its fragments? The step that ends a pass checks indexes, totals and
+//! A step looks at a few songs and writes nothing: does the manifest say what was stored, is there a
+//! row for each of its fragments, and does its segment reach so far? The step that ends a pass checks indexes, totals and
 //! digests. The sound itself is the scrub's business. What was found is put right by `mend`.
 
 use roles::contract::id::SongId;
@@ -12,6 +12,8 @@ use rusqlite::Connection;
 use super::fault::Stop;
 use super::row::{song_id, song_key};
 use super::seal::{Verdict, judge};
+use super::segments::lost::{self, Lengths};
+use super::store::Store;
 use super::verify::adds_up;
 use super::{fragments, quarantine};
 
@@ -19,15 +21,16 @@ use super::{fragments, quarantine};
 const MISSING_MAX: usize = 256;
 
 /// Answers [`LibraryJob::Inspect`](roles::contract::job::LibraryJob::Inspect).
-pub(super) fn step(db: &Connection, after: Option<SongId>, limit: u32) -> Result<JobReply, Stop> {
+pub(super) fn step(db: &Store<'_>, after: Option<SongId>, limit: u32) -> Result<JobReply, Stop> {
     let limit = (limit as usize).clamp(1, INSPECT_SONGS_MAX);
     let songs = page(db, after, limit)?;
     let mut done = Inspected {
         songs: songs.len() as u32,
         ..Inspected::default()
     };
+    let mut lengths = Lengths::default();
     for (song, row) in &songs {
-        look_at(db, *song, *row, &mut done)?;
+        look_at(db, (*song, *row), &mut lengths, &mut done)?;
     }
     if songs.len() == limit {
         done.after = songs.last().map(|(song, _)| *song);
@@ -55,17 +58,26 @@ fn page(
         .collect()
 }
 
-fn look_at(db: &Connection, song: SongId, row: i64, done: &mut Inspected) -> Result<(), Stop> {
+fn look_at(
+    db: &Store<'_>,
+    (song, row): (SongId, i64),
+    lengths: &mut Lengths,
+    done: &mut Inspected,
+) -> Result<(), Stop> {
     let Verdict::True(_) = judge(db, song, row)? else {
         done.odd.push(song);
         return Ok(());
     };
-    for (from, to) in fragments::missing(db, row)? {
-        for index in from..to {
-            if done.missing.len() < MISSING_MAX && !quarantine::holds(db, row, index)? {
-                done.missing.push(FragmentId { song, index });
-            }
+    let mut missing = lost::of_song(db, row, lengths)?;
+    for index in (fragments::missing(db, row)?.into_iter()).flat_map(|(from, to)| from..to) {
+        if !quarantine::holds(db, row, index)? {
+            missing.push(index);
         }
     }
+    missing.sort_unstable();
+    let room = MISSING_MAX.saturating_sub(done.missing.len());
+    let missing = missing.into_iter().take(room);
+    done.missing
+        .extend(missing.map(|index| FragmentId { song, index }));
     Ok(())
 }

@@ -28,6 +28,10 @@ pub(super) fn holds(db: &Connection, song: i64, index: u32) -> rusqlite::Result<
 /// because it may have been replaced since the scrub found it bad.
 pub(super) fn set_aside(db: &Store<'_>, fragment: FragmentId) -> Result<JobReply, Stop> {
     let (row, slice) = slice_of(db, fragment)?;
+    let kept = fragments::find_kept(db, row, fragment.index)?;
+    if let Some(place) = kept.and_then(|kept| kept.place) {
+        db.segments.look_anew(place);
+    }
     match fragments::read(db, row, fragment.index, &slice) {
         Ok(_) => return Ok(JobReply::Done),
         // Fails where it is the manifest that is damaged: bytes of another node would not match it.

@@ -24,7 +24,7 @@ use super::fault::Stop;
 use super::open::{self, Part, connect, found};
 use super::open_fault::{OpenError, OpenFault};
 use super::salvage::Salvage;
-use super::segments::{Segments, places};
+use super::segments::{Segments, lost, places};
 use super::store::Store;
 use super::{Durable, LibraryWorker, begin_change, finish, reached, room, schema};
 use crate::private;
@@ -71,7 +71,13 @@ impl Files {
             // locks that SQLite holds on it in this process. Why none can be made, SQLite says below.
             let _ = private::create_new(&path);
             let mut db = open::reach(&path, OpenFlags::SQLITE_OPEN_CREATE)?;
-            found(&mut db, self.node, fresh)
+            found(&mut db, self.node, fresh)?;
+            // What this fails to find, the inspection finds: no reason to refuse the library.
+            if let Err(stop) = lost::set_aside(&db, &self.dir) {
+                let reason = stop.into_fault("look for lost segments");
+                log::warn!("segments not looked at reason={reason:?}");
+            }
+            Ok(())
         })
     }
 
@@ -222,6 +228,7 @@ impl LibraryWorker {
         if let Err(why) = files.begin_anew(store) {
             return JobReply::Failed(why.into_fault("rebuild the library"));
         }
+        self.segments.start_over();
         self.run_in_place(&LibraryJob::Overview)
     }
 
@@ -264,10 +271,9 @@ impl LibraryWorker {
             }
         }
         if files.is_salvaging() {
+            let unmade = self.salvage.as_ref().map(Salvage::unmade);
             let spent = self.salvage.take().and_then(Salvage::end);
-            if let Some(numbers) = &spent {
-                self.remove_spent(files, numbers)?;
-            }
+            self.remove_spent(files, spent.as_deref(), &unmade.unwrap_or_default())?;
             let ended = files.end_salvage(spent.is_some());
             ended.map_err(|why| JobFault::Broken(format!("end the salvage: {why}")))?;
         }
@@ -276,11 +282,25 @@ impl LibraryWorker {
 
     /// Removes segments of a library that is in the new one as a whole. They go before its file: what
     /// names them is then still there when the process dies in between.
-    fn remove_spent(&mut self, files: &Files, numbers: &[u32]) -> Result<(), Stop> {
+    /// Of numbers that it has only written down, empty files may be left.
+    fn remove_spent(
+        &mut self,
+        files: &Files,
+        spent: Option<&[u32]>,
+        unmade: &[u32],
+    ) -> Result<(), Stop> {
         let slot = &mut *self.db.lock().unwrap_or_else(PoisonError::into_inner);
         let own = places::numbers(reached(slot, Some(files), self.part)?)?;
-        for number in numbers.iter().filter(|number| !own.contains(number)) {
-            self.segments.remove(*number)?;
+        let others = |numbers: &[u32]| {
+            let numbers = numbers.iter().copied();
+            let others: Vec<u32> = numbers.filter(|number| !own.contains(number)).collect();
+            others
+        };
+        for number in others(spent.unwrap_or_default()) {
+            self.segments.remove(number)?;
+        }
+        for number in others(unmade) {
+            self.segments.remove_empty(number)?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::removal;
 use super::room::Room;
 use super::row::song_id;
 use super::seal::{Verdict, judge};
-use super::segments::{Segments, places};
+use super::segments::{Segments, begin, places};
 use super::store::Store;
 use super::{fragments, uploads};
 
@@ -82,9 +82,14 @@ impl Salvage {
         whole.then(|| places::numbers(&self.old).ok()).flatten()
     }
 
+    /// The numbers of segments that the old library has written down and never used, as far as its
+    /// tables can be read.
+    pub(super) fn unmade(&self) -> Vec<u32> {
+        begin::unmade(&self.old).unwrap_or_default()
+    }
+
     /// Takes the next songs over into `db`. False: there is no further song.
     pub(super) fn step(&mut self, db: &Store<'_>, room: &Room) -> Result<bool, Stop> {
-        places::reserve(db)?;
         if !self.removals_taken {
             self.take_removals(db)?;
             self.removals_taken = true;

@@ -3,14 +3,18 @@
 //! Sound goes to the end of the last segment, in blocks of its own, and is never written over: a
 //! row of `fragments` names its place. SQLite's log would write each byte of it twice. A segment is
 //! synced before the transaction that makes its fragments count, so a crash leaves at most an end
-//! that no row names; that is cut off or written over. Room of fragments that have left is given
+//! that no row names; that is cut off or written over. A file is made only once its number is
+//! written down, so every file has an owner (`segments/begin.rs`). Room of fragments that have left is given
 //! back by holes in the file, where the file system knows holes, and with the file otherwise.
 //! Which places are taken says `segments/places.rs`.
 
+pub(super) mod begin;
+pub(super) mod lost;
 pub(super) mod places;
 pub(super) mod tables;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -52,6 +56,10 @@ pub(super) struct Segments {
     makes_holes: Cell<bool>,
     /// Steps of a move out of the tables; none: nothing is being moved.
     steps: Cell<Option<u32>>,
+    /// The segments whose loss was told.
+    told: RefCell<BTreeSet<u32>>,
+    /// Another segment is wanted unless the last one has room for so many bytes.
+    wanted: Cell<Option<u64>>,
     /// Most bytes of a segment: [`SEGMENT_BYTES_MAX`], but where a test sets less.
     bytes_max: u64,
 }
@@ -77,6 +85,8 @@ impl Segments {
             freed: Cell::new(false),
             makes_holes: Cell::new(true),
             steps: Cell::new(None),
+            told: RefCell::default(),
+            wanted: Cell::new(Some(begin::FIRST_BYTES)),
             bytes_max: SEGMENT_BYTES_MAX,
         }
     }
@@ -97,6 +107,38 @@ impl Segments {
     /// Whether sound of this length lies in a segment; shorter sound stays in its row.
     pub(super) fn take(&self, length: usize) -> bool {
         self.dir.is_some() && length > INSIDE_BYTES_MAX
+    }
+
+    /// How much room the next transaction needs in the last segment, if that is to be seen to first.
+    fn wanted(&self) -> Option<u64> {
+        self.wanted.get().filter(|_| self.dir.is_some())
+    }
+
+    fn want(&self, length: Option<u64>) {
+        self.wanted.set(length);
+    }
+
+    /// To be called when the library is another one.
+    pub(super) fn start_over(&self) {
+        self.reading.borrow_mut().clear();
+        *self.writing.borrow_mut() = None;
+        self.unsynced.set(false);
+        self.want(Some(begin::FIRST_BYTES));
+    }
+
+    /// Makes the file of a segment, which must not be there yet.
+    pub(super) fn create(&self, segment: u32) -> io::Result<()> {
+        let path = self.path(segment)?;
+        private::create_new(&path)?;
+        // The name must be on the disk before a row relies on it.
+        let dir = path.parent().unwrap_or(Path::new("."));
+        File::open(dir)?.sync_all()
+    }
+
+    /// Removes a segment if it is empty.
+    pub(super) fn remove_empty(&self, segment: u32) -> io::Result<()> {
+        let empty = fs::metadata(self.path(segment)?).is_ok_and(|file| file.len() == 0);
+        if empty { self.remove(segment) } else { Ok(()) }
     }
 
     /// Whether room is given back by holes. If not, a segment has to be emptied for its room.
@@ -129,6 +171,37 @@ impl Segments {
             true => JobFault::Damaged,
             false => JobFault::Broken(format!("read a fragment: {error}")),
         })
+    }
+
+    /// The length of the file of this name, whatever files this worker holds open. 0: there is none.
+    fn length_by_name(&self, segment: u32) -> u64 {
+        let file = self.path(segment).and_then(fs::metadata);
+        file.map_or(0, |file| file.len())
+    }
+
+    /// Whether there is a file of this name with bytes up to `end`.
+    fn reach_by_name(&self, segment: u32, end: u64) -> bool {
+        let file = self.path(segment).and_then(fs::metadata);
+        file.is_ok_and(|file| file.len() >= end)
+    }
+
+    /// What is read next at this place is read from the file of this name. Nothing is added to a file
+    /// that has lost its name.
+    pub(super) fn look_anew(&self, place: Place) {
+        self.reading
+            .borrow_mut()
+            .retain(|(number, _)| *number != place.segment);
+        if !self.reach_by_name(place.segment, place.begin) {
+            (self.writing.borrow_mut()).take_if(|(number, _)| *number == place.segment);
+            self.want(Some(begin::FIRST_BYTES));
+        }
+    }
+
+    /// Tells of a segment without its end, once.
+    fn tell_lost(&self, segment: u32) {
+        if self.told.borrow_mut().insert(segment) {
+            log::error!("segment lost number={segment}: what was in it is fetched again");
+        }
     }
 
     /// Whether a segment has bytes up to `end`.
@@ -176,14 +249,9 @@ impl Segments {
 
     fn open_to_write(&self, place: Place) -> io::Result<File> {
         let path = self.path(place.segment)?;
-        let mut options = OpenOptions::new();
-        let file = private::open(&path, options.write(true).create(true))?;
+        let file = private::open(&path, OpenOptions::new().write(true))?;
         if file.metadata()?.len() > place.begin {
             file.set_len(place.begin)?;
-        }
-        // The name must be on the disk before a row relies on it.
-        if let Some(dir) = path.parent() {
-            File::open(dir)?.sync_all()?;
         }
         Ok(file)
     }
@@ -314,8 +382,9 @@ pub(super) const BLOCK_BYTES: u64 = 4096;
 /// Sound of so many bytes lies in its row: a block of its own would be nearly empty.
 pub(super) const INSIDE_BYTES_MAX: usize = 1024;
 
-/// A segment takes no further fragment beyond these bytes: few files for a large library, and a
-/// small part of it to rewrite where there are no holes.
+/// A segment takes no further transaction beyond these bytes: few files for a large library, and a
+/// small part of it to rewrite where there are no holes. The transaction that reaches them, of a few
+/// megabytes, ends in it.
 const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 
 /// Most files that a worker keeps open to read.

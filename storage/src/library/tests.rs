@@ -6,6 +6,7 @@ mod killed;
 mod lists;
 mod migration;
 mod opening;
+mod owners;
 mod removal;
 mod repair;
 mod segments;

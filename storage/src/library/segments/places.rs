@@ -4,6 +4,8 @@
 //! are nearly empty where the file system knows no holes. A move is checked against the manifest,
 //! is a transaction like any other, and may stop at any time: rows and places always agree.
 
+use std::io::{self, ErrorKind};
+
 use roles::contract::job::JobFault;
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -15,7 +17,7 @@ use super::super::scrub::is_bad;
 use super::super::store::Store;
 use crate::disk_space::is_no_room;
 
-use super::{BLOCK_BYTES, Place};
+use super::{BLOCK_BYTES, Place, begin};
 
 /// Writes bytes to the end of the last segment. None: they are to lie in their row.
 pub(in crate::library) fn append(store: &Store<'_>, bytes: &[u8]) -> Result<Option<Place>, Stop> {
@@ -23,47 +25,25 @@ pub(in crate::library) fn append(store: &Store<'_>, bytes: &[u8]) -> Result<Opti
         return Ok(None);
     }
     let length = (bytes.len() as u64).next_multiple_of(BLOCK_BYTES);
-    let sql = "SELECT number, length FROM segments ORDER BY number DESC LIMIT 1";
-    let last = store.prepare_cached(sql)?.query_row([], place).optional()?;
-    let place = match last {
-        Some(last) if last.begin + length <= store.segments.bytes_max => last,
-        Some(full) => begin_segment(store, full.segment)?,
-        None => begin_segment(store, 0)?,
-    };
+    let place = begin::last(store)?.ok_or_else(|| {
+        // Rows that a disk has lost: the next transaction begins with another segment.
+        store.segments.want(Some(length));
+        io::Error::new(ErrorKind::NotFound, "none is named")
+    })?;
     store.segments.write(place, bytes)?;
-    store
-        .prepare_cached("UPDATE segments SET length = ?2 WHERE number = ?1")?
-        .execute((place.segment, sql_number(place.begin + length)))?;
+    begin::lengthen(store, place.segment, place.begin + length, length)?;
     Ok(Some(place))
-}
-
-/// Numbers are never given twice: a reader may still hold the file that had the number. Files that
-/// no row names belong to a library that was set aside or moved away, or to rows that a disk has lost.
-fn begin_segment(db: &Store<'_>, before: u32) -> rusqlite::Result<Place> {
-    let segment = before.max(db.segments.highest()).saturating_add(1);
-    db.prepare_cached("INSERT INTO segments (number, length) VALUES (?1, 0)")?
-        .execute((segment,))?;
-    Ok(Place { segment, begin: 0 })
-}
-
-/// Gives a library without segments the number of its first one, so that the number stays above
-/// those of files that are about to go.
-pub(in crate::library) fn reserve(store: &Store<'_>) -> rusqlite::Result<()> {
-    let any = store.prepare_cached("SELECT 1 FROM segments")?.exists([])?;
-    if !any && store.segments.take(usize::MAX) {
-        begin_segment(store, 0)?;
-    }
-    Ok(())
 }
 
 /// The segments that the tables name.
 pub(in crate::library) fn numbers(db: &Connection) -> rusqlite::Result<Vec<u32>> {
-    let sql = "SELECT number FROM segments
+    let sql = "SELECT number FROM segments WHERE length >= 0
                UNION SELECT segment FROM fragments WHERE segment IS NOT NULL";
     db.prepare(sql)?.query_map([], |row| row.get(0))?.collect()
 }
 
-fn place(row: &Row<'_>) -> rusqlite::Result<Place> {
+/// Reads a segment's number and the end of its named part.
+pub(super) fn place(row: &Row<'_>) -> rusqlite::Result<Place> {
     let (segment, begin) = (row.get(0)?, number(row, 1)?);
     Ok(Place { segment, begin })
 }
@@ -113,8 +93,8 @@ pub(in crate::library) fn give_back(store: &Store<'_>) -> Result<(), Stop> {
 /// goes there and because its number must not be given again.
 fn remove_empty(store: &Store<'_>) -> Result<(), Stop> {
     let sql = "SELECT number FROM segments
-               WHERE number < (SELECT max(number) FROM segments)
-                   AND number NOT IN (SELECT segment FROM fragments WHERE segment IS NOT NULL)";
+               WHERE number < (SELECT max(number) FROM segments WHERE length >= 0)
+                   AND length >= 0 AND number NOT IN (SELECT segment FROM fragments WHERE segment IS NOT NULL)";
     let empty = store
         .prepare_cached(sql)?
         .query_map([], |row| row.get(0))?
@@ -187,7 +167,7 @@ fn thinned(db: &Connection) -> rusqlite::Result<Vec<(i64, u64)>> {
         WHERE song.revision IS NOT NULL AND NOT EXISTS
             (SELECT 1 FROM quarantine q WHERE q.song = f.song AND q.number = f.number)";
     let sql = format!(
-        "SELECT f.segment FROM {GOOD} AND f.segment < (SELECT max(number) FROM segments)
+        "SELECT f.segment FROM {GOOD} AND f.segment < (SELECT max(number) FROM segments WHERE length >= 0)
          GROUP BY f.segment HAVING sum(s.length) * 2 <
              (SELECT g.length FROM segments g WHERE g.number = f.segment)
          LIMIT 1"
