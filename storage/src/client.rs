@@ -3,15 +3,13 @@
 //! Answers a client's jobs on any thread. A cache that is missing or cannot be written to never
 //! prevents playback.
 
-use std::path::PathBuf;
-
 use roles::contract::id::{ContentHash, SongId, SongPrefix, SourceId};
 use roles::contract::job::{ClientJob, JobFault, JobReply};
 use roles::contract::record::Record;
 use roles::contract::song::Manifest;
 
 use crate::cache::Cache;
-use crate::import::{self, Sources};
+use crate::import::Sources;
 
 /// What a client keeps on disk and may read from it.
 #[derive(Clone, Debug, Default)]
@@ -122,8 +120,7 @@ impl ClientWorker {
     }
 
     fn scan(&self, source: SourceId) -> Done {
-        let path = self.path(source)?;
-        let manifest = import::scan(&path)?;
+        let manifest = self.store.sources.scan(source)?;
         Ok(JobReply::Described { manifest })
     }
 
@@ -131,17 +128,11 @@ impl ClientWorker {
         &self,
         source: SourceId,
         index: u32,
-        (offset, length): (u64, u32),
+        place: (u64, u32),
         hash: ContentHash,
     ) -> Done {
-        let path = self.path(source)?;
-        let bytes = import::read_source(&path, offset, length, hash)?;
+        let bytes = self.store.sources.read(source, place, hash)?;
         Ok(JobReply::Fragment { index, bytes })
-    }
-
-    fn path(&self, source: SourceId) -> Result<PathBuf, JobFault> {
-        let unknown = || JobFault::Invalid("no file has been named under this number".into());
-        self.store.sources.path(source).ok_or_else(unknown)
     }
 
     fn cache(&self) -> Option<&Cache> {

@@ -8,8 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, DirEntry, File, FileType, Metadata};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use roles::contract::id::{ContentHash, SourceId};
 use roles::contract::job::JobFault;
@@ -27,8 +29,15 @@ pub struct Sources {
 
 #[derive(Debug, Default)]
 struct Paths {
-    by_id: BTreeMap<SourceId, PathBuf>,
+    by_id: BTreeMap<SourceId, Source>,
     next: u64,
+}
+
+#[derive(Debug)]
+struct Source {
+    path: PathBuf,
+    /// What the file looked like when it was scanned, if a change cannot hide behind it.
+    seen: Option<Seen>,
 }
 
 impl Sources {
@@ -37,14 +46,45 @@ impl Sources {
         let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
         let id = SourceId(paths.next);
         paths.next += 1;
-        paths.by_id.insert(id, path.into());
+        let (path, seen) = (path.into(), None);
+        paths.by_id.insert(id, Source { path, seen });
         id
     }
 
     /// The file registered under this number.
     pub fn path(&self, id: SourceId) -> Option<PathBuf> {
         let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
-        paths.by_id.get(&id).cloned()
+        paths.by_id.get(&id).map(|source| source.path.clone())
+    }
+
+    /// Scans the file with this number.
+    pub(crate) fn scan(&self, id: SourceId) -> Result<Manifest, JobFault> {
+        let path = self.known(id)?;
+        let (manifest, seen) = scan_while(&path, || ())?;
+        let mut paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(source) = paths.by_id.get_mut(&id) {
+            source.seen = seen;
+        }
+        Ok(manifest)
+    }
+
+    /// A slice of the file with this number, if it is as it was scanned.
+    pub(crate) fn read(
+        &self,
+        id: SourceId,
+        (offset, length): (u64, u32),
+        hash: ContentHash,
+    ) -> Result<Vec<u8>, JobFault> {
+        let path = self.known(id)?;
+        let paths = self.paths.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = paths.by_id.get(&id).and_then(|source| source.seen);
+        drop(paths);
+        slice(&path, offset, length, hash, seen.as_ref())
+    }
+
+    fn known(&self, id: SourceId) -> Result<PathBuf, JobFault> {
+        let unknown = || JobFault::Invalid("no file has been named under this number".into());
+        self.path(id).ok_or_else(unknown)
     }
 
     /// Forgets a file whose upload is over.
@@ -56,11 +96,13 @@ impl Sources {
 
 /// Reads a file through: where to cut it, its tags, its hashes.
 pub fn scan(path: &Path) -> Result<Manifest, JobFault> {
-    scan_while(path, || ())
+    let (manifest, _) = scan_while(path, || ())?;
+    Ok(manifest)
 }
 
 /// Scans; `meanwhile` happens between the cutting and the hashing.
-fn scan_while(path: &Path, meanwhile: impl FnOnce()) -> Result<Manifest, JobFault> {
+fn scan_while(path: &Path, meanwhile: impl FnOnce()) -> Result<(Manifest, Option<Seen>), JobFault> {
+    let begun = SystemTime::now();
     let (mut file, before) = open(path).map_err(|e| broken(path, &e))?;
     let cutting = audio::cut(&mut file, before.len()).map_err(|e| broken(path, &e))?;
     let tags = tags::read(&mut file, cutting.format);
@@ -72,7 +114,7 @@ fn scan_while(path: &Path, meanwhile: impl FnOnce()) -> Result<Manifest, JobFaul
     };
     let manifest = describe(path, tags, cutting, hash, fragments);
     match manifest.check() {
-        Ok(()) => Ok(manifest),
+        Ok(()) => Ok((manifest, Seen::at(begun, &after))),
         Err(fault) => Err(invalid(path, &fault.to_string())),
     }
 }
@@ -84,13 +126,25 @@ pub fn read_source(
     length: u32,
     hash: ContentHash,
 ) -> Result<Vec<u8>, JobFault> {
+    slice(path, offset, length, hash, None)
+}
+
+/// The same. A file that is what was `seen` is not hashed again; whoever gets the slice does so, too.
+fn slice(
+    path: &Path,
+    offset: u64,
+    length: u32,
+    hash: ContentHash,
+    seen: Option<&Seen>,
+) -> Result<Vec<u8>, JobFault> {
     if length as usize > FRAGMENT_BYTES_MAX {
         return Err(invalid(path, "no fragment is so long"));
     }
     let mut bytes = vec![0; length as usize];
     match read_slice(path, offset, &mut bytes) {
-        Ok(()) if blake3::hash(&bytes) == hash.0 => Ok(bytes),
-        Ok(()) => Err(invalid(path, CHANGED)),
+        Ok(after) if seen.is_some_and(|seen| seen.is(&after)) => Ok(bytes),
+        Ok(_) if blake3::hash(&bytes) == hash.0 => Ok(bytes),
+        Ok(_) => Err(invalid(path, CHANGED)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(invalid(path, CHANGED)),
         Err(error) => Err(broken(path, &error)),
     }
@@ -313,6 +367,42 @@ fn is_same(before: &Metadata, after: &Metadata) -> bool {
     before.len() == after.len() && before.modified().ok() == after.modified().ok()
 }
 
+/// A file that had not been changed for a while when its scan began: whatever changes it afterwards
+/// gives it another time, which no program can set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    /// Seconds and nanoseconds since 1970.
+    changed: (i64, i64),
+}
+
+impl Seen {
+    fn at(begun: SystemTime, file: &Metadata) -> Option<Seen> {
+        let begun = begun.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let begun = i64::try_from(begun.as_secs()).ok()?;
+        let seen = Seen::of(file);
+        (begun.saturating_sub(seen.changed.0) >= STILL_S).then_some(seen)
+    }
+
+    fn of(file: &Metadata) -> Seen {
+        Seen {
+            device: file.dev(),
+            inode: file.ino(),
+            bytes: file.len(),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+
+    fn is(&self, file: &Metadata) -> bool {
+        Seen::of(file) == *self
+    }
+}
+
+/// File systems note the time of a change in steps of up to two seconds.
+const STILL_S: i64 = 4;
+
 /// The hash of the file and its fragments, or none if the file ends before the last of them.
 fn hash(file: &mut File, cutting: &Cutting) -> io::Result<Option<(ContentHash, Vec<Fragment>)>> {
     let mut whole = blake3::Hasher::new();
@@ -379,10 +469,12 @@ fn describe(
     }
 }
 
-fn read_slice(path: &Path, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+/// Reads a slice; says what the file looked like afterwards.
+fn read_slice(path: &Path, offset: u64, bytes: &mut [u8]) -> io::Result<Metadata> {
     let (mut file, _) = open(path)?;
     file.seek(SeekFrom::Start(offset))?;
-    file.read_exact(bytes)
+    file.read_exact(bytes)?;
+    file.metadata()
 }
 
 /// A fault of the disk, or of what stands where the file should; names the file.

@@ -28,6 +28,7 @@ mod songs;
 mod store;
 mod uploads;
 pub mod verify;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -417,6 +418,7 @@ fn together(
             }
             Err(Stop::Fault(fault)) => {
                 one.finish()?; // Rolled back: it was not committed.
+                segments.wholes.clear();
                 replies.push(JobReply::Failed(fault));
             }
             Err(stop @ (Stop::Sql(_) | Stop::Disk(_))) => return Err(stop),
@@ -472,6 +474,6 @@ fn begin_change<'a>(
 fn finish(change: Transaction<'_>, segments: &Segments, durable: Durable) -> Result<(), Stop> {
     segments.sync(durable == Durable::Now)?;
     change.commit()?;
-    segments.trust();
+    segments.end();
     Ok(())
 }

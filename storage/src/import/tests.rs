@@ -1,6 +1,7 @@
 use super::*;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
+use std::time::Duration;
 
 use roles::contract::song::{Format, Part};
 
@@ -190,6 +191,30 @@ fn a_file_that_changed_is_not_sent() {
         read_source(&path, 0, u32::MAX, hash),
         Err(JobFault::Invalid(_))
     ));
+}
+
+/// A file that nobody has touched since its scan is not hashed again; any other is.
+#[test]
+fn a_file_that_is_as_it_was_is_not_hashed_again() {
+    let dir = TempDir::new();
+    let path = write(&dir, "x.wav", &wave(b""));
+    let manifest = scan(&path).expect("a whole file");
+    let (length, hash) = (manifest.fragments[0].length, ContentHash([7; 32]));
+    let changed = format!("read {}: {CHANGED}", path.display());
+    let look = || fs::metadata(&path).expect("it is there");
+    let (now, later) = (
+        SystemTime::now(),
+        SystemTime::now() + Duration::from_secs(9),
+    );
+
+    assert_eq!(Seen::at(now, &look()), None, "a change could hide");
+    let seen = Seen::at(later, &look());
+    assert!(slice(&path, 0, length, hash, seen.as_ref()).is_ok());
+    fs::rename(write(&dir, "y", &wave(b"")), &path).expect("writable");
+    assert_eq!(why(slice(&path, 0, length, hash, seen.as_ref())), changed);
+    let seen = Seen::at(later, &look());
+    write(&dir, "x.wav", &wave(b"more\0\0\0\0"));
+    assert_eq!(why(slice(&path, 0, length, hash, seen.as_ref())), changed);
 }
 
 /// Names in order, loops of links walked once; what is hidden, leads nowhere or is no music is

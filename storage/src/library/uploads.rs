@@ -6,7 +6,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use roles::contract::id::{NodeId, SongId};
+use roles::contract::id::{ContentHash, NodeId, SongId};
 use roles::contract::job::{JobFault, JobReply};
 use roles::contract::song::{Fragment, Manifest};
 use rusqlite::{Connection, params};
@@ -67,7 +67,8 @@ fn standing(db: &Connection, row: i64, manifest: &Manifest) -> Result<JobReply, 
     Ok(JobReply::Missing { ranges })
 }
 
-fn stage(db: &Connection, manifest: &Manifest) -> rusqlite::Result<i64> {
+fn stage(db: &Store<'_>, manifest: &Manifest) -> rusqlite::Result<i64> {
+    db.segments.wholes.forget(manifest.song.id);
     let row = insert_song(db, manifest)?;
     let sql = "INSERT INTO slices (song, number, length, start_ms, part, hash)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -157,6 +158,7 @@ pub(super) fn keep(
     }
     if found.staged {
         fragments::insert(db, found.row, index, bytes)?;
+        db.segments.wholes.add(song, index, bytes);
         touch(db, found.row)?;
     } else if quarantine::holds(db, found.row, index)? {
         quarantine::put_in_place(db, found.row, index, bytes)?;
@@ -185,7 +187,7 @@ pub(super) fn commit(
         if !ranges.is_empty() {
             return Ok(JobReply::Missing { ranges });
         }
-        if !fragments::are_whole(db, found.row)? {
+        if !is_whole(db, song, found.row)? {
             let why = seal::mismatch(db, song, found.row)?;
             // Nothing can be said of bytes where it is the manifest that is damaged.
             if matches!(why, Stop::Fault(JobFault::Damaged)) {
@@ -203,6 +205,16 @@ pub(super) fn commit(
     }
     copies::add(db, song, copies_due)?;
     stored(db)
+}
+
+/// Whether all fragments together have the hash of the whole file: as they came, or else as they lie
+/// on the disk.
+fn is_whole(db: &Store<'_>, song: SongId, row: i64) -> Result<bool, Stop> {
+    let sql = "SELECT hash, fragments FROM songs WHERE row = ?1";
+    let (hash, count) = db
+        .prepare_cached(sql)?
+        .query_row((row,), |row| Ok((ContentHash(row.get(0)?), row.get(1)?)))?;
+    Ok(db.segments.wholes.prove(song, count, &hash) || fragments::are_whole(db, row)?)
 }
 
 /// Makes a staged song visible.

@@ -38,11 +38,12 @@ fn a_rotten_fragment_goes_to_nobody() {
     }
 }
 
-/// If the disk alters a fragment before the commit, the song is not committed, and only that
-/// fragment has to come again.
+/// If the disk alters a fragment while an upload waits for a restart, the song is not committed, and
+/// only that fragment has to come again. Without a restart the commit relies on what it saw come.
 #[test]
 fn a_fragment_that_rots_before_the_commit_is_noticed() {
-    let mut library = in_memory();
+    let dir = TempDir::new();
+    let mut library = writer(&dir);
     let (manifest, pieces) = song(1, &[10, 100]);
     let id = manifest.song.id;
     begin(&mut library, &manifest);
@@ -52,6 +53,8 @@ fn a_fragment_that_rots_before_the_commit_is_noticed() {
         &library,
         "UPDATE fragments SET data = zeroblob(100) WHERE number = 1",
     );
+    drop(library);
+    let mut library = writer(&dir);
     assert_eq!(commit(&mut library, id, &[]), missing(&[(1, 2)]));
     assert_eq!(begin(&mut library, &manifest), missing(&[(1, 2)]));
     keep(&mut library, id, 1, &pieces[1]);
