@@ -109,7 +109,11 @@ impl Node for Teller {
                 let _ = self.heard.send(envelope.message);
             }
             Event::Stop => out.tell(Notice::Stopped),
-            _ => (),
+            Event::Tick
+            | Event::Message { .. }
+            | Event::Lost { .. }
+            | Event::Done { .. }
+            | Event::User(_) => (),
         }
     }
 
