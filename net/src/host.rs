@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use roles::contract::id::JobId;
@@ -62,6 +62,25 @@ pub enum Gone {
 pub struct StopHandle {
     pub(crate) asked: Arc<AtomicBool>,
     pub(crate) loop_waker: Arc<LoopWaker>,
+}
+
+/// Shows whether a loop turns, from any thread.
+#[derive(Clone, Debug)]
+pub struct PulseHandle {
+    pub(crate) turns: Arc<AtomicU64>,
+    pub(crate) loop_waker: Arc<LoopWaker>,
+}
+
+impl PulseHandle {
+    /// How many turns the loop has done.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// Makes the loop turn soon.
+    pub fn ring(&self) {
+        self.loop_waker.ring();
+    }
 }
 
 /// Wakes a loop, from any thread.

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use log::{debug, error};
@@ -40,8 +40,8 @@ use crate::conn::{Buffers, READ_BYTES};
 use crate::conns::{ConnId, Conns};
 use crate::dial::{Listener, SocketBuffers};
 use crate::dns::DnsListener;
-use crate::host::{Host, HostHandle, Hosted, StopHandle, WakeHandle};
-use crate::http::site::Site;
+use crate::host::{Host, HostHandle, Hosted, PulseHandle, StopHandle, WakeHandle};
+use crate::http::site::{LoopFigures, Site};
 use crate::peering::{Backoffs, Newcomers};
 use crate::waker::LoopWaker;
 use crate::wire::hello::Farewell;
@@ -108,6 +108,8 @@ pub struct Reactor {
     settings: Settings,
     loop_waker: Arc<LoopWaker>,
     stop_asked: Arc<AtomicBool>,
+    /// How many turns are done.
+    turns: Arc<AtomicU64>,
     phase: Phase,
     hosts: Vec<Hosted>,
     conns: Conns,
@@ -191,6 +193,7 @@ impl Reactor {
             settings,
             loop_waker,
             stop_asked: Arc::default(),
+            turns: Arc::default(),
             phase: Phase::Running,
             hosts: Vec::new(),
             conns: Conns::default(),
@@ -270,6 +273,14 @@ impl Reactor {
         }
     }
 
+    /// A handle that shows whether the loop turns, from any thread.
+    pub fn pulse_handle(&self) -> PulseHandle {
+        PulseHandle {
+            turns: Arc::clone(&self.turns),
+            loop_waker: Arc::clone(&self.loop_waker),
+        }
+    }
+
     /// The clock that gives the nodes their time.
     pub fn clock(&self) -> Clock {
         self.clock
@@ -297,6 +308,7 @@ impl Reactor {
         self.serve_web();
         self.flush();
         self.rest();
+        self.turns.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -311,9 +323,37 @@ impl Reactor {
 
     /// Serves browsers after the nodes, so that a node's notices reach browsers in the same turn.
     fn serve_web(&mut self) {
+        let wanted = self.web.as_ref().is_some_and(Web::wants_figures);
+        let figures = wanted.then(|| self.figures());
         if let Some(web) = &mut self.web {
+            figures
+                .into_iter()
+                .for_each(|figures| web.take_figures(figures));
             web.turn(self.now, self.poll.registry(), self.settings.buffers);
         }
+    }
+
+    fn figures(&self) -> LoopFigures {
+        let servers = self
+            .hosts
+            .iter()
+            .filter(|host| host.identity.address.is_some());
+        let mut figures = LoopFigures {
+            nodes: self.conns.len(),
+            outbox_bytes: self.outbox_bytes,
+            of_nodes: servers
+                .map(|host| (host.identity.node, host.node.figures()))
+                .collect(),
+            ..LoopFigures::default()
+        };
+        if let Some(web) = &self.web {
+            figures.browsers = web.connections();
+        }
+        if let Some(dns) = &self.dns {
+            figures.names = dns.connections();
+            (figures.names_answered, figures.names_refused) = dns.counts();
+        }
+        figures
     }
 
     /// Calls the hook for a quiet loop when it is due.

@@ -7,8 +7,10 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::fmt;
 
+use crate::contract::node::Figure;
 use crate::contract::user::Level;
 use crate::cx::Cx;
 
@@ -47,6 +49,15 @@ impl Anomalies {
         self.counts.get(&doubt).copied().unwrap_or(0)
     }
 
+    /// Every kind with its number, for who watches the node.
+    pub fn figures(&self) -> Vec<Figure> {
+        let figure = |kind: Anomaly| Figure::Doubts {
+            kind: kind.word(),
+            count: self.count(kind),
+        };
+        Anomaly::ALL.into_iter().map(figure).collect()
+    }
+
     /// Counts a case, and logs the first one of its kind with this node.
     pub fn note(&mut self, cx: &mut Cx<'_>, doubt: Anomaly, from: impl fmt::Display) {
         *self.counts.entry(doubt).or_default() += 1;
@@ -59,6 +70,28 @@ impl Anomalies {
 }
 
 impl Anomaly {
+    /// Every kind.
+    pub const ALL: [Anomaly; 6] = [
+        Anomaly::Bytes,
+        Anomaly::Holder,
+        Anomaly::Announcement,
+        Anomaly::Upkeep,
+        Anomaly::Removal,
+        Anomaly::Copy,
+    ];
+
+    /// The kind in one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Anomaly::Bytes => "bytes",
+            Anomaly::Holder => "holder",
+            Anomaly::Announcement => "announcement",
+            Anomaly::Upkeep => "upkeep",
+            Anomaly::Removal => "removal",
+            Anomaly::Copy => "copy",
+        }
+    }
+
     /// Two kinds happen among honest nodes while songs move, so they are no warnings.
     fn level(self) -> Level {
         match self {

@@ -20,7 +20,7 @@ use crate::contract::job::JobReply;
 use crate::contract::member::Epoch;
 use crate::contract::message::{Envelope, Kind, Message, Refusal};
 use crate::contract::node::{
-    Asker, DnsTransport, Event, Identity, Lost, Node, Outbox, Peer, Sender,
+    Asker, DnsTransport, Event, Figure, Identity, Lost, Node, Outbox, Peer, Sender,
 };
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
@@ -664,5 +664,16 @@ impl Node for Server {
             Some(dns) => dns.on_packet(now, packet, transport, out),
             None => out.clear(),
         }
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let queue = |queue: data::Queue| Figure::Queue {
+            name: queue.name,
+            length: queue.length,
+            most: queue.most,
+        };
+        let queues = self.queues().into_iter().map(queue);
+        let doubts = self.anomalies().map(Anomalies::figures);
+        queues.chain(doubts.unwrap_or_default()).collect()
     }
 }

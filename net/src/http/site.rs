@@ -4,6 +4,8 @@
 //! the [`Act`]s that it orders. A site is called on the loop, so it must not block. The loop
 //! buffers only the head of an answer; so a site alone decides how much memory answers take.
 
+use roles::contract::id::NodeId;
+use roles::contract::node::Figure;
 use roles::contract::time::Time;
 
 use super::request::Request;
@@ -100,4 +102,31 @@ pub trait Site: Send {
 
     /// When [`Site::attend`] must be called even if nothing happens.
     fn deadline(&self) -> Option<Time>;
+
+    /// Whether [`Site::take_figures`] is to be called before the next [`Site::attend`].
+    fn wants_figures(&self) -> bool {
+        false
+    }
+
+    /// Takes the present figures of the loop.
+    fn take_figures(&mut self, _figures: LoopFigures) {}
+}
+
+/// The loop and its nodes in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoopFigures {
+    /// Open connections to and from nodes and clients.
+    pub nodes: usize,
+    /// Open connections of browsers.
+    pub browsers: usize,
+    /// Open connections of those who ask for names.
+    pub names: usize,
+    /// DNS packets that were answered since the start.
+    pub names_answered: u64,
+    /// DNS packets that were refused since the start, because there were too many.
+    pub names_refused: u64,
+    /// Bytes that wait to be sent to nodes and clients.
+    pub outbox_bytes: usize,
+    /// The figures of each server on the loop.
+    pub of_nodes: Vec<(NodeId, Vec<Figure>)>,
 }

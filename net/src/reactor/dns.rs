@@ -59,6 +59,9 @@ pub(super) struct Dns {
     rates: Rates,
     refusals: Repeats,
     faults: Repeats,
+    /// Questions that were answered, and that were refused as too many.
+    answered: u64,
+    refused: u64,
     /// Most connections.
     places: usize,
     conns: BTreeMap<u64, Conn>,
@@ -100,6 +103,8 @@ impl Dns {
             rates: Rates::new(per_second, seed),
             refusals: Repeats::default(),
             faults: Repeats::default(),
+            answered: 0,
+            refused: 0,
             places: places.max(1),
             conns: BTreeMap::new(),
             latest: FIRST,
@@ -127,6 +132,15 @@ impl Dns {
                 }
             }
         }
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// How many questions were answered, and how many refused as too many.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        (self.answered, self.refused)
     }
 
     /// Whether the next turn must start without a wait.
@@ -182,8 +196,13 @@ impl Dns {
         if from.port() == 0 {
             return;
         }
-        match self.rates.admit(now, from.ip()) {
-            Admission::Answer => node.answer_dns(now, question, DnsTransport::Udp, answer),
+        let admission = self.rates.admit(now, from.ip());
+        self.refused += u64::from(admission != Admission::Answer);
+        match admission {
+            Admission::Answer => {
+                self.answered += 1;
+                node.answer_dns(now, question, DnsTransport::Udp, answer);
+            }
             Admission::ComeOverTcp if come_back_over_tcp(question, answer) => {}
             Admission::ComeOverTcp | Admission::Drop => {
                 if let Some(times) = self.refusals.note(now) {
@@ -280,8 +299,10 @@ impl Dns {
                 Next::Over => return false,
                 Next::Question(question) => {
                     if self.rates.admit(now, conn.from) != Admission::Answer {
+                        self.refused += 1;
                         return false;
                     }
+                    self.answered += 1;
                     node.answer_dns(now, question, DnsTransport::Tcp, &mut self.answer);
                     conn.stream.answered(now, &self.answer);
                 }

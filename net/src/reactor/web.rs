@@ -22,7 +22,7 @@ use super::accept_errors::{is_about_descriptors, is_about_newcomer};
 use crate::dial::{self, Listener, SocketBuffers};
 use crate::http::connection::{Connection, Ending, Event};
 use crate::http::places::{self, Use};
-use crate::http::site::{Act, Body, Exchange, Heard, Site};
+use crate::http::site::{Act, Body, Exchange, Heard, LoopFigures, Site};
 
 /// Connections accepted per turn.
 const ACCEPTS_PER_TURN: usize = 32;
@@ -152,6 +152,19 @@ impl Web {
         for number in std::mem::take(&mut self.ready) {
             self.work(now, number, registry);
         }
+    }
+
+    /// Whether the site waits for the figures of the loop.
+    pub(super) fn wants_figures(&self) -> bool {
+        self.site.wants_figures()
+    }
+
+    pub(super) fn take_figures(&mut self, figures: LoopFigures) {
+        self.site.take_figures(figures);
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.sockets.len()
     }
 
     /// Whether the next turn must start without a wait.

@@ -40,6 +40,32 @@ pub trait Node {
     ) {
         out.clear();
     }
+
+    /// Queues and doubts of this node, each name once.
+    fn figures(&self) -> Vec<Figure> {
+        Vec::new()
+    }
+}
+
+/// A number about a node, for who watches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// A queue.
+    Queue {
+        /// The name of what waits.
+        name: &'static str,
+        /// How much waits.
+        length: usize,
+        /// The bound on `length`.
+        most: usize,
+    },
+    /// Statements of other nodes that cannot be true.
+    Doubts {
+        /// What they were about, in one word.
+        kind: &'static str,
+        /// How many there were since the start.
+        count: u64,
+    },
 }
 
 /// How a DNS packet has come: it decides how long the answer may be.

@@ -297,7 +297,7 @@ impl Names<'_> {
     fn node(self, node: NodeId, out: &mut Vec<u8>) {
         label(format!("n-{node}").as_bytes(), out);
         for place in (0..self.place.group()).rev() {
-            label(self.asked.name.label(place), out);
+            label(self.asked.name.label_at(place), out);
         }
         out.push(0);
     }

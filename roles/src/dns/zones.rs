@@ -44,7 +44,7 @@ pub(super) enum What {
 impl Place {
     /// Where a name lies; none if no zone is served in which it could.
     pub(super) fn of(name: &Name) -> Option<Place> {
-        if name.labels() < 2 || name.label(1) != b"dispotify" {
+        if name.labels() < 2 || name.label_at(1) != b"dispotify" {
             return None;
         }
         let place = |of_role, what| Place {
@@ -52,13 +52,13 @@ impl Place {
             of_role,
             what,
         };
-        if let Some(role) = role_of(name.label(0)) {
+        if let Some(role) = role_of(name.label_at(0)) {
             return Some(place(true, within(name, 2, role)));
         }
-        if name.label(0) != b"internal" {
+        if name.label_at(0) != b"internal" {
             return None;
         }
-        let what = match (name.labels(), role_of(name.label(2))) {
+        let what = match (name.labels(), role_of(name.label_at(2))) {
             (2, _) => Some(What::Root),
             (_, Some(role)) => within(name, 3, role),
             (_, None) => None,
@@ -74,7 +74,7 @@ impl Place {
 
 /// What a name stands for whose last `group` labels are the group's name.
 fn within(name: &Name, group: usize, role: Role) -> Option<What> {
-    let label = |place| name.label(group + place);
+    let label = |place| name.label_at(group + place);
     match name.labels() - group {
         0 => Some(What::Group(role)),
         1 if label(0) == TCP => Some(What::Empty),

@@ -53,7 +53,7 @@ impl Name {
     }
 
     /// The label at this place from the right: 0 is the top level. Empty if there is none.
-    pub(crate) fn label(&self, place: usize) -> &[u8] {
+    pub(crate) fn label_at(&self, place: usize) -> &[u8] {
         let begin = self.begin(place);
         match self.bytes.get(begin) {
             Some(length) => &self.bytes[begin + 1..begin + 1 + usize::from(*length)],
@@ -72,7 +72,7 @@ impl Name {
 impl core::fmt::Debug for Name {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         for place in (0..self.labels).rev() {
-            write!(f, "{}.", self.label(place).escape_ascii())?;
+            write!(f, "{}.", self.label_at(place).escape_ascii())?;
         }
         Ok(())
     }
