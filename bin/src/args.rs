@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use roles::contract::message::Sort;
@@ -65,6 +66,9 @@ pub(crate) struct Common {
         default_value = "info"
     )]
     pub(crate) log: log::LevelFilter,
+    /// File of the log of a node, `serve` or `web`; after SIGHUP it is opened anew [default: standard error]
+    #[arg(long, global = true, env = "DISPOTIFY_LOG_FILE", value_name = "FILE")]
+    pub(crate) log_file: Option<PathBuf>,
     /// Where fragments that were heard are kept [default: dispotify in the cache folder]
     #[arg(long, global = true, env = "DISPOTIFY_CACHE", value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
@@ -97,11 +101,17 @@ pub(crate) enum Command {
     Rm(Rm),
     /// Show nodes, roles, ring and songs
     Status(Status),
+    /// Look at one node, in one line; for supervisors and containers
+    Health(Health),
     /// Show what the DNS answers for a name
     Resolve(Resolve),
     /// Write the cover in a file to standard output: the page's process runs this by itself
     #[command(name = FIND_COVER, hide = true)]
     FindCover(FindCover),
+    /// Write the completions of a shell to standard output
+    Completions(Completions),
+    /// Write the pages of the manual, dispotify.1 and one for each command, into a folder
+    Man(Man),
     /// Make a key for one purpose, so that a client can do without the cluster key
     Key(Key),
     /// Check a library while its node is stopped: every table, every byte. Writes nothing
@@ -222,9 +232,9 @@ pub(crate) const WEB: &str = "127.0.0.1:8080";
 pub(crate) struct Node {
     /// What the node does; auto takes the role that is needed most
     pub(crate) role: RoleChoice,
-    /// Address to listen on, as the others reach it
+    /// Address to listen on, as the others reach it [default: the machine's address, if it has one only]
     #[arg(long, value_name = "IP")]
-    pub(crate) host: IpAddr,
+    pub(crate) host: Option<IpAddr>,
     /// Port to listen on; 0 lets the system choose
     #[arg(long, default_value_t = 7700)]
     pub(crate) port: u16,
@@ -239,6 +249,15 @@ pub(crate) struct Node {
     /// Share of this node among the data nodes, for unequal disks
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) weight: u16,
+    /// Serve the page in this process, too, at this address; port 0 lets the system choose
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) web: Option<SocketAddr>,
+    /// A name by which the page may be reached, beside localhost and addresses; may be repeated
+    #[arg(long, value_name = "NAME", action = ArgAction::Append, requires = "web")]
+    pub(crate) allow_host: Vec<String>,
+    /// Let the page remove songs although it can be reached from other machines
+    #[arg(long, requires = "web")]
+    pub(crate) allow_delete: bool,
     /// When told to stop, hand all songs over first; told twice, stop at once
     #[arg(long)]
     pub(crate) drain: bool,
@@ -368,6 +387,22 @@ pub(crate) struct Status {
     /// One JSON object instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show it again and again, by default every 2s, until Ctrl-C; with --json one object per line
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "2s", value_parser = crate::settings::watch_every)]
+    pub(crate) watch: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 it is well, 1 it answers and is not well, 2 usage, 3 it does not answer or refuses the key."
+)]
+pub(crate) struct Health {
+    /// The node; the port defaults to 7700 [default: the first one found at this machine's addresses]
+    #[arg(value_name = "ADDR[:PORT]", conflicts_with = "web")]
+    pub(crate) node: Option<String>,
+    /// A page instead of a node: it is well when a router answers it
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) web: Option<SocketAddr>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -377,6 +412,18 @@ pub(crate) struct Resolve {
     /// One JSON object per record instead of lines as dig prints them
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Man {
+    /// The folder; made if it is not there
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]

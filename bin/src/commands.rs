@@ -3,8 +3,10 @@
 pub(crate) mod add;
 pub(crate) mod find_cover;
 pub(crate) mod get;
+pub(crate) mod health;
 pub(crate) mod key;
 pub(crate) mod list;
+pub(crate) mod manual;
 pub(crate) mod play;
 pub(crate) mod resolve;
 pub(crate) mod rm;

@@ -16,7 +16,9 @@ mod data;
 
 mod key;
 mod log_lines;
+mod machine;
 mod memory;
+mod notify;
 mod patience;
 mod sparse;
 mod stale_dirs;
@@ -58,7 +60,10 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Play(play) => commands::play::run(&settings, &play),
         Command::Rm(rm) => commands::rm::run(&settings, &rm),
         Command::Status(status) => commands::status::run(&settings, &status),
+        Command::Health(health) => commands::health::run(&settings, &health),
         Command::Resolve(resolve) => commands::resolve::run(&settings, &resolve),
+        Command::Completions(completions) => commands::manual::completions(&completions),
+        Command::Man(man) => commands::manual::pages(&man),
         Command::Key(key) => commands::key::run(&settings, &key),
         Command::FindCover(find) => commands::find_cover::run(&find),
         Command::Verify(verify) => commands::verify::run(&verify),

@@ -13,6 +13,7 @@ use crate::args::{self, Page, RoleChoice, Serve};
 use crate::commands::add::{self, Report};
 use crate::failure::{self, Failure};
 use crate::log_lines;
+use crate::notify;
 use crate::server::{self, Places, Plan, prepare, reactor, stop_on_signal};
 use crate::session::Session;
 use crate::settings::{self, Settings};
@@ -23,7 +24,7 @@ const NODES: usize = 3;
 
 /// Runs the three nodes until told to stop, and adds the paths meanwhile.
 pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
-    log_lines::to_stderr(settings.log);
+    log_lines::start(settings)?;
     settings.check_reach("--host", serve.host)?;
     let security = settings.security_or_make()?;
     let dir = match &serve.data_dir {
@@ -74,8 +75,8 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     };
     let (session, host) = Session::prepare(settings, config)?;
     let handle = server::add(&mut reactor, host, None)?;
-    let stop = reactor.stop_handle();
-    stop_on_signal(stop)?;
+    notify::expect(NODES);
+    stop_on_signal(settings, &reactor)?;
     welcome(settings, &dir, &dns, page).map_err(failure::output)?;
     let adding = add_in_background(session.attached(handle), up, serve.paths.clone())?;
     reactor

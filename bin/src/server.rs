@@ -11,22 +11,26 @@ use crossbeam_channel::Sender;
 use log::{info, warn};
 use net::{DnsListener, Host, HostHandle, Listener, Reactor, StopHandle, own_features};
 use rand::random;
+use roles::client;
 use roles::contract::id::NodeId;
 use roles::contract::node::Identity;
 use roles::contract::record::{Address, Record};
 use roles::contract::rng::Rng;
 use roles::contract::user::Notice;
 use roles::server::{self, Server};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use storage::data_dir::DataDir;
 
 use crate::args::{DnsPort, Node, RoleChoice};
 use crate::data;
 use crate::failure::Failure;
 use crate::log_lines;
+use crate::machine;
 use crate::memory;
+use crate::notify;
 use crate::settings::{self, Settings};
 use crate::twin;
+use crate::web;
 
 /// The plan of a server: its role, address and directory.
 pub(crate) struct Plan {
@@ -54,12 +58,20 @@ pub(crate) struct Prepared {
 
 /// Runs one node until it is told to stop.
 pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
-    log_lines::to_stderr(settings.log);
+    log_lines::start(settings)?;
     let security = settings.security_of_node()?;
-    let name = format!("{}-{}-{}", node.role.name(), node.host, node.port);
+    let host = match node.host {
+        Some(host) => host,
+        None => {
+            let host = machine::only_address()?;
+            info!("host {host}, the only address of this machine");
+            host
+        }
+    };
+    let name = format!("{}-{host}-{}", node.role.name(), node.port);
     let plan = Plan {
         choice: node.role,
-        host: node.host,
+        host,
         port: node.port,
         dir: match &node.data_dir {
             Some(dir) => dir.clone(),
@@ -78,13 +90,28 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
         drain: node.drain,
         ..settings.server.clone()
     };
+    let page = node.web.map(web::listen).transpose()?;
     let prepared = prepare(settings, &security, &config, &plan)?;
     let within = config.stop_within();
-    let places = Places::for_nodes(settings, prepared.names.is_some());
+    let places = match page {
+        Some(_) => web::places(settings),
+        None => Places::for_nodes(settings, prepared.names.is_some()),
+    };
     let mut reactor = reactor(settings, security, places, Some(within))?;
     let _home = prepared.home;
     add(&mut reactor, prepared.host, prepared.names)?;
-    stop_on_signal(reactor.stop_handle())?;
+    let with_page = page.is_some();
+    let mut page_at = None;
+    if let Some(listener) = page {
+        let at = listener.address();
+        let guard = web::OriginGuard::new(&node.allow_host, at, node.allow_delete);
+        let config = client_beside(settings, node.role, prepared.address);
+        web::attach(&mut reactor, settings, config, listener, guard)?;
+        page_at = Some(at);
+    }
+    notify::expect(1 + usize::from(with_page));
+    stop_on_signal(settings, &reactor)?;
+    page_at.into_iter().for_each(web::tell_ready);
     if node.with_parent {
         stop_with_parent(reactor.stop_handle())?;
     }
@@ -95,6 +122,16 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
         true => Err(Failure::failed("run the node", OUTDATED)),
         false => Ok(()),
     }
+}
+
+/// The configuration of the page's client in a node's process: a DNS node is asked first by the page
+/// beside it.
+fn client_beside(settings: &Settings, role: RoleChoice, own: Address) -> client::Config {
+    let mut config = settings.client.clone();
+    if role == RoleChoice::Dns && !config.dns_nodes.contains(&own) {
+        config.dns_nodes.insert(0, own);
+    }
+    config
 }
 
 /// Most connections of a loop, each of which takes a file descriptor.
@@ -319,20 +356,30 @@ fn print_ready(record: Record) {
     // The reader of standard output may be gone; the node continues regardless.
     let mut out = io::stdout().lock();
     let _ = writeln!(out, "ready {role} {address} {node}").and_then(|()| out.flush());
+    notify::ready();
 }
 
-/// SIGINT and SIGTERM stop the process in order. SIGXFSZ, sent at a file size limit, is caught, so
-/// that the write fails instead of killing the process.
-pub(crate) fn stop_on_signal(stop: StopHandle) -> Result<(), Failure> {
+/// SIGINT and SIGTERM stop the process in order. SIGHUP begins a new log file; without one it stops the
+/// process, too, because its terminal is gone. SIGXFSZ, sent at a file size limit, is caught, so that
+/// the write fails instead of killing the process; SIGPIPE is ignored by every Rust program.
+pub(crate) fn stop_on_signal(settings: &Settings, reactor: &Reactor) -> Result<(), Failure> {
+    let (stop, to_file) = (reactor.stop_handle(), settings.log_file.is_some());
+    notify::watch(reactor.pulse_handle())?;
     let failed = |error| Failure::failed("listen for signals", error);
     let flag = Arc::default();
     signal_hook::flag::register(SIGXFSZ, flag).map_err(failed)?;
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
     std::thread::Builder::new()
         .name("signals".into())
         .stack_size(128 * 1024)
         .spawn(move || {
-            for _ in signals.forever() {
+            for signal in signals.forever() {
+                if signal == SIGHUP && to_file {
+                    log_lines::reopen();
+                    continue;
+                }
+                notify::stopping();
                 stop.stop();
             }
         })

@@ -7,6 +7,7 @@ mod table;
 use std::env;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use log::LevelFilter;
 use net::{DerivedKey, Security};
@@ -19,13 +20,14 @@ use crate::failure::Failure;
 use crate::key::{self, ClusterKey, Key};
 
 /// The default port of a node.
-const PORT: u16 = 7700;
+pub(crate) const PORT: u16 = 7700;
 
 /// The settings that every command uses.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) cluster: String,
     pub(crate) log: LevelFilter,
+    pub(crate) log_file: Option<PathBuf>,
     pub(crate) server: server::Config,
     pub(crate) client: client::Config,
     pub(crate) connections_max: usize,
@@ -43,10 +45,11 @@ pub(crate) struct Settings {
 impl Settings {
     /// Builds the settings from the command line and the environment; rejects invalid input.
     pub(crate) fn of(common: &Common) -> Result<Self, Failure> {
-        let dns = addresses(&common.dns)?;
+        let dns = addresses("--dns", &common.dns)?;
         let mut settings = Settings {
             cluster: common.cluster.clone(),
             log: common.log,
+            log_file: common.log_file.clone(),
             server: server::Config {
                 dns_nodes: dns.clone(),
                 ..server::Config::default()
@@ -190,6 +193,15 @@ impl Settings {
     }
 }
 
+/// Reads the pause of `status --watch`: at least a tenth of a second, at most a day.
+pub(crate) fn watch_every(text: &str) -> Result<Duration, String> {
+    table::duration_within(
+        text,
+        Duration::from_millis(100),
+        Duration::from_secs(86_400),
+    )
+}
+
 /// An identifier of a cluster, made of its name and DNS nodes.
 fn scope(cluster: &str, dns: &[Address]) -> String {
     let mut dns: Vec<String> = dns.iter().map(ToString::to_string).collect();
@@ -208,15 +220,15 @@ fn connections() -> usize {
     files.saturating_sub(48).clamp(8, 1000)
 }
 
-/// Reads `ADDR` or `ADDR:PORT`.
-fn addresses(texts: &[String]) -> Result<Vec<Address>, Failure> {
+/// Reads `ADDR` or `ADDR:PORT`, given by this option.
+pub(crate) fn addresses(option: &str, texts: &[String]) -> Result<Vec<Address>, Failure> {
     let parse = |text: &String| {
         let text = text.trim();
         let whole = text.parse::<SocketAddr>();
         let bare = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT));
         whole.or(bare).map(Address).map_err(|_| {
             Failure::Usage(format!(
-                "--dns {text}: write an IP address, with :PORT if it is not {PORT}"
+                "{option} {text}: write an IP address, with :PORT if it is not {PORT}"
             ))
         })
     };
@@ -254,9 +266,9 @@ mod tests {
     #[test]
     fn addresses_take_the_port_of_nodes() {
         let texts = ["127.0.0.11", "127.0.0.12:80", "::1"].map(String::from);
-        let read = addresses(&texts).expect("three addresses");
+        let read = addresses("--dns", &texts).expect("three addresses");
         let shown: Vec<String> = read.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["127.0.0.11:7700", "127.0.0.12:80", "[::1]:7700"]);
-        assert!(addresses(&["localhost".into()]).is_err());
+        assert!(addresses("--dns", &["localhost".into()]).is_err());
     }
 }

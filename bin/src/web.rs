@@ -10,6 +10,7 @@ mod buffer_budget;
 mod cover_file;
 mod covers;
 mod events;
+mod metrics;
 mod origin;
 mod player;
 mod spool_dir;
@@ -27,6 +28,7 @@ use roles::client;
 use crate::args::Web;
 use crate::failure::Failure;
 use crate::log_lines;
+use crate::notify;
 use crate::server::{self, Places, stop_on_signal};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -39,7 +41,7 @@ pub(crate) use origin::OriginGuard;
 
 /// Runs the player on a loop of its own until told to stop.
 pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
-    log_lines::to_stderr(settings.log);
+    log_lines::start(settings)?;
     let security = settings.security()?;
     let listener = listen(web.listen)?;
     let mut reactor = reactor(settings, security)?;
@@ -52,7 +54,8 @@ pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
         listener,
         guard,
     )?;
-    stop_on_signal(reactor.stop_handle())?;
+    notify::expect(1);
+    stop_on_signal(settings, &reactor)?;
     tell_ready(address);
     reactor
         .run()
@@ -61,15 +64,18 @@ pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
 
 /// A loop that shares its connections, and so its file descriptors, between nodes and browsers.
 pub(crate) fn reactor(settings: &Settings, security: net::Security) -> Result<Reactor, Failure> {
-    let all = settings.connections_max;
-    let browsers = (all / BROWSERS_SHARE).min(BROWSERS_MAX);
+    server::reactor(settings, security, places(settings), None)
+}
+
+/// The shares of nodes, browsers and those who ask for names.
+pub(crate) fn places(settings: &Settings) -> Places {
+    let browsers = (settings.connections_max / BROWSERS_SHARE).min(BROWSERS_MAX);
     let others = Places::for_nodes(settings, true);
-    let places = Places {
+    Places {
         nodes: others.nodes - browsers,
         browsers,
         ..others
-    };
-    server::reactor(settings, security, places, None)
+    }
 }
 
 /// Browsers have one of so many shares of the connections.
@@ -116,4 +122,5 @@ pub(crate) fn tell_ready(address: SocketAddr) {
     let mut out = io::stdout().lock();
     // The reader may be gone; the page is served all the same.
     let _ = writeln!(out, "ready web http://{address}/").and_then(|()| out.flush());
+    notify::ready();
 }

@@ -232,6 +232,18 @@ impl Lab {
         }
     }
 
+    /// Waits until a launched node has said where it listens; gives the address.
+    pub(super) fn await_listening(&self) -> String {
+        self.await_log(" start=", 1);
+        let log = self.read_log();
+        let line = log
+            .lines()
+            .find(|line| line.contains(" start="))
+            .expect("a line");
+        let address = line.split(' ').find(|word| word.starts_with("127.0.0.1:"));
+        address.expect("an address").to_owned()
+    }
+
     fn log(&self) -> fs::File {
         let path = self.dir.join("log");
         let options = fs::OpenOptions::new().create(true).append(true).open(path);

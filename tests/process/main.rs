@@ -11,6 +11,7 @@ mod hostile;
 mod library;
 mod load;
 mod names;
+mod operator;
 mod partition;
 mod powercut;
 mod privacy;

@@ -1,5 +1,8 @@
 //! `dispotify status`.
 
+use std::io::{self, IsTerminal, Write};
+use std::thread;
+
 use roles::contract::id::NodeId;
 use roles::contract::message::{LastAlert, LastSwitch, NodeState, NodeStatus, Status as Cluster};
 use roles::contract::record::{Address, Role};
@@ -13,21 +16,54 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::text;
 
-/// Shows the cluster as one router sees it.
+/// Shows the cluster as one router sees it, once or again and again.
 pub(crate) fn run(settings: &Settings, status: &Status) -> Result<(), Failure> {
     let session = Session::start(settings)?;
+    let Some(every) = status.watch else {
+        return tell(status, ask(&session)?);
+    };
+    loop {
+        match ask(&session) {
+            Ok(seen) => {
+                clear(status.json)?;
+                tell(status, seen)?;
+            }
+            // Whoever watches wants to see the cluster come back.
+            Err(Failure::Failed(why) | Failure::Unreachable(why)) => {
+                clear(status.json)?;
+                // When standard error is closed as well, no channel is left for the message.
+                let _ = writeln!(io::stderr(), "dispotify: {why}");
+            }
+            Err(failure @ (Failure::Usage(_) | Failure::OutputClosed)) => return Err(failure),
+        }
+        thread::sleep(every);
+    }
+}
+
+fn ask(session: &Session) -> Result<(Cluster, Address), Failure> {
     let operation = session.operation();
     let command = Command::Status { operation };
-    let (cluster, router) = session.answer("ask for the status", command, |notice| {
+    session.answer("ask for the status", command, |notice| {
         if let Notice::Status { status, router, .. } = notice {
             return Some((status, router));
         }
         None
-    })?;
+    })
+}
+
+fn tell(status: &Status, (cluster, router): (Cluster, Address)) -> Result<(), Failure> {
     if status.json {
         return json_line(&Object::of(&cluster, router));
     }
     show(&cluster, router)
+}
+
+/// Begins a new picture on a terminal; elsewhere one follows the other.
+fn clear(json: bool) -> Result<(), Failure> {
+    match !json && io::stdout().is_terminal() {
+        true => write_all(b"\x1b[H\x1b[J"),
+        false => Ok(()),
+    }
 }
 
 fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {

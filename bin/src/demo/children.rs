@@ -119,6 +119,10 @@ impl Children {
         let dns = dns.map_or_else(|| format!("{host}:{}", self.port.max(1)), |a| a.to_string());
         command.args(["--dns", &dns, "--with-parent"]);
         command.args(&self.options);
+        // What is meant for this process is not meant for its children.
+        for variable in ["DISPOTIFY_LOG_FILE", "NOTIFY_SOCKET", "WATCHDOG_USEC"] {
+            command.env_remove(variable);
+        }
         // A process group of its own shields the child from Ctrl-C: the parent ends its children
         // itself.
         command.process_group(0);

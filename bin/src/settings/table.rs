@@ -242,6 +242,15 @@ impl Kind {
     }
 }
 
+/// Reads a duration within these bounds.
+pub(super) fn duration_within(
+    text: &str,
+    least: Duration,
+    most: Duration,
+) -> Result<Duration, String> {
+    bounded(duration(text)?, least, most, shown)
+}
+
 fn bounded<T: PartialOrd + Copy>(
     value: T,
     least: T,

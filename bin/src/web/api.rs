@@ -22,6 +22,7 @@ pub(super) enum Route {
     Songs,
     Song(SongId),
     Status,
+    Metrics,
     Events,
     Stream(SongId),
     Download(SongId),
@@ -40,11 +41,27 @@ impl Route {
             ["api", "songs"] => Some(Route::Songs),
             ["api", "songs", id] => song(Route::Song, id),
             ["api", "status"] => Some(Route::Status),
+            ["metrics"] => Some(Route::Metrics),
             ["api", "events"] => Some(Route::Events),
             ["stream", id] => song(Route::Stream, id),
             ["download", id] => song(Route::Download, id),
             ["cover", id] => song(Route::Cover, id),
             _ => Some(Route::File(path)),
+        }
+    }
+
+    /// The route's name in `/metrics`.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Route::Songs => "songs",
+            Route::Song(_) => "song",
+            Route::Status => "status",
+            Route::Metrics => "metrics",
+            Route::Events => "events",
+            Route::Stream(_) => "stream",
+            Route::Download(_) => "download",
+            Route::Cover(_) => "cover",
+            Route::File(_) => "file",
         }
     }
 
@@ -54,6 +71,7 @@ impl Route {
             Route::Songs => "GET, HEAD, POST",
             Route::Song(_) => "GET, HEAD, DELETE",
             Route::Status
+            | Route::Metrics
             | Route::Events
             | Route::Stream(_)
             | Route::Download(_)

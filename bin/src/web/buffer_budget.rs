@@ -26,6 +26,11 @@ pub(super) struct BufferBudget {
 }
 
 impl BufferBudget {
+    /// Bytes in memory for all streams.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Adds a stream to the end of the queue.
     pub(super) fn wait(&mut self, exchange: Exchange) {
         self.line.push_back(exchange);

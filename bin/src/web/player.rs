@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use net::http::range;
 use net::http::request::{Method, Request};
-use net::http::site::{Act, Body, Exchange, Head, Heard, Site};
+use net::http::site::{Act, Body, Exchange, Head, Heard, LoopFigures, Site};
 use roles::contract::id::{OperationId, SongId, SourceId};
-use roles::contract::message::Holder;
+use roles::contract::message::{Holder, Status};
 use roles::contract::song::Manifest;
 use roles::contract::time::Time;
 use roles::contract::timers::earlier;
@@ -34,6 +34,7 @@ use super::buffer_budget::BufferBudget;
 use super::cover_file::{CoverDone, CoverFile, CoverTask};
 use super::covers::{Covers, Reading};
 use super::events::{Events, Lagging};
+use super::metrics::{Format, Metrics};
 use super::origin::OriginGuard;
 use super::stream::{self, Source, Stream, Wish};
 use super::uploads::{Added, TOO_SLOW, Upload, Uploads, Waiting};
@@ -64,6 +65,7 @@ pub(super) struct Player {
     /// When a stalled listener is to lose its held fragments.
     stalled_at: Option<Time>,
     events: Events,
+    metrics: Metrics,
     uploads: Uploads,
     covers: Covers,
     /// Streams whose songs wait to be opened; `opening` counts those being opened.
@@ -96,6 +98,8 @@ enum ExchangeState {
 #[derive(Clone, Copy)]
 enum Purpose {
     Exchange(Exchange),
+    /// The figures of process and cluster, in this text.
+    Metrics(Exchange, Format),
     Upload(u64),
     /// A cover, for all who wait for it.
     Cover,
@@ -119,6 +123,7 @@ impl Player {
             readers_wait: false,
             stalled_at: None,
             events: Events::default(),
+            metrics: Metrics::default(),
             uploads: Uploads::default(),
             covers: Covers::default(),
             opens: VecDeque::new(),
@@ -243,7 +248,11 @@ impl Player {
     fn answered(&mut self, operation: OperationId) -> Option<Exchange> {
         match self.operations.remove(&operation)? {
             Purpose::Exchange(exchange) => Some(exchange),
-            Purpose::Cover | Purpose::Upload(_) | Purpose::Status | Purpose::Holders => None,
+            Purpose::Metrics(..)
+            | Purpose::Cover
+            | Purpose::Upload(_)
+            | Purpose::Status
+            | Purpose::Holders => None,
         }
     }
 
@@ -280,13 +289,27 @@ const BUSY: (u16, &str) = (
 
 impl Site for Player {
     fn hear(&mut self, now: Time, exchange: Exchange, heard: Heard<'_>, acts: &mut Vec<Act>) {
+        let mark = acts.len();
         match heard {
-            Heard::Request(request) => self.on_request(now, exchange, &request, acts),
-            Heard::Body(bytes) => self.on_body(exchange, bytes, acts),
+            Heard::Request(request) => {
+                self.metrics.begin(now, exchange);
+                self.on_request(now, exchange, &request, acts);
+            }
+            Heard::Body(bytes) => {
+                self.metrics.received(bytes.len());
+                self.on_body(exchange, bytes, acts);
+            }
             Heard::BodyEnd => self.on_body_end(exchange, acts),
-            Heard::Taken(bytes) => self.on_taken(now, exchange, bytes),
-            Heard::Answered | Heard::Aborted => self.on_over(exchange),
+            Heard::Taken(bytes) => {
+                self.metrics.sent(bytes);
+                self.on_taken(now, exchange, bytes);
+            }
+            Heard::Answered | Heard::Aborted => {
+                self.metrics.over(exchange);
+                self.on_over(exchange);
+            }
         }
+        self.metrics.note(now, &acts[mark..]);
     }
 
     fn wants_body(&self, exchange: Exchange) -> bool {
@@ -324,7 +347,16 @@ impl Site for Player {
         }
     }
 
+    fn wants_figures(&self) -> bool {
+        self.metrics.wants()
+    }
+
+    fn take_figures(&mut self, figures: LoopFigures) {
+        self.metrics.take(figures);
+    }
+
     fn attend(&mut self, now: Time, acts: &mut Vec<Act>) {
+        let mark = acts.len();
         self.give_owed();
         while let Some(notice) = self.session.heard() {
             self.on_notice(now, notice, acts);
@@ -341,6 +373,7 @@ impl Site for Player {
         if self.readers_wait || self.stalled_at.is_some_and(|at| at <= now) {
             self.feed(now, acts);
         }
+        self.metrics.note(now, &acts[mark..]);
     }
 
     fn deadline(&self) -> Option<Time> {

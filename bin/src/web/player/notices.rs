@@ -30,6 +30,9 @@ impl Player {
                 Some(Purpose::Status) => {
                     wake(self.events.on_status(now, Some((status, router))), acts);
                 }
+                Some(Purpose::Metrics(exchange, format)) => {
+                    self.give_metrics((exchange, format), Some(&status), acts);
+                }
                 Some(Purpose::Cover | Purpose::Upload(_) | Purpose::Holders) | None => (),
             },
             Notice::Opened {
@@ -98,7 +101,7 @@ impl Player {
             Some(Purpose::Exchange(exchange)) => *exchange,
             Some(Purpose::Holders) => return self.close(operation),
             Some(Purpose::Cover) => return self.on_cover_opened(operation, manifest, acts),
-            Some(Purpose::Status | Purpose::Upload(_)) | None => return,
+            Some(Purpose::Status | Purpose::Metrics(..) | Purpose::Upload(_)) | None => return,
         };
         match self.exchanges.get_mut(&exchange) {
             Some(ExchangeState::Opening(_, wish)) => {
@@ -151,7 +154,10 @@ impl Player {
         let exchange = match self.operations.get(&operation).copied() {
             Some(Purpose::Exchange(exchange)) => exchange,
             Some(Purpose::Cover) => return self.on_cover_piece(operation, bytes, acts),
-            Some(Purpose::Upload(_) | Purpose::Status | Purpose::Holders) | None => return,
+            Some(
+                Purpose::Metrics(..) | Purpose::Upload(_) | Purpose::Status | Purpose::Holders,
+            )
+            | None => return,
         };
         match self.exchanges.get_mut(&exchange) {
             Some(ExchangeState::Stream(stream)) => {
@@ -205,6 +211,9 @@ impl Player {
             }
             Some(Purpose::Cover) => self.fail_cover(operation, (status, &why), acts),
             Some(Purpose::Status) => wake(self.events.on_status(now, None), acts),
+            Some(Purpose::Metrics(exchange, format)) => {
+                self.give_metrics((exchange, format), None, acts);
+            }
             Some(Purpose::Holders) | None => (),
         }
     }

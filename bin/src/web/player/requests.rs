@@ -16,6 +16,7 @@ impl Player {
         let Some(route) = Route::of(&request.path) else {
             return self.refuse(exchange, 404, "there is nothing at this address", acts);
         };
+        self.metrics.is_for(exchange, route.name());
         if !route.allows(request.method) {
             let (mut head, body) = answer::error(405, "this cannot be done here");
             head.fields.push(("Allow", route.methods().to_owned()));
@@ -35,6 +36,14 @@ impl Player {
                 let operation = self.asked(exchange);
                 self.command(Command::Status { operation });
             }
+            Route::Metrics => {
+                self.metrics.want();
+                let purpose = Purpose::Metrics(exchange, Format::of(request));
+                let operation = self.operation(purpose);
+                let asked = ExchangeState::Asked(operation);
+                self.exchanges.insert(exchange, asked);
+                self.command(Command::Status { operation });
+            }
             Route::Events => self.on_listener(now, exchange, request, acts),
             Route::Stream(song) => self.on_stream(exchange, song, request, false, acts),
             Route::Download(song) => self.on_stream(exchange, song, request, true, acts),
@@ -51,6 +60,21 @@ impl Player {
             asset.head.status = 304;
         }
         self.give(exchange, asset.head, asset.bytes, acts);
+    }
+
+    /// Answers with all figures; without those of the cluster when no router answers.
+    pub(super) fn give_metrics(
+        &mut self,
+        (exchange, format): (Exchange, Format),
+        cluster: Option<&Status>,
+        acts: &mut Vec<Act>,
+    ) {
+        let text = self
+            .metrics
+            .text(format, cluster, self.buffer_budget.bytes());
+        let mut head = answer::head(200, format.media_type(), text.len() as u64);
+        head.fields.push(("Cache-Control", "no-store".to_owned()));
+        self.give(exchange, head, text.into_bytes(), acts);
     }
 
     fn on_list(&mut self, exchange: Exchange, request: &Request, acts: &mut Vec<Act>) {
