@@ -97,8 +97,10 @@ pub(crate) enum Command {
     Get(Get),
     /// Play a song, beginning before it has arrived
     Play(Play),
-    /// Remove songs everywhere and for good: the same file cannot be added again
+    /// Remove songs everywhere: they lie in the trash for 30 days, and `trash restore` takes them back
     Rm(Rm),
+    /// List what was removed and can be taken back; take it back, or remove it for good
+    Trash(Trash),
     /// Show nodes, roles, ring and songs
     Status(Status),
     /// Look at one node, in one line; for supervisors and containers
@@ -220,9 +222,48 @@ pub(crate) struct Rm {
     /// Ids of songs, or as many digits as make each unique
     #[arg(required = true)]
     pub(crate) ids: Vec<String>,
+    /// Remove them for good at once, in the trash or not: the same file cannot be added again
+    #[arg(long)]
+    pub(crate) for_good: bool,
     /// One JSON object per song
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Trash {
+    #[command(subcommand)]
+    pub(crate) action: Option<TrashAction>,
+    /// One JSON object per song
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrashAction {
+    /// List the songs in the trash, the latest first
+    Ls {
+        /// One JSON object per song instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take songs back out of the trash
+    Restore {
+        /// Ids of songs, or as many digits as make each unique within the trash
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// One JSON object per song
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove songs in the trash for good, all of them without ids: the same file cannot be added again
+    Empty {
+        /// Ids of songs, or as many digits as make each unique within the trash
+        ids: Vec<String>,
+        /// One JSON object per song
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// The default address of the web player: reachable from this machine only.

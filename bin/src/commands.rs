@@ -11,6 +11,7 @@ pub(crate) mod play;
 pub(crate) mod resolve;
 pub(crate) mod rm;
 pub(crate) mod status;
+pub(crate) mod trash;
 pub(crate) mod verify;
 
 use std::io::{self, Write};

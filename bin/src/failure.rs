@@ -39,7 +39,9 @@ impl Failure {
             user::Failure::KeyRefused => Failure::Unreachable(line),
             user::Failure::NotFound => Failure::Failed(format!("{line} (see `dispotify ls`)")),
             user::Failure::Ambiguous(_) => Failure::Failed(format!("{line} (give more digits)")),
-            user::Failure::Refused(_)
+            user::Failure::NotInTrash => Failure::Failed(format!("{line} (see `dispotify trash`)")),
+            user::Failure::Trashed(_)
+            | user::Failure::Refused(_)
             | user::Failure::NoCopy
             | user::Failure::NoData
             | user::Failure::Local(_)
@@ -94,6 +96,8 @@ pub(crate) fn of_upload(failure: &user::Failure, arrived: bool, kept_for: Durati
         | user::Failure::KeyRefused
         | user::Failure::Refused(_)
         | user::Failure::NotFound
+        | user::Failure::Trashed(_)
+        | user::Failure::NotInTrash
         | user::Failure::Ambiguous(_)
         | user::Failure::NoCopy
         | user::Failure::NoData

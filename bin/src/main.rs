@@ -59,6 +59,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Get(get) => commands::get::run(&settings, &get),
         Command::Play(play) => commands::play::run(&settings, &play),
         Command::Rm(rm) => commands::rm::run(&settings, &rm),
+        Command::Trash(trash) => commands::trash::run(&settings, &trash),
         Command::Status(status) => commands::status::run(&settings, &status),
         Command::Health(health) => commands::health::run(&settings, &health),
         Command::Resolve(resolve) => commands::resolve::run(&settings, &resolve),

@@ -94,6 +94,8 @@ fn passes(failure: &Failure) -> Passes {
         Failure::Unreachable { last: None, .. }
         | Failure::Refused(_)
         | Failure::NotFound
+        | Failure::Trashed(_)
+        | Failure::NotInTrash
         | Failure::Ambiguous(_)
         | Failure::NoCopy
         | Failure::NoData

@@ -342,6 +342,8 @@ fn tell(name: &str, notice: Notice) {
         | Notice::Progress { .. }
         | Notice::Uploaded { .. }
         | Notice::Removed { .. }
+        | Notice::Changed { .. }
+        | Notice::Trash { .. }
         | Notice::Failed { .. } => (), // The log has it already, or a server has no user.
     }
 }

@@ -339,7 +339,7 @@ fn may_repeat(command: &Command, failure: &user::Failure) -> bool {
         last,
         Lost::Closed | Lost::Reset | Lost::Silent | Lost::Unacknowledged
     );
-    !(answer_lost && matches!(command, Command::Remove { .. }))
+    !(answer_lost && matches!(command, Command::Change { .. }))
 }
 
 /// Opens the cache. When that fails, the client runs without, because a cache only saves traffic.

@@ -28,6 +28,15 @@ pub(crate) fn ago(ms: u64) -> String {
     }
 }
 
+/// A span of time in one unit, for spans of days and months.
+pub(crate) fn span(seconds: u64) -> String {
+    match seconds {
+        0..86_400 => ago(seconds.saturating_mul(1000)),
+        86_400..172_800 => "1 day".to_owned(),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 /// Bytes with a unit, three digits.
 pub(crate) fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;

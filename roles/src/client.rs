@@ -13,6 +13,7 @@ mod peers;
 mod read;
 mod remove;
 mod shared;
+mod trashed;
 mod upload;
 
 use alloc::boxed::Box;
@@ -189,9 +190,25 @@ impl Core {
                 });
             }
             Command::Close { operation } => self.close(cx, operation),
-            Command::Remove { operation, song } => {
+            Command::ListTrash {
+                operation,
+                after,
+                limit,
+            } => {
+                let question = Message::Catalogue(Catalogue::ListTrash {
+                    prefix: None,
+                    after,
+                    limit,
+                });
+                self.begin_ask(cx, operation, question);
+            }
+            Command::Change {
+                operation,
+                song,
+                to,
+            } => {
                 if self.admit(cx, operation) {
-                    let (remove, progress) = Remove::begin(operation, song);
+                    let (remove, progress) = Remove::begin(operation, song, to);
                     self.operations.insert(operation, Operation::Remove(remove));
                     self.go_on(cx, operation, progress);
                 }
@@ -371,7 +388,8 @@ impl Core {
             | Asked::Replication(_)
             | Asked::AntiEntropy(_)
             | Asked::Scrub(_)
-            | Asked::Removal(_) => (), // A client has no such part.
+            | Asked::Removal(_)
+            | Asked::Trash(_) => (), // A client has no such part.
         }
     }
 
@@ -400,6 +418,7 @@ impl Core {
                     self.go_on(cx, operation, progress);
                 }
             }
+            Purpose::InTrash(operation) => self.on_looked_in_trash(cx, operation, reply),
             Purpose::RecallPeers | Purpose::Note => (),
         }
     }
@@ -453,7 +472,11 @@ impl Core {
                     self.shared.resolver.remember(cx, Role::Router, records);
                 }
             }
-            Purpose::Router(_) | Purpose::Names(_) | Purpose::Remove(_) | Purpose::Note => (),
+            Purpose::Router(_)
+            | Purpose::Names(_)
+            | Purpose::Remove(_)
+            | Purpose::InTrash(_)
+            | Purpose::Note => (),
         }
     }
 

@@ -18,5 +18,6 @@ pub mod rng;
 pub mod song;
 pub mod time;
 pub mod timers;
+pub mod trash;
 pub mod upkeep;
 pub mod user;

@@ -19,6 +19,7 @@ pub mod replication;
 mod room;
 mod scrub;
 mod stream;
+mod trash;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -54,6 +55,7 @@ use removal::Removal;
 use replication::Replication;
 use room::Room;
 use scrub::Scrub;
+use trash::Trash;
 
 /// How a data node behaves.
 #[derive(Clone, Debug)]
@@ -64,6 +66,8 @@ pub struct Config {
     pub announce_every: Duration,
     /// An unfinished upload that receives nothing for this time is deleted.
     pub upload_untouched: Duration,
+    /// How long a removed song can be taken back; zero: it is removed for good at once.
+    pub trash_keep: Duration,
 }
 
 impl Default for Config {
@@ -72,6 +76,7 @@ impl Default for Config {
             anti_entropy: anti_entropy::Config::default(),
             announce_every: Duration::from_secs(20),
             upload_untouched: Duration::from_secs(24 * 3600),
+            trash_keep: Duration::from_secs(30 * 24 * 3600),
         }
     }
 }
@@ -111,6 +116,7 @@ pub struct Data {
     anti_entropy: AntiEntropy,
     scrub: Scrub,
     removal: Removal,
+    trash: Trash,
     disk: Disk,
     mending: Mending,
     overview: Option<Overview>,
@@ -138,6 +144,11 @@ impl Data {
             anti_entropy: AntiEntropy::new(config.anti_entropy.clone(), part()),
             scrub: Scrub::new(&config.anti_entropy, part()),
             removal: Removal::new(config.anti_entropy.mutants),
+            trash: Trash::new(
+                config.trash_keep,
+                config.anti_entropy.every,
+                config.anti_entropy.mutants,
+            ),
             disk: Disk::default(),
             mending: Mending::new(&config.anti_entropy, part()),
             overview: None,
@@ -286,6 +297,7 @@ impl Data {
             Asked::AntiEntropy(step) => self.anti_entropy.conclude(cx, step, reply, others),
             Asked::Scrub(fragment) => self.scrub.conclude(cx, fragment, reply),
             Asked::Removal(number) => self.removal.conclude(cx, number, reply),
+            Asked::Trash(step) => self.conclude_trash(cx, step, reply, others),
             Asked::Assignment
             | Asked::Registrar(_)
             | Asked::Resolver(_)
@@ -328,6 +340,7 @@ impl Data {
                 self.mending.on_odd(cx, altered);
             }
             Ordered::Mending(purpose) => self.mending.on_done(cx, purpose, reply),
+            Ordered::Trash(purpose) => self.on_trash_done(cx, purpose, reply, others),
             Ordered::Memory(_) | Ordered::Client(_) => (),
         }
         self.announce(cx, others);
@@ -381,7 +394,8 @@ impl Data {
             earlier(self.look_at, self.room.drop_at()),
             Some(self.sweep_at),
         );
-        earlier(earlier(parts, upkeep), earlier(own, silent))
+        let trash = self.overview.and_then(|_| self.trash.deadline());
+        earlier(earlier(parts, upkeep), earlier(earlier(own, silent), trash))
     }
 
     fn sweep(&mut self, cx: &mut Cx<'_>) {

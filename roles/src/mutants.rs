@@ -143,11 +143,21 @@ pub enum CopyMutant {
     HidesWhatItCannotRead,
     /// A node whose library was rebuilt announces the old one.
     HidesTheHealed,
+    /// A song whose time in the trash is over is removed without asking the other nodes.
+    ExpiresUnasked,
+    /// A song is taken out of the trash under a version that is not the next one.
+    RestoresUnversioned,
+    /// A change of the trash is reported as stored on two nodes when it is stored on one.
+    MarksAlone,
+    /// Nodes do not compare what is in the trash.
+    NeverComparesMarks,
+    /// Time in the trash passes twice as fast.
+    AgesTwice,
 }
 
 impl CopyMutant {
     /// Every mutant.
-    pub const ALL: [CopyMutant; 12] = [
+    pub const ALL: [CopyMutant; 17] = [
         CopyMutant::LetsGoUnconfirmed,
         CopyMutant::NeverLetsGo,
         CopyMutant::TrustsAStaleTable,
@@ -160,6 +170,11 @@ impl CopyMutant {
         CopyMutant::BuriesAlone,
         CopyMutant::HidesWhatItCannotRead,
         CopyMutant::HidesTheHealed,
+        CopyMutant::ExpiresUnasked,
+        CopyMutant::RestoresUnversioned,
+        CopyMutant::MarksAlone,
+        CopyMutant::NeverComparesMarks,
+        CopyMutant::AgesTwice,
     ];
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod mending;
 pub(crate) mod replication;
 pub(crate) mod ring;
 pub(crate) mod scrub;
+pub(crate) mod trash;
 
 use crate::contract::id::SongId;
 use crate::contract::job::FragmentId;
@@ -46,6 +47,8 @@ pub(crate) enum Asked {
     Scrub(FragmentId),
     /// A data node passes the removal of this number on.
     Removal(u64),
+    /// A data node tells or asks another what is in the trash.
+    Trash(trash::Step),
     /// A client.
     Client(client::Purpose),
 }
@@ -67,6 +70,8 @@ pub(crate) enum Ordered {
     Scrub(scrub::Purpose),
     /// A data node looks at the tables of its library, or puts them right.
     Mending(mending::Purpose),
+    /// A data node notes what is in the trash.
+    Trash(trash::JobFor),
     /// A client.
     Client(client::Purpose),
 }
@@ -87,7 +92,8 @@ impl Asked {
             | Asked::Replication(_)
             | Asked::AntiEntropy(_)
             | Asked::Scrub(_)
-            | Asked::Removal(_) => false,
+            | Asked::Removal(_)
+            | Asked::Trash(_) => false,
         }
     }
 }
@@ -103,6 +109,7 @@ impl Ordered {
             | Ordered::Announcer(..)
             | Ordered::AntiEntropy(_)
             | Ordered::Mending(_)
+            | Ordered::Trash(_)
             | Ordered::Client(_) => None,
         }
     }
@@ -115,7 +122,8 @@ impl Ordered {
             | Ordered::Replication(_)
             | Ordered::AntiEntropy(_)
             | Ordered::Scrub(_)
-            | Ordered::Mending(_) => false,
+            | Ordered::Mending(_)
+            | Ordered::Trash(_) => false,
         }
     }
 }

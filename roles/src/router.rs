@@ -18,7 +18,7 @@ use core::time::Duration;
 
 use crate::anomalies::{Anomalies, Anomaly};
 use crate::contract::id::{NodeId, SongId, SongPrefix};
-use crate::contract::limits::{COPIES, HOLDERS_MAX};
+use crate::contract::limits::{COPIES, HOLDERS_MAX, PAGE_SONGS_MAX};
 use crate::contract::member::{Member, MemberState, Traits};
 use crate::contract::message::{
     Announcement, Catalogue as CatalogueMessage, Message, NodeState, NodeStatus, Query, Refusal,
@@ -119,6 +119,12 @@ impl Router {
             }
             CatalogueMessage::List { query } => self.on_list(cx, asker, &query, sight),
             CatalogueMessage::Locate { prefix }
+                if self.catalogue.find(prefix) == Err(Refusal::NotFound)
+                    && self.catalogue.has_thrown(prefix) =>
+            {
+                cx.out.refuse(asker, Refusal::NotFound);
+            }
+            CatalogueMessage::Locate { prefix }
                 if self.catalogue.find(prefix) == Err(Refusal::NotFound) =>
             {
                 self.look_up(cx, asker, prefix, sight);
@@ -127,10 +133,19 @@ impl Router {
             CatalogueMessage::Place { song } => self.on_place(cx, asker, song, sight),
             CatalogueMessage::Announce(news) => self.on_announce(cx, asker, news),
             CatalogueMessage::Inspect => self.on_inspect(cx, asker, sight),
+            CatalogueMessage::ListTrash { .. } if self.knows_too_little(cx.now, sight.servers) => {
+                cx.out.refuse(asker, Refusal::NotReady);
+            }
+            CatalogueMessage::ListTrash {
+                prefix,
+                after,
+                limit,
+            } => self.on_list_trash(cx, asker, prefix, (after, limit), sight),
             CatalogueMessage::Songs { .. }
             | CatalogueMessage::Located { .. }
             | CatalogueMessage::Placed { .. }
             | CatalogueMessage::Announced { .. }
+            | CatalogueMessage::Trash { .. }
             | CatalogueMessage::Status(_) => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
@@ -187,8 +202,10 @@ impl Router {
             return self.on_locate(cx, asker, prefix, sight);
         }
         match ending {
-            // A data node that has not heard of the removal still has it.
-            Ending::Found(song, _) if self.catalogue.is_buried(song.id) => {
+            // A data node that has not heard of the removal still has it, or still lists it.
+            Ending::Found(song, _)
+                if self.catalogue.is_buried(song.id) || self.catalogue.is_thrown(song.id) =>
+            {
                 cx.out.refuse(asker, Refusal::NotFound);
             }
             Ending::Found(song, holder) => {
@@ -237,6 +254,24 @@ impl Router {
         let page = self
             .catalogue
             .page(query, |nodes| holders.living_among(cx.now, nodes, sight));
+        cx.out.answer(asker, Message::Catalogue(page));
+    }
+
+    fn on_list_trash(
+        &mut self,
+        cx: &mut Cx<'_>,
+        asker: Asker,
+        prefix: Option<SongPrefix>,
+        (after, limit): (Option<SongId>, u32),
+        sight: Sight<'_>,
+    ) {
+        if limit == 0 || limit as usize > PAGE_SONGS_MAX {
+            let why = alloc::format!("a page is 1 to {PAGE_SONGS_MAX} songs");
+            return cx.out.refuse(asker, Refusal::Invalid(why));
+        }
+        let holders = &self.holders;
+        let alive = |nodes: &[NodeId]| holders.living_among(cx.now, nodes, sight);
+        let page = self.catalogue.trash(cx.now, prefix, (after, limit), alive);
         cx.out.answer(asker, Message::Catalogue(page));
     }
 

@@ -22,7 +22,7 @@ use crate::contract::message::{Envelope, Kind, Message, Refusal};
 use crate::contract::node::{
     Asker, DnsTransport, Event, Figure, Identity, Lost, Node, Outbox, Peer, Sender,
 };
-use crate::contract::record::{Address, Record, Role};
+use crate::contract::record::{Address, Features, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
@@ -199,7 +199,7 @@ impl Common {
             incarnation: self.me.incarnation,
             renewals: 0,
             address: self.address,
-            features: self.me.features,
+            features: self.me.features.with(Features::TRASH, true),
             weight: if role == Role::Data {
                 self.config.weight
             } else {

@@ -26,6 +26,7 @@ mod seal;
 mod segments;
 mod songs;
 mod store;
+mod trash;
 mod uploads;
 pub mod verify;
 mod whole;
@@ -277,6 +278,11 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
         LibraryJob::ForgetCopiesDue { .. } => (later, "forget copies due"),
         // A revision that a router has heard of must not be given twice: the disk first.
         LibraryJob::RemoveSongs { .. } => (now, "remove songs"),
+        LibraryJob::NoteMarks { .. } => (now, "note what is in the trash"),
+        LibraryJob::Marks { .. } => (None, "list marks"),
+        LibraryJob::MarksDigest => (None, "read the digest of the marks"),
+        LibraryJob::AgeTrash { .. } => (later, "count time for the trash"),
+        LibraryJob::EmptyTrash { .. } => (now, "empty the trash"),
         LibraryJob::DropSongs { .. } => (now, "let go of songs"),
         LibraryJob::Reclaim => (later, "reclaim room"),
         LibraryJob::PartitionDigests => (None, "read the digests"),
@@ -312,6 +318,11 @@ fn apply(db: &Store<'_>, room: &Room, job: &LibraryJob) -> Result<JobReply, Stop
         LibraryJob::CopyDone { song, node } => copies::done(db, *song, *node),
         LibraryJob::ForgetCopiesDue { node } => copies::forget(db, *node),
         LibraryJob::RemoveSongs { songs } => removal::remove(db, songs),
+        LibraryJob::NoteMarks { marks, passed_s } => trash::note(db, marks, *passed_s),
+        LibraryJob::Marks { after, limit } => trash::page(db, *after, *limit),
+        LibraryJob::MarksDigest => trash::digest(db),
+        LibraryJob::AgeTrash { passed_s, limit } => trash::age(db, *passed_s, *limit),
+        LibraryJob::EmptyTrash { mark } => trash::empty(db, mark),
         LibraryJob::DropSongs { songs, until } => removal::drop(db, songs, *until),
         LibraryJob::Reclaim => removal::tidy(db, room),
         LibraryJob::PartitionDigests => partitions::digests(db),

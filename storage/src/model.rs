@@ -9,6 +9,7 @@ mod agreement;
 mod removal;
 mod repair;
 mod tables;
+mod trash;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,8 @@ use roles::contract::job::{JobFault, JobReply, LibraryJob, Overview, ScrubNote};
 use roles::contract::limits::{PAGE_BYTES_MAX, PAGE_IDS_MAX, PAGE_SONGS_MAX};
 use roles::contract::message::{Change, Digest, Position, StoreId};
 use roles::contract::song::{Manifest, Song};
+
+use trash::Marked;
 
 pub use agreement::{Disagreement, agreed, spoiled};
 
@@ -55,6 +58,9 @@ struct Content {
     scrub: ScrubNote,
     /// Songs that were withdrawn and have not come back.
     withdrawn: BTreeMap<SongId, Kept>,
+    marks: BTreeMap<SongId, Marked>,
+    /// The clock by which songs in the trash age, in seconds.
+    trash_s: i64,
     /// Nothing can be read of it any more.
     bare: bool,
 }
@@ -109,6 +115,11 @@ impl ModelStore {
             LibraryJob::CopyDone { song, node } => Ok(self.copy_done(song, node)),
             LibraryJob::ForgetCopiesDue { node } => Ok(self.forget_copies_due(node)),
             LibraryJob::RemoveSongs { songs } => self.remove(&songs),
+            LibraryJob::NoteMarks { marks, passed_s } => self.note_marks(&marks, passed_s),
+            LibraryJob::Marks { after, limit } => Ok(self.marks_page(after, limit)),
+            LibraryJob::MarksDigest => Ok(self.marks_digest()),
+            LibraryJob::AgeTrash { passed_s, limit } => Ok(self.age_trash(passed_s, limit)),
+            LibraryJob::EmptyTrash { mark } => self.empty_trash(&mark),
             LibraryJob::DropSongs { songs, until } => self.let_go(&songs, until),
             LibraryJob::Reclaim => Ok(self.reclaim()),
             LibraryJob::PartitionDigests => Ok(self.partition_digests()),
@@ -195,12 +206,14 @@ impl ModelStore {
             scrub: self.present.scrub,
             withdrawn: self.present.withdrawn.len() as u64,
             salvaging: self.aside.is_some(),
+            trash: self.uses_trash(),
         }
     }
 
     fn songs(&self, after: Option<SongId>, limit: u32) -> JobReply {
         let beyond = |id: &SongId| after.is_none_or(|after| *id > after);
-        let all = self.present.songs.iter().filter(|(id, _)| beyond(id));
+        let all = self.present.songs.iter();
+        let all = all.filter(|(id, _)| beyond(id) && !self.is_thrown(**id));
         let all: Vec<&Song> = all.map(|(_, kept)| &kept.manifest.song).collect();
         let fit = how_many_fit(all.iter().map(|song| song.page_bytes()), limit);
         JobReply::Songs {
@@ -224,12 +237,14 @@ impl ModelStore {
         });
         let mut later: Vec<(u64, Change)> = added
             .chain(removed)
+            .chain(self.marks_changed())
             .filter(|(revision, _)| *revision > since)
             .collect();
         later.sort_by_key(|(revision, _)| *revision);
         let sizes = later.iter().map(|(_, change)| match change {
             Change::Added(song) => song.page_bytes(),
             Change::Removed(_) | Change::Buried(_) => REMOVAL_BYTES,
+            Change::Marked(_) => MARK_BYTES,
         });
         later.truncate(how_many_fit(sizes, limit));
         let last = later.last().map(|(revision, _)| *revision);
@@ -465,3 +480,6 @@ fn page_of<T>(items: impl Iterator<Item = T>, limit: u32) -> (Vec<T>, bool) {
 
 /// About how many bytes a removal takes in a page: a tag and an id.
 const REMOVAL_BYTES: usize = 24;
+
+/// The same for a mark.
+const MARK_BYTES: usize = 48;

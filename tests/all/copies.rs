@@ -61,6 +61,19 @@ fn every_slip_in_keeping_copies_is_found() {
                 "L4 every song is where it belongs",
                 "routers list every song",
             ],
+            DataMutant::Planted(CopyMutant::ExpiresUnasked) => {
+                &["T2 an acknowledged restore stands"]
+            }
+            DataMutant::Planted(CopyMutant::RestoresUnversioned | CopyMutant::MarksAlone) => {
+                &["T3 a change's answer is true"]
+            }
+            DataMutant::Planted(CopyMutant::NeverComparesMarks) => &[
+                "T5 data nodes have the same marks",
+                "T6 what is over is gone, with its bytes",
+            ],
+            DataMutant::Planted(CopyMutant::AgesTwice) => {
+                &["T1 nothing leaves the trash before its time"]
+            }
             DataMutant::BelievesItsTables => &[
                 "S3 no altered manifest leaves a data node",
                 "L4 every song is where it belongs",

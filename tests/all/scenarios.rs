@@ -14,6 +14,7 @@ mod ring;
 mod startup;
 mod storage;
 mod tables;
+mod trash;
 
 use std::time::Duration;
 

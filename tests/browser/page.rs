@@ -185,6 +185,68 @@ fn queue_survives_a_reload() {
     assert_eq!(stage.errors(), [""; 0]);
 }
 
+/// What is removed can be taken back at once, or later out of the trash, or goes for good.
+#[test]
+fn what_was_removed_comes_back() {
+    let Some(stage) = Stage::set("trash", "en", (1, 2), &SONGS[..2]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    browser.until("!document.querySelector('#trash').hidden");
+    let remove = || {
+        let more = format!("{}.querySelector('.row-more')", row("Low tide"));
+        browser.click(mark(browser, &more));
+        assert_eq!(browser.text("#menu .menu-item:last-child"), "Remove");
+        browser.click("#menu .menu-item:last-child");
+        browser.until("document.querySelectorAll('.row').length === 1");
+    };
+    remove();
+    browser.until("document.querySelector('#toast.shown .toast-deed')");
+    assert!(browser.text("#toast").contains("it can be taken back"));
+    browser.click("#toast .toast-deed");
+    stage.is_listed(2);
+
+    remove();
+    browser.until("document.querySelector('#trash-count').textContent === '1'");
+    browser.click("#trash");
+    browser.until("document.querySelector('li.trashed')");
+    let said = browser.text("li.trashed");
+    assert!(
+        said.contains("Low tide") && said.contains("in 30 days"),
+        "{said}"
+    );
+    browser.click("li.trashed .button");
+    browser.until("document.querySelectorAll('li.trashed').length === 0");
+    browser.click("#trash-dialog [data-close]");
+    stage.is_listed(2);
+
+    remove();
+    browser.click("#trash");
+    browser.until("document.querySelector('li.trashed')");
+    browser.value("void (window.confirm = () => true)");
+    browser.click("li.trashed .round");
+    browser.until("document.querySelectorAll('li.trashed').length === 0");
+    assert_eq!(stage.lab.json(&["trash"]).len(), 0);
+    assert_eq!(stage.errors(), [""; 0]);
+}
+
+/// The texts of the trash in Spanish.
+#[test]
+fn spanish_speaks_of_the_trash() {
+    let Some(stage) = Stage::set("papelera", "es", (1, 1), &SONGS[..1]) else {
+        return;
+    };
+    let browser = &stage.browser;
+    browser.until("!document.querySelector('#trash').hidden");
+    assert_eq!(browser.text("#trash"), "Papelera");
+    let more = format!("{}.querySelector('.row-more')", row("Low tide"));
+    browser.click(mark(browser, &more));
+    browser.click("#menu .menu-item:last-child");
+    browser.until("document.querySelector('#toast.shown .toast-deed')");
+    assert!(browser.text("#toast").contains("se puede recuperar"));
+    assert_eq!(browser.text("#toast .toast-deed"), "Deshacer");
+}
+
 /// A browser that prefers Spanish gets Spanish texts.
 #[test]
 fn spanish_is_spoken() {

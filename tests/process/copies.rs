@@ -93,7 +93,7 @@ fn two_of_five_disks_are_lost_and_no_song() {
     data[2].kill();
     let removed = ["song 3", "song 77", "song 150"].map(|title| lab.id_of(title));
     for id in &removed {
-        lab.ok(&["rm", id]);
+        lab.ok(&["rm", "--for-good", id]);
     }
     data[2] = lab.restart(&data[2], "data2");
     let left = SONGS - removed.len() as u64;
@@ -131,7 +131,7 @@ fn a_removed_song_stays_removed() {
     let id = lab.id_of("song 3");
 
     data[2].kill();
-    let said = lab.json(&["rm", &id]);
+    let said = lab.json(&["rm", "--for-good", &id]);
     assert_eq!(said[0]["copies"], 2, "{said:?}");
     lab.await_status("it is gone", |status| status["songs"] == 4);
     lab.fails(&["get", &id], 1);

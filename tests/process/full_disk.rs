@@ -129,7 +129,7 @@ fn a_disk_without_a_byte_locks_no_library() {
     let songs = lab.json(&["ls"]);
     let large = songs.iter().filter(|song| song["bytes"] == LARGE);
     let large: Vec<&str> = large.filter_map(|song| song["id"].as_str()).collect();
-    lab.ok(&["rm", large[0]]);
+    lab.ok(&["rm", "--for-good", large[0]]);
     take_bytes(&disk, "more");
     stop(&mut data);
     take_bytes(&disk, "still more");
@@ -137,6 +137,7 @@ fn a_disk_without_a_byte_locks_no_library() {
     let mut data = lab.restart(&data, "disk/data0");
     await_songs(&lab, added as u64);
     lab.ok(&["rm", large[1]]);
+    lab.ok(&["trash", "empty", large[1]]);
     assert!(lab.ok(&["get", &small, "-o", "-"]) == fs::read(lab.dir.join("100.mp3")).expect("it"));
     take_bytes(&disk, "all");
     data.kill();
@@ -145,7 +146,7 @@ fn a_disk_without_a_byte_locks_no_library() {
 
     fs::remove_file(filler).expect("our own");
     add(&lab, 101, 2_000_000);
-    lab.ok(&["rm", large[2]]);
+    lab.ok(&["rm", "--for-good", large[2]]);
     lab.await_status("there is room again", |status| {
         state_of_data(status) == "alive"
     });
@@ -224,8 +225,8 @@ fn disks_that_are_all_full_start_and_are_freed() {
         let added = fs::read(lab.dir.join(format!("{seed}.mp3"))).expect("added");
         assert!(lab.ok(&["get", song, "-o", "-"]) == added, "{seed}");
     }
-    lab.ok(&["rm", &songs[0]]);
-    lab.ok(&["rm", &songs[1]]);
+    lab.ok(&["rm", "--for-good", &songs[0]]);
+    lab.ok(&["rm", "--for-good", &songs[1]]);
     // What was removed leaves its room to others first, and a song needs more than was there.
     disks
         .iter()
@@ -251,7 +252,7 @@ fn a_disk_without_an_inode_locks_no_library() {
     let songs = [0, 1, 2].map(|seed| add(&lab, seed, 100_000));
     take_inodes(&disk, "a");
     add(&lab, 3, 100_000);
-    lab.ok(&["rm", &songs[0]]);
+    lab.ok(&["rm", "--for-good", &songs[0]]);
     for (round, song) in (1..).zip(&songs[1..]) {
         stop(&mut data);
         take_inodes(&disk, &format!("stopped{round}-"));
@@ -259,7 +260,7 @@ fn a_disk_without_an_inode_locks_no_library() {
         data = lab.restart(&data, "disk/data0");
         await_songs(&lab, 4 - round);
         take_inodes(&disk, &format!("running{round}-"));
-        lab.ok(&["rm", song]);
+        lab.ok(&["rm", "--for-good", song]);
     }
     data.kill();
     lab.restart(&data, "disk/data0");
@@ -328,7 +329,7 @@ fn a_disk_that_turns_read_only_goes_on_serving() {
     let words = "the file system is read-only: mount it writable";
     for refused in [
         &["add", file.to_str().expect("a plain path")][..],
-        &["rm", &song],
+        &["rm", "--for-good", &song],
     ] {
         let output = lab.run(refused);
         let said = [output.stdout, output.stderr].concat();
@@ -348,7 +349,7 @@ fn a_disk_that_turns_read_only_goes_on_serving() {
     await_songs(&lab, 1);
     fetch();
     add(&lab, 1, 100_000);
-    lab.ok(&["rm", &song]);
+    lab.ok(&["rm", "--for-good", &song]);
     stop(&mut data);
     verify(&lab);
 }

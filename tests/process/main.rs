@@ -21,5 +21,6 @@ mod ring;
 #[cfg(not(debug_assertions))]
 mod speed;
 mod tables;
+mod trash;
 mod verify;
 mod web;

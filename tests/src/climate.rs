@@ -168,6 +168,9 @@ impl Climate {
         climate.real_library = seed % 50 == 49;
         climate.stutter_permille = [0, 0, 100, 400][rng.below(4) as usize];
         climate.upkeep = Upkeep::hasty(rng);
+        if seed % 4 == 1 {
+            climate.upkeep.trash = Duration::from_secs(40);
+        }
         match seed % 10 {
             0 => (),
             5 => climate.ruffle(rng),

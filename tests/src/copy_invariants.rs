@@ -30,12 +30,14 @@ use roles::contract::node::{Event, Peer, Sender};
 use roles::contract::record::Role;
 use roles::contract::song::Manifest;
 use roles::contract::time::Time;
+use roles::contract::trash::{Fate, Mark};
 use roles::contract::upkeep::Upkeep;
 use roles::members::takes_songs;
 use roles::server::Server;
 
-use crate::disk::DiskId;
+use crate::disk::{Disk, DiskId};
 use crate::resident::{Place, State};
+use crate::trash::TrashBook;
 use crate::world::World;
 
 /// A loss within this time excuses a count of copies that is too low.
@@ -73,11 +75,14 @@ pub struct CopyInvariants {
     asked: BTreeMap<(Place, Peer, RequestId), Asked>,
     /// The upload that is committed by the envelope being handled.
     committing: Option<(Place, SongId)>,
+    /// What users have asked of the trash.
+    pub trash: TrashBook,
 }
 
 #[derive(Debug)]
 enum Asked {
     Bury(Vec<SongId>),
+    Change(SongId, Fate),
     Fetch(SongId),
 }
 
@@ -90,6 +95,8 @@ pub enum Touched {
     Commit(SongId),
     /// Songs are removed for good.
     Remove(Vec<SongId>),
+    /// A song in the trash is removed for good. True: its time is over twice.
+    Empty(Mark, bool),
     /// A bad fragment is replaced.
     Replace,
     /// Songs with damaged tables are withdrawn.
@@ -283,6 +290,7 @@ impl World {
         self.keeping.committing = None;
         let asked = match &envelope.message {
             Message::Upkeep(Upkeep::Bury { songs, .. }) => Asked::Bury(songs.clone()),
+            Message::Upkeep(Upkeep::Change { song, to }) => Asked::Change(*song, *to),
             Message::Audio(Audio::Fetch { song, .. }) => Asked::Fetch(*song),
             Message::Audio(Audio::Commit { song, copy: false }) => {
                 self.keeping.committing = Some((place, *song));
@@ -320,6 +328,14 @@ impl World {
                 let songs = songs.clone();
                 self.check_buried(place, &songs, *copies);
             }
+            (Message::Upkeep(Upkeep::Buried { copies }), Some(Asked::Change(song, _))) => {
+                let song = *song;
+                self.check_buried(place, &[song], *copies);
+            }
+            (Message::Upkeep(Upkeep::Changed { copies }), Some(Asked::Change(song, to))) => {
+                let change = (*song, *to);
+                self.check_changed(place, change, *copies);
+            }
             _ => (),
         }
         if !more {
@@ -349,10 +365,12 @@ impl World {
         let now = self.now;
         let lately = self.keeping.lost.iter().any(|at| now.since(*at) < LATELY);
         let disk = self.nodes[place].disk.as_ref();
-        let here = |song: &SongId| disk.is_some_and(|disk| disk.is_buried(*song));
+        // What a client of an earlier version removes goes into the trash.
+        let buried = |disk: &Disk, song: SongId| disk.is_buried(song) || disk.mark_of(song).thrown;
+        let here = |song: &SongId| disk.is_some_and(|disk| buried(disk, *song));
         let count = |song: &SongId| {
             let disks = self.nodes.iter().filter_map(|slot| slot.disk.as_ref());
-            disks.filter(|disk| disk.is_buried(*song)).count()
+            disks.filter(|disk| buried(disk, *song)).count()
         };
         let untrue =
             (songs.iter()).find(|song| !here(song) || !lately && count(song) < usize::from(copies));
@@ -393,7 +411,7 @@ impl World {
     }
 
     /// What a job concerns; asked before the job is done, because doing it consumes it.
-    pub(crate) fn touched(&self, work: &LibraryJob) -> Touched {
+    pub(crate) fn touched(&self, place: Place, work: &LibraryJob) -> Touched {
         if let LibraryJob::ReadFragment { song, .. } = work {
             return Touched::Read(*song);
         }
@@ -402,6 +420,11 @@ impl World {
         }
         if let LibraryJob::RemoveSongs { songs } = work {
             return Touched::Remove(songs.clone());
+        }
+        if let LibraryJob::EmptyTrash { mark } = work {
+            let disk = self.nodes[place].disk.as_ref();
+            let twice = disk.is_some_and(|disk| disk.is_over_twice(mark.song));
+            return Touched::Empty(*mark, twice);
         }
         if let LibraryJob::ReplaceFragment { .. } = work {
             return Touched::Replace;
@@ -438,6 +461,11 @@ impl World {
                 for song in songs {
                     self.keeping.buried.entry(*song).or_default().insert(disk);
                 }
+            }
+            (Touched::Empty(mark, twice), JobReply::Removed { .. }) => {
+                let song = mark.song;
+                self.keeping.buried.entry(song).or_default().insert(disk);
+                self.on_emptied(place, *mark, *twice);
             }
             (Touched::Replace, JobReply::FragmentStored) => self.seen.rots_healed += 1,
             (Touched::Mend, JobReply::Removed { count, .. }) => {

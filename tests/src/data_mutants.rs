@@ -118,7 +118,9 @@ impl MutantDataNode {
     fn hear(&mut self, event: &mut Event, out: &mut Outbox) {
         match (self.mutant, event) {
             (DataMutant::AnswersRemovalEarly, Event::Message { from, envelope }) => {
-                if let Message::Upkeep(Upkeep::Bury { .. }) = envelope.message {
+                if let Message::Upkeep(Upkeep::Bury { .. } | Upkeep::Change { .. }) =
+                    envelope.message
+                {
                     out.push(buried(from.peer, envelope));
                 }
             }

@@ -9,6 +9,7 @@ use roles::contract::message::{Position, StoreId};
 use roles::contract::record::{Record, Role};
 use roles::contract::rng::Rng;
 use roles::contract::song::Manifest;
+use roles::contract::trash::Mark;
 use storage::library::{Library, LibraryWorker};
 use storage::model::{ModelStore, agreed, spoiled};
 
@@ -98,6 +99,21 @@ impl Disk {
     /// Whether a song has a tombstone.
     pub fn is_buried(&self, song: SongId) -> bool {
         self.model.is_buried(song)
+    }
+
+    /// The mark of a song; of version 0 if it has none.
+    pub fn mark_of(&self, song: SongId) -> Mark {
+        self.model.mark_of(song)
+    }
+
+    /// All marks, by song.
+    pub fn marks(&self) -> impl Iterator<Item = Mark> {
+        self.model.marks()
+    }
+
+    /// Whether a song's time in the trash is over twice.
+    pub fn is_over_twice(&self, song: SongId) -> bool {
+        self.model.is_over_twice(song)
     }
 
     /// Whether a song is committed.

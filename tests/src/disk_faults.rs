@@ -28,6 +28,8 @@ pub struct Upkeep {
     pub removals: u64,
     /// Disks are lost so far apart that repair can keep every song.
     pub spaced: bool,
+    /// How long a removed song can be taken back; zero: it cannot.
+    pub trash: Duration,
 }
 
 /// Mean time between two disk faults of each kind; `None`: that kind does not happen.
@@ -112,6 +114,7 @@ impl Upkeep {
             drain: rng.happens(1, 2),
             removals: [0, 2, 5, 10][rng.below(4) as usize],
             spaced: false,
+            trash: Duration::ZERO,
         }
     }
 
@@ -127,6 +130,9 @@ pub const REPAIR_WITHIN: Duration = Duration::from_secs(60);
 
 /// Longest time for which a crashed node stays down in a world about copies.
 const DOWN_LONGEST: Duration = Duration::from_secs(80);
+
+/// No trash.
+const ZERO: Duration = Duration::ZERO;
 
 /// Time between two questions of a forger.
 const FORGED_AFTER: Duration = Duration::from_secs(2);
@@ -151,8 +157,13 @@ impl Climate {
         climate.upkeep = Upkeep {
             spaced: true,
             removals: pick(0, 8),
+            // Drawn from no generator, so that the other parameters of a seed stay what they are.
+            trash: [ZERO, Duration::from_secs(20), Duration::from_secs(45)][seed as usize % 3],
             ..Upkeep::hasty(rng)
         };
+        if !climate.upkeep.trash.is_zero() {
+            climate.upkeep.removals = climate.upkeep.removals * 2 + 5;
+        }
         climate.power_cuts = rng.happens(1, 2);
         if !seed.is_multiple_of(6) {
             climate.wither(rng);

@@ -167,7 +167,7 @@ impl World {
             None
         };
         let copied = matches!(work, LibraryJob::CopyDone { .. });
-        let touched = self.touched(&work);
+        let touched = self.touched(place, &work);
         let disk = self.nodes[place].disk.as_mut()?;
         let done = disk.run(work);
         let disk = disk.id;
@@ -198,6 +198,8 @@ impl World {
                     | LibraryJob::CommitUpload { .. }
                     | LibraryJob::Describe { .. }
                     | LibraryJob::RemoveSongs { .. }
+                    | LibraryJob::NoteMarks { .. }
+                    | LibraryJob::EmptyTrash { .. }
                     | LibraryJob::DropSongs { .. }
                     | LibraryJob::Scrub { .. }
                     | LibraryJob::ReplaceFragment { .. }

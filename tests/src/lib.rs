@@ -31,4 +31,5 @@ pub mod schedules;
 pub mod figures;
 pub mod run;
 pub mod trace;
+pub mod trash;
 pub mod workload;

@@ -54,6 +54,12 @@ impl Music {
         (self.tunes.iter()).find(|tune| tune.manifest.song.id == song)
     }
 
+    /// The number of the tune with this id.
+    pub fn source_of(&self, song: SongId) -> Option<u64> {
+        let is_it = |source: &u64| self.tune(*source).is_some_and(|tune| tune.id() == song);
+        (0..self.len() as u64).find(is_it)
+    }
+
     /// The bytes a fragment must have.
     pub fn fragment(&self, song: SongId, index: u32) -> Option<&[u8]> {
         self.by_id(song)?.fragment(index)

@@ -174,6 +174,7 @@ impl World {
         self.check_songs();
         self.check_removed();
         self.check_upload();
+        self.check_trash();
     }
 
     /// Every operation ends, as the users see it and in the clients themselves.
@@ -403,7 +404,9 @@ impl World {
         let songs = self.promised();
         let data = self.servers(Role::Data);
         let stands = |song: &SongId| {
-            self.checks.stands(*song) && self.is_whole_among(data.iter().copied(), *song)
+            !self.keeping.trash.may_be_thrown(*song)
+                && self.checks.stands(*song)
+                && self.is_whole_among(data.iter().copied(), *song)
         };
         songs.filter(stands).collect()
     }

@@ -225,6 +225,7 @@ impl World {
                 config.chord = self.spawner.chord.clone();
                 config.drain = self.climate.upkeep.drain;
                 config.data.anti_entropy = self.climate.upkeep.anti_entropy.clone();
+                config.data.trash_keep = self.climate.upkeep.trash;
                 let address = slot.address.expect("servers listen");
                 Box::new(Server::new(config, slot.identity, address, rng))
             }

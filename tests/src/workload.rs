@@ -10,8 +10,10 @@ use roles::contract::message::{Listed, Query};
 use roles::contract::record::Role;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
+use roles::contract::trash::{Fate, Trashed};
 use roles::contract::user::{Command, Failure};
 
+use crate::music::Tune;
 use crate::resident::{Place, State};
 use crate::world::{What, World};
 
@@ -63,6 +65,10 @@ pub enum Ended {
     Records(usize),
     /// The song is removed; so many data nodes have its tombstone.
     Removed(u8),
+    /// The song is where it was to be; so many data nodes have stored that.
+    Changed(u8),
+    /// The first page of the trash.
+    Trash(Vec<Trashed>),
     /// The operation failed.
     Failed(Failure),
 }
@@ -120,6 +126,11 @@ impl Workload {
             facts: Vec::new(),
             ready: Vec::new(),
         }
+    }
+
+    /// Draws from the generator of what users do.
+    pub(crate) fn draw<R>(&mut self, draw: impl FnOnce(&mut Rng) -> R) -> R {
+        draw(&mut self.rng)
     }
 
     /// Keeps results and facts from here on, for a test that asks for them.
@@ -187,7 +198,11 @@ impl World {
             return;
         }
         if self.workload.rng.happens(self.climate.upkeep.removals, 100) {
-            return self.remove_something(place);
+            return if self.has_trash() {
+                self.tend_trash(place)
+            } else {
+                self.remove_something(place)
+            };
         }
         match self.workload.rng.below(100) {
             0..30 => {
@@ -282,6 +297,9 @@ impl World {
             song: None,
             bytes: 0,
         };
+        if let Some(song) = self.music.tune(source).map(Tune::id) {
+            self.keeping.trash.on_upload(self.now, song);
+        }
         let source = SourceId(source);
         self.begin(place, doing, |operation| Command::Upload {
             operation,
@@ -296,13 +314,34 @@ impl World {
         }
     }
 
-    /// Begins to remove a song for good.
+    /// Begins to remove a song: for good, if this world has no trash.
     pub fn remove(&mut self, place: Place, song: SongId) -> OperationId {
-        self.keeping.on_removal_asked(song);
-        let song = SongPrefix::from(song);
-        self.begin(place, Doing::Remove, |operation| Command::Remove {
+        self.change(place, song, Fate::Trash)
+    }
+
+    /// Begins to change where a song is.
+    pub fn change(&mut self, place: Place, song: SongId, to: Fate) -> OperationId {
+        let for_good = to == Fate::Trash && !self.has_trash();
+        if for_good || matches!(to, Fate::Gone | Fate::Emptied) {
+            self.keeping.on_removal_asked(song);
+        }
+        let prefix = SongPrefix::from(song);
+        let operation = self.begin(place, Doing::Remove, |operation| Command::Change {
             operation,
-            song,
+            song: prefix,
+            to,
+        });
+        let key = (place, operation);
+        self.keeping.trash.on_asked(self.now, key, (song, to));
+        operation
+    }
+
+    /// Asks for the first page of the trash.
+    pub fn list_trash(&mut self, place: Place) -> OperationId {
+        self.begin(place, Doing::Ask, |operation| Command::ListTrash {
+            operation,
+            after: None,
+            limit: 500,
         })
     }
 
@@ -374,7 +413,8 @@ impl World {
             | Command::Status { .. }
             | Command::Resolve { .. }
             | Command::Open { .. }
-            | Command::Remove { .. }
+            | Command::Change { .. }
+            | Command::ListTrash { .. }
             | Command::Upload { .. } => (),
         }
         self.hand(place, roles::contract::node::Event::User(command));

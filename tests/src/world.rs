@@ -413,6 +413,7 @@ impl World {
         self.ring.on_end(self.now);
         self.keeping.on_outage(self.now, place);
         self.workload.forget(place);
+        self.keeping.trash.forget(self.now, place);
         self.cut_off(place, heard);
     }
 

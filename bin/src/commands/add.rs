@@ -234,6 +234,8 @@ impl<'a> Work<'a> {
             | Notice::Opened { .. }
             | Notice::Fragment { .. }
             | Notice::Removed { .. }
+            | Notice::Changed { .. }
+            | Notice::Trash { .. }
             | Notice::ReadDone { .. } => (), // These do not concern uploads.
         }
         Ok(())
@@ -450,6 +452,8 @@ fn stops_all(failure: &user::Failure) -> bool {
         user::Failure::Unreachable { role, .. } => *role != Role::Data,
         user::Failure::Refused(_)
         | user::Failure::NotFound
+        | user::Failure::Trashed(_)
+        | user::Failure::NotInTrash
         | user::Failure::Ambiguous(_)
         | user::Failure::NoCopy
         | user::Failure::NoData

@@ -1,5 +1,6 @@
 //! `dispotify ls` and `dispotify search`.
 
+use roles::contract::id::SongId;
 use roles::contract::limits::PAGE_SONGS_MAX;
 use roles::contract::message::{Listed, Query};
 use roles::contract::song::Song;
@@ -63,7 +64,7 @@ fn show(songs: &[Listed], total: u64) -> Result<(), Failure> {
         "ID", "TITLE", "ARTIST", "ALBUM", "YEAR", "LENGTH", "FORMAT", "SIZE",
     ];
     let mut table = text::table(header, &[4, 5, 7]);
-    let digits = digits_needed(songs);
+    let digits = digits_needed(songs.iter().map(|one| one.song.id));
     for Listed { song, copies } in songs {
         let mut id = song.id.to_string();
         id.truncate(digits);
@@ -92,8 +93,8 @@ fn year(song: &Song) -> String {
 }
 
 /// How many leading digits tell all these songs apart, at least eight.
-fn digits_needed(songs: &[Listed]) -> usize {
-    let mut ids: Vec<u128> = songs.iter().map(|one| one.song.id.0).collect();
+pub(super) fn digits_needed(songs: impl Iterator<Item = SongId>) -> usize {
+    let mut ids: Vec<u128> = songs.map(|id| id.0).collect();
     ids.sort_unstable();
     let shared = ids
         .windows(2)
@@ -123,7 +124,10 @@ pub(crate) struct Line<'a> {
 
 impl<'a> Line<'a> {
     pub(crate) fn of(listed: &'a Listed) -> Self {
-        let song = &listed.song;
+        Line::of_song(&listed.song, listed.copies)
+    }
+
+    pub(crate) fn of_song(song: &'a Song, copies: u8) -> Self {
         Line {
             id: song.id.to_string(),
             title: &song.title,
@@ -137,7 +141,7 @@ impl<'a> Line<'a> {
             bytes: song.bytes,
             format: song.format.name(),
             fragments: song.fragments,
-            copies: listed.copies,
+            copies,
         }
     }
 }

@@ -9,7 +9,7 @@ use roles::contract::record::{Address, Role};
 use roles::contract::user::{Command, Notice};
 use serde::Serialize;
 
-use super::{json_line, write_all};
+use super::{json_line, trash, write_all};
 use crate::args::Status;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -40,22 +40,27 @@ pub(crate) fn run(settings: &Settings, status: &Status) -> Result<(), Failure> {
     }
 }
 
-fn ask(session: &Session) -> Result<(Cluster, Address), Failure> {
+/// The cluster as this router sees it, and what lies in the trash where a router can say.
+type Seen = (Cluster, Address, Option<(u64, u64)>);
+
+fn ask(session: &Session) -> Result<Seen, Failure> {
     let operation = session.operation();
     let command = Command::Status { operation };
-    session.answer("ask for the status", command, |notice| {
+    let (cluster, router) = session.answer("ask for the status", command, |notice| {
         if let Notice::Status { status, router, .. } = notice {
             return Some((status, router));
         }
         None
-    })
+    })?;
+    let trash = trash::totals(session);
+    Ok((cluster, router, trash))
 }
 
-fn tell(status: &Status, (cluster, router): (Cluster, Address)) -> Result<(), Failure> {
+fn tell(status: &Status, (cluster, router, trash): Seen) -> Result<(), Failure> {
     if status.json {
-        return json_line(&Object::of(&cluster, router));
+        return json_line(&Object::of(&cluster, router).with_trash(trash));
     }
-    show(&cluster, router)
+    show(&cluster, router, trash)
 }
 
 /// Begins a new picture on a terminal; elsewhere one follows the other.
@@ -66,7 +71,7 @@ fn clear(json: bool) -> Result<(), Failure> {
     }
 }
 
-fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
+fn show(cluster: &Cluster, router: Address, trash: Option<(u64, u64)>) -> Result<(), Failure> {
     let header = ["NODE", "ROLE", "STATE", "ADDRESS", "HEARD", "SONGS", "SIZE"];
     let mut table = text::table(header, &[4, 5, 6]);
     for node in &cluster.nodes {
@@ -90,12 +95,21 @@ fn show(cluster: &Cluster, router: Address) -> Result<(), Failure> {
         missing => format!("{} missing", text::count(missing, "copy")),
     };
     let sum = format!("{songs}, {copies}, as seen by {router}\n");
+    let trash = trash_line(trash);
     let upkeep = upkeep_lines(cluster);
     let ring = ring_lines(cluster);
-    write_all(format!("{table}\n{sum}{upkeep}{ring}").as_bytes())
+    write_all(format!("{table}\n{sum}{trash}{upkeep}{ring}").as_bytes())
 }
 
-/// The maintenance that data nodes still have to do.
+/// What lies in the trash: its room is free only when it is emptied.
+fn trash_line(trash: Option<(u64, u64)>) -> String {
+    let Some((songs, bytes)) = trash.filter(|(songs, _)| *songs > 0) else {
+        return String::new();
+    };
+    let (songs, bytes) = (text::count(songs, "song"), text::bytes(bytes));
+    format!("{songs} in the trash, {bytes} in each copy (`dispotify trash`)\n")
+}
+
 /// When the router last heard of a node. It hears nothing of DNS nodes: they stand outside the ring.
 fn heard(node: &NodeStatus) -> String {
     match node.role {
@@ -104,6 +118,7 @@ fn heard(node: &NodeStatus) -> String {
     }
 }
 
+/// The maintenance that data nodes still have to do.
 fn upkeep_lines(cluster: &Cluster) -> String {
     let sum = |of: fn(&NodeStatus) -> u32| cluster.nodes.iter().map(|n| u64::from(of(n))).sum();
     let (repairing, damaged): (u64, u64) = (sum(|n| n.repairing), sum(|n| n.damaged));
@@ -124,7 +139,8 @@ fn upkeep_lines(cluster: &Cluster) -> String {
 fn full_lines(cluster: &Cluster) -> String {
     lines_of(cluster, NodeState::Full, |node| {
         format!(
-            "the disk of {node} is full: remove songs (`dispotify rm`) or other files from it, \
+            "the disk of {node} is full: remove songs (`dispotify rm`, then `dispotify trash empty`, which frees \
+             their room) or other files from it, \
              or start a data node on another disk\n"
         )
     })
@@ -197,6 +213,11 @@ pub(crate) struct Object {
     ring: Vec<String>,
     last_alert: Option<Alert>,
     last_switch: Option<Switch>,
+    /// Songs in the trash, and the bytes of one copy of each; left out where nobody could say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trash_songs: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trash_bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -238,6 +259,16 @@ impl Object {
             ring: cluster.ring.iter().map(NodeId::to_string).collect(),
             last_alert: cluster.last_alert.as_ref().map(Alert::of),
             last_switch: cluster.last_switch.as_ref().map(Switch::of),
+            trash_songs: None,
+            trash_bytes: None,
+        }
+    }
+
+    fn with_trash(self, trash: Option<(u64, u64)>) -> Self {
+        Object {
+            trash_songs: trash.map(|(songs, _)| songs),
+            trash_bytes: trash.map(|(_, bytes)| bytes),
+            ..self
         }
     }
 }

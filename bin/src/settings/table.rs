@@ -40,6 +40,9 @@ const fn secs(seconds: u64) -> Duration {
 /// Longest duration that any setting takes.
 const MONTH: Duration = secs(30 * 86_400);
 
+/// Longest time in the trash.
+const YEAR: Duration = secs(366 * 86_400);
+
 const fn time(place: fn(&mut Settings) -> &mut Duration, least: Duration, most: Duration) -> Kind {
     Kind::Duration(place, least, most)
 }
@@ -100,6 +103,12 @@ const SETTINGS: [Setting; 19] = [
         time(|s| &mut s.server.data.upload_untouched, secs(1), MONTH),
         "when an abandoned upload is forgotten",
         "shorter: its room is free sooner, less can be resumed",
+    ),
+    setting(
+        "trash.keep",
+        time(|s| &mut s.server.data.trash_keep, Duration::ZERO, YEAR),
+        "how long a removed song can be taken back, while nodes run; 0s: it is removed for good at once",
+        "shorter: its room is free sooner, a mistake is noticed too late sooner",
     ),
     setting(
         "repair.every",

@@ -55,7 +55,7 @@ pub(super) fn error(status: u16, why: &str) -> (Head, Vec<u8>) {
 /// The status that goes with a failed operation of the client.
 pub(super) fn status(failure: &Failure) -> u16 {
     match failure {
-        Failure::NotFound => 404,
+        Failure::NotFound | Failure::Trashed(_) | Failure::NotInTrash => 404,
         Failure::Ambiguous(_) => 400,
         Failure::Unreachable { .. } | Failure::KeyRefused => 502,
         Failure::Refused(Refusal::DiskFull) => 507,

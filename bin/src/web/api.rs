@@ -8,9 +8,11 @@ use roles::contract::id::SongId;
 use roles::contract::limits::{SEARCH_BYTES_MAX, SONG_BYTES_MAX};
 use roles::contract::message::{Cursor, Holder, Listed, Query, Sort};
 use roles::contract::song::Manifest;
+use roles::contract::trash::Trashed;
 use serde::Serialize;
 
 use crate::commands::list::Line;
+use crate::commands::trash::Entry;
 
 /// Most songs in one page of a list, and the default.
 const LIMIT_MAX: u32 = 100;
@@ -21,6 +23,8 @@ const LIMIT: u32 = 50;
 pub(super) enum Route {
     Songs,
     Song(SongId),
+    Trash,
+    Trashed(SongId),
     Status,
     Metrics,
     Events,
@@ -40,6 +44,8 @@ impl Route {
         match parts.as_slice() {
             ["api", "songs"] => Some(Route::Songs),
             ["api", "songs", id] => song(Route::Song, id),
+            ["api", "trash"] => Some(Route::Trash),
+            ["api", "trash", id] => song(Route::Trashed, id),
             ["api", "status"] => Some(Route::Status),
             ["metrics"] => Some(Route::Metrics),
             ["api", "events"] => Some(Route::Events),
@@ -70,8 +76,10 @@ impl Route {
         match self {
             Route::Songs => "GET, HEAD, POST",
             Route::Song(_) => "GET, HEAD, DELETE",
+            Route::Trashed(_) => "POST, DELETE",
             Route::Status
             | Route::Metrics
+            | Route::Trash
             | Route::Events
             | Route::Stream(_)
             | Route::Download(_)
@@ -82,12 +90,26 @@ impl Route {
 
     pub(super) fn allows(&self, method: Method) -> bool {
         match method {
-            Method::Get | Method::Head => true,
-            Method::Post => *self == Route::Songs,
-            Method::Delete => matches!(self, Route::Song(_)),
+            Method::Get | Method::Head => !matches!(self, Route::Trashed(_)),
+            Method::Post => matches!(self, Route::Songs | Route::Trashed(_)),
+            Method::Delete => matches!(self, Route::Song(_) | Route::Trashed(_)),
             Method::Other => false,
         }
     }
+}
+
+/// Parses the query of the trash: the song after which the page begins, and the most songs on it.
+pub(super) fn trash_query(request: &Request) -> Result<(Option<SongId>, u32), String> {
+    let fields = percent::fields(&request.query).ok_or("the query cannot be decoded")?;
+    let mut query = (None, LIMIT);
+    for (name, value) in fields {
+        match name.as_str() {
+            "after" => query.0 = Some(SongId::parse(&value).ok_or("after: no song's id")?),
+            "limit" => query.1 = limit(&value).ok_or("limit: a number from 1 to 100")?,
+            _ => (), // A newer page may send fields unknown here.
+        }
+    }
+    Ok(query)
 }
 
 /// Parses the query of a list; the error says what is wrong with it.
@@ -177,6 +199,34 @@ impl<'a> Songs<'a> {
             songs: songs.iter().map(Line::of).collect(),
             total,
             next: next.map(cursor),
+        }
+    }
+}
+
+/// A page of the trash in JSON. The field names are a public interface.
+#[derive(Serialize)]
+pub(super) struct Trash<'a> {
+    songs: Vec<Entry<'a>>,
+    total: u64,
+    bytes: u64,
+    next: Option<String>,
+    /// Whether this page may remove songs and take them back.
+    allowed: bool,
+}
+
+impl<'a> Trash<'a> {
+    pub(super) fn of(
+        songs: &'a [Trashed],
+        (total, bytes): (u64, u64),
+        next: Option<SongId>,
+        allowed: bool,
+    ) -> Self {
+        Trash {
+            songs: songs.iter().map(Entry::of).collect(),
+            total,
+            bytes,
+            next: next.map(|song| song.to_string()),
+            allowed,
         }
     }
 }

@@ -23,7 +23,7 @@ macro_rules! file {
 }
 
 /// Every embedded file; the first one is served at `/`.
-const FILES: [File; 27] = [
+const FILES: [File; 28] = [
     file!("index.html", HTML),
     file!("base.css", CSS),
     file!("main.css", CSS),
@@ -46,6 +46,7 @@ const FILES: [File; 27] = [
     file!("side.js", SCRIPT),
     file!("sources.js", SCRIPT),
     file!("strip.js", SCRIPT),
+    file!("trash.js", SCRIPT),
     file!("upload.js", SCRIPT),
     file!("words.js", SCRIPT),
     file!("icon.svg", PICTURE),

@@ -59,6 +59,11 @@ impl OriginGuard {
         Ok(())
     }
 
+    /// Whether this page removes songs and takes them back.
+    pub(super) fn may_remove(&self) -> bool {
+        self.deletes
+    }
+
     fn knows(&self, host: &str) -> bool {
         let Some(name) = without_port(host) else {
             return false;
@@ -73,7 +78,7 @@ impl OriginGuard {
 }
 
 /// Why a page that others can reach removes nothing.
-const NO_REMOVAL: &str = "this page can be reached from other machines, so it removes no songs: use \
+pub(super) const NO_REMOVAL: &str = "this page can be reached from other machines, so it removes no songs: use \
      `dispotify rm`, or start it with --allow-delete";
 
 /// The host without its port; `None` if the port is not a number.

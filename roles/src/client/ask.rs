@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use super::remove::without_trash;
 use super::{Answer, Core, Operation, Progress, Purpose, failed, failure, unreachable};
 use crate::contract::id::OperationId;
 use crate::contract::message::{Catalogue, Message, Refusal};
@@ -77,7 +78,20 @@ impl Ask {
                 status,
                 router: address(from),
             },
+            Catalogue::Trash {
+                songs,
+                total,
+                bytes,
+                next,
+            } => Notice::Trash {
+                operation,
+                songs,
+                total,
+                bytes,
+                next,
+            },
             Catalogue::List { .. }
+            | Catalogue::ListTrash { .. }
             | Catalogue::Locate { .. }
             | Catalogue::Located { .. }
             | Catalogue::Place { .. }
@@ -111,11 +125,12 @@ impl Core {
     fn ask_routers_known(&mut self, cx: &mut Cx<'_>, operation: OperationId) {
         let records = self.shared.resolver.records(Role::Router);
         let known: Vec<Address> = records.iter().map(|record| record.address).collect();
+        let some = !known.is_empty();
         let turn = self
             .shared
             .peers
             .in_turn(cx.now, known, &mut self.shared.rng);
-        let candidates: Vec<Peer> = turn.into_iter().map(Peer::Node).collect();
+        let mut candidates: Vec<Peer> = turn.into_iter().map(Peer::Node).collect();
         let question = self.routing(operation).and_then(|routing| {
             routing.waiting = false;
             routing.question.clone()
@@ -123,6 +138,12 @@ impl Core {
         let Some(question) = question else {
             return;
         };
+        if matches!(question, Message::Catalogue(Catalogue::ListTrash { .. })) {
+            candidates = self.routers_with_trash(cx);
+            if some && candidates.is_empty() {
+                return self.on_unrouted(cx, operation, without_trash());
+            }
+        }
         let purpose = Purpose::Router(operation);
         let policy = Policy::GROUP;
         let asked = cx.ask(Asked::Client(purpose), candidates, question, policy);
@@ -222,7 +243,9 @@ impl Core {
 
     /// Continues an operation that no router could help.
     fn on_unrouted(&mut self, cx: &mut Cx<'_>, operation: OperationId, failure: Failure) {
-        if !self.go_without_router(cx, operation, &failure) {
+        let goes_on = self.look_in_trash(cx, operation, &failure)
+            || self.go_without_router(cx, operation, &failure);
+        if !goes_on {
             self.on_not_found(cx, operation, failure);
         }
     }

@@ -135,7 +135,7 @@ impl Find {
     pub(super) fn on_unrouted(&mut self, cx: &mut Cx<'_>, failure: Failure) -> Progress {
         let reachable = matches!(
             failure,
-            Failure::NotFound | Failure::Ambiguous(_) | Failure::Refused(_)
+            Failure::NotFound | Failure::Ambiguous(_) | Failure::Trashed(_) | Failure::Refused(_)
         );
         if reachable || self.stage == (Stage::Locating { recalled: true }) {
             return self.fail(failure);

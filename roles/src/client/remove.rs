@@ -1,81 +1,138 @@
-//! The removal of a song for good: a router names the song and its holders, and a holder removes
-//! it.
+//! What becomes of a song: into the trash, out of it, or removed for good. A router names the song,
+//! and one of its holders makes the change.
 
 use alloc::vec::Vec;
 
 use super::ask::{Routing, senseless};
 use super::{Answer, Progress, Purpose, failed, failure};
 use crate::contract::id::{OperationId, SongId, SongPrefix};
-use crate::contract::message::{Catalogue, Holder, Message};
+use crate::contract::message::{Catalogue, Holder, Message, Refusal};
 use crate::contract::node::Peer;
-use crate::contract::record::Role;
+use crate::contract::record::{Features, Role};
+use crate::contract::trash::{Fate, Trashed};
 use crate::contract::upkeep::Upkeep;
 use crate::contract::user::{Failure, Notice};
 use crate::cx::Cx;
 use crate::purpose::Asked;
 use crate::requests::Policy;
 
-/// A removal under way.
+/// Songs asked for with one prefix: more than one is ambiguous, and a person is told up to five.
+const NAMED: u32 = 5;
+
+/// A change under way.
 #[derive(Debug)]
 pub(super) struct Remove {
     operation: OperationId,
+    prefix: SongPrefix,
+    to: Fate,
     /// The id of the song, from the moment a router has named it.
     song: Option<SongId>,
     pub(super) routing: Routing,
 }
 
 impl Remove {
-    pub(super) fn begin(operation: OperationId, prefix: SongPrefix) -> (Self, Progress) {
+    pub(super) fn begin(operation: OperationId, prefix: SongPrefix, to: Fate) -> (Self, Progress) {
         let remove = Remove {
             operation,
+            prefix,
+            to,
             song: None,
             routing: Routing::default(),
         };
-        let question = Message::Catalogue(Catalogue::Locate { prefix });
-        (remove, Progress::AskRouter(question))
+        let question = match to {
+            Fate::Trash | Fate::Gone => Catalogue::Locate { prefix },
+            Fate::Here | Fate::Emptied => in_trash(prefix),
+        };
+        (remove, Progress::AskRouter(Message::Catalogue(question)))
+    }
+
+    /// The digits of the song, if it is looked for in the trash although it was to be outside.
+    pub(super) fn seeks_outside(&self) -> Option<SongPrefix> {
+        let outside = matches!(self.to, Fate::Trash | Fate::Gone) && self.song.is_none();
+        outside.then_some(self.prefix)
+    }
+
+    /// The song that was not found is in the trash.
+    pub(super) fn on_trashed(&mut self, song: SongId) -> Progress {
+        match self.to {
+            Fate::Gone => self.place(song),
+            Fate::Trash | Fate::Here | Fate::Emptied => self.fail(Failure::Trashed(song)),
+        }
+    }
+
+    fn fail(&self, failure: Failure) -> Progress {
+        Progress::Ends(failed(self.operation, failure))
     }
 
     /// Takes a router's answer: the song and its holders, or the song's owners if no holder lives.
     pub(super) fn on_router(&mut self, cx: &mut Cx<'_>, answer: Catalogue) -> Progress {
         match (answer, self.song) {
             (Catalogue::Located { song, holders }, None) => {
-                self.song = Some(song.id);
                 if holders.is_empty() {
-                    let place = Catalogue::Place { song: song.id };
-                    return Progress::AskRouter(Message::Catalogue(place));
+                    return self.place(song.id);
                 }
-                self.bury(cx, song.id, &holders)
+                self.song = Some(song.id);
+                self.change(cx, song.id, &holders)
             }
-            (Catalogue::Placed { owners }, Some(song)) => self.bury(cx, song, &owners),
-            _ => Progress::Ends(failed(self.operation, senseless())),
+            (Catalogue::Trash { songs, .. }, None) => match one_of(&songs) {
+                Ok(song) => self.place(song),
+                Err(Failure::NotFound) => self.fail(Failure::NotInTrash),
+                Err(failure) => self.fail(failure),
+            },
+            (Catalogue::Placed { owners }, Some(song)) => self.change(cx, song, &owners),
+            _ => self.fail(senseless()),
         }
     }
 
-    fn bury(&mut self, cx: &mut Cx<'_>, song: SongId, holders: &[Holder]) -> Progress {
-        let candidates: Vec<Peer> = holders.iter().map(|h| Peer::Node(h.address)).collect();
-        let songs = [song].into();
-        let question = Message::Upkeep(Upkeep::Bury { songs, copy: false });
+    fn place(&mut self, song: SongId) -> Progress {
+        self.song = Some(song);
+        Progress::AskRouter(Message::Catalogue(Catalogue::Place { song }))
+    }
+
+    /// Asks a data node for the change. One that does not know the trash would remove the song for
+    /// good, so it is asked for nothing else.
+    fn change(&mut self, cx: &mut Cx<'_>, song: SongId, holders: &[Holder]) -> Progress {
+        let knows = |holder: &&Holder| holder.features.has(Features::TRASH);
+        let address = |holder: &Holder| Peer::Node(holder.address);
+        let mut candidates: Vec<Peer> = holders.iter().filter(knows).map(address).collect();
+        let mut question = Upkeep::Change { song, to: self.to };
+        if candidates.is_empty() && !holders.is_empty() {
+            if self.to != Fate::Gone {
+                return self.fail(without_trash());
+            }
+            candidates = holders.iter().map(address).collect();
+            let songs = [song].into();
+            question = Upkeep::Bury { songs, copy: false };
+        }
         let purpose = Purpose::Remove(self.operation);
-        // A holder answers when a second data node has stored the removal, too, or cannot. The
-        // attempt is long, so that the other holders are not asked in vain meanwhile.
+        // A data node answers when a second one has stored the change, too, or cannot. The attempt
+        // is long, so that the others are not asked in vain meanwhile.
         let policy = Policy {
             attempt: Policy::GROUP.deadline / 2,
             ..Policy::GROUP
         };
-        let asked = cx.ask(Asked::Client(purpose), candidates, question, policy);
-        match asked {
+        let question = Message::Upkeep(question);
+        match cx.ask(Asked::Client(purpose), candidates, question, policy) {
             Some(_) => Progress::Waits,
-            None => Progress::Ends(failed(self.operation, Failure::NoData)),
+            None => self.fail(Failure::NoData),
         }
     }
 
     pub(super) fn on_reply(&self, reply: Answer) -> Progress {
-        let operation = self.operation;
+        let (operation, to) = (self.operation, self.to);
         let notice = match (reply, self.song) {
             (Ok((_, Message::Upkeep(Upkeep::Buried { copies }), _)), Some(song)) => {
                 Notice::Removed {
                     operation,
                     song,
+                    copies,
+                }
+            }
+            (Ok((_, Message::Upkeep(Upkeep::Changed { copies }), _)), Some(song)) => {
+                Notice::Changed {
+                    operation,
+                    song,
+                    to,
                     copies,
                 }
             }
@@ -87,4 +144,31 @@ impl Remove {
         };
         Progress::Ends(notice)
     }
+}
+
+/// The question for the songs in the trash whose ids begin with these digits.
+pub(super) fn in_trash(prefix: SongPrefix) -> Catalogue {
+    Catalogue::ListTrash {
+        prefix: Some(prefix),
+        after: None,
+        limit: NAMED,
+    }
+}
+
+/// The song, if it is the only one.
+pub(super) fn one_of(songs: &[Trashed]) -> Result<SongId, Failure> {
+    match songs {
+        [] => Err(Failure::NotFound),
+        [one] => Ok(one.song.id),
+        several => {
+            let ids = several.iter().map(|trashed| trashed.song.id);
+            Err(Failure::Ambiguous(ids.take(NAMED as usize).collect()))
+        }
+    }
+}
+
+/// The failure where only nodes of an earlier version can be asked.
+pub(super) fn without_trash() -> Failure {
+    let why = "no node that can be asked knows the trash: start this version on all of them";
+    Failure::Refused(Refusal::Invalid(why.into()))
 }

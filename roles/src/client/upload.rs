@@ -187,6 +187,8 @@ impl Upload {
             | Catalogue::Announce(_)
             | Catalogue::Announced { .. }
             | Catalogue::Inspect
+            | Catalogue::ListTrash { .. }
+            | Catalogue::Trash { .. }
             | Catalogue::Status(_) => self.fail(senseless()),
         }
     }

@@ -15,6 +15,7 @@ use super::message::{Change, Digest, Position, StoreId};
 use super::partition::Partition;
 use super::record::{Record, Role};
 use super::song::{Manifest, Song};
+use super::trash::Mark;
 
 /// A job for the handler pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +124,38 @@ pub enum LibraryJob {
         node: NodeId,
     },
 
+    /// Keeps the marks that outrank those that are here. A song with a tombstone gets none. Durable.
+    /// Answered by [`JobReply::Noted`].
+    NoteMarks {
+        /// At most [`super::limits::MARKS_MAX`]. A mark of version 0 changes nothing and asks for the
+        /// mark that is here.
+        marks: Vec<Mark>,
+        /// Seconds for which the node has run since it last told, see [`LibraryJob::AgeTrash`].
+        passed_s: u64,
+    },
+    /// Reads a page of all marks, by song. Answered by [`JobReply::Marks`].
+    Marks {
+        /// The page begins after this song; none begins with the first.
+        after: Option<SongId>,
+        /// Marks on the page; at most [`super::limits::MARKS_MAX`].
+        limit: u32,
+    },
+    /// Asks for the digest of all marks. Answered by [`JobReply::MarksDigest`].
+    MarksDigest,
+    /// Counts time for the songs in the trash. Answered by [`JobReply::Due`].
+    AgeTrash {
+        /// Seconds for which the node has run since it last told.
+        passed_s: u64,
+        /// Most songs in the answer.
+        limit: u32,
+    },
+    /// Removes a song for good if it is still in the trash with this mark, as
+    /// [`LibraryJob::RemoveSongs`] does; otherwise the answer is [`JobFault::NotFound`]. Durable.
+    /// Answered by [`JobReply::Removed`].
+    EmptyTrash {
+        /// The mark as it was when this was decided.
+        mark: Mark,
+    },
     /// Removes songs for good, also songs that are not here. Their tombstones prevent every later
     /// upload. Durable. Answered by [`JobReply::Removed`].
     RemoveSongs {
@@ -370,6 +403,32 @@ pub enum JobReply {
         /// The library's totals after the removal.
         overview: Overview,
     },
+    /// The marks that outrank those that were here are durable.
+    Noted {
+        /// The marks here that outrank those that came.
+        newer: Vec<Mark>,
+        /// Those of the songs that have a tombstone here.
+        gone: Vec<SongId>,
+        /// The library's totals afterwards.
+        overview: Overview,
+    },
+    /// A page of marks.
+    Marks {
+        /// By song.
+        marks: Vec<Mark>,
+        /// The next page begins after this song; none at the end.
+        next: Option<SongId>,
+    },
+    /// The digest of all marks.
+    MarksDigest {
+        /// The wrapping sum of [`Mark::digest`].
+        digest: u64,
+    },
+    /// The songs whose time in the trash is over, the longest first.
+    Due {
+        /// At most as many as were asked for.
+        due: Vec<Due>,
+    },
     /// Some room has been freed.
     Reclaimed {
         /// Whether removed songs still take room.
@@ -444,6 +503,17 @@ pub struct Overview {
     pub withdrawn: u64,
     /// Whether a library that was set aside is still to be salvaged.
     pub salvaging: bool,
+    /// Whether a mark says that a song is in the trash.
+    pub trash: bool,
+}
+
+/// A song whose time in the trash is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The song's mark.
+    pub mark: Mark,
+    /// Twice its time is over.
+    pub twice: bool,
 }
 
 /// How far a scrub of the library has come.
@@ -603,6 +673,7 @@ impl LibraryJob {
                 | LibraryJob::DropUpload { .. }
                 | LibraryJob::SweepUploads { .. }
                 | LibraryJob::RemoveSongs { .. }
+                | LibraryJob::EmptyTrash { .. }
                 | LibraryJob::DropSongs { .. }
                 | LibraryJob::Mend { .. }
                 | LibraryJob::Restore { .. }
@@ -629,6 +700,8 @@ impl LibraryJob {
             | LibraryJob::CopiesDue { .. }
             | LibraryJob::PartitionDigests
             | LibraryJob::PartitionSongs { .. }
+            | LibraryJob::Marks { .. }
+            | LibraryJob::MarksDigest
             | LibraryJob::Scrub { .. }
             | LibraryJob::Inspect { .. }
             | LibraryJob::Quarantined { .. } => Lane::Read,
@@ -640,6 +713,9 @@ impl LibraryJob {
             | LibraryJob::CopyDone { .. }
             | LibraryJob::ForgetCopiesDue { .. }
             | LibraryJob::RemoveSongs { .. }
+            | LibraryJob::NoteMarks { .. }
+            | LibraryJob::AgeTrash { .. }
+            | LibraryJob::EmptyTrash { .. }
             | LibraryJob::DropSongs { .. }
             | LibraryJob::Reclaim
             | LibraryJob::NoteScrub { .. }
@@ -687,6 +763,18 @@ impl fmt::Debug for JobReply {
             JobReply::Removed { count, overview } => {
                 write!(f, "Removed({count}, revision: {})", overview.revision)
             }
+            JobReply::Noted {
+                newer,
+                gone,
+                overview,
+            } => write!(
+                f,
+                "Noted({newer:?}, gone: {gone:?}, revision: {})",
+                overview.revision
+            ),
+            JobReply::Marks { marks, next } => write!(f, "Marks({marks:?}, {next:?})"),
+            JobReply::MarksDigest { digest } => write!(f, "MarksDigest({digest:x})"),
+            JobReply::Due { due } => write!(f, "Due({due:?})"),
             JobReply::Reclaimed { more } => write!(f, "Reclaimed(more: {more})"),
             JobReply::PartitionDigests { digests } => {
                 write!(f, "PartitionDigests({})", digests.len())

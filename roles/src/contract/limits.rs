@@ -75,6 +75,21 @@ const _: () = assert!(PAGE_IDS_MAX * PAGE_ID_BYTES_MAX <= MESSAGE_HEAD_BYTES_MAX
 /// Most songs that one job removes. All of them share one wait for the disk.
 pub const REMOVALS_MAX: usize = PAGE_SONGS_MAX;
 
+/// Most marks of songs in one message or job, see [`super::trash::Mark`].
+pub const MARKS_MAX: usize = 1024;
+
+/// Most bytes of one mark, in memory or encoded.
+pub const MARK_BYTES_MAX: usize = 64;
+
+const _: () = assert!(MARKS_MAX * MARK_BYTES_MAX <= MESSAGE_HEAD_BYTES_MAX);
+
+/// Highest version of a mark: more changes than anybody makes. A forged version above it is
+/// refused, because no change could follow it.
+pub const MARK_VERSION_MAX: u64 = 1 << 40;
+
+/// Longest time in the trash, in seconds: a hundred years.
+pub const TRASH_S_MAX: u64 = 100 * 365 * 24 * 3600;
+
 /// Most bytes that one step of a scrub reads. Other reads wait for it a few tenths of a second at
 /// most.
 pub const SCRUB_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -19,6 +19,7 @@ use super::record::{Address, Features, Record, Role};
 use super::rights::Right;
 use super::ring::Ring;
 use super::song::{Manifest, Song};
+use super::trash::{Mark, Trashed};
 use super::upkeep::Upkeep;
 
 /// One message in transit, with its number, its direction and its body.
@@ -218,6 +219,26 @@ pub enum Catalogue {
     Inspect,
     /// The state of the cluster, as the answering router sees it.
     Status(Status),
+    /// Asks which songs are in the trash. Answered by `Trash`.
+    ListTrash {
+        /// Only songs whose ids begin with these digits.
+        prefix: Option<SongPrefix>,
+        /// The page begins after this id.
+        after: Option<SongId>,
+        /// Songs on the page, from 1 to [`super::limits::PAGE_SONGS_MAX`].
+        limit: u32,
+    },
+    /// One page of the trash.
+    Trash {
+        /// By id.
+        songs: Vec<Trashed>,
+        /// Songs in the whole trash, whatever the prefix.
+        total: u64,
+        /// Bytes of one copy of each of them.
+        bytes: u64,
+        /// The next page begins after this id; none at the end.
+        next: Option<SongId>,
+    },
 }
 
 /// Between clients and data nodes, and between data nodes.
@@ -428,6 +449,9 @@ pub enum Change {
     Removed(SongId),
     /// The song is removed for good, on every node.
     Buried(SongId),
+    /// The song has come into the trash or out of it, on every node. Told only to routers whose
+    /// records say [`Features::TRASH`].
+    Marked(Mark),
 }
 
 /// A set of songs in 24 bytes. Stores with equal digests hold the same songs, barring a collision.
@@ -598,12 +622,14 @@ impl Message {
                 Catalogue::List { .. }
                 | Catalogue::Locate { .. }
                 | Catalogue::Place { .. }
+                | Catalogue::ListTrash { .. }
                 | Catalogue::Inspect => true,
                 Catalogue::Announce(_)
                 | Catalogue::Songs { .. }
                 | Catalogue::Located { .. }
                 | Catalogue::Placed { .. }
                 | Catalogue::Announced { .. }
+                | Catalogue::Trash { .. }
                 | Catalogue::Status(_) => false,
             },
             Message::Audio(audio) => match audio {
@@ -635,8 +661,15 @@ impl Message {
                 | Ring::Accepted => false,
             },
             Message::Upkeep(upkeep) => match upkeep {
-                Upkeep::Sums { .. } | Upkeep::Holdings { .. } => true,
+                Upkeep::Sums { .. }
+                | Upkeep::Holdings { .. }
+                | Upkeep::Note { .. }
+                | Upkeep::CompareMarks { .. } => true,
                 Upkeep::Bury { .. }
+                | Upkeep::Noted { .. }
+                | Upkeep::Alike { .. }
+                | Upkeep::Change { .. }
+                | Upkeep::Changed { .. }
                 | Upkeep::Summed { .. }
                 | Upkeep::Held { .. }
                 | Upkeep::Buried { .. } => false,

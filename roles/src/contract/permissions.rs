@@ -29,15 +29,17 @@ impl Message {
                 | Names::Reserved { .. } => Right::Node,
             },
             Message::Catalogue(catalogue) => match catalogue {
-                Catalogue::List { .. } | Catalogue::Locate { .. } | Catalogue::Inspect => {
-                    Right::Listen
-                }
+                Catalogue::List { .. }
+                | Catalogue::Locate { .. }
+                | Catalogue::ListTrash { .. }
+                | Catalogue::Inspect => Right::Listen,
                 Catalogue::Place { .. } => Right::Upload,
                 Catalogue::Songs { .. }
                 | Catalogue::Located { .. }
                 | Catalogue::Placed { .. }
                 | Catalogue::Announce(_)
                 | Catalogue::Announced { .. }
+                | Catalogue::Trash { .. }
                 | Catalogue::Status(_) => Right::Node,
             },
             Message::Audio(audio) => match audio {
@@ -57,13 +59,18 @@ impl Message {
                 | Audio::Stored { .. } => Right::Node,
             },
             Message::Upkeep(upkeep) => match upkeep {
-                Upkeep::Bury { copy: false, .. } => Right::Admin,
+                Upkeep::Bury { copy: false, .. } | Upkeep::Change { .. } => Right::Admin,
                 Upkeep::Bury { copy: true, .. }
                 | Upkeep::Sums { .. }
                 | Upkeep::Summed { .. }
                 | Upkeep::Holdings { .. }
                 | Upkeep::Held { .. }
-                | Upkeep::Buried { .. } => Right::Node,
+                | Upkeep::Buried { .. }
+                | Upkeep::Note { .. }
+                | Upkeep::Noted { .. }
+                | Upkeep::CompareMarks { .. }
+                | Upkeep::Alike { .. }
+                | Upkeep::Changed { .. } => Right::Node,
             },
             Message::Chord(chord) => match chord {
                 // A client looks a song up by itself when no router answers.

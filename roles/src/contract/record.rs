@@ -118,6 +118,10 @@ impl Features {
     /// announcements. A node that does not know the feature ignores it.
     pub const MENDING: Features = Features(4);
 
+    /// The node knows the trash. Servers set this in their records; a node that does not know the
+    /// feature ignores it. Messages about the trash go only to servers that have set it.
+    pub const TRASH: Features = Features(8);
+
     /// These features, with `changed` set or cleared.
     pub fn with(self, changed: Features, set: bool) -> Features {
         if set {

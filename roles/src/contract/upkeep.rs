@@ -1,10 +1,11 @@
-//! The messages of anti-entropy (digests, and lists of songs) and of removals.
+//! The messages of anti-entropy (digests, and lists of songs), of removals and of the trash.
 
 use alloc::vec::Vec;
 
 use bincode::{Decode, Encode};
 
 use super::id::SongId;
+use super::trash::{Fate, Mark};
 
 /// Partitions in one group of digests: one for each bit of a word.
 pub const GROUP: usize = 64;
@@ -49,16 +50,54 @@ pub enum Upkeep {
         /// The next page begins after this id; none at the end.
         next: Option<SongId>,
     },
-    /// Asks the receiver to remove songs for good. Answered by `Buried`.
+    /// Asks the receiver to remove songs. From a data node (`copy`): for good. From a client: into
+    /// the trash, or for good if the receiver keeps none; clients of earlier versions know no other
+    /// removal. Answered by `Buried`.
     Bury {
         /// At most [`super::limits::REMOVALS_MAX`].
         songs: Vec<SongId>,
         /// Whether another data node passes the removal on. Its receiver then passes it to nobody.
         copy: bool,
     },
-    /// The tombstones of the songs are durable.
+    /// The tombstones of the songs are durable, or their marks if the songs went into the trash.
     Buried {
-        /// Data nodes known to have stored the tombstones durably, the answering node included.
+        /// Data nodes known to have stored them durably, the answering node included.
+        copies: u8,
+    },
+    /// Between data nodes: the sender's marks. The receiver keeps those that outrank its own.
+    /// Answered by `Noted`. A mark of version 0 asks what the receiver knows of the song.
+    Note {
+        /// At most [`super::limits::MARKS_MAX`].
+        marks: Vec<Mark>,
+    },
+    /// The marks that outrank those of the sender are durable.
+    Noted {
+        /// The receiver's own marks that outrank those that came.
+        newer: Vec<Mark>,
+        /// Those of the songs that are removed for good here.
+        gone: Vec<SongId>,
+    },
+    /// Between data nodes: a digest of all marks of the sender. Answered by `Alike`.
+    CompareMarks {
+        /// The wrapping sum of [`Mark::digest`].
+        digest: u64,
+    },
+    /// Whether the receiver has the same marks, barring a collision.
+    Alike {
+        /// It has.
+        alike: bool,
+    },
+    /// From a client: what is to become of a song. Answered by `Changed`, or by `Buried` if the song
+    /// was removed for good.
+    Change {
+        /// The song's whole id.
+        song: SongId,
+        /// What is to become of it.
+        to: Fate,
+    },
+    /// The song stands as the asker wanted, durably.
+    Changed {
+        /// Data nodes known to have stored the mark durably, the answering node included.
         copies: u8,
     },
 }

@@ -11,6 +11,7 @@ use super::lost::Lost;
 use super::message::{Cursor, Holder, Listed, Query, Refusal, Status};
 use super::record::{Address, Record, Role};
 use super::song::Manifest;
+use super::trash::{Fate, Trashed};
 
 /// A command of a user to a client. An operation ends with one final notice, unless
 /// [`Command::Close`] ends it.
@@ -68,12 +69,24 @@ pub enum Command {
         /// The operation's number.
         operation: OperationId,
     },
-    /// Removes a song for good, on every node. Ends with [`Notice::Removed`].
-    Remove {
+    /// Puts a song into the trash, takes it out, or removes it for good. Ends with
+    /// [`Notice::Changed`], or with [`Notice::Removed`] if the song is removed for good.
+    Change {
         /// The operation's number.
         operation: OperationId,
         /// The song's id, or its leading digits.
         song: SongPrefix,
+        /// What is to become of it.
+        to: Fate,
+    },
+    /// Asks for a page of the trash. Ends with [`Notice::Trash`].
+    ListTrash {
+        /// The operation's number.
+        operation: OperationId,
+        /// The page begins after this song; none begins with the first.
+        after: Option<SongId>,
+        /// Songs on the page, from 1 to [`super::limits::PAGE_SONGS_MAX`].
+        limit: u32,
     },
     /// Adds a file to the cluster. Ends with [`Notice::Uploaded`].
     Upload {
@@ -190,6 +203,30 @@ pub enum Notice {
         /// Data nodes known to have stored the tombstone durably.
         copies: u8,
     },
+    /// The song stands as the user wanted.
+    Changed {
+        /// The operation's number.
+        operation: OperationId,
+        /// The song.
+        song: SongId,
+        /// Where it is.
+        to: Fate,
+        /// Data nodes known to have stored this durably.
+        copies: u8,
+    },
+    /// A page of the trash.
+    Trash {
+        /// The operation's number.
+        operation: OperationId,
+        /// The songs, by id.
+        songs: Vec<Trashed>,
+        /// Songs in the whole trash.
+        total: u64,
+        /// Bytes of one copy of each of them.
+        bytes: u64,
+        /// The next page begins after this song; none at the end.
+        next: Option<SongId>,
+    },
     /// The operation has failed.
     Failed {
         /// The operation's number.
@@ -237,6 +274,10 @@ pub enum Failure {
     Refused(Refusal),
     /// No song begins with these digits.
     NotFound,
+    /// The song is in the trash.
+    Trashed(SongId),
+    /// No song in the trash begins with these digits.
+    NotInTrash,
     /// Several songs begin with these digits. Names at most five of them.
     Ambiguous(Vec<SongId>),
     /// The song is known, and no live node has a copy.
@@ -266,6 +307,11 @@ impl fmt::Display for Failure {
             }
             Failure::Refused(why) => why.fmt(f),
             Failure::NotFound => f.write_str("no such song"),
+            Failure::Trashed(song) => write!(
+                f,
+                "it is in the trash; `dispotify trash restore {song}` takes it back"
+            ),
+            Failure::NotInTrash => f.write_str("no such song is in the trash"),
             Failure::Ambiguous(songs) => {
                 f.write_str("several songs begin with these digits:")?;
                 songs.iter().try_for_each(|song| write!(f, " {song}"))
@@ -324,6 +370,15 @@ impl fmt::Debug for Notice {
                 song,
                 copies,
             } => write!(f, "Removed({operation:?}, {song:?}, {copies})"),
+            Notice::Changed {
+                operation,
+                song,
+                to,
+                copies,
+            } => write!(f, "Changed({operation:?}, {song:?}, {to:?}, {copies})"),
+            Notice::Trash {
+                operation, songs, ..
+            } => write!(f, "Trash({operation:?}, {})", songs.len()),
             Notice::Failed { operation, failure } => {
                 write!(f, "Failed({operation:?}, {failure:?})")
             }

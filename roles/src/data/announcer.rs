@@ -10,11 +10,12 @@ use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::contract::id::SongId;
 use crate::contract::job::{JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_SONGS_MAX;
 use crate::contract::message::{Announcement, Catalogue, Change, Message};
 use crate::contract::node::Peer;
-use crate::contract::record::{Address, Record};
+use crate::contract::record::{Address, Features, Record};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
@@ -58,6 +59,10 @@ struct Router {
     told: u64,
     /// The router's last answer came in time and showed that it had everything.
     prompt: bool,
+    /// The router knows the trash.
+    trash: bool,
+    /// The page of all marks that the router is to be told: those after this song.
+    marks_due: Option<Option<SongId>>,
     /// When the router last went back to an earlier revision and was served at once.
     restarted_at: Time,
 }
@@ -99,7 +104,15 @@ impl Announcer {
             router.busy = true;
             router.behind = false;
             let since = router.known;
-            if since < news.overview.revision {
+            if let Some(after) = router
+                .marks_due
+                .take()
+                .filter(|_| news.overview.revision > 0)
+            {
+                let limit = PAGE_SONGS_MAX as u32;
+                let job = LibraryJob::Marks { after, limit };
+                cx.run(Ordered::Announcer(at, since), job);
+            } else if since < news.overview.revision {
                 let limit = PAGE_SONGS_MAX as u32;
                 cx.run(
                     Ordered::Announcer(at, since),
@@ -121,11 +134,26 @@ impl Announcer {
             }
             stays
         });
-        for router in routers {
-            if let Entry::Vacant(place) = self.routers.entry(router.address) {
-                place.insert(Router::default());
-                self.due.arm(router.address, now);
+        for record in routers {
+            let trash = record.features.has(Features::TRASH);
+            let router = match self.routers.entry(record.address) {
+                Entry::Vacant(place) => {
+                    self.due.arm(record.address, now);
+                    // It is told everything from the beginning.
+                    let trash = Router {
+                        trash,
+                        ..Router::default()
+                    };
+                    place.insert(trash)
+                }
+                Entry::Occupied(place) => place.into_mut(),
+            };
+            // A router that did not know it may have been told changes without the marks.
+            if trash && !router.trash {
+                router.marks_due = Some(None);
+                self.due.arm(record.address, now);
             }
+            router.trash = trash;
         }
     }
 
@@ -147,12 +175,15 @@ impl Announcer {
         &mut self,
         cx: &mut Cx<'_>,
         at: Address,
-        (since, changes, revision): (u64, Vec<Change>, u64),
+        (since, mut changes, revision): (u64, Vec<Change>, u64),
         news: News,
     ) {
         let overview = news.overview;
         if let Some(router) = self.routers.get_mut(&at) {
             router.told = overview.revision;
+            if !router.trash {
+                changes.retain(|change| !matches!(change, Change::Marked(_)));
+            }
         }
         let announcement = Announcement {
             record: news.record,
@@ -183,6 +214,15 @@ impl Announcer {
         reply: JobReply,
         news: News,
     ) {
+        if let JobReply::Marks { marks, next } = reply {
+            if let Some(router) = self.routers.get_mut(&at) {
+                // Changes beside the feed: the router applies them and stays where it is.
+                router.marks_due = next.map(Some);
+                router.behind |= next.is_some() || since < news.overview.revision;
+            }
+            let changes = marks.into_iter().map(Change::Marked).collect();
+            return self.tell(cx, at, (since, changes, since), news);
+        }
         // Changes beyond the library's latest are those of a library that has been set aside.
         if let JobReply::Changes { changes, revision } = reply
             && revision <= news.overview.revision

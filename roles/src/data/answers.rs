@@ -32,6 +32,9 @@ pub(super) fn answer_to(reply: JobReply) -> Message {
             let gone = tombstones;
             return Message::Upkeep(Upkeep::Held { songs, gone, next });
         }
+        JobReply::Noted { newer, gone, .. } => {
+            return Message::Upkeep(Upkeep::Noted { newer, gone });
+        }
         JobReply::Failed(fault) => return Message::Refused(refusal(fault)),
         JobReply::Done
         | JobReply::Overview(_)
@@ -41,6 +44,9 @@ pub(super) fn answer_to(reply: JobReply) -> Message {
         | JobReply::CopiesDue { .. }
         | JobReply::Members { .. }
         | JobReply::Removed { .. }
+        | JobReply::Marks { .. }
+        | JobReply::MarksDigest { .. }
+        | JobReply::Due { .. }
         | JobReply::Reclaimed { .. }
         | JobReply::PartitionDigests { .. }
         | JobReply::Scrubbed(_)
@@ -51,6 +57,14 @@ pub(super) fn answer_to(reply: JobReply) -> Message {
             return Message::Refused(Refusal::Broken("the pool gave another reply".into()));
         }
     })
+}
+
+/// The refusal for a job that has failed.
+pub(super) fn refuse_fault(reply: JobReply) -> Refusal {
+    match reply {
+        JobReply::Failed(fault) => refusal(fault),
+        _ => Refusal::Broken("the pool gave another reply".into()),
+    }
 }
 
 fn refusal(fault: JobFault) -> Refusal {

@@ -116,6 +116,19 @@ impl Data {
         let Some(owners) = owners else {
             return cx.out.answer(asker, stored(1));
         };
+        if self.overview.is_some_and(|overview| overview.trash) {
+            return self.restore_for_upload(cx, asker, song, owners);
+        }
+        self.wait_for_copies(cx, (asker, song, owners), others);
+    }
+
+    /// The song of an upload is durable here and in no trash.
+    pub(super) fn wait_for_copies(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (asker, song, owners): (Asker, SongId, Vec<NodeId>),
+        others: Others<'_>,
+    ) {
         let revision = self.overview.map_or(0, |overview| overview.revision);
         let upload = Upload {
             asker,

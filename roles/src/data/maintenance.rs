@@ -9,7 +9,7 @@ use super::announcer::News;
 use super::answers::answer_to;
 use super::digests::{Chosen, Digests};
 use super::replication::Report;
-use super::{Data, Others, Purpose, anti_entropy, mending, removal, replication, scrub};
+use super::{Data, Others, Purpose, anti_entropy, mending, removal, replication, scrub, trash};
 use crate::anomalies::Anomaly;
 use crate::contract::id::SongId;
 use crate::contract::job::{FragmentId, JobReply, LibraryJob, Overview};
@@ -24,6 +24,7 @@ use crate::cx::Cx;
 use crate::mutants::CopyMutant;
 use crate::purpose::Ordered;
 use crate::purpose::data::Stream;
+use crate::purpose::trash::JobFor;
 
 /// How long a data node that starts with songs does not announce them, unless a round ends earlier:
 /// the songs may have been removed while it was away.
@@ -89,19 +90,39 @@ impl Data {
                 partition, after, ..
             } => self.on_holdings(cx, asker, partition, after),
             Upkeep::Bury { songs, copy } => match removal::check(&songs) {
+                Ok(songs) if !copy && !self.trash.is_off() => {
+                    self.on_earlier_removal(cx, asker, &songs);
+                }
                 Ok(songs) => {
                     let purpose = Purpose::Bury(asker, songs.clone(), copy);
                     cx.run(Ordered::Data(purpose), LibraryJob::RemoveSongs { songs });
                 }
                 Err(why) => self.refuse_doubted(cx, asker, why),
             },
-            Upkeep::Summed { .. } | Upkeep::Held { .. } | Upkeep::Buried { .. } => {
-                cx.out.refuse(asker, Refusal::WrongRole);
+            Upkeep::Note { marks } => self.on_note(cx, asker, marks),
+            Upkeep::CompareMarks { digest } => {
+                let purpose = JobFor::Alike(asker, digest);
+                cx.run(Ordered::Trash(purpose), LibraryJob::MarksDigest);
             }
+            Upkeep::Change { song, to } => self.on_fate(cx, asker, song, to),
+            Upkeep::Summed { .. }
+            | Upkeep::Held { .. }
+            | Upkeep::Buried { .. }
+            | Upkeep::Noted { .. }
+            | Upkeep::Alike { .. }
+            | Upkeep::Changed { .. } => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
 
-    fn refuse_doubted(&mut self, cx: &mut Cx<'_>, asker: Asker, why: String) {
+    /// A client that knows no trash removes a song: it may be taken back all the same.
+    fn on_earlier_removal(&mut self, cx: &mut Cx<'_>, asker: Asker, songs: &[SongId]) {
+        match songs {
+            [song] => self.throw_for_earlier(cx, asker, *song),
+            _ => self.refuse_doubted(cx, asker, "a client removes one song at a time".into()),
+        }
+    }
+
+    pub(super) fn refuse_doubted(&mut self, cx: &mut Cx<'_>, asker: Asker, why: String) {
         self.anomalies.note(cx, Anomaly::Upkeep, asker.sender.node);
         cx.out.refuse(asker, Refusal::Invalid(why));
     }
@@ -191,6 +212,7 @@ impl Data {
             cx.run(Ordered::Data(Purpose::Reclaim), LibraryJob::Reclaim);
         }
         self.mend(cx);
+        self.look_after_trash(cx, others);
         if !orders.copies.is_empty() {
             let reports = (self.copies).repair(cx, orders.copies, others.data);
             self.on_copies(cx, reports);
@@ -290,7 +312,7 @@ impl Data {
     }
 
     /// The lengths and bounds of this node's queues.
-    pub fn queues(&self) -> [Queue; 6] {
+    pub fn queues(&self) -> [Queue; 7] {
         let queue = |name, length, most| Queue { name, length, most };
         [
             queue("copies", self.copies.left(), replication::LEFT_MAX),
@@ -306,6 +328,11 @@ impl Data {
             ),
             queue("bad fragments", self.scrub.bad(), scrub::BAD_MAX),
             queue("removals", self.removal.waiting(), removal::WAITING_MAX),
+            queue(
+                "changes of the trash",
+                self.trash.changes(),
+                trash::CHANGES_MAX,
+            ),
             queue("songs to mend", self.mending.odd(), mending::ODD_MAX),
         ]
     }

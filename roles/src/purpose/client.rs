@@ -14,6 +14,8 @@ pub(crate) enum Purpose {
     Read(OperationId, ReadStep),
     Upload(OperationId, UploadStep),
     Remove(OperationId),
+    /// Whether a song that was not found is in the trash.
+    InTrash(OperationId),
     RecallPeers,
     /// A job whose end no operation waits for.
     Note,

@@ -12,6 +12,8 @@ use crate::contract::message::{
     Catalogue as CatalogueMessage, Cursor, Listed, Query, Refusal, Sort,
 };
 use crate::contract::song::Song;
+use crate::contract::time::Time;
+use crate::contract::trash::{Mark, Trashed};
 
 /// Most words of a search. It bounds the time of a search, which compares every word with every
 /// song on the event loop.
@@ -19,6 +21,9 @@ const WORDS_MAX: usize = 16;
 
 /// Most removed songs that the catalogue remembers. The data nodes remember all of them.
 const BURIED_MAX: usize = 100_000;
+
+/// Most marks that the catalogue remembers: some 20 MB. The data nodes remember all of them.
+const MARKS_KEPT_MAX: usize = 200_000;
 
 /// The songs that the known data nodes have announced.
 #[derive(Debug, Default)]
@@ -31,6 +36,10 @@ pub struct Catalogue {
     /// Removed songs that a data node still announces, because it has not received the removal.
     /// They are neither listed nor found, but their holders are counted so that digests add up.
     hidden: BTreeMap<SongId, Entry>,
+    /// Songs in the trash. They are neither listed nor found outside it.
+    thrown: BTreeMap<SongId, Entry>,
+    /// The marks of songs, each with the time at which it came.
+    marks: BTreeMap<SongId, (Mark, Time)>,
 }
 
 #[derive(Debug)]
@@ -62,7 +71,7 @@ pub fn check(query: &Query) -> Result<(), String> {
 }
 
 impl Catalogue {
-    /// The number of songs. Removed songs do not count.
+    /// The number of songs. Songs that are removed or in the trash do not count.
     pub fn len(&self) -> u64 {
         self.entries.len() as u64
     }
@@ -77,10 +86,8 @@ impl Catalogue {
     pub fn add(&mut self, node: NodeId, mut song: Song) -> bool {
         song.bound_tags();
         let id = song.id;
-        let known = match self.entries.get_mut(&id) {
-            Some(entry) => Some(entry),
-            None => self.hidden.get_mut(&id),
-        };
+        let places = [&mut self.entries, &mut self.hidden, &mut self.thrown];
+        let known = places.into_iter().find_map(|place| place.get_mut(&id));
         if let Some(entry) = known {
             let fresh = !entry.holders.contains(&node);
             if fresh {
@@ -97,26 +104,44 @@ impl Catalogue {
             self.hidden.insert(id, entry);
             return true;
         }
+        if self.is_thrown(id) {
+            self.thrown.insert(id, entry);
+            return true;
+        }
+        self.show(id, entry);
+        true
+    }
+
+    /// Puts a song into the lists.
+    fn show(&mut self, id: SongId, entry: Entry) {
         for (sort, order) in &mut self.orders {
             order.insert(sort_key(&entry.song, *sort), id);
         }
         self.entries.insert(id, entry);
-        true
+    }
+
+    /// Takes a song out of the lists, or out of the trash.
+    fn take(&mut self, id: SongId) -> Option<Entry> {
+        let Some(entry) = self.entries.remove(&id) else {
+            return self.thrown.remove(&id);
+        };
+        for (sort, order) in &mut self.orders {
+            order.remove(&sort_key(&entry.song, *sort), id);
+        }
+        Some(entry)
     }
 
     /// Notes that `node` no longer has the song. A song without holders leaves the catalogue.
     /// Returns false if the node was not a holder.
     pub fn remove(&mut self, node: NodeId, id: SongId) -> bool {
-        let Some(entry) = self.entries.get_mut(&id) else {
+        let places = [&mut self.entries, &mut self.thrown];
+        let Some(entry) = places.into_iter().find_map(|place| place.get_mut(&id)) else {
             return self.remove_hidden(node, id);
         };
         let held = entry.holders.contains(&node);
         entry.holders.retain(|holder| *holder != node);
         if entry.holders.is_empty() {
-            for (sort, order) in &mut self.orders {
-                order.remove(&sort_key(&entry.song, *sort), id);
-            }
-            self.entries.remove(&id);
+            self.take(id);
         }
         held
     }
@@ -139,11 +164,85 @@ impl Catalogue {
         if self.buried.len() >= BURIED_MAX || !self.buried.insert(id) {
             return;
         }
-        if let Some(entry) = self.entries.remove(&id) {
-            for (sort, order) in &mut self.orders {
-                order.remove(&sort_key(&entry.song, *sort), id);
-            }
+        self.marks.remove(&id);
+        if let Some(entry) = self.take(id) {
             self.hidden.insert(id, entry);
+        }
+    }
+
+    /// Takes a data node's mark of a song, unless a mark that it does not outrank is known. Beyond
+    /// `MARKS_KEPT_MAX` marks, nothing happens.
+    pub fn mark(&mut self, now: Time, mark: Mark) {
+        let id = mark.song;
+        let known = self.marks.get(&id).map(|(known, _)| *known);
+        let newer = mark.outranks(&known.unwrap_or(Mark::none(id)));
+        let room = known.is_some() || self.marks.len() < MARKS_KEPT_MAX;
+        if !newer || !room || self.buried.contains(&id) {
+            return;
+        }
+        self.marks.insert(id, (mark, now));
+        let Some(entry) = self.take(id) else {
+            return;
+        };
+        if mark.thrown {
+            self.thrown.insert(id, entry);
+        } else {
+            self.show(id, entry);
+        }
+    }
+
+    /// Whether a song is in the trash, as far as the catalogue has heard.
+    pub fn is_thrown(&self, song: SongId) -> bool {
+        let mark = self.marks.get(&song);
+        mark.is_some_and(|(mark, _)| mark.thrown)
+    }
+
+    /// Whether a song in the trash begins with these digits.
+    pub fn has_thrown(&self, prefix: SongPrefix) -> bool {
+        let mut found = self.thrown.range(prefix.first()..=prefix.last());
+        found.next().is_some()
+    }
+
+    /// One page of the trash: the songs that begin with `prefix`, after a place, at most `limit`.
+    pub fn trash(
+        &self,
+        now: Time,
+        prefix: Option<SongPrefix>,
+        (after, limit): (Option<SongId>, u32),
+        alive: impl Fn(&[NodeId]) -> usize,
+    ) -> CatalogueMessage {
+        let fits = |song: SongId| prefix.is_none_or(|prefix| prefix.matches(song));
+        let beyond = |song: SongId| after.is_none_or(|after| song > after);
+        let mut found = self
+            .thrown
+            .iter()
+            .filter(|(id, _)| fits(**id) && beyond(**id))
+            .peekable();
+        let (mut songs, mut bytes) = (Vec::new(), 0);
+        while songs.len() < limit as usize
+            && bytes < PAGE_BYTES_MAX
+            && let Some((id, entry)) = found.next()
+        {
+            bytes += entry.song.page_bytes();
+            let (mark, at) = self
+                .marks
+                .get(id)
+                .copied()
+                .unwrap_or((Mark::none(*id), now));
+            let since_s = now.since(at).as_secs();
+            songs.push(Trashed {
+                song: entry.song.clone(),
+                age_s: mark.age_s.saturating_add(since_s),
+                left_s: mark.left_s.saturating_sub(since_s),
+                copies: u8::try_from(alive(&entry.holders)).unwrap_or(u8::MAX),
+            });
+        }
+        let more = found.peek().is_some();
+        CatalogueMessage::Trash {
+            next: songs.last().map(|last| last.song.id).filter(|_| more),
+            songs,
+            total: self.thrown.len() as u64,
+            bytes: self.thrown.values().map(|entry| entry.song.bytes).sum(),
         }
     }
 
@@ -152,6 +251,7 @@ impl Catalogue {
         let held = |(_, entry): &(&SongId, &Entry)| entry.holders.contains(&node);
         let songs: Vec<SongId> = (self.entries.iter())
             .chain(&self.hidden)
+            .chain(&self.thrown)
             .filter(held)
             .map(|(id, _)| *id)
             .collect();
@@ -183,7 +283,8 @@ impl Catalogue {
     /// counts the living nodes among a song's holders.
     pub fn missing(&self, wanted: usize, alive: impl Fn(&[NodeId]) -> usize) -> u64 {
         let missing = |entry: &Entry| wanted.saturating_sub(alive(&entry.holders)) as u64;
-        self.entries.values().map(missing).sum()
+        let kept = self.entries.values().chain(self.thrown.values());
+        kept.map(missing).sum()
     }
 
     /// One page of a list. The index of its order is built when the order is first asked for.

@@ -81,7 +81,7 @@ impl Holders {
         // Changes after a gap are not applied. The returned revision stays, so the data node sends
         // the changes from there.
         if news.since == node.revision {
-            node.follow(id, news.changes, catalogue);
+            node.follow(now, id, news.changes, catalogue);
             node.revision = news.revision.max(node.revision);
         }
         let adds_up = node.revision != news.latest || node.digest == news.digest;
@@ -254,7 +254,7 @@ impl DataNode {
         self.broken_at = None;
     }
 
-    fn follow(&mut self, id: NodeId, changes: Vec<Change>, catalogue: &mut Catalogue) {
+    fn follow(&mut self, now: Time, id: NodeId, changes: Vec<Change>, catalogue: &mut Catalogue) {
         for change in changes {
             match change {
                 Change::Added(song) => {
@@ -276,6 +276,7 @@ impl DataNode {
                     }
                     catalogue.bury(song);
                 }
+                Change::Marked(mark) => catalogue.mark(now, mark),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The change feed: songs added and removed after a revision, in order of revision.
+//! The change feed: songs added, removed and marked after a revision, in order of revision.
 
 use roles::contract::job::JobReply;
 use roles::contract::message::Change;
@@ -7,12 +7,13 @@ use rusqlite::Connection;
 use super::fault::Stop;
 use super::row::{self, SONG_COLUMNS, song_columns, sql_number};
 use super::songs::{Page, totals};
+use super::trash;
 
 /// Approximate size of a removal in a page, in bytes: a tag and an id.
 const REMOVAL_BYTES: usize = 24;
 
 /// Answers [`LibraryJob::Changes`](roles::contract::job::LibraryJob::Changes). Each song appears once, with its
-/// latest change: added or removed.
+/// latest change, added or removed, and once more if it has a mark.
 pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, Stop> {
     const ADDED: &str = concat!(
         "SELECT ",
@@ -21,14 +22,16 @@ pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, 
         " WHERE revision > ?1 ORDER BY revision LIMIT ?2"
     );
     let mut page = Page::of(limit);
-    let removed = removed(db, since, page.rows())?;
-    let mut removed = removed.into_iter().peekable();
+    let mut others = removed(db, since, page.rows())?;
+    others.extend(trash::changed(db, since, page.rows())?);
+    others.sort_unstable_by_key(|(revision, _)| *revision);
+    let mut others = others.into_iter().peekable();
     let mut statement = db.prepare_cached(ADDED)?;
     let mut rows = statement.query((sql_number(since), page.rows()))?;
     while let Some(row) = rows.next()? {
         let revision = row::number(row, SONG_COLUMNS)?;
-        while let Some((earlier, change)) = removed.next_if(|(earlier, _)| *earlier < revision) {
-            push_removal(&mut page, earlier, change);
+        while let Some((earlier, change)) = others.next_if(|(earlier, _)| *earlier < revision) {
+            push(&mut page, earlier, change);
         }
         let song = row::song(row)?;
         let bytes = song.page_bytes();
@@ -37,8 +40,8 @@ pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, 
             break;
         }
     }
-    for (revision, change) in removed {
-        push_removal(&mut page, revision, change);
+    for (revision, change) in others {
+        push(&mut page, revision, change);
     }
     answer(db, since, page)
 }
@@ -59,12 +62,17 @@ fn removed(db: &Connection, since: u64, rows: i64) -> rusqlite::Result<Vec<(u64,
         .collect()
 }
 
-fn push_removal(page: &mut Page<(u64, Change)>, revision: u64, change: Change) {
+fn push(page: &mut Page<(u64, Change)>, revision: u64, change: Change) {
     // After the first change that does not fit, no later change may be added. A smaller later
     // change would advance the page's revision past the one left out.
-    if !page.more {
-        page.push((revision, change), REMOVAL_BYTES);
+    if page.more {
+        return;
     }
+    let bytes = match change {
+        Change::Marked(_) => trash::MARK_BYTES,
+        Change::Added(_) | Change::Removed(_) | Change::Buried(_) => REMOVAL_BYTES,
+    };
+    page.push((revision, change), bytes);
 }
 
 /// Makes the answer. An empty page carries the smaller of `since` and the latest revision, so that

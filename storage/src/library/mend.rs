@@ -224,6 +224,7 @@ fn count_anew(db: &Connection) -> Result<(), Stop> {
     }
     let latest = "SELECT max(coalesce((SELECT max(revision) FROM songs), 0),
                              coalesce((SELECT max(revision) FROM removals), 0),
+                             coalesce((SELECT max(revision) FROM trash), 0),
                              (SELECT revision FROM meta))";
     let latest = db.query_row(latest, [], |row| number(row, 0))?;
     db.execute(

@@ -19,6 +19,7 @@ use super::row::{number, song_key, sql_number};
 use super::segments::places;
 use super::songs::{Found, advance, count_out, find, totals};
 use super::store::Store;
+use super::trash;
 use super::uploads::clock_s;
 
 /// Most fragments freed in one transaction: their pages come to a few megabytes of log at most.
@@ -39,6 +40,7 @@ pub(super) fn remove(db: &Store<'_>, songs: &[SongId]) -> Result<JobReply, Stop>
             take_out(db, *song, found)?;
         }
         mend::release(db, *song)?;
+        trash::forget(db, *song)?;
         db.prepare_cached("DELETE FROM copies_due WHERE song = ?1")?
             .execute((song_key(*song),))?;
         if bury(db, *song)? && !stood {

@@ -7,7 +7,7 @@
 
 use roles::contract::id::SongId;
 use roles::contract::job::{JobFault, JobReply};
-use roles::contract::limits::REMOVALS_MAX;
+use roles::contract::limits::{MARKS_MAX, REMOVALS_MAX};
 use roles::contract::song::Manifest;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -21,7 +21,7 @@ use super::row::song_id;
 use super::seal::{Verdict, judge};
 use super::segments::{Segments, begin, places};
 use super::store::Store;
-use super::{fragments, uploads};
+use super::{fragments, trash, uploads};
 
 /// Bytes of sound after which a step ends.
 const STEP_BYTES: usize = 8 << 20;
@@ -115,6 +115,9 @@ impl Salvage {
         self.blind |= !whole;
         for page in songs.chunks(REMOVALS_MAX) {
             removal::remove(db, page)?;
+        }
+        for page in trash::salvaged(&self.old).chunks(MARKS_MAX) {
+            trash::note(db, page, 0)?;
         }
         Ok(())
     }

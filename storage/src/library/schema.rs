@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use super::open_fault::OpenFault;
 use super::partitions;
 use super::segments::tables;
+use super::trash;
 
 /// Whether `db` is a library this version can work with, or empty.
 pub(super) fn check(db: &Connection) -> Result<(), OpenFault> {
@@ -132,6 +133,10 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         tables: tables::TABLES,
+        rows: |_| Ok(()),
+    },
+    Migration {
+        tables: trash::TABLES,
         rows: |_| Ok(()),
     },
 ];

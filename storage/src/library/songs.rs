@@ -14,6 +14,7 @@ use super::quarantine;
 use super::row::{self, SONG_COLUMNS, song_columns, sql_number};
 use super::scrub;
 use super::seal;
+use super::trash;
 
 /// Answers [`LibraryJob::Overview`](roles::contract::job::LibraryJob::Overview).
 pub(super) fn overview(db: &Connection) -> Result<JobReply, Stop> {
@@ -26,6 +27,7 @@ pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
                    scrub_rounds, scrub_song, scrub_number FROM meta";
     let quarantined = quarantine::count(db)?;
     let withdrawn = mend::withdrawn(db)?;
+    let trash = trash::is_used(db)?;
     db.prepare_cached(sql)?.query_row([], |row| {
         Ok(Overview {
             store: StoreId(row.get::<_, i64>(0)?.cast_unsigned()),
@@ -40,6 +42,7 @@ pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
             },
             withdrawn,
             salvaging: false,
+            trash,
         })
     })
 }
@@ -80,12 +83,16 @@ pub(super) fn page(db: &Connection, after: Option<SongId>, limit: u32) -> Result
     const FIRST: &str = concat!(
         "SELECT ",
         song_columns!(),
-        " FROM songs WHERE revision IS NOT NULL ORDER BY id LIMIT ?1"
+        " FROM songs WHERE revision IS NOT NULL",
+        " AND NOT EXISTS (SELECT 1 FROM trash WHERE song = id AND thrown = 1)",
+        " ORDER BY id LIMIT ?1"
     );
     const NEXT: &str = concat!(
         "SELECT ",
         song_columns!(),
-        " FROM songs WHERE revision IS NOT NULL AND id > ?2 ORDER BY id LIMIT ?1"
+        " FROM songs WHERE revision IS NOT NULL AND id > ?2",
+        " AND NOT EXISTS (SELECT 1 FROM trash WHERE song = id AND thrown = 1)",
+        " ORDER BY id LIMIT ?1"
     );
     let mut page = Page::of(limit);
     let mut statement = db.prepare_cached(if after.is_some() { NEXT } else { FIRST })?;

@@ -11,6 +11,7 @@ mod removal;
 mod repair;
 mod segments;
 mod tables;
+mod trash;
 mod uploads;
 mod verify;
 

@@ -21,6 +21,7 @@ impl ModelStore {
             }
             let stood = self.take_out(*song);
             self.present.withdrawn.remove(song);
+            self.forget_mark(*song);
             count += u32::from(stood);
             if self.present.tombstones.insert(*song) && !stood {
                 self.note_removal(*song);

@@ -2,8 +2,9 @@
 
 use roles::contract::id::SongId;
 use roles::contract::job::{FragmentId, Inspected, JobFault, JobReply};
-use roles::contract::limits::INSPECT_SONGS_MAX;
+use roles::contract::limits::{INSPECT_SONGS_MAX, MARKS_MAX};
 use roles::contract::message::StoreId;
+use roles::contract::trash::Mark;
 
 use super::{Content, Kept, ModelStore};
 
@@ -132,6 +133,14 @@ impl ModelStore {
     fn take_over(&mut self, old: Content) -> Result<(), JobFault> {
         for song in old.tombstones {
             self.remove(&[song])?;
+        }
+        let marks: Vec<Mark> = old
+            .marks
+            .iter()
+            .map(|(song, marked)| marked.mark(*song, old.trash_s))
+            .collect();
+        for page in marks.chunks(MARKS_MAX) {
+            self.note_marks(page, 0)?;
         }
         for (song, mut kept) in old.songs {
             let known = self.present.tombstones.contains(&song) || self.is_committed(song);

@@ -7,6 +7,7 @@ use roles::contract::job::{FragmentId, PartitionDigest};
 use roles::contract::limits::PAGE_SONGS_MAX;
 use roles::contract::partition::Partition;
 use roles::contract::rng::Rng;
+use roles::contract::trash::Mark;
 
 const STORE: StoreId = StoreId(42);
 const NODE: NodeId = NodeId(1);
@@ -188,10 +189,11 @@ impl World {
         let song = manifest.song.id;
         let node = NodeId(self.rng.bits().into());
         let limit = *self.rng.pick(&[0, 1, 3, 500, u32::MAX]).expect("five");
-        match self.rng.below(130) {
+        match self.rng.below(142) {
             100..106 => self.removal_job(song),
             106..118 => self.partition_job(song, limit),
-            118.. => self.repair_job(song, &pieces, limit),
+            118..130 => self.repair_job(song, &pieces, limit),
+            130.. => self.trash_job(song, limit),
             0..15 => LibraryJob::BeginUpload { manifest },
             15..60 => self.fragment(song, &pieces),
             60..75 => LibraryJob::CommitUpload {
@@ -261,6 +263,26 @@ impl World {
             },
             7 => LibraryJob::DropUpload { song },
             _ => LibraryJob::Reclaim,
+        }
+    }
+
+    fn trash_job(&mut self, song: SongId, limit: u32) -> LibraryJob {
+        let after = self.rng.happens(1, 3).then(|| self.any_song());
+        let passed_s = self.rng.below(4) * 5;
+        let mark = Mark {
+            song,
+            version: self.rng.below(5),
+            thrown: self.rng.happens(1, 2),
+            age_s: self.rng.below(9),
+            left_s: self.rng.below(40),
+        };
+        let marks = vec![mark, Mark::none(self.any_song())];
+        match self.rng.below(12) {
+            0..6 => LibraryJob::NoteMarks { marks, passed_s },
+            6 => LibraryJob::Marks { after, limit },
+            7 => LibraryJob::MarksDigest,
+            8..11 => LibraryJob::AgeTrash { passed_s, limit },
+            _ => LibraryJob::EmptyTrash { mark },
         }
     }
 

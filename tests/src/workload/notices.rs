@@ -59,8 +59,21 @@ impl World {
                 copies,
             } => {
                 self.on_removed(song, copies);
+                let (now, key) = (self.now, (place, operation));
+                self.keeping.trash.on_ended(now, key, Some(copies));
                 (operation, Ended::Removed(copies))
             }
+            Notice::Changed {
+                operation, copies, ..
+            } => {
+                self.seen.changes += 1;
+                let (now, key) = (self.now, (place, operation));
+                self.keeping.trash.on_ended(now, key, Some(copies));
+                (operation, Ended::Changed(copies))
+            }
+            Notice::Trash {
+                operation, songs, ..
+            } => (operation, Ended::Trash(songs)),
             Notice::Uploaded {
                 operation,
                 song,
@@ -77,6 +90,8 @@ impl World {
             }
             Notice::Failed { operation, failure } => {
                 self.count_failure(place, operation);
+                let (now, key) = (self.now, (place, operation));
+                self.keeping.trash.on_ended(now, key, None);
                 (operation, Ended::Failed(failure))
             }
         };

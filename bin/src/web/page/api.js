@@ -36,6 +36,32 @@ export function songs({ words, sort, descending, after, limit = 60 }, signal) {
 export const song = (id, signal) => ask(`api/songs/${encodeURIComponent(id)}`, signal);
 export const status = () => ask('api/status');
 
+/** Asks for a change that answers with nothing. */
+async function change(method, url) {
+  let answer;
+  try {
+    answer = await fetch(url, { method });
+  } catch {
+    throw new Failure(t('needsServer'));
+  }
+  if (answer.ok) return answer;
+  const body = await answer.json().catch(() => null);
+  throw new Failure(body?.error || t('failedWith', answer.status), answer.status);
+}
+
+/** One page of the trash. */
+export function trash(after, limit = 50) {
+  const query = new URLSearchParams({ limit });
+  if (after) query.set('after', after);
+  return ask(`api/trash?${query}`);
+}
+
+/** Removes a song; true: it lies in the trash and can be taken back. */
+export const remove = async (id) =>
+  (await change('DELETE', `api/songs/${encodeURIComponent(id)}`)).headers.has('Location');
+export const restore = (id) => change('POST', `api/trash/${encodeURIComponent(id)}`);
+export const purge = (id) => change('DELETE', `api/trash/${encodeURIComponent(id)}`);
+
 export const streamUrl = (id) => `stream/${encodeURIComponent(id)}`;
 export const downloadUrl = (id) => `download/${encodeURIComponent(id)}`;
 /** Without a picture the answer is to be empty: a 404 would stand in the browser's log as an error. */

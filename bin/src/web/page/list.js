@@ -65,6 +65,20 @@ export class List extends EventTarget {
     for (const row of $('songs').children) this.#markRow(row);
   }
 
+  /** Takes the row of a song away that was removed. */
+  drop(id) {
+    const row = [...$('songs').children].find((one) => one.song.id === id);
+    if (!row) return;
+    const next = row.nextElementSibling ?? row.previousElementSibling;
+    row.remove();
+    if (next) reach(next, true);
+    this.songs = this.songs.filter((song) => song.id !== id);
+    this.total -= 1;
+    const { words } = this.#wish;
+    $('count').textContent = words ? t('found', this.total, words) : t('count', this.total);
+    this.#note(this.songs.length ? null : this.#emptiness(words));
+  }
+
   refreshStars() {
     if (this.#onlyStars) this.load();
     else for (const row of $('songs').children) this.#markRow(row);

@@ -4,7 +4,7 @@
 import * as api from './api.js';
 import { Bar } from './bar.js';
 import { Cluster } from './cluster.js';
-import { $ } from './dom.js';
+import { $, el } from './dom.js';
 import { Stars, read } from './keep.js';
 import { attendKeys } from './keys.js';
 import { List } from './list.js';
@@ -17,6 +17,7 @@ import { attendSession, placeSession, showSession } from './session.js';
 import { Side } from './side.js';
 import { Sources } from './sources.js';
 import { Strip } from './strip.js';
+import { Trash } from './trash.js';
 import { Uploads } from './upload.js';
 import { fillWords, t } from './words.js';
 
@@ -34,6 +35,7 @@ const strip = new Strip(player, sources, cluster);
 const bar = new Bar({ player, queue, stars, sources, cluster, strip });
 const uploads = new Uploads();
 const queueView = new QueueView(queue);
+const trash = new Trash();
 
 queue.follow = (song, byChance) => list.following(song, byChance);
 
@@ -88,15 +90,47 @@ function songMenu({ song, ...place }) {
     { icon: 'queue', text: t('addLast'), run: () => (queue.addLast(song), toast(t('addedLast', title))) },
     { icon: 'star', text: t(starred ? 'unstar' : 'star'), run: () => stars.toggle(song) },
     { icon: 'download', text: t('download'), href: api.downloadUrl(song.id) },
+    ...(trash.allowed ? [{ icon: 'trash', text: t('remove'), run: () => remove(song) }] : []),
   ], place);
 }
 
+/** Into the trash, with a way back at hand. */
+async function remove(song) {
+  const title = song.title || t('untitled');
+  try {
+    const canGoBack = await api.remove(song.id);
+    list.drop(song.id);
+    trash.look();
+    if (canGoBack) toast(t('removed', title), { text: t('undo'), run: () => undo(song) });
+    else toast(t('removedForGood', title));
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+async function undo(song) {
+  try {
+    await trash.restore(song.id);
+    toast(t('restored', song.title || t('untitled')));
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
 let toastTimer = 0;
-function toast(words) {
-  $('toast').textContent = words;
+function toast(words, deed = null) {
+  $('toast').replaceChildren(words);
+  if (deed) {
+    const button = el('button.toast-deed', { type: 'button', textContent: deed.text });
+    button.addEventListener('click', () => {
+      $('toast').classList.remove('shown');
+      deed.run();
+    });
+    $('toast').append(button);
+  }
   $('toast').classList.add('shown');
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => $('toast').classList.remove('shown'), 3500);
+  toastTimer = setTimeout(() => $('toast').classList.remove('shown'), deed ? 10000 : 3500);
 }
 
 // The list, the queue, the stars.
@@ -219,6 +253,12 @@ uploads.addEventListener('stored', () => {
   stored = setTimeout(() => list.load(), 300);
 });
 
+let back = 0;
+trash.addEventListener('changed', () => {
+  clearTimeout(back);
+  back = setTimeout(() => (list.load(), trash.look()), 300);
+});
+
 attendMenu();
 attendKeys({
   play: toggle, back: () => skip(-10), on: () => skip(10), next, previous, mute, shuffle, repeat,
@@ -240,4 +280,5 @@ bar.song();
 bar.state();
 strip.draw();
 list.load();
+trash.look();
 api.status().then((status) => cluster.apply(status), () => meet(false));

@@ -62,6 +62,35 @@ impl Player {
                 copies,
                 known,
             } => self.on_uploaded(operation, song, (copies, known), acts),
+            Notice::Changed {
+                operation,
+                song,
+                to,
+                ..
+            } => {
+                if let Some(exchange) = self.answered(operation) {
+                    let mut head = answer::head(204, "", 0);
+                    if to == Fate::Trash {
+                        // From there it can be taken back.
+                        head.fields.push(("Location", format!("/api/trash/{song}")));
+                    }
+                    self.give(exchange, head, Vec::new(), acts);
+                }
+            }
+            Notice::Trash {
+                operation,
+                songs,
+                total,
+                bytes,
+                next,
+            } => {
+                if let Some(exchange) = self.answered(operation) {
+                    let allowed = self.guard.may_remove();
+                    let page = Trash::of(&songs, (total, bytes), next, allowed);
+                    let (head, body) = answer::json(200, &page);
+                    self.give(exchange, head, body, acts);
+                }
+            }
             Notice::Removed { operation, .. } => {
                 if let Some(exchange) = self.answered(operation) {
                     self.give(exchange, answer::head(204, "", 0), Vec::new(), acts);

@@ -22,16 +22,34 @@ impl Player {
             head.fields.push(("Allow", route.methods().to_owned()));
             return self.give(exchange, head, body, acts);
         }
+        // Who may remove may take back.
+        if matches!(route, Route::Trashed(_)) && !self.guard.may_remove() {
+            return self.refuse(exchange, 403, NO_REMOVAL, acts);
+        }
         match route {
             Route::Songs if request.method == Method::Post => {
                 self.on_upload(now, exchange, request, acts);
             }
             Route::Songs => self.on_list(exchange, request, acts),
             Route::Song(song) if request.method == Method::Delete => {
-                let (operation, song) = (self.asked(exchange), song.into());
-                self.command(Command::Remove { operation, song });
+                self.change(exchange, song, Fate::Trash);
             }
             Route::Song(song) => self.on_details(exchange, song),
+            Route::Trash => match api::trash_query(request) {
+                Ok((after, limit)) => {
+                    let operation = self.asked(exchange);
+                    self.command(Command::ListTrash {
+                        operation,
+                        after,
+                        limit,
+                    });
+                }
+                Err(why) => self.refuse(exchange, 400, &why, acts),
+            },
+            Route::Trashed(song) if request.method == Method::Delete => {
+                self.change(exchange, song, Fate::Emptied);
+            }
+            Route::Trashed(song) => self.change(exchange, song, Fate::Here),
             Route::Status => {
                 let operation = self.asked(exchange);
                 self.command(Command::Status { operation });
@@ -85,6 +103,15 @@ impl Player {
             }
             Err(why) => self.refuse(exchange, 400, &why, acts),
         }
+    }
+
+    fn change(&mut self, exchange: Exchange, song: SongId, to: Fate) {
+        let operation = self.asked(exchange);
+        self.command(Command::Change {
+            operation,
+            song: song.into(),
+            to,
+        });
     }
 
     fn on_details(&mut self, exchange: Exchange, song: SongId) {

@@ -38,7 +38,7 @@ pub(super) fn damaged(db: &Connection) -> Result<Vec<&'static str>, Stop> {
 }
 
 /// All tables but the one with the sound.
-const SMALL_TABLES: [&str; 10] = [
+const SMALL_TABLES: [&str; 11] = [
     "meta",
     "segments",
     "freed",
@@ -46,6 +46,7 @@ const SMALL_TABLES: [&str; 10] = [
     "slices",
     "removals",
     "tombstones",
+    "trash",
     "partitions",
     "quarantine",
     "copies_due",
@@ -130,7 +131,8 @@ pub(super) fn totals(db: &Connection, report: &mut Report) -> Result<(), Stop> {
         add(&mut tombstones, digest.tombstones);
     }
     let sql = "SELECT max(coalesce((SELECT max(revision) FROM songs), 0),
-                          coalesce((SELECT max(revision) FROM removals), 0))";
+                          coalesce((SELECT max(revision) FROM removals), 0),
+                          coalesce((SELECT max(revision) FROM trash), 0))";
     let latest = db.query_row(sql, [], |row| number(row, 0))?;
     let wrong = [
         ("the number of songs", noted.digest.count != songs.count),

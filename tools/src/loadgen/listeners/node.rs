@@ -189,7 +189,9 @@ impl NodeSource {
             | Notice::Scanned { .. }
             | Notice::Progress { .. }
             | Notice::Uploaded { .. }
-            | Notice::Removed { .. } => (),
+            | Notice::Removed { .. }
+            | Notice::Changed { .. }
+            | Notice::Trash { .. } => (),
         }
     }
 
