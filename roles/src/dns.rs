@@ -20,7 +20,7 @@ use crate::contract::id::{Incarnation, NodeId};
 use crate::contract::limits::RECORDS_MAX;
 use crate::contract::limits::WEIGHT_MAX;
 use crate::contract::message::{Message, Names, Refusal};
-use crate::contract::node::{Asker, Peer};
+use crate::contract::node::{Asker, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
@@ -90,6 +90,8 @@ struct Entry {
     expires_at: Time,
     /// Since when this start of the node is known at this address.
     since: Time,
+    /// The process that the record names has registered here itself. Hearsay refuses nobody.
+    met: bool,
 }
 
 impl Entry {
@@ -155,6 +157,7 @@ impl Dns {
             record,
             expires_at: Time::NEVER,
             since: now,
+            met: true,
         };
         debug_assert!(record.node == self.me && now < Time::NEVER);
         self.entries.insert(self.me, entry);
@@ -204,7 +207,7 @@ impl Dns {
         // Only an unknown node is pushed to the other DNS nodes. A renewal also reaches them
         // directly, because a server registers with every DNS node.
         let known = self.entries.contains_key(&record.node);
-        self.store(cx.now, record);
+        self.store(cx.now, record, true);
         if !known {
             let Record { role, address, .. } = record;
             cx.out.fact(
@@ -224,7 +227,7 @@ impl Dns {
         record: &Record,
         has_peers: bool,
     ) -> Result<(), Refusal> {
-        if record.node != asker.sender.node {
+        if !is_of(&asker.sender, record) {
             return Err(Refusal::Invalid("a server registers only itself".into()));
         }
         if record.node == self.me {
@@ -235,9 +238,13 @@ impl Dns {
             return Err(Refusal::Invalid(why));
         }
         match self.entries.get(&record.node) {
-            Some(entry) if entry.record.incarnation > record.incarnation => Err(Refusal::Outdated),
+            Some(entry) if entry.met && entry.record.incarnation > record.incarnation => {
+                Err(Refusal::Outdated)
+            }
             Some(entry)
-                if entry.is_twin(now, record) && !(has_peers && entry.yields_to(now, record)) =>
+                if entry.met
+                    && entry.is_twin(now, record)
+                    && !(has_peers && entry.yields_to(now, record)) =>
             {
                 Err(Refusal::Outdated)
             }
@@ -248,8 +255,9 @@ impl Dns {
         }
     }
 
-    /// Stores a record for the TTL it claims, at most for the configured TTL.
-    fn store(&mut self, now: Time, record: Record) {
+    /// Stores a record for the TTL it claims, at most for the configured TTL. `met`: the process that
+    /// it names has registered it.
+    fn store(&mut self, now: Time, record: Record, met: bool) {
         let expires_at = now + record.ttl().min(self.config.record_ttl);
         // Only one process can listen at an address, so any other node registered there is gone.
         self.entries.retain(|node, entry| {
@@ -268,6 +276,7 @@ impl Dns {
             record,
             expires_at,
             since: since.map_or(now, |entry| entry.since),
+            met: met || since.is_some_and(|entry| entry.met),
         };
         self.entries.insert(record.node, entry);
         self.timers.arm(Timer::Expire(record.node), expires_at);
@@ -292,12 +301,13 @@ impl Dns {
         // A goodbye is the last message of a start, so the stored record goes even if it differs.
         // It may name the role that the server had before, or belong to an earlier run under the
         // same incarnation whose disk was restored since.
-        let ours = stored.is_some_and(|stored| stored.incarnation <= record.incarnation);
+        let incarnation = asker.sender.incarnation;
+        let ours = stored.is_some_and(|stored| stored.incarnation <= incarnation);
         if ours && node != self.me {
             self.entries.remove(&node);
             self.timers.disarm(&Timer::Expire(node));
         }
-        self.note_gone(cx.now, node, record.incarnation, record.renewals);
+        self.note_gone(cx.now, node, incarnation, record.renewals);
         self.reservations.release(node);
         cx.out.answer(asker, Message::Names(Names::Withdrawn));
     }
@@ -329,7 +339,7 @@ impl Dns {
                 None => self.entries.len() < RECORDS_MAX,
             };
             if newer && !taken_back && !self.is_succeeded(now, &record) {
-                self.store(now, record);
+                self.store(now, record, false);
             }
         }
     }
@@ -428,10 +438,16 @@ impl Dns {
             (
                 Purpose::Confirm(node),
                 Reply::Answered {
+                    from,
                     message: Message::Names(Names::Confirmed { record }),
                     ..
                 },
-            ) if record.node == node && is_possible(&record) => self.confirmed(cx.now, record),
+            ) if record.node == node
+                && from == Peer::Node(record.address)
+                && is_possible(&record) =>
+            {
+                self.confirmed(cx.now, record);
+            }
             (Purpose::Confirm(node), Reply::Answered { .. }) => {
                 self.drop_expired(cx, node, "it no longer serves this");
             }
@@ -463,7 +479,7 @@ impl Dns {
     fn confirmed(&mut self, now: Time, record: Record) {
         let known = self.entries.get(&record.node);
         if known.is_none_or(|entry| entry.record.incarnation <= record.incarnation) {
-            self.store(now, record);
+            self.store(now, record, false);
         }
     }
 
@@ -502,6 +518,12 @@ impl Dns {
         };
         self.gone.insert(node, gone);
     }
+}
+
+/// Whether a record names the process that sends it.
+fn is_of(from: &Sender, record: &Record) -> bool {
+    (from.node, from.incarnation) == (record.node, record.incarnation)
+        && from.peer == Peer::Node(record.address)
 }
 
 /// Whether a record has a TTL and a weight within its bounds. A record without a TTL would expire

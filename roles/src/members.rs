@@ -1,7 +1,9 @@
 //! The member table: the members of the ring and their states.
 //!
 //! Owns the entry of every member, this node's own included, and the rule by which an update
-//! replaces an entry. The ring is not stored: it is the living members in the order of their ids.
+//! replaces an entry. Which process bears a member's id is believed of that process alone: a member
+//! that lies can name no later start, and no other address, of a member that this node has heard
+//! itself. The ring is not stored: it is the living members in the order of their ids.
 //! Detecting which members live, and spreading updates, is the business of [`crate::ring`].
 
 use alloc::collections::BTreeMap;
@@ -51,9 +53,21 @@ pub struct Entry {
     pub observers: Vec<NodeId>,
     /// When this node last changed the entry.
     pub changed_at: Time,
+    /// The process that the entry names has itself spoken to this node. Otherwise the entry is
+    /// hearsay.
+    pub met: bool,
     /// Length of the last row of deaths, each within ten minutes of the one before, and the time of
     /// the last.
     falls: (u32, Time),
+}
+
+/// Who makes a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// The very process that the claim is about, on a connection of its own.
+    Itself,
+    /// Another member, or a table in which it stands.
+    Another,
 }
 
 /// The effect of a claim on the table.
@@ -76,8 +90,12 @@ pub enum Absorbed {
         /// The version in the claim.
         version: u32,
     },
-    /// The claim shows a later start of this node. This process runs on an older disk and must end.
-    Outdated,
+    /// The claim names another process than the known one, and that process does not make it
+    /// itself. It should be asked.
+    Hearsay,
+    /// The claim says that another process bears this node's id: a later start, or the same one at
+    /// another address.
+    Double,
     /// The claim cannot be true.
     Absurd,
 }
@@ -215,9 +233,14 @@ impl Members {
     /// Stores a claim if it is later than the entry. A verdict about a member that is alive in this
     /// table makes it only a suspect. The verdict may come from the other half of a split ring, and
     /// the member gets time to refute.
-    pub fn absorb(&mut self, now: Time, claim: &Claim) -> Absorbed {
+    ///
+    /// A claim of another process than the known one counts only in that process's own voice. A
+    /// false incarnation would otherwise shut the member out: whoever believed it would refuse
+    /// everything that the member itself says.
+    pub fn absorb(&mut self, now: Time, claim: &Claim, voice: Voice) -> Absorbed {
         let Claim { member, observers } = claim;
-        if !member.is_possible() {
+        let judged = matches!(member.state, MemberState::Suspect | MemberState::Dead);
+        if !member.is_possible() || (judged && voice == Voice::Itself) {
             return Absorbed::Absurd;
         }
         if member.node == self.me {
@@ -228,11 +251,27 @@ impl Members {
             return self.replace_by_myself(now, claim);
         }
         let Some(entry) = self.entries.get_mut(&member.node) else {
-            return self.admit(now, claim);
+            return self.admit(now, claim, voice);
         };
         let known = entry.member;
         if leaps(&known, member) {
             return Absorbed::Absurd;
+        }
+        let same_process = is_same_process(&known, member);
+        if voice == Voice::Itself && same_process {
+            entry.met = true;
+        }
+        // A process that speaks is there, whatever others have said. An earlier start than the known
+        // one comes from a disk that was restored. One process listens at an address, so at the same
+        // address the known one has ended.
+        let gone = !entry.met || member.address == known.address || !known.lives();
+        if voice == Voice::Itself && !same_process && gone {
+            self.put(now, claim, voice);
+            let before = Some(known.state);
+            return Absorbed::Changed { before };
+        }
+        if voice == Voice::Another && !same_process && member.incarnation >= known.incarnation {
+            return Absorbed::Hearsay;
         }
         if member.age() < known.age() {
             return Absorbed::Stale;
@@ -241,17 +280,20 @@ impl Members {
             return entry.observe(observers);
         }
         // A refutation raises the version. A verdict at the known version therefore was reached
-        // without one, and may be the work of a side that could not hear the member.
-        let mut accepted = *member;
+        // without one, and may be the work of a side that could not hear the member. A verdict at
+        // another version has not been public here as a suspicion, so it may be no member's at all.
+        // A node that has not failed to reach the suspect itself waits for its own verdict.
+        let mut accepted = claim.clone();
         let same = (known.incarnation, known.version) == (member.incarnation, member.version);
-        if member.state == MemberState::Dead && same {
-            if known.state == MemberState::Alive {
-                accepted.state = MemberState::Suspect;
-            } else if now.since(entry.changed_at) < REFUTATION {
+        if member.state == MemberState::Dead && known.lives() {
+            let early = now.since(entry.changed_at) < REFUTATION;
+            if !same || known.state == MemberState::Alive {
+                accepted.member.state = MemberState::Suspect;
+            } else if early || !entry.observers.contains(&self.me) {
                 return entry.observe(observers);
             }
         }
-        self.put(now, accepted, observers);
+        self.put(now, &accepted, voice);
         Absorbed::Changed {
             before: Some(known.state),
         }
@@ -268,7 +310,11 @@ impl Members {
         if known.is_some_and(|known| known.age() >= member.age()) {
             return Absorbed::Stale;
         }
-        self.put(now, member, &[]);
+        let left = Claim {
+            member,
+            observers: Vec::new(),
+        };
+        self.put(now, &left, Voice::Another);
         Absorbed::Changed {
             before: known.map(|known| known.state),
         }
@@ -279,10 +325,10 @@ impl Members {
         if leaps(&me, claimed) {
             return Absorbed::Absurd;
         }
+        if self.is_double(claimed) {
+            return Absorbed::Double;
+        }
         match (claimed.incarnation, claimed.version).cmp(&(me.incarnation, me.version)) {
-            core::cmp::Ordering::Greater if claimed.incarnation > me.incarnation => {
-                Absorbed::Outdated
-            }
             // An earlier process used this incarnation number, too: the disk was restored from an
             // older copy.
             core::cmp::Ordering::Greater => Absorbed::Refute {
@@ -296,11 +342,21 @@ impl Members {
         }
     }
 
-    fn admit(&mut self, now: Time, claim: &Claim) -> Absorbed {
+    /// Whether a claim about this node is about another process: a later start of this node, or one
+    /// that has started under the same number from a copy of its disk.
+    pub fn is_double(&self, claimed: &Member) -> bool {
+        let me = self.me();
+        let elsewhere = claimed.incarnation == me.incarnation
+            && claimed.address != me.address
+            && claimed.lives();
+        claimed.node == me.node && (claimed.incarnation > me.incarnation || elsewhere)
+    }
+
+    fn admit(&mut self, now: Time, claim: &Claim, voice: Voice) -> Absorbed {
         if self.entries.len() >= MEMBERS_MAX && !self.make_room() {
             return Absorbed::Nothing;
         }
-        self.put(now, claim.member, &claim.observers);
+        self.put(now, claim, voice);
         Absorbed::Changed { before: None }
     }
 
@@ -313,11 +369,15 @@ impl Members {
         oldest.is_some_and(|id| self.entries.remove(&id).is_some())
     }
 
-    fn put(&mut self, now: Time, member: Member, observers: &[NodeId]) {
+    fn put(&mut self, now: Time, claim: &Claim, voice: Voice) {
+        let Claim { member, observers } = claim;
+        let member = *member;
         let entry = (self.entries)
             .entry(member.node)
             .or_insert_with(|| Entry::new(now, member));
         let before = core::mem::replace(&mut entry.member, member);
+        let met_before = entry.met && is_same_process(&before, &member);
+        entry.met = voice == Voice::Itself || met_before;
         entry.changed_at = now;
         entry.observers.clear();
         entry.observe(observers);
@@ -328,6 +388,14 @@ impl Members {
             self.switched = Some((now, member.node, member.role));
         }
         self.revision += 1;
+    }
+
+    /// A process has spoken to this node: an entry that names this process is no hearsay.
+    pub fn meet(&mut self, node: NodeId, incarnation: Incarnation, address: Address) {
+        if let Some(entry) = self.entries.get_mut(&node) {
+            let known = (entry.member.incarnation, entry.member.address);
+            entry.met |= known == (incarnation, address);
+        }
     }
 
     /// This node has heard `node` at this address itself. Only one process can listen there, so
@@ -359,7 +427,11 @@ impl Members {
         if member.state > entry.member.state {
             let mut all = entry.observers.clone();
             all.extend(observers);
-            self.put(now, member, &all);
+            let verdict = Claim {
+                member,
+                observers: all,
+            };
+            self.put(now, &verdict, Voice::Another);
         } else if let Some(entry) = self.entries.get_mut(&node) {
             entry.observe(observers);
         }
@@ -394,6 +466,7 @@ impl Entry {
             member,
             observers: Vec::new(),
             changed_at: now,
+            met: false,
             falls: (0, Time::ZERO),
         }
     }
@@ -417,6 +490,11 @@ impl Entry {
         let again = falls > 0 && now.since(last) < FALLS_COUNTED;
         self.falls = (if again { falls + 1 } else { 1 }, now);
     }
+}
+
+/// Whether both name one process: a process has one start and listens at one address.
+fn is_same_process(known: &Member, claimed: &Member) -> bool {
+    (known.incarnation, known.address) == (claimed.incarnation, claimed.address)
 }
 
 fn leaps(known: &Member, claimed: &Member) -> bool {

@@ -92,11 +92,15 @@ pub enum RingMutant {
     NeverCounts,
     /// A member does not notice the silence of its predecessor.
     NeverWatches,
+    /// A later start of a member is believed of anybody.
+    BelievesHearsay,
+    /// A member ends when one other says that another process bears its id.
+    EndsAtOneWord,
 }
 
 impl RingMutant {
     /// Every mutant.
-    pub const ALL: [RingMutant; 15] = [
+    pub const ALL: [RingMutant; 17] = [
         RingMutant::ListOfOne,
         RingMutant::NeverConfirms,
         RingMutant::NeverRefutes,
@@ -112,6 +116,8 @@ impl RingMutant {
         RingMutant::StaysRegistered,
         RingMutant::NeverCounts,
         RingMutant::NeverWatches,
+        RingMutant::BelievesHearsay,
+        RingMutant::EndsAtOneWord,
     ];
 }
 

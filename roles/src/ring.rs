@@ -11,6 +11,7 @@
 //! extensions; each part names its source).
 
 mod census;
+mod double;
 mod doubts;
 mod failure_detector;
 mod gossip;
@@ -42,6 +43,7 @@ use crate::purpose::ring::Purpose;
 
 use census::Census;
 pub use census::EPOCHS_MAX;
+use double::Double;
 use doubts::Doubts;
 use gossip::Gossip;
 use hearing::Hearing;
@@ -117,8 +119,7 @@ pub struct Ring {
     /// Set when this node is the manager and has named itself.
     own_order: Option<Order>,
     absurd: Absurd,
-    /// Another node knows a later start of this node.
-    outdated: bool,
+    double: Double,
     rng: Rng,
 }
 
@@ -170,6 +171,8 @@ enum Timer {
     Return,
     /// The members asked directly should have answered.
     Recount,
+    /// What was said of another process with this node's id is to be asked about.
+    Double,
 }
 
 /// An order of a manager: this node shall change its role.
@@ -214,7 +217,7 @@ impl Ring {
             load: 0,
             own_order: None,
             absurd: Absurd::default(),
-            outdated: false,
+            double: Double::default(),
             rng: part(),
             config,
         }
@@ -235,10 +238,10 @@ impl Ring {
         self.absurd.count
     }
 
-    /// Whether another node knows a later start of this node. Then the disk of this node is an old
-    /// copy.
+    /// Whether another process bears this node's id and must go on in its place: other members have
+    /// met it. Then the disk of this node is an old copy, or one of two.
     pub fn is_outdated(&self) -> bool {
-        self.outdated
+        self.double.is_proven()
     }
 
     /// How much of each bounded collection is in use.
@@ -423,6 +426,7 @@ impl Ring {
                 Timer::CensusDue(node) => self.on_census_due(cx, node),
                 Timer::Return => self.on_return_due(cx),
                 Timer::Recount => self.finish_census(cx),
+                Timer::Double => self.ask_about_double(cx),
             }
         }
     }
@@ -434,7 +438,7 @@ impl Ring {
 
     fn on_probe(&mut self, cx: &mut Cx<'_>, asker: Asker, known: Member) {
         if known.node == self.members.me().node {
-            self.take(cx, asker.sender.node, account(known));
+            self.take(cx, asker.sender, account(known));
         }
         let me = self.members.me();
         cx.out

@@ -2,7 +2,7 @@
 
 use roles::mutants::ChordMutant as Circular;
 use roles::mutants::RingMutant as Planted;
-use tests::mutants::{self, Mutant};
+use tests::mutants::{self, CREDULOUS, Mutant};
 use tests::run::{self, Length};
 use tests::world::World;
 
@@ -63,7 +63,7 @@ fn every_planted_flaw_is_found() {
 fn every_flaw_of_the_roles_is_found() {
     let made_good = [Planted::NeverWatches, Planted::TrustsItsClock];
     let missed: Vec<Planted> = (Planted::ALL.into_iter())
-        .filter(|mutant| !made_good.contains(mutant))
+        .filter(|mutant| !made_good.contains(mutant) && !CREDULOUS.contains(mutant))
         .filter(|mutant| mutants::found_in_rings(*mutant, RINGS).is_none())
         .collect();
     assert!(missed.is_empty(), "{missed:?}");

@@ -198,6 +198,9 @@ impl World {
         match action {
             Action::Send { to, envelope } => {
                 self.seen.messages += 1;
+                if self.lies.are_of(place) {
+                    return;
+                }
                 if let Message::Ring(words) = &envelope.message {
                     self.on_ring_said(place, words);
                 }

@@ -54,6 +54,7 @@ pub struct Coverage {
     pub rollbacks: u64,
     pub names_lost: u64,
     pub nonsense: u64,
+    pub words_altered: u64,
     pub removals: u64,
     pub removals_in_vain: u64,
     pub changes: u64,

@@ -546,6 +546,7 @@ impl World {
     pub fn heal(&mut self) {
         self.climate.faults = Default::default();
         self.faults.heal();
+        self.lies.end();
         self.ring.on_healed(self.now);
         (self.climate.busy_permille, self.climate.broken_permille) = (0, 0);
         self.network.mend_all();

@@ -13,6 +13,7 @@ pub mod event_queue;
 pub mod faults;
 pub mod jobs;
 pub mod liar;
+pub mod lies;
 pub mod malformed;
 pub mod music;
 pub mod network;

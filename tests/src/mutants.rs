@@ -120,6 +120,19 @@ pub fn found_in_rings(mutant: Planted, worlds: u64) -> Option<(u64, &'static str
     })
 }
 
+/// The first world with a liar in which a mutant of the roles breaks an invariant, and which.
+pub fn found_in_liars(mutant: Planted, worlds: u64) -> Option<(u64, &'static str)> {
+    (0..worlds).find_map(|seed| {
+        let mut world = World::of_liars(seed);
+        world.spawner.plant_in_ring(RingMutants::only(mutant));
+        let outcome = run::run_world(seed, world, RING_LENGTH);
+        Some((seed, outcome.violation?.rule))
+    })
+}
+
+/// The mutants that do harm only where a member lies.
+pub const CREDULOUS: [Planted; 2] = [Planted::BelievesHearsay, Planted::EndsAtOneWord];
+
 /// The first world about the circle in which a mutant of Chord breaks an invariant, and which.
 pub fn found_in_circles(mutant: ChordMutant, worlds: u64) -> Option<(u64, &'static str)> {
     (0..worlds).find_map(|seed| {

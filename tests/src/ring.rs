@@ -107,7 +107,8 @@ struct Table {
     role: Option<Role>,
     /// Since when the node is handing its songs over in order to change its role.
     ordered_at: Option<Time>,
-    known: BTreeMap<NodeId, Age>,
+    /// The latest age of each member, and whether the member itself had spoken by then.
+    known: BTreeMap<NodeId, (Age, bool)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -275,7 +276,10 @@ impl World {
             .or_else(|| table.grows(members).map(|text| ("S10 accounts grow", text)))
             .or_else(|| is_bounded(sizes, questions).map(|text| ("S8 bounds", text)));
         self.seen.tables_checked += 1;
-        let dead: Vec<Member> = members.all().filter(|m| !m.lives()).copied().collect();
+        // A liar may name a node dead that the others have not met. It joins when it speaks.
+        let hearsay = |node| self.lies.are_told() && members.get(node).is_none_or(|e| !e.met);
+        let dead = members.all().filter(|m| !m.lives() && !hearsay(m.node));
+        let dead: Vec<Member> = dead.copied().collect();
         let left = members.me().state == MemberState::Left;
         if let Some((rule, text)) = fault {
             let text = format!("{}: {text}", self.nodes[place].name);
@@ -560,12 +564,16 @@ impl World {
 }
 
 impl Table {
-    /// S10: what the table knows of a member is never replaced by something older.
+    /// S10: what the table knows of a member is never replaced by something older. Only a process
+    /// that speaks itself may say that it is not the one that the table had.
     fn grows(&mut self, members: &Members) -> Option<String> {
         for member in members.all() {
             let age = member.age();
-            let known = self.known.insert(member.node, age);
-            if let Some(known) = known.filter(|known| *known > age) {
+            let met = members.get(member.node).is_some_and(|entry| entry.met);
+            let known = self.known.insert(member.node, (age, met));
+            let corrected = |known: &(Age, bool)| met && (!known.1 || known.0.0 > age.0);
+            let known = known.filter(|known| known.0 > age && !corrected(known));
+            if let Some((known, _)) = known {
                 return Some(format!("{:?} was {known:?} and is {age:?}", member.node));
             }
         }

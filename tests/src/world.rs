@@ -17,6 +17,7 @@ use crate::event_queue::EventQueue;
 use crate::faults::{Fault, Faults};
 use crate::figures::Figures;
 use crate::jobs::Pools;
+use crate::lies::Lies;
 use crate::music::Music;
 use crate::network::{ConnId, Network};
 use crate::resident::{Place, Resident, Slot, State};
@@ -151,6 +152,8 @@ pub struct World {
     pub(crate) pools: Pools,
     /// What breaks.
     pub faults: Faults,
+    /// The member that lies, if there is one.
+    pub lies: Lies,
     /// Every file that clients can upload.
     pub music: Music,
     /// What users do, and what they are told.
@@ -229,6 +232,7 @@ impl World {
             network,
             pools,
             faults,
+            lies: Lies::default(),
             music,
             workload,
             checks: Checks::default(),
@@ -385,6 +389,10 @@ impl World {
         if self.trace.lines.is_some() {
             let name = format!("{} >", self.nodes[place].name);
             self.trace.line(self.now, &name, &notice);
+        }
+        if notice == Notice::Outdated && self.lies.are_told() && !self.lies.are_of(place) {
+            let text = format!("{} ends by itself", self.nodes[place].name);
+            self.violated("a liar stops nobody", text);
         }
         if notice == Notice::Stopped {
             self.stopped.push(place);

@@ -51,12 +51,15 @@ struct Args {
     /// Runs small worlds about copies and disks.
     #[arg(long)]
     copies: bool,
+    /// Runs small worlds in which one member lies: one bit in one of ten of its envelopes is false.
+    #[arg(long)]
+    liars: bool,
     /// Runs worlds of an hour in which connections break, messages are late and nodes stand still
     /// for less than four seconds. No node may be declared dead.
     #[arg(long)]
     ruffled: bool,
     /// Plants each mutant and prints which world finds it: a world about the ring, or with
-    /// `--copies` or `--circles` a world about those.
+    /// `--copies`, `--circles` or `--liars` a world about those.
     #[arg(long)]
     mutants: bool,
 }
@@ -86,8 +89,13 @@ fn main() -> ExitCode {
         find_data_mutants(args.seeds)
     } else if args.mutants && args.circles {
         find_chord_mutants(args.seeds)
+    } else if args.mutants && args.liars {
+        find_mutants(&mutants::CREDULOUS, mutants::found_in_liars, args.seeds)
     } else if args.mutants {
-        find_mutants(args.seeds)
+        let credulous = |mutant: &RingMutant| mutants::CREDULOUS.contains(mutant);
+        let all = RingMutant::ALL.into_iter().filter(|m| !credulous(m));
+        let all: Vec<RingMutant> = all.collect();
+        find_mutants(&all, mutants::found_in_rings, args.seeds)
     } else {
         run_seeds(&args)
     };
@@ -106,10 +114,14 @@ fn run_seeds(args: &Args) -> io::Result<bool> {
     Ok(total.is_fine())
 }
 
-fn find_mutants(worlds: u64) -> io::Result<bool> {
+fn find_mutants(
+    all: &[RingMutant],
+    find: fn(RingMutant, u64) -> Option<(u64, &'static str)>,
+    worlds: u64,
+) -> io::Result<bool> {
     let mut missed = 0;
-    for mutant in RingMutant::ALL {
-        let found = mutants::found_in_rings(mutant, worlds);
+    for mutant in all {
+        let found = find(*mutant, worlds);
         missed += usize::from(found.is_none());
         let name = format!("{mutant:?}");
         writeln!(io::stdout(), "{name:<24} {found:?}")?;
@@ -188,6 +200,9 @@ fn run_one(args: &Args, seed: u64) -> Outcome {
     }
     if args.circles {
         return run::run_circle(seed, mutants::RING_LENGTH, args.trace);
+    }
+    if args.liars {
+        return run::run_liars(seed, mutants::RING_LENGTH, args.trace);
     }
     if args.rings {
         return run::run_ring(seed, mutants::RING_LENGTH, args.trace);

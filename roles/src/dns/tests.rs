@@ -52,8 +52,13 @@ impl World {
     }
 
     fn register(&mut self, now: Time, record: Record) -> Message {
-        let who = record.node.0 as u8;
-        self.ask(now, who, Names::Register { record })
+        let mut asker = asker(record.node.0 as u8);
+        asker.sender.peer = Peer::Node(record.address);
+        asker.sender.incarnation = record.incarnation;
+        let names = Names::Register { record };
+        self.dns
+            .on_question(&mut self.host.at(now), asker, names, &[]);
+        self.answer()
     }
 
     fn resolve(&mut self, now: Time, role: Role) -> Vec<Record> {
@@ -197,8 +202,10 @@ fn of_two_twins_one_stays() {
     let peers = [addr(250)];
     let ask = |world: &mut World, now, record: Record| {
         let words = Names::Register { record };
+        let mut asker = asker(1);
+        asker.sender.peer = Peer::Node(record.address);
         let cx = &mut world.host.at(now);
-        world.dns.on_question(cx, asker(1), words, &peers);
+        world.dns.on_question(cx, asker, words, &peers);
         world.answer()
     };
     let low = record(1, Role::Data);
@@ -217,6 +224,39 @@ fn of_two_twins_one_stays() {
     assert_eq!(ask(&mut first, at(1), high), REGISTERED);
     assert_eq!(ask(&mut first, at(8), high), REGISTERED);
     assert_eq!(ask(&mut first, at(9), low), refused);
+}
+
+/// A server registers the process that it is, whatever its words say. What another DNS node tells of
+/// a later start refuses nobody.
+#[test]
+fn a_false_start_shuts_nobody_out() {
+    let mut world = World::new();
+    let record = record(1, Role::Data);
+    let false_start = Record {
+        incarnation: Incarnation(65),
+        renewals: 9,
+        ..record
+    };
+    let register = |record| Names::Register { record };
+    let refused = world.ask(at(1), 1, register(false_start));
+    assert!(matches!(refused, Message::Refused(Refusal::Invalid(_))));
+    let elsewhere = Record {
+        address: addr(9),
+        ..record
+    };
+    let refused = world.ask(at(1), 1, register(elsewhere));
+    assert!(matches!(refused, Message::Refused(Refusal::Invalid(_))));
+
+    let share = Names::Share {
+        records: vec![false_start],
+        pull: false,
+    };
+    world.ask(at(2), 2, share);
+    assert_eq!(world.register(at(3), record), REGISTERED);
+    assert_eq!(
+        world.resolve(at(4), Role::Data)[0].incarnation,
+        record.incarnation
+    );
 }
 
 /// A node that lost its disk comes back under another id at the same address.

@@ -31,7 +31,7 @@ fn claim(member: Member) -> Claim {
 fn table(others: &[u8]) -> Members {
     let mut members = Members::new(at(0), member(5));
     for n in others {
-        members.absorb(at(0), &claim(member(*n)));
+        members.absorb(at(0), &claim(member(*n)), Voice::Another);
     }
     members
 }
@@ -59,9 +59,9 @@ fn of_two_roles_in_one_start_all_believe_the_same() {
     let role = |role| Member { role, ..member(7) };
     for known in [Role::Data, Role::Router] {
         let mut members = table(&[]);
-        members.absorb(at(0), &claim(role(known)));
+        members.absorb(at(0), &claim(role(known)), Voice::Another);
         let views = [Role::Data, Role::Router].map(|other| {
-            members.absorb(at(1), &claim(role(other)));
+            members.absorb(at(1), &claim(role(other)), Voice::Another);
             members.view()
         });
         let believed = members.get(NodeId(7)).expect("a member").member;
@@ -77,11 +77,15 @@ fn of_two_roles_in_one_start_all_believe_the_same() {
             traits,
             ..member(7)
         }),
+        Voice::Another,
     );
     assert_ne!(members.view(), before);
     let mut data = Members::new(at(0), role(Role::Data));
     let refute = Absorbed::Refute { version: 3 };
-    assert_eq!(data.absorb(at(0), &claim(role(Role::Router))), refute);
+    assert_eq!(
+        data.absorb(at(0), &claim(role(Role::Router)), Voice::Another),
+        refute
+    );
 }
 
 /// Updates are ordered by incarnation, then by version, then with the worse state last.
@@ -95,22 +99,16 @@ fn the_later_account_wins() {
         version: 4,
         ..known
     };
-    let restarted = Member {
-        incarnation: Incarnation(6),
-        version: 0,
-        ..known
-    };
     let before = Some(MemberState::Alive);
     for (claimed, expected) in [
         (known, Absorbed::Nothing),
         (older, Absorbed::Stale),
         (worse, Absorbed::Changed { before }),
         (later, Absorbed::Changed { before }),
-        (restarted, Absorbed::Changed { before }),
     ] {
         let mut members = table(&[7]);
         assert_eq!(
-            members.absorb(at(1), &claim(claimed)),
+            members.absorb(at(1), &claim(claimed), Voice::Another),
             expected,
             "{claimed:?}"
         );
@@ -130,17 +128,20 @@ fn a_verdict_from_elsewhere_leaves_time_to_refute() {
         ..member(7)
     };
     let state = |members: &Members| members.get(dead.node).map(|e| e.member.state);
-    members.absorb(at(1), &claim(dead));
+    members.absorb(at(1), &claim(dead), Voice::Another);
     assert_eq!(state(&members), Some(MemberState::Suspect));
-    members.absorb(at(1), &claim(dead));
+    members.absorb(at(1), &claim(dead), Voice::Another);
     assert_eq!(state(&members), Some(MemberState::Suspect), "told twice");
-    members.absorb(at(3), &claim(dead));
+    members.absorb(at(3), &claim(dead), Voice::Another);
+    assert_eq!(state(&members), Some(MemberState::Suspect), "not tried");
+    members.judge(at(3), NodeId(7), MemberState::Suspect, &[NodeId(5)]);
+    members.absorb(at(3), &claim(dead), Voice::Another);
     assert_eq!(state(&members), Some(MemberState::Dead), "not refuted");
     let refuted = Member {
         version: 4,
         ..member(7)
     };
-    members.absorb(at(9), &claim(refuted));
+    members.absorb(at(9), &claim(refuted), Voice::Another);
     assert_eq!(
         state(&members),
         Some(MemberState::Alive),
@@ -158,21 +159,124 @@ fn what_is_said_of_oneself_is_refuted_or_absurd() {
     };
     let suspected = say(|m| m.state = MemberState::Suspect);
     assert_eq!(
-        members.absorb(at(1), &suspected),
+        members.absorb(at(1), &suspected, Voice::Another),
         Absorbed::Refute { version: 3 }
     );
     members.restate(at(1), 3, |_| ());
     assert_eq!(members.me().version, 4);
-    assert_eq!(members.absorb(at(2), &suspected), Absorbed::Stale);
+    assert_eq!(
+        members.absorb(at(2), &suspected, Voice::Another),
+        Absorbed::Stale
+    );
     // This node said so before its disk was restored.
     let forgotten = say(|m| m.version = 9);
     let refute = Absorbed::Refute { version: 9 };
-    assert_eq!(members.absorb(at(2), &forgotten), refute);
-    let from_a_later_start = say(|m| m.incarnation = Incarnation(6));
-    let outdated = Absorbed::Outdated;
-    assert_eq!(members.absorb(at(2), &from_a_later_start), outdated);
+    assert_eq!(members.absorb(at(2), &forgotten, Voice::Another), refute);
+    let doubles: [fn(&mut Member); 2] =
+        [|m| m.incarnation = Incarnation(6), |m| m.address = addr(6)];
+    for double in doubles {
+        let said = members.absorb(at(2), &say(double), Voice::Another);
+        assert_eq!(said, Absorbed::Double);
+    }
     let leaps = say(|m| m.version = 1 << 30);
-    assert_eq!(members.absorb(at(2), &leaps), Absorbed::Absurd);
+    assert_eq!(
+        members.absorb(at(2), &leaps, Voice::Another),
+        Absorbed::Absurd
+    );
+}
+
+/// Another process under a known id is believed of that process alone.
+#[test]
+fn of_another_process_only_its_own_word_counts() {
+    let restarted = Member {
+        incarnation: Incarnation(6),
+        version: 0,
+        ..member(7)
+    };
+    let elsewhere = Member {
+        address: addr(9),
+        version: 4,
+        ..member(7)
+    };
+    for other in [restarted, elsewhere] {
+        let mut members = table(&[7]);
+        let told = members.absorb(at(1), &claim(other), Voice::Another);
+        assert_eq!(told, Absorbed::Hearsay);
+        assert_eq!(kept(&members), Some(member(7)));
+        members.absorb(at(1), &claim(other), Voice::Itself);
+        assert_eq!(kept(&members), Some(other));
+    }
+}
+
+/// Of a member that this node has not heard itself, the first lie is believed, and no longer than
+/// until the member speaks, although the lie names a later start.
+#[test]
+fn a_member_that_speaks_undoes_hearsay() {
+    let lie = Member {
+        incarnation: Incarnation(70),
+        ..member(7)
+    };
+    let mut members = table(&[]);
+    members.absorb(at(1), &claim(lie), Voice::Another);
+    assert_eq!(kept(&members), Some(lie));
+    members.absorb(at(2), &claim(member(7)), Voice::Itself);
+    assert_eq!(kept(&members), Some(member(7)));
+    let told = members.absorb(at(3), &claim(lie), Voice::Another);
+    assert_eq!(told, Absorbed::Hearsay);
+
+    // A later start that was met gives way to a copy of its disk on another machine only when it is
+    // dead.
+    let later = Member {
+        incarnation: Incarnation(6),
+        ..member(7)
+    };
+    let copy = Member {
+        address: addr(9),
+        ..member(7)
+    };
+    members.absorb(at(4), &claim(later), Voice::Itself);
+    let told = members.absorb(at(5), &claim(copy), Voice::Itself);
+    assert_eq!((told, kept(&members)), (Absorbed::Stale, Some(later)));
+    members.judge(at(6), NodeId(7), MemberState::Dead, &[]);
+    members.absorb(at(7), &claim(copy), Voice::Itself);
+    assert_eq!(kept(&members), Some(copy));
+}
+
+/// A disk was restored: the earlier start speaks where the later one listened.
+#[test]
+fn an_earlier_start_at_the_same_address_is_believed() {
+    let later = Member {
+        incarnation: Incarnation(6),
+        ..member(7)
+    };
+    let mut members = table(&[]);
+    members.absorb(at(1), &claim(later), Voice::Itself);
+    members.absorb(at(2), &claim(member(7)), Voice::Another);
+    assert_eq!(kept(&members), Some(later));
+    members.absorb(at(3), &claim(member(7)), Voice::Itself);
+    assert_eq!(kept(&members), Some(member(7)));
+}
+
+/// A verdict at a version that was never suspected here begins as a suspicion: the member can
+/// refute it.
+#[test]
+fn a_verdict_out_of_nowhere_is_a_suspicion() {
+    let mut members = table(&[7]);
+    let dead = Member {
+        version: 4,
+        state: MemberState::Dead,
+        ..member(7)
+    };
+    members.absorb(at(1), &claim(dead), Voice::Another);
+    let state = |members: &Members| kept(members).map(|m| (m.version, m.state));
+    assert_eq!(state(&members), Some((4, MemberState::Suspect)));
+    members.judge(at(2), NodeId(7), MemberState::Suspect, &[NodeId(5)]);
+    members.absorb(at(3), &claim(dead), Voice::Another);
+    assert_eq!(state(&members), Some((4, MemberState::Dead)), "not refuted");
+}
+
+fn kept(members: &Members) -> Option<Member> {
+    members.get(NodeId(7)).map(|entry| entry.member)
 }
 
 /// A claim that no honest member makes changes nothing.
@@ -191,7 +295,10 @@ fn impossible_accounts_are_refused() {
         let view = members.view();
         let mut said = member(7);
         lie(&mut said);
-        assert_eq!(members.absorb(at(1), &claim(said)), Absorbed::Absurd);
+        assert_eq!(
+            members.absorb(at(1), &claim(said), Voice::Another),
+            Absorbed::Absurd
+        );
         assert_eq!(members.view(), view);
     }
 }
@@ -205,7 +312,7 @@ fn who_is_heard_at_an_address_ends_who_was_there() {
         address: addr(7),
         ..member(8)
     };
-    members.absorb(at(1), &claim(reborn));
+    members.absorb(at(1), &claim(reborn), Voice::Another);
     assert_eq!(members.count(), 3, "hearsay ends nobody");
     assert_eq!(members.settle(at(1), reborn.node, addr(7)), [NodeId(7)]);
     assert_eq!(members.count(), 2);
@@ -213,7 +320,7 @@ fn who_is_heard_at_an_address_ends_who_was_there() {
         address: addr(5),
         ..member(9)
     };
-    members.absorb(at(1), &claim(mine));
+    members.absorb(at(1), &claim(mine), Voice::Another);
     assert_eq!(
         members.count(),
         2,
@@ -231,9 +338,17 @@ fn the_table_is_bounded() {
         state,
         ..member(1)
     };
-    members.absorb(at(0), &claim(numbered(0, MemberState::Dead)));
+    members.absorb(
+        at(0),
+        &claim(numbered(0, MemberState::Dead)),
+        Voice::Another,
+    );
     for n in 1..=MEMBERS_MAX {
-        members.absorb(at(1), &claim(numbered(n, MemberState::Alive)));
+        members.absorb(
+            at(1),
+            &claim(numbered(n, MemberState::Alive)),
+            Voice::Another,
+        );
     }
     assert_eq!(members.all().count(), MEMBERS_MAX);
     assert!(
@@ -268,7 +383,7 @@ fn who_comes_and_goes_waits_longer_each_time() {
             version: 4 + death,
             ..member(7)
         };
-        members.absorb(now, &claim(back));
+        members.absorb(now, &claim(back), Voice::Itself);
     }
     assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 32]);
 }

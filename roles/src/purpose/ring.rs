@@ -10,6 +10,10 @@ pub(crate) enum Purpose {
     Join,
     /// Does this member live?
     Probe(Probe),
+    /// Does the process exist that another member says this member is?
+    Seek(NodeId),
+    /// Does this member say, too, that another process bears this node's id?
+    Double,
     Check {
         of: NodeId,
         by: NodeId,

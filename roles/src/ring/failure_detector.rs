@@ -14,7 +14,7 @@ use super::{Purpose, Ring, SUCCESSORS, Timer, account};
 use crate::contract::id::NodeId;
 use crate::contract::member::{Member, MemberState};
 use crate::contract::message::Message;
-use crate::contract::node::Asker;
+use crate::contract::node::{Asker, Sender};
 use crate::contract::record::Address;
 use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
@@ -123,18 +123,18 @@ impl Ring {
         }
     }
 
-    pub(super) fn on_probed(&mut self, cx: &mut Cx<'_>, node: NodeId, me: Member) {
+    pub(super) fn on_probed(&mut self, cx: &mut Cx<'_>, from: Sender, node: NodeId, me: Member) {
         if me.node == node {
             self.hearing.restart(cx.now, node);
             self.doubts.end(node);
-            self.take(cx, node, account(me));
+            self.take(cx, from, account(me));
             self.settle(cx.now, me);
         } else if let Some(known) = self.members.get(node).map(|entry| entry.member)
             && known.address == me.address
             && known.lives()
         {
             // Another node answers at this address: the machine has lost its disk and started anew.
-            self.take(cx, me.node, account(me));
+            self.take(cx, from, account(me));
             self.settle(cx.now, me);
         }
     }

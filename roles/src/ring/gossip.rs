@@ -20,7 +20,7 @@ use crate::cx::Cx;
 use crate::mutants::RingMutant;
 
 /// How long an update waits for others, so that one message carries them.
-const GATHERING: Duration = Duration::from_millis(20);
+pub(super) const GATHERING: Duration = Duration::from_millis(20);
 
 /// With at most so many others, every member is told.
 const EVERYBODY: usize = 6;
@@ -105,7 +105,7 @@ impl Ring {
             return self.note_absurd(cx, from.node);
         }
         for claim in claims {
-            self.take(cx, from.node, claim);
+            self.take(cx, from, claim);
         }
     }
 

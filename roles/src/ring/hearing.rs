@@ -4,6 +4,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
 use crate::contract::id::NodeId;
+use crate::contract::node::{Peer, Sender};
+use crate::contract::record::Address;
 use crate::contract::time::Time;
 use crate::members::Members;
 
@@ -16,11 +18,28 @@ pub(super) struct Hearing {
     watched: Option<NodeId>,
     /// Members whose connection broke and that have not been heard since.
     unreached: BTreeSet<NodeId>,
+    /// Which process last spoke from each address.
+    speakers: BTreeMap<Address, Sender>,
     /// When this node last probed a dead member because that member had spoken.
     told: BTreeMap<NodeId, Time>,
 }
 
 impl Hearing {
+    /// A process has spoken.
+    pub(super) fn on_speaker(&mut self, from: Sender) {
+        if let Peer::Node(address) = from.peer {
+            self.speakers.insert(address, from);
+        }
+    }
+
+    /// The process that last spoke as this peer; none if that was no server.
+    pub(super) fn speaker(&self, peer: Peer) -> Option<Sender> {
+        match peer {
+            Peer::Node(address) => self.speakers.get(&address).copied(),
+            Peer::Guest(_) => None,
+        }
+    }
+
     /// When the member was last heard.
     pub(super) fn of(&self, node: NodeId) -> Option<Time> {
         self.heard.get(&node).copied()
@@ -90,5 +109,7 @@ impl Hearing {
         self.heard.retain(|node, _| known(node));
         self.told.retain(|node, _| known(node));
         self.unreached.retain(known);
+        let listens: BTreeSet<Address> = members.all().map(|m| m.address).collect();
+        self.speakers.retain(|at, _| listens.contains(at));
     }
 }

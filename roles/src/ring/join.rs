@@ -125,25 +125,16 @@ impl Ring {
             return cx.out.refuse(asker, Refusal::Invalid(why));
         }
         for member in members {
-            self.take(cx, asker.sender.node, account(member));
+            self.take(cx, asker.sender, account(member));
         }
         let members = self.members.all().copied().collect();
         cx.out
             .answer(asker, Message::Ring(RingMessage::Joined { members }));
     }
 
-    pub(super) fn on_joined(&mut self, cx: &mut Cx<'_>, members: Vec<Member>) {
-        let me = self.members.me();
-        // The answer lists this very start of this node at another address: two machines run with
-        // copies of one disk. The member that was known first stays, and this process ends.
-        let double = |member: &Member| {
-            (member.node, member.incarnation) == (me.node, me.incarnation)
-                && member.address != me.address
-                && member.lives()
-        };
-        self.outdated |= members.iter().take(MEMBERS_MAX).any(double);
+    pub(super) fn on_joined(&mut self, cx: &mut Cx<'_>, from: Sender, members: Vec<Member>) {
         for member in members.into_iter().take(MEMBERS_MAX) {
-            self.take(cx, me.node, account(member));
+            self.take(cx, from, account(member));
         }
     }
 }

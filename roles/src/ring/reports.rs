@@ -1,8 +1,9 @@
 //! The beats of this node: its reports to the next members, and what it hears of the others.
 
-use super::{Ring, SUCCESSORS, Timer, account, is_from};
+use super::questions::is_of;
+use super::{Ring, SUCCESSORS, Timer, account};
 use crate::contract::member::Member;
-use crate::contract::node::Sender;
+use crate::contract::node::{Peer, Sender};
 use crate::contract::record::Record;
 use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
@@ -51,6 +52,10 @@ impl Ring {
     /// A message of a member arrived, whatever its content. A sender of an earlier start is
     /// ignored.
     pub fn on_heard(&mut self, cx: &mut Cx<'_>, from: Sender) {
+        self.hearing.on_speaker(from);
+        if let Peer::Node(address) = from.peer {
+            self.members.meet(from.node, from.incarnation, address);
+        }
         let Some(member) = self.members.get(from.node).map(|entry| entry.member) else {
             return;
         };
@@ -108,10 +113,10 @@ impl Ring {
     }
 
     pub(super) fn on_report(&mut self, cx: &mut Cx<'_>, from: Sender, me: Member, view: u64) {
-        if me.node != from.node || !is_from(&from, me.address) {
+        if !is_of(&from, &me) {
             return self.note_absurd(cx, from.node);
         }
-        self.take(cx, from.node, account(me));
+        self.take(cx, from, account(me));
         self.on_heard(cx, from);
         self.settle(cx.now, me);
         let alike = view == self.members.view();

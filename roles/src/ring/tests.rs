@@ -39,12 +39,19 @@ fn member(n: u8) -> Member {
 }
 
 fn sender(n: u8) -> Sender {
+    start(n, 1)
+}
+
+fn start(n: u8, incarnation: u64) -> Sender {
     Sender {
         peer: Peer::Node(addr(n)),
         node: NodeId(u128::from(n)),
-        incarnation: Incarnation(1),
+        incarnation: Incarnation(incarnation),
     }
 }
+
+/// A message that was sent.
+type Put = (Peer, RequestId, RingMessage);
 
 struct World {
     ring: Ring,
@@ -78,8 +85,46 @@ impl World {
     }
 
     fn tell(&mut self, who: u8, words: RingMessage) {
-        self.ring
-            .on_one_way(&mut self.host.at(self.now), sender(who), words);
+        self.tell_as(sender(who), words);
+    }
+
+    fn tell_as(&mut self, who: Sender, words: RingMessage) {
+        let cx = &mut self.host.at(self.now);
+        self.ring.on_heard(cx, who);
+        self.ring.on_one_way(cx, who, words);
+    }
+
+    /// The questions and words sent since the last call, each with its receiver and id.
+    fn asked(&mut self) -> Vec<Put> {
+        let put = |action| match action {
+            Action::Send { to, envelope } => match envelope.message {
+                Message::Ring(words) => Some((to, envelope.id, words)),
+                _ => None,
+            },
+            _ => None,
+        };
+        core::iter::from_fn(|| self.host.out.pop())
+            .filter_map(put)
+            .collect()
+    }
+
+    /// `who` answers those of the questions that are put to it and that `reply` has an answer to.
+    fn answer(
+        &mut self,
+        who: Sender,
+        asked: &[Put],
+        reply: impl Fn(&RingMessage) -> Option<RingMessage>,
+    ) {
+        for (to, id, words) in asked {
+            let Some(reply) = reply(words).filter(|_| *to == who.peer) else {
+                continue;
+            };
+            let answer = (*id, Message::Ring(reply));
+            let answered = self.host.answered(self.now, who.peer, answer);
+            let (purpose, reply) = answered.expect("it was asked");
+            self.ring.on_heard(&mut self.host.at(self.now), who);
+            self.conclude(vec![Outcome { purpose, reply }]);
+        }
     }
 
     /// The messages sent since the last call, each with its receiver.
@@ -493,7 +538,7 @@ fn a_later_start_is_not_blamed_for_a_probe_of_the_earlier_one() {
         ..member(7)
     };
     let claims = vec![account(later)];
-    world.tell(1, RingMessage::News { claims });
+    world.tell_as(start(7, 2), RingMessage::News { claims });
     world.said();
     world.run_to(1_600);
     assert!(world.said().iter().all(|(_, m)| !checks(m)), "no doubt");
@@ -512,7 +557,7 @@ fn a_later_start_is_not_doubted_for_the_earlier_one() {
         ..member(4)
     };
     let claims = vec![account(later)];
-    world.tell(1, RingMessage::News { claims });
+    world.tell_as(start(4, 2), RingMessage::News { claims });
     world.run_to(6_000);
     assert_eq!(world.state(4), Some(MemberState::Alive));
     world.run_to(8_000);
@@ -542,4 +587,102 @@ fn a_dial_in_vain_is_tried_again() {
     }
     world.run_to(3_000);
     assert!(world.said().iter().any(|(_, m)| checks(m)));
+}
+
+fn joined(members: &[Member]) -> impl Fn(&RingMessage) -> Option<RingMessage> {
+    let members = members.to_vec();
+    move |words| match words {
+        RingMessage::Join { .. } => Some(RingMessage::Joined {
+            members: members.clone(),
+        }),
+        _ => None,
+    }
+}
+
+fn later(n: u8) -> Member {
+    Member {
+        incarnation: Incarnation(2),
+        ..member(n)
+    }
+}
+
+/// A member tells of a later start of another one. The known one stays, and the other is asked
+/// itself, once however often it is told.
+#[test]
+fn a_later_start_is_asked_itself() {
+    let mut world = World::of(7);
+    world.run_to(500);
+    world.said();
+    for _ in 0..3 {
+        let claims = vec![account(later(7))];
+        world.tell(1, RingMessage::News { claims });
+    }
+    let known = member(7);
+    let asked = Message::Ring(RingMessage::Probe { known });
+    assert_eq!(world.said(), [(Peer::Node(addr(7)), asked)]);
+    let entry = world.ring.members().get(NodeId(7));
+    assert_eq!(entry.map(|entry| entry.member), Some(known));
+
+    let claims = vec![account(later(7))];
+    world.tell_as(start(7, 2), RingMessage::News { claims });
+    let entry = world.ring.members().get(NodeId(7));
+    assert_eq!(entry.map(|entry| entry.member), Some(later(7)));
+}
+
+/// A member that names another process in its account of itself is not believed.
+#[test]
+fn an_account_of_itself_names_its_own_process() {
+    let mut world = World::of(7);
+    world.run_to(500);
+    world.said();
+    let lost = Peer::Node(addr(3));
+    world.lose(lost, Lost::Silent);
+    let me = later(3);
+    let asked = world.asked();
+    world.answer(sender(3), &asked, |words| match words {
+        RingMessage::Probe { .. } => Some(RingMessage::Probed { me }),
+        _ => None,
+    });
+    let entry = world.ring.members().get(NodeId(3));
+    assert_eq!(entry.map(|entry| entry.member), Some(member(3)));
+    assert_eq!(world.ring.absurd_claims(), 1);
+}
+
+/// One member that lies cannot end this node. Two that say so in answer can.
+#[test]
+fn one_word_ends_nobody() {
+    let honest: Vec<Member> = (1..=7).map(member).collect();
+    let mut lie = honest.clone();
+    lie[4] = later(5);
+    for liars in [1, 2] {
+        let mut world = World::of(3);
+        world.run_to(500);
+        world.said();
+        let claims = vec![account(later(5))];
+        world.tell(1, RingMessage::News { claims });
+        world.run_to(520);
+        let asked = world.asked();
+        for n in 1..=3 {
+            let table = if n <= liars { &lie } else { &honest };
+            world.answer(sender(n), &asked, joined(table));
+        }
+        assert_eq!(world.ring.is_outdated(), liars == 2, "{liars} say so");
+    }
+}
+
+/// In a ring of two, the only other member must say so twice.
+#[test]
+fn the_only_other_member_must_say_so_twice() {
+    let mut world = World::of(1);
+    world.run_to(500);
+    world.said();
+    let claims = vec![account(later(5))];
+    world.tell(1, RingMessage::News { claims });
+    world.run_to(520);
+    for times in 1..=2 {
+        assert!(!world.ring.is_outdated());
+        let asked = world.asked();
+        world.answer(sender(1), &asked, joined(&[member(1), later(5)]));
+        assert_eq!(world.ring.is_outdated(), times == 2);
+    }
 }

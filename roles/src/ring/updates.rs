@@ -2,33 +2,83 @@
 //!
 //! Every update passes through [`Ring::take`], from whatever source. A later update than the known
 //! entry is stored and passed on. For an earlier one, the sender receives the known entry. An
-//! impossible one is counted.
+//! impossible one is counted. One that names another process under a known id is not believed:
+//! that process is asked itself.
 
-use super::{ABSURD_SENDERS_MAX, Ring, Timer};
+use alloc::vec;
+
+use super::failure_detector::HEALTHY_PATIENCE;
+use super::{ABSURD_SENDERS_MAX, Purpose, Ring, Timer, is_from};
 use crate::contract::id::NodeId;
 use crate::contract::member::{Member, MemberState};
-use crate::contract::ring::Claim;
+use crate::contract::node::Sender;
+use crate::contract::ring::{Claim, Ring as RingMessage};
 use crate::contract::time::Time;
 use crate::contract::user::Level;
 use crate::cx::Cx;
+use crate::members::Voice;
 use crate::mutants::RingMutant;
+use crate::purpose::Asked;
 
 impl Ring {
     /// Takes one update, with all its consequences. `from` is the node that sent it.
-    pub(super) fn take(&mut self, cx: &mut Cx<'_>, from: NodeId, claim: Claim) {
+    pub(super) fn take(&mut self, cx: &mut Cx<'_>, from: Sender, claim: Claim) {
         use crate::members::Absorbed;
         let node = claim.member.node;
+        let voice = self.voice(&from, &claim.member);
+        let teller = from;
+        let from = from.node;
         if self.config.mutants.has(RingMutant::ForgetsTheDead) && !claim.member.lives() {
             return self.members.forget(node);
         }
-        match self.members.absorb(cx.now, &claim) {
+        match self.members.absorb(cx.now, &claim, voice) {
             Absorbed::Nothing => (),
             Absorbed::Changed { before } => self.on_changed(cx, node, before, Some(from)),
             Absorbed::Observed => self.on_observed(cx.now, node, from),
             Absorbed::Stale => self.correct(cx, node, from),
             Absorbed::Refute { version } => self.refute(cx, version),
-            Absorbed::Outdated => self.outdated = true,
+            Absorbed::Hearsay => self.seek(cx, claim.member),
+            Absorbed::Double => self.hear_of_double(cx, teller),
             Absorbed::Absurd => self.note_absurd(cx, from),
+        }
+    }
+
+    /// Who makes a claim about `member` that `from` sends.
+    fn voice(&self, from: &Sender, member: &Member) -> Voice {
+        let process = (from.node, from.incarnation) == (member.node, member.incarnation);
+        let itself = process && is_from(from, member.address);
+        if itself || self.config.mutants.has(RingMutant::BelievesHearsay) {
+            Voice::Itself
+        } else {
+            Voice::Another
+        }
+    }
+
+    /// Asks a process of which another member has told whether it exists. Only its own answer
+    /// counts. Without an answer, the known process is looked at: it may have ended.
+    fn seek(&mut self, cx: &mut Cx<'_>, claimed: Member) {
+        let node = claimed.node;
+        let Some(known) = self.members.get(node).map(|entry| entry.member) else {
+            return;
+        };
+        let under_way =
+            |asked: &Asked| matches!(asked, Asked::Ring(Purpose::Seek(n)) if *n == node);
+        if self.has_left() || cx.asks(under_way) {
+            return;
+        }
+        let patience = self.config.confirm * HEALTHY_PATIENCE;
+        let question = (RingMessage::Probe { known }, patience);
+        self.ask(cx, Purpose::Seek(node), vec![claimed.address], question);
+    }
+
+    /// The process that was told of does not answer.
+    pub(super) fn on_seek_failed(&mut self, cx: &mut Cx<'_>, node: NodeId) {
+        if self
+            .members
+            .get(node)
+            .is_some_and(|entry| entry.member.lives())
+        {
+            self.verify(cx, node);
         }
     }
 
