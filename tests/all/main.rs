@@ -9,3 +9,4 @@ mod replay;
 mod scenarios;
 mod schedules;
 mod seeds;
+mod strangers;

@@ -103,6 +103,8 @@ pub struct Faults {
     pub lose_names: Option<Duration>,
     /// A member receives a well-formed message that cannot be true.
     pub nonsense: Option<Duration>,
+    /// Strangers connect to a server, many at once.
+    pub strangers: Option<Duration>,
     /// Faults of disks.
     pub decay: DiskFaults,
 }
@@ -328,6 +330,7 @@ impl Climate {
             roll_back: some(10),
             lose_names: some(15),
             nonsense: some(25),
+            strangers: None,
             decay: DiskFaults::default(),
         };
         self.faults.wipe_percent = [0, 0, 15, 40][rng.below(4) as usize];
@@ -358,6 +361,7 @@ impl Climate {
             f.lag,
             f.roll_back,
             f.lose_names,
+            f.strangers,
         ];
         let sound = f.decay.is_none();
         sound && kinds.iter().all(Option::is_none) && self.busy_permille + self.broken_permille == 0

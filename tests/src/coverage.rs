@@ -55,6 +55,8 @@ pub struct Coverage {
     pub names_lost: u64,
     pub nonsense: u64,
     pub words_altered: u64,
+    pub strangers: u64,
+    pub answered_at_borders: u64,
     pub removals: u64,
     pub removals_in_vain: u64,
     pub changes: u64,

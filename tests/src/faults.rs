@@ -69,6 +69,8 @@ pub enum Fault {
     LoseNames,
     /// The next nonsense.
     Nonsense,
+    /// The next strangers.
+    Strangers,
     /// The next disk fault of this kind.
     DiskFaults(Ill),
     /// A failing or slow disk is well again.
@@ -144,6 +146,7 @@ impl World {
             Fault::RollBack,
             Fault::LoseNames,
             Fault::Nonsense,
+            Fault::Strangers,
         ];
         let ills = Ill::ALL.map(Fault::DiskFaults);
         for kind in kinds.into_iter().chain(ills) {
@@ -202,6 +205,7 @@ impl World {
             Fault::RollBack => self.roll_back(),
             Fault::LoseNames => self.lose_names(),
             Fault::Nonsense => self.talk_nonsense(),
+            Fault::Strangers => self.strangers_come(),
             Fault::DiskFaults(ill) => self.on_ill(ill),
             Fault::Recover(place) => {
                 self.nodes[place].ailing = Ailing::default();
@@ -604,6 +608,7 @@ fn every(climate: &Climate, kind: Fault) -> Option<Duration> {
         Fault::RollBack => faults.roll_back,
         Fault::LoseNames => faults.lose_names,
         Fault::Nonsense => faults.nonsense,
+        Fault::Strangers => faults.strangers,
         Fault::DiskFaults(ill) => faults.decay.every(ill),
     }
 }

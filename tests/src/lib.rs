@@ -19,6 +19,7 @@ pub mod music;
 pub mod network;
 pub mod resident;
 pub mod ring_faults;
+pub mod strangers;
 
 pub mod checks;
 pub mod circle;

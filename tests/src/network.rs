@@ -27,7 +27,7 @@ use crate::world::{What, World};
 pub type ConnId = u64;
 
 /// Index of the end that dialled.
-const DIALLER: usize = 0;
+pub(crate) const DIALLER: usize = 0;
 /// Index of the end that was dialled.
 const ACCEPTER: usize = 1;
 
@@ -143,6 +143,17 @@ impl Network {
             cuts: BTreeMap::new(),
             rng,
         }
+    }
+
+    /// Whether something happens that does so `times` of `of` times.
+    pub(crate) fn draw(&mut self, times: u64, of: u64) -> bool {
+        self.rng.happens(times, of)
+    }
+
+    /// A number for another connection.
+    pub(crate) fn fresh_conn(&mut self) -> ConnId {
+        self.conn_count += 1;
+        self.conn_count
     }
 
     /// The connections whose dial has succeeded.
@@ -428,7 +439,7 @@ impl World {
     }
 
     /// A random delay for one envelope.
-    fn latency(&mut self) -> Duration {
+    pub(crate) fn latency(&mut self) -> Duration {
         let mean = self.climate.latency;
         let tail = self.climate.latency_tail;
         let rng = &mut self.network.rng;

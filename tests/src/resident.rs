@@ -16,6 +16,7 @@ use roles::server::Server;
 use crate::disk::{Disk, Machine};
 use crate::disk_faults::Ailing;
 use crate::network::ConnId;
+use crate::strangers::Border;
 use crate::world::What;
 
 /// Index of a node in the world; it stays the same across all starts of the node.
@@ -169,6 +170,8 @@ pub struct Slot {
     pub armed: Option<Time>,
     /// Its connections by peer, and which of them it uses.
     pub peers: Connections<ConnId>,
+    /// The newcomers at its border, in a world with strangers.
+    pub border: Border,
     /// Addresses that could not be dialled.
     pub backoffs: Backoffs,
     /// Jobs that have not ended.
@@ -202,6 +205,7 @@ impl Slot {
             resident: None,
             armed: None,
             peers: Connections::default(),
+            border: Border::default(),
             backoffs: Backoffs::default(),
             jobs: BTreeMap::new(),
             writer_free: Time::ZERO,

@@ -122,6 +122,13 @@ pub fn run_liars(seed: u64, length: Length, told: bool) -> Outcome {
     run_world(seed, world, length)
 }
 
+/// Runs the small world with silent strangers; keeps the trace as text if `told`.
+pub fn run_strangers(seed: u64, length: Length, told: bool) -> Outcome {
+    let mut world = World::of_strangers(seed);
+    world.trace.lines = told.then(Default::default);
+    run_world(seed, world, length)
+}
+
 /// Runs the small world about copies; keeps the trace as text if `told`.
 pub fn run_copies(seed: u64, length: Length, told: bool) -> Outcome {
     let mut world = World::of_copies(seed);
@@ -140,6 +147,8 @@ pub fn run_world(seed: u64, mut world: World, length: Length) -> Outcome {
     }
     world.recover();
     world.seen.words_altered = world.lies.count();
+    world.seen.strangers = world.strangers.count;
+    world.seen.answered_at_borders = world.strangers.answered;
     let Trace { events, lines, .. } = &mut world.trace;
     let (events, lines) = (*events, lines.take().unwrap_or_default().into());
     Outcome {

@@ -19,6 +19,7 @@ use crate::data_mutants::DataMutant;
 use crate::disk::{Disk, DiskId};
 use crate::faults::Fault;
 use crate::resident::{Kind, Place, Probe, Resident, Slot, State, Stutter};
+use crate::strangers::Border;
 use crate::world::{What, World, Wrap};
 
 /// What enters a world: the next node, its disk, and the mistakes that are planted in it.
@@ -189,6 +190,7 @@ impl World {
         slot.armed = None;
         slot.writer_free = self.now;
         slot.backoffs = Backoffs::default();
+        slot.border = Border::default();
         if let Some(disk) = &mut slot.disk {
             disk.mark_start();
         }

@@ -24,6 +24,7 @@ use crate::resident::{Place, Resident, Slot, State};
 use crate::ring::RingBook;
 use crate::spawn::Spawner;
 use crate::steering::Tap;
+use crate::strangers::Strangers;
 use crate::trace::Trace;
 use crate::workload::Workload;
 
@@ -49,6 +50,24 @@ pub enum What {
     /// A dial succeeds, fails, or waits on until its timeout.
     DialEnds {
         /// The connection that is dialled.
+        conn: ConnId,
+    },
+    /// The hellos of an accepted connection have travelled, in a world with strangers.
+    Greets {
+        /// The node that accepted.
+        place: Place,
+        /// The start of that node.
+        start: u64,
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The time of a newcomer is over, in a world with strangers.
+    NewcomerEnds {
+        /// The node that accepted.
+        place: Place,
+        /// The start of that node.
+        start: u64,
+        /// The connection.
         conn: ConnId,
     },
     /// An envelope arrives.
@@ -154,6 +173,8 @@ pub struct World {
     pub faults: Faults,
     /// The member that lies, if there is one.
     pub lies: Lies,
+    /// The strangers that connect, in a world with borders.
+    pub strangers: Strangers,
     /// Every file that clients can upload.
     pub music: Music,
     /// What users do, and what they are told.
@@ -233,6 +254,7 @@ impl World {
             pools,
             faults,
             lies: Lies::default(),
+            strangers: Strangers::default(),
             music,
             workload,
             checks: Checks::default(),
@@ -275,6 +297,10 @@ impl World {
                 }
             }
             What::DialEnds { conn } => self.on_dial_ends(conn),
+            What::Greets { place, start, conn } => self.on_greets(place, start, conn),
+            What::NewcomerEnds { place, start, conn } => {
+                self.on_newcomer_ends(place, start, conn);
+            }
             What::Arrive {
                 conn,
                 end,

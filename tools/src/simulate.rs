@@ -19,6 +19,7 @@ use roles::mutants::RingMutant;
 use tests::data_mutants::{self, DataMutant};
 use tests::mutants;
 use tests::run::{self, Length, Outcome};
+use tests::strangers::{self, BorderMutant};
 
 use report::Total;
 
@@ -54,12 +55,15 @@ struct Args {
     /// Runs small worlds in which one member lies: one bit in one of ten of its envelopes is false.
     #[arg(long)]
     liars: bool,
+    /// Runs small worlds in which strangers take the places of newcomers, many at once.
+    #[arg(long)]
+    strangers: bool,
     /// Runs worlds of an hour in which connections break, messages are late and nodes stand still
     /// for less than four seconds. No node may be declared dead.
     #[arg(long)]
     ruffled: bool,
     /// Plants each mutant and prints which world finds it: a world about the ring, or with
-    /// `--copies`, `--circles` or `--liars` a world about those.
+    /// `--copies`, `--circles`, `--liars` or `--strangers` a world about those.
     #[arg(long)]
     mutants: bool,
 }
@@ -89,6 +93,8 @@ fn main() -> ExitCode {
         find_data_mutants(args.seeds)
     } else if args.mutants && args.circles {
         find_chord_mutants(args.seeds)
+    } else if args.mutants && args.strangers {
+        find_border_mutants(args.seeds)
     } else if args.mutants && args.liars {
         find_mutants(&mutants::CREDULOUS, mutants::found_in_liars, args.seeds)
     } else if args.mutants {
@@ -151,6 +157,17 @@ fn find_data_mutants(worlds: u64) -> io::Result<bool> {
     Ok(missed == 0)
 }
 
+fn find_border_mutants(worlds: u64) -> io::Result<bool> {
+    let mut missed = 0;
+    for mutant in BorderMutant::ALL {
+        let found = strangers::found_among_strangers(mutant, worlds);
+        missed += usize::from(found.is_none());
+        let name = format!("{mutant:?}");
+        writeln!(io::stdout(), "{name:<24} {found:?}")?;
+    }
+    Ok(missed == 0)
+}
+
 fn cores() -> usize {
     thread::available_parallelism().map_or(1, Into::into)
 }
@@ -203,6 +220,9 @@ fn run_one(args: &Args, seed: u64) -> Outcome {
     }
     if args.liars {
         return run::run_liars(seed, mutants::RING_LENGTH, args.trace);
+    }
+    if args.strangers {
+        return run::run_strangers(seed, mutants::RING_LENGTH, args.trace);
     }
     if args.rings {
         return run::run_ring(seed, mutants::RING_LENGTH, args.trace);

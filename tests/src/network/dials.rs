@@ -18,8 +18,7 @@ impl World {
             self.soon(place, Event::Lost { peer: to, why });
             return None;
         }
-        self.network.conn_count += 1;
-        let id = self.network.conn_count;
+        let id = self.network.fresh_conn();
         let slot = &self.nodes[place];
         let dialler = End::of(self.now, place, slot, to);
         // The listener is known only when the dial ends; until then no node is at the other end.
@@ -72,7 +71,28 @@ impl World {
                 self.violated("own voice", format!("{peer} dials itself"));
                 self.lose(id, DIALLER, Lost::Misbehaved);
             }
+            State::Up if self.has_borders() => self.knock(id, place, target),
             State::Up => self.join(id, target, address),
+        }
+    }
+
+    /// The hellos of an accepted connection have travelled.
+    pub(crate) fn on_greets(&mut self, place: Place, start: u64, id: ConnId) {
+        if self.nodes[place].state == State::Frozen {
+            let conn = id;
+            let what = What::Greets { place, start, conn };
+            return self.nodes[place].backlog.push(what);
+        }
+        let greets = self.greets(place, start, id);
+        let dialler = self.network.conns.get(&id).map(|conn| &conn.ends[DIALLER]);
+        if let (Some(dialler), true) = (dialler, greets)
+            && let Peer::Node(address) = dialler.peer
+        {
+            if self.is_through(dialler.place, place) && self.nodes[place].state == State::Up {
+                self.join(id, place, address);
+            } else {
+                self.wait_for_hello(id);
+            }
         }
     }
 
