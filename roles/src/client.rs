@@ -388,6 +388,7 @@ impl Core {
             | Asked::Replication(_)
             | Asked::AntiEntropy(_)
             | Asked::Scrub(_)
+            | Asked::Witness(_)
             | Asked::Removal(_)
             | Asked::Trash(_) => (), // A client has no such part.
         }

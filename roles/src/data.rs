@@ -296,6 +296,7 @@ impl Data {
             }
             Asked::AntiEntropy(step) => self.anti_entropy.conclude(cx, step, reply, others),
             Asked::Scrub(fragment) => self.scrub.conclude(cx, fragment, reply),
+            Asked::Witness(song) => self.mending.on_witness(cx, song, reply),
             Asked::Removal(number) => self.removal.conclude(cx, number, reply),
             Asked::Trash(step) => self.conclude_trash(cx, step, reply, others),
             Asked::Assignment

@@ -45,6 +45,8 @@ pub(crate) enum Asked {
     AntiEntropy(anti_entropy::Step),
     /// A data node replaces this damaged fragment.
     Scrub(FragmentId),
+    /// A data node asks another how it describes this song, which has no seal here.
+    Witness(SongId),
     /// A data node passes the removal of this number on.
     Removal(u64),
     /// A data node tells or asks another what is in the trash.
@@ -92,6 +94,7 @@ impl Asked {
             | Asked::Replication(_)
             | Asked::AntiEntropy(_)
             | Asked::Scrub(_)
+            | Asked::Witness(_)
             | Asked::Removal(_)
             | Asked::Trash(_) => false,
         }

@@ -294,6 +294,7 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
         LibraryJob::ReplaceFragment { .. } => (later, "replace a fragment"),
         LibraryJob::Inspect { .. } => (None, "inspect the tables"),
         LibraryJob::Mend { .. } => (now, "mend the tables"),
+        LibraryJob::Seal { .. } => (now, "seal songs"),
         LibraryJob::Restore { .. } => (now, "restore a song"),
         LibraryJob::Rebuild { .. } => (None, "rebuild the library"),
         LibraryJob::Salvage => (None, "salvage the library"),
@@ -340,6 +341,7 @@ fn apply(db: &Store<'_>, room: &Room, job: &LibraryJob) -> Result<JobReply, Stop
         }
         LibraryJob::Inspect { after, limit } => inspect::step(db, *after, *limit),
         LibraryJob::Mend { songs, totals } => mend::mend(db, songs, *totals),
+        LibraryJob::Seal { songs } => mend::seal(db, songs),
         LibraryJob::Restore { untouched_s } => mend::restore(db, *untouched_s),
         LibraryJob::Rebuild { .. } | LibraryJob::Salvage => {
             Err(JobFault::Invalid("it is no job of one transaction".to_owned()).into())

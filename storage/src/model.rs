@@ -135,6 +135,7 @@ impl ModelStore {
             LibraryJob::ReplaceFragment { fragment, bytes } => self.replace(fragment, &bytes),
             LibraryJob::Inspect { after, limit } => Ok(self.inspect(after, limit)),
             LibraryJob::Mend { songs, totals } => self.mend(&songs, totals),
+            LibraryJob::Seal { .. } => self.mend(&[], false), // The model seals every song.
             LibraryJob::Restore { untouched_s } => Ok(self.restore(untouched_s)),
             LibraryJob::Rebuild { store } => Ok(self.rebuild(store)),
             LibraryJob::Salvage => self.salvage(),

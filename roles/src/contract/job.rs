@@ -239,6 +239,14 @@ pub enum LibraryJob {
         /// Whether to count anew what all songs add up to.
         totals: bool,
     },
+    /// Seals songs of a library without seals, each by what other data nodes say of it. A song that
+    /// one of them describes alike, or that no other one has, is sealed. A song that two others
+    /// describe otherwise is withdrawn. One that a single other describes otherwise stays without a
+    /// seal. Durable. Answered by [`JobReply::Removed`].
+    Seal {
+        /// At most [`super::limits::SEALED_MAX`].
+        songs: Vec<Witnessed>,
+    },
     /// Takes a withdrawn song that nobody has brought back into the list again, if its sound proves it:
     /// only its tags may be wrong then. One song at a time. Durable. Answered by
     /// [`JobReply::Stored`].
@@ -550,6 +558,15 @@ pub struct Scrubbed {
     pub altered: Vec<SongId>,
 }
 
+/// A song without a seal, and what other data nodes say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witnessed {
+    /// The song.
+    pub song: SongId,
+    /// The manifests by which other data nodes describe it; none if no other one has it.
+    pub manifests: Vec<Manifest>,
+}
+
 /// The result of a [`LibraryJob::Inspect`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspected {
@@ -558,8 +575,11 @@ pub struct Inspected {
     /// Songs looked at.
     pub songs: u32,
     /// The songs that a [`LibraryJob::Mend`] has to look at: their tables do not say what was
-    /// stored, or cannot prove it yet.
+    /// stored.
     pub odd: Vec<SongId>,
+    /// Songs without a seal whose rows lie side by side: their tables say something possible, which
+    /// nothing proves. At most [`super::limits::SEALED_MAX`]; a later step finds the others.
+    pub unsealed: Vec<SongId>,
     /// Fragments of the other songs that are not there at all.
     pub missing: Vec<FragmentId>,
     /// Totals, digests or indexes are not what the songs add up to. Known at the end of a pass.
@@ -676,6 +696,7 @@ impl LibraryJob {
                 | LibraryJob::EmptyTrash { .. }
                 | LibraryJob::DropSongs { .. }
                 | LibraryJob::Mend { .. }
+                | LibraryJob::Seal { .. }
                 | LibraryJob::Restore { .. }
                 | LibraryJob::Rebuild { .. }
                 | LibraryJob::Salvage
@@ -722,6 +743,7 @@ impl LibraryJob {
             | LibraryJob::Quarantine { .. }
             | LibraryJob::ReplaceFragment { .. }
             | LibraryJob::Mend { .. }
+            | LibraryJob::Seal { .. }
             | LibraryJob::Restore { .. }
             | LibraryJob::Rebuild { .. }
             | LibraryJob::Salvage => Lane::Write,

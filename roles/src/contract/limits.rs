@@ -100,6 +100,10 @@ pub const SCRUB_FRAGMENTS_MAX: u32 = 4096;
 /// Most songs whose tables one step of an inspection reads: a few tens of milliseconds.
 pub const INSPECT_SONGS_MAX: usize = 256;
 
+/// Most songs that are sealed by one job, each with up to three manifests: about as many rows as share
+/// a page.
+pub const SEALED_MAX: usize = 32;
+
 /// Most holders in one answer of a router.
 pub const HOLDERS_MAX: usize = 3;
 

@@ -212,6 +212,7 @@ impl Data {
             cx.run(Ordered::Data(Purpose::Reclaim), LibraryJob::Reclaim);
         }
         self.mend(cx);
+        self.mending.ask_witnesses(cx, others);
         self.look_after_trash(cx, others);
         if !orders.copies.is_empty() {
             let reports = (self.copies).repair(cx, orders.copies, others.data);

@@ -7,6 +7,8 @@
 //!   that leaves, and [`anti_entropy`] of its other owners sends it again.
 //! - A withdrawn song that nobody brings is taken into the list again if its sound proves it, because
 //!   then only its tags may be wrong.
+//! - A song without a seal, from a library of before seals, is sealed by what its other owners say of
+//!   it, or as it is if no other node has it.
 //! - Totals, digests and indexes that are not what the songs add up to are made anew.
 //! - A job that fails because of the tables, and not because of one song, makes the library suspect:
 //!   a hurried pass looks at every song. When tables cannot be inspected or put right, or fail again
@@ -16,6 +18,7 @@
 //! The sound is the business of [`scrub`](super::scrub).
 
 mod replacement;
+mod witnesses;
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -34,7 +37,9 @@ use crate::cx::Cx;
 use crate::mutants::CopyMutant;
 use crate::purpose::Ordered;
 use crate::purpose::mending::Purpose;
+use crate::requests::Reply;
 use replacement::{Replacement, Salvaged};
+use witnesses::Witnesses;
 
 /// The time in which every song's tables are looked at once, unless the scrub is quicker.
 const WITHIN: Duration = Duration::from_secs(6 * 3600);
@@ -95,6 +100,9 @@ pub(super) struct Mending {
     /// No other data node is known.
     alone: bool,
     replacement: Replacement,
+    witnesses: Witnesses,
+    /// Songs without a seal, of which other owners are to be asked.
+    unsealed: Vec<SongId>,
     /// Whether the node was last known to be sick.
     shown: bool,
     rng: Rng,
@@ -147,6 +155,8 @@ impl Mending {
             restoring: false,
             alone: false,
             replacement: Replacement::new(config.every * 2),
+            witnesses: Witnesses::default(),
+            unsealed: Vec::new(),
             shown: false,
             rng,
             looks_away: config.mutants.has(CopyMutant::HidesWhatItCannotRead),
@@ -266,6 +276,7 @@ impl Mending {
         match purpose {
             Purpose::Inspect => self.on_inspected(cx, reply),
             Purpose::Mend => self.on_mended(cx, reply),
+            Purpose::Seal => self.on_sealed(&reply),
             Purpose::Restore(before) => self.on_restored(cx, before, &reply),
             Purpose::Rebuild => self.on_rebuilt(cx, reply),
             Purpose::Salvage => self.on_salvaged(cx, reply),
@@ -296,6 +307,9 @@ impl Mending {
         self.orders.missing.extend(seen.missing);
         self.after = seen.after;
         self.left = self.left.saturating_sub(u64::from(seen.songs).max(1));
+        if !seen.unsealed.is_empty() && !self.looks_away {
+            self.unsealed = seen.unsealed;
+        }
         self.on_odd(cx, seen.odd);
         if seen.after.is_none() {
             self.end_pass(cx.now);
@@ -328,6 +342,28 @@ impl Mending {
         }
         // The next pass finds it again.
         self.mend = Wait::Until(cx.now + AGAIN);
+    }
+
+    /// Asks the other owners about the songs that have no seal.
+    pub(super) fn ask_witnesses(&mut self, cx: &mut Cx<'_>, others: super::Others<'_>) {
+        if !self.unsealed.is_empty() {
+            let songs = core::mem::take(&mut self.unsealed);
+            self.witnesses.ask(cx, songs, others);
+        }
+    }
+
+    /// Takes what another data node says of a song without a seal.
+    pub(super) fn on_witness(&mut self, cx: &mut Cx<'_>, song: SongId, reply: Reply) {
+        self.witnesses.conclude(cx, song, reply);
+    }
+
+    /// A job that failed is repeated when a later pass finds the songs again.
+    fn on_sealed(&mut self, reply: &JobReply) {
+        self.witnesses.on_sealed();
+        if let JobReply::Removed { count, overview } = reply {
+            self.found |= *count > 0;
+            self.orders.changed = Some(*overview);
+        }
     }
 
     /// Takes withdrawn songs that nobody has brought back into the list again, one by one.

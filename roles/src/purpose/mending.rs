@@ -5,6 +5,8 @@ pub(crate) enum Purpose {
     Inspect,
     /// The songs and totals that are being put right.
     Mend,
+    /// Songs without a seal are sealed by what others say of them.
+    Seal,
     /// A withdrawn song is taken into the list again; so many were withdrawn before.
     Restore(u64),
     Rebuild,

@@ -6,7 +6,7 @@
 
 use roles::contract::id::SongId;
 use roles::contract::job::{FragmentId, Inspected, JobReply};
-use roles::contract::limits::INSPECT_SONGS_MAX;
+use roles::contract::limits::{INSPECT_SONGS_MAX, SEALED_MAX};
 use rusqlite::Connection;
 
 use super::fault::Stop;
@@ -64,10 +64,15 @@ fn look_at(
     lengths: &mut Lengths,
     done: &mut Inspected,
 ) -> Result<(), Stop> {
-    let Verdict::True(_) = judge(db, song, row)? else {
-        done.odd.push(song);
-        return Ok(());
-    };
+    match judge(db, song, row)? {
+        Verdict::True(_) => (),
+        Verdict::Unsealed(_) if done.unsealed.is_empty() => done.unsealed = beside(db, row)?,
+        Verdict::Unsealed(_) => (),
+        Verdict::Altered(_) => {
+            done.odd.push(song);
+            return Ok(());
+        }
+    }
     let mut missing = lost::of_song(db, row, lengths)?;
     for index in (fragments::missing(db, row)?.into_iter()).flat_map(|(from, to)| from..to) {
         if !quarantine::holds(db, row, index)? {
@@ -80,4 +85,16 @@ fn look_at(
     done.missing
         .extend(missing.map(|index| FragmentId { song, index }));
     Ok(())
+}
+
+/// The songs without a seal whose rows lie beside this one, because they share its page: a library
+/// without seals is so written once, and not once for each song.
+fn beside(db: &Connection, row: i64) -> rusqlite::Result<Vec<SongId>> {
+    let first = row - row.rem_euclid(SEALED_MAX as i64);
+    let sql = "SELECT id FROM songs
+               WHERE row >= ?1 AND row < ?2 AND revision IS NOT NULL AND seal IS NULL
+                   AND length(id) = 16";
+    db.prepare_cached(sql)?
+        .query_map((first, first + SEALED_MAX as i64), |row| song_id(row, 0))?
+        .collect()
 }

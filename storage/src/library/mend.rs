@@ -6,8 +6,8 @@
 //! whole here again or removed for good, because it may be all that is left anywhere.
 
 use roles::contract::id::SongId;
-use roles::contract::job::{JobFault, JobReply};
-use roles::contract::limits::INSPECT_SONGS_MAX;
+use roles::contract::job::{JobFault, JobReply, Witnessed};
+use roles::contract::limits::{INSPECT_SONGS_MAX, SEALED_MAX};
 use roles::contract::message::{Digest, StoreId};
 use roles::contract::song::Manifest;
 use rusqlite::{Connection, OptionalExtension};
@@ -35,8 +35,7 @@ pub(super) fn mend(db: &Connection, songs: &[SongId], anew: bool) -> Result<JobR
             continue;
         };
         match judge(db, *song, found.row)? {
-            Verdict::True(_) => (),
-            Verdict::Unsealed(_) => seal_around(db, found.row)?,
+            Verdict::True(_) | Verdict::Unsealed(_) => (),
             Verdict::Altered(how) => {
                 log::warn!("song withdrawn song={song} reason={how:?}");
                 withdraw(db, *song, found.row)?;
@@ -55,29 +54,67 @@ pub(super) fn mend(db: &Connection, songs: &[SongId], anew: bool) -> Result<JobR
     Ok(JobReply::Removed { count, overview })
 }
 
-/// Seals the songs whose rows lie beside this one, because they share its page: a library without
-/// seals is so written once, and not once for each song.
-fn seal_around(db: &Connection, row: i64) -> Result<(), Stop> {
-    let first = row - row.rem_euclid(ROWS_BESIDE);
-    let sql = "SELECT id, row FROM songs
-               WHERE row >= ?1 AND row < ?2 AND revision IS NOT NULL AND seal IS NULL
-                   AND length(id) = 16";
-    let songs = db
-        .prepare_cached(sql)?
-        .query_map((first, first + ROWS_BESIDE), |row| {
-            Ok((song_id(row, 0)?, row.get(1)?))
-        })?
-        .collect::<Result<Vec<_>, _>>()?;
-    for (song, row) in songs {
-        if let Verdict::Unsealed(manifest) = judge(db, song, row)? {
-            seal::set(db, row, &manifest)?;
+/// Answers [`LibraryJob::Seal`](roles::contract::job::LibraryJob::Seal).
+pub(super) fn seal(db: &Connection, songs: &[Witnessed]) -> Result<JobReply, Stop> {
+    if songs.len() > SEALED_MAX {
+        let why = format!("at most {SEALED_MAX} songs are sealed at once");
+        return Err(JobFault::Invalid(why).into());
+    }
+    let mut count = 0;
+    for Witnessed { song, manifests } in songs {
+        let Some(found) = find(db, *song)?.filter(|found| !found.staged) else {
+            continue;
+        };
+        let Verdict::Unsealed(own) = judge(db, *song, found.row)? else {
+            continue;
+        };
+        match agreement(&own, manifests) {
+            Agreement::Sealed => seal::set(db, found.row, &own)?,
+            Agreement::Alone => {
+                log::info!("song sealed as it was found, no other data node has it song={song}");
+                seal::set(db, found.row, &own)?;
+            }
+            Agreement::Outvoted => {
+                log::warn!("song withdrawn, two data nodes describe it otherwise song={song}");
+                withdraw(db, *song, found.row)?;
+                count += 1;
+            }
+            Agreement::Open => {
+                log::warn!("song not sealed, another data node describes it otherwise song={song}");
+            }
         }
     }
-    Ok(())
+    if count > 0 {
+        count_bytes(db)?;
+    }
+    let overview = totals(db)?;
+    Ok(JobReply::Removed { count, overview })
 }
 
-/// Rows of songs on one page, about.
-const ROWS_BESIDE: i64 = 64;
+/// What the descriptions of other data nodes say of one's own.
+enum Agreement {
+    /// One of them is the same: two disks do not alter a song in the same way.
+    Sealed,
+    /// There is none.
+    Alone,
+    /// Two of them are the same, and not this one.
+    Outvoted,
+    /// Nobody can tell which of two is the right one.
+    Open,
+}
+
+fn agreement(own: &Manifest, others: &[Manifest]) -> Agreement {
+    let twice = |manifest: &Manifest| others.iter().filter(|other| *other == manifest).count() > 1;
+    if others.contains(own) {
+        Agreement::Sealed
+    } else if others.is_empty() {
+        Agreement::Alone
+    } else if others.iter().any(twice) {
+        Agreement::Outvoted
+    } else {
+        Agreement::Open
+    }
+}
 
 /// Takes a song out of the list. Its row keeps the song's id, by which what is left is found again;
 /// see [`release`].

@@ -3,7 +3,7 @@
 //! The sound is proved by its hashes, and the whole file by the song's id. Nothing proves the tags,
 //! the cut and those hashes themselves once a disk has altered them: the seal does. It is made from
 //! the manifest that was offered, never from what the tables say later. A song of a library without
-//! seals is sealed when an inspection first finds its manifest possible.
+//! seals is sealed by what other data nodes say of it; see `mend`.
 
 use roles::contract::id::SongId;
 use roles::contract::job::JobFault;

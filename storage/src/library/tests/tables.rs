@@ -4,7 +4,7 @@ use std::io::{Seek, SeekFrom, Write};
 
 use super::*;
 use crate::library::verify::{Depth, verify};
-use roles::contract::job::Inspected;
+use roles::contract::job::{Inspected, Witnessed};
 
 const PAGE: u64 = 4096;
 
@@ -378,23 +378,92 @@ fn what_the_sound_proves_is_restored() {
     }
 }
 
-/// A song from before there were seals is sealed when an inspection first sees it.
-#[test]
-fn a_song_without_a_seal_is_sealed() {
+/// Seals a song by these descriptions of other data nodes. Returns how many songs were withdrawn.
+fn seal(library: &mut LibraryWorker, song: SongId, manifests: &[&Manifest]) -> u32 {
+    let manifests = manifests.iter().map(|manifest| (*manifest).clone());
+    let manifests = manifests.collect();
+    let songs = vec![Witnessed { song, manifests }];
+    let JobReply::Removed { count, .. } = library.run(LibraryJob::Seal { songs }) else {
+        panic!("not sealed");
+    };
+    count
+}
+
+/// A library of before there were seals, with one song, and the song's manifest.
+fn without_seals() -> (LibraryWorker, Manifest) {
     let mut library = in_memory();
     let (manifest, pieces) = song(1, &[10, 100]);
-    let id = manifest.song.id;
     upload(&mut library, &manifest, &pieces);
     sql(&library, "UPDATE songs SET seal = NULL");
-    let seen = inspect(&mut library, None).expect("tables that can be read");
-    assert_eq!(seen.odd, [id]);
-    let (songs, totals) = (seen.odd, false);
-    library.run(LibraryJob::Mend { songs, totals });
-    let seen = inspect(&mut library, None).expect("tables that can be read");
-    assert_eq!((seen.odd, seen.astray), (vec![], false));
+    (library, manifest)
+}
+
+/// A song from before there were seals is sealed when another data node describes it alike, or when no
+/// other one has it.
+#[test]
+fn a_song_without_a_seal_is_sealed() {
+    for alone in [false, true] {
+        let (mut library, manifest) = without_seals();
+        let id = manifest.song.id;
+        let seen = inspect(&mut library, None).expect("tables that can be read");
+        assert_eq!((seen.odd, seen.unsealed), (vec![], vec![id]));
+        let (songs, totals) = (vec![id], false);
+        library.run(LibraryJob::Mend { songs, totals });
+        let seen = inspect(&mut library, None).expect("tables that can be read");
+        assert_eq!(seen.unsealed, [id], "nobody has been asked");
+        let alike = [&manifest];
+        let withdrawn = seal(&mut library, id, if alone { &[] } else { &alike });
+        assert_eq!(withdrawn, 0);
+        let seen = inspect(&mut library, None).expect("tables that can be read");
+        assert_eq!((seen.odd, seen.unsealed), (vec![], vec![]));
+        assert!(!seen.astray);
+        sql(&library, "UPDATE songs SET year = 5");
+        let seen = inspect(&mut library, None).expect("tables that can be read");
+        assert_eq!(seen.odd, [id]);
+    }
+}
+
+/// A song that was altered before it was first looked at is not sealed: two others that agree bring it
+/// again, and one other alone may be the altered one.
+#[test]
+fn a_song_altered_before_its_seal_is_not_sealed() {
+    let (mut library, manifest) = without_seals();
+    let id = manifest.song.id;
     sql(&library, "UPDATE songs SET year = 5");
+    assert_eq!(seal(&mut library, id, &[&manifest]), 0);
     let seen = inspect(&mut library, None).expect("tables that can be read");
-    assert_eq!(seen.odd, [id]);
+    assert_eq!((seen.odd, seen.unsealed), (vec![], vec![id]));
+    assert_eq!(
+        songs(&mut library, None, 9).0.len(),
+        1,
+        "it is still listed"
+    );
+
+    let mut third = manifest.clone();
+    third.song.year = 6;
+    assert_eq!(seal(&mut library, id, &[&manifest, &third]), 0);
+    assert_eq!(seal(&mut library, id, &[&manifest, &manifest]), 1);
+    assert_eq!(songs(&mut library, None, 9).0, []);
+    let JobReply::Overview(overview) = library.run(LibraryJob::Overview) else {
+        panic!("no overview");
+    };
+    assert_eq!(overview.withdrawn, 1);
+    let (_, pieces) = song(1, &[10, 100]);
+    upload(&mut library, &manifest, &pieces);
+    let seen = inspect(&mut library, None).expect("tables that can be read");
+    assert_eq!((seen.odd, seen.unsealed), (vec![], vec![]));
+}
+
+/// A sealed song is not judged by others.
+#[test]
+fn a_seal_is_not_outvoted() {
+    let mut library = in_memory();
+    let (manifest, pieces) = song(1, &[10, 100]);
+    upload(&mut library, &manifest, &pieces);
+    let mut other = manifest.clone();
+    other.song.year = 6;
+    assert_eq!(seal(&mut library, manifest.song.id, &[&other, &other]), 0);
+    assert_eq!(songs(&mut library, None, 9).0.len(), 1);
 }
 
 /// An attempt to begin anew that failed half-way, and a process that died between two names: the file
