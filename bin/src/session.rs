@@ -266,6 +266,7 @@ impl Opened {
             operation,
             first,
             end,
+            bytes: user::ALL_BYTES,
         })?;
         let mut count = FRAGMENTS_AHEAD;
         loop {
@@ -293,6 +294,7 @@ impl Opened {
                     operation,
                     first,
                     end,
+                    bytes: user::ALL_BYTES,
                 })?;
                 count = FRAGMENTS_AHEAD;
             } else if let Notice::ReadDone { .. } = notice {
@@ -371,5 +373,9 @@ struct Local(ClientWorker);
 impl Worker<ClientJob> for Local {
     fn run(&mut self, job: ClientJob) -> JobReply {
         self.0.run(job)
+    }
+
+    fn finish(&mut self) {
+        self.0.finish();
     }
 }

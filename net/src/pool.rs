@@ -41,6 +41,9 @@ pub trait Worker<J>: Send {
     fn run_together(&mut self, _jobs: &[J]) -> Option<Vec<JobReply>> {
         None
     }
+
+    /// Does what the last job has left for the time after its answer.
+    fn finish(&mut self) {}
 }
 
 /// The workers of one thread: one for each family of jobs that its node orders. A job without a
@@ -170,6 +173,10 @@ fn work(
             }
         }
         loop_waker.ring();
+        if let Some(client) = &mut workers.client {
+            // What is left has been answered for: its failure is nobody's.
+            let _ = catch_unwind(AssertUnwindSafe(|| client.finish()));
+        }
     }
 }
 

@@ -181,8 +181,9 @@ impl Core {
                 operation,
                 first,
                 end,
+                bytes,
             } => self.with_read(cx, operation, |read, shared, cx| {
-                read.range(cx, first, end, shared)
+                read.range(cx, (first, end), bytes, shared)
             }),
             Command::Take { operation, count } => {
                 self.with_read(cx, operation, |read, shared, cx| {

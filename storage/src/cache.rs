@@ -1,12 +1,14 @@
 //! The cache of played fragments on disk, shared by all clients of a user.
 //!
-//! `songs/<2 digits>/<song>/` holds a song's fragments under their indices and its `manifest`;
+//! `songs/<2 digits>/<song>/` holds a song's fragments under their indices and its `manifest`; behind
+//! the bytes of a fragment stand the values by which a part of it is checked (`cache/part.rs`).
 //! `peers` holds the known servers. `size` holds the bytes of all songs, and writers lock it.
 //! A writer writes a temporary file and renames it, so that a reader sees a whole file or none.
 //! A reader checks every file and removes a damaged one. Nothing is synced, because a lost cache
 //! costs only a download. The modification time of a song's folder says when the song was last
 //! used. The least recently used songs go first, and the cache never grows past its cap.
 
+mod part;
 mod room;
 
 use std::collections::BTreeMap;
@@ -20,13 +22,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use roles::contract::id::{ContentHash, SongId, SongPrefix};
 use roles::contract::job::JobFault;
-use roles::contract::limits::{FRAGMENT_BYTES_MAX, MESSAGE_BYTES_MAX, RECORDS_MAX};
+use roles::contract::limits::{MESSAGE_BYTES_MAX, RECORDS_MAX};
 use roles::contract::record::Record;
 use roles::contract::song::Manifest;
 
 use room::Room;
 
 use crate::disk_space::in_words;
+use crate::groups;
 use crate::private;
 
 /// A cache on disk. Clones share it, and so may other processes.
@@ -88,19 +91,32 @@ impl Cache {
         length: u32,
         hash: &ContentHash,
     ) -> Option<Vec<u8>> {
+        self.part(song, index, (0, length), length, hash)
+    }
+
+    /// The bytes `from..to` of a fragment, if the cache has it with this length and hash. Reads and
+    /// checks only the groups of 64 KiB that they lie in. A damaged fragment is removed.
+    pub fn part(
+        &self,
+        song: SongId,
+        index: u32,
+        part: (u32, u32),
+        length: u32,
+        hash: &ContentHash,
+    ) -> Option<Vec<u8>> {
         let path = self.song_dir(song).join(index.to_string());
-        let bytes = read_bounded(&path, FRAGMENT_BYTES_MAX as u64)?;
-        if bytes.len() != length as usize || blake3::hash(&bytes) != hash.0 {
+        let file = File::open(&path).ok().filter(|_| part.0 <= part.1)?;
+        let Some(bytes) = part::read(&file, part, length as usize, hash) else {
             self.remove_damaged(&path);
             return None;
-        }
+        };
         self.touch(song);
         Some(bytes)
     }
 
     /// Stores a fragment. A failed write is only logged, because the reader already has the bytes.
     pub fn keep_fragment(&self, song: SongId, index: u32, bytes: &[u8]) {
-        self.keep(song, &index.to_string(), bytes);
+        self.keep(song, &index.to_string(), &[bytes, &groups::values(bytes)]);
     }
 
     /// The cached fragments of a song as half-open ranges of indices, in order. The fragments are
@@ -129,7 +145,7 @@ impl Cache {
     /// Stores a manifest. A failed write is only logged.
     pub fn keep_manifest(&self, manifest: &Manifest) {
         match sealed(manifest) {
-            Some(bytes) => self.keep(manifest.song.id, MANIFEST, &bytes),
+            Some(bytes) => self.keep(manifest.song.id, MANIFEST, &[&bytes]),
             None => self.warn("encode a manifest", &io::Error::other("it is too long")),
         }
     }
@@ -152,7 +168,7 @@ impl Cache {
             return;
         };
         let dir = &self.shared.dir;
-        if let Err(error) = self.write(dir, &self.peers, &bytes) {
+        if let Err(error) = self.write(dir, &self.peers, &[&bytes]) {
             self.warn("keep the known servers", &error);
         }
     }
@@ -190,11 +206,12 @@ impl Cache {
         right
     }
 
-    fn keep(&self, song: SongId, name: &str, bytes: &[u8]) {
+    fn keep(&self, song: SongId, name: &str, pieces: &[&[u8]]) {
         let dir = self.song_dir(song);
-        let kept = self.shared.room.with(bytes.len() as u64, || {
+        let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let kept = self.shared.room.with(bytes as u64, || {
             let before = fs::metadata(dir.join(name)).map_or(0, |old| old.len());
-            self.write(&dir, name, bytes)?;
+            self.write(&dir, name, pieces)?;
             Ok(before)
         });
         if let Err(error) = kept {
@@ -203,12 +220,12 @@ impl Cache {
     }
 
     /// Writes a temporary file and renames it, so that no reader sees half a file.
-    fn write(&self, dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, dir: &Path, name: &str, pieces: &[&[u8]]) -> io::Result<()> {
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let beside = dir.join(format!(".{name}.{}.{number}", std::process::id()));
         private::make_dir(dir)?;
         let written = private::create(&beside)
-            .and_then(|mut file| file.write_all(bytes))
+            .and_then(|mut file| pieces.iter().try_for_each(|piece| file.write_all(piece)))
             .and_then(|()| fs::rename(&beside, dir.join(name)));
         if written.is_err() {
             // The caller reports the first failure; a failed clean-up adds nothing.

@@ -25,6 +25,7 @@ impl ClientStore {
     pub fn worker(&self) -> ClientWorker {
         ClientWorker {
             store: self.clone(),
+            unwritten: None,
         }
     }
 }
@@ -33,20 +34,24 @@ impl ClientStore {
 #[derive(Clone, Debug)]
 pub struct ClientWorker {
     store: ClientStore,
+    /// A fragment for the cache. Whoever asks for it before it is written fetches it again.
+    unwritten: Option<(SongId, u32, Vec<u8>)>,
 }
 
 impl ClientWorker {
-    /// Runs a job to its end.
+    /// Runs a job to its end, but for what [`ClientWorker::finish`] does.
     pub fn run(&mut self, job: ClientJob) -> JobReply {
+        self.finish();
         let done = match job {
             ClientJob::CachedManifest { prefix } => self.cached_manifest(prefix),
             ClientJob::CacheManifest { manifest } => self.cache_manifest(&manifest),
             ClientJob::CachedFragment {
                 song,
                 index,
+                part,
                 length,
                 hash,
-            } => self.cached_fragment(song, index, length, &hash),
+            } => self.cached_fragment((song, index), part, length, &hash),
             ClientJob::CacheFragment {
                 song,
                 index,
@@ -81,18 +86,24 @@ impl ClientWorker {
         Ok(JobReply::Done)
     }
 
-    fn cached_fragment(&self, song: SongId, index: u32, length: u32, hash: &ContentHash) -> Done {
+    fn cached_fragment(
+        &self,
+        (song, index): (SongId, u32),
+        part: (u32, u32),
+        length: u32,
+        hash: &ContentHash,
+    ) -> Done {
         let found = self
             .cache()
-            .and_then(|cache| cache.fragment(song, index, length, hash));
+            .and_then(|cache| cache.part(song, index, part, length, hash));
         let bytes = found.ok_or(JobFault::NotFound)?;
         Ok(JobReply::Fragment { index, bytes })
     }
 
-    /// Checks a fragment, stores it in the cache if `keep` says so, and returns the bytes in the
-    /// same allocation.
+    /// Checks a fragment and returns the bytes in the same allocation. If `keep` says so, it is stored
+    /// in the cache once the answer is on its way: nobody who listens waits for the disk.
     fn cache_fragment(
-        &self,
+        &mut self,
         (song, index): (SongId, u32),
         hash: &ContentHash,
         keep: bool,
@@ -101,10 +112,19 @@ impl ClientWorker {
         if blake3::hash(&bytes) != hash.0 {
             return Err(JobFault::Damaged);
         }
-        if let Some(cache) = self.cache().filter(|_| keep) {
-            cache.keep_fragment(song, index, &bytes);
+        if keep && self.cache().is_some() {
+            self.unwritten = Some((song, index, bytes.clone()));
         }
         Ok(JobReply::Fragment { index, bytes })
+    }
+
+    /// Writes to the cache what the last job has left for it. To be called after every answer.
+    pub fn finish(&mut self) {
+        if let Some((song, index, bytes)) = self.unwritten.take()
+            && let Some(cache) = self.cache()
+        {
+            cache.keep_fragment(song, index, &bytes);
+        }
     }
 
     fn recall_peers(&self) -> Done {
@@ -173,6 +193,7 @@ mod tests {
         ClientJob::CachedFragment {
             song: manifest.song.id,
             index,
+            part: (0, fragment.length),
             length: fragment.length,
             hash: fragment.hash,
         }
@@ -192,8 +213,10 @@ mod tests {
         };
         assert_eq!(worker.run(keep_manifest), JobReply::Done);
         for (index, bytes) in (0..).zip(pieces.clone()) {
-            worker.run(keep(&manifest, index, true, bytes));
+            let reply = worker.run(keep(&manifest, index, true, bytes));
+            assert!(matches!(reply, JobReply::Fragment { .. }));
         }
+        worker.finish();
 
         let mut later = with_cache(&dir).worker();
         let prefix = SongPrefix::from(manifest.song.id);

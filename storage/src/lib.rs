@@ -21,6 +21,7 @@ mod trailing;
 pub mod import;
 
 pub mod cache;
+mod groups;
 
 pub mod client;
 

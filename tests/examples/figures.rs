@@ -27,7 +27,7 @@ use roles::contract::message::Query;
 use roles::contract::node::Identity;
 use roles::contract::record::Address;
 use roles::contract::rng::Rng;
-use roles::contract::user::{Command, Notice};
+use roles::contract::user::{ALL_BYTES, Command, Notice};
 use storage::client::{ClientStore, ClientWorker};
 
 use lab::{Lab, Server};
@@ -102,6 +102,7 @@ fn first_fragments(front: &Front) {
             operation,
             first,
             end,
+            bytes: ALL_BYTES,
         });
         front.give(Command::Take {
             operation,
@@ -159,6 +160,7 @@ fn fetch(front: &Front, song: SongId) -> Duration {
         operation,
         first,
         end,
+        bytes: ALL_BYTES,
     });
     front.give(Command::Take {
         operation,
@@ -180,6 +182,7 @@ fn many(lab: &Lab, front: &Front) {
             operation,
             first,
             end,
+            bytes: ALL_BYTES,
         });
         front.give(Command::Take {
             operation,

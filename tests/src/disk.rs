@@ -267,9 +267,10 @@ impl Machine {
             ClientJob::CachedFragment {
                 song,
                 index,
+                part,
                 length,
                 hash,
-            } => self.cached_fragment(song, index, length, hash),
+            } => self.cached_fragment((song, index), part, length, hash),
             ClientJob::CacheFragment {
                 song,
                 index,
@@ -317,8 +318,8 @@ impl Machine {
 
     fn cached_fragment(
         &mut self,
-        song: SongId,
-        index: u32,
+        (song, index): (SongId, u32),
+        (from, to): (u32, u32),
         length: u32,
         hash: ContentHash,
     ) -> Result<JobReply, JobFault> {
@@ -327,7 +328,8 @@ impl Machine {
             self.fragments.remove(&(song, index));
             return Err(JobFault::NotFound);
         }
-        let bytes = bytes.clone();
+        let part = bytes.get(from as usize..to as usize);
+        let bytes = part.ok_or(JobFault::NotFound)?.to_vec();
         Ok(JobReply::Fragment { index, bytes })
     }
 

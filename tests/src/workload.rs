@@ -11,7 +11,7 @@ use roles::contract::record::Role;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 use roles::contract::trash::{Fate, Trashed};
-use roles::contract::user::{Command, Failure};
+use roles::contract::user::{ALL_BYTES, Command, Failure};
 
 use crate::music::Tune;
 use crate::resident::{Place, State};
@@ -96,6 +96,8 @@ struct Reading {
     credit: u32,
     next: u32,
     end: u32,
+    /// The bytes of the file that the user needs.
+    needed: (u64, u64),
     /// The user closes the song after so many fragments.
     close_after: Option<u32>,
     cached: u32,
@@ -275,6 +277,7 @@ impl World {
             credit: 0,
             next: 0,
             end: 0,
+            needed: ALL_BYTES,
             close_after: None,
             cached: 0,
             fetched: 0,

@@ -5,6 +5,7 @@
 //! charges it to the memory budget.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use net::http::range::{self, Wanted};
@@ -76,7 +77,7 @@ pub(super) struct Stream {
     /// The offset of the next byte to send; `end` is the offset after the last.
     at: u64,
     end: u64,
-    held: VecDeque<Vec<u8>>,
+    held: VecDeque<Held>,
     /// The index of the first fragment held, or, when none is held, of the next one needed.
     first: u32,
     /// Fragments requested that have not arrived.
@@ -86,6 +87,14 @@ pub(super) struct Stream {
     /// When the listener last accepted bytes, or a fragment last arrived for it.
     moved_at: Time,
     pub(super) origin: Option<Origin>,
+}
+
+/// What is needed of a fragment, or more of it.
+#[derive(Debug)]
+struct Held {
+    /// Bytes of the fragment that lie before these.
+    skipped: u32,
+    bytes: Vec<u8>,
 }
 
 impl Stream {
@@ -199,52 +208,77 @@ impl Stream {
         (self.ends[index as usize] - self.start_of(index)) as usize
     }
 
-    /// Takes a fragment; returns false, and keeps nothing, unless it is the expected one.
-    pub(super) fn on_fragment(&mut self, now: Time, index: u32, bytes: Vec<u8>) -> bool {
+    /// The bytes of the file that are still to be sent: from this offset, to before that.
+    pub(super) fn needed(&self) -> (u64, u64) {
+        (self.at, self.end)
+    }
+
+    /// Takes a fragment, `skipped` bytes of which are left out at its beginning; returns false, and
+    /// keeps nothing, unless it is the expected one with all that is needed of it.
+    pub(super) fn on_fragment(
+        &mut self,
+        now: Time,
+        (index, skipped): (u32, u32),
+        bytes: Vec<u8>,
+    ) -> bool {
         let expected = self.first + self.held.len() as u32;
-        let right = self.asked > 0 && index == expected && bytes.len() == self.length_of(index);
+        let right = self.asked > 0 && index == expected && self.suffices(index, skipped, &bytes);
         if right {
             self.asked -= 1;
-            self.held.push_back(bytes);
+            self.held.push_back(Held { skipped, bytes });
             // The stall timer restarts, so that the listener has time to accept the fragment.
             self.moved_at = now;
         }
         right
     }
 
+    fn suffices(&self, index: u32, skipped: u32, bytes: &[u8]) -> bool {
+        let (start, length) = (self.start_of(index), self.length_of(index) as u64);
+        let (from, to) = (u64::from(skipped), u64::from(skipped) + bytes.len() as u64);
+        let needed_from = self.at.saturating_sub(start);
+        let needed_to = (self.end - start).min(length);
+        from <= needed_from && needed_to <= to && to <= length
+    }
+
     /// The held bytes of the first fragment that belong to the requested part.
     pub(super) fn body(&self) -> Body<'_> {
-        let Some(bytes) = self.held.front() else {
+        let Some(Held { skipped, bytes }) = self.held.front() else {
             return Body::Later;
         };
-        let start = self.start_of(self.first);
-        let from = (self.at - start) as usize;
-        let to = bytes.len().min((self.end - start) as usize);
+        let begin = self.start_of(self.first) + u64::from(*skipped);
+        let from = (self.at - begin) as usize;
+        let to = bytes.len().min((self.end - begin) as usize);
         Body::Bytes(&bytes[from..to])
     }
 
-    /// Notes that `bytes` have been sent; returns how many bytes of memory became free.
+    /// Notes that `bytes` have been sent; returns how many bytes of the memory budget became free.
     pub(super) fn on_taken(&mut self, now: Time, bytes: usize) -> usize {
         self.at += bytes as u64;
         self.moved_at = now;
         if self.at < self.end.min(self.ends[self.first as usize]) {
             return 0;
         }
+        let done = self.held.pop_front();
         self.first += 1;
-        self.held.pop_front().map_or(0, |done| done.len())
+        done.map_or(0, |_| self.length_of(self.first - 1))
     }
 
     /// Drops all held fragments, to be requested again; returns the bytes that became free.
     pub(super) fn let_go(&mut self) -> usize {
-        self.held.drain(..).map(|bytes| bytes.len()).sum()
+        let dropped = self.held.len() as u32;
+        self.held.clear();
+        self.lengths(self.first..self.first + dropped)
     }
 
-    /// Bytes charged to the memory budget and not yet credited.
+    /// Bytes charged to the memory budget and not yet credited: whole fragments, because what is asked
+    /// for may come as a whole.
     pub(super) fn held_bytes(&self) -> usize {
-        let first_asked = self.first + self.held.len() as u32;
-        let asked = first_asked..first_asked + self.asked;
-        let held: usize = self.held.iter().map(Vec::len).sum();
-        held + asked.map(|index| self.length_of(index)).sum::<usize>()
+        let count = self.held.len() as u32 + self.asked;
+        self.lengths(self.first..self.first + count)
+    }
+
+    fn lengths(&self, indices: Range<u32>) -> usize {
+        indices.map(|index| self.length_of(index)).sum()
     }
 
     /// Whether the stream holds fragments and its listener has accepted nothing since `since`.
@@ -320,7 +354,15 @@ mod tests {
                 asked.push(index);
                 let start: u32 = lengths[..index as usize].iter().sum();
                 let bytes = file[start as usize..start as usize + length].to_vec();
-                assert!(stream.on_fragment(Time::ZERO, index, bytes));
+                let (from, to) = stream.needed();
+                let part = |at: u64| (at.saturating_sub(u64::from(start)) as usize).min(length);
+                // Every other fragment comes with what is needed alone.
+                let (from, to) = match index % 2 {
+                    0 => (part(from), part(to)),
+                    _ => (0, length),
+                };
+                let taken = (index, from as u32);
+                assert!(stream.on_fragment(Time::ZERO, taken, bytes[from..to].to_vec()));
             }
             assert!(stream.held_bytes() <= 2 * 10, "at most two fragments");
             let Body::Bytes(bytes) = stream.body() else {
@@ -360,13 +402,26 @@ mod tests {
         let mut stream = stream.expect("the whole");
         for index in [0, 1] {
             stream.asked += 1;
-            assert!(stream.on_fragment(Time::ZERO, index, vec![0; 10]));
+            assert!(stream.on_fragment(Time::ZERO, (index, 0), vec![0; 10]));
         }
         assert_eq!(stream.on_taken(Time::ZERO, 5), 0);
         assert_eq!(stream.let_go(), 20);
         assert_eq!(stream.wants(), Some((0, 10)));
         let (rest, _) = play(&mut stream, &lengths, 3);
         assert_eq!(rest, (5..30).collect::<Vec<u8>>());
+    }
+
+    /// A part that lacks a byte that is needed is refused, as is one that reaches too far.
+    #[test]
+    fn a_part_with_too_little_is_refused() {
+        let (_, stream) = begin(Some("bytes=12-27"), &[10, 10, 10]);
+        let mut stream = stream.expect("a part");
+        stream.asked = 1;
+        for (skipped, length) in [(3, 7), (2, 7), (2, 9), (0, 9)] {
+            assert!(!stream.on_fragment(Time::ZERO, (1, skipped), vec![0; length]));
+        }
+        assert!(stream.on_fragment(Time::ZERO, (1, 2), vec![0; 8]));
+        assert_eq!(stream.on_taken(Time::ZERO, 8), 10, "as was paid");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::contract::node::Peer;
 use crate::contract::record::{Address, Role};
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
-use crate::contract::user::{Failure, Notice, Origin};
+use crate::contract::user::{ALL_BYTES, Failure, Notice, Origin};
 use crate::cx::Cx;
 use crate::purpose::client::ReadStep;
 use crate::purpose::{Asked, Ordered};
@@ -58,6 +58,8 @@ pub(super) struct Read {
     cached: bool,
     next: u32,
     end: u32,
+    /// The bytes of the file that are needed: from this offset, to before that.
+    needed: (u64, u64),
     /// A range is being read, and its end has not been reported.
     reading: bool,
     credit: u32,
@@ -76,10 +78,12 @@ pub(super) struct Read {
 enum Slot {
     /// No holder is asked at present: the fragment is new, or it failed and waits for a pause.
     Wanted,
-    Recalling(JobId),
+    /// A part of it is read from the cache; the part begins here.
+    Recalling(JobId, u32),
     Asking(RequestId, Address),
     Checking(JobId),
-    Ready(Vec<u8>, Origin),
+    /// So many bytes at its beginning are left out.
+    Ready(u32, Vec<u8>, Origin),
 }
 
 impl Read {
@@ -98,6 +102,7 @@ impl Read {
             cached,
             next: 0,
             end: 0,
+            needed: ALL_BYTES,
             reading: false,
             credit: 0,
             slots: BTreeMap::new(),
@@ -156,19 +161,26 @@ impl Read {
         self.try_later(now, shared)
     }
 
-    /// Reads another range: from fragment `first` to before `end`, both cut to the song's length.
+    /// Reads another range: from fragment `first` to before `end`, both cut to the song's length, and
+    /// of these the bytes of the file that are `needed`.
     pub(super) fn range(
         &mut self,
         cx: &mut Cx<'_>,
-        first: u32,
-        end: u32,
+        (first, end): (u32, u32),
+        needed: (u64, u64),
         shared: &mut Shared,
     ) -> Progress {
         let count = self.manifest.song.fragments;
         (self.next, self.end) = (first.min(count), end.min(count));
         let kept = self.next..self.end;
-        let dropped: Vec<u32> = (self.slots.keys().copied())
-            .filter(|index| !kept.contains(index))
+        // What comes from the cache may lack bytes that are needed now. It is quickly read again.
+        let other = self.needed != needed;
+        self.needed = needed;
+        let lacks =
+            |slot: &Slot| matches!(slot, Slot::Recalling(..) | Slot::Ready(_, _, Origin::Cache));
+        let dropped: Vec<u32> = (self.slots.iter())
+            .filter(|(index, slot)| !kept.contains(index) || (other && lacks(slot)))
+            .map(|(index, _)| *index)
             .collect();
         for index in dropped {
             self.drop_slot(cx, index, shared);
@@ -197,7 +209,7 @@ impl Read {
                 cx.cancel(id);
                 shared.peers.on_ended(at);
             }
-            Some(Slot::Recalling(job) | Slot::Checking(job)) => cx.forget(job),
+            Some(Slot::Recalling(job, _) | Slot::Checking(job)) => cx.forget(job),
             Some(Slot::Wanted | Slot::Ready(..)) | None => (),
         }
     }
@@ -219,10 +231,11 @@ impl Read {
         while self.credit > 0
             && let Some(Slot::Ready(..)) = self.slots.get(&self.next)
         {
-            if let Some(Slot::Ready(bytes, origin)) = self.slots.remove(&self.next) {
+            if let Some(Slot::Ready(skipped, bytes, origin)) = self.slots.remove(&self.next) {
                 cx.out.tell(Notice::Fragment {
                     operation: self.operation,
                     index: self.next,
+                    skipped,
                     bytes,
                     origin,
                 });
@@ -246,15 +259,29 @@ impl Read {
         if !self.cached {
             return;
         }
+        let part = self.part_of(index, fragment.length);
         let job = ClientJob::CachedFragment {
             song: self.manifest.song.id,
             index,
+            part,
             length: fragment.length,
             hash: fragment.hash,
         };
         let purpose = Purpose::Read(self.operation, ReadStep::Recall(index));
         let job = cx.run(Ordered::Client(purpose), job);
-        self.slots.insert(index, Slot::Recalling(job));
+        self.slots.insert(index, Slot::Recalling(job, part.0));
+    }
+
+    /// The part of a fragment that is needed.
+    fn part_of(&self, index: u32, length: u32) -> (u32, u32) {
+        let (from, to) = self.needed;
+        if self.needed == ALL_BYTES {
+            return (0, length);
+        }
+        let before = self.manifest.fragments.iter().take(index as usize);
+        let start: u64 = before.map(|fragment| u64::from(fragment.length)).sum();
+        let within = |at: u64| at.saturating_sub(start).min(u64::from(length)) as u32;
+        (within(from).min(within(to)), within(to))
     }
 
     /// Asks holders for every wanted fragment, unless the read waits for a pause or for new
@@ -433,10 +460,11 @@ impl Read {
         reply: JobReply,
         shared: &mut Shared,
     ) -> Progress {
-        let slot = if let JobReply::Fragment { bytes, .. } = reply {
-            Slot::Ready(bytes, Origin::Cache)
-        } else {
-            Slot::Wanted
+        let slot = match (reply, self.slots.get(&index)) {
+            (JobReply::Fragment { bytes, .. }, Some(Slot::Recalling(_, skipped))) => {
+                Slot::Ready(*skipped, bytes, Origin::Cache)
+            }
+            (_, _) => Slot::Wanted,
         };
         self.slots.insert(index, slot);
         self.fill(cx, shared)
@@ -452,7 +480,7 @@ impl Read {
     ) -> Progress {
         if let JobReply::Fragment { bytes, .. } = reply {
             self.tries = 0;
-            let slot = Slot::Ready(bytes, Origin::Node(from));
+            let slot = Slot::Ready(0, bytes, Origin::Node(from));
             self.slots.insert(index, slot);
             return self.fill(cx, shared);
         }

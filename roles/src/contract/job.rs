@@ -278,13 +278,16 @@ pub enum ClientJob {
         /// The manifest as a holder described it.
         manifest: Manifest,
     },
-    /// Reads a fragment from the cache, if it is there and its hash is right. Answered by
-    /// [`JobReply::Fragment`], or by [`JobFault::NotFound`].
+    /// Reads a part of a fragment from the cache, if it is there and proves to be of the fragment with
+    /// this hash. Answered by [`JobReply::Fragment`] with the bytes of the part alone, or by
+    /// [`JobFault::NotFound`].
     CachedFragment {
         /// The song's whole id.
         song: SongId,
         /// The fragment's index in the manifest, from 0.
         index: u32,
+        /// The offsets of the part's first byte and of the one after its last.
+        part: (u32, u32),
         /// The bytes that it must have.
         length: u32,
         /// The hash it must have.

@@ -13,6 +13,9 @@ use super::record::{Address, Record, Role};
 use super::song::Manifest;
 use super::trash::{Fate, Trashed};
 
+/// Every byte of a file, for [`Command::Read`].
+pub const ALL_BYTES: (u64, u64) = (0, u64::MAX);
+
 /// A command of a user to a client. An operation ends with one final notice, unless
 /// [`Command::Close`] ends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,9 @@ pub enum Command {
         first: u32,
         /// The index after the last fragment.
         end: u32,
+        /// The offsets in the file of the first byte that is needed, and of the one after the last. A
+        /// fragment that comes from the cache may come without its other bytes.
+        bytes: (u64, u64),
     },
     /// Allows `count` more fragments to be delivered.
     Take {
@@ -159,7 +165,9 @@ pub enum Notice {
         operation: OperationId,
         /// The fragment's index in the manifest, from 0.
         index: u32,
-        /// Its bytes.
+        /// How many bytes at its beginning are left out, because they were not needed.
+        skipped: u32,
+        /// Its bytes, at least those that were needed.
         bytes: Vec<u8>,
         /// The source of the bytes.
         origin: Origin,
@@ -346,6 +354,7 @@ impl fmt::Debug for Notice {
             Notice::Fragment {
                 operation,
                 index,
+                skipped: _,
                 bytes,
                 origin,
             } => write!(

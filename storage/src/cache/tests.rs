@@ -315,3 +315,67 @@ fn a_held_lock_does_not_stop_the_music() {
     keep(&cache, 1, 1, 100);
     assert!(has(&cache, 1, 1, 100));
 }
+
+/// A fragment of four groups, and its file.
+fn long(dir: &TempDir) -> (Cache, Vec<u8>, PathBuf) {
+    let cache = open(dir, 1 << 20);
+    let bytes: Vec<u8> = (0..250_000_u32)
+        .map(|n| (n / 3 + n / 65_536) as u8)
+        .collect();
+    cache.keep_fragment(id(1), 0, &bytes);
+    let path = cache.song_dir(id(1)).join("0");
+    (cache, bytes, path)
+}
+
+/// Every part is that part, whatever groups it begins and ends in.
+#[test]
+fn a_part_is_that_part_of_the_fragment() {
+    let dir = TempDir::new();
+    let (cache, bytes, _) = long(&dir);
+    let edges = [
+        0, 1, 65_535, 65_536, 65_537, 131_072, 200_000, 249_999, 250_000,
+    ];
+    for from in edges {
+        for to in edges.into_iter().filter(|to| *to >= from) {
+            let part = cache.part(id(1), 0, (from, to), 250_000, &hash(&bytes));
+            assert_eq!(part.as_deref(), Some(&bytes[from as usize..to as usize]));
+        }
+    }
+    assert_eq!(cache.part(id(1), 0, (9, 3), 250_000, &hash(&bytes)), None);
+}
+
+/// Only the groups of a part are read, and each is checked: damage outside them does not matter,
+/// damage in them, or in the values, costs the fragment.
+#[test]
+fn a_part_is_checked_by_itself() {
+    for (at, survives) in [
+        (0, true),
+        (70_000, false),
+        (140_000, true),
+        (250_040, false),
+    ] {
+        let dir = TempDir::new();
+        let (cache, bytes, path) = long(&dir);
+        let mut file = fs::read(&path).expect("kept before");
+        file[at] ^= 1;
+        fs::write(&path, file).expect("writable");
+        let part = cache.part(id(1), 0, (66_000, 131_072), 250_000, &hash(&bytes));
+        assert_eq!(part.is_some(), survives, "{at}");
+        assert_eq!(path.exists(), survives, "{at}");
+    }
+}
+
+/// Files of an earlier version end with the fragment: parts of them are served, too.
+#[test]
+fn a_file_without_values_is_read_as_a_whole() {
+    let dir = TempDir::new();
+    let (cache, bytes, path) = long(&dir);
+    fs::write(&path, &bytes).expect("writable");
+    let part = || cache.part(id(1), 0, (66_000, 131_072), 250_000, &hash(&bytes));
+    assert_eq!(part().as_deref(), Some(&bytes[66_000..131_072]));
+    let mut damaged = bytes.clone();
+    damaged[0] ^= 1;
+    fs::write(&path, damaged).expect("writable");
+    assert_eq!(part(), None);
+    assert!(!path.exists());
+}

@@ -68,6 +68,7 @@ impl Player {
                 operation,
                 first,
                 end,
+                bytes: roles::contract::user::ALL_BYTES,
             });
             let count = 1;
             self.command(Command::Take { operation, count });

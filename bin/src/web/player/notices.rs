@@ -43,9 +43,10 @@ impl Player {
             Notice::Fragment {
                 operation,
                 index,
+                skipped,
                 bytes,
                 origin,
-            } => self.on_fragment(now, operation, (index, origin), bytes, acts),
+            } => self.on_fragment(now, operation, (index, skipped, origin), bytes, acts),
             Notice::Scanned {
                 operation,
                 manifest,
@@ -176,7 +177,7 @@ impl Player {
         &mut self,
         now: Time,
         operation: OperationId,
-        (index, origin): (u32, Origin),
+        (index, skipped, origin): (u32, u32, Origin),
         bytes: Vec<u8>,
         acts: &mut Vec<Act>,
     ) {
@@ -190,7 +191,7 @@ impl Player {
         };
         match self.exchanges.get_mut(&exchange) {
             Some(ExchangeState::Stream(stream)) => {
-                if !stream.on_fragment(now, index, bytes) {
+                if !stream.on_fragment(now, (index, skipped), bytes) {
                     log::error!("web stream out of order index={index}");
                     return acts.push(Act::Cut { exchange });
                 }

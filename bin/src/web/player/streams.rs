@@ -134,10 +134,12 @@ impl Player {
         let count = stream.asked;
         match stream.source.clone() {
             Source::Song { operation, .. } => {
+                let bytes = stream.needed();
                 self.command(Command::Read {
                     operation,
                     first,
                     end,
+                    bytes,
                 });
                 self.command(Command::Take { operation, count });
             }
@@ -187,7 +189,7 @@ impl Player {
                 return self.fail(exchange, 500, &format!("read the cover: {error}"), acts);
             }
         };
-        if !stream.on_fragment(now, index, bytes) {
+        if !stream.on_fragment(now, (index, 0), bytes) {
             return acts.push(Act::Cut { exchange });
         }
         self.buffer_budget.arrived();

@@ -6,7 +6,7 @@ use roles::contract::id::OperationId;
 use roles::contract::record::Address;
 use roles::contract::song::{Manifest, Part};
 use roles::contract::time::Time;
-use roles::contract::user::{Command, Notice, Origin};
+use roles::contract::user::{ALL_BYTES, Command, Notice, Origin};
 
 use super::super::sockets::{ConnId, Happened};
 use super::super::survey::Known;
@@ -89,6 +89,7 @@ impl NodeSource {
             operation: OperationId(self.operation),
             first,
             end: self.lasts.len() as u32,
+            bytes: ALL_BYTES,
         };
         self.give(now, command, world, heard);
         self.grant(now, world, heard);
@@ -168,6 +169,7 @@ impl NodeSource {
             Notice::Fragment {
                 operation,
                 index,
+                skipped: _,
                 bytes,
                 origin,
             } if present(operation) => self.on_fragment(index, bytes.len() as u64, origin, heard),
