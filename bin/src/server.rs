@@ -333,6 +333,7 @@ fn tell(name: &str, notice: Notice) {
         Notice::Stopped => info!("{name} stopped"),
         Notice::Outdated
         | Notice::Songs { .. }
+        | Notice::Browsed { .. }
         | Notice::Status { .. }
         | Notice::Records { .. }
         | Notice::Opened { .. }

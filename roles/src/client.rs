@@ -161,6 +161,10 @@ impl Core {
                 let question = Message::Catalogue(Catalogue::List { query });
                 self.begin_ask(cx, operation, question);
             }
+            Command::Browse { operation, browse } => {
+                let question = Message::Catalogue(Catalogue::Browse(browse));
+                self.begin_ask(cx, operation, question);
+            }
             Command::Status { operation } => {
                 let question = Message::Catalogue(Catalogue::Inspect);
                 self.begin_ask(cx, operation, question);

@@ -1,5 +1,6 @@
 //! The types that nodes, their hosts and the disk share: messages, events, actions and jobs.
 
+pub mod browse;
 pub mod chord;
 pub mod id;
 pub mod job;
@@ -16,6 +17,7 @@ pub mod rights;
 pub mod ring;
 pub mod rng;
 pub mod song;
+pub mod tags;
 pub mod time;
 pub mod timers;
 pub mod trash;

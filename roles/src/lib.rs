@@ -30,6 +30,7 @@ pub mod cx;
 mod purpose;
 pub mod requests;
 
+pub mod albums;
 pub mod anomalies;
 pub mod dedup;
 pub mod jobs;

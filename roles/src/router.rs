@@ -7,9 +7,11 @@
 //! business.
 
 pub mod catalogue;
+mod groups;
 mod order;
+mod search;
 
-mod folding;
+pub(crate) mod folding;
 
 mod holders;
 
@@ -17,6 +19,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::anomalies::{Anomalies, Anomaly};
+use crate::contract::browse::Browse;
 use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{COPIES, HOLDERS_MAX, PAGE_SONGS_MAX};
 use crate::contract::member::{Member, MemberState, Traits};
@@ -27,6 +30,7 @@ use crate::contract::message::{
 use crate::contract::node::{Asker, Peer};
 use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
+use crate::contract::tags::TagNews;
 use crate::contract::time::Time;
 use crate::cx::Cx;
 use crate::locator::{self, DataNodes, Ending, Locator};
@@ -141,11 +145,18 @@ impl Router {
                 after,
                 limit,
             } => self.on_list_trash(cx, asker, prefix, (after, limit), sight),
+            CatalogueMessage::Browse(_) if self.knows_too_little(cx.now, sight.servers) => {
+                cx.out.refuse(asker, Refusal::NotReady);
+            }
+            CatalogueMessage::Browse(browse) => self.on_browse(cx, asker, &browse, sight),
+            CatalogueMessage::Tag(news) => self.on_tag(cx, asker, news),
             CatalogueMessage::Songs { .. }
             | CatalogueMessage::Located { .. }
             | CatalogueMessage::Placed { .. }
             | CatalogueMessage::Announced { .. }
             | CatalogueMessage::Trash { .. }
+            | CatalogueMessage::Browsed(_)
+            | CatalogueMessage::Tagged { .. }
             | CatalogueMessage::Status(_) => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
@@ -275,6 +286,21 @@ impl Router {
         cx.out.answer(asker, Message::Catalogue(page));
     }
 
+    fn on_browse(&mut self, cx: &mut Cx<'_>, asker: Asker, browse: &Browse, sight: Sight<'_>) {
+        if let Err(why) = catalogue::check_browse(browse) {
+            return cx.out.refuse(asker, Refusal::Invalid(why));
+        }
+        let holders = &self.holders;
+        let alive = |nodes: &[NodeId]| holders.living_among(cx.now, nodes, sight);
+        match self.catalogue.browse(browse, alive) {
+            Ok(found) => {
+                let answer = CatalogueMessage::Browsed(found);
+                cx.out.answer(asker, Message::Catalogue(answer));
+            }
+            Err(why) => cx.out.refuse(asker, why),
+        }
+    }
+
     fn on_locate(&mut self, cx: &mut Cx<'_>, asker: Asker, prefix: SongPrefix, sight: Sight<'_>) {
         let (song, nodes) = match self.catalogue.find(prefix) {
             Ok(found) => found,
@@ -316,6 +342,18 @@ impl Router {
         }
         let announced = CatalogueMessage::Announced { store, revision };
         cx.out.answer(asker, Message::Catalogue(announced));
+    }
+
+    fn on_tag(&mut self, cx: &mut Cx<'_>, asker: Asker, news: TagNews) {
+        if news.record.node != asker.sender.node || news.record.role != Role::Data {
+            (self.anomalies).note(cx, Anomaly::Announcement, asker.sender.node);
+            let why = "a data node tells only its own tags".into();
+            return cx.out.refuse(asker, Refusal::Invalid(why));
+        }
+        let store = news.store;
+        let revision = self.holders.on_tags(news, &mut self.catalogue);
+        let tagged = CatalogueMessage::Tagged { store, revision };
+        cx.out.answer(asker, Message::Catalogue(tagged));
     }
 
     fn on_inspect(&mut self, cx: &mut Cx<'_>, asker: Asker, sight: Sight<'_>) {

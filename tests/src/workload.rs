@@ -59,6 +59,8 @@ pub enum Ended {
     },
     /// The first page of the list of songs.
     Songs(Vec<Listed>),
+    /// A page of albums, artists, genres or years.
+    Browsed(Box<roles::contract::browse::Browsed>),
     /// The state of the cluster.
     Status(Box<roles::contract::message::Status>),
     /// Number of records of a role.
@@ -413,6 +415,7 @@ impl World {
                 }
             }
             Command::List { .. }
+            | Command::Browse { .. }
             | Command::Status { .. }
             | Command::Resolve { .. }
             | Command::Open { .. }

@@ -229,6 +229,7 @@ impl<'a> Work<'a> {
             | Notice::Outdated
             | Notice::Stopped
             | Notice::Songs { .. }
+            | Notice::Browsed { .. }
             | Notice::Status { .. }
             | Notice::Records { .. }
             | Notice::Opened { .. }

@@ -8,7 +8,7 @@ use super::{Answer, Core, Operation, Progress, Purpose, failed, failure, unreach
 use crate::contract::id::OperationId;
 use crate::contract::message::{Catalogue, Message, Refusal};
 use crate::contract::node::Peer;
-use crate::contract::record::{Address, Role};
+use crate::contract::record::{Address, Features, Record, Role};
 use crate::contract::user::{Failure, Notice};
 use crate::cx::Cx;
 use crate::purpose::Asked;
@@ -90,6 +90,7 @@ impl Ask {
                 bytes,
                 next,
             },
+            Catalogue::Browsed(found) => Notice::Browsed { operation, found },
             Catalogue::List { .. }
             | Catalogue::ListTrash { .. }
             | Catalogue::Locate { .. }
@@ -98,6 +99,9 @@ impl Ask {
             | Catalogue::Placed { .. }
             | Catalogue::Announce(_)
             | Catalogue::Announced { .. }
+            | Catalogue::Browse(_)
+            | Catalogue::Tag(_)
+            | Catalogue::Tagged { .. }
             | Catalogue::Inspect => failed(operation, senseless()),
         };
         Progress::Ends(notice)
@@ -123,9 +127,17 @@ impl Core {
     }
 
     fn ask_routers_known(&mut self, cx: &mut Cx<'_>, operation: OperationId) {
+        let question = self.routing(operation).and_then(|r| r.question.as_ref());
+        let needs_albums = matches!(question, Some(Message::Catalogue(Catalogue::Browse(_))));
         let records = self.shared.resolver.records(Role::Router);
-        let known: Vec<Address> = records.iter().map(|record| record.address).collect();
+        let able = |record: &&Record| !needs_albums || record.features.has(Features::ALBUMS);
+        let routers = records.iter().filter(able);
+        let known: Vec<Address> = routers.map(|record| record.address).collect();
         let some = !known.is_empty();
+        if !some && !records.is_empty() {
+            let why = "its version knows no albums (bring the routers up to date)".into();
+            return self.on_unrouted(cx, operation, Failure::Refused(Refusal::Invalid(why)));
+        }
         let turn = self
             .shared
             .peers

@@ -189,7 +189,11 @@ impl Upload {
             | Catalogue::Inspect
             | Catalogue::ListTrash { .. }
             | Catalogue::Trash { .. }
-            | Catalogue::Status(_) => self.fail(senseless()),
+            | Catalogue::Status(_)
+            | Catalogue::Browse(_)
+            | Catalogue::Browsed(_)
+            | Catalogue::Tag(_)
+            | Catalogue::Tagged { .. } => self.fail(senseless()),
         }
     }
 

@@ -18,6 +18,15 @@ pub struct NodeId(pub u128);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct SongId(pub u128);
 
+/// An album's id: a hash of what makes it one album (see [`crate::albums`]), so every router, every
+/// client and every restart agree about it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct AlbumId(pub u128);
+
+/// An artist's id: a hash of the folded name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub struct ArtistId(pub u128);
+
 /// The number of a node's start. Each start raises it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub struct Incarnation(pub u64);
@@ -79,6 +88,8 @@ macro_rules! hexadecimal {
 
 hexadecimal!(NodeId);
 hexadecimal!(SongId);
+hexadecimal!(AlbumId);
+hexadecimal!(ArtistId);
 
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

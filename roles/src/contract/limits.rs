@@ -63,6 +63,21 @@ pub const SONG_BYTES_MAX: usize = 5 * TAG_BYTES_MAX + 256;
 
 const _: () = assert!(PAGE_BYTES_MAX + 2 * SONG_BYTES_MAX <= MESSAGE_HEAD_BYTES_MAX);
 
+/// Longest further tag, in bytes: names, of which a song may have several.
+pub const NAME_BYTES_MAX: usize = 256;
+
+/// Most names in one list of a song: its artists, genres or composers.
+pub const NAMES_MAX: usize = 16;
+
+/// Most bytes that the further tags of one song take, encoded: four lists, three sort names, some
+/// numbers. What exceeds it is cut, the last names first.
+pub const MORE_TAGS_BYTES_MAX: usize = 4096;
+
+/// Most bytes of one album, artist or value on a page of a list.
+pub const ENTRY_BYTES_MAX: usize = 4 * TAG_BYTES_MAX + 256;
+
+const _: () = assert!(PAGE_BYTES_MAX + 2 * ENTRY_BYTES_MAX <= MESSAGE_HEAD_BYTES_MAX);
+
 /// Most ids in one page of ids: at most 128 kB, and ten times the songs of one partition when the
 /// library holds a million.
 pub const PAGE_IDS_MAX: usize = 4096;

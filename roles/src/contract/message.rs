@@ -12,6 +12,7 @@ use core::{fmt, mem};
 
 use bincode::{Decode, Encode};
 
+use super::browse::{Browse, Browsed};
 use super::chord::Chord;
 use super::id::{ContentHash, Incarnation, NodeId, RequestId, SongId, SongPrefix};
 use super::member::Epoch;
@@ -19,6 +20,7 @@ use super::record::{Address, Features, Record, Role};
 use super::rights::Right;
 use super::ring::Ring;
 use super::song::{Manifest, Song};
+use super::tags::TagNews;
 use super::trash::{Mark, Trashed};
 use super::upkeep::Upkeep;
 
@@ -238,6 +240,21 @@ pub enum Catalogue {
         bytes: u64,
         /// The next page begins after this id; none at the end.
         next: Option<SongId>,
+    },
+    /// Asks about albums, artists, genres or years. Answered by `Browsed`. Only sent to routers with
+    /// [`Features::ALBUMS`].
+    Browse(Browse),
+    /// What the router found.
+    Browsed(Browsed),
+    /// A data node tells a router the further tags of its songs. Answered by `Tagged`. Only sent to
+    /// routers with [`Features::ALBUMS`].
+    Tag(TagNews),
+    /// How far the router has taken the sender's tags over.
+    Tagged {
+        /// The store that the revision belongs to.
+        store: StoreId,
+        /// The router knows the tags up to this revision; 0 asks for all of them again.
+        revision: u64,
     },
 }
 
@@ -623,8 +640,12 @@ impl Message {
                 | Catalogue::Locate { .. }
                 | Catalogue::Place { .. }
                 | Catalogue::ListTrash { .. }
-                | Catalogue::Inspect => true,
+                | Catalogue::Inspect
+                | Catalogue::Browse(_) => true,
                 Catalogue::Announce(_)
+                | Catalogue::Browsed(_)
+                | Catalogue::Tag(_)
+                | Catalogue::Tagged { .. }
                 | Catalogue::Songs { .. }
                 | Catalogue::Located { .. }
                 | Catalogue::Placed { .. }

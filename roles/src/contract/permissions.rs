@@ -32,6 +32,7 @@ impl Message {
                 Catalogue::List { .. }
                 | Catalogue::Locate { .. }
                 | Catalogue::ListTrash { .. }
+                | Catalogue::Browse(_)
                 | Catalogue::Inspect => Right::Listen,
                 Catalogue::Place { .. } => Right::Upload,
                 Catalogue::Songs { .. }
@@ -40,7 +41,10 @@ impl Message {
                 | Catalogue::Announce(_)
                 | Catalogue::Announced { .. }
                 | Catalogue::Trash { .. }
-                | Catalogue::Status(_) => Right::Node,
+                | Catalogue::Status(_)
+                | Catalogue::Browsed(_)
+                | Catalogue::Tag(_)
+                | Catalogue::Tagged { .. } => Right::Node,
             },
             Message::Audio(audio) => match audio {
                 Audio::ListSongs { .. } | Audio::Describe { .. } | Audio::Fetch { .. } => {

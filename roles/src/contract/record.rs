@@ -122,6 +122,10 @@ impl Features {
     /// feature ignores it. Messages about the trash go only to servers that have set it.
     pub const TRASH: Features = Features(8);
 
+    /// The server understands [`Browse`](super::browse::Browse) and the further tags of songs, if its
+    /// role is to answer or to receive them. Neither is sent to a server without this feature.
+    pub const ALBUMS: Features = Features(16);
+
     /// These features, with `changed` set or cleared.
     pub fn with(self, changed: Features, set: bool) -> Features {
         if set {

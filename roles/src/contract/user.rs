@@ -5,6 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::browse::{Browse, Browsed};
 use super::id::{OperationId, SongId, SongPrefix, SourceId};
 use super::job::JobFault;
 use super::lost::Lost;
@@ -101,6 +102,13 @@ pub enum Command {
         /// The file to be added.
         source: SourceId,
     },
+    /// Asks about albums, artists, genres or years. Ends with [`Notice::Browsed`].
+    Browse {
+        /// The operation's number.
+        operation: OperationId,
+        /// The question.
+        browse: Browse,
+    },
 }
 
 /// A notice of a node to its user.
@@ -133,6 +141,13 @@ pub enum Notice {
         total: u64,
         /// Where the next page begins; none on the last page.
         next: Option<Cursor>,
+    },
+    /// What a router has found about albums, artists, genres or years.
+    Browsed {
+        /// The operation's number.
+        operation: OperationId,
+        /// The answer.
+        found: Browsed,
     },
     /// The state of the cluster.
     Status {
@@ -342,6 +357,7 @@ impl fmt::Debug for Notice {
             Notice::Songs {
                 operation, songs, ..
             } => write!(f, "Songs({operation:?}, {})", songs.len()),
+            Notice::Browsed { operation, .. } => write!(f, "Browsed({operation:?})"),
             Notice::Status { operation, .. } => write!(f, "Status({operation:?})"),
             Notice::Records { operation, records } => {
                 write!(f, "Records({operation:?}, {})", records.len())

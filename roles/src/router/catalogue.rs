@@ -1,11 +1,15 @@
 //! The songs and their holders, with search and sorted pages.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::folding::Words;
+use super::groups::Groups;
 use super::order::{Order, search_text, sort_key};
+use super::search::{Search, Target};
+use crate::albums::Tagged;
+use crate::contract::browse::{Browse, Browsed};
 use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX, SEARCH_BYTES_MAX, SONG_BYTES_MAX};
 use crate::contract::message::{
@@ -13,6 +17,7 @@ use crate::contract::message::{
 };
 use crate::contract::song::Song;
 use crate::contract::time::Time;
+use crate::contract::tags::MoreTags;
 use crate::contract::trash::{Mark, Trashed};
 
 /// Most words of a search. It bounds the time of a search, which compares every word with every
@@ -40,11 +45,15 @@ pub struct Catalogue {
     thrown: BTreeMap<SongId, Entry>,
     /// The marks of songs, each with the time at which it came.
     marks: BTreeMap<SongId, (Mark, Time)>,
+    /// The albums, artists, genres and years of the songs that are not hidden.
+    groups: Groups,
 }
 
 #[derive(Debug)]
 struct Entry {
     song: Song,
+    /// Its further tags, once a holder has told them.
+    more: Option<Box<MoreTags>>,
     /// The folded tags, in which a search looks for its words.
     text: String,
     holders: Vec<NodeId>,
@@ -53,18 +62,33 @@ struct Entry {
 /// Checks that a query is within its bounds. The error says which bound is broken.
 pub fn check(query: &Query) -> Result<(), String> {
     let cursor = query.after.as_ref().map_or(0, |cursor| cursor.key.len());
-    if query.words.len() > SEARCH_BYTES_MAX {
+    check_page(&query.words, cursor, query.limit)
+}
+
+/// The same for a question about albums, artists, genres or years.
+pub fn check_browse(browse: &Browse) -> Result<(), String> {
+    match browse {
+        Browse::Albums { page, .. } | Browse::Artists { page } | Browse::Values { page, .. } => {
+            let mark = page.after.as_ref().map_or(0, |mark| mark.key.len());
+            check_page(&page.words, mark, page.limit)
+        }
+        Browse::Album { limit, .. } => check_page("", 0, *limit),
+    }
+}
+
+fn check_page(words: &str, key_bytes: usize, limit: u32) -> Result<(), String> {
+    if words.len() > SEARCH_BYTES_MAX {
         return Err(alloc::format!(
             "a search is at most {SEARCH_BYTES_MAX} bytes"
         ));
     }
-    if Words::of(&query.words).count() > WORDS_MAX {
+    if Search::of(words).count() > WORDS_MAX {
         return Err(alloc::format!("a search is at most {WORDS_MAX} words"));
     }
-    if query.limit == 0 || query.limit as usize > PAGE_SONGS_MAX {
+    if limit == 0 || limit as usize > PAGE_SONGS_MAX {
         return Err(alloc::format!("a page is 1 to {PAGE_SONGS_MAX} songs"));
     }
-    if cursor > SONG_BYTES_MAX {
+    if key_bytes > SONG_BYTES_MAX {
         return Err("the page begins at an impossible place".into());
     }
     Ok(())
@@ -96,8 +120,9 @@ impl Catalogue {
             return fresh;
         }
         let entry = Entry {
-            text: search_text(&song),
+            text: search_text(&song, None),
             song,
+            more: None,
             holders: alloc::vec![node],
         };
         if self.buried.contains(&id) {
@@ -115,8 +140,9 @@ impl Catalogue {
     /// Puts a song into the lists.
     fn show(&mut self, id: SongId, entry: Entry) {
         for (sort, order) in &mut self.orders {
-            order.insert(sort_key(&entry.song, *sort), id);
+            order.insert(sort_key(&entry.song, *sort), id.0);
         }
+        self.groups.add(entry.tagged());
         self.entries.insert(id, entry);
     }
 
@@ -126,9 +152,70 @@ impl Catalogue {
             return self.thrown.remove(&id);
         };
         for (sort, order) in &mut self.orders {
-            order.remove(&sort_key(&entry.song, *sort), id);
+            order.remove(&sort_key(&entry.song, *sort), id.0);
         }
+        self.groups.remove(entry.tagged());
         Some(entry)
+    }
+
+    /// Takes the further tags of a song. Those of a song that is not here are dropped.
+    pub fn tag(&mut self, id: SongId, mut more: MoreTags) {
+        more.bound();
+        let (entry, visible) = match self.entries.get_mut(&id) {
+            Some(entry) => (entry, true),
+            None => match self.hidden.get_mut(&id).or(self.thrown.get_mut(&id)) {
+                Some(entry) => (entry, false),
+                None => return,
+            },
+        };
+        if entry.more.as_deref() == Some(&more) {
+            return;
+        }
+        if visible {
+            self.groups.remove(entry.tagged());
+        }
+        entry.text = search_text(&entry.song, Some(&more));
+        entry.more = Some(Box::new(more));
+        if visible {
+            self.groups.add(entry.tagged());
+        }
+    }
+
+    /// Brings the albums up to date with the songs. After each announcement, so that no question has
+    /// to wait for many of them; buckets of very many songs only when somebody asks.
+    pub fn settle(&mut self) {
+        self.settle_up_to(SETTLED_AT_ONCE_MAX);
+    }
+
+    fn settle_up_to(&mut self, songs_max: usize) {
+        let entries = &self.entries;
+        let find = |id| entries.get(&id).map(Entry::tagged);
+        self.groups.settle(songs_max, find);
+    }
+
+    /// Answers a question about albums, artists, genres or years.
+    pub fn browse(
+        &mut self,
+        browse: &Browse,
+        alive: impl Fn(&[NodeId]) -> usize,
+    ) -> Result<Browsed, Refusal> {
+        self.settle_up_to(usize::MAX);
+        Ok(match browse {
+            Browse::Albums { page, artist, sort } => self.groups.albums_page(page, *artist, *sort),
+            Browse::Artists { page } => self.groups.artists_page(page),
+            Browse::Values { of, page } => self.groups.values_page(*of, page),
+            Browse::Album { album, from, limit } => {
+                let (album, songs) = self.groups.album(*album).ok_or(Refusal::NotFound)?;
+                let mut page = Page::default();
+                for id in songs.iter().skip(*from as usize) {
+                    if let Some(entry) = self.entries.get(id).filter(|_| page.has_room(*limit)) {
+                        page.push(&entry.song, alive(&entry.holders));
+                    }
+                }
+                let (album, songs) = (album.clone(), page.songs);
+                Browsed::Album { album, songs }
+            }
+        })
     }
 
     /// Notes that `node` no longer has the song. A song without holders leaves the catalogue.
@@ -289,25 +376,34 @@ impl Catalogue {
 
     /// One page of a list. The index of its order is built when the order is first asked for.
     pub fn page(&mut self, query: &Query, alive: impl Fn(&[NodeId]) -> usize) -> CatalogueMessage {
+        let search = Search::of(&query.words);
+        if search.groups().next().is_some() {
+            self.settle_up_to(usize::MAX);
+        }
+        let chosen = self.chosen(&search);
         let entries = &self.entries;
         let order = self.orders.entry(query.sort).or_insert_with(|| {
             let keys = entries
                 .values()
-                .map(|entry| (sort_key(&entry.song, query.sort), entry.song.id));
+                .map(|entry| (sort_key(&entry.song, query.sort), entry.song.id.0));
             keys.collect()
         });
-        let words = Words::of(&query.words);
-        let finds = |id: &SongId| {
-            let found = entries.get(id)?;
-            words.are_in(&found.text).then_some(found)
+        let finds = |id: SongId| {
+            let found = entries.get(&id)?;
+            let theirs = chosen.as_ref().is_none_or(|songs| songs.contains(&id));
+            (theirs && search.finds(&found.target())).then_some(found)
         };
-        let total = if words.count() == 0 {
+        let total = if search.count() == 0 {
             entries.len()
+        } else if let Some(songs) = &chosen {
+            songs.iter().filter(|id| finds(**id).is_some()).count()
         } else {
-            let texts = entries.values().map(|entry| &entry.text);
-            texts.filter(|text| words.are_in(text)).count()
+            entries
+                .values()
+                .filter(|entry| search.finds(&entry.target()))
+                .count()
         };
-        let place = query.after.as_ref().map(|c| (c.key.as_str(), c.id));
+        let place = query.after.as_ref().map(|c| (c.key.as_str(), c.id.0));
         let mut page = Page::default();
         let from = order.from(place, query.descending);
         // A first page that has every song found needs no look at the rest of the order.
@@ -316,7 +412,7 @@ impl Catalogue {
             if page.songs.len() == songs_max {
                 break;
             }
-            let Some(entry) = finds(&id) else {
+            let Some(entry) = finds(SongId(id)) else {
                 continue;
             };
             if !page.has_room(query.limit) {
@@ -325,7 +421,7 @@ impl Catalogue {
             }
             page.last = Some(Cursor {
                 key: key.into(),
-                id,
+                id: SongId(id),
             });
             page.push(&entry.song, alive(&entry.holders));
         }
@@ -335,7 +431,50 @@ impl Catalogue {
             next: page.next,
         }
     }
+
+    /// The songs among which a search looks, by the albums, artists and years that it names; none: all
+    /// of them.
+    fn chosen(&self, search: &Search) -> Option<BTreeSet<SongId>> {
+        let mut chosen: Option<BTreeSet<SongId>> = None;
+        for (wanted, term) in search.groups() {
+            let theirs = self.groups.songs_of(term);
+            chosen = Some(match (chosen, wanted) {
+                (None, true) => theirs,
+                (Some(songs), true) => &songs & &theirs,
+                (None, false) => {
+                    let all = self.entries.keys();
+                    all.filter(|id| !theirs.contains(id)).copied().collect()
+                }
+                (Some(songs), false) => &songs - &theirs,
+            });
+        }
+        if chosen.is_none()
+            && let Some(years) = search.years()
+        {
+            chosen = Some(self.groups.songs_of_years(years));
+        }
+        chosen
+    }
 }
+
+impl Entry {
+    fn tagged(&self) -> Tagged<'_> {
+        Tagged {
+            song: &self.song,
+            more: self.more.as_deref(),
+        }
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target {
+            text: &self.text,
+            years: [self.song.year, 0],
+        }
+    }
+}
+
+/// Most songs of one bucket that are grouped again with each announcement.
+const SETTLED_AT_ONCE_MAX: usize = 256;
 
 #[derive(Default)]
 struct Page {

@@ -30,7 +30,7 @@ const _: () = assert!(b'0' as usize + DIGITS_MAX < b'a' as usize);
 
 /// The folded form of a text, at most [`FOLDED_BYTES_MAX`] bytes. A text of punctuation alone
 /// (`!!!`) keeps its punctuation, because the name consists of nothing else.
-pub(super) fn fold(text: &str) -> String {
+pub(crate) fn fold(text: &str) -> String {
     let mut folded = Folded::new(text.len());
     for c in text.chars() {
         if c.is_ascii() {
@@ -132,6 +132,20 @@ const SPACE: u8 = b' ';
 /// Whether no word goes on at this position: it is outside the text, or holds no letter.
 fn is_edge(text: &[u8], at: usize) -> bool {
     text.get(at).is_none_or(|byte| *byte <= SPACE)
+}
+
+/// Whether a folded phrase stands in a folded text as whole words, one behind the other. A break is
+/// the end of a word, or nothing at all.
+pub(super) fn is_in_phrase(phrase: &str, text: &str) -> bool {
+    let spaced = |text: &str| text.replace(BREAK, " ");
+    let joined = |text: &str| text.replace(BREAK, "");
+    let stands = |form: &dyn Fn(&str) -> String| {
+        let (phrase, text) = (form(phrase), form(text));
+        let (bytes, length) = (text.as_bytes(), phrase.len());
+        let mut places = text.match_indices(&phrase).map(|(at, _)| at);
+        places.any(|at| is_edge(bytes, at.wrapping_sub(1)) && is_edge(bytes, at + length))
+    };
+    stands(&spaced) || stands(&joined)
 }
 
 /// A folded text under construction.

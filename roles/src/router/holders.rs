@@ -13,6 +13,7 @@ use crate::contract::message::{
 };
 use crate::contract::node::Peer;
 use crate::contract::record::{Features, Record, Role};
+use crate::contract::tags::TagNews;
 use crate::contract::time::Time;
 use crate::members;
 
@@ -29,6 +30,8 @@ struct DataNode {
     store: StoreId,
     /// The catalogue contains all changes of this data node up to this revision.
     revision: u64,
+    /// The catalogue contains the tags of this data node up to this revision of the tags.
+    tagged: u64,
     /// The latest revision that the data node has announced.
     latest: u64,
     digest: Digest,
@@ -91,7 +94,26 @@ impl Holders {
             node.reset(news.store);
             catalogue.forget(id);
         }
+        catalogue.settle();
         (node.revision, adds_up)
+    }
+
+    /// Takes the tags of songs over. Returns the revision of the tags up to which the catalogue has
+    /// them. Tags of songs that the catalogue has not heard of yet are not taken: the data node sends
+    /// them again.
+    pub(super) fn on_tags(&mut self, news: TagNews, catalogue: &mut Catalogue) -> u64 {
+        let known = self.nodes.get_mut(&news.record.node);
+        let Some(node) = known.filter(|node| node.store == news.store) else {
+            return 0;
+        };
+        if news.since == node.tagged && news.needs <= node.revision {
+            for (song, more) in news.songs {
+                catalogue.tag(song, more);
+            }
+            node.tagged = news.revision.max(node.tagged);
+            catalogue.settle();
+        }
+        node.tagged
     }
 
     pub(super) fn on_lost(&mut self, now: Time, peer: Peer) {
@@ -227,6 +249,7 @@ impl DataNode {
             record,
             store: StoreId::default(),
             revision: 0,
+            tagged: 0,
             latest: 0,
             digest: Digest::default(),
             bytes: 0,
@@ -240,7 +263,7 @@ impl DataNode {
 
     fn reset(&mut self, store: StoreId) {
         self.store = store;
-        self.revision = 0;
+        (self.revision, self.tagged) = (0, 0);
         self.digest = Digest::default();
     }
 

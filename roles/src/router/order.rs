@@ -3,15 +3,18 @@
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::ops::Bound;
 
 use super::folding::{fold, push_natural, push_number};
-use crate::contract::id::SongId;
+use crate::albums::Group;
+use crate::contract::browse::AlbumSort;
 use crate::contract::limits::{SONG_BYTES_MAX, TAG_BYTES_MAX};
 use crate::contract::message::Sort;
 use crate::contract::song::Song;
+use crate::contract::tags::MoreTags;
 
-/// The sorted index of all songs in one order.
+/// The sorted index of all songs, albums or artists in one order.
 #[derive(Debug, Default)]
 pub(super) struct Order(BTreeSet<Entry>);
 
@@ -22,11 +25,11 @@ impl FromIterator<Entry> for Order {
 }
 
 impl Order {
-    pub(super) fn insert(&mut self, key: String, id: SongId) {
+    pub(super) fn insert(&mut self, key: String, id: u128) {
         self.0.insert((key, id));
     }
 
-    pub(super) fn remove(&mut self, key: &str, id: SongId) {
+    pub(super) fn remove(&mut self, key: &str, id: u128) {
         self.0.remove(&(key.into(), id));
     }
 
@@ -35,13 +38,13 @@ impl Order {
         self.0.is_empty()
     }
 
-    /// The songs after a place, in either direction, or all songs if there is no place. Songs
-    /// without a value come last in both directions.
+    /// The ids after a place, in either direction, or all if there is no place. What has no value
+    /// comes last in both directions.
     pub(super) fn from(
         &self,
-        place: Option<(&str, SongId)>,
+        place: Option<(&str, u128)>,
         descending: bool,
-    ) -> Box<dyn Iterator<Item = (&str, SongId)> + '_> {
+    ) -> Box<dyn Iterator<Item = (&str, u128)> + '_> {
         let place = place.map(|(key, id)| (String::from(key), id));
         let entries = if descending {
             self.descending(place)
@@ -52,8 +55,8 @@ impl Order {
         Box::new(entries.map(|(key, id)| (key.as_str(), *id)))
     }
 
-    fn descending(&self, place: Option<(String, SongId)>) -> Box<dyn Iterator<Item = &Entry> + '_> {
-        let missing: Entry = (MISSING.into(), SongId(0));
+    fn descending(&self, place: Option<(String, u128)>) -> Box<dyn Iterator<Item = &Entry> + '_> {
+        let missing: Entry = (MISSING.into(), 0);
         match place {
             Some(place) if place >= missing => Box::new(self.0.range(missing..place).rev()),
             place => {
@@ -65,8 +68,8 @@ impl Order {
     }
 }
 
-/// A song's key, and its id to order songs of equal key.
-type Entry = (String, SongId);
+/// The key of a song, album or artist, and its id to order equal keys.
+type Entry = (String, u128);
 
 /// First character of a key whose song has a value to be sorted by.
 const PRESENT: char = '0';
@@ -97,6 +100,25 @@ pub(super) fn sort_key(song: &Song, sort: Sort) -> String {
         Sort::Duration => Key::of_number(song.duration_ms).text(&fold(&song.title)),
     };
     key.0
+}
+
+/// The key of an album in an order. The names for sorting count where the tags have them.
+pub(super) fn album_key(group: &Group, sort: AlbumSort) -> String {
+    let named = |sort: &str, name: &str| fold(if sort.is_empty() { name } else { sort });
+    let album = &group.album;
+    let artist = named(&group.artist_sort, &album.artist);
+    let title = named(&group.album_sort, &album.title);
+    let key = match sort {
+        AlbumSort::Artist => Key::of_text(&artist).number(album.year.into()).text(&title),
+        AlbumSort::Title => Key::of_text(&title).text(&artist),
+        AlbumSort::Year => Key::of_number(album.year.into()).text(&artist).text(&title),
+    };
+    key.0
+}
+
+/// The key of a name in a list of artists or genres.
+pub(super) fn name_key(folded: &str) -> String {
+    Key::of_text(folded).0
 }
 
 /// The artist without guests, so that an album stays together although guests perform in some of
@@ -175,16 +197,51 @@ impl Key {
 
 /// The text that a search looks at: every tag in folded form, on a line of its own, so that no word
 /// matches across two tags.
-pub(super) fn search_text(song: &Song) -> String {
-    let tags = [&song.title, &song.artist, &song.album, &song.genre];
+/// Further names stand on the line of the tag that they complete, and no word matches across two
+/// of them.
+pub(super) fn search_text(song: &Song, more: Option<&MoreTags>) -> String {
+    let none = MoreTags::default();
+    let more = more.unwrap_or(&none);
+    let names = |lists: &[&[String]]| -> Vec<String> {
+        lists
+            .iter()
+            .copied()
+            .flatten()
+            .map(|name| fold(name))
+            .collect()
+    };
     let mut text = String::new();
-    for tag in tags {
-        text.push_str(&fold(tag));
-        text.push('\n');
-    }
+    push_line(&mut text, &song.title, &[]);
+    push_line(
+        &mut text,
+        &song.artist,
+        &names(&[&more.artists, &more.album_artists]),
+    );
+    push_line(&mut text, &song.album, &[]);
+    push_line(&mut text, &song.genre, &names(&[&more.genres]));
     if song.year > 0 {
         text.push_str(&song.year.to_string());
+    }
+    if !more.composers.is_empty() {
+        text.push('\n');
+        push_line(&mut text, "", &names(&[&more.composers]));
     }
     text.shrink_to_fit();
     text
 }
+
+/// Adds a line with a tag, and with the folded names that the tag does not contain.
+fn push_line(text: &mut String, tag: &str, names: &[String]) {
+    let start = text.len();
+    text.push_str(&fold(tag));
+    for name in names {
+        if !text[start..].contains(name.as_str()) {
+            text.push(NAME_END);
+            text.push_str(name);
+        }
+    }
+    text.push('\n');
+}
+
+/// Stands between two names on a line. It is the end of a word, and no folded text holds it.
+const NAME_END: char = '\u{2}';

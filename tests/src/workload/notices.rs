@@ -52,6 +52,7 @@ impl World {
             Notice::Songs {
                 operation, songs, ..
             } => (operation, Ended::Songs(songs)),
+            Notice::Browsed { operation, found } => (operation, Ended::Browsed(Box::new(found))),
             Notice::Status {
                 operation, status, ..
             } => (operation, Ended::Status(Box::new(status))),

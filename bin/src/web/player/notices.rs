@@ -105,6 +105,7 @@ impl Player {
             | Notice::Outdated
             | Notice::ReadDone { .. }
             | Notice::Stopped
+            | Notice::Browsed { .. }
             | Notice::Records { .. } => (), // The page asks for none of these, and counts what it reads.
             Notice::Progress { operation, .. } => {
                 if let Some(Purpose::Upload(upload)) = self.operations.get(&operation)

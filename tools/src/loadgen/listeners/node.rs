@@ -185,6 +185,7 @@ impl NodeSource {
             | Notice::Outdated
             | Notice::Stopped
             | Notice::Songs { .. }
+            | Notice::Browsed { .. }
             | Notice::Status { .. }
             | Notice::Records { .. }
             | Notice::ReadDone { .. }
