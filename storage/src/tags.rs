@@ -14,6 +14,7 @@ mod genres;
 mod id3v2;
 mod inflate;
 mod matroska;
+mod more;
 mod mp4;
 mod riff;
 mod tail;
@@ -27,6 +28,7 @@ use roles::contract::song::Format;
 
 use container::tags_of;
 use found::{Field, Found, Want};
+pub use more::{Details, details, more};
 
 /// The words of a song; what is unknown is empty or 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

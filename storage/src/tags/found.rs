@@ -15,7 +15,59 @@ pub(super) enum Field {
     Year,
     ReleaseDate,
     OriginalDate,
+    /// Each performer by itself, where [`Field::Artist`] is how the performers are written.
+    Artists,
+    AlbumArtist,
+    Composer,
+    Compilation,
+    Discs,
+    Tracks,
+    AlbumArtistSort,
+    ArtistSort,
+    AlbumSort,
+    AlbumAtMusicBrainz,
+    RecordingAtMusicBrainz,
+    TrackGain,
+    TrackPeak,
+    AlbumGain,
+    AlbumPeak,
+    Bpm,
+    Comment,
+    Lyrics,
 }
+
+impl Field {
+    /// The field that a tag of free names calls so: in any case, and with or without spaces,
+    /// underscores and slashes.
+    pub(super) fn named(name: &[u8]) -> Option<Self> {
+        let signs = name.iter().filter(|byte| !b" _-/.".contains(byte));
+        let name: Vec<u8> = signs.take(NAME_BYTES).map(u8::to_ascii_lowercase).collect();
+        Some(match &name[..] {
+            b"artists" => Field::Artists,
+            b"albumartist" => Field::AlbumArtist,
+            b"composer" => Field::Composer,
+            b"compilation" => Field::Compilation,
+            b"disctotal" | b"totaldiscs" => Field::Discs,
+            b"tracktotal" | b"totaltracks" => Field::Tracks,
+            b"albumartistsort" => Field::AlbumArtistSort,
+            b"artistsort" => Field::ArtistSort,
+            b"albumsort" => Field::AlbumSort,
+            b"musicbrainzalbumid" => Field::AlbumAtMusicBrainz,
+            b"musicbrainztrackid" => Field::RecordingAtMusicBrainz,
+            b"replaygaintrackgain" => Field::TrackGain,
+            b"replaygaintrackpeak" => Field::TrackPeak,
+            b"replaygainalbumgain" => Field::AlbumGain,
+            b"replaygainalbumpeak" => Field::AlbumPeak,
+            b"bpm" => Field::Bpm,
+            b"comment" | b"description" => Field::Comment,
+            b"lyrics" | b"unsyncedlyrics" => Field::Lyrics,
+            _ => return None,
+        })
+    }
+}
+
+/// Longest free name that is compared.
+const NAME_BYTES: usize = 64;
 
 /// How much of a picture is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,7 +102,10 @@ fn take_value(found: &mut Found, name: &str, value: &str) {
         "DATE_RECORDED" | "DATE" => Field::RecordingDate,
         "YEAR" => Field::Year,
         "DATE_RELEASED" => Field::ReleaseDate,
-        _ => return,
+        _ => match Field::named(name.as_bytes()) {
+            Some(field) => field,
+            None => return,
+        },
     };
     found.add(field, value);
 }

@@ -67,7 +67,7 @@ fn key_field(name: &[u8]) -> Option<Field> {
         b"disc" => Field::Disc,
         b"date" | b"creationdate" => Field::RecordingDate,
         b"year" => Field::Year,
-        _ => return None,
+        name => return Field::named(name),
     })
 }
 
@@ -201,8 +201,28 @@ fn take_item(found: &mut Found, item: &Atom<'_>) {
             b"\xa9alb" => found.add(Field::Album, &text(bytes, wide)),
             b"\xa9gen" => found.add(Field::Genre, &text(bytes, wide)),
             b"\xa9day" => found.add(Field::RecordingDate, &text(bytes, wide)),
-            b"trkn" => add_number(found, Field::Track, bytes),
-            b"disk" => add_number(found, Field::Disc, bytes),
+            b"aART" => found.add(Field::AlbumArtist, &text(bytes, wide)),
+            b"\xa9wrt" => found.add(Field::Composer, &text(bytes, wide)),
+            b"\xa9cmt" => found.add(Field::Comment, &text(bytes, wide)),
+            b"\xa9lyr" => found.add(Field::Lyrics, &text(bytes, wide)),
+            b"soaa" => found.add(Field::AlbumArtistSort, &text(bytes, wide)),
+            b"soar" => found.add(Field::ArtistSort, &text(bytes, wide)),
+            b"soal" => found.add(Field::AlbumSort, &text(bytes, wide)),
+            b"cpil" if bytes.iter().any(|byte| *byte != 0) => found.add(Field::Compilation, "1"),
+            b"tmpo" => add_number(found, Field::Bpm, &[&[0, 0], bytes].concat()),
+            b"----" => {
+                if let Some(field) = free_field(item) {
+                    found.add(field, &text(bytes, wide));
+                }
+            }
+            b"trkn" => {
+                add_number(found, Field::Track, bytes);
+                add_number(found, Field::Tracks, bytes.get(2..).unwrap_or_default());
+            }
+            b"disk" => {
+                add_number(found, Field::Disc, bytes);
+                add_number(found, Field::Discs, bytes.get(2..).unwrap_or_default());
+            }
             b"gnre" => {
                 // Numbers begin with 1 here.
                 let number = bytes.last().and_then(|number| number.checked_sub(1));
@@ -216,6 +236,12 @@ fn take_item(found: &mut Found, item: &Atom<'_>) {
             _ => (),
         }
     }
+}
+
+/// The field of an item with a free name: version and flags, then the name.
+fn free_field(item: &Atom<'_>) -> Option<Field> {
+    let name = (Atoms { bytes: item.body }).find(|atom| &atom.kind == b"name")?;
+    Field::named(name.body.get(4..)?)
 }
 
 /// A value of an item.

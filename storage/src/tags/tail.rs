@@ -101,7 +101,10 @@ fn take_item(found: &mut Found, key: &[u8], value: &[u8]) {
         b"record date" => Field::Year,
         b"cover art (front)" => return take_picture(found, true, value),
         b"cover art (back)" => return take_picture(found, false, value),
-        _ => return,
+        name => match Field::named(name) {
+            Some(field) => field,
+            None => return,
+        },
     };
     found.add(field, &utf8_or_latin1(value));
 }

@@ -1,6 +1,7 @@
 //! Tags as people's files hold them: each case is a recipe and the value that it must give.
 
 mod fuzz;
+mod more;
 mod places;
 mod recipes;
 

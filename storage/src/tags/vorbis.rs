@@ -131,7 +131,10 @@ fn take_comment(found: &mut Found, comment: &[u8]) {
         b"ORIGINALDATE" | b"ORIGINALYEAR" => Field::OriginalDate,
         b"METADATA_BLOCK_PICTURE" => return take_picture(found, &image_of(value)),
         b"COVERART" => return found.add_picture(false, &image_of(value)),
-        _ => return,
+        name => match Field::named(name) {
+            Some(field) => field,
+            None => return,
+        },
     };
     found.add(field, &utf8_or_latin1(value));
 }

@@ -8,6 +8,10 @@ use crate::tags::genres;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     Text(Field),
+    /// A text whose field is named in front of it.
+    Named,
+    /// A text behind a language and words about it.
+    Long(Field),
     Picture,
     OldPicture,
 }
@@ -25,6 +29,16 @@ impl Known {
             b"TYER" | b"TYE" => Known::Text(Field::Year),
             b"TDRL" => Known::Text(Field::ReleaseDate),
             b"TDOR" | b"TORY" | b"TOR" => Known::Text(Field::OriginalDate),
+            b"TPE2" | b"TP2" => Known::Text(Field::AlbumArtist),
+            b"TCOM" | b"TCM" => Known::Text(Field::Composer),
+            b"TCMP" | b"TCP" => Known::Text(Field::Compilation),
+            b"TSO2" | b"TS2" => Known::Text(Field::AlbumArtistSort),
+            b"TSOP" | b"TSP" => Known::Text(Field::ArtistSort),
+            b"TSOA" | b"TSA" => Known::Text(Field::AlbumSort),
+            b"TBPM" | b"TBP" => Known::Text(Field::Bpm),
+            b"TXXX" | b"TXX" => Known::Named,
+            b"USLT" | b"ULT" => Known::Long(Field::Lyrics),
+            b"COMM" | b"COM" => Known::Long(Field::Comment),
             b"APIC" => Known::Picture,
             b"PIC" => Known::OldPicture,
             // A tag that was raised from ID3v2.2 by its version alone.
@@ -43,8 +57,31 @@ pub(super) fn take(found: &mut Found, known: Known, body: &[u8]) {
             }
         }
         Known::Text(field) => found.add(field, &text(body)),
+        Known::Named => {
+            let text = text(body);
+            if let Some((name, value)) = text.split_once('\0')
+                && let Some(field) = Field::named(name.as_bytes())
+            {
+                found.add(field, value);
+            }
+        }
+        Known::Long(field) => take_long(found, field, body),
         Known::Picture => take_picture(found, body, true),
         Known::OldPicture => take_picture(found, body, false),
+    }
+}
+
+/// Encoding, language, words about the text, the text. Words that say what a program noted for
+/// itself are no comment.
+fn take_long(found: &mut Found, field: Field, body: &[u8]) {
+    let [encoding, _, _, _, rest @ ..] = body else {
+        return;
+    };
+    let text = text(&[&[*encoding], rest].concat());
+    if let Some((about, text)) = text.split_once('\0')
+        && (field != Field::Comment || about.is_empty())
+    {
+        found.add(field, text);
     }
 }
 
