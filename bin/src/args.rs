@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use roles::contract::browse::AlbumSort;
 use roles::contract::message::Sort;
 use roles::contract::record::Role;
 use roles::contract::rights::Right;
@@ -91,8 +92,21 @@ pub(crate) enum Command {
     Add(Add),
     /// List all songs
     Ls(List),
-    /// List the songs in which every word occurs
+    /// List the songs that a search finds: words, "phrases", artist:, album:, title:, genre:,
+    /// composer:, year:1990..1999, and - before what is not to be found
     Search(Search),
+    /// List albums
+    Albums(Albums),
+    /// List artists
+    Artists(Groups),
+    /// List genres
+    Genres(Groups),
+    /// List years, the last first
+    Years(Groups),
+    /// Show all that is known of a song: every tag, its format, the nodes that have it
+    Info(Info),
+    /// Write the cover inside a song to a file
+    Cover(Cover),
     /// Fetch a song, byte for byte; resumes what was fetched before
     Get(Get),
     /// Play a song, beginning before it has arrived
@@ -352,9 +366,18 @@ pub(crate) struct Add {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
-    /// The order
-    #[arg(long, value_enum, default_value = "artist")]
-    pub(crate) sort: SortChoice,
+    /// The order [default: artist; with --album, as on the album]
+    #[arg(long, value_enum)]
+    pub(crate) sort: Option<SortChoice>,
+    /// Only songs of this album: its id (see `albums`), eight digits or more, or words of its title
+    #[arg(long, value_name = "ID|TITLE")]
+    pub(crate) album: Option<String>,
+    /// Only songs by this artist: the id (see `artists`), eight digits or more, or words of the name
+    #[arg(long, value_name = "ID|NAME")]
+    pub(crate) artist: Option<String>,
+    /// At most this many songs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
     /// The order reversed
     #[arg(long, short)]
     pub(crate) reverse: bool,
@@ -365,11 +388,75 @@ pub(crate) struct List {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Search {
-    /// Words that must all occur in title, artist, album, genre or year
-    #[arg(required = true)]
+    /// What is searched for: each word occurs in title, artist, album, genre, year or composer
+    #[arg(required = true, allow_hyphen_values = true)]
     pub(crate) words: Vec<String>,
     #[command(flatten)]
     pub(crate) list: List,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Albums {
+    /// Only albums of this artist, or on which this artist performs: the id or words of the name
+    #[arg(long, value_name = "ID|NAME")]
+    pub(crate) artist: Option<String>,
+    /// The order
+    #[arg(long, value_enum, default_value = "artist")]
+    pub(crate) sort: AlbumSortChoice,
+    #[command(flatten)]
+    pub(crate) list: Groups,
+}
+
+/// A list of albums, artists, genres or years.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Groups {
+    /// A search, as for songs
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) words: Vec<String>,
+    /// The order reversed
+    #[arg(long, short)]
+    pub(crate) reverse: bool,
+    /// At most this many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+    /// One JSON object per line instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AlbumSortChoice {
+    Artist,
+    Title,
+    Year,
+}
+
+impl From<AlbumSortChoice> for AlbumSort {
+    fn from(choice: AlbumSortChoice) -> Self {
+        match choice {
+            AlbumSortChoice::Artist => AlbumSort::Artist,
+            AlbumSortChoice::Title => AlbumSort::Title,
+            AlbumSortChoice::Year => AlbumSort::Year,
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Info {
+    /// The song's id, or as many leading digits as make it unique
+    pub(crate) id: String,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cover {
+    /// The song's id, or as many leading digits as make it unique
+    pub(crate) id: String,
+    /// File to write, replaced if it is there; - for standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -398,7 +485,12 @@ impl From<SortChoice> for Sort {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
     /// The song's id, or as many leading digits as make it unique
-    pub(crate) id: String,
+    #[arg(required_unless_present = "album")]
+    pub(crate) id: Option<String>,
+    /// All songs of this album instead: its id (see `albums`), or words of its title. They go to a folder,
+    /// which -o names [default: a new one of artist and title in this folder]
+    #[arg(long, value_name = "ID|TITLE", conflicts_with = "id")]
+    pub(crate) album: Option<String>,
     /// File to write, replaced if it is there and then of the same mode; a folder; - for standard output [default: a new
     /// file of artist and title in this folder]
     #[arg(long, short, value_name = "FILE")]
@@ -411,8 +503,18 @@ pub(crate) struct Get {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Play {
     /// The song's id, or as many leading digits as make it unique
-    pub(crate) id: String,
-    /// Begin at this moment
+    #[arg(required_unless_present_any = ["album", "artist", "search"])]
+    pub(crate) id: Option<String>,
+    /// All songs of this album, in order: its id (see `albums`), or words of its title
+    #[arg(long, value_name = "ID|TITLE", conflicts_with = "id")]
+    pub(crate) album: Option<String>,
+    /// All songs by this artist, album by album: the id (see `artists`), or words of the name
+    #[arg(long, value_name = "ID|NAME", conflicts_with_all = ["id", "album"])]
+    pub(crate) artist: Option<String>,
+    /// All songs that a search finds, by artist
+    #[arg(long, value_name = "WORDS", conflicts_with_all = ["id", "album", "artist"])]
+    pub(crate) search: Option<String>,
+    /// Begin at this moment of the first song
     #[arg(long, value_name = "[[H:]M:]SS", value_parser = crate::text::parse_moment)]
     pub(crate) from: Option<u32>,
     /// Write the file's bytes to standard output instead of to a player

@@ -1,9 +1,12 @@
 //! The subcommands of the command line, and their output helpers.
 
 pub(crate) mod add;
+pub(crate) mod albums;
+mod chosen;
 pub(crate) mod find_cover;
 pub(crate) mod get;
 pub(crate) mod health;
+pub(crate) mod info;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod manual;

@@ -30,6 +30,7 @@ mod failure;
 use std::process::ExitCode;
 
 use clap::Parser;
+use roles::contract::browse::ValueOf;
 
 use args::{Args, Command};
 use failure::Failure;
@@ -56,6 +57,12 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Add(add) => commands::add::run(&settings, &add),
         Command::Ls(list) => commands::list::run(&settings, &list),
         Command::Search(search) => commands::list::search(&settings, &search),
+        Command::Albums(list) => commands::albums::albums(&settings, &list),
+        Command::Artists(list) => commands::albums::artists(&settings, &list),
+        Command::Genres(list) => commands::albums::values(&settings, &list, ValueOf::Genre),
+        Command::Years(list) => commands::albums::values(&settings, &list, ValueOf::Year),
+        Command::Info(info) => commands::info::info(&settings, &info),
+        Command::Cover(cover) => commands::info::cover(&settings, &cover),
         Command::Get(get) => commands::get::run(&settings, &get),
         Command::Play(play) => commands::play::run(&settings, &play),
         Command::Rm(rm) => commands::rm::run(&settings, &rm),

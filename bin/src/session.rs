@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use net::{Host, HostHandle, Reactor, StopHandle, Worker, Workers, own_features};
 use rand::random;
 use roles::client::{self, Client};
+use roles::contract::browse::{Browse, Browsed};
 use roles::contract::id::{Incarnation, NodeId, OperationId, SongPrefix};
 use roles::contract::job::{ClientJob, JobReply};
 use roles::contract::message::{Cursor, Listed, Query};
@@ -213,6 +214,18 @@ impl Session {
             } = notice
             {
                 return Some((songs, total, next));
+            }
+            None
+        })
+    }
+
+    /// Asks about albums, artists, genres or years.
+    pub(crate) fn browse(&self, browse: Browse) -> Result<Browsed, Failure> {
+        let operation = self.operation();
+        let command = Command::Browse { operation, browse };
+        self.answer("ask for albums", command, |notice| {
+            if let Notice::Browsed { found, .. } = notice {
+                return Some(found);
             }
             None
         })

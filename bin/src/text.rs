@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
 
-/// Longest tag shown in a table, in characters.
-const CELL_CHARS_MAX: usize = 40;
+/// Most columns of a terminal that a tag takes in a table.
+const CELL_COLUMNS_MAX: usize = 40;
+
+/// Most bytes of a tag that are looked at for a table: what takes no column is bounded as well.
+const CELL_BYTES_MAX: usize = 512;
 
 /// A length as `3:05` or `1:02:03`.
 pub(crate) fn length(ms: u32) -> String {
@@ -16,6 +19,12 @@ pub(crate) fn length(ms: u32) -> String {
         return format!("{hours}:{minutes:02}:{seconds:02}");
     }
     format!("{minutes}:{seconds:02}")
+}
+
+/// The length of an album as `3:05` or `1:02:03`.
+pub(crate) fn long_length(ms: u64) -> String {
+    // A day and more: 2^32 milliseconds are 49 days, which no album reaches.
+    length(u32::try_from(ms).unwrap_or(u32::MAX))
 }
 
 /// How long ago something was, in one unit.
@@ -72,12 +81,17 @@ pub(crate) fn parse_moment(text: &str) -> Result<u32, String> {
 
 /// A tag in a table: one line, no control characters, not too long.
 pub(crate) fn cell(tag: &str) -> String {
-    let shown: Vec<char> = tag.chars().filter(|c| !c.is_control()).collect();
-    if shown.len() <= CELL_CHARS_MAX {
-        return shown.into_iter().collect();
+    let mut shown: String = tag.chars().filter(|c| !c.is_control()).collect();
+    // A character beyond these is beyond the columns as well, unless it takes none.
+    shown.truncate(shown.floor_char_boundary(CELL_BYTES_MAX));
+    if shown.width() <= CELL_COLUMNS_MAX {
+        return shown;
     }
-    let cut = shown.into_iter().take(CELL_CHARS_MAX - 1);
-    cut.chain(['…']).collect()
+    while shown.width() >= CELL_COLUMNS_MAX {
+        shown.pop();
+    }
+    shown.push('…');
+    shown
 }
 
 /// A table without lines, its numbers to the right. Thousands of rows are written at once.
@@ -171,6 +185,12 @@ pub(crate) fn file_name(artist: &str, title: &str, suffix: impl Display) -> Stri
     format!("{stem}.{suffix}")
 }
 
+/// A folder's name from tags, under the rules of a file's name.
+pub(crate) fn folder_name(artist: &str, title: &str) -> String {
+    let name = file_name(artist, title, "");
+    name.trim_end_matches('.').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,5 +256,8 @@ mod tests {
     fn a_cell_is_one_line() {
         assert_eq!(cell("a\nb\u{1b}[31m"), "ab[31m");
         assert_eq!(cell(&"x".repeat(50)).chars().count(), 40);
+        assert_eq!(cell(&"日".repeat(50)).width(), 39);
+        assert!(cell(&"👩‍👩‍👧".repeat(50)).width() <= 40);
+        assert!(cell(&"e\u{301}".repeat(10_000)).len() <= 515);
     }
 }

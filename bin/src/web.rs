@@ -37,6 +37,7 @@ use player::Player;
 use workers::Workers;
 
 pub(crate) use cover_file::write_cover;
+pub(crate) use covers::ranges as tag_fragments;
 pub(crate) use origin::OriginGuard;
 
 /// Runs the player on a loop of its own until told to stop.

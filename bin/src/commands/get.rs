@@ -17,18 +17,23 @@ use storage::disk_space;
 use storage::import::suffix;
 use storage::private;
 
-use super::{FileFields, json_line, line};
+use super::{FileFields, chosen, json_line, line};
 use crate::args::Get;
 use crate::failure::{Failure, output};
 use crate::session::{Opened, Session};
 use crate::settings::Settings;
 use crate::text;
 
-/// Fetches a song into a file, which appears only when it is complete and verified.
+/// Fetches a song into a file, which appears only when it is complete and verified; or all songs of an
+/// album into a folder.
 pub(crate) fn run(settings: &Settings, get: &Get) -> Result<(), Failure> {
     let session = Session::start(settings)?;
-    let attempt = format!("get {}", get.id);
-    let song = session.open(&attempt, &get.id)?;
+    if let Some(named) = &get.album {
+        return album(&session, get, named);
+    }
+    let id = get.id.as_deref().unwrap_or_default();
+    let attempt = format!("get {id}");
+    let song = session.open(&attempt, id)?;
     if get.output.as_deref() == Some(Path::new("-")) {
         let mut out = io::stdout().lock();
         fetch(&session, &song, &attempt, |bytes| {
@@ -38,8 +43,82 @@ pub(crate) fn run(settings: &Settings, get: &Get) -> Result<(), Failure> {
     }
     let path = place(get, &song.manifest)?;
     let interrupted = on_interrupt()?;
-    let mut part = Part::create(&path)?;
-    let sources = fetch(&session, &song, &attempt, |bytes| {
+    to_file(&session, get, &song, &path, &interrupted)
+}
+
+/// Fetches the songs of an album, one after the other. What is in the folder already is not fetched
+/// again.
+fn album(session: &Session, get: &Get, named: &str) -> Result<(), Failure> {
+    let (album, songs) = chosen::album(session, named)?;
+    let folder = match &get.output {
+        Some(folder) => folder.clone(),
+        None => PathBuf::from(text::folder_name(&album.artist, &album.title)),
+    };
+    fs::create_dir_all(&folder).map_err(|error| failed(&folder, error))?;
+    let interrupted = on_interrupt()?;
+    for song in songs {
+        let id = song.id.to_string();
+        let opened = session.open(&format!("get {id}"), &id)?;
+        match place_on_album(&folder, album.discs, &opened.manifest)? {
+            Some(path) => to_file(session, get, &opened, &path, &interrupted)?,
+            None if get.json => (),
+            None => line(&format!("{} is there already", song.title))?,
+        }
+    }
+    Ok(())
+}
+
+/// The path of a song of an album; none if the file is there. Another file of that name makes the name
+/// longer.
+fn place_on_album(
+    folder: &Path,
+    discs: u16,
+    manifest: &Manifest,
+) -> Result<Option<PathBuf>, Failure> {
+    let song = &manifest.song;
+    let number = match (discs, song.track) {
+        (_, 0) => String::new(),
+        (0 | 1, track) => format!("{track:02}"),
+        (_, track) => format!("{}-{track:02}", song.disc.max(1)),
+    };
+    let named = |title: &str| folder.join(text::file_name(&number, title, suffix(manifest)));
+    let longer = format!("{} {}", song.title, song.id);
+    for path in [named(&song.title), named(&longer)] {
+        if !path.exists() {
+            return Ok(Some(path));
+        }
+        if is_same(&path, manifest).map_err(|error| failed(&path, error))? {
+            return Ok(None);
+        }
+    }
+    let cure = "other files of this song's name are there (choose another folder with -o)";
+    Err(Failure::failed(
+        format!("write into {}", folder.display()),
+        cure,
+    ))
+}
+
+/// Whether a file has the bytes of a song.
+fn is_same(path: &Path, manifest: &Manifest) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    if file.metadata()?.len() != manifest.song.bytes {
+        return Ok(false);
+    }
+    let mut hasher = blake3::Hasher::new();
+    io::copy(&mut file, &mut hasher)?;
+    Ok(*hasher.finalize().as_bytes() == manifest.hash.0)
+}
+
+fn to_file(
+    session: &Session,
+    get: &Get,
+    song: &Opened,
+    path: &Path,
+    interrupted: &AtomicBool,
+) -> Result<(), Failure> {
+    let attempt = format!("get {}", song.manifest.song.id);
+    let mut part = Part::create(path)?;
+    let sources = fetch(session, song, &attempt, |bytes| {
         if interrupted.load(Ordering::Relaxed) {
             let resume = "interrupted (the same command goes on where it stood)";
             return Err(Failure::failed(&attempt, resume));
@@ -48,7 +127,7 @@ pub(crate) fn run(settings: &Settings, get: &Get) -> Result<(), Failure> {
     })?;
     part.finish()?;
     if get.json {
-        return json_line(&Object::of(&song.manifest, &path, &sources));
+        return json_line(&Object::of(&song.manifest, path, &sources));
     }
     let size = text::bytes(song.manifest.song.bytes);
     line(&format!(

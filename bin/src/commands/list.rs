@@ -2,7 +2,7 @@
 
 use roles::contract::id::SongId;
 use roles::contract::limits::PAGE_SONGS_MAX;
-use roles::contract::message::{Listed, Query};
+use roles::contract::message::{Listed, Query, Sort};
 use roles::contract::song::Song;
 use serde::Serialize;
 
@@ -25,7 +25,9 @@ pub(crate) fn search(settings: &Settings, search: &Search) -> Result<(), Failure
 
 /// Lists all songs. A library may be empty.
 pub(crate) fn run(settings: &Settings, list: &List) -> Result<(), Failure> {
+    let chosen = list.album.is_some() || list.artist.is_some();
     match list_songs(settings, list, "")? {
+        0 if chosen => Err(Failure::Failed("ls: there is no such song".into())),
         0 if !list.json => line("no songs"),
         _ => Ok(()),
     }
@@ -34,29 +36,69 @@ pub(crate) fn run(settings: &Settings, list: &List) -> Result<(), Failure> {
 /// Lists every song in which all words occur, page after page; returns their number.
 fn list_songs(settings: &Settings, list: &List, words: &str) -> Result<u64, Failure> {
     let session = Session::start(settings)?;
+    let mut left = list.limit.map_or(usize::MAX, |limit| limit as usize);
+    let page = |left: usize| PAGE_SONGS_MAX.min(left) as u32;
     let mut query = Query {
-        words: words.to_owned(),
-        sort: list.sort.into(),
+        words: in_words(list, words),
+        sort: order(list),
         descending: list.reverse,
         after: None,
-        limit: PAGE_SONGS_MAX as u32,
+        limit: page(left),
     };
     let mut all = Vec::new();
     loop {
         let (songs, total, next) = session.page(query.clone())?;
+        left -= songs.len().min(left);
         if list.json {
             songs.iter().try_for_each(|one| json_line(&Line::of(one)))?;
         } else {
             all.extend(songs);
         }
-        query.after = next;
-        if query.after.is_none() {
+        (query.after, query.limit) = (next, page(left));
+        if query.after.is_none() || left == 0 {
             if !all.is_empty() {
                 show(&all, total)?;
             }
             return Ok(total);
         }
     }
+}
+
+/// The search that the options of a list come to.
+fn in_words(list: &List, words: &str) -> String {
+    let album = list.album.as_deref().map(album_term);
+    let artist = list.artist.as_deref().map(artist_term);
+    let terms = [Some(words.to_owned()), album, artist];
+    terms.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+/// The order of a list; of an album's songs, that on the album.
+fn order(list: &List) -> Sort {
+    match (list.sort, &list.album) {
+        (Some(sort), _) => sort.into(),
+        (None, Some(_)) => Sort::Album,
+        (None, None) => Sort::Artist,
+    }
+}
+
+/// The part of a search that means an album, given by its id or by its title.
+pub(super) fn album_term(named: &str) -> String {
+    term("album", named)
+}
+
+/// The same for an artist, given by the id or the name.
+pub(super) fn artist_term(named: &str) -> String {
+    term("artist", named)
+}
+
+/// Eight digits and more are an id: tables show no fewer.
+fn term(field: &str, named: &str) -> String {
+    let digits = named.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if digits && (8..=32).contains(&named.len()) {
+        return format!("{field}id:{named}");
+    }
+    let name = named.replace(['"', '“', '”', '«', '»'], " ");
+    format!("{field}:\"{}\"", name.trim())
 }
 
 fn show(songs: &[Listed], total: u64) -> Result<(), Failure> {

@@ -10,8 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use roles::contract::message::Sort;
 use roles::contract::song::Manifest;
+use roles::contract::user;
 
+use super::chosen;
 use crate::args::Play;
 use crate::failure::{Failure, output};
 use crate::session::{Opened, Session};
@@ -29,24 +32,49 @@ const PLAYERS: [(&str, &[&str]); 4] = [
     ("play", &["-q", "-"]),
 ];
 
-/// Streams a song into a player, or to standard output.
+/// Streams a song into a player, or to standard output; or several songs, one after the other.
 pub(crate) fn run(settings: &Settings, play: &Play) -> Result<(), Failure> {
-    let player = if play.stdout {
-        None
-    } else {
-        Some(command(play)?)
-    };
-    let session = Session::start(settings)?;
-    let attempt = format!("play {}", play.id);
-    let song = session.open(&attempt, &play.id)?;
-    match player {
-        None => to_stdout(&session, &song, play, &attempt),
-        Some(command) => to_player(&session, &song, play, &attempt, command),
+    if !play.stdout {
+        command(play)?;
     }
+    let session = Session::start(settings)?;
+    let queue = queue(&session, play)?;
+    for (number, id) in queue.iter().enumerate() {
+        let from = play.from.filter(|_| number == 0);
+        let attempt = format!("play {id}");
+        let song = session.open(&attempt, id)?;
+        match play.stdout {
+            true => to_stdout(&session, &song, from, &attempt)?,
+            false => to_player(&session, &song, from, &attempt, command(play)?)?,
+        }
+        session.give(user::Command::Close {
+            operation: song.operation,
+        })?;
+    }
+    Ok(())
 }
 
-fn to_stdout(session: &Session, song: &Opened, play: &Play, attempt: &str) -> Result<(), Failure> {
-    let first = feed::first(&song.manifest, play.from, attempt)?;
+/// The ids of the songs to play, in order.
+fn queue(session: &Session, play: &Play) -> Result<Vec<String>, Failure> {
+    let songs = if let Some(named) = &play.album {
+        chosen::album(session, named)?.1
+    } else if let Some(named) = &play.artist {
+        chosen::artist(session, named)?
+    } else if let Some(words) = &play.search {
+        chosen::search(session, words, Sort::Artist)?
+    } else {
+        return Ok(play.id.iter().cloned().collect());
+    };
+    Ok(songs.iter().map(|song| song.id.to_string()).collect())
+}
+
+fn to_stdout(
+    session: &Session,
+    song: &Opened,
+    from: Option<u32>,
+    attempt: &str,
+) -> Result<(), Failure> {
+    let first = feed::first(&song.manifest, from, attempt)?;
     let mut out = io::stdout().lock();
     let give = |_, bytes: &[u8]| out.write_all(bytes).map_err(output);
     match first {
@@ -59,11 +87,11 @@ fn to_stdout(session: &Session, song: &Opened, play: &Play, attempt: &str) -> Re
 fn to_player(
     session: &Session,
     song: &Opened,
-    play: &Play,
+    from: Option<u32>,
     attempt: &str,
     command: Command,
 ) -> Result<(), Failure> {
-    let first = feed::first(&song.manifest, play.from, attempt)?;
+    let first = feed::first(&song.manifest, from, attempt)?;
     let mut player = Player::start(command)?;
     let from_ms = first.map_or(0, |first| start_ms(&song.manifest, first));
     let show = Show::of(&song.manifest, from_ms);

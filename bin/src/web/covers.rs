@@ -142,7 +142,7 @@ impl Reading {
 
 /// The ranges of fragments in which a cover may lie; none if they are too many. The tags of a song
 /// without sound lie at its beginning or its end.
-fn ranges(manifest: &Manifest) -> Vec<(u32, u32)> {
+pub(crate) fn ranges(manifest: &Manifest) -> Vec<(u32, u32)> {
     let fragments = &manifest.fragments;
     let count = fragments.len() as u32;
     let fits = manifest.silent_bytes() <= PIECES_BYTES_MAX;
