@@ -61,7 +61,7 @@ const fn setting(
     }
 }
 
-const SETTINGS: [Setting; 19] = [
+const SETTINGS: [Setting; 20] = [
     setting(
         "dns.ttl",
         time(|s| &mut s.server.dns.record_ttl, secs(1), MONTH),

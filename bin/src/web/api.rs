@@ -61,6 +61,7 @@ impl Route {
         match self {
             Route::Songs => "songs",
             Route::Song(_) => "song",
+            Route::Trash | Route::Trashed(_) => "trash",
             Route::Status => "status",
             Route::Metrics => "metrics",
             Route::Events => "events",
