@@ -48,7 +48,7 @@ fn a_removed_song_can_be_taken_back() {
     );
     assert!(lab.json(&["ls"]).iter().all(|song| song["title"] != "a"));
     let _ = fs::remove_dir_all(lab.dir.join("cache"));
-    for refused in [&["get", &id, "-o", "-"], &["play", &id, "--stdout"]] {
+    for refused in [&["get", &id, "-o", "-"][..], &["play", &id, "--stdout"]] {
         let said = lab.fails(refused, 1);
         assert!(
             said.contains(&format!("`dispotify trash restore {id}`")),

@@ -82,7 +82,8 @@ pub struct CopyInvariants {
 #[derive(Debug)]
 enum Asked {
     Bury(Vec<SongId>),
-    Change(SongId, Fate),
+    /// With the time at which it arrived.
+    Change(SongId, Fate, Time),
     Fetch(SongId),
 }
 
@@ -97,6 +98,8 @@ pub enum Touched {
     Remove(Vec<SongId>),
     /// A song in the trash is removed for good. True: its time is over twice.
     Empty(Mark, bool),
+    /// Marks of songs are noted.
+    Note(Vec<Mark>),
     /// A bad fragment is replaced.
     Replace,
     /// Songs with damaged tables are withdrawn.
@@ -290,7 +293,7 @@ impl World {
         self.keeping.committing = None;
         let asked = match &envelope.message {
             Message::Upkeep(Upkeep::Bury { songs, .. }) => Asked::Bury(songs.clone()),
-            Message::Upkeep(Upkeep::Change { song, to }) => Asked::Change(*song, *to),
+            Message::Upkeep(Upkeep::Change { song, to }) => Asked::Change(*song, *to, self.now),
             Message::Audio(Audio::Fetch { song, .. }) => Asked::Fetch(*song),
             Message::Audio(Audio::Commit { song, copy: false }) => {
                 self.keeping.committing = Some((place, *song));
@@ -331,12 +334,12 @@ impl World {
                 let songs = songs.clone();
                 self.check_buried(place, &songs, *copies);
             }
-            (Message::Upkeep(Upkeep::Buried { copies }), Some(Asked::Change(song, _))) => {
+            (Message::Upkeep(Upkeep::Buried { copies }), Some(Asked::Change(song, ..))) => {
                 let song = *song;
                 self.check_buried(place, &[song], *copies);
             }
-            (Message::Upkeep(Upkeep::Changed { copies }), Some(Asked::Change(song, to))) => {
-                let change = (*song, *to);
+            (Message::Upkeep(Upkeep::Changed { copies }), Some(Asked::Change(song, to, at))) => {
+                let change = (*song, *to, *at);
                 self.check_changed(place, change, *copies);
             }
             _ => (),
@@ -436,6 +439,9 @@ impl World {
             let twice = disk.is_some_and(|disk| disk.is_over_twice(mark.song));
             return Touched::Empty(*mark, twice);
         }
+        if let LibraryJob::NoteMarks { marks, .. } = work {
+            return Touched::Note(marks.clone());
+        }
         if let LibraryJob::ReplaceFragment { .. } = work {
             return Touched::Replace;
         }
@@ -477,6 +483,7 @@ impl World {
                 self.keeping.buried.entry(song).or_default().insert(disk);
                 self.on_emptied(place, *mark, *twice);
             }
+            (Touched::Note(marks), JobReply::Noted { .. }) => self.on_noted(place, marks),
             (Touched::Replace, JobReply::FragmentStored) => self.seen.rots_healed += 1,
             (Touched::Mend, JobReply::Removed { count, .. }) => {
                 self.seen.songs_withdrawn += u64::from(*count);

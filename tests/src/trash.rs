@@ -18,6 +18,7 @@ use roles::contract::record::Role;
 use roles::contract::time::Time;
 use roles::contract::trash::{Fate, Mark};
 
+use crate::disk::{Disk, DiskId};
 use crate::resident::Place;
 use crate::world::World;
 
@@ -33,6 +34,8 @@ const HEARD_WITHIN: Duration = Duration::from_secs(30);
 pub struct TrashBook {
     songs: BTreeMap<SongId, Story>,
     open: BTreeMap<(Place, OperationId), (SongId, Fate)>,
+    /// When a disk last took a mark of a song on each side.
+    noted: BTreeMap<(SongId, bool, DiskId), Time>,
 }
 
 /// What became of one song, as its users know it.
@@ -44,7 +47,7 @@ struct Story {
     open: usize,
     /// Until then an earlier change may still take effect.
     unsure_until: Time,
-    /// When a user last asked to throw it away.
+    /// When a user asked to throw it away, for the first time since it was last known to be here.
     thrown_at: Option<Time>,
     /// A user asked to remove it for good.
     for_good: bool,
@@ -70,12 +73,16 @@ impl TrashBook {
         if story.open > 0 {
             story.unsure_until = now + LATE_MAX;
         }
+        // What may be in the trash already is not thrown away again.
+        let here = story.known.is_some_and(|known| known.to == Fate::Here);
+        if to == Fate::Trash && (here || story.thrown_at.is_none()) {
+            story.thrown_at = Some(now);
+        }
         story.known = None;
         story.open += 1;
         match to {
-            Fate::Trash => story.thrown_at = Some(now),
             Fate::Gone | Fate::Emptied => story.for_good = true,
-            Fate::Here => (),
+            Fate::Trash | Fate::Here => (),
         }
     }
 
@@ -208,8 +215,28 @@ impl World {
         }
     }
 
-    /// T3: as many disks as an answer promises have the mark, or a later one.
-    pub(crate) fn check_changed(&mut self, place: Place, (song, to): (SongId, Fate), copies: u8) {
+    /// A disk has been told of marks, and has taken those that outrank its own.
+    pub(crate) fn on_noted(&mut self, place: Place, marks: &[Mark]) {
+        let Some(disk) = &self.nodes[place].disk else {
+            return;
+        };
+        for mark in marks.iter().filter(|mark| mark.version > 0) {
+            let own = disk.mark_of(mark.song);
+            if !own.outranks(mark) {
+                let key = (mark.song, mark.thrown, disk.id);
+                self.keeping.trash.noted.insert(key, self.now);
+            }
+        }
+    }
+
+    /// T3: as many disks as an answer promises have the mark, or had it since the change was asked for:
+    /// another change may have followed.
+    pub(crate) fn check_changed(
+        &mut self,
+        place: Place,
+        (song, to, asked_at): (SongId, Fate, Time),
+        copies: u8,
+    ) {
         let now = self.now;
         if self.keeping.lost.iter().any(|at| now.since(*at) < LATE_MAX) {
             return;
@@ -221,10 +248,15 @@ impl World {
         let thrown = to == Fate::Trash;
         // A song that was never in the trash has no mark, wherever it is.
         let without = best.version == 0 && !thrown;
-        let there = |mark: &&Mark| mark.version > 0 && mark.thrown == thrown;
-        let count = marks.iter().filter(there).count();
-        let buried = self.nodes.iter().filter_map(|slot| slot.disk.as_ref());
-        let buried = buried.filter(|disk| disk.is_buried(song)).count();
+        let disks = || self.nodes.iter().filter_map(|slot| slot.disk.as_ref());
+        let count = disks().filter(|disk| {
+            let mark = disk.mark_of(song);
+            let noted_at = self.keeping.trash.noted.get(&(song, thrown, disk.id));
+            let lately = noted_at.is_some_and(|at| *at >= asked_at);
+            lately || mark.version > 0 && mark.thrown == thrown
+        });
+        let count = count.count();
+        let buried = disks().filter(|disk| disk.is_buried(song)).count();
         if !without && buried == 0 && count < usize::from(copies) {
             let name = &self.nodes[place].name;
             let text =
@@ -291,7 +323,7 @@ impl World {
     fn routers_fault(&mut self) -> Option<String> {
         for router in self.servers(Role::Router) {
             let name = self.nodes[router].name.clone();
-            let Some(listed) = self.trash_of(router) else {
+            let Some(mut listed) = self.trash_of(router) else {
                 return Some(format!("{name} does not answer"));
             };
             let data = self.servers(Role::Data);
@@ -303,6 +335,11 @@ impl World {
                 .filter(|song| disks().any(|disk| disk.has(*song)))
                 .filter(|song| !disks().any(|disk| disk.is_buried(*song)))
                 .collect();
+            // A router remembers what lost disks alone knew: songs, and marks.
+            listed.retain(|song| {
+                let marked = |disk: &&Disk| disk.mark_of(*song).version > 0;
+                disks().any(|disk| disk.has(*song)) && disks().any(|disk| marked(&disk))
+            });
             if listed != thrown {
                 return Some(format!(
                     "{name} lists {listed:?}, in truth it is {thrown:?}"

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::library::verify::{Depth, FINDINGS_MAX, Finding, FindingKind, Progress, Report, verify};
+use roles::contract::trash::Mark;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -35,6 +36,8 @@ fn a_bit_of_everything(library: &mut LibraryWorker) -> (SongId, SongId) {
     let until = u64::MAX;
     library.run(LibraryJob::DropSongs { songs, until });
     library.run(LibraryJob::NoteScrub { after: None });
+    let (marks, passed_s) = (vec![Mark::none(second.song.id).throw(60)], 0);
+    library.run(LibraryJob::NoteMarks { marks, passed_s });
     (first.song.id, second.song.id)
 }
 
