@@ -390,6 +390,7 @@ impl Core {
             | Asked::Ring(_)
             | Asked::Chord(_)
             | Asked::Announcer(_)
+            | Asked::TagAnnouncer(_)
             | Asked::Replication(_)
             | Asked::AntiEntropy(_)
             | Asked::Scrub(_)

@@ -19,6 +19,7 @@ pub mod replication;
 mod room;
 mod scrub;
 mod stream;
+mod tagging;
 mod trash;
 
 use alloc::sync::Arc;
@@ -55,6 +56,7 @@ use removal::Removal;
 use replication::Replication;
 use room::Room;
 use scrub::Scrub;
+use tagging::Tagging;
 use trash::Trash;
 
 /// How a data node behaves.
@@ -119,6 +121,7 @@ pub struct Data {
     trash: Trash,
     disk: Disk,
     mending: Mending,
+    tagging: Tagging,
     overview: Option<Overview>,
     /// While it lasts nothing is announced, because songs may have been removed elsewhere.
     silence: Option<Silence>,
@@ -151,6 +154,7 @@ impl Data {
             ),
             disk: Disk::default(),
             mending: Mending::new(&config.anti_entropy, part()),
+            tagging: Tagging::default(),
             overview: None,
             silence: None,
             look_at: None,
@@ -225,6 +229,7 @@ impl Data {
                 cx.run(Ordered::Data(Purpose::Reclaim), LibraryJob::Reclaim);
             }
             Purpose::Probe => (),
+            Purpose::ReadTags => self.on_tags_read(cx.now, &reply),
             Purpose::Room => self.on_room(cx.now, &reply),
             Purpose::Drop(song) => self.on_dropped(cx, song, &reply),
             Purpose::Reclaim => self.on_reclaimed(cx, &reply),
@@ -274,7 +279,10 @@ impl Data {
     fn change(&mut self, now: Time, overview: Overview) {
         let newer = |old: Overview| old.store == overview.store && old.revision < overview.revision;
         if self.overview.is_none_or(newer) {
-            self.overview = Some(overview);
+            let known = self.overview.filter(|old| old.store == overview.store);
+            let tags = known.map_or(0, |old| old.tags).max(overview.tags);
+            self.overview = Some(Overview { tags, ..overview });
+            self.tagging.on_song(now);
             self.announcer.on_change(now);
             self.mending.on_song(now);
         }
@@ -290,6 +298,7 @@ impl Data {
     ) {
         match asked {
             Asked::Announcer(router) => self.announcer.conclude(cx.now, router, reply),
+            Asked::TagAnnouncer(router) => self.announcer.on_tagged(cx.now, router, reply),
             Asked::Replication(ticket) => {
                 let reports = self.copies.conclude(cx, ticket, reply, others.data);
                 self.on_copies(cx, reports);
@@ -331,6 +340,10 @@ impl Data {
                 let news = self.news(cx, others.own);
                 self.announcer.on_done(cx, (router, since), reply, news);
             }
+            Ordered::TagAnnouncer(router, since) => {
+                let news = self.news(cx, others.own);
+                self.announcer.tell_tags(cx, (router, since), reply, news);
+            }
             Ordered::Replication(purpose) => {
                 let reports = self.copies.on_done(cx, purpose, reply, others.data);
                 self.on_copies(cx, reports);
@@ -358,6 +371,7 @@ impl Data {
             cx.run(Ordered::Data(Purpose::Overview), LibraryJob::Overview);
         }
         self.on_room_tick(cx);
+        self.read_tags(cx);
         let reports = self.copies.on_tick(cx, others.data);
         self.on_copies(cx, reports);
         let overview = self.overview.unwrap_or_default();
@@ -393,7 +407,7 @@ impl Data {
         let upkeep = earlier(anti_entropy, checks);
         let own = earlier(
             earlier(self.look_at, self.room.drop_at()),
-            Some(self.sweep_at),
+            earlier(Some(self.sweep_at), self.tagging.deadline()),
         );
         let trash = self.overview.and_then(|_| self.trash.deadline());
         earlier(earlier(parts, upkeep), earlier(earlier(own, silent), trash))

@@ -39,6 +39,8 @@ pub(crate) enum Asked {
     Chord(chord::Purpose),
     /// A data node announces its songs to this router.
     Announcer(Address),
+    /// A data node tells this router the tags of its songs.
+    TagAnnouncer(Address),
     /// A data node sends a copy.
     Replication(replication::Ticket),
     /// A data node compares its songs with those of another.
@@ -64,6 +66,8 @@ pub(crate) enum Ordered {
     Data(data::Purpose),
     /// A data node reads the changes after this revision, to announce them to this router.
     Announcer(Address, u64),
+    /// A data node reads the tags after this revision, to tell them to this router.
+    TagAnnouncer(Address, u64),
     /// A data node makes a copy.
     Replication(replication::Purpose),
     /// A data node compares its songs with those of others.
@@ -91,6 +95,7 @@ impl Asked {
             Asked::Locator(_)
             | Asked::Chord(_)
             | Asked::Announcer(_)
+            | Asked::TagAnnouncer(_)
             | Asked::Replication(_)
             | Asked::AntiEntropy(_)
             | Asked::Scrub(_)
@@ -110,6 +115,7 @@ impl Ordered {
             Ordered::Scrub(purpose) => purpose.song(),
             Ordered::Memory(_)
             | Ordered::Announcer(..)
+            | Ordered::TagAnnouncer(..)
             | Ordered::AntiEntropy(_)
             | Ordered::Mending(_)
             | Ordered::Trash(_)
@@ -122,6 +128,7 @@ impl Ordered {
         match self {
             Ordered::Memory(_) | Ordered::Data(_) | Ordered::Client(_) => true,
             Ordered::Announcer(..)
+            | Ordered::TagAnnouncer(..)
             | Ordered::Replication(_)
             | Ordered::AntiEntropy(_)
             | Ordered::Scrub(_)

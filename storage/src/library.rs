@@ -9,6 +9,7 @@ mod change_feed;
 mod copies;
 mod fault;
 mod fragments;
+mod further_tags;
 mod inspect;
 mod mend;
 mod open;
@@ -266,6 +267,9 @@ fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
         LibraryJob::Room { .. } => (None, "see how much room is left"),
         LibraryJob::Songs { .. } => (None, "list songs"),
         LibraryJob::Changes { .. } => (None, "list changes"),
+        // A revision that a router has heard of must not be given twice.
+        LibraryJob::ReadTags { .. } => (now, "read the tags of songs"),
+        LibraryJob::TagChanges { .. } => (None, "list tags"),
         LibraryJob::Describe { .. } => (None, "describe a song"),
         LibraryJob::ReadFragment { .. } => (None, "read a fragment"),
         LibraryJob::CopiesDue { .. } => (None, "list copies due"),
@@ -308,6 +312,8 @@ fn apply(db: &Store<'_>, room: &Room, job: &LibraryJob) -> Result<JobReply, Stop
         LibraryJob::Room { bytes } => room::answer(db, room, *bytes),
         LibraryJob::Songs { after, limit } => songs::page(db, *after, *limit),
         LibraryJob::Changes { since, limit } => change_feed::page(db, *since, *limit),
+        LibraryJob::ReadTags { after } => further_tags::step(db, *after),
+        LibraryJob::TagChanges { since, limit } => further_tags::page(db, *since, *limit),
         LibraryJob::Describe { song } => songs::describe(db, *song),
         LibraryJob::ReadFragment { song, at } => fragments::answer(db, *song, *at),
         LibraryJob::CopiesDue { after, limit } => copies::due(db, *after, *limit),

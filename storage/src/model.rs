@@ -6,6 +6,7 @@
 //! that can be derived. Unlike the library, it can simulate a loss of power.
 
 mod agreement;
+mod further_tags;
 mod removal;
 mod repair;
 mod tables;
@@ -63,6 +64,9 @@ struct Content {
     trash_s: i64,
     /// Nothing can be read of it any more.
     bare: bool,
+    tags: BTreeMap<SongId, further_tags::Read>,
+    /// The latest revision of the tags.
+    tag_revision: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -104,6 +108,8 @@ impl ModelStore {
             LibraryJob::Room { .. } => Ok(JobReply::Room { full: false }),
             LibraryJob::Songs { after, limit } => Ok(self.songs(after, limit)),
             LibraryJob::Changes { since, limit } => Ok(self.changes(since, limit)),
+            LibraryJob::ReadTags { after } => Ok(self.read_tags(after)),
+            LibraryJob::TagChanges { since, limit } => Ok(self.tag_changes(since, limit)),
             LibraryJob::Describe { song } => self.describe(song),
             LibraryJob::ReadFragment { song, at } => self.read_fragment(song, at),
             LibraryJob::BeginUpload { manifest } => self.begin(manifest),
@@ -205,6 +211,7 @@ impl ModelStore {
             tombstones: digest_of(self.present.tombstones.iter()),
             quarantined: self.quarantined_count(),
             scrub: self.present.scrub,
+            tags: self.present.tag_revision,
             withdrawn: self.present.withdrawn.len() as u64,
             salvaging: self.aside.is_some(),
             trash: self.uses_trash(),

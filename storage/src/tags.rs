@@ -8,6 +8,7 @@
 
 mod container;
 mod decode;
+mod edges;
 mod file;
 mod found;
 mod genres;
@@ -27,7 +28,9 @@ use roles::contract::limits::TAG_BYTES_MAX;
 use roles::contract::song::Format;
 
 use container::tags_of;
+pub(crate) use edges::Edges;
 use found::{Field, Found, Want};
+pub(crate) use more::READER;
 pub use more::{Details, details, more};
 
 /// The words of a song; what is unknown is empty or 0.

@@ -15,6 +15,7 @@ use super::message::{Change, Digest, Position, StoreId};
 use super::partition::Partition;
 use super::record::{Record, Role};
 use super::song::{Manifest, Song};
+use super::tags::MoreTags;
 use super::trash::Mark;
 
 /// A job for the handler pool.
@@ -50,6 +51,20 @@ pub enum LibraryJob {
         /// The page begins after this revision; 0 begins with the first change.
         since: u64,
         /// Changes on the page.
+        limit: u32,
+    },
+    /// Reads the further tags of the next songs that lack them, from the fragments that are here, and
+    /// stores them. Durable. Answered by [`JobReply::TagsRead`].
+    ReadTags {
+        /// Looks at the songs that were committed after this revision.
+        after: u64,
+    },
+    /// Reads a page of the further tags that were stored after a revision of the tags. Answered by
+    /// [`JobReply::Tags`].
+    TagChanges {
+        /// The page begins after this revision of the tags.
+        since: u64,
+        /// Songs on the page.
         limit: u32,
     },
     /// Reads the manifest of a committed song. Answered by [`JobReply::Described`].
@@ -376,6 +391,28 @@ pub enum JobReply {
         /// The revision after the last of these changes.
         revision: u64,
     },
+    /// The further tags of some songs have been read.
+    TagsRead {
+        /// The library.
+        store: StoreId,
+        /// All songs committed up to this revision have been looked at.
+        after: u64,
+        /// Whether more songs were committed after it.
+        more: bool,
+        /// Songs that were passed over, because a fragment or the tables are damaged.
+        passed: u32,
+        /// The latest revision of the tags.
+        tags: u64,
+    },
+    /// A page of further tags.
+    Tags {
+        /// In the order in which they were stored.
+        songs: Vec<(SongId, MoreTags)>,
+        /// The revision of the tags after the last of them.
+        revision: u64,
+        /// All these songs were committed up to this revision.
+        needs: u64,
+    },
     /// A manifest.
     Described {
         /// The manifest.
@@ -510,6 +547,8 @@ pub struct Overview {
     pub quarantined: u64,
     /// How far the scrub had come when this was last noted.
     pub scrub: ScrubNote,
+    /// The latest revision of the further tags.
+    pub tags: u64,
     /// Songs withdrawn by a [`LibraryJob::Mend`] that have not come back.
     pub withdrawn: u64,
     /// Whether a library that was set aside is still to be salvaged.
@@ -706,7 +745,10 @@ impl LibraryJob {
         );
         if moves_much {
             usize::MAX
-        } else if matches!(self, LibraryJob::CommitUpload { .. }) {
+        } else if matches!(
+            self,
+            LibraryJob::CommitUpload { .. } | LibraryJob::ReadTags { .. }
+        ) {
             COMMIT_WEIGHT
         } else {
             0
@@ -719,6 +761,7 @@ impl LibraryJob {
             | LibraryJob::Room { .. }
             | LibraryJob::Songs { .. }
             | LibraryJob::Changes { .. }
+            | LibraryJob::TagChanges { .. }
             | LibraryJob::Describe { .. }
             | LibraryJob::ReadFragment { .. }
             | LibraryJob::CopiesDue { .. }
@@ -733,6 +776,7 @@ impl LibraryJob {
             | LibraryJob::KeepFragment { .. }
             | LibraryJob::CommitUpload { .. }
             | LibraryJob::DropUpload { .. }
+            | LibraryJob::ReadTags { .. }
             | LibraryJob::SweepUploads { .. }
             | LibraryJob::CopyDone { .. }
             | LibraryJob::ForgetCopiesDue { .. }
@@ -779,6 +823,12 @@ impl fmt::Debug for JobReply {
             JobReply::Changes { changes, revision } => {
                 write!(f, "Changes({}, revision: {revision})", changes.len())
             }
+            JobReply::TagsRead {
+                after, more, tags, ..
+            } => write!(f, "TagsRead(after: {after}, more: {more}, tags: {tags})"),
+            JobReply::Tags {
+                songs, revision, ..
+            } => write!(f, "Tags({}, revision: {revision})", songs.len()),
             JobReply::Described { manifest } => write!(f, "Described({:?})", manifest.song.id),
             JobReply::Fragment { index, bytes } => write!(f, "Fragment({index}, {}B)", bytes.len()),
             JobReply::Missing { ranges } => write!(f, "Missing({ranges:?})"),

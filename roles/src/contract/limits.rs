@@ -112,6 +112,15 @@ pub const SCRUB_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Most fragments that one step of a scrub reads, however short they are.
 pub const SCRUB_FRAGMENTS_MAX: u32 = 4096;
 
+/// Most songs whose further tags one step reads: other changes wait for it.
+pub const TAGGED_SONGS_MAX: usize = 32;
+
+/// Most songs that such a step passes over because their tags are known.
+pub const TAGGED_LOOKED_AT_MAX: usize = 1024;
+
+/// Bytes of fragments after which such a step ends.
+pub const TAGGED_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
 /// Most songs whose tables one step of an inspection reads: a few tens of milliseconds.
 pub const INSPECT_SONGS_MAX: usize = 256;
 

@@ -17,6 +17,7 @@ use crate::contract::message::{Announcement, Catalogue, Change, Message};
 use crate::contract::node::Peer;
 use crate::contract::record::{Address, Features, Record};
 use crate::contract::rng::Rng;
+use crate::contract::tags::TagNews;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
 use crate::cx::Cx;
@@ -65,7 +66,22 @@ struct Router {
     marks_due: Option<Option<SongId>>,
     /// When the router last went back to an earlier revision and was served at once.
     restarted_at: Time,
+    tags: Tags,
 }
+
+/// How far a router has followed the further tags of the songs.
+#[derive(Debug, Default)]
+struct Tags {
+    /// The revision of the tags that the router has confirmed.
+    known: u64,
+    /// Tags are being read, or are on their way.
+    busy: bool,
+    /// The router did not take the last ones: nothing is sent before.
+    rest_until: Time,
+}
+
+/// The pause after tags that a router did not take.
+const TAGS_REST: Duration = Duration::from_secs(2);
 
 impl Announcer {
     /// Announces at least once per `every`.
@@ -90,6 +106,7 @@ impl Announcer {
     pub fn start_over(&mut self, now: Time) {
         for router in self.routers.values_mut() {
             (router.known, router.told) = (0, 0);
+            router.tags.known = 0;
         }
         self.on_change(now);
     }
@@ -121,6 +138,77 @@ impl Announcer {
             } else {
                 self.tell(cx, at, (since, Vec::new(), since), news);
             }
+        }
+        self.read_tags(cx, routers, news);
+    }
+
+    /// Reads the next tags for every router that has all songs and lacks tags.
+    fn read_tags(&mut self, cx: &mut Cx<'_>, routers: &[Record], news: News) {
+        let able = routers.iter().filter(|r| r.features.has(Features::ALBUMS));
+        for at in able.map(|router| router.address) {
+            let Some(router) = self.routers.get_mut(&at) else {
+                continue;
+            };
+            let tags = &mut router.tags;
+            let lacks = tags.known < news.overview.tags && router.known > 0;
+            if lacks && !tags.busy && tags.rest_until <= cx.now {
+                tags.busy = true;
+                let (since, limit) = (tags.known, PAGE_SONGS_MAX as u32);
+                cx.run(
+                    Ordered::TagAnnouncer(at, since),
+                    LibraryJob::TagChanges { since, limit },
+                );
+            }
+        }
+    }
+
+    /// Sends tags that have been read, unless the router does not know the songs yet.
+    pub fn tell_tags(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (at, since): (Address, u64),
+        reply: JobReply,
+        news: News,
+    ) {
+        let Some(router) = self.routers.get_mut(&at) else {
+            return;
+        };
+        router.tags.busy = false;
+        router.tags.rest_until = cx.now + TAGS_REST;
+        if let JobReply::Tags {
+            songs,
+            revision,
+            needs,
+        } = reply
+            && needs <= router.known
+        {
+            let tags = TagNews {
+                record: news.record,
+                store: news.overview.store,
+                since,
+                songs,
+                revision,
+                needs,
+            };
+            let question = Message::Catalogue(Catalogue::Tag(tags));
+            let to = [Peer::Node(at)].into();
+            let asked = cx.ask(Asked::TagAnnouncer(at), to, question, Policy::ONCE);
+            router.tags.busy = asked.is_some();
+        }
+    }
+
+    /// Takes the end of a message with tags. A router that took them gets the next ones at once.
+    pub(crate) fn on_tagged(&mut self, now: Time, at: Address, reply: Reply) {
+        let Some(router) = self.routers.get_mut(&at) else {
+            return;
+        };
+        router.tags.busy = false;
+        router.tags.rest_until = now + TAGS_REST;
+        if let Some(Message::Catalogue(Catalogue::Tagged { revision, .. })) = reply.message() {
+            if revision > router.tags.known {
+                router.tags.rest_until = now;
+            }
+            router.tags.known = revision;
         }
     }
 
@@ -263,6 +351,12 @@ impl Announcer {
             router.restarted_at = now;
         }
         router.prompt = revision >= router.told;
+        if revision < router.known {
+            router.tags.known = 0; // It has forgotten the tags together with the songs.
+        }
+        if revision > router.known {
+            router.tags.rest_until = now;
+        }
         let moves = router.behind || restarts || (revision > router.known && !router.prompt);
         router.known = revision;
         if moves {

@@ -40,6 +40,8 @@ pub(super) fn answer_to(reply: JobReply) -> Message {
         | JobReply::Overview(_)
         | JobReply::Room { .. }
         | JobReply::Changes { .. }
+        | JobReply::TagsRead { .. }
+        | JobReply::Tags { .. }
         | JobReply::Fragment { .. }
         | JobReply::CopiesDue { .. }
         | JobReply::Members { .. }

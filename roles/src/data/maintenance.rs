@@ -271,6 +271,7 @@ impl Data {
         self.announcer.start_over(cx.now);
         self.acknowledgements.refuse(cx.out);
         self.removal.refuse(cx.out);
+        self.tagging.start_over(cx.now);
     }
 
     /// Begins the silence, because a library that was away may hold songs removed meanwhile.

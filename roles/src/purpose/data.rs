@@ -13,6 +13,8 @@ pub(crate) enum Purpose {
     /// The library's overview, read at the start.
     Overview,
     Sweep,
+    /// To read the further tags of songs.
+    ReadTags,
     /// To see how much room is left.
     Room,
     /// An upload that found no room gives back what it has.
@@ -58,6 +60,7 @@ impl Purpose {
             Purpose::Fetch(stream) => Some(stream.song),
             Purpose::Overview
             | Purpose::Sweep
+            | Purpose::ReadTags
             | Purpose::Room
             | Purpose::Drop(_)
             | Purpose::Answer(_)

@@ -4,6 +4,7 @@ use roles::contract::id::NodeId;
 use roles::contract::message::StoreId;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::further_tags;
 use super::open_fault::OpenFault;
 use super::partitions;
 use super::segments::tables;
@@ -137,6 +138,10 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         tables: trash::TABLES,
+        rows: |_| Ok(()),
+    },
+    Migration {
+        tables: further_tags::TABLES,
         rows: |_| Ok(()),
     },
 ];

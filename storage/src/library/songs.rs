@@ -8,6 +8,7 @@ use roles::contract::song::{Fragment, Manifest};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Stop;
+use super::further_tags;
 use super::mend;
 use super::partitions;
 use super::quarantine;
@@ -28,6 +29,7 @@ pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
     let quarantined = quarantine::count(db)?;
     let withdrawn = mend::withdrawn(db)?;
     let trash = trash::is_used(db)?;
+    let tags = further_tags::latest(db)?;
     db.prepare_cached(sql)?.query_row([], |row| {
         Ok(Overview {
             store: StoreId(row.get::<_, i64>(0)?.cast_unsigned()),
@@ -40,6 +42,7 @@ pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
                 rounds: row::number(row, 7)?,
                 after: scrub::noted(row, 8)?,
             },
+            tags,
             withdrawn,
             salvaging: false,
             trash,

@@ -130,6 +130,9 @@ fn lyrics(tags: &[Found]) -> String {
     tags.iter().find_map(whole).unwrap_or_default()
 }
 
+/// The version of what this module reads. A later one has the tags of all songs read again.
+pub(crate) const READER: i64 = 1;
+
 /// What `info` shows beside the tags of the catalogue. The names are an interface.
 const OTHERS: [(&str, Field); 7] = [
     ("replaygain_track_gain", Field::TrackGain),

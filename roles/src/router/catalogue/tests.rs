@@ -4,6 +4,7 @@ use alloc::string::ToString;
 use alloc::vec;
 
 use super::*;
+use crate::contract::browse::{Album, AlbumSort, Mark, PageOf};
 use crate::contract::limits::TAG_BYTES_MAX;
 use crate::contract::song::Format;
 
@@ -443,4 +444,87 @@ fn a_foreign_cursor_does_no_harm() {
             }
         }
     }
+}
+
+fn albums(catalogue: &mut Catalogue, page: PageOf) -> (Vec<Album>, u64, Option<Mark>) {
+    let browse = Browse::Albums {
+        page,
+        artist: None,
+        sort: AlbumSort::Title,
+    };
+    check_browse(&browse).expect("a question within its bounds");
+    match catalogue.browse(&browse, |nodes| nodes.len()) {
+        Ok(Browsed::Albums {
+            albums,
+            total,
+            next,
+        }) => (albums, total, next),
+        other => panic!("no albums but {other:?}"),
+    }
+}
+
+/// The pages of a list of albums are the list, forwards and backwards.
+#[test]
+fn pages_of_albums_are_the_list() {
+    let titles = ["Part 10", "Part 2", "Ende", "Anfang", "Mitte"];
+    let songs: Vec<Song> = (1..)
+        .zip(titles)
+        .map(|(n, title)| song(n, "x", "A", title))
+        .collect();
+    let mut catalogue = catalogue(&songs);
+    let sorted = ["Anfang", "Ende", "Mitte", "Part 2", "Part 10"];
+    for descending in [false, true] {
+        let (mut all, mut after) = (vec![], None);
+        loop {
+            let page = PageOf {
+                descending,
+                after,
+                ..PageOf::all(2)
+            };
+            let (found, total, next) = albums(&mut catalogue, page);
+            assert_eq!(total, 5);
+            all.extend(found.into_iter().map(|album| album.title));
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        if descending {
+            all.reverse();
+        }
+        assert_eq!(all, sorted);
+    }
+}
+
+/// Tags that arrive later, and songs that go, change the albums; an id in a search finds the songs.
+#[test]
+fn albums_follow_tags_and_songs() {
+    let songs = [song(1, "x", "A", "Hits"), song(2, "y", "B", "Hits")];
+    let mut catalogue = catalogue(&songs);
+    assert_eq!(albums(&mut catalogue, PageOf::all(9)).1, 2);
+    let more = MoreTags {
+        compilation: true,
+        ..MoreTags::default()
+    };
+    catalogue.tag(SongId(1), more.clone());
+    catalogue.tag(SongId(2), more);
+    let (found, total, _) = albums(&mut catalogue, PageOf::all(9));
+    assert_eq!((total, found[0].songs), (1, 2));
+
+    let words = alloc::format!("albumid:{}", &found[0].id.to_string()[..9]);
+    let query = Query {
+        words,
+        ..Query::all(9)
+    };
+    assert_eq!(page(&mut catalogue, &query).1, 2);
+    catalogue.remove(NODE, SongId(1));
+    assert_eq!(page(&mut catalogue, &query).1, 1);
+    catalogue.bury(SongId(2));
+    assert_eq!(albums(&mut catalogue, PageOf::all(9)).1, 0);
+    let page = PageOf::all(9);
+    let artists = catalogue.browse(&Browse::Artists { page }, |nodes| nodes.len());
+    assert!(
+        matches!(artists, Ok(Browsed::Artists { total: 0, .. })),
+        "{artists:?}"
+    );
 }
