@@ -42,6 +42,7 @@ fn every_planted_flaw_is_found() {
             Mutant::DoesTwice => &["S4 at most once"],
             Mutant::OffersOneHolder => &["acknowledged songs can be read"],
             Mutant::ListsNothing => &["routers list every song"],
+            Mutant::ForgetsTags => &["routers group songs alike"],
             Mutant::DeliversOutOfOrder => &["S3 byte exactness"],
             Mutant::EndsTwice => &["one final notice"],
             Mutant::NeverEnds => &["every operation ends", "uploads are taken"],

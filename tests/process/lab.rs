@@ -369,6 +369,23 @@ impl Lab {
         );
     }
 
+    /// The JSON lines of a command, which is given again and again until they are `good`.
+    pub(super) fn await_lines(
+        &self,
+        words: &[&str],
+        good: impl Fn(&[Value]) -> bool,
+    ) -> Vec<Value> {
+        let begun = Instant::now();
+        loop {
+            let lines = self.json(words);
+            if good(&lines) {
+                return lines;
+            }
+            let late = begun.elapsed() >= PATIENCE;
+            assert!(!late, "not within {PATIENCE:?}: {words:?} gives {lines:?}");
+        }
+    }
+
     /// Waits until every song has all its copies.
     pub(super) fn await_copies(&self, songs: u64) {
         self.await_status("every copy is in place", |status| {

@@ -4,6 +4,7 @@ mod lab;
 mod netlab;
 mod sound;
 
+mod albums;
 mod copies;
 mod failures;
 mod full_disk;

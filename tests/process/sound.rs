@@ -73,9 +73,26 @@ pub(super) fn mp3_with_cover(path: &Path, bytes: usize, number: u8) -> Vec<u8> {
     cover
 }
 
+/// Writes an MP3 of one second with these texts in its tag.
+pub(super) fn mp3_tagged(path: &Path, texts: &[(&[u8; 4], &str)], number: u8) {
+    let bodies: Vec<Vec<u8>> = (texts.iter())
+        .map(|(_, text)| [b"\x03", text.as_bytes()].concat())
+        .collect();
+    let frames = texts.iter().zip(&bodies);
+    let frames: Vec<(&[u8; 4], &[u8])> = frames.map(|((id, _), body)| (*id, &body[..])).collect();
+    mp3_of_frames(path, &frames, number);
+}
+
 fn mp3(path: &Path, id: &[u8; 4], body: &[u8], number: u8) {
+    mp3_of_frames(path, &[(id, body)], number);
+}
+
+/// Writes an MP3 of one second with these frames in its tag.
+pub(super) fn mp3_of_frames(path: &Path, frames: &[(&[u8; 4], &[u8])], number: u8) {
     let synchsafe = |n: usize| [21, 14, 7, 0].map(|shift| (n >> shift & 0x7f) as u8);
-    let frame = [&id[..], &synchsafe(body.len()), b"\0\0", body].concat();
+    let frame =
+        |(id, body): &(&[u8; 4], &[u8])| [&id[..], &synchsafe(body.len()), b"\0\0", body].concat();
+    let frame: Vec<u8> = frames.iter().flat_map(frame).collect();
     let tag = [b"ID3\x04\0\0", &synchsafe(frame.len())[..], &frame].concat();
     // A frame head for 128 kbit/s at 44.1 kHz; the frame has no sound in it.
     let mut sound = vec![0xff, 0xfb, 0x90, 0x00];

@@ -34,6 +34,8 @@ pub struct Coverage {
     pub records_checked: u64,
     pub records_expired: u64,
     pub songs_verified: u64,
+    /// Routers whose albums and artists were compared with their songs.
+    pub routers_grouped: u64,
     pub copies_made: u64,
     pub tables_checked: u64,
     pub roles_checked: u64,
@@ -116,6 +118,7 @@ pub const COUNTED: &[(&str, Counted)] = &[
     ("resolved", |s| s.records_checked),
     ("over by then", |s| s.records_expired),
     ("songs verified", |s| s.songs_verified),
+    ("routers grouped", |s| s.routers_grouped),
     ("neighbours dead", |s| s.neighbours_killed),
     ("managers dead", |s| s.managers_killed),
     ("named dead", |s| s.named_killed),

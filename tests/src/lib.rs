@@ -31,6 +31,7 @@ pub mod ring;
 pub mod schedules;
 
 pub mod figures;
+pub mod groups;
 pub mod run;
 pub mod trace;
 pub mod trash;

@@ -40,6 +40,8 @@ pub enum Mutant {
     OffersOneHolder,
     /// A router lists no songs.
     ListsNothing,
+    /// A router confirms the tags of songs and forgets them.
+    ForgetsTags,
     /// A client delivers every second fragment before the first.
     DeliversOutOfOrder,
     /// A client ends every operation twice.
@@ -54,7 +56,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every mutant.
-    pub const ALL: [Mutant; 13] = [
+    pub const ALL: [Mutant; 14] = [
         Mutant::AnswersBeforeCommit,
         Mutant::ForgetsCopies,
         Mutant::GivesAnotherFragment,
@@ -63,6 +65,7 @@ impl Mutant {
         Mutant::DoesTwice,
         Mutant::OffersOneHolder,
         Mutant::ListsNothing,
+        Mutant::ForgetsTags,
         Mutant::DeliversOutOfOrder,
         Mutant::EndsTwice,
         Mutant::NeverEnds,
@@ -78,9 +81,10 @@ impl Mutant {
             }
             Mutant::ServesTheDead | Mutant::ServesTooFew => "dns",
             Mutant::DoesTwice => return !name.starts_with("client"),
-            Mutant::OffersOneHolder | Mutant::ListsNothing | Mutant::LeavesDeadlinesBehind => {
-                "router"
-            }
+            Mutant::OffersOneHolder
+            | Mutant::ListsNothing
+            | Mutant::ForgetsTags
+            | Mutant::LeavesDeadlinesBehind => "router",
             Mutant::DeliversOutOfOrder
             | Mutant::EndsTwice
             | Mutant::NeverEnds
@@ -179,6 +183,11 @@ impl MutantNode {
         let Event::Message { from, envelope } = &mut event else {
             return Some(event);
         };
+        if let (Mutant::ForgetsTags, Message::Catalogue(Catalogue::Tag(news))) =
+            (self.mutant, &mut envelope.message)
+        {
+            news.songs.clear();
+        }
         match (self.mutant, &envelope.message) {
             (Mutant::AnswersBeforeCommit, Message::Audio(Audio::Commit { copy: false, .. })) => {
                 let message = Message::Audio(Audio::Stored { copies: 2 });

@@ -56,6 +56,10 @@ const SETTLE: Duration = Duration::from_secs(80);
 /// Routers and DNS nodes know within this time what a node has or has become.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
+/// Routers have the further tags of all songs within this time: a song of which a fragment was damaged
+/// is read again half a minute later.
+const GROUPED_WITHIN: Duration = Duration::from_secs(90);
+
 /// An operation that was begun before has ended within this time.
 const END_WITHIN: Duration = Duration::from_secs(60);
 
@@ -355,8 +359,21 @@ impl World {
                 }
                 self.run_for(HEARD_WITHIN / 10);
             }
+            self.check_groups(place);
             self.check_status(place);
         }
+    }
+
+    /// Every router shows the albums and artists that its songs make.
+    fn check_groups(&mut self, place: Place) {
+        let until = self.now + GROUPED_WITHIN;
+        while let Some(text) = self.group_fault(place) {
+            if self.now >= until || self.violation.is_some() {
+                return self.violated("routers group songs alike", text);
+            }
+            self.run_for(HEARD_WITHIN / 5);
+        }
+        self.seen.routers_grouped += 1;
     }
 
     fn listing_fault(&mut self, router: Place) -> Option<String> {
