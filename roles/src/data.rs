@@ -219,7 +219,9 @@ impl Data {
         reply: JobReply,
         others: Others<'_>,
     ) {
-        if reply == JobReply::Failed(JobFault::DiskFull) {
+        // Tags can wait: that there is no room for them says nothing about songs.
+        let can_wait = matches!(purpose, Purpose::ReadTags);
+        if reply == JobReply::Failed(JobFault::DiskFull) && !can_wait {
             self.on_disk_full(cx, &purpose);
         }
         match purpose {

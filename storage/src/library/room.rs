@@ -134,7 +134,9 @@ impl Drop for Room {
 pub(super) fn may_use_reserve(job: &LibraryJob) -> bool {
     !matches!(
         job,
-        LibraryJob::BeginUpload { .. } | LibraryJob::KeepFragment { .. }
+        LibraryJob::BeginUpload { .. }
+            | LibraryJob::KeepFragment { .. }
+            | LibraryJob::ReadTags { .. }
     )
 }
 
