@@ -112,10 +112,11 @@ impl World {
 
     fn browse(&mut self, router: Place, browse: Browse) -> Option<Browsed> {
         let question = Message::Catalogue(Catalogue::Browse(browse));
-        match self.answer(router, question)? {
-            Message::Catalogue(Catalogue::Browsed(found)) => Some(found),
-            _ => None,
-        }
+        let answer = self.answer(router, question)?;
+        let Message::Catalogue(Catalogue::Browsed(found)) = answer else {
+            return None;
+        };
+        Some(found)
     }
 }
 

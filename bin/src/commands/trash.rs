@@ -104,18 +104,15 @@ pub(super) fn change(
         song,
         to,
     };
-    session.answer(&format!("{attempt} {id}"), command, |notice| match notice {
-        Notice::Removed { song, copies, .. } => Some(Changed {
-            song,
-            done: Done::Gone,
-            copies,
-        }),
-        Notice::Changed { song, copies, .. } => Some(Changed {
-            song,
-            done: Done::Changed,
-            copies,
-        }),
-        _ => None,
+    session.answer(&format!("{attempt} {id}"), command, |notice| {
+        let (song, copies, done) = if let Notice::Removed { song, copies, .. } = notice {
+            (song, copies, Done::Gone)
+        } else if let Notice::Changed { song, copies, .. } = notice {
+            (song, copies, Done::Changed)
+        } else {
+            return None;
+        };
+        Some(Changed { song, done, copies })
     })
 }
 
@@ -157,20 +154,23 @@ fn page(session: &Session, after: Option<SongId>, limit: u32) -> Result<Page, Fa
         after,
         limit,
     };
-    session.answer("list the trash", command, |notice| match notice {
-        Notice::Trash {
+    session.answer("list the trash", command, |notice| {
+        let Notice::Trash {
             songs,
             total,
             bytes,
             next,
             ..
-        } => Some(Page {
+        } = notice
+        else {
+            return None;
+        };
+        Some(Page {
             songs,
             total,
             bytes,
             next,
-        }),
-        _ => None,
+        })
     })
 }
 

@@ -63,10 +63,10 @@ pub(super) fn answer_to(reply: JobReply) -> Message {
 
 /// The refusal for a job that has failed.
 pub(super) fn refuse_fault(reply: JobReply) -> Refusal {
-    match reply {
-        JobReply::Failed(fault) => refusal(fault),
-        _ => Refusal::Broken("the pool gave another reply".into()),
+    if let JobReply::Failed(fault) = reply {
+        return refusal(fault);
     }
+    Refusal::Broken("the pool gave another reply".into())
 }
 
 fn refusal(fault: JobFault) -> Refusal {

@@ -16,8 +16,8 @@ use crate::contract::message::{
     Catalogue as CatalogueMessage, Cursor, Listed, Query, Refusal, Sort,
 };
 use crate::contract::song::Song;
-use crate::contract::time::Time;
 use crate::contract::tags::MoreTags;
+use crate::contract::time::Time;
 use crate::contract::trash::{Mark, Trashed};
 
 /// Most words of a search. It bounds the time of a search, which compares every word with every

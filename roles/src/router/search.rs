@@ -88,8 +88,8 @@ impl Search {
     /// The years of which one has to be there, if the search names any.
     pub(super) fn years(&self) -> Option<RangeInclusive<u16>> {
         self.terms.iter().find_map(|term| match &term.wants {
-            Wants::Years(years) if !term.negative => Some(years.clone()),
-            _ => None,
+            Wants::Years(years) => (!term.negative).then(|| years.clone()),
+            Wants::Words(..) | Wants::Phrase(..) | Wants::Group(_) => None,
         })
     }
 

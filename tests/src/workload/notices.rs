@@ -165,7 +165,7 @@ impl World {
         (reading.next, reading.end) = (first, count);
         // Every third user needs the middle of the file alone.
         let whole = manifest.song.bytes;
-        if operation.0 % 3 == 0 {
+        if operation.0.is_multiple_of(3) {
             reading.needed = (whole / 4, whole / 2);
         }
         let needed = reading.needed;

@@ -295,17 +295,15 @@ impl Data {
         let Some(change) = self.trash.changes.remove(&number) else {
             return;
         };
-        match reply {
-            JobReply::Removed { .. } => {
-                cx.run(Ordered::Data(Purpose::Reclaim), LibraryJob::Reclaim);
-                if let Waiter::Client(asker) = change.waiter {
-                    self.removal.spread(cx, asker, &[change.song], others);
-                }
+        if let JobReply::Removed { .. } = reply {
+            cx.run(Ordered::Data(Purpose::Reclaim), LibraryJob::Reclaim);
+            if let Waiter::Client(asker) = change.waiter {
+                self.removal.spread(cx, asker, &[change.song], others);
             }
-            JobReply::Failed(JobFault::NotFound) => {
-                self.refuse_change(cx, &change.waiter, not_there());
-            }
-            reply => self.fail_change(cx, &change.waiter, reply),
+        } else if reply == JobReply::Failed(JobFault::NotFound) {
+            self.refuse_change(cx, &change.waiter, not_there());
+        } else {
+            self.fail_change(cx, &change.waiter, reply);
         }
     }
 
@@ -324,7 +322,7 @@ impl Data {
             return;
         };
         let careless = self.trash.mutants.has(CopyMutant::RestoresUnversioned);
-        if !(newer.is_empty() && gone.is_empty()) && !careless {
+        if !careless && (!newer.is_empty() || !gone.is_empty()) {
             if change.tries < TRIES_MAX {
                 return self.look(cx, number);
             }
