@@ -6,6 +6,8 @@
 //! itself. The ring is not stored: it is the living members in the order of their ids.
 //! Detecting which members live, and spreading updates, is the business of [`crate::ring`].
 
+mod claims;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -18,6 +20,9 @@ use crate::contract::ring::Claim;
 use crate::contract::time::Time;
 use crate::hash_ring::mix;
 
+pub use claims::{Absorbed, Voice};
+use claims::{is_same_process, leaps};
+
 /// How long the dead and the departed are remembered. A member that returns later joins as a new
 /// one.
 pub const DEAD_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
@@ -25,10 +30,6 @@ pub const DEAD_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// Least time a member has to refute a verdict that reaches this node without a suspicion before
 /// it.
 const REFUTATION: Duration = Duration::from_millis(1500);
-
-/// Largest believable step of a version or incarnation above the known one. A larger one is
-/// refused: a single lie could otherwise use up all numbers.
-const LEAP_MAX: u64 = 1 << 20;
 
 /// Time after a death within which the next one counts as part of the same row.
 const FALLS_COUNTED: Duration = Duration::from_secs(600);
@@ -59,45 +60,6 @@ pub struct Entry {
     /// Length of the last row of deaths, each within ten minutes of the one before, and the time of
     /// the last.
     falls: (u32, Time),
-}
-
-/// Who makes a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Voice {
-    /// The very process that the claim is about, on a connection of its own.
-    Itself,
-    /// Another member, or a table in which it stands.
-    Another,
-}
-
-/// The effect of a claim on the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absorbed {
-    /// Nothing: the claim was known, or the table is full of living members.
-    Nothing,
-    /// The entry has changed.
-    Changed {
-        /// The state before the claim; none if the member was unknown.
-        before: Option<MemberState>,
-    },
-    /// Only the list of observers has grown.
-    Observed,
-    /// The claim is older than the entry. The sender should receive the entry.
-    Stale,
-    /// The claim is about this node and untrue. This node must refute it with a version above this
-    /// one.
-    Refute {
-        /// The version in the claim.
-        version: u32,
-    },
-    /// The claim names another process than the known one, and that process does not make it
-    /// itself. It should be asked.
-    Hearsay,
-    /// The claim says that another process bears this node's id: a later start, or the same one at
-    /// another address.
-    Double,
-    /// The claim cannot be true.
-    Absurd,
 }
 
 impl Members {
@@ -490,18 +452,6 @@ impl Entry {
         let again = falls > 0 && now.since(last) < FALLS_COUNTED;
         self.falls = (if again { falls + 1 } else { 1 }, now);
     }
-}
-
-/// Whether both name one process: a process has one start and listens at one address.
-fn is_same_process(known: &Member, claimed: &Member) -> bool {
-    (known.incarnation, known.address) == (claimed.incarnation, claimed.address)
-}
-
-fn leaps(known: &Member, claimed: &Member) -> bool {
-    let Incarnation(start) = known.incarnation;
-    let versions = u64::from(claimed.version.saturating_sub(known.version));
-    claimed.incarnation.0.saturating_sub(start) > LEAP_MAX
-        || (claimed.incarnation == known.incarnation && versions > LEAP_MAX)
 }
 
 /// Whether a member may receive new songs: a living data node that is neither draining nor sick.
