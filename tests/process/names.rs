@@ -301,6 +301,28 @@ fn a_flood_gets_its_rate_and_no_more() {
     assert!(cut > 100 && cut <= 1000, "{cut}");
 }
 
+/// The node has no processor for a moment, as on a busy machine: what is asked meanwhile waits.
+#[test]
+fn questions_wait_for_a_node_that_does_not_run() {
+    let mut lab = Lab::new("frozen");
+    lab.settings = vec!["--set", "dns.rate=100000"];
+    let (names, _) = lab.cluster(1, 0);
+    // The answers wait, too, so no asker gets more than its own socket can keep.
+    let askers: Vec<UdpSocket> = (0..4).map(|_| asker(door(&lab))).collect();
+    let good = question("dispotify.router");
+    names[0].signal("STOP");
+    for socket in &askers {
+        (0..WAITING / 4).for_each(|_| assert!(socket.send(&good).is_ok()));
+    }
+    names[0].signal("CONT");
+    for socket in &askers {
+        (0..WAITING / 4).for_each(|_| assert_eq!(heard(socket)[7], 1));
+    }
+}
+
+/// More than the kernel keeps unasked (about 270), fewer than what it gives an ordinary user (about 550).
+const WAITING: usize = 400;
+
 /// Two hundred connections that say nothing, or little: names are answered all the same.
 #[test]
 fn silent_connections_keep_nobody_out() {

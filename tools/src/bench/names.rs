@@ -56,7 +56,9 @@ pub(super) fn names(stage: &Stage, seconds: Duration) -> Result<Outcome, Failure
         let line = format!("names: {ratio:.2} of knot's questions a second");
         return Ok(Outcome::Missed(figures, line));
     }
-    if late.ours() > LATENCY_MOST.as_secs_f64() {
+    // Where knot is late as well, the machine is too busy to show it.
+    let most = LATENCY_MOST.as_secs_f64();
+    if late.ours() > most && late.theirs() <= most {
         let line = "names: 1 answer in 100 comes after more than a millisecond".to_owned();
         return Ok(Outcome::Missed(figures, line));
     }
