@@ -14,6 +14,7 @@ mod requests;
 mod chaos;
 mod fail_on;
 mod find;
+mod overload;
 mod player;
 mod schedule;
 
@@ -41,7 +42,7 @@ pub(crate) use report::Report;
 pub(crate) use requests::one_fragment;
 pub(crate) use session::Session;
 
-use args::{Args, What};
+use args::{Args, Load, What};
 
 /// Runs the load generator with the process's arguments.
 pub fn main() -> ExitCode {
@@ -57,6 +58,11 @@ fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.what {
         What::Load(load) => Session::new(common, load)?.once(&[]),
         What::Chaos(chaos) => Session::new(common, &chaos.load)?.once(&chaos.strokes),
+        What::Overload(options) => {
+            let load = Load::Requests(options.requests.clone());
+            let mut session = Session::new(common, &load)?;
+            overload::run(&mut session, &options.requests, options.times)
+        }
         What::Find(find) => Session::new(common, &find.load)?.find(find),
         What::Corpus(corpus) => {
             let made = crate::corpus::make(corpus, common.seed);

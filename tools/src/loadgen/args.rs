@@ -81,6 +81,8 @@ pub(crate) enum What {
     Load(Load),
     /// Raise the load until a condition of --fail-on is true; print the highest that held
     Find(Find),
+    /// Ask for several times what the nodes can serve; print what they can, and how they are afterwards
+    Overload(Overload),
     /// Run commands in mid-run, and print what the clients felt, second by second
     Chaos(Chaos),
     /// Make songs to load a cluster with; same seed, same bytes
@@ -165,6 +167,15 @@ pub(crate) struct Find {
     pub(crate) within: f64,
     #[command(subcommand)]
     pub(crate) load: Load,
+}
+
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Overload {
+    /// How many times what is answered in a closed loop
+    #[arg(long, default_value_t = 3.0, value_parser = rate)]
+    pub(crate) times: f64,
+    #[command(flatten)]
+    pub(crate) requests: Requests,
 }
 
 #[derive(Clone, Debug, clap::Args)]

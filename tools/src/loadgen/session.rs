@@ -32,7 +32,7 @@ use super::svg;
 
 /// Everything that the runs of one process share.
 pub(crate) struct Session<'a> {
-    common: &'a Common,
+    pub(super) common: &'a Common,
     load: &'a Load,
     /// None for a run that only speaks with pages.
     security: Option<Security>,
@@ -84,7 +84,7 @@ impl<'a> Session<'a> {
         Ok(verdict(&broken))
     }
 
-    fn run(&mut self, load: &Load, strokes: &[Stroke]) -> Result<Report, Failure> {
+    pub(super) fn run(&mut self, load: &Load, strokes: &[Stroke]) -> Result<Report, Failure> {
         descriptors::make_room(connections(load, &self.survey))?;
         let security = match &self.security {
             Some(security) => security.clone(),
@@ -270,7 +270,7 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
 }
 
 /// Says on standard error which conditions are true.
-fn verdict(broken: &[String]) -> ExitCode {
+pub(super) fn verdict(broken: &[String]) -> ExitCode {
     if broken.is_empty() {
         return ExitCode::SUCCESS;
     }
