@@ -300,7 +300,10 @@ impl Data {
     ) {
         match asked {
             Asked::Announcer(router) => self.announcer.conclude(cx.now, router, reply),
-            Asked::TagAnnouncer(router) => self.announcer.on_tagged(cx.now, router, reply),
+            Asked::TagAnnouncer(router) => {
+                let ours = self.overview.unwrap_or_default().store;
+                self.announcer.on_tagged(cx.now, router, reply, ours);
+            }
             Asked::Replication(ticket) => {
                 let reports = self.copies.conclude(cx, ticket, reply, others.data);
                 self.on_copies(cx, reports);

@@ -13,7 +13,7 @@ use core::time::Duration;
 use crate::contract::id::SongId;
 use crate::contract::job::{JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_SONGS_MAX;
-use crate::contract::message::{Announcement, Catalogue, Change, Message};
+use crate::contract::message::{Announcement, Catalogue, Change, Message, StoreId};
 use crate::contract::node::Peer;
 use crate::contract::record::{Address, Features, Record};
 use crate::contract::rng::Rng;
@@ -181,6 +181,8 @@ impl Announcer {
             needs,
         } = reply
             && needs <= router.known
+            // Tags beyond the library's latest are those of a library that has been set aside.
+            && revision <= news.overview.tags
         {
             let tags = TagNews {
                 record: news.record,
@@ -198,13 +200,15 @@ impl Announcer {
     }
 
     /// Takes the end of a message with tags. A router that took them gets the next ones at once.
-    pub(crate) fn on_tagged(&mut self, now: Time, at: Address, reply: Reply) {
+    /// A router that speaks of another library than `ours` is told everything.
+    pub(crate) fn on_tagged(&mut self, now: Time, at: Address, reply: Reply, ours: StoreId) {
         let Some(router) = self.routers.get_mut(&at) else {
             return;
         };
         router.tags.busy = false;
         router.tags.rest_until = now + TAGS_REST;
-        if let Some(Message::Catalogue(Catalogue::Tagged { revision, .. })) = reply.message() {
+        if let Some(Message::Catalogue(Catalogue::Tagged { store, revision })) = reply.message() {
+            let revision = if store == ours { revision } else { 0 };
             if revision > router.tags.known {
                 router.tags.rest_until = now;
             }

@@ -268,6 +268,10 @@ impl DataNode {
     }
 
     fn hear(&mut self, now: Time, news: &Announcement) {
+        if news.record.incarnation != self.record.incarnation {
+            // A disk that went back in time gives a revision of the tags twice, and no digest shows it.
+            self.tagged = 0;
+        }
         self.record = news.record;
         self.latest = news.latest;
         self.bytes = news.bytes;
