@@ -376,13 +376,14 @@ impl Data {
             cx.run(Ordered::Data(Purpose::Overview), LibraryJob::Overview);
         }
         self.on_room_tick(cx);
-        self.read_tags(cx);
         let reports = self.copies.on_tick(cx, others.data);
         self.on_copies(cx, reports);
         let overview = self.overview.unwrap_or_default();
         self.scrub.on_tick(cx, overview, others);
         let alone = others.data.is_empty() && others.leaving.is_empty() && others.dead.is_empty();
         self.mending.on_tick(cx, overview, alone);
+        // Last, because copies and repairs come first.
+        self.read_tags(cx);
         self.announce(cx, others);
     }
 
