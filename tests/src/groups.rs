@@ -20,6 +20,9 @@ impl World {
     /// What a router shows otherwise than the songs that it lists make it; none if all is right.
     /// Two routers that list the same songs therefore show the same albums, pages and counts.
     pub fn group_fault(&mut self, router: Place) -> Option<String> {
+        if self.lies.are_told() {
+            return None; // A liar gives a copy with false tags: a song's id covers its bytes alone.
+        }
         let name = self.nodes[router].name.clone();
         let Some(listed) = self.list_of(router) else {
             return Some(format!("{name} does not answer"));
