@@ -202,9 +202,11 @@ fn garbage_over_any_root_is_healed() {
         check_what_is_listed(&mut library, &all, &name);
         send_again(&mut library, &all, &name);
         while let JobReply::Salvaged { more: true, .. } = library.run(LibraryJob::Salvage) {}
-        // The index that finds sound in the tables is read by nothing else.
-        if let JobReply::Failed(JobFault::Corrupt(_)) = library.run(LibraryJob::Reclaim) {
-            rebuild(&mut library);
+        // The index that finds sound in the tables, and the tags, are read by nothing else.
+        for job in [LibraryJob::Reclaim, LibraryJob::ReadTags { after: 0 }] {
+            if let JobReply::Failed(JobFault::Corrupt(_)) = library.run(job) {
+                rebuild(&mut library);
+            }
         }
         drop(library);
         let report = verify(dir.path(), NODE, Depth::Whole, &mut |_| ()).expect("it can be opened");

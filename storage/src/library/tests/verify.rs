@@ -38,6 +38,7 @@ fn a_bit_of_everything(library: &mut LibraryWorker) -> (SongId, SongId) {
     library.run(LibraryJob::NoteScrub { after: None });
     let (marks, passed_s) = (vec![Mark::none(second.song.id).throw(60)], 0);
     library.run(LibraryJob::NoteMarks { marks, passed_s });
+    library.run(LibraryJob::ReadTags { after: 0 });
     (first.song.id, second.song.id)
 }
 
@@ -101,8 +102,9 @@ fn a_check_sees_everything_and_leaves_no_trace() {
         assert!(snapshot(dir) == before, "{}", dir.display());
     }
     // A killed library still starts afterwards, with the content that was checked.
+    // One of its two songs is in the trash.
     let mut library = writer(&killed);
-    assert_eq!(songs(&mut library, None, 9).0.len(), 2);
+    assert_eq!(songs(&mut library, None, 9).0.len(), 1);
 }
 
 /// Each kind of fault has its own finding. A quick check finds all faults except in the sound.
