@@ -293,7 +293,7 @@ impl World {
         self.keeping.committing = None;
         let asked = match &envelope.message {
             Message::Upkeep(Upkeep::Bury { songs, .. }) => Asked::Bury(songs.clone()),
-            Message::Upkeep(Upkeep::Change { song, to }) => Asked::Change(*song, *to, self.now),
+            Message::Upkeep(Upkeep::Change { song, to, .. }) => Asked::Change(*song, *to, self.now),
             Message::Audio(Audio::Fetch { song, .. }) => Asked::Fetch(*song),
             Message::Audio(Audio::Commit { song, copy: false }) => {
                 self.keeping.committing = Some((place, *song));

@@ -27,6 +27,8 @@ pub(super) struct Remove {
     to: Fate,
     /// The id of the song, from the moment a router has named it.
     song: Option<SongId>,
+    /// The version of the mark by which that router has it in the trash; 0 if it has it outside.
+    seen: u64,
     pub(super) routing: Routing,
 }
 
@@ -37,6 +39,7 @@ impl Remove {
             prefix,
             to,
             song: None,
+            seen: 0,
             routing: Routing::default(),
         };
         let question = match to {
@@ -75,7 +78,10 @@ impl Remove {
                 self.change(cx, song.id, &holders)
             }
             (Catalogue::Trash { songs, .. }, None) => match one_of(&songs) {
-                Ok(song) => self.place(song),
+                Ok(song) => {
+                    self.seen = songs.first().map_or(0, |trashed| trashed.version);
+                    self.place(song)
+                }
                 Err(Failure::NotFound) => self.fail(Failure::NotInTrash),
                 Err(failure) => self.fail(failure),
             },
@@ -95,7 +101,8 @@ impl Remove {
         let knows = |holder: &&Holder| holder.features.has(Features::TRASH);
         let address = |holder: &Holder| Peer::Node(holder.address);
         let mut candidates: Vec<Peer> = holders.iter().filter(knows).map(address).collect();
-        let mut question = Upkeep::Change { song, to: self.to };
+        let (to, seen) = (self.to, self.seen);
+        let mut question = Upkeep::Change { song, to, seen };
         if candidates.is_empty() && !holders.is_empty() {
             if self.to != Fate::Gone {
                 return self.fail(without_trash());

@@ -107,6 +107,8 @@ pub enum Fate {
 pub struct Trashed {
     /// The song.
     pub song: Song,
+    /// The version of its mark.
+    pub version: u64,
     /// Seconds since it came into the trash.
     pub age_s: u64,
     /// Seconds until it is removed for good, if the nodes go on running.

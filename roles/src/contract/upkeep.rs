@@ -94,6 +94,9 @@ pub enum Upkeep {
         song: SongId,
         /// What is to become of it.
         to: Fate,
+        /// The version of the mark by which a router has it in the trash; 0 if the client has asked
+        /// none. The change follows this version even if no data node has the mark any more.
+        seen: u64,
     },
     /// The song stands as the asker wanted, durably.
     Changed {

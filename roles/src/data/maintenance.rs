@@ -104,7 +104,7 @@ impl Data {
                 let purpose = JobFor::Alike(asker, digest);
                 cx.run(Ordered::Trash(purpose), LibraryJob::MarksDigest);
             }
-            Upkeep::Change { song, to } => self.on_fate(cx, asker, song, to),
+            Upkeep::Change { song, to, seen } => self.on_fate(cx, asker, (song, to, seen)),
             Upkeep::Summed { .. }
             | Upkeep::Held { .. }
             | Upkeep::Buried { .. }
@@ -271,6 +271,7 @@ impl Data {
         self.announcer.start_over(cx.now);
         self.acknowledgements.refuse(cx.out);
         self.removal.refuse(cx.out);
+        self.trash.refuse(cx.out);
         self.tagging.start_over(cx.now);
     }
 

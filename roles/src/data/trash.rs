@@ -19,13 +19,13 @@ use core::time::Duration;
 
 use self::change::{Change, Goal, Waiter};
 use self::exchange::Exchange;
-use super::answers::{answer_to, refuse_fault};
+use super::answers::{answer_to, refuse_fault, set_aside};
 use super::{Data, Others};
 use crate::contract::id::SongId;
 use crate::contract::job::{Due, JobReply, LibraryJob};
-use crate::contract::limits::{MARKS_MAX, TRASH_S_MAX};
+use crate::contract::limits::{MARK_VERSION_MAX, MARKS_MAX, TRASH_S_MAX};
 use crate::contract::message::{Message, Refusal};
-use crate::contract::node::Asker;
+use crate::contract::node::{Asker, Outbox};
 use crate::contract::record::{Features, Record};
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
@@ -89,6 +89,16 @@ impl Trash {
     /// Changes under way.
     pub(super) fn changes(&self) -> usize {
         self.changes.len()
+    }
+
+    /// The library that had the marks of these changes is set aside: each client hears it, and asks
+    /// again.
+    pub(super) fn refuse(&mut self, out: &mut Outbox) {
+        for change in core::mem::take(&mut self.changes).into_values() {
+            if let Some(asker) = change.asker() {
+                out.answer(asker, set_aside());
+            }
+        }
     }
 
     /// Takes whether the library says that something is in the trash.
@@ -170,7 +180,16 @@ fn noted(reply: Reply) -> Option<(Vec<Mark>, Vec<SongId>)> {
 
 impl Data {
     /// A client wants a song to be somewhere.
-    pub(super) fn on_fate(&mut self, cx: &mut Cx<'_>, asker: Asker, song: SongId, to: Fate) {
+    pub(super) fn on_fate(
+        &mut self,
+        cx: &mut Cx<'_>,
+        asker: Asker,
+        (song, to, seen): (SongId, Fate, u64),
+    ) {
+        if seen > MARK_VERSION_MAX {
+            let why = alloc::format!("a change follows a version of at most {MARK_VERSION_MAX}");
+            return self.refuse_doubted(cx, asker, why);
+        }
         let goal = match to {
             Fate::Trash if !self.trash.is_off() => Goal::Trash,
             Fate::Trash | Fate::Gone => {
@@ -182,7 +201,7 @@ impl Data {
             Fate::Here => Goal::Here,
             Fate::Emptied => Goal::Emptied,
         };
-        self.begin_change(cx, song, goal, Waiter::Client(asker));
+        self.begin_change(cx, (song, seen), goal, Waiter::Client(asker));
     }
 
     /// Another data node sends marks, or asks what is known of songs.
@@ -269,18 +288,15 @@ impl Data {
         for Due { mark, twice } in due {
             let under_way = |change: &Change| change.song == mark.song;
             if !self.trash.changes.values().any(under_way) {
-                self.begin_change(cx, mark.song, Goal::Expired { twice }, Waiter::Nobody);
+                self.begin_change(cx, (mark.song, 0), Goal::Expired { twice }, Waiter::Nobody);
             }
         }
     }
 
     /// Answers who waits for a change that cannot be made.
     fn refuse_change(&mut self, cx: &mut Cx<'_>, waiter: &Waiter, why: Refusal) {
-        match waiter {
-            Waiter::Client(asker) | Waiter::EarlierClient(asker) | Waiter::Upload(asker, _) => {
-                cx.out.refuse(*asker, why);
-            }
-            Waiter::Nobody => (),
+        if let Some(asker) = waiter.asker() {
+            cx.out.refuse(asker, why);
         }
     }
 

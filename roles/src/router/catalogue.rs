@@ -319,6 +319,7 @@ impl Catalogue {
             let since_s = now.since(at).as_secs();
             songs.push(Trashed {
                 song: entry.song.clone(),
+                version: mark.version,
                 age_s: mark.age_s.saturating_add(since_s),
                 left_s: mark.left_s.saturating_sub(since_s),
                 copies: u8::try_from(alive(&entry.holders)).unwrap_or(u8::MAX),

@@ -161,6 +161,35 @@ fn what_is_over_waits_for_the_dead() {
     assert_eq!(stand(&world, song), [0, 0, 3]);
 }
 
+/// Every node that had the mark has lost its disk, and routers still have it: a restore brings the song
+/// back to their lists all the same.
+#[test]
+fn a_restore_follows_a_mark_that_routers_alone_remember() {
+    let (mut world, song) = with_song();
+    let away = world.place("data-2");
+    world.crash(away, Death::Kill);
+    world.run_for(secs(5));
+    change(&mut world, song, Fate::Trash);
+    world.run_for(secs(5));
+    for name in ["data-0", "data-1"] {
+        let place = world.place(name);
+        world.crash(place, Death::Kill);
+        world.wipe(place);
+    }
+    for name in ["data-2", "data-0", "data-1"] {
+        let place = world.place(name);
+        world.start(place);
+    }
+    world.run_for(secs(40));
+    assert_eq!(stand(&world, song), [3, 0, 0]);
+    assert_eq!(trash(&mut world), [song]);
+
+    assert_eq!(change(&mut world, song, Fate::Here), Ended::Changed(2));
+    world.run_for(secs(2));
+    assert_eq!((list(&mut world), trash(&mut world)), (vec![song], vec![]));
+    assert_read(&read(&mut world, song));
+}
+
 /// Two halves, each with a router, a client and data nodes, one with the DNS node.
 fn halves() -> (World, SongId, [Vec<Place>; 2]) {
     let mut world = world(|climate| {

@@ -9,6 +9,7 @@ use crate::contract::message::{Announcement, Audio, Catalogue, Message, StoreId}
 use crate::contract::node::{Action, Asker, Peer, Sender};
 use crate::contract::record::{Record, Role};
 use crate::contract::rng::Rng;
+use crate::contract::trash::Fate;
 use crate::mutants::CopyMutants;
 use crate::test_support::{Host, record};
 
@@ -218,6 +219,30 @@ fn a_library_set_aside_acknowledges_nothing() {
     };
     assert_eq!((to, envelope.message), (Peer::Guest(1), set_aside()));
     assert!(lone.data.acknowledgements.is_empty());
+}
+
+/// The same for a change of the trash.
+#[test]
+fn a_library_set_aside_has_changed_nothing() {
+    let mut lone = Lone::new();
+    let asker = guest(1, at(60_000));
+    lone.with(|data, _, host| {
+        let cx = &mut host.at(at(10));
+        data.on_fate(cx, asker, (SongId(7), Fate::Here, 0));
+    });
+    assert_eq!(lone.data.trash.changes(), 1);
+    while lone.host.out.pop().is_some() {}
+    let another = Overview {
+        store: StoreId(9),
+        ..Overview::default()
+    };
+    lone.with(|data, _, host| data.renew(&mut host.at(at(12)), another));
+    let mut answers = core::iter::from_fn(|| lone.host.out.pop());
+    let refused = answers.any(|action| {
+        matches!(action, Action::Send { to: Peer::Guest(1), envelope } if envelope.message == set_aside())
+    });
+    assert!(refused, "no answer");
+    assert_eq!(lone.data.trash.changes(), 0);
 }
 
 /// The same for a removal that waits for a second node.

@@ -35,6 +35,8 @@ const TRIES_MAX: u32 = 4;
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) song: SongId,
+    /// The version of the mark by which a router has it in the trash, 0 if it has not.
+    seen: u64,
     goal: Goal,
     waiter: Waiter,
     /// The mark that is here.
@@ -74,6 +76,36 @@ pub(super) enum Waiter {
     Nobody,
 }
 
+impl Waiter {
+    pub(super) fn asker(&self) -> Option<Asker> {
+        match self {
+            Waiter::Client(asker) | Waiter::EarlierClient(asker) | Waiter::Upload(asker, _) => {
+                Some(*asker)
+            }
+            Waiter::Nobody => None,
+        }
+    }
+}
+
+impl Change {
+    /// Who waits for it.
+    pub(super) fn asker(&self) -> Option<Asker> {
+        self.waiter.asker()
+    }
+
+    /// A router has a later mark than every node that has answered: the nodes that had the mark are
+    /// away, or lost their disks. A change that does not follow it would change nothing there.
+    fn follow_router(&mut self, keep_s: u64) {
+        if self.seen > self.best.version {
+            self.best = Mark {
+                version: self.seen - 1,
+                ..Mark::none(self.song)
+            }
+            .throw(keep_s);
+        }
+    }
+}
+
 impl Data {
     pub(in crate::data) fn throw_for_earlier(
         &mut self,
@@ -81,7 +113,7 @@ impl Data {
         asker: Asker,
         song: SongId,
     ) {
-        self.begin_change(cx, song, Goal::Trash, Waiter::EarlierClient(asker));
+        self.begin_change(cx, (song, 0), Goal::Trash, Waiter::EarlierClient(asker));
     }
 
     /// A song that is uploaded is wanted: it leaves the trash before the upload is answered.
@@ -92,13 +124,13 @@ impl Data {
         song: SongId,
         owners: Vec<NodeId>,
     ) {
-        self.begin_change(cx, song, Goal::Here, Waiter::Upload(asker, owners));
+        self.begin_change(cx, (song, 0), Goal::Here, Waiter::Upload(asker, owners));
     }
 
     pub(super) fn begin_change(
         &mut self,
         cx: &mut Cx<'_>,
-        song: SongId,
+        (song, seen): (SongId, u64),
         goal: Goal,
         waiter: Waiter,
     ) {
@@ -110,6 +142,7 @@ impl Data {
         let number = self.trash.count;
         let change = Change {
             song,
+            seen,
             goal,
             waiter,
             own: Mark::none(song),
@@ -189,12 +222,14 @@ impl Data {
     }
 
     fn decide_if_seen(&mut self, cx: &mut Cx<'_>, number: u64, others: Others<'_>) {
-        let Some(change) = self.trash.changes.get(&number).filter(|c| c.open == 0) else {
+        let changes = &mut self.trash.changes;
+        let Some(change) = changes.get_mut(&number).filter(|c| c.open == 0) else {
             return;
         };
         if change.gone {
             return self.on_gone(cx, number);
         }
+        change.follow_router(self.trash.keep_s);
         match change.goal {
             Goal::Trash => {
                 let keep_s = self.trash.keep_s;
