@@ -34,6 +34,8 @@ const HEARD_WITHIN: Duration = Duration::from_secs(30);
 pub struct TrashBook {
     songs: BTreeMap<SongId, Story>,
     open: BTreeMap<(Place, OperationId), (SongId, Fate)>,
+    /// Until when the last upload of each song may still take it out of the trash.
+    uploads: BTreeMap<SongId, Time>,
     /// When a disk last took a mark of a song on each side.
     noted: BTreeMap<(SongId, bool, DiskId), Time>,
 }
@@ -93,7 +95,9 @@ impl TrashBook {
         };
         let story = self.songs.entry(song).or_default();
         story.open = story.open.saturating_sub(1);
-        let sure = story.open == 0 && story.unsure_until <= now;
+        // The first throw may come while the song is still uploaded again.
+        let uploaded = self.uploads.get(&song).is_none_or(|until| *until <= now);
+        let sure = story.open == 0 && story.unsure_until <= now && uploaded;
         match copies {
             Some(copies) if sure => {
                 let at = now;
@@ -109,9 +113,9 @@ impl TrashBook {
 
     /// A user begins to add a song: if it is in the trash, it comes out of it at some time.
     pub fn on_upload(&mut self, now: Time, song: SongId) {
+        self.uploads.insert(song, now + LATE_MAX * 2);
         if let Some(story) = self.songs.get_mut(&song) {
             story.known = None;
-            story.unsure_until = now + LATE_MAX * 2;
         }
     }
 
@@ -127,6 +131,11 @@ impl TrashBook {
     pub fn may_be_thrown(&self, song: SongId) -> bool {
         let story = self.songs.get(&song);
         story.is_some_and(|story| story.known.is_none_or(|known| known.to != Fate::Here))
+    }
+
+    fn is_known(&self, song: SongId, to: Fate) -> bool {
+        let known = self.songs.get(&song).and_then(|story| story.known);
+        known.is_some_and(|known| known.to == to)
     }
 
     fn with(&self, to: Fate) -> impl Iterator<Item = (SongId, Known)> {
@@ -335,10 +344,12 @@ impl World {
                 .filter(|song| disks().any(|disk| disk.has(*song)))
                 .filter(|song| !disks().any(|disk| disk.is_buried(*song)))
                 .collect();
-            // A router remembers what lost disks alone knew: songs, and marks.
+            // A router remembers what lost disks alone knew: songs; and marks, until a user restores
+            // the song.
             listed.retain(|song| {
-                let marked = |disk: &&Disk| disk.mark_of(*song).version > 0;
-                disks().any(|disk| disk.has(*song)) && disks().any(|disk| marked(&disk))
+                let marked = |disk: &Disk| disk.mark_of(*song).version > 0;
+                let restored = || self.keeping.trash.is_known(*song, Fate::Here);
+                disks().any(|disk| disk.has(*song)) && (disks().any(marked) || restored())
             });
             if listed != thrown {
                 return Some(format!(
