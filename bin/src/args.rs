@@ -388,8 +388,9 @@ pub(crate) struct List {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Search {
-    /// What is searched for: each word occurs in title, artist, album, genre, year or composer
-    #[arg(required = true, allow_hyphen_values = true)]
+    /// What is searched for: each word occurs in title, artist, album, genre, year or composer. Words
+    /// with a minus stand behind --
+    #[arg(required = true)]
     pub(crate) words: Vec<String>,
     #[command(flatten)]
     pub(crate) list: List,
@@ -411,7 +412,6 @@ pub(crate) struct Albums {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Groups {
     /// A search, as for songs
-    #[arg(allow_hyphen_values = true)]
     pub(crate) words: Vec<String>,
     /// The order reversed
     #[arg(long, short)]

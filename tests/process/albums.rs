@@ -54,10 +54,19 @@ fn albums_are_what_their_owner_expects() {
     assert_eq!(of(&lab.json(&["years"]), "name"), ["1999", "1981"]);
     assert_eq!(of(&lab.json(&["genres"]), "name"), ["Opera", "Rock"]);
 
-    // The grammar is the same everywhere, and a minus is no option.
+    // The grammar is the same everywhere; words with a minus stand behind the options.
     let found = lab.json(&["search", "artist:queen", "year:1980..1989"]);
     assert_eq!(of(&found, "title"), ["hit"]);
-    let found = lab.json(&["search", "\"greatest hits\"", "-artist:queen"]);
+    let found = lab.ok(&[
+        "search",
+        "--json",
+        "--",
+        "\"greatest hits\"",
+        "-artist:queen",
+    ]);
+    let found: Vec<Value> = (serde_json::Deserializer::from_slice(&found).into_iter())
+        .map(|song| song.expect("JSON"))
+        .collect();
     assert_eq!(of(&found, "artist"), ["ABBA"]);
     let said = lab.fails(&["albums", "nothing at all"], 1);
     assert!(said.contains("none has"), "{said}");

@@ -193,7 +193,9 @@ impl Groups {
         for (sort, order) in &mut self.orders {
             order.insert(album_key(&group, *sort), id.0);
         }
-        let text = album_text(&group.album);
+        let performers = group.performers.iter();
+        let named = performers.filter_map(|id| Some(self.artists.get(id)?.names.best()));
+        let text = album_text(&group.album, named);
         self.albums.insert(id, Shelf { group, text });
     }
 
@@ -508,11 +510,16 @@ fn distinct_artists(piece: Tagged<'_>) -> Vec<&str> {
     artists
 }
 
-/// The folded text of an album, by the lines of [`super::search::LINES`].
-fn album_text(album: &Album) -> String {
-    let (title, artist) = (fold(&album.title), fold(&album.artist));
+/// The folded text of an album, by the lines of [`super::search::LINES`]. Everybody who performs on
+/// it is one of its artists.
+fn album_text<'a>(album: &Album, performers: impl Iterator<Item = &'a str>) -> String {
+    let (title, mut artists) = (fold(&album.title), fold(&album.artist));
+    for performer in performers {
+        artists.push(' ');
+        artists.push_str(&fold(performer));
+    }
     alloc::format!(
-        "\n{artist}\n{title}\n\n{}",
+        "\n{artists}\n{title}\n\n{}",
         match album.year {
             0 => String::new(),
             year => year.to_string(),
