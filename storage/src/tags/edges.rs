@@ -4,8 +4,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use roles::contract::song::{Manifest, Part};
 
-/// The file of a manifest. Fragments are loaded when something in them is read; sound, and what is
-/// beyond the bound, reads as zeros.
+/// The file of a manifest. Fragments are loaded when something in them is read; sound reads as
+/// zeros, and behind the bound the file ends.
 pub(crate) struct Edges<'m, F> {
     manifest: &'m Manifest,
     load: F,
@@ -80,6 +80,8 @@ impl<F: FnMut(u32) -> Option<Vec<u8>>> Read for Edges<'_, F> {
                 self.at += most as u64;
                 Ok(most)
             }
+            // A tag that says it is longer than the bound ends here, and takes no more memory.
+            None if self.loaded >= LOADED_BYTES_MAX => Ok(0),
             None => {
                 into[..most].fill(0);
                 self.at += most as u64;
@@ -102,8 +104,8 @@ impl<F> Seek for Edges<'_, F> {
 }
 
 /// Most bytes of one song that are loaded: tags lie in front of larger covers, or behind smaller
-/// ones.
-const LOADED_BYTES_MAX: u64 = 16 << 20;
+/// ones. The reader holds all of a tag in memory, in the process that serves as well.
+const LOADED_BYTES_MAX: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
