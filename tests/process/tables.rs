@@ -54,6 +54,14 @@ fn await_whole(lab: &Lab) {
     });
 }
 
+/// Waits until the router shows the node as sick.
+fn await_sick(lab: &Lab, node: &Server) {
+    lab.await_status("the node is sick", |status| {
+        let mut nodes = status["nodes"].as_array().into_iter().flatten();
+        nodes.any(|line| line["id"] == *node.id && line["state"] == "sick")
+    });
+}
+
 fn await_log(lab: &Lab, line: &str, count: usize) {
     lab.await_status(line, |_| lab.read_log().matches(line).count() >= count);
 }
@@ -147,6 +155,8 @@ fn garbage_over_other_pages_is_healed() {
         }
         data[0] = lab.restart(&data[0], "data0");
         await_log(&lab, "set aside", 1);
+        // Until the router hears of it, it shows what was there before.
+        await_sick(&lab, &data[0]);
         await_whole(&lab);
         everything_is_read_from_the_first(&lab, &mut data, &files);
     }
