@@ -34,8 +34,8 @@ const HEARD_WITHIN: Duration = Duration::from_secs(30);
 pub struct TrashBook {
     songs: BTreeMap<SongId, Story>,
     open: BTreeMap<(Place, OperationId), (SongId, Fate)>,
-    /// Until when the last upload of each song may still take it out of the trash.
-    uploads: BTreeMap<SongId, Time>,
+    /// Until when uploads of a song may still take it out of the trash, and how many have not ended.
+    uploads: BTreeMap<SongId, (Time, u32)>,
     /// When a disk last took a mark of a song on each side.
     noted: BTreeMap<(SongId, bool, DiskId), Time>,
 }
@@ -96,7 +96,10 @@ impl TrashBook {
         let story = self.songs.entry(song).or_default();
         story.open = story.open.saturating_sub(1);
         // The first throw may come while the song is still uploaded again.
-        let uploaded = self.uploads.get(&song).is_none_or(|until| *until <= now);
+        let uploaded = self
+            .uploads
+            .get(&song)
+            .is_none_or(|(until, _)| *until <= now);
         let sure = story.open == 0 && story.unsure_until <= now && uploaded;
         match copies {
             Some(copies) if sure => {
@@ -113,9 +116,20 @@ impl TrashBook {
 
     /// A user begins to add a song: if it is in the trash, it comes out of it at some time.
     pub fn on_upload(&mut self, now: Time, song: SongId) {
-        self.uploads.insert(song, now + LATE_MAX * 2);
+        let (until, open) = self.uploads.entry(song).or_default();
+        (*until, *open) = (now + LATE_MAX * 2, *open + 1);
         if let Some(story) = self.songs.get_mut(&song) {
             story.known = None;
+        }
+    }
+
+    /// A user is told that a song has been added: nothing of this upload is on its way any more.
+    pub fn on_uploaded(&mut self, song: SongId) {
+        if let Some((_, open)) = self.uploads.get_mut(&song) {
+            *open = open.saturating_sub(1);
+            if *open == 0 {
+                self.uploads.remove(&song);
+            }
         }
     }
 

@@ -89,6 +89,7 @@ impl World {
                     copies,
                     known,
                 };
+                self.keeping.trash.on_uploaded(song);
                 self.on_uploaded(place, operation, song, copies, known);
                 (operation, ended)
             }
