@@ -242,7 +242,10 @@ fn the_library_is_told_as_json() {
             .cloned()
             .collect()
     };
-    assert_eq!(names(&status), names(told));
+    // What is in the trash has a page of its own, `/api/trash`.
+    let mut told_names = names(told);
+    told_names.retain(|name| !name.starts_with("trash_"));
+    assert_eq!(names(&status), told_names);
     assert_eq!(names(&status["nodes"][0]), names(&told["nodes"][0]));
 }
 
