@@ -56,7 +56,7 @@ pub(super) fn answer_to(reply: JobReply) -> Message {
         | JobReply::Salvaged { .. }
         | JobReply::Quarantined { .. }
         | JobReply::Peers { .. } => {
-            return Message::Refused(Refusal::Broken("the pool gave another reply".into()));
+            return Message::Refused(senseless());
         }
     })
 }
@@ -66,6 +66,11 @@ pub(super) fn refuse_fault(reply: JobReply) -> Refusal {
     if let JobReply::Failed(fault) = reply {
         return refusal(fault);
     }
+    senseless()
+}
+
+/// The refusal for a job whose reply answers no question.
+fn senseless() -> Refusal {
     Refusal::Broken("the pool gave another reply".into())
 }
 

@@ -116,6 +116,12 @@ impl Dns {
         }
     }
 
+    /// The servers of a role; `None`: none is known, and some may not have registered yet.
+    fn of_role(&self, now: Time, role: Role) -> Option<Vec<Record>> {
+        let records: Vec<Record> = self.valid(now).filter(|r| r.role == role).collect();
+        (!records.is_empty() || self.is_settled(now)).then_some(records)
+    }
+
     fn addresses(
         &mut self,
         now: Time,
@@ -124,11 +130,9 @@ impl Dns {
         writer: &mut Writer<'_>,
     ) -> Found {
         let kind = names.asked.kind;
-        let of_role: Vec<Record> = self.valid(now).filter(|r| r.role == role).collect();
-        if of_role.is_empty() && !self.is_settled(now) {
+        let Some(mut records) = self.of_role(now, role) else {
             return Found::Unknown;
-        }
-        let mut records = of_role;
+        };
         records.retain(|record| kind_of(record) == kind);
         let bytes = if kind == kind::A { A_BYTES } else { AAAA_BYTES };
         let places = match writer.offers_more() {
@@ -154,10 +158,9 @@ impl Dns {
         role: Role,
         writer: &mut Writer<'_>,
     ) -> Found {
-        let mut records: Vec<Record> = self.valid(now).filter(|r| r.role == role).collect();
-        if records.is_empty() && !self.is_settled(now) {
+        let Some(mut records) = self.of_role(now, role) else {
             return Found::Unknown;
-        }
+        };
         if names.asked.kind != kind::SRV {
             return Found::Nothing;
         }
