@@ -185,12 +185,8 @@ impl Data {
         change.gone = !gone.is_empty();
         let asks = !matches!(change.goal, Goal::Expired { .. })
             || !self.trash.mutants.has(CopyMutant::ExpiresUnasked);
-        let (mark, gone) = (change.own, change.gone);
-        if asks && !gone {
-            let open = tell(cx, mark, Step::Look(number), others);
-            if let Some(change) = self.trash.changes.get_mut(&number) {
-                change.open = open;
-            }
+        if asks && !change.gone {
+            change.open = tell(cx, change.own, Step::Look(number), others);
         }
         self.decide_if_seen(cx, number, others);
     }
@@ -364,15 +360,11 @@ impl Data {
             let fault = JobReply::Failed(JobFault::Busy);
             return self.drop_change(cx, number, fault);
         }
-        let mark = change.best;
         if self.trash.mutants.has(CopyMutant::MarksAlone) {
             return self.finish_change(cx, number, 2, others);
         }
-        let open = tell(cx, mark, Step::Tell(number), others);
-        if let Some(change) = self.trash.changes.get_mut(&number) {
-            change.open = open;
-        }
-        if open == 0 {
+        change.open = tell(cx, change.best, Step::Tell(number), others);
+        if change.open == 0 {
             self.finish_change(cx, number, 1, others);
         }
     }
