@@ -196,11 +196,12 @@ fn sighup_begins_a_new_log() {
     let mut command = lab.node("dns", "dns", "0");
     command.arg("--log-file").arg(&file);
     let mut node = lab.spawn(command);
-    assert!(
-        fs::read_to_string(&file)
-            .expect("a log")
-            .contains(" start=")
-    );
+    // "ready" is printed before the log is written.
+    let begun = Instant::now();
+    while !fs::read_to_string(&file).is_ok_and(|log| log.contains(" start=")) {
+        assert!(begun.elapsed() < PATIENCE, "nothing in the log");
+        lab.ok(&["resolve", "dispotify.dns", "--dns", &node.address]);
+    }
     fs::rename(&file, &moved).expect("it is moved");
     node.signal("HUP");
     let begun = Instant::now();
