@@ -6,7 +6,8 @@ use rusqlite::Connection;
 
 use super::fault::Stop;
 use super::row::{self, SONG_COLUMNS, song_columns, sql_number};
-use super::songs::{Page, totals};
+use super::songs::Page;
+use super::totals::totals;
 use super::trash;
 
 /// Approximate size of a removal in a page, in bytes: a tag and an id.

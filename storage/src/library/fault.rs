@@ -43,6 +43,23 @@ impl Stop {
             Stop::Fault(fault) => matches!(fault, JobFault::Corrupt(_)),
         }
     }
+
+    /// Whether a failed read means that the bytes are damaged, as far as the tables can be trusted.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Stop::Fault(JobFault::Damaged)) || self.is_corrupt()
+    }
+
+    /// Whether a failed read means that the bytes are lost, not just that the read could not be made.
+    pub(super) fn is_bad(&self) -> bool {
+        match self {
+            Stop::Fault(fault) => matches!(fault, JobFault::Damaged | JobFault::Broken(_)),
+            Stop::Disk(_) => false,
+            Stop::Sql(reason) => {
+                let code = reason.sqlite_error_code();
+                is_corrupt(reason) || code == Some(ErrorCode::SystemIoFailure)
+            }
+        }
+    }
 }
 
 /// Whether the tables are damaged: SQLite finds a page that cannot be, a row has a value that no

@@ -28,14 +28,9 @@ pub(super) fn answer(db: &Store<'_>, song: SongId, at: Position) -> Result<JobRe
     }
     match read(db, found.row, index, &slice) {
         Ok(bytes) => Ok(JobReply::Fragment { index, bytes }),
-        Err(stop) if is_lost(&stop) => Err(seal::mismatch(db, song, found.row)?),
+        Err(stop) if stop.is_lost() => Err(seal::mismatch(db, song, found.row)?),
         Err(stop) => Err(stop),
     }
-}
-
-/// Whether a failed read means that the bytes are damaged, as far as the tables can be trusted.
-pub(super) fn is_lost(stop: &Stop) -> bool {
-    matches!(stop, Stop::Fault(JobFault::Damaged)) || stop.is_corrupt()
 }
 
 /// The manifest's entry for a fragment of a song. An entry that should be there is damage.

@@ -8,15 +8,16 @@ use roles::contract::limits::{TAGGED_BYTES_MAX, TAGGED_LOOKED_AT_MAX, TAGGED_SON
 use roles::contract::song::Manifest;
 use roles::contract::tags::MoreTags;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 
 use super::fault::Stop;
 use super::fragments;
 use super::quarantine;
 use super::row::{number, song_id, sql_number};
 use super::seal::{Verdict, judge};
-use super::songs::{Page, totals};
+use super::songs::Page;
 use super::store::Store;
+use super::totals::totals;
 use crate::tags::{self, Edges, READER};
 
 /// Answers [`LibraryJob::ReadTags`](roles::contract::job::LibraryJob::ReadTags). A song of which a fragment
@@ -126,13 +127,6 @@ pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, 
         revision,
         needs,
     })
-}
-
-/// The latest revision of the tags.
-pub(super) fn latest(db: &Connection) -> rusqlite::Result<u64> {
-    let sql = "SELECT tags FROM meta";
-    let latest = db.prepare_cached(sql)?.query_row([], |row| number(row, 0));
-    Ok(latest.optional()?.unwrap_or(0))
 }
 
 fn encoded(tags: &MoreTags) -> Vec<u8> {

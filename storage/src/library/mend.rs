@@ -13,14 +13,16 @@ use roles::contract::song::Manifest;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::{Stop, is_corrupt};
-use super::fragments::{self, are_whole, is_lost};
+use super::fragments::{self, are_whole};
+use super::hidden::{hide, release};
 use super::partitions;
-use super::removal::{is_buried, note_removal};
-use super::row::{number, song_id, song_key, sql_number};
+use super::row::{clock_s, number, song_id, song_key, sql_number};
 use super::seal::{self, Verdict, judge};
-use super::songs::{advance, count_out, find, manifest as manifest_of, totals};
+use super::songs::{find, manifest as manifest_of};
 use super::store::Store;
-use super::uploads::{clock_s, publish};
+use super::tombstones::{is_buried, note_removal};
+use super::totals::{advance, count_out, totals};
+use super::uploads::publish;
 use super::verify::damaged_tables;
 
 /// Answers [`LibraryJob::Mend`](roles::contract::job::LibraryJob::Mend).
@@ -128,14 +130,6 @@ fn withdraw(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The id becomes 24 bytes long, which no song's id is, and `touched` becomes less than -1.
-fn hide(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
-    let id = [&row.to_be_bytes()[..], &song_key(song)].concat();
-    db.prepare_cached("UPDATE songs SET id = ?2, revision = NULL, touched = ?3 WHERE row = ?1")?
-        .execute((row, id, -clock_s().max(3)))?;
-    Ok(())
-}
-
 /// The `touched` of a withdrawn song whose sound does not prove it.
 const HOPELESS: i64 = -2;
 
@@ -183,7 +177,7 @@ fn proved(db: &Store<'_>, song: SongId, row: i64) -> Result<Option<Manifest>, St
     match are_whole(db, row) {
         Ok(true) => hash_anew(db, row)?,
         Ok(false) => return Ok(None),
-        Err(stop) if is_lost(&stop) => return Ok(None),
+        Err(stop) if stop.is_lost() => return Ok(None),
         Err(stop) => return Err(stop),
     }
     let manifest = match manifest_of(db, row) {
@@ -213,20 +207,6 @@ fn hash_anew(db: &Store<'_>, song: i64) -> Result<(), Stop> {
         db.prepare_cached(sql)?.execute((song, number, hash))?;
     }
     Ok(())
-}
-
-/// The song is whole here again, or removed for good: what was left of it is freed step by step.
-pub(super) fn release(db: &Connection, song: SongId) -> rusqlite::Result<()> {
-    let sql = "UPDATE songs SET touched = -1
-               WHERE revision IS NULL AND touched < -1 AND substr(id, 9) = ?1";
-    db.prepare_cached(sql)?.execute((song_key(song),))?;
-    Ok(())
-}
-
-/// How many songs are withdrawn and have not come back.
-pub(super) fn withdrawn(db: &Connection) -> rusqlite::Result<u64> {
-    let sql = "SELECT count(*) FROM songs WHERE revision IS NULL AND touched < -1";
-    db.prepare_cached(sql)?.query_row([], |row| number(row, 0))
 }
 
 /// Makes the indexes of the small tables anew where they contradict their tables. Fails if that does

@@ -20,13 +20,15 @@ use roles::contract::job::{JobFault, JobReply, LibraryJob};
 use roles::contract::message::StoreId;
 use rusqlite::{Connection, OpenFlags};
 
+use super::change::{begin_change, finish};
 use super::fault::Stop;
+use super::jobs::Durable;
 use super::open::{self, Part, connect, found};
 use super::open_fault::{OpenError, OpenFault};
 use super::salvage::Salvage;
 use super::segments::{Segments, lost, places};
 use super::store::Store;
-use super::{Durable, LibraryWorker, begin_change, finish, reached, room, schema};
+use super::{LibraryWorker, reached, room, schema};
 use crate::private;
 
 /// A connection that its worker shares with this module. None: it was closed, and the next job opens
@@ -253,7 +255,7 @@ impl LibraryWorker {
     /// Whether there is more to be had.
     fn salvaged(&mut self, files: &Files) -> Result<bool, Stop> {
         if self.salvage.is_none() && files.is_salvaging() {
-            match Salvage::begin(files) {
+            match Salvage::begin(&files.aside(), files.dir()) {
                 Ok(begun) => self.salvage = Some(begun),
                 Err(why) => log::warn!("library not salvaged reason={why}"),
             }

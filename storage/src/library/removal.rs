@@ -8,19 +8,21 @@
 use roles::contract::id::SongId;
 use roles::contract::job::{JobFault, JobReply};
 use roles::contract::limits::REMOVALS_MAX;
-use rusqlite::{Connection, OptionalExtension};
+use roles::contract::trash::Mark;
+use rusqlite::Connection;
 
 use super::fault::Stop;
-use super::mend;
+use super::hidden::{first_unlinked, release, unlink};
+use super::moving::move_some;
 use super::open;
-use super::partitions;
 use super::room::Room;
-use super::row::{number, song_key, sql_number};
+use super::row::{number, song_key};
 use super::segments::places;
-use super::songs::{Found, advance, count_out, find, totals};
+use super::songs::{Found, find};
 use super::store::Store;
+use super::tombstones::{bury, note_removal};
+use super::totals::{advance, count_out, totals};
 use super::trash;
-use super::uploads::clock_s;
 
 /// Most fragments freed in one transaction: their pages come to a few megabytes of log at most.
 pub(crate) const RECLAIM_FRAGMENTS: u32 = 64;
@@ -39,7 +41,7 @@ pub(super) fn remove(db: &Store<'_>, songs: &[SongId]) -> Result<JobReply, Stop>
             count += u32::from(stood);
             take_out(db, *song, found)?;
         }
-        mend::release(db, *song)?;
+        release(db, *song)?;
         trash::forget(db, *song)?;
         db.prepare_cached("DELETE FROM copies_due WHERE song = ?1")?
             .execute((song_key(*song),))?;
@@ -48,6 +50,15 @@ pub(super) fn remove(db: &Store<'_>, songs: &[SongId]) -> Result<JobReply, Stop>
         }
     }
     removed(db, count)
+}
+
+/// Answers [`LibraryJob::EmptyTrash`](roles::contract::job::LibraryJob::EmptyTrash).
+pub(super) fn empty_trash(db: &Store<'_>, mark: &Mark) -> Result<JobReply, Stop> {
+    let own = trash::find(db, mark.song, 0)?.unwrap_or(Mark::none(mark.song));
+    if !own.thrown || own.version != mark.version {
+        return Err(JobFault::NotFound.into());
+    }
+    remove(db, &[mark.song])
 }
 
 /// Answers [`LibraryJob::DropSongs`](roles::contract::job::LibraryJob::DropSongs).
@@ -95,67 +106,16 @@ fn take_out(db: &Connection, song: SongId, found: Found) -> rusqlite::Result<()>
     unlink(db, found.row)
 }
 
-/// Puts a removal into the change feed. A song that was never here gets one too: a follower of the
-/// feed may know that song from a node that is gone.
-pub(super) fn note_removal(db: &Connection, song: SongId, revision: u64) -> rusqlite::Result<()> {
-    db.prepare_cached("INSERT OR REPLACE INTO removals (song, revision) VALUES (?1, ?2)")?
-        .execute((song_key(song), sql_number(revision)))?;
-    Ok(())
-}
-
-/// Gives up a song's row. The row's id becomes eight bytes long, which no song's id is, and its
-/// `touched` becomes negative. Only [`reclaim`] looks for such rows.
-pub(super) fn unlink(db: &Connection, row: i64) -> rusqlite::Result<()> {
-    let sql = "UPDATE songs SET id = ?2, revision = NULL, touched = -1 WHERE row = ?1";
-    db.prepare_cached(sql)?.execute((row, row.to_be_bytes()))?;
-    db.prepare_cached("DELETE FROM quarantine WHERE song = ?1")?
-        .execute((row,))?;
-    Ok(())
-}
-
-/// Adds a song's tombstone. If there is one, the tombstone keeps its date and the result is false.
-fn bury(db: &Connection, song: SongId) -> rusqlite::Result<bool> {
-    let sql = "INSERT OR IGNORE INTO tombstones (song, noted_at) VALUES (?1, ?2)";
-    let fresh = db
-        .prepare_cached(sql)?
-        .execute((song_key(song), clock_s()))?;
-    if fresh == 0 {
-        return Ok(false);
-    }
-    let mut removed = totals(db)?.tombstones;
-    removed.insert(song);
-    db.prepare_cached("UPDATE meta SET removed = ?1, removed_xor = ?2")?
-        .execute((sql_number(removed.count), removed.xor.to_be_bytes()))?;
-    partitions::change(db, song, |digest| digest.tombstones.insert(song))?;
-    Ok(true)
-}
-
 fn removed(db: &Store<'_>, count: u32) -> Result<JobReply, Stop> {
     free_fragments(db)?;
     let overview = totals(db)?;
     Ok(JobReply::Removed { count, overview })
 }
 
-/// Whether a song has been removed for good.
-pub(super) fn is_buried(db: &Connection, song: SongId) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM tombstones WHERE song = ?1")?
-        .exists((song_key(song),))
-}
-
-/// The fault for a job that needs a song which is neither committed nor staged.
-pub(super) fn absence(db: &Connection, song: SongId) -> Result<Stop, Stop> {
-    let buried = is_buried(db, song)?;
-    Ok(if buried {
-        JobFault::Removed.into()
-    } else {
-        JobFault::NotFound.into()
-    })
-}
-
 /// Answers [`LibraryJob::Reclaim`](roles::contract::job::LibraryJob::Reclaim): frees room, and moves sound that
 /// does not lie where it should.
 pub(super) fn tidy(db: &Store<'_>, room: &Room) -> Result<JobReply, Stop> {
-    let moves = places::move_some(db, room)?;
+    let moves = move_some(db, room)?;
     let more = reclaim(db, room)? || moves;
     Ok(JobReply::Reclaimed { more })
 }
@@ -189,13 +149,6 @@ pub(super) fn free_fragments(db: &Store<'_>) -> rusqlite::Result<()> {
             .execute((row,))?;
     }
     Ok(())
-}
-
-fn first_unlinked(db: &Connection) -> rusqlite::Result<Option<i64>> {
-    let sql = "SELECT row FROM songs WHERE revision IS NULL AND touched = -1 LIMIT 1";
-    db.prepare_cached(sql)?
-        .query_row([], |row| row.get(0))
-        .optional()
 }
 
 /// Gives some free pages back to the file system: the pragma frees one page per step. True: some

@@ -1,7 +1,10 @@
 //! Converts songs and slices to rows and back. A row with content that no version writes gives an
 //! error, never a panic.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use roles::contract::id::{ContentHash, NodeId, SongId};
+use roles::contract::job::FragmentId;
 use roles::contract::message::Digest;
 use roles::contract::song::{DecoderPrefix, Format, Fragment, Part, Song};
 use rusqlite::Row;
@@ -44,6 +47,23 @@ pub(super) fn digest(row: &Row<'_>, column: usize) -> rusqlite::Result<Digest> {
 /// A number as the database stores it. SQL integers end below 2^63, far above every count here.
 pub(super) fn sql_number(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Seconds since 1970 by the system's clock, the only clock that continues across a restart. If
+/// the clock jumps, uploads are swept early or late. A client whose upload was swept starts again.
+pub(super) fn clock_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| sql_number(since.as_secs()))
+}
+
+/// Reads a fragment's song and index from this column and the next, if there is one.
+pub(super) fn fragment_id(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<FragmentId>> {
+    let Some(key) = row.get::<_, Option<[u8; 16]>>(column)? else {
+        return Ok(None);
+    };
+    let song = SongId(u128::from_be_bytes(key));
+    let index: u32 = row.get(column + 1)?;
+    Ok(Some(FragmentId { song, index }))
 }
 
 /// The columns that [`song`] reads, in its order.

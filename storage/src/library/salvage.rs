@@ -5,6 +5,8 @@
 //! quarantined, and the scrub fetches them. Each step is one transaction of bounded size. A step that
 //! is cut off costs nothing: the salvage begins again, and skips what is there already.
 
+use std::path::Path;
+
 use roles::contract::id::SongId;
 use roles::contract::job::{JobFault, JobReply};
 use roles::contract::limits::{MARKS_MAX, REMOVALS_MAX};
@@ -14,7 +16,6 @@ use rusqlite::{Connection, OptionalExtension};
 use super::fault::Stop;
 use super::open;
 use super::open_fault::OpenFault;
-use super::rebuild::Files;
 use super::removal;
 use super::room::Room;
 use super::row::song_id;
@@ -60,10 +61,10 @@ enum Ended {
 
 impl Salvage {
     /// Opens the library that was set aside. An error: nothing can be had of it.
-    pub(super) fn begin(files: &Files) -> Result<Salvage, OpenFault> {
+    pub(super) fn begin(aside: &Path, dir: &Path) -> Result<Salvage, OpenFault> {
         Ok(Salvage {
-            old: open::look(&files.aside())?,
-            sound: Segments::around(files.dir()),
+            old: open::look(aside)?,
+            sound: Segments::around(dir),
             after: i64::MIN,
             removals_taken: false,
             lacking: Vec::new(),

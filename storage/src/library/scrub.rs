@@ -4,19 +4,17 @@
 //! fragment, not of place on the disk, so that a position stays valid when songs come and go. A
 //! fragment counts as bad if the disk cannot read it or returns altered bytes.
 
-use roles::contract::id::SongId;
 use roles::contract::job::{FragmentId, JobFault, JobReply, Scrubbed};
 use roles::contract::limits::{SCRUB_BYTES_MAX, SCRUB_FRAGMENTS_MAX};
 use roles::contract::song::Fragment;
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::fault::{Stop, is_corrupt};
+use super::fault::Stop;
 use super::fragments;
 use super::quarantine;
-use super::row::{self, song_id, song_key, sql_number};
+use super::row::{self, clock_s, song_id, song_key, sql_number};
 use super::seal::{Verdict, judge};
 use super::store::Store;
-use super::uploads::clock_s;
 
 /// Answers [`LibraryJob::Scrub`](roles::contract::job::LibraryJob::Scrub).
 pub(super) fn step(
@@ -110,7 +108,7 @@ fn check(db: &Store<'_>, next: &Next, done: &mut Scrubbed) -> Result<(), Stop> {
     done.bytes += next.slice.map_or(0, |slice| slice.length.into());
     match read {
         Ok(_) => (),
-        Err(stop) if is_bad(&stop) => match judge(db, next.id.song, next.row)? {
+        Err(stop) if stop.is_bad() => match judge(db, next.id.song, next.row)? {
             Verdict::Altered(_) if done.altered.last() == Some(&next.id.song) => (),
             Verdict::Altered(_) => done.altered.push(next.id.song),
             Verdict::True(_) | Verdict::Unsealed(_) => done.bad.push(next.id),
@@ -118,18 +116,6 @@ fn check(db: &Store<'_>, next: &Next, done: &mut Scrubbed) -> Result<(), Stop> {
         Err(stop) => return Err(stop),
     }
     Ok(())
-}
-
-/// Whether a failed read means that the bytes are lost, not just that the read could not be made.
-pub(super) fn is_bad(stop: &Stop) -> bool {
-    match stop {
-        Stop::Fault(fault) => matches!(fault, JobFault::Damaged | JobFault::Broken(_)),
-        Stop::Disk(_) => false,
-        Stop::Sql(reason) => {
-            let code = reason.sqlite_error_code();
-            is_corrupt(reason) || code == Some(ErrorCode::SystemIoFailure)
-        }
-    }
 }
 
 /// Answers [`LibraryJob::NoteScrub`](roles::contract::job::LibraryJob::NoteScrub).
@@ -146,14 +132,4 @@ pub(super) fn note(db: &Connection, after: Option<FragmentId>) -> Result<JobRepl
             .execute((clock_s(), sql_number(u64::MAX) - 1))?,
     };
     Ok(JobReply::Done)
-}
-
-/// Reads the position that [`note`] wrote into this column and the next.
-pub(super) fn noted(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<FragmentId>> {
-    let Some(key) = row.get::<_, Option<[u8; 16]>>(column)? else {
-        return Ok(None);
-    };
-    let song = SongId(u128::from_be_bytes(key));
-    let index: u32 = row.get(column + 1)?;
-    Ok(Some(FragmentId { song, index }))
 }

@@ -6,7 +6,7 @@
 //! seals is sealed by what other data nodes say of it; see `mend`.
 
 use roles::contract::id::SongId;
-use roles::contract::job::JobFault;
+use roles::contract::job::{JobFault, JobReply};
 use roles::contract::song::{DecoderPrefix, Fragment, Manifest, Song};
 use rusqlite::Connection;
 
@@ -45,6 +45,14 @@ pub(super) fn judge(db: &Connection, song: SongId, row: i64) -> Result<Verdict, 
         Some(seal) if seal == of(&manifest) => Verdict::True(manifest),
         Some(_) => Verdict::Altered("it is not what was stored".to_owned()),
     })
+}
+
+/// Answers [`LibraryJob::Describe`](roles::contract::job::LibraryJob::Describe).
+pub(super) fn describe(db: &Connection, song: SongId) -> Result<JobReply, Stop> {
+    let standing = songs::find(db, song)?.filter(|found| !found.staged);
+    let found = standing.ok_or(JobFault::NotFound)?;
+    let manifest = manifest(db, song, found.row)?;
+    Ok(JobReply::Described { manifest })
 }
 
 /// The manifest of a committed song, if the tables say what was stored.

@@ -22,9 +22,11 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use roles::contract::job::JobFault;
+use rusqlite::Row;
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use rustix::io::Errno;
 
+use super::row::number;
 use super::whole::Wholes;
 use crate::private;
 
@@ -35,6 +37,12 @@ pub(super) struct Place {
     pub(super) segment: u32,
     /// The offset of the first byte; a multiple of [`BLOCK_BYTES`].
     pub(super) begin: u64,
+}
+
+/// Reads a segment's number and the end of its named part.
+fn place(row: &Row<'_>) -> rusqlite::Result<Place> {
+    let (segment, begin) = (row.get(0)?, number(row, 1)?);
+    Ok(Place { segment, begin })
 }
 
 /// The segments of one library, as one worker sees them.
@@ -335,7 +343,7 @@ impl Segments {
     }
 
     /// Counts a step of a move, or its end. Returns the steps before; none if none is under way.
-    fn count_step(&self, done: bool) -> Option<u32> {
+    pub(super) fn count_step(&self, done: bool) -> Option<u32> {
         let before = self.steps.get();
         let next = before.map_or(0, |steps| steps.wrapping_add(1));
         self.steps.set((!done).then_some(next));

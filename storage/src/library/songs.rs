@@ -1,85 +1,13 @@
-//! Lists and describes committed songs, and keeps the totals over them.
+//! Lists committed songs, and finds songs and their manifests by id.
 
 use roles::contract::id::{ContentHash, SongId};
-use roles::contract::job::{JobFault, JobReply, Overview, ScrubNote};
+use roles::contract::job::JobReply;
 use roles::contract::limits::{PAGE_BYTES_MAX, PAGE_SONGS_MAX};
-use roles::contract::message::StoreId;
 use roles::contract::song::{Fragment, Manifest};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::Stop;
-use super::further_tags;
-use super::mend;
-use super::partitions;
-use super::quarantine;
-use super::row::{self, SONG_COLUMNS, song_columns, sql_number};
-use super::scrub;
-use super::seal;
-use super::trash;
-
-/// Answers [`LibraryJob::Overview`](roles::contract::job::LibraryJob::Overview).
-pub(super) fn overview(db: &Connection) -> Result<JobReply, Stop> {
-    Ok(JobReply::Overview(totals(db)?))
-}
-
-/// The totals of the library, stored beside the songs and changed in the same transactions.
-pub(super) fn totals(db: &Connection) -> rusqlite::Result<Overview> {
-    let sql = "SELECT store, revision, songs, xor, bytes, removed, removed_xor,
-                   scrub_rounds, scrub_song, scrub_number FROM meta";
-    let quarantined = quarantine::count(db)?;
-    let withdrawn = mend::withdrawn(db)?;
-    let trash = trash::is_used(db)?;
-    let tags = further_tags::latest(db)?;
-    db.prepare_cached(sql)?.query_row([], |row| {
-        Ok(Overview {
-            store: StoreId(row.get::<_, i64>(0)?.cast_unsigned()),
-            revision: row::number(row, 1)?,
-            digest: row::digest(row, 2)?,
-            bytes: row::number(row, 4)?,
-            tombstones: row::digest(row, 5)?,
-            quarantined,
-            scrub: ScrubNote {
-                rounds: row::number(row, 7)?,
-                after: scrub::noted(row, 8)?,
-            },
-            tags,
-            withdrawn,
-            salvaging: false,
-            trash,
-        })
-    })
-}
-
-/// Adds a song to the totals. Returns the revision at which the song is committed.
-pub(super) fn count_in(db: &Connection, song: SongId, bytes: u64) -> rusqlite::Result<u64> {
-    let mut totals = totals(db)?;
-    totals.digest.insert(song);
-    totals.bytes = totals.bytes.saturating_add(bytes);
-    partitions::change(db, song, |digest| digest.songs.insert(song))?;
-    advance(db, &totals)
-}
-
-/// Subtracts a song from the totals. Returns the revision at which the song leaves.
-pub(super) fn count_out(db: &Connection, song: SongId, bytes: u64) -> rusqlite::Result<u64> {
-    let mut totals = totals(db)?;
-    totals.digest.remove(song);
-    totals.bytes = totals.bytes.saturating_sub(bytes);
-    partitions::change(db, song, |digest| digest.songs.remove(song))?;
-    advance(db, &totals)
-}
-
-/// Writes the totals with the next revision, and returns that revision.
-pub(super) fn advance(db: &Connection, totals: &Overview) -> rusqlite::Result<u64> {
-    let revision = totals.revision.saturating_add(1);
-    let sql = "UPDATE meta SET revision = ?1, songs = ?2, xor = ?3, bytes = ?4";
-    db.prepare_cached(sql)?.execute((
-        sql_number(revision),
-        sql_number(totals.digest.count),
-        totals.digest.xor.to_be_bytes(),
-        sql_number(totals.bytes),
-    ))?;
-    Ok(revision)
-}
+use super::row::{self, SONG_COLUMNS, song_columns};
 
 /// Answers [`LibraryJob::Songs`](roles::contract::job::LibraryJob::Songs).
 pub(super) fn page(db: &Connection, after: Option<SongId>, limit: u32) -> Result<JobReply, Stop> {
@@ -153,14 +81,6 @@ impl<T> Page<T> {
         self.more |= !fits;
         fits
     }
-}
-
-/// Answers [`LibraryJob::Describe`](roles::contract::job::LibraryJob::Describe).
-pub(super) fn describe(db: &Connection, song: SongId) -> Result<JobReply, Stop> {
-    let standing = find(db, song)?.filter(|found| !found.staged);
-    let found = standing.ok_or(JobFault::NotFound)?;
-    let manifest = seal::manifest(db, song, found.row)?;
-    Ok(JobReply::Described { manifest })
 }
 
 /// A song that is here, committed or staged.

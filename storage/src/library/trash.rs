@@ -12,10 +12,9 @@ use roles::contract::trash::Mark;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::fault::Stop;
-use super::removal;
 use super::row::{number, song_id, song_key, sql_number};
-use super::songs::{advance, totals};
-use super::store::Store;
+use super::tombstones::is_buried;
+use super::totals::{advance, is_trash_used, totals};
 
 /// The table of marks, and the library's clock for them. `since` and `until` are moments of that
 /// clock in seconds; `since` is below zero for a song that came into the trash before the clock began.
@@ -46,7 +45,7 @@ pub(super) fn note(db: &Connection, marks: &[Mark], passed_s: u64) -> Result<Job
     let clock = go_on(db, passed_s)?;
     let (mut newer, mut gone) = (Vec::new(), Vec::new());
     for mark in marks {
-        if removal::is_buried(db, mark.song)? {
+        if is_buried(db, mark.song)? {
             gone.push(mark.song);
             continue;
         }
@@ -113,21 +112,6 @@ pub(super) fn age(db: &Connection, passed_s: u64, limit: u32) -> Result<JobReply
     Ok(JobReply::Due { due })
 }
 
-/// Answers [`LibraryJob::EmptyTrash`](roles::contract::job::LibraryJob::EmptyTrash).
-pub(super) fn empty(db: &Store<'_>, mark: &Mark) -> Result<JobReply, Stop> {
-    let own = find(db, mark.song, 0)?.unwrap_or(Mark::none(mark.song));
-    if !own.thrown || own.version != mark.version {
-        return Err(JobFault::NotFound.into());
-    }
-    removal::remove(db, &[mark.song])
-}
-
-/// Whether anything is in the trash.
-pub(super) fn is_used(db: &Connection) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM trash WHERE thrown = 1")?
-        .exists([])
-}
-
 /// A tombstone takes the mark's place.
 pub(super) fn forget(db: &Connection, song: SongId) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM trash WHERE song = ?1")?
@@ -169,7 +153,8 @@ pub(super) fn salvaged(db: &Connection) -> Vec<Mark> {
     marks
 }
 
-fn find(db: &Connection, song: SongId, clock: i64) -> rusqlite::Result<Option<Mark>> {
+/// The mark of a song, as it is at this time of the library's clock.
+pub(super) fn find(db: &Connection, song: SongId, clock: i64) -> rusqlite::Result<Option<Mark>> {
     let sql = "SELECT song, version, thrown, since, until FROM trash WHERE song = ?1";
     db.prepare_cached(sql)?
         .query_row((song_key(song),), |row| mark_of(row, clock))
@@ -194,7 +179,7 @@ fn write(db: &Connection, mark: &Mark, clock: i64) -> rusqlite::Result<()> {
 
 /// Lets the library's clock go on, if anything waits for it. Returns its time.
 fn go_on(db: &Connection, passed_s: u64) -> rusqlite::Result<i64> {
-    if passed_s > 0 && is_used(db)? {
+    if passed_s > 0 && is_trash_used(db)? {
         let passed_s = sql_number(passed_s.min(TRASH_S_MAX));
         db.prepare_cached("UPDATE meta SET trash_s = trash_s + ?1")?
             .execute((passed_s,))?;

@@ -4,8 +4,6 @@
 //! restart, so an interrupted upload continues where it stopped. If two clients cut the same file
 //! in different ways, the later manifest replaces the earlier manifest and its fragments.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use roles::contract::id::{ContentHash, NodeId, SongId};
 use roles::contract::job::{JobFault, JobReply};
 use roles::contract::song::{Fragment, Manifest};
@@ -14,14 +12,17 @@ use rusqlite::{Connection, params};
 use super::copies;
 use super::fault::Stop;
 use super::fragments;
-use super::mend;
+use super::hidden::{release, unlink};
 use super::quarantine;
-use super::removal::{self, absence, is_buried};
+use super::removal::{free_fragments, reclaim};
+use super::replace::put_in_place;
 use super::room::{self, Room};
-use super::row::{number, part_code, prefix_code, song_key, sql_number};
+use super::row::{clock_s, number, part_code, prefix_code, song_key, sql_number};
 use super::seal::{self, Verdict};
-use super::songs::{count_in, find, manifest as manifest_of, totals};
+use super::songs::{find, manifest as manifest_of};
 use super::store::Store;
+use super::tombstones::{absence, is_buried};
+use super::totals::{count_in, totals};
 
 /// Answers [`LibraryJob::BeginUpload`](roles::contract::job::LibraryJob::BeginUpload). Refused is what does not
 /// fit beside all that other uploads still have to bring.
@@ -121,8 +122,8 @@ fn insert_song(db: &Connection, manifest: &Manifest) -> rusqlite::Result<i64> {
 
 /// Drops a staged song with its fragments.
 fn give_up(db: &Store<'_>, row: i64) -> rusqlite::Result<()> {
-    removal::unlink(db, row)?;
-    removal::free_fragments(db)
+    unlink(db, row)?;
+    free_fragments(db)
 }
 
 /// Notes that the upload is alive, at most once a second, because each note costs a page of log.
@@ -130,13 +131,6 @@ fn touch(db: &Connection, row: i64) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE songs SET touched = ?2 WHERE row = ?1 AND touched <> ?2")?
         .execute((row, clock_s()))?;
     Ok(())
-}
-
-/// Seconds since 1970 by the system's clock, the only clock that continues across a restart. If
-/// the clock jumps, uploads are swept early or late. A client whose upload was swept starts again.
-pub(super) fn clock_s() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| sql_number(since.as_secs()))
 }
 
 /// Answers [`LibraryJob::KeepFragment`](roles::contract::job::LibraryJob::KeepFragment). A repeated fragment is
@@ -161,7 +155,7 @@ pub(super) fn keep(
         db.segments.wholes.add(song, index, bytes);
         touch(db, found.row)?;
     } else if quarantine::holds(db, found.row, index)? {
-        quarantine::put_in_place(db, found.row, index, bytes)?;
+        put_in_place(db, found.row, index, bytes)?;
     }
     Ok(JobReply::FragmentStored)
 }
@@ -219,7 +213,7 @@ fn is_whole(db: &Store<'_>, song: SongId, row: i64) -> Result<bool, Stop> {
 
 /// Makes a staged song visible.
 pub(super) fn publish(db: &Connection, song: SongId, row: i64) -> rusqlite::Result<()> {
-    mend::release(db, song)?;
+    release(db, song)?;
     let sql = "SELECT bytes FROM songs WHERE row = ?1";
     let bytes = db
         .prepare_cached(sql)?
@@ -261,9 +255,9 @@ fn stored(db: &Connection) -> Result<JobReply, Stop> {
 /// Answers [`LibraryJob::DropUpload`](roles::contract::job::LibraryJob::DropUpload). A committed song stays.
 pub(super) fn drop(db: &Store<'_>, room: &Room, song: SongId) -> Result<JobReply, Stop> {
     if let Some(found) = find(db, song)?.filter(|found| found.staged) {
-        removal::unlink(db, found.row)?;
+        unlink(db, found.row)?;
     }
-    let more = removal::reclaim(db, room)?;
+    let more = reclaim(db, room)?;
     Ok(JobReply::Reclaimed { more })
 }
 
@@ -278,8 +272,7 @@ pub(super) fn sweep(db: &Store<'_>, room: &Room, untouched_s: u64) -> Result<Job
         .prepare_cached(sql)?
         .query_map((before,), |row| row.get(0))?
         .collect::<Result<Vec<i64>, _>>()?;
-    old.into_iter()
-        .try_for_each(|row| removal::unlink(db, row))?;
-    removal::reclaim(db, room)?;
+    old.into_iter().try_for_each(|row| unlink(db, row))?;
+    reclaim(db, room)?;
     Ok(JobReply::Done)
 }

@@ -13,8 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use super::super::fault::Stop;
 use super::super::row::sql_number;
 use super::super::store::Store;
-use super::places::place;
-use super::{BLOCK_BYTES, Place};
+use super::{BLOCK_BYTES, Place, place};
 
 /// The length of a segment whose file may not have been made yet.
 const UNMADE: i64 = -1;

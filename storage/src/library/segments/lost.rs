@@ -20,7 +20,7 @@ pub(in crate::library) fn set_aside(db: &Connection, dir: &Path) -> Result<(), S
     let sql = "SELECT number, length FROM segments WHERE length > 0";
     let named = db
         .prepare(sql)?
-        .query_map([], super::places::place)?
+        .query_map([], super::place)?
         .collect::<Result<Vec<Place>, _>>()?;
     for Place { segment, begin } in named {
         let length = segments.length_by_name(segment);

@@ -2,6 +2,8 @@
 //! start removes it. Files of a library that was moved away are not touched.
 
 use super::*;
+use crate::library::change::begin_change;
+use crate::library::jobs::apply;
 use crate::library::segments::{begin, places};
 use std::collections::BTreeSet;
 

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::super::fault::Stop;
 use super::super::row::{number, song_id};
-use super::super::{partitions as digests, songs};
+use super::super::{partitions as digests, totals};
 use super::{Depth, Finding, Report};
 
 /// One part of the check.
@@ -124,7 +124,7 @@ const STRAYS: [(&str, &str); 4] = [
 
 /// Compares the stored totals with totals computed from the songs and tombstones.
 pub(super) fn totals(db: &Connection, report: &mut Report) -> Result<(), Stop> {
-    let noted = songs::totals(db)?;
+    let noted = totals::totals(db)?;
     let (mut songs, mut tombstones) = (Digest::default(), Digest::default());
     for digest in digests::counted(db)? {
         add(&mut songs, digest.songs);
