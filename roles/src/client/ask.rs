@@ -3,7 +3,6 @@
 
 use alloc::vec::Vec;
 
-use super::remove::without_trash;
 use super::{Answer, Core, Operation, Progress, Purpose, failed, failure, unreachable};
 use crate::contract::id::OperationId;
 use crate::contract::message::{Catalogue, Message, Refusal};
@@ -307,6 +306,12 @@ fn address(peer: Peer) -> Address {
 /// The failure for an answer that makes no sense, from a peer that has the cluster's key.
 pub(super) fn senseless() -> Failure {
     unreachable(Role::Router, Some(crate::contract::node::Lost::Misbehaved))
+}
+
+/// The failure where only nodes of an earlier version can be asked.
+pub(super) fn without_trash() -> Failure {
+    let why = "no node that can be asked knows the trash: start this version on all of them";
+    Failure::Refused(Refusal::Invalid(why.into()))
 }
 
 #[cfg(test)]

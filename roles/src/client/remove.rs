@@ -3,10 +3,10 @@
 
 use alloc::vec::Vec;
 
-use super::ask::{Routing, senseless};
+use super::ask::{Routing, senseless, without_trash};
 use super::{Answer, Progress, Purpose, failed, failure};
 use crate::contract::id::{OperationId, SongId, SongPrefix};
-use crate::contract::message::{Catalogue, Holder, Message, Refusal};
+use crate::contract::message::{Catalogue, Holder, Message};
 use crate::contract::node::Peer;
 use crate::contract::record::{Features, Role};
 use crate::contract::trash::{Fate, Trashed};
@@ -172,10 +172,4 @@ pub(super) fn one_of(songs: &[Trashed]) -> Result<SongId, Failure> {
             Err(Failure::Ambiguous(ids.take(NAMED as usize).collect()))
         }
     }
-}
-
-/// The failure where only nodes of an earlier version can be asked.
-pub(super) fn without_trash() -> Failure {
-    let why = "no node that can be asked knows the trash: start this version on all of them";
-    Failure::Refused(Refusal::Invalid(why.into()))
 }

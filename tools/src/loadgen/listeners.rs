@@ -3,6 +3,7 @@
 //! Owns who listens to what and when something is due. The sound comes from `source`, the buffer
 //! and its stalls are `player`'s, the sums `tally`'s.
 
+mod heard;
 mod listener;
 mod machine;
 mod node;
@@ -32,11 +33,12 @@ use super::sockets::{self, Sockets};
 use super::survey::Known;
 use crate::zipf::Zipf;
 
+use heard::Heard;
 use listener::{Listener, Stage};
 use machine::{Machine, Shared, World};
 use node::NodeSource;
 use page::PageSource;
-use source::{Heard, Source};
+use source::Source;
 use tally::Tally;
 
 pub(crate) use tally::FIGURES;

@@ -8,8 +8,9 @@ use roles::contract::time::Time;
 use super::super::args;
 use super::super::player::{Cause, Change, Player};
 use super::super::survey::Known;
+use super::heard::Heard;
 use super::machine::World;
-use super::source::{Heard, Source};
+use super::source::Source;
 use super::tally::Tally;
 use crate::zipf::{self, Zipf};
 

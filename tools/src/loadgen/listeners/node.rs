@@ -10,8 +10,8 @@ use roles::contract::user::{ALL_BYTES, Command, Notice, Origin};
 
 use super::super::sockets::{ConnId, Happened};
 use super::super::survey::Known;
+use super::heard::Heard;
 use super::machine::{Machine, World};
-use super::source::Heard;
 
 /// A machine that plays songs.
 pub(crate) struct NodeSource {

@@ -13,8 +13,8 @@ use roles::contract::time::Time;
 use super::super::answers::Piece;
 use super::super::sockets::{ConnId, Happened};
 use super::super::survey::Known;
+use super::heard::Heard;
 use super::machine::World;
-use super::source::Heard;
 
 /// How long a page may bring nothing before the next one is asked.
 const SILENCE: Duration = Duration::from_secs(3);

@@ -1,27 +1,13 @@
 //! Where a listener's sound comes from: the node protocol or a page. Both are driven alike.
 
-use std::time::Duration;
-
 use roles::contract::time::Time;
 
 use super::super::sockets::{ConnId, Happened};
 use super::super::survey::Known;
+use super::heard::Heard;
 use super::machine::World;
 use super::node::NodeSource;
 use super::page::PageSource;
-
-/// What a listener notices of its source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// So many bytes came, which sound for so long.
-    Sound { bytes: u64, lasts: Duration },
-    /// The song's last byte has come.
-    Last,
-    /// The bytes come from another holder or page than before.
-    Switch,
-    /// The song does not come; the listener asks for another one later.
-    Refused,
-}
 
 /// A source of sound.
 pub(crate) enum Source {

@@ -6,7 +6,7 @@ use super::super::course::{Course, Row};
 use super::super::latencies::Latencies;
 use super::super::player::{Cause, Change};
 use super::super::report::{Figure, Report, Unit};
-use super::source::Heard;
+use super::heard::Heard;
 
 /// Sums over all listeners.
 pub(crate) struct Tally {
