@@ -109,6 +109,8 @@ pub(crate) enum Command {
     Cover(Cover),
     /// Fetch a song, byte for byte; resumes what was fetched before
     Get(Get),
+    /// Fetch the whole library into a folder, as files named by their tags; what is there is not fetched again
+    Export(Export),
     /// Play a song, beginning before it has arrived
     Play(Play),
     /// Remove songs everywhere: they lie in the trash for 30 days, and `trash restore` takes them back
@@ -498,6 +500,39 @@ pub(crate) struct Get {
     /// One JSON object at the end instead of words
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "No file is ever replaced: where another file has a song's name, digits of its id are added. Ctrl-C ends; \
+the same command goes on."
+)]
+pub(crate) struct Export {
+    /// The folder; made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Only the songs that a search finds
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) search: Option<String>,
+    /// What files are named by: tags, as Artist/Album/01 Title.flac, or the songs' ids
+    #[arg(long, value_enum, default_value = "tags")]
+    pub(crate) by: NamesBy,
+    /// Take a file of the right name and size for the song, without reading it
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Only tell what would be fetched
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// One JSON object per song instead of words
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What exported files are named by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NamesBy {
+    Tags,
+    Id,
 }
 
 #[derive(Debug, clap::Args)]

@@ -64,6 +64,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Info(info) => commands::info::info(&settings, &info),
         Command::Cover(cover) => commands::info::cover(&settings, &cover),
         Command::Get(get) => commands::get::run(&settings, &get),
+        Command::Export(export) => commands::export::run(settings, &export),
         Command::Play(play) => commands::play::run(&settings, &play),
         Command::Rm(rm) => commands::rm::run(&settings, &rm),
         Command::Trash(trash) => commands::trash::run(&settings, &trash),
