@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Web(Web),
     /// Add files or folders to the library
     Add(Add),
+    /// Add what is in folders, and then what comes into them, until Ctrl-C
+    Watch(Watch),
     /// List all songs
     Ls(List),
     /// List the songs that a search finds: words, "phrases", artist:, album:, title:, genre:,
@@ -140,6 +142,9 @@ pub(crate) enum Command {
 pub(crate) struct Serve {
     /// Files and folders to add at once
     pub(crate) paths: Vec<PathBuf>,
+    /// Go on watching the folders among PATHS: what comes into them is added
+    #[arg(long, requires = "paths")]
+    pub(crate) watch: bool,
     /// Address to listen on
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(crate) host: IpAddr,
@@ -364,6 +369,27 @@ pub(crate) struct Add {
     /// Name what is skipped in folders, too
     #[arg(long, short)]
     pub(crate) verbose: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A file is added when it has been closed or moved into its folder, and has not changed for two seconds. What is \
+deleted in a folder stays in the library (see `dispotify rm`)."
+)]
+pub(crate) struct Watch {
+    /// The folders, with all below them
+    #[arg(required = true, value_name = "FOLDER")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Also look through all of them so often: where other machines write into them (NFS, SMB), the kernel sees
+    /// nothing [default: never]
+    #[arg(long, value_name = "TIME", value_parser = crate::settings::rescan_every)]
+    pub(crate) rescan: Option<Duration>,
+    /// Forget what was added before, and look at every file again: for a library that has lost songs
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// One JSON object per file instead of words
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

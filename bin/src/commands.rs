@@ -17,6 +17,7 @@ pub(crate) mod rm;
 pub(crate) mod status;
 pub(crate) mod trash;
 pub(crate) mod verify;
+pub(crate) mod watch;
 mod whole;
 
 use std::io::{self, Write};

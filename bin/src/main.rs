@@ -55,6 +55,7 @@ fn run(args: Args) -> Result<(), Failure> {
         Command::Serve(serve) => serve::run(&settings, &serve),
         Command::Web(web) => web::run(&settings, &web),
         Command::Add(add) => commands::add::run(&settings, &add),
+        Command::Watch(watch) => commands::watch::run(&settings, &watch),
         Command::Ls(list) => commands::list::run(&settings, &list),
         Command::Search(search) => commands::list::search(&settings, &search),
         Command::Albums(list) => commands::albums::albums(&settings, &list),

@@ -25,4 +25,5 @@ mod speed;
 mod tables;
 mod trash;
 mod verify;
+mod watch;
 mod web;
