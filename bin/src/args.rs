@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Web(Web),
     /// Add files or folders to the library
     Add(Add),
+    /// Add what is in folders, and then what comes into them, until Ctrl-C
+    Watch(Watch),
     /// List all songs
     Ls(List),
     /// List the songs that a search finds: words, "phrases", artist:, album:, title:, genre:,
@@ -109,6 +111,8 @@ pub(crate) enum Command {
     Cover(Cover),
     /// Fetch a song, byte for byte; resumes what was fetched before
     Get(Get),
+    /// Fetch the whole library into a folder, as files named by their tags; what is there is not fetched again
+    Export(Export),
     /// Play a song, beginning before it has arrived
     Play(Play),
     /// Remove songs everywhere: they lie in the trash for 30 days, and `trash restore` takes them back
@@ -138,6 +142,9 @@ pub(crate) enum Command {
 pub(crate) struct Serve {
     /// Files and folders to add at once
     pub(crate) paths: Vec<PathBuf>,
+    /// Go on watching the folders among PATHS: what comes into them is added
+    #[arg(long, requires = "paths")]
+    pub(crate) watch: bool,
     /// Address to listen on
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(crate) host: IpAddr,
@@ -365,6 +372,27 @@ pub(crate) struct Add {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A file is added when it has been closed or moved into its folder, and has not changed for two seconds. What is \
+deleted in a folder stays in the library (see `dispotify rm`)."
+)]
+pub(crate) struct Watch {
+    /// The folders, with all below them
+    #[arg(required = true, value_name = "FOLDER")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Also look through all of them so often: where other machines write into them (NFS, SMB), the kernel sees
+    /// nothing [default: never]
+    #[arg(long, value_name = "TIME", value_parser = crate::settings::rescan_every)]
+    pub(crate) rescan: Option<Duration>,
+    /// Forget what was added before, and look at every file again: for a library that has lost songs
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// One JSON object per file instead of words
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct List {
     /// The order [default: artist; with --album, as on the album]
     #[arg(long, value_enum)]
@@ -498,6 +526,39 @@ pub(crate) struct Get {
     /// One JSON object at the end instead of words
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "No file is ever replaced: where another file has a song's name, digits of its id are added. Ctrl-C ends; \
+the same command goes on."
+)]
+pub(crate) struct Export {
+    /// The folder; made if it is not there
+    #[arg(value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// Only the songs that a search finds
+    #[arg(long, value_name = "WORDS")]
+    pub(crate) search: Option<String>,
+    /// What files are named by: tags, as Artist/Album/01 Title.flac, or the songs' ids
+    #[arg(long, value_enum, default_value = "tags")]
+    pub(crate) by: NamesBy,
+    /// Take a file of the right name and size for the song, without reading it
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Only tell what would be fetched
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// One JSON object per song instead of words
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What exported files are named by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NamesBy {
+    Tags,
+    Id,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,6 +3,7 @@
 pub(crate) mod add;
 pub(crate) mod albums;
 mod chosen;
+pub(crate) mod export;
 pub(crate) mod find_cover;
 pub(crate) mod get;
 pub(crate) mod health;
@@ -16,6 +17,8 @@ pub(crate) mod rm;
 pub(crate) mod status;
 pub(crate) mod trash;
 pub(crate) mod verify;
+pub(crate) mod watch;
+mod whole;
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -11,6 +11,7 @@ use storage::private;
 
 use crate::args::{self, Page, RoleChoice, Serve};
 use crate::commands::add::{self, Report};
+use crate::commands::watch;
 use crate::failure::{self, Failure};
 use crate::log_lines;
 use crate::notify;
@@ -33,6 +34,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     };
     private::claim_dir(&dir)
         .map_err(|error| Failure::failed(format!("make {}", dir.display()), error))?;
+    let added = Added::of(serve, &dir)?;
     let page = page(serve)?;
     let mut reactor = match page {
         Some(_) => web::reactor(settings, security.clone())?,
@@ -78,7 +80,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     notify::expect(NODES);
     stop_on_signal(settings, &reactor)?;
     welcome(settings, &dir, &dns, page).map_err(failure::output)?;
-    let adding = add_in_background(session.attached(handle), up, serve.paths.clone())?;
+    let adding = add_in_background(session.attached(handle), up, added)?;
     reactor
         .run()
         .map_err(|error| Failure::failed("run the nodes", error))?;
@@ -151,22 +153,41 @@ fn welcome(
     out.flush()
 }
 
+/// What `serve` adds.
+struct Added {
+    /// Files and folders, once.
+    paths: Vec<PathBuf>,
+    /// Folders, for as long as `serve` runs.
+    watched: Option<watch::Plan>,
+}
+
+impl Added {
+    fn of(serve: &Serve, dir: &Path) -> Result<Self, Failure> {
+        let is_watched = |path: &PathBuf| serve.watch && path.is_dir();
+        let (folders, paths): (Vec<PathBuf>, Vec<PathBuf>) =
+            serve.paths.iter().cloned().partition(is_watched);
+        let mut watched = None;
+        if serve.watch {
+            let mut plan = watch::Plan::of(&folders)?;
+            plan.memory = dir.join("watched");
+            watched = Some(plan);
+        }
+        Ok(Added { paths, watched })
+    }
+}
+
 /// Adds the paths once all nodes are up.
 fn add_in_background(
     session: Session,
     up: Receiver<Record>,
-    paths: Vec<PathBuf>,
+    added: Added,
 ) -> Result<std::thread::JoinHandle<()>, Failure> {
     let work = move || {
         let all_up = up.iter().take(NODES).count() == NODES;
-        if !all_up || paths.is_empty() {
+        if !all_up {
             return;
         }
-        let report = Report {
-            alone: true,
-            ..Report::default()
-        };
-        if let Err(failure) = add::add_all(&session, &paths, report) {
+        if let Err(failure) = add_or_watch(&session, added) {
             failure.report();
         }
     };
@@ -174,4 +195,20 @@ fn add_in_background(
         .name("add".into())
         .spawn(work)
         .map_err(|error| Failure::failed("start adding", error))
+}
+
+fn add_or_watch(session: &Session, added: Added) -> Result<(), Failure> {
+    let report = Report {
+        alone: true,
+        ..Report::default()
+    };
+    if !added.paths.is_empty()
+        && let Err(failure) = add::add_all(session, &added.paths, report)
+    {
+        failure.report();
+    }
+    match added.watched {
+        Some(plan) => watch::watch_with(session, plan, report),
+        None => Ok(()),
+    }
 }

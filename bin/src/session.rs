@@ -318,6 +318,12 @@ impl Opened {
 }
 
 impl Opened {
+    /// Ends the reading. A client has only so many songs open at once.
+    pub(crate) fn close(self, session: &Session) -> Result<(), Failure> {
+        let operation = self.operation;
+        session.give(Command::Close { operation })
+    }
+
     /// Opens the song once more: a failure has ended the operation.
     fn open_again(&self, session: &Session, attempt: &str) -> Result<(), Failure> {
         let command = Command::Open {

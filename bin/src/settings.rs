@@ -202,6 +202,12 @@ pub(crate) fn watch_every(text: &str) -> Result<Duration, String> {
     )
 }
 
+/// Reads the pause of `watch --rescan`: at least ten seconds, at most 30 days.
+pub(crate) fn rescan_every(text: &str) -> Result<Duration, String> {
+    let most = Duration::from_secs(30 * 86_400);
+    table::duration_within(text, Duration::from_secs(10), most)
+}
+
 /// An identifier of a cluster, made of its name and DNS nodes.
 fn scope(cluster: &str, dns: &[Address]) -> String {
     let mut dns: Vec<String> = dns.iter().map(ToString::to_string).collect();

@@ -4,6 +4,9 @@
 //! that changes while it is read, or between the scan and the upload, is noticed and refused: what
 //! has been announced under a hash is what is sent.
 
+mod folders;
+mod settling;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, DirEntry, File, FileType, Metadata};
@@ -20,6 +23,9 @@ use roles::contract::song::{DecoderPrefix, Format, Fragment, Manifest, Song};
 
 use crate::audio::{self, Cutting};
 use crate::tags::{self, Tags};
+
+pub use folders::{Change, Event, Events, Folders, watch};
+pub use settling::{Looks, STILL, STILL_FOUND, Settling};
 
 /// The files a front has named, by the numbers their jobs carry. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -248,6 +254,8 @@ pub struct Walked {
     pub faults: Vec<(PathBuf, JobFault)>,
     /// What was left out in folders, in order of names. A hidden folder counts once.
     pub skipped: Vec<(PathBuf, Skipped)>,
+    /// The folders that were read, those that were named among them.
+    pub folders: Vec<PathBuf>,
 }
 
 /// Why a walk leaves out what lies in a folder.
@@ -305,6 +313,7 @@ impl Walk {
         if !self.seen.insert(fs::canonicalize(path)?) {
             return Ok(BTreeSet::new());
         }
+        self.found.folders.push(path.to_owned());
         let mut inside = BTreeSet::new();
         for entry in fs::read_dir(path)? {
             let entry = entry?;

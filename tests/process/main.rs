@@ -6,6 +6,7 @@ mod sound;
 
 mod albums;
 mod copies;
+mod export;
 mod failures;
 mod full_disk;
 mod hostile;
@@ -24,4 +25,5 @@ mod speed;
 mod tables;
 mod trash;
 mod verify;
+mod watch;
 mod web;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use roles::contract::id::{OperationId, SongId, SourceId};
+use roles::contract::message::Refusal;
 use roles::contract::record::Role;
 use roles::contract::song::{Format, Manifest};
 use roles::contract::user::{self, Command, Notice};
@@ -40,6 +41,41 @@ pub(crate) struct Report {
     pub(crate) verbose: bool,
     /// A single data node is intended, so songs with one copy cause no warning.
     pub(crate) alone: bool,
+    /// Files whose songs are known are not named.
+    pub(crate) only_new: bool,
+}
+
+/// Where files to add come from, and who hears what has become of each.
+pub(crate) trait Supply {
+    /// The next file, if one is there. Does not wait.
+    fn next(&mut self) -> Option<PathBuf>;
+
+    /// What has become of a file that was given.
+    fn ended(&mut self, path: &Path, end: End);
+}
+
+/// What has become of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The library has it.
+    Held,
+    /// The library does not take it.
+    Refused,
+    /// It could not be read, or was changed meanwhile.
+    Unread,
+    /// The cluster had no room, no time, or could not be reached.
+    Later,
+}
+
+/// Files that are all named before.
+struct Named(std::vec::IntoIter<PathBuf>);
+
+impl Supply for Named {
+    fn next(&mut self) -> Option<PathBuf> {
+        self.0.next()
+    }
+
+    fn ended(&mut self, _: &Path, _: End) {}
 }
 
 /// Adds the named files. A file that fails is reported, and the others continue. When the cluster
@@ -49,7 +85,7 @@ pub(crate) fn run(settings: &Settings, add: &Add) -> Result<(), Failure> {
     let report = Report {
         json: add.json,
         verbose: add.verbose,
-        alone: false,
+        ..Report::default()
     };
     add_all(&session, &add.paths, report)
 }
@@ -71,9 +107,12 @@ pub(crate) fn add_and_note(
         files,
         faults,
         skipped,
+        folders: _,
     } = walk(paths);
     let nothing = files.is_empty() && faults.is_empty();
-    let mut work = Work::new(session, report, files.len(), songs);
+    let length = files.len();
+    let mut files = Named(files.into_iter());
+    let mut work = Work::new(session, report, length, songs, &mut files);
     if nothing && !report.json {
         let named: Vec<String> = paths
             .iter()
@@ -88,20 +127,25 @@ pub(crate) fn add_and_note(
     for (path, fault) in faults {
         work.failed(&path, &fault.to_string())?;
     }
-    let mut waiting = files.into_iter();
-    while work.stopped.is_none() {
-        while work.takes_more()
-            && let Some(path) = waiting.next()
-        {
-            work.begin(path)?;
-        }
-        if work.underway.is_empty() {
-            break;
-        }
-        work.step()?;
-    }
-    work.leave(waiting)?;
+    work.run()?;
     work.end()
+}
+
+/// Adds files as long as there are some. Gives the reason, if the cluster could not be reached or
+/// refused the key.
+pub(crate) fn add_supplied(
+    session: &Session,
+    report: Report,
+    supply: &mut dyn Supply,
+) -> Result<Option<user::Failure>, Failure> {
+    let mut songs = BTreeSet::new();
+    let mut work = Work::new(session, report, 0, &mut songs, supply);
+    work.run()?;
+    work.bar.finish_and_clear();
+    if !report.json && work.added + work.failed > 0 {
+        work.sum_up()?;
+    }
+    Ok(work.stopped.or(work.unreachable))
 }
 
 /// The files in progress, and the results of the others.
@@ -126,6 +170,7 @@ struct Work<'a> {
     stopped: Option<user::Failure>,
     /// The songs that the library holds.
     songs: &'a mut BTreeSet<SongId>,
+    supply: &'a mut dyn Supply,
 }
 
 struct Underway {
@@ -145,13 +190,16 @@ impl<'a> Work<'a> {
         report: Report,
         files: usize,
         songs: &'a mut BTreeSet<SongId>,
+        supply: &'a mut dyn Supply,
     ) -> Self {
         let bar = ProgressBar::new(0);
         let template = "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        bar.set_message(text::count(files as u64, "file"));
+        if files > 0 {
+            bar.set_message(text::count(files as u64, "file"));
+        }
         Work {
             session,
             report,
@@ -167,7 +215,24 @@ impl<'a> Work<'a> {
             unreachable: None,
             stopped: None,
             songs,
+            supply,
         }
+    }
+
+    /// Adds what is supplied, until nothing is left or nothing can be added.
+    fn run(&mut self) -> Result<(), Failure> {
+        while self.stopped.is_none() {
+            while self.takes_more()
+                && let Some(path) = self.supply.next()
+            {
+                self.begin(path)?;
+            }
+            if self.underway.is_empty() {
+                break;
+            }
+            self.step()?;
+        }
+        self.leave()
     }
 
     /// Whether one more file can be begun.
@@ -272,11 +337,15 @@ impl<'a> Work<'a> {
         } else {
             &mut self.added
         }) += 1;
+        self.supply.ended(&underway.path, End::Held);
         self.songs.insert(song);
         self.single += u64::from(copies < 2 && !known);
         let outcome = if known { "known" } else { "added" };
         if self.report.json {
             return self.tell_json(&underway.path, outcome, Some(song), copies, None);
+        }
+        if known && self.report.only_new {
+            return Ok(());
         }
         let (title, kind) = underway.manifest.map_or_else(
             || (underway.path.display().to_string(), ""),
@@ -297,9 +366,10 @@ impl<'a> Work<'a> {
         let Some(underway) = self.take(operation) else {
             return Ok(());
         };
+        self.supply.ended(&underway.path, end_of(&failure));
         if stops_all(&failure) {
             self.stopped = Some(failure);
-            return self.leave([underway.path]);
+            return self.leave_one(&underway.path);
         }
         let kept_for = self.session.uploads_kept_for;
         let reason = failure::of_upload(&failure, underway.shown > 0, kept_for);
@@ -311,18 +381,29 @@ impl<'a> Work<'a> {
 
     /// Counts the files that are not added because no file can be, those in progress among them.
     /// JSON has a line for each; people read the reason once, at the end.
-    fn leave(&mut self, paths: impl IntoIterator<Item = PathBuf>) -> Result<(), Failure> {
-        let Some(reason) = self.stopped.as_ref().map(user::Failure::to_string) else {
+    fn leave(&mut self) -> Result<(), Failure> {
+        let Some(failure) = &self.stopped else {
             return Ok(());
         };
-        let underway = std::mem::take(&mut self.underway).into_values();
-        for path in underway.map(|one| one.path).chain(paths) {
-            self.left += 1;
-            if self.report.json {
-                self.tell_json(&path, "failed", None, 0, Some(&reason))?;
-            }
+        let end = end_of(failure);
+        for one in std::mem::take(&mut self.underway).into_values() {
+            self.supply.ended(&one.path, end);
+            self.leave_one(&one.path)?;
+        }
+        while let Some(path) = self.supply.next() {
+            self.leave_one(&path)?;
         }
         Ok(())
+    }
+
+    fn leave_one(&mut self, path: &Path) -> Result<(), Failure> {
+        self.left += 1;
+        match &self.stopped {
+            Some(reason) if self.report.json => {
+                self.tell_json(path, "failed", None, 0, Some(&reason.to_string()))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn name_skipped(&self, path: &Path, why: Skipped) -> Result<(), Failure> {
@@ -460,6 +541,34 @@ fn stops_all(failure: &user::Failure) -> bool {
         | user::Failure::NoData
         | user::Failure::Local(_)
         | user::Failure::Busy => false,
+    }
+}
+
+/// What a failure means for the file.
+fn end_of(failure: &user::Failure) -> End {
+    match failure {
+        user::Failure::Unreachable { .. }
+        | user::Failure::KeyRefused
+        | user::Failure::NoCopy
+        | user::Failure::NoData
+        | user::Failure::Busy
+        | user::Failure::Refused(
+            Refusal::Busy { .. }
+            | Refusal::NotReady
+            | Refusal::ShuttingDown
+            | Refusal::WrongRole
+            | Refusal::DiskFull
+            | Refusal::Broken(_)
+            | Refusal::NotFound
+            | Refusal::NotAllowed(_)
+            | Refusal::Outdated,
+        ) => End::Later,
+        user::Failure::Refused(Refusal::Invalid(_) | Refusal::Ambiguous(_))
+        | user::Failure::NotFound
+        | user::Failure::Trashed(_)
+        | user::Failure::NotInTrash
+        | user::Failure::Ambiguous(_) => End::Refused,
+        user::Failure::Local(_) => End::Unread,
     }
 }
 

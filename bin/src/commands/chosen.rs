@@ -2,7 +2,7 @@
 
 use roles::contract::browse::{Album, AlbumSort, Browse, Browsed, PageOf};
 use roles::contract::limits::PAGE_SONGS_MAX;
-use roles::contract::message::{Query, Sort};
+use roles::contract::message::{Listed, Query, Sort};
 use roles::contract::song::Song;
 
 use super::list::{album_term, artist_term};
@@ -31,20 +31,27 @@ pub(crate) fn album(session: &Session, named: &str) -> Result<(Album, Vec<Song>)
         };
         return Err(Failure::failed(attempt, why));
     };
+    let songs = songs_of(session, found)?;
+    Ok((found.clone(), songs))
+}
+
+/// The songs of an album, in its order.
+pub(super) fn songs_of(session: &Session, album: &Album) -> Result<Vec<Song>, Failure> {
     let mut songs = Vec::new();
     loop {
         let browse = Browse::Album {
-            album: found.id,
+            album: album.id,
             from: songs.len() as u32,
             limit: PAGE_SONGS_MAX as u32,
         };
         let Browsed::Album { album, songs: page } = session.browse(browse)? else {
+            let attempt = format!("find album {}", album.id);
             return Err(Failure::failed(attempt, "the router gave no album"));
         };
         let end = page.is_empty();
         songs.extend(page.into_iter().map(|listed| listed.song));
         if end || songs.len() >= album.songs as usize {
-            return Ok((album, songs));
+            return Ok(songs);
         }
     }
 }
@@ -56,6 +63,15 @@ pub(crate) fn artist(session: &Session, named: &str) -> Result<Vec<Song>, Failur
 
 /// All songs that a search finds; it fails if there are none.
 pub(crate) fn search(session: &Session, words: &str, sort: Sort) -> Result<Vec<Song>, Failure> {
+    let listed = listed(session, words, sort)?;
+    if listed.is_empty() {
+        return Err(nothing(words));
+    }
+    Ok(listed.into_iter().map(|listed| listed.song).collect())
+}
+
+/// All songs that a search finds, with their copies.
+pub(super) fn listed(session: &Session, words: &str, sort: Sort) -> Result<Vec<Listed>, Failure> {
     let mut query = Query {
         words: words.to_owned(),
         sort,
@@ -64,17 +80,15 @@ pub(crate) fn search(session: &Session, words: &str, sort: Sort) -> Result<Vec<S
     let mut songs = Vec::new();
     loop {
         let (page, _, next) = session.page(query.clone())?;
-        songs.extend(page.into_iter().map(|listed| listed.song));
+        songs.extend(page);
         query.after = next;
         if query.after.is_none() {
-            break;
+            return Ok(songs);
         }
     }
-    if songs.is_empty() {
-        return Err(Failure::failed(
-            format!("find {words}"),
-            "there is no such song",
-        ));
-    }
-    Ok(songs)
+}
+
+/// A search that finds no song.
+pub(super) fn nothing(words: &str) -> Failure {
+    Failure::failed(format!("find {words}"), "there is no such song")
 }

@@ -1,22 +1,18 @@
 //! `dispotify get`: a song as a file, byte for byte.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use indicatif::{ProgressBar, ProgressStyle};
 use roles::contract::song::Manifest;
-use roles::contract::user::Origin;
 use serde::Serialize;
-use signal_hook::consts::SIGINT;
 use storage::disk_space;
 use storage::import::suffix;
 use storage::private;
 
+use super::whole::{Sources, bar, fetch, is_at, on_interrupt};
 use super::{FileFields, chosen, json_line, line};
 use crate::args::Get;
 use crate::failure::{Failure, output};
@@ -36,9 +32,11 @@ pub(crate) fn run(settings: &Settings, get: &Get) -> Result<(), Failure> {
     let song = session.open(&attempt, id)?;
     if get.output.as_deref() == Some(Path::new("-")) {
         let mut out = io::stdout().lock();
-        fetch(&session, &song, &attempt, |bytes| {
+        let bar = bar(song.manifest.song.bytes);
+        fetch(&session, &song, &attempt, &bar, |bytes| {
             out.write_all(bytes).map_err(output)
         })?;
+        bar.finish_and_clear();
         return out.flush().map_err(output);
     }
     let path = place(get, &song.manifest)?;
@@ -64,6 +62,7 @@ fn album(session: &Session, get: &Get, named: &str) -> Result<(), Failure> {
             None if get.json => (),
             None => line(&format!("{} is there already", song.title))?,
         }
+        opened.close(session)?;
     }
     Ok(())
 }
@@ -87,7 +86,7 @@ fn place_on_album(
         if !path.exists() {
             return Ok(Some(path));
         }
-        if is_same(&path, manifest).map_err(|error| failed(&path, error))? {
+        if is_at(&path, &manifest.song).map_err(|error| failed(&path, error))? {
             return Ok(None);
         }
     }
@@ -96,17 +95,6 @@ fn place_on_album(
         format!("write into {}", folder.display()),
         cure,
     ))
-}
-
-/// Whether a file has the bytes of a song.
-fn is_same(path: &Path, manifest: &Manifest) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    if file.metadata()?.len() != manifest.song.bytes {
-        return Ok(false);
-    }
-    let mut hasher = blake3::Hasher::new();
-    io::copy(&mut file, &mut hasher)?;
-    Ok(*hasher.finalize().as_bytes() == manifest.hash.0)
 }
 
 fn to_file(
@@ -118,13 +106,15 @@ fn to_file(
 ) -> Result<(), Failure> {
     let attempt = format!("get {}", song.manifest.song.id);
     let mut part = Part::create(path)?;
-    let sources = fetch(session, song, &attempt, |bytes| {
+    let bar = bar(song.manifest.song.bytes);
+    let sources = fetch(session, song, &attempt, &bar, |bytes| {
         if interrupted.load(Ordering::Relaxed) {
             let resume = "interrupted (the same command goes on where it stood)";
             return Err(Failure::failed(&attempt, resume));
         }
         part.write(bytes)
     })?;
+    bar.finish_and_clear();
     part.finish()?;
     if get.json {
         return json_line(&Object::of(&song.manifest, path, &sources));
@@ -135,14 +125,6 @@ fn to_file(
         path.display(),
         sources.text()
     ))
-}
-
-/// A flag that Ctrl-C sets, so that an interrupted fetch leaves no file behind.
-fn on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(SIGINT, Arc::clone(&interrupted))
-        .map_err(|error| Failure::failed("listen for signals", error))?;
-    Ok(interrupted)
 }
 
 /// The path of the file. A name made from tags never replaces a file; a given name does.
@@ -159,69 +141,6 @@ fn place(get: &Get, manifest: &Manifest) -> Result<PathBuf, Failure> {
         return Err(Failure::failed(format!("write {}", path.display()), cure));
     }
     Ok(path)
-}
-
-/// Reads the whole song and verifies its hash.
-fn fetch(
-    session: &Session,
-    song: &Opened,
-    attempt: &str,
-    mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
-) -> Result<Sources, Failure> {
-    let manifest = &song.manifest;
-    let bar = bar(manifest.song.bytes);
-    let mut hasher = blake3::Hasher::new();
-    let mut sources = Sources::default();
-    let whole = (0, manifest.song.fragments);
-    song.read(session, whole, attempt, |_, bytes, origin| {
-        hasher.update(bytes);
-        sources.note(origin);
-        bar.inc(bytes.len() as u64);
-        write(bytes)
-    })?;
-    bar.finish_and_clear();
-    if *hasher.finalize().as_bytes() != manifest.hash.0 {
-        let why = "what came is not the file that was added";
-        return Err(Failure::failed(attempt, why));
-    }
-    Ok(sources)
-}
-
-fn bar(bytes: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
-    let bar = ProgressBar::new(bytes);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
-
-/// Counts the origins of the fragments.
-#[derive(Default)]
-struct Sources {
-    cached: u64,
-    fetched: u64,
-    nodes: BTreeSet<String>,
-}
-
-impl Sources {
-    fn note(&mut self, origin: Origin) {
-        match origin {
-            Origin::Cache => self.cached += 1,
-            Origin::Node(address) => {
-                self.fetched += 1;
-                self.nodes.insert(address.to_string());
-            }
-        }
-    }
-
-    fn text(&self) -> String {
-        let mut from: Vec<String> = self.nodes.iter().cloned().collect();
-        if self.cached > 0 {
-            from.push("the cache".into());
-        }
-        from.join(", ")
-    }
 }
 
 /// An output file that has a temporary name until it is complete and is removed otherwise. A file that

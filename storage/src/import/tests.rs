@@ -350,3 +350,52 @@ fn a_fragment_becomes_playable() {
     manifest.prefix = DecoderPrefix::None;
     assert_eq!(decodable(&manifest, b"head", b"sound"), b"sound");
 }
+
+/// The kernel tells of files that are closed, moved and linked, of folders that come and move, and of
+/// nothing that is no music.
+#[test]
+fn what_comes_into_a_folder_is_seen() {
+    let dir = TempDir::new();
+    write(&dir, "root/old/a.flac", b"a");
+    let root = dir.path().join("root");
+    let at = |name: &str| root.join(name);
+    let (mut folders, events) = watch().expect("this system has inotify");
+    let walked = folders.look_through(std::slice::from_ref(&root));
+    assert_eq!(walked.files, [at("old/a.flac")]);
+    assert!(folders.has(&root) && folders.has(&at("old")) && !folders.is_short());
+
+    let outside = write(&dir, "b.flac", b"b");
+    fs::write(at("cover.jpg"), "c").expect("writable");
+    fs::write(at(".hidden.flac"), "c").expect("writable");
+    fs::write(at("new.flac"), "c").expect("writable");
+    fs::hard_link(&outside, at("linked.flac")).expect("a link");
+    fs::rename(outside, at("old/b.flac")).expect("movable");
+    fs::create_dir(at("sub")).expect("writable");
+    fs::rename(at("old"), at("renamed")).expect("movable");
+    fs::remove_file(at("new.flac")).expect("removable");
+    fs::write(at("last.flac"), "c").expect("writable");
+
+    let last = Change::Ended(at("last.flac"));
+    let mut seen = Vec::new();
+    let read = events.read(|event| {
+        let change = folders.change(&event);
+        if let Some(Change::Folder(folder)) = &change {
+            folders.look_through(std::slice::from_ref(folder));
+        }
+        seen.extend(change);
+        seen.last() != Some(&last)
+    });
+    read.expect("events");
+    let expected = [
+        Change::Begun(at("new.flac")),
+        Change::Ended(at("new.flac")),
+        Change::Ended(at("linked.flac")),
+        Change::Ended(at("old/b.flac")),
+        Change::Folder(at("sub")),
+        Change::Folder(at("renamed")),
+        Change::Begun(at("last.flac")),
+        last.clone(),
+    ];
+    assert_eq!(seen, expected);
+    assert!(folders.has(&at("renamed")) && folders.has(&at("sub")) && !folders.has(&at("old")));
+}
