@@ -6,6 +6,7 @@
 mod answer;
 mod api;
 mod assets;
+mod browse;
 mod buffer_budget;
 mod cover_file;
 mod covers;

@@ -86,11 +86,9 @@ pub(crate) fn values(settings: &Settings, list: &Groups, of: ValueOf) -> Result<
     let all = every(&session, list, &words, |page| Browse::Values { of, page })?;
     let found: Vec<&Value> = all.iter().filter_map(Entry::value).collect();
     if list.json {
-        let lines = found.iter().map(|value| ValueLine {
-            name: &value.name,
-            songs: value.songs,
-        });
-        return lines.into_iter().try_for_each(|line| json_line(&line));
+        return found
+            .iter()
+            .try_for_each(|value| json_line(&ValueLine::of(value)));
     }
     let (title, noun) = match of {
         ValueOf::Genre => ("GENRE", "genres"),
@@ -206,7 +204,7 @@ pub(super) fn year(year: u16) -> String {
 
 /// An album as JSON shows it. The names are an interface.
 #[derive(Serialize)]
-struct AlbumLine<'a> {
+pub(crate) struct AlbumLine<'a> {
     id: String,
     title: &'a str,
     artist: &'a str,
@@ -220,7 +218,7 @@ struct AlbumLine<'a> {
 }
 
 impl<'a> AlbumLine<'a> {
-    fn of(album: &'a Album) -> Self {
+    pub(crate) fn of(album: &'a Album) -> Self {
         AlbumLine {
             id: album.id.to_string(),
             title: &album.title,
@@ -238,7 +236,7 @@ impl<'a> AlbumLine<'a> {
 
 /// An artist as JSON shows it. The names are an interface.
 #[derive(Serialize)]
-struct ArtistLine<'a> {
+pub(crate) struct ArtistLine<'a> {
     id: String,
     name: &'a str,
     songs: u32,
@@ -246,7 +244,7 @@ struct ArtistLine<'a> {
 }
 
 impl<'a> ArtistLine<'a> {
-    fn of(artist: &'a Artist) -> Self {
+    pub(crate) fn of(artist: &'a Artist) -> Self {
         ArtistLine {
             id: artist.id.to_string(),
             name: &artist.name,
@@ -258,7 +256,16 @@ impl<'a> ArtistLine<'a> {
 
 /// A genre or a year as JSON shows it. The names are an interface.
 #[derive(Serialize)]
-struct ValueLine<'a> {
+pub(crate) struct ValueLine<'a> {
     name: &'a str,
     songs: u32,
+}
+
+impl<'a> ValueLine<'a> {
+    pub(crate) fn of(value: &'a Value) -> Self {
+        ValueLine {
+            name: &value.name,
+            songs: value.songs,
+        }
+    }
 }

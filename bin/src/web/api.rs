@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use net::http::percent;
 use net::http::request::{Method, Request};
-use roles::contract::id::SongId;
+use roles::contract::id::{AlbumId, SongId};
 use roles::contract::limits::{SEARCH_BYTES_MAX, SONG_BYTES_MAX};
 use roles::contract::message::{Cursor, Holder, Listed, Query, Sort};
 use roles::contract::song::Manifest;
@@ -15,14 +15,21 @@ use crate::commands::list::Line;
 use crate::commands::trash::Entry;
 
 /// Most songs in one page of a list, and the default.
-const LIMIT_MAX: u32 = 100;
-const LIMIT: u32 = 50;
+pub(super) const LIMIT_MAX: u32 = 100;
+pub(super) const LIMIT: u32 = 50;
 
 /// The resource that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Songs,
     Song(SongId),
+    /// What the tags of a song say beside its entry.
+    Tags(SongId),
+    Albums,
+    Album(AlbumId),
+    Artists,
+    Genres,
+    Years,
     Trash,
     Trashed(SongId),
     Status,
@@ -44,6 +51,12 @@ impl Route {
         match parts.as_slice() {
             ["api", "songs"] => Some(Route::Songs),
             ["api", "songs", id] => song(Route::Song, id),
+            ["api", "songs", id, "tags"] => song(Route::Tags, id),
+            ["api", "albums"] => Some(Route::Albums),
+            ["api", "albums", id] => AlbumId::parse(id).map(Route::Album),
+            ["api", "artists"] => Some(Route::Artists),
+            ["api", "genres"] => Some(Route::Genres),
+            ["api", "years"] => Some(Route::Years),
             ["api", "trash"] => Some(Route::Trash),
             ["api", "trash", id] => song(Route::Trashed, id),
             ["api", "status"] => Some(Route::Status),
@@ -61,6 +74,11 @@ impl Route {
         match self {
             Route::Songs => "songs",
             Route::Song(_) => "song",
+            Route::Tags(_) => "tags",
+            Route::Albums | Route::Album(_) => "albums",
+            Route::Artists => "artists",
+            Route::Genres => "genres",
+            Route::Years => "years",
             Route::Trash | Route::Trashed(_) => "trash",
             Route::Status => "status",
             Route::Metrics => "metrics",
@@ -78,7 +96,13 @@ impl Route {
             Route::Songs => "GET, HEAD, POST",
             Route::Song(_) => "GET, HEAD, DELETE",
             Route::Trashed(_) => "POST, DELETE",
-            Route::Status
+            Route::Tags(_)
+            | Route::Albums
+            | Route::Album(_)
+            | Route::Artists
+            | Route::Genres
+            | Route::Years
+            | Route::Status
             | Route::Metrics
             | Route::Trash
             | Route::Events
@@ -138,14 +162,14 @@ pub(super) fn query(request: &Request) -> Result<Query, String> {
 
 /// The words of a search, if no router refuses them for their length: its refusal would look like a
 /// fault of the cluster.
-fn words(text: String) -> Result<String, String> {
+pub(super) fn words(text: String) -> Result<String, String> {
     if text.len() > SEARCH_BYTES_MAX {
         return Err(format!("q: a search is at most {SEARCH_BYTES_MAX} bytes"));
     }
     Ok(text)
 }
 
-fn limit(text: &str) -> Option<u32> {
+pub(super) fn limit(text: &str) -> Option<u32> {
     let limit: u32 = text.parse().ok()?;
     (limit > 0).then_some(limit.min(LIMIT_MAX))
 }
@@ -162,17 +186,14 @@ fn sort(name: &str) -> Option<Sort> {
     })
 }
 
-/// A list position encoded as one word.
-fn cursor(cursor: &Cursor) -> String {
-    let key: String = cursor
-        .key
-        .bytes()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{}{key}", cursor.id)
+/// A place in a list, by an entry's id and sort key, encoded as one word.
+pub(super) fn place(id: u128, key: &str) -> String {
+    let key: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{id:032x}{key}")
 }
 
-fn parse_cursor(text: &str) -> Option<Cursor> {
+/// The id and the sort key in a place.
+pub(super) fn parse_place(text: &str) -> Option<(u128, String)> {
     let (id, key) = text.split_at_checked(32)?;
     let fits = key.len() <= 2 * SONG_BYTES_MAX && key.len().is_multiple_of(2);
     if !fits || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -180,10 +201,18 @@ fn parse_cursor(text: &str) -> Option<Cursor> {
     }
     let pairs = key.as_bytes().chunks(2);
     let bytes = pairs.map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
-    Some(Cursor {
-        key: String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()?,
-        id: SongId::parse(id)?,
-    })
+    let key = String::from_utf8(bytes.collect::<Option<Vec<u8>>>()?).ok()?;
+    Some((SongId::parse(id)?.0, key))
+}
+
+fn cursor(cursor: &Cursor) -> String {
+    place(cursor.id.0, &cursor.key)
+}
+
+fn parse_cursor(text: &str) -> Option<Cursor> {
+    let (id, key) = parse_place(text)?;
+    let id = SongId(id);
+    Some(Cursor { key, id })
 }
 
 /// A page of songs in JSON. The field names are a public interface.
@@ -296,6 +325,15 @@ mod tests {
             Route::of(&format!("/stream/{id}")),
             Some(Route::Stream(song))
         );
+        let album = AlbumId(song.0);
+        for (path, route) in [
+            ("/api/albums", Route::Albums),
+            ("/api/artists", Route::Artists),
+            (&format!("/api/albums/{id}"), Route::Album(album)),
+            (&format!("/api/songs/{id}/tags"), Route::Tags(song)),
+        ] {
+            assert_eq!(Route::of(path), Some(route), "{path}");
+        }
         assert_eq!(
             Route::of(&format!("/%73tream/{id}")),
             Some(Route::Stream(song))
@@ -303,6 +341,8 @@ mod tests {
         for nothing in [
             "/stream/0123",
             "/api/songs/xyz",
+            "/api/songs/xyz/tags",
+            "/api/albums/01",
             "/cover/",
             "/%",
             "/%ff",

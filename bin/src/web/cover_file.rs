@@ -19,6 +19,7 @@ use roles::contract::id::OperationId;
 use roles::contract::song::Format;
 use storage::{disk_space, private, tags};
 
+use super::covers::Wanted;
 use super::spool_dir::SpoolDir;
 use crate::args::FIND_COVER;
 
@@ -63,10 +64,11 @@ pub(super) enum CoverTask {
         at: u64,
         bytes: Vec<u8>,
     },
-    /// Every piece is there: find the cover.
+    /// Every piece is there: find the cover in them, or read the tags.
     Find {
         operation: OperationId,
         format: Format,
+        wanted: Wanted,
     },
     /// The cover is not wanted any more.
     Forget { operation: OperationId },
@@ -81,6 +83,11 @@ pub(super) enum CoverDone {
     Found {
         operation: OperationId,
         cover: Option<CoverFile>,
+    },
+    /// What the tags in the pieces say.
+    Tags {
+        operation: OperationId,
+        details: Box<tags::Details>,
     },
     /// The disk does not take the pieces, or the search failed.
     Failed {
@@ -128,13 +135,21 @@ impl Finder {
                     tell(CoverDone::Failed { operation, error });
                 }
             },
-            CoverTask::Find { operation, format } => {
-                let found = self.find(operation, format);
+            CoverTask::Find {
+                operation,
+                format,
+                wanted,
+            } => {
+                let found = match wanted {
+                    Wanted::Cover => self
+                        .find(operation, format)
+                        .map(|cover| CoverDone::Found { operation, cover }),
+                    Wanted::Tags => self
+                        .read_tags(operation, format)
+                        .map(|details| CoverDone::Tags { operation, details }),
+                };
                 self.forget(operation);
-                tell(match found {
-                    Ok(cover) => CoverDone::Found { operation, cover },
-                    Err(error) => CoverDone::Failed { operation, error },
-                });
+                tell(found.unwrap_or_else(|error| CoverDone::Failed { operation, error }));
             }
             CoverTask::Forget { operation } => self.forget(operation),
         }
@@ -185,6 +200,14 @@ impl Finder {
             cover.media_type = media_type;
             cover
         }))
+    }
+
+    fn read_tags(&self, operation: OperationId, format: Format) -> io::Result<Box<tags::Details>> {
+        let Some(spool) = self.spools.get(&operation) else {
+            return Ok(Box::default());
+        };
+        let mut song = File::open(&spool.path)?;
+        Ok(Box::new(tags::details(&mut song, format)))
     }
 
     fn forget(&mut self, operation: OperationId) {

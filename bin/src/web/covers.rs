@@ -1,4 +1,4 @@
-//! Covers, read from the first and last fragments of songs.
+//! Covers and further tags, read from the first and last fragments of songs.
 //!
 //! Few covers are read at a time, fragment by fragment, and the others wait in line. Requests for one
 //! cover wait for one reading of it, and the covers read last are kept on disk.
@@ -25,11 +25,18 @@ const KEPT_BYTES_MAX: u64 = 64 << 20;
 const PIECES_BYTES_MAX: u64 = 48_000_000;
 const _: () = assert!(PIECES_BYTES_MAX > PICTURE_BYTES_MAX as u64 / 3 * 4);
 
-/// The songs whose covers are wanted, read and kept.
+/// What is read out of a song.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Wanted {
+    Cover,
+    Tags,
+}
+
+/// The songs whose covers or tags are wanted, read and kept.
 #[derive(Debug, Default)]
 pub(super) struct Covers {
-    line: VecDeque<SongId>,
-    waiting: BTreeMap<SongId, Vec<Exchange>>,
+    line: VecDeque<(SongId, Wanted)>,
+    waiting: BTreeMap<(SongId, Wanted), Vec<Exchange>>,
     pub(super) reading: BTreeMap<OperationId, Reading>,
     /// The one used last is the last.
     kept: VecDeque<(SongId, Arc<CoverFile>)>,
@@ -38,10 +45,11 @@ pub(super) struct Covers {
     pub(super) quiet: BTreeSet<Exchange>,
 }
 
-/// A cover that is being read.
+/// A cover that is being read, or tags.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) song: SongId,
+    pub(super) wanted: Wanted,
     pub(super) format: Format,
     /// The fragments still to be read: index, and offset in the file.
     left: VecDeque<(u32, u64)>,
@@ -59,31 +67,39 @@ impl Covers {
         Some(cover)
     }
 
-    /// Puts a request in line, behind others for the same cover.
-    pub(super) fn wait(&mut self, exchange: Exchange, song: SongId) {
+    /// Puts a request in line, behind others for the same.
+    pub(super) fn wait(&mut self, exchange: Exchange, song: (SongId, Wanted)) {
         let waiting = self.waiting.entry(song).or_default();
         if waiting.is_empty() {
-            self.line.push_back(song);
+            match song.1 {
+                // The tags of the song that plays stand before the covers of a whole grid.
+                Wanted::Tags => self.line.push_front(song),
+                Wanted::Cover => self.line.push_back(song),
+            }
         }
         waiting.push(exchange);
     }
 
-    /// The next song whose cover is to be read, if there is room for one more reading.
-    pub(super) fn next(&mut self) -> Option<SongId> {
+    /// The next song to be read, if there is room for one more reading.
+    pub(super) fn next(&mut self) -> Option<(SongId, Wanted)> {
         match self.reading.len() < COVERS_AT_ONCE {
             true => self.line.pop_front(),
             false => None,
         }
     }
 
-    /// Takes the requests that wait for a cover.
-    pub(super) fn take_waiting(&mut self, song: SongId) -> Vec<Exchange> {
+    /// Takes the requests that wait for a cover or for tags.
+    pub(super) fn take_waiting(&mut self, song: (SongId, Wanted)) -> Vec<Exchange> {
         self.waiting.remove(&song).unwrap_or_default()
     }
 
-    /// Removes a request. When it was the last one for its cover, the cover is not wanted: gives
+    /// Removes a request. When it was the last one for what it waits for, that is not wanted: gives
     /// the operation that reads it.
-    pub(super) fn leave(&mut self, exchange: Exchange, song: SongId) -> Option<OperationId> {
+    pub(super) fn leave(
+        &mut self,
+        exchange: Exchange,
+        song: (SongId, Wanted),
+    ) -> Option<OperationId> {
         let waiting = self.waiting.get_mut(&song)?;
         waiting.retain(|other| *other != exchange);
         if !waiting.is_empty() {
@@ -92,7 +108,7 @@ impl Covers {
         self.waiting.remove(&song);
         self.line.retain(|other| *other != song);
         let mut reading = self.reading.iter();
-        let of_song = reading.find(|(_, reading)| reading.song == song);
+        let of_song = reading.find(|(_, reading)| reading.what() == song);
         of_song.map(|(operation, _)| *operation)
     }
 
@@ -109,19 +125,26 @@ impl Covers {
 }
 
 impl Reading {
-    pub(super) fn of(song: SongId) -> Self {
+    pub(super) fn of((song, wanted): (SongId, Wanted)) -> Self {
         Reading {
             song,
+            wanted,
             format: Format::Opaque,
             left: VecDeque::new(),
             at: 0,
         }
     }
 
-    /// Takes the song's manifest; returns whether the song can have a cover that is small enough.
+    /// The song, and what is read out of it.
+    pub(super) fn what(&self) -> (SongId, Wanted) {
+        (self.song, self.wanted)
+    }
+
+    /// Takes the song's manifest; returns whether the song can have what is wanted, and that it is
+    /// small enough.
     pub(super) fn on_opened(&mut self, manifest: &Manifest) -> bool {
         self.format = manifest.song.format;
-        if !manifest.picture {
+        if !manifest.picture && self.wanted == Wanted::Cover {
             return false;
         }
         let ranges = ranges(manifest).into_iter();
@@ -188,21 +211,31 @@ mod tests {
     fn one_cover_is_read_once_for_all() {
         let (first, second) = (Exchange::of_test(1, 1), Exchange::of_test(2, 1));
         let mut covers = Covers::default();
-        covers.wait(first, song(1));
-        covers.wait(second, song(1));
-        assert_eq!((covers.next(), covers.next()), (Some(song(1)), None));
+        let cover = (song(1), Wanted::Cover);
+        covers.wait(first, cover);
+        covers.wait(second, cover);
+        assert_eq!((covers.next(), covers.next()), (Some(cover), None));
         let operation = OperationId(7);
-        covers.reading.insert(operation, Reading::of(song(1)));
-        assert_eq!(covers.leave(first, song(1)), None);
-        assert_eq!(covers.leave(second, song(1)), Some(operation));
-        assert_eq!(covers.take_waiting(song(1)), []);
+        covers.reading.insert(operation, Reading::of(cover));
+        assert_eq!(covers.leave(first, cover), None);
+        assert_eq!(covers.leave(second, cover), Some(operation));
+        assert_eq!(covers.take_waiting(cover), []);
+    }
+
+    /// The tags of the song that plays do not wait behind the covers of a grid.
+    #[test]
+    fn tags_come_before_covers() {
+        let mut covers = Covers::default();
+        covers.wait(exchange(), (song(1), Wanted::Cover));
+        covers.wait(exchange(), (song(2), Wanted::Tags));
+        assert_eq!(covers.next(), Some((song(2), Wanted::Tags)));
     }
 
     /// What is kept has a bound in bytes.
     #[test]
     fn the_cover_unused_for_longest_is_not_kept() {
         let mut covers = Covers::default();
-        covers.wait(exchange(), song(1));
+        covers.wait(exchange(), (song(1), Wanted::Cover));
         for n in 1..=3 {
             let cover = CoverFile::at("/nowhere/cover".into(), KEPT_BYTES_MAX / 2, "image/png");
             covers.keep(song(n), &Arc::new(cover));

@@ -20,6 +20,7 @@ use std::time::Duration;
 use net::http::range;
 use net::http::request::{Method, Request};
 use net::http::site::{Act, Body, Exchange, Head, Heard, LoopFigures, Site};
+use roles::contract::browse::Browse;
 use roles::contract::id::{OperationId, SongId, SourceId};
 use roles::contract::message::{Holder, Status};
 use roles::contract::song::Manifest;
@@ -31,9 +32,10 @@ use roles::contract::user::{Command, Failure, Notice, Origin};
 use super::answer;
 use super::api::{self, Known, Route, Songs, Trash};
 use super::assets::Assets;
+use super::browse;
 use super::buffer_budget::BufferBudget;
 use super::cover_file::{CoverDone, CoverFile, CoverTask};
-use super::covers::{Covers, Reading};
+use super::covers::{Covers, Reading, Wanted};
 use super::events::{Events, Lagging};
 use super::metrics::{Format, Metrics};
 use super::origin::{NO_REMOVAL, OriginGuard};
@@ -87,8 +89,8 @@ enum ExchangeState {
     /// A stream whose song is being opened.
     Opening(OperationId, Wish),
     Stream(Stream),
-    /// A request that waits for the cover of a song.
-    CoverWaits(SongId),
+    /// A request that waits for the cover or the tags of a song.
+    CoverWaits(SongId, Wanted),
     /// A file that waits for a place.
     UploadWaits,
     Upload(u64),
@@ -102,7 +104,7 @@ enum Purpose {
     /// The figures of process and cluster, in this text.
     Metrics(Exchange, Format),
     Upload(u64),
-    /// A cover, for all who wait for it.
+    /// A cover or tags, for all who wait for them.
     Cover,
     /// The status for all listeners of `/api/events`.
     Status,
@@ -147,7 +149,7 @@ impl Player {
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Opening(..)
-                | ExchangeState::CoverWaits(_)
+                | ExchangeState::CoverWaits(..)
                 | ExchangeState::UploadWaits
                 | ExchangeState::Upload(_),
             )
@@ -170,7 +172,9 @@ impl Player {
                 self.end_open();
             }
             ExchangeState::Stream(stream) => self.end_stream(exchange, &stream),
-            ExchangeState::CoverWaits(song) => self.leave_cover(exchange, song),
+            ExchangeState::CoverWaits(song, wanted) => {
+                self.leave_cover(exchange, (song, wanted));
+            }
             ExchangeState::Listener => self.events.leave(exchange),
             ExchangeState::UploadWaits => self.uploads.leave_line(exchange),
             ExchangeState::Upload(number) => self.leave_upload(number),
@@ -340,7 +344,7 @@ impl Site for Player {
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Opening(..)
-                | ExchangeState::CoverWaits(_)
+                | ExchangeState::CoverWaits(..)
                 | ExchangeState::UploadWaits
                 | ExchangeState::Upload(_),
             ) => Body::Later,

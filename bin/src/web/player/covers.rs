@@ -1,6 +1,7 @@
-//! Covers: a few at a time, read out of the first and last fragments of songs.
+//! Covers and tags: a few at a time, read out of the first and last fragments of songs.
 
 use super::*;
+use storage::tags::Details;
 
 impl Player {
     pub(super) fn on_cover(
@@ -24,16 +25,24 @@ impl Player {
             self.covers.quiet.insert(exchange);
         }
         self.exchanges
-            .insert(exchange, ExchangeState::CoverWaits(song));
-        self.covers.wait(exchange, song);
+            .insert(exchange, ExchangeState::CoverWaits(song, Wanted::Cover));
+        self.covers.wait(exchange, (song, Wanted::Cover));
+        self.begin_covers();
+    }
+
+    /// Answers with what the tags of a song say beside its entry.
+    pub(super) fn on_tags(&mut self, exchange: Exchange, song: SongId) {
+        self.exchanges
+            .insert(exchange, ExchangeState::CoverWaits(song, Wanted::Tags));
+        self.covers.wait(exchange, (song, Wanted::Tags));
         self.begin_covers();
     }
 
     fn begin_covers(&mut self) {
-        while let Some(song) = self.covers.next() {
+        while let Some(what) = self.covers.next() {
             let operation = self.operation(Purpose::Cover);
-            self.covers.reading.insert(operation, Reading::of(song));
-            let song = song.into();
+            self.covers.reading.insert(operation, Reading::of(what));
+            let song = what.0.into();
             self.command(Command::Open {
                 operation,
                 song,
@@ -51,17 +60,17 @@ impl Player {
         let reading = self.covers.reading.get_mut(&operation);
         match reading.map(|reading| reading.on_opened(manifest)) {
             Some(true) => self.read_cover(operation, acts),
-            Some(false) => self.end_without_cover(operation, acts),
+            Some(false) => self.end_with_nothing(operation, acts),
             None => self.close(operation),
         }
     }
 
-    /// Requests the next fragment. When all are on disk, the cover is looked for in them.
+    /// Requests the next fragment. When all are on disk, what is wanted is looked for in them.
     fn read_cover(&mut self, operation: OperationId, acts: &mut Vec<Act>) {
         let Some(reading) = self.covers.reading.get_mut(&operation) else {
             return;
         };
-        let format = reading.format;
+        let (format, wanted) = (reading.format, reading.wanted);
         if let Some(first) = reading.next_fragment() {
             let end = first + 1;
             self.command(Command::Read {
@@ -72,8 +81,15 @@ impl Player {
             });
             let count = 1;
             self.command(Command::Take { operation, count });
-        } else if !self.workers.cover(CoverTask::Find { operation, format }) {
-            self.fail_cover(operation, TOO_MANY_COVERS, acts);
+        } else {
+            let find = CoverTask::Find {
+                operation,
+                format,
+                wanted,
+            };
+            if !self.workers.cover(find) {
+                self.fail_cover(operation, TOO_MANY_COVERS, acts);
+            }
         }
     }
 
@@ -102,8 +118,9 @@ impl Player {
             CoverDone::Kept { operation } => self.read_cover(operation, acts),
             CoverDone::Found { operation, cover } => match cover {
                 Some(cover) => self.on_found(now, operation, Arc::new(cover), acts),
-                None => self.end_without_cover(operation, acts),
+                None => self.end_with_nothing(operation, acts),
             },
+            CoverDone::Tags { operation, details } => self.give_tags(operation, &details, acts),
             CoverDone::Failed { operation, error } => {
                 let full = error.kind() == std::io::ErrorKind::StorageFull;
                 let status = if full { 507 } else { 500 };
@@ -144,13 +161,31 @@ impl Player {
         self.queue(exchange);
     }
 
-    fn end_without_cover(&mut self, operation: OperationId, acts: &mut Vec<Act>) {
+    /// The tags of a song follow from its bytes: a browser may keep them for a day, after which a
+    /// newer version may read more.
+    fn give_tags(&mut self, operation: OperationId, details: &Details, acts: &mut Vec<Act>) {
+        let tags = browse::SongTags::of(details);
+        for exchange in self.end_cover(operation) {
+            let (mut head, body) = answer::json(200, &tags);
+            head.fields.retain(|(name, _)| *name != "Cache-Control");
+            let a_day = "private, max-age=86400";
+            head.fields.push(("Cache-Control", a_day.to_owned()));
+            self.give(exchange, head, body, acts);
+        }
+    }
+
+    /// Ends the reading of a song that has no cover, or whose tags are too far apart to be read.
+    fn end_with_nothing(&mut self, operation: OperationId, acts: &mut Vec<Act>) {
+        let reading = self.covers.reading.get(&operation);
+        if reading.is_some_and(|reading| reading.wanted == Wanted::Tags) {
+            return self.give_tags(operation, &Details::default(), acts);
+        }
         for exchange in self.end_cover(operation) {
             self.give_no_cover(exchange, acts);
         }
     }
 
-    /// Refuses every request for a cover that cannot be read.
+    /// Refuses every request for what cannot be read.
     pub(super) fn fail_cover(
         &mut self,
         operation: OperationId,
@@ -168,14 +203,14 @@ impl Player {
         // A full queue loses the order to forget; the pieces then make room for later ones.
         self.workers.cover(CoverTask::Forget { operation });
         let ended = self.covers.reading.remove(&operation);
-        let waiting = ended.map(|reading| self.covers.take_waiting(reading.song));
+        let waiting = ended.map(|reading| self.covers.take_waiting(reading.what()));
         self.begin_covers();
         waiting.unwrap_or_default()
     }
 
-    /// Handles a browser that does not wait for its cover any more.
-    pub(super) fn leave_cover(&mut self, exchange: Exchange, song: SongId) {
-        if let Some(operation) = self.covers.leave(exchange, song) {
+    /// Handles a browser that does not wait any more.
+    pub(super) fn leave_cover(&mut self, exchange: Exchange, what: (SongId, Wanted)) {
+        if let Some(operation) = self.covers.leave(exchange, what) {
             self.end_cover(operation);
         }
     }
@@ -191,4 +226,4 @@ impl Player {
     }
 }
 
-const TOO_MANY_COVERS: (u16, &str) = (503, "too many covers are being looked for");
+const TOO_MANY_COVERS: (u16, &str) = (503, "too many covers and tags are being looked for");

@@ -92,6 +92,12 @@ impl Player {
                     self.give(exchange, head, body, acts);
                 }
             }
+            Notice::Browsed { operation, found } => {
+                if let Some(exchange) = self.answered(operation) {
+                    let (head, body) = answer::json(200, &browse::Page::of(&found));
+                    self.give(exchange, head, body, acts);
+                }
+            }
             Notice::Removed { operation, .. } => {
                 if let Some(exchange) = self.answered(operation) {
                     self.give(exchange, answer::head(204, "", 0), Vec::new(), acts);
@@ -105,7 +111,6 @@ impl Player {
             | Notice::Outdated
             | Notice::ReadDone { .. }
             | Notice::Stopped
-            | Notice::Browsed { .. }
             | Notice::Records { .. } => (), // The page asks for none of these, and counts what it reads.
             Notice::Progress { operation, .. } => {
                 if let Some(Purpose::Upload(upload)) = self.operations.get(&operation)
@@ -157,7 +162,7 @@ impl Player {
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Stream(_)
-                | ExchangeState::CoverWaits(_)
+                | ExchangeState::CoverWaits(..)
                 | ExchangeState::UploadWaits
                 | ExchangeState::Upload(_)
                 | ExchangeState::Listener,
@@ -215,7 +220,7 @@ impl Player {
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Opening(..)
-                | ExchangeState::CoverWaits(_)
+                | ExchangeState::CoverWaits(..)
                 | ExchangeState::UploadWaits
                 | ExchangeState::Upload(_)
                 | ExchangeState::Listener,
@@ -270,7 +275,7 @@ impl Player {
                 | ExchangeState::Asked(_)
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
-                | ExchangeState::CoverWaits(_)
+                | ExchangeState::CoverWaits(..)
                 | ExchangeState::UploadWaits
                 | ExchangeState::Upload(_)
                 | ExchangeState::Listener,

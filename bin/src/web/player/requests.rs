@@ -35,6 +35,13 @@ impl Player {
                 self.change(exchange, song, Fate::Trash);
             }
             Route::Song(song) => self.on_details(exchange, song),
+            Route::Tags(song) => self.on_tags(exchange, song),
+            Route::Albums | Route::Album(_) | Route::Artists | Route::Genres | Route::Years => {
+                match browse::question(&route, request) {
+                    Ok(question) => self.browse(exchange, question),
+                    Err(why) => self.refuse(exchange, 400, &why, acts),
+                }
+            }
             Route::Trash => match api::trash_query(request) {
                 Ok((after, limit)) => {
                     let operation = self.asked(exchange);
@@ -103,6 +110,11 @@ impl Player {
             }
             Err(why) => self.refuse(exchange, 400, &why, acts),
         }
+    }
+
+    fn browse(&mut self, exchange: Exchange, browse: Browse) {
+        let operation = self.asked(exchange);
+        self.command(Command::Browse { operation, browse });
     }
 
     fn change(&mut self, exchange: Exchange, song: SongId, to: Fate) {
