@@ -58,6 +58,19 @@ pub(crate) struct Common {
     /// Change a setting, for example data.announce=1s; `dispotify ls --set help` lists them
     #[arg(long = "set", global = true, value_name = "NAME=VALUE", action = ArgAction::Append)]
     pub(crate) set: Vec<String>,
+    /// Values for the links between the machines: lan, or wan for links of 100 to 300 ms. `--set` changes single ones
+    #[arg(
+        long,
+        global = true,
+        env = "DISPOTIFY_PRESET",
+        value_enum,
+        default_value = "lan"
+    )]
+    pub(crate) preset: Preset,
+    /// Configuration file; '' for none [default: /etc/dispotify/config.toml, and over it dispotify/config.toml in the
+    /// configuration folder]
+    #[arg(long, global = true, env = "DISPOTIFY_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// How much a node logs: error, warn, info, debug
     #[arg(
         long,
@@ -134,6 +147,8 @@ pub(crate) enum Command {
     Man(Man),
     /// Make a key for one purpose, so that a client can do without the cluster key
     Key(Key),
+    /// Check configuration files, or show what is in force and where it comes from
+    Config(Config),
     /// Check a library while its node is stopped: every table, every byte. Writes nothing
     Verify(Verify),
 }
@@ -143,7 +158,7 @@ pub(crate) struct Serve {
     /// Files and folders to add at once
     pub(crate) paths: Vec<PathBuf>,
     /// Go on watching the folders among PATHS: what comes into them is added
-    #[arg(long, requires = "paths")]
+    #[arg(long)]
     pub(crate) watch: bool,
     /// Address to listen on
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
@@ -315,10 +330,10 @@ pub(crate) struct Node {
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) web: Option<SocketAddr>,
     /// A name by which the page may be reached, beside localhost and addresses; may be repeated
-    #[arg(long, value_name = "NAME", action = ArgAction::Append, requires = "web")]
+    #[arg(long, value_name = "NAME", action = ArgAction::Append)]
     pub(crate) allow_host: Vec<String>,
     /// Let the page remove songs although it can be reached from other machines
-    #[arg(long, requires = "web")]
+    #[arg(long)]
     pub(crate) allow_delete: bool,
     /// When told to stop, hand all songs over first; told twice, stop at once
     #[arg(long)]
@@ -628,6 +643,37 @@ pub(crate) struct Completions {
 pub(crate) struct Man {
     /// The folder; made if it is not there
     pub(crate) folder: PathBuf,
+}
+
+/// Values for links of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Preset {
+    /// One local network
+    #[default]
+    Lan,
+    /// Links of 100 to 300 ms, as between two homes
+    Wan,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Say what is wrong in a file, with the lines; 1 if anything is
+    Check {
+        /// The file [default: those that count]
+        file: Option<PathBuf>,
+    },
+    /// Print every value that is in force, and whether a flag, the environment, a file, the preset or the default gives it
+    Show {
+        /// One JSON object per value
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]

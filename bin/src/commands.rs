@@ -3,6 +3,7 @@
 pub(crate) mod add;
 pub(crate) mod albums;
 mod chosen;
+pub(crate) mod config;
 pub(crate) mod export;
 pub(crate) mod find_cover;
 pub(crate) mod get;

@@ -167,6 +167,10 @@ impl Added {
         let (folders, paths): (Vec<PathBuf>, Vec<PathBuf>) =
             serve.paths.iter().cloned().partition(is_watched);
         let mut watched = None;
+        if serve.watch && folders.is_empty() {
+            let why = "--watch: name the folders that are to be watched";
+            return Err(Failure::Usage(why.into()));
+        }
         if serve.watch {
             let mut plan = watch::Plan::of(&folders)?;
             plan.memory = dir.join("watched");

@@ -86,6 +86,10 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
             "--dns-port: only a DNS node answers DNS packets".into(),
         ));
     }
+    if node.web.is_none() && (node.allow_delete || !node.allow_host.is_empty()) {
+        let why = "--allow-host, --allow-delete: they are for a page (see --web)";
+        return Err(Failure::Usage(why.into()));
+    }
     let config = server::Config {
         drain: node.drain,
         ..settings.server.clone()

@@ -2,6 +2,7 @@
 //!
 //! A flag wins over the environment, the environment over the default.
 
+mod preset;
 mod table;
 
 use std::env;
@@ -43,8 +44,24 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Builds the settings from the command line and the environment; rejects invalid input.
+    /// Builds the settings from the command line, the environment and the files; rejects invalid input.
     pub(crate) fn of(common: &Common) -> Result<Self, Failure> {
+        let mut settings = Settings::unchecked(common)?;
+        if common.set.iter().any(|set| set == "help") {
+            let help = table::help(&mut settings);
+            return Err(Failure::Usage(format!("settings:\n{help}")));
+        }
+        if let Some((_, why)) = settings.wrong_relation() {
+            return Err(Failure::Usage(format!("--set: {why}")));
+        }
+        for address in &settings.server.dns_nodes {
+            settings.check_reach("--dns", address.0.ip())?;
+        }
+        Ok(settings)
+    }
+
+    /// The same, but values that cannot be together are accepted.
+    pub(crate) fn unchecked(common: &Common) -> Result<Self, Failure> {
         let dns = addresses("--dns", &common.dns)?;
         let mut settings = Settings {
             cluster: common.cluster.clone(),
@@ -70,18 +87,19 @@ impl Settings {
                 .filter(|_| common.key_file.is_none()),
             key_file: common.key_file.clone().or_else(default_key_file),
         };
-        if common.set.iter().any(|set| set == "help") {
-            let help = table::help(&mut settings);
-            return Err(Failure::Usage(format!("settings:\n{help}")));
+        for (name, value) in common.preset.settings() {
+            let set = format!("{name}={value}");
+            table::apply(&mut settings, &set)?;
         }
-        for set in &common.set {
+        for set in common.set.iter().filter(|set| *set != "help") {
             table::apply(&mut settings, set)?;
         }
-        settings.check()?;
-        for address in &dns {
-            settings.check_reach("--dns", address.0.ip())?;
-        }
         Ok(settings)
+    }
+
+    /// Every setting with its value, as a user writes it.
+    pub(crate) fn values(&mut self) -> Vec<(&'static str, String)> {
+        table::values(self)
     }
 
     /// Refuses an address beyond this machine where there is no key: everybody on the way could read
@@ -182,15 +200,36 @@ impl Settings {
         }
     }
 
-    /// Checks constraints between settings.
-    fn check(&self) -> Result<(), Failure> {
-        let usage = |why: &str| Err(Failure::Usage(format!("--set: {why}")));
-        let ring = &self.server.ring;
+    /// Settings that cannot have these values together, and why; none if all can.
+    pub(crate) fn wrong_relation(&self) -> Option<(&'static [&'static str], &'static str)> {
+        let (ring, dns) = (&self.server.ring, &self.server.dns);
         if ring.confirm > ring.agreed || ring.agreed > ring.alone {
-            return usage("ring.confirm, ring.agreed and ring.alone must not shrink");
+            return Some((
+                &["ring.confirm", "ring.agreed", "ring.alone"],
+                "ring.confirm, ring.agreed and ring.alone must not shrink",
+            ));
         }
-        Ok(())
+        if dns.confirm_patience >= dns.record_ttl {
+            return Some((
+                &["dns.confirm", "dns.ttl"],
+                "dns.confirm must be shorter than dns.ttl: a record would end before its server can answer",
+            ));
+        }
+        None
     }
+}
+
+/// The names of all settings.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    table::names()
+}
+
+/// Whether a setting takes a value; if not, why.
+pub(crate) fn check_set(name: &str, value: &str) -> Result<(), String> {
+    use clap::Parser as _;
+    let common = crate::args::Args::parse_from(["dispotify", "ls"]).common;
+    let mut settings = Settings::unchecked(&common).map_err(|failure| failure.to_string())?;
+    table::assign(&mut settings, name, value)
 }
 
 /// Reads the pause of `status --watch`: at least a tenth of a second, at most a day.
@@ -248,7 +287,12 @@ fn cache_dir(common: &Common) -> Option<PathBuf> {
 }
 
 fn default_key_file() -> Option<PathBuf> {
-    folder("XDG_CONFIG_HOME", ".config").map(|folder| folder.join("key"))
+    config_dir().map(|folder| folder.join("key"))
+}
+
+/// The folder with the key and the configuration file of this user.
+pub(crate) fn config_dir() -> Option<PathBuf> {
+    folder("XDG_CONFIG_HOME", ".config")
 }
 
 /// The default data directory for `name`.

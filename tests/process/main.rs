@@ -5,6 +5,7 @@ mod netlab;
 mod sound;
 
 mod albums;
+mod config;
 mod copies;
 mod export;
 mod failures;

@@ -62,6 +62,9 @@ impl Children {
         if common.insecure {
             options.push("--insecure".to_owned());
         }
+        // What a file says, this process has read; the nodes are told all of it.
+        options.extend(["--config".to_owned(), String::new()]);
+        options.extend(["--preset".to_owned(), common.preset.name().to_owned()]);
         // Nodes that start at the same moment should find each other soon.
         for set in ["resolve.refresh=1s", "data.announce=1s"] {
             options.extend(["--set".to_owned(), set.to_owned()]);

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Settings;
+use super::preset::wan;
+use crate::config::setting_like;
 use crate::failure::Failure;
 
 /// One setting.
@@ -188,10 +190,28 @@ const SETTINGS: [Setting; 20] = [
 pub(super) fn apply(settings: &mut Settings, set: &str) -> Result<(), Failure> {
     let usage = |why: String| Failure::Usage(format!("--set {set}: {why}"));
     let (name, value) = (set.split_once('=')).ok_or_else(|| usage("write name=value".into()))?;
-    let setting = (SETTINGS.iter())
-        .find(|setting| setting.name == name.trim())
-        .ok_or_else(|| usage("no such setting (see --set help)".into()))?;
-    setting.kind.assign(settings, value.trim()).map_err(usage)
+    assign(settings, name.trim(), value.trim()).map_err(usage)
+}
+
+/// Gives a setting a value. The error says what was wrong.
+pub(super) fn assign(settings: &mut Settings, name: &str, value: &str) -> Result<(), String> {
+    let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
+        let like = setting_like(name).map(|like| format!(": is {like} meant?"));
+        let like = like.unwrap_or_else(|| " (see --set help)".into());
+        return Err(format!("no such setting{like}"));
+    };
+    setting.kind.assign(settings, value)
+}
+
+/// The names of all settings.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|setting| setting.name)
+}
+
+/// Every setting with its value.
+pub(super) fn values(settings: &mut Settings) -> Vec<(&'static str, String)> {
+    let value = |setting: &Setting| (setting.name, setting.kind.values(settings).0);
+    SETTINGS.iter().map(value).collect()
 }
 
 /// What `--set help` prints.
@@ -205,8 +225,10 @@ pub(super) fn help(defaults: &mut Settings) -> String {
             trades,
             ..
         } = setting;
+        let wan = wan(name).map(|wan| format!("; wan: {wan}"));
+        let wan = wan.unwrap_or_default();
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {name:16} {meaning} [{default}]");
+        let _ = writeln!(text, "  {name:16} {meaning} [{default}{wan}]");
         let _ = writeln!(text, "  {:16} from {least} to {most}; {trades}", "");
     }
     text.pop();
@@ -371,9 +393,11 @@ mod tests {
                 trades,
                 ..
             } = setting;
+            let wan = wan(name).map(|wan| format!(" (wan: {wan})"));
+            let wan = wan.unwrap_or_default();
             let _ = writeln!(
                 table,
-                "| `{name}` | {meaning} | {default} | {least}, {most} | {trades} |"
+                "| `{name}` | {meaning} | {default}{wan} | {least}, {most} | {trades} |"
             );
         }
         let readme = include_str!("../../../README.md");
