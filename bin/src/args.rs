@@ -33,16 +33,25 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Common {
-    /// DNS nodes of the cluster, separated by commas; the port defaults to 7700
+    /// DNS nodes of the cluster, separated by commas; the port defaults to 7700 [default: the one on 127.0.0.1, else
+    /// those that tell of themselves on the link]
     #[arg(
         long,
         global = true,
         env = "DISPOTIFY_DNS",
         value_name = "ADDR[:PORT],...",
-        default_value = "127.0.0.1",
         value_delimiter = ','
     )]
     pub(crate) dns: Vec<String>,
+    /// Multicast DNS: tell the link of DNS nodes and pages of this machine, and look there for DNS nodes without --dns
+    #[arg(
+        long,
+        global = true,
+        env = "DISPOTIFY_MDNS",
+        value_name = "on|off",
+        default_value = "on"
+    )]
+    pub(crate) mdns: OnOff,
     /// File with the cluster key, 64 hex digits, or with a key of `key derive` [env: DISPOTIFY_KEY, the digits themselves]
     /// [default: dispotify/key in the configuration folder]
     #[arg(long, global = true, value_name = "FILE")]
@@ -89,6 +98,13 @@ pub(crate) struct Common {
     /// Speak without encryption and with anybody: for benchmarks, and refused beyond this machine
     #[arg(long, global = true)]
     pub(crate) insecure: bool,
+}
+
+/// A switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnOff {
+    On,
+    Off,
 }
 
 #[derive(Debug, Subcommand)]
@@ -151,6 +167,42 @@ pub(crate) enum Command {
     Config(Config),
     /// Check a library while its node is stopped: every table, every byte. Writes nothing
     Verify(Verify),
+}
+
+impl Command {
+    /// Whether the command is a client of the cluster, which it looks for once.
+    pub(crate) fn is_of_client(&self) -> bool {
+        match self {
+            Command::Add(_)
+            | Command::Watch(_)
+            | Command::Export(_)
+            | Command::Ls(_)
+            | Command::Search(_)
+            | Command::Albums(_)
+            | Command::Artists(_)
+            | Command::Genres(_)
+            | Command::Years(_)
+            | Command::Info(_)
+            | Command::Cover(_)
+            | Command::Get(_)
+            | Command::Play(_)
+            | Command::Rm(_)
+            | Command::Trash(_)
+            | Command::Status(_)
+            | Command::Resolve(_) => true,
+            Command::Serve(_)
+            | Command::Demo(_)
+            | Command::Node(_)
+            | Command::Web(_)
+            | Command::Health(_)
+            | Command::FindCover(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::Key(_)
+            | Command::Config(_)
+            | Command::Verify(_) => false,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]

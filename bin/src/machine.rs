@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use net::Link;
+
 use crate::failure::Failure;
 
 /// The address by which others reach this machine, where there is one only. An IPv4 address goes before
@@ -18,6 +20,43 @@ pub(crate) fn addresses() -> Vec<IpAddr> {
     let four = four(&read("/proc/net/fib_trie")).into_iter();
     let six = six(&read("/proc/net/if_inet6")).into_iter();
     four.map(IpAddr::V4).chain(six.map(IpAddr::V6)).collect()
+}
+
+/// The links of this machine that have IPv4, each with this machine's address on it.
+pub(crate) fn links() -> Vec<Link> {
+    let read = |file| fs::read_to_string(file).unwrap_or_default();
+    let own = four(&read("/proc/net/fib_trie"));
+    links_of(&own, &networks(&read("/proc/net/route")))
+}
+
+/// The link of an address is the smallest network without a gateway that it lies in.
+fn links_of(own: &BTreeSet<Ipv4Addr>, networks: &[(u32, u32)]) -> Vec<Link> {
+    let link = |address: &Ipv4Addr| {
+        let lies_in = |(network, mask): &&(u32, u32)| u32::from(*address) & mask == *network;
+        let prefix = networks
+            .iter()
+            .filter(lies_in)
+            .map(|(_, mask)| mask.count_ones());
+        Some(Link {
+            address: *address,
+            prefix: prefix.max()? as u8,
+        })
+    };
+    own.iter().filter_map(link).collect()
+}
+
+/// The networks of the kernel's table of routes that have no gateway, each with its mask. Both stand there
+/// in the order of bytes in memory.
+fn networks(table: &str) -> Vec<(u32, u32)> {
+    let number = |text: &str| u32::from_str_radix(text, 16).ok().map(u32::from_be);
+    let network = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, destination, "00000000", _, _, _, _, mask, ..] = words.as_slice() else {
+            return None;
+        };
+        Some((number(destination)?, number(mask)?)).filter(|(_, mask)| *mask != 0)
+    };
+    table.lines().filter_map(network).collect()
 }
 
 fn choose(all: &[IpAddr]) -> Result<IpAddr, Failure> {
@@ -84,6 +123,21 @@ mod tests {
                     fd000000000000000000000000000007 02 40 00 80     eth0\n";
         let found: Vec<_> = six(text).into_iter().collect();
         assert_eq!(found, ["fd00::7".parse::<Ipv6Addr>().expect("an address")]);
+    }
+
+    #[test]
+    fn a_link_has_the_smallest_network_of_its_address() {
+        let table = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n\
+                     eth0 00000000 0101A8C0 0003 0 0 0 00000000 0 0 0\n\
+                     eth0 0000A8C0 00000000 0001 0 0 0 0000FFFF 0 0 0\n\
+                     eth0 0001A8C0 00000000 0001 0 0 0 00FFFFFF 0 0 0\n";
+        let own = [Ipv4Addr::new(192, 168, 1, 11), Ipv4Addr::new(10, 9, 8, 7)];
+        let found = links_of(&own.into(), &networks(table));
+        let link = Link {
+            address: own[0],
+            prefix: 24,
+        };
+        assert_eq!(found, [link]);
     }
 
     #[test]

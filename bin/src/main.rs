@@ -16,6 +16,7 @@ mod web;
 mod data;
 
 mod key;
+mod links;
 mod log_lines;
 mod machine;
 mod memory;
@@ -49,7 +50,10 @@ fn main() -> ExitCode {
 
 fn run(loaded: Loaded) -> Result<(), Failure> {
     let args = &loaded.args;
-    let settings = Settings::of(&args.common)?;
+    let mut settings = Settings::of(&args.common)?;
+    if args.command.is_of_client() {
+        links::find(&mut settings)?;
+    }
     match &args.command {
         Command::Node(node) => server::run(&settings, node),
         Command::Demo(demo) => demo::run(settings, &args.common, demo),

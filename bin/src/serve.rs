@@ -13,6 +13,7 @@ use crate::args::{self, Page, RoleChoice, Serve};
 use crate::commands::add::{self, Report};
 use crate::commands::watch;
 use crate::failure::{self, Failure};
+use crate::links::{self, Announced};
 use crate::log_lines;
 use crate::notify;
 use crate::server::{self, Places, Plan, prepare, reactor, stop_on_signal};
@@ -45,6 +46,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
             None,
         )?,
     };
+    let mut announced = Announced::default();
     let mut homes = Vec::new();
     let mut dns = Vec::new();
     let (ready, up) = bounded(NODES);
@@ -61,6 +63,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
         let prepared = prepare(settings, &security, &config, &plan)?;
         if dns.is_empty() {
             dns.push(prepared.address);
+            announced.dns = Some((prepared.home.node(), prepared.address));
         }
         homes.push(prepared.home);
         server::add(&mut reactor, prepared.host, prepared.names)?;
@@ -70,6 +73,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
         Some(listener) => {
             let address = listener.address();
             let guard = web::OriginGuard::new(&serve.allow_host, address, serve.allow_delete);
+            let guard = guard.with_mdns(settings.mdns);
             web::attach(&mut reactor, settings, config.clone(), listener, guard)?;
             Some(address)
         }
@@ -77,6 +81,8 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     };
     let (session, host) = Session::prepare(settings, config)?;
     let handle = server::add(&mut reactor, host, None)?;
+    announced.page = page;
+    links::join(&mut reactor, settings, &security, (announced, &[]));
     notify::expect(NODES);
     stop_on_signal(settings, &reactor)?;
     welcome(settings, &dir, &dns, page).map_err(failure::output)?;

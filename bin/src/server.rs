@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use log::{info, warn};
-use net::{DnsListener, Host, HostHandle, Listener, Reactor, StopHandle, own_features};
+use net::{DnsListener, Host, HostHandle, Link, Listener, Reactor, StopHandle, own_features};
 use rand::random;
 use roles::client;
 use roles::contract::id::NodeId;
@@ -24,6 +24,7 @@ use storage::data_dir::DataDir;
 use crate::args::{DnsPort, Node, RoleChoice};
 use crate::data;
 use crate::failure::Failure;
+use crate::links::{self, Announced, Seen};
 use crate::log_lines;
 use crate::machine;
 use crate::memory;
@@ -68,52 +69,72 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
             host
         }
     };
-    let name = format!("{}-{host}-{}", node.role.name(), node.port);
-    let plan = Plan {
-        choice: node.role,
-        host,
-        port: node.port,
-        dir: match &node.data_dir {
-            Some(dir) => dir.clone(),
-            None => settings::data_dir(&name)?,
-        },
-        weight: node.weight,
-        dns_port: node.dns_port,
-        ready: None,
-    };
-    if node.role != RoleChoice::Dns && node.dns_port.is_some() {
-        return Err(Failure::Usage(
-            "--dns-port: only a DNS node answers DNS packets".into(),
-        ));
-    }
+    let plan = plan(node, host)?;
     if node.web.is_none() && (node.allow_delete || !node.allow_host.is_empty()) {
         let why = "--allow-host, --allow-delete: they are for a page (see --web)";
         return Err(Failure::Usage(why.into()));
     }
-    let config = server::Config {
+    let sight = Sight::of(settings, &security, &plan);
+    let mut config = server::Config {
         drain: node.drain,
         ..settings.server.clone()
     };
+    sight.tell(&mut config, node.role);
     let page = node.web.map(web::listen).transpose()?;
+    let (beside, plan) = match sight.begins_dns(&plan) {
+        true => {
+            // With a DNS node of its own it needs none on loopback.
+            config.dns_guesses.clone_from(&sight.seen.told);
+            let dns = prepare(settings, &security, &config, &dns_beside(&plan))?;
+            config.dns_nodes = vec![dns.address];
+            (Some(dns), behind(plan)?)
+        }
+        false => (None, plan),
+    };
     let prepared = prepare(settings, &security, &config, &plan)?;
     let within = config.stop_within();
+    let with_names = beside.as_ref().is_some_and(|dns| dns.names.is_some());
     let places = match page {
         Some(_) => web::places(settings),
-        None => Places::for_nodes(settings, prepared.names.is_some()),
+        None => Places::for_nodes(settings, with_names || prepared.names.is_some()),
     };
-    let mut reactor = reactor(settings, security, places, Some(within))?;
+    let mut reactor = reactor(settings, security.clone(), places, Some(within))?;
+    let dns = match node.role {
+        RoleChoice::Dns => Some(&prepared),
+        RoleChoice::Auto | RoleChoice::Data | RoleChoice::Router => beside.as_ref(),
+    };
+    let mut announced = Announced {
+        dns: dns.map(|dns| (dns.home.node(), dns.address)),
+        page: None,
+    };
+    let mut nodes = 1;
+    let client = client_beside(settings, &config, announced.dns.map(|(_, at)| at));
+    let _dns_home = match beside {
+        Some(dns) => {
+            nodes += 1;
+            add(&mut reactor, dns.host, dns.names)?;
+            Some(dns.home)
+        }
+        None => None,
+    };
     let _home = prepared.home;
     add(&mut reactor, prepared.host, prepared.names)?;
-    let with_page = page.is_some();
     let mut page_at = None;
     if let Some(listener) = page {
         let at = listener.address();
         let guard = web::OriginGuard::new(&node.allow_host, at, node.allow_delete);
-        let config = client_beside(settings, node.role, prepared.address);
-        web::attach(&mut reactor, settings, config, listener, guard)?;
+        let guard = guard.with_mdns(settings.mdns);
+        web::attach(&mut reactor, settings, client, listener, guard)?;
         page_at = Some(at);
     }
-    notify::expect(1 + usize::from(with_page));
+    announced.page = page_at;
+    links::join(
+        &mut reactor,
+        settings,
+        &security,
+        (announced, sight.links()),
+    );
+    notify::expect(nodes + usize::from(page_at.is_some()));
     stop_on_signal(settings, &reactor)?;
     page_at.into_iter().for_each(web::tell_ready);
     if node.with_parent {
@@ -128,11 +149,134 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
     }
 }
 
-/// The configuration of the page's client in a node's process: a DNS node is asked first by the page
-/// beside it.
-fn client_beside(settings: &Settings, role: RoleChoice, own: Address) -> client::Config {
-    let mut config = settings.client.clone();
-    if role == RoleChoice::Dns && !config.dns_nodes.contains(&own) {
+fn plan(node: &Node, host: IpAddr) -> Result<Plan, Failure> {
+    if matches!(node.role, RoleChoice::Data | RoleChoice::Router) && node.dns_port.is_some() {
+        return Err(Failure::Usage(
+            "--dns-port: only a DNS node answers DNS packets".into(),
+        ));
+    }
+    let name = format!("{}-{host}-{}", node.role.name(), node.port);
+    Ok(Plan {
+        choice: node.role,
+        host,
+        port: node.port,
+        dir: match &node.data_dir {
+            Some(dir) => dir.clone(),
+            None => settings::data_dir(&name)?,
+        },
+        weight: node.weight,
+        dns_port: node.dns_port,
+        ready: None,
+    })
+}
+
+/// The DNS node that a node without a role begins beside itself: at its port, where others look for one.
+fn dns_beside(plan: &Plan) -> Plan {
+    Plan {
+        choice: RoleChoice::Dns,
+        dir: plan.dir.join(DNS_BESIDE),
+        ready: None,
+        ..*plan
+    }
+}
+
+/// The node beside such a DNS node.
+fn behind(plan: Plan) -> Result<Plan, Failure> {
+    let port = match plan.port {
+        0 => 0,
+        port => port.checked_add(1).ok_or_else(|| {
+            Failure::Usage(format!("--port {port}: the port after it is needed, too"))
+        })?,
+    };
+    Ok(Plan { port, ..plan })
+}
+
+/// The folder of a DNS node within that of the node beside it.
+const DNS_BESIDE: &str = "dns";
+
+/// A node without a role begins a DNS node where it sees fewer than so many.
+const DNS_ENOUGH: usize = 2;
+
+/// What a node sees of its cluster when it starts without `--dns`.
+struct Sight {
+    seen: Seen,
+    /// The link of its address; none where DNS nodes are not sought.
+    link: Option<Link>,
+}
+
+impl Sight {
+    fn of(settings: &Settings, security: &net::Security, plan: &Plan) -> Sight {
+        let link = links::of_host(settings, plan.host)
+            .filter(|_| !settings.dns_given && security.mark().is_some());
+        let seen = match &link {
+            Some(link) => links::look(settings, security, &[*link]),
+            None => Seen::default(),
+        };
+        match (&link, seen.on_loopback, seen.told.as_slice()) {
+            (None, _, _) => (),
+            (Some(_), Some(own), _) => info!("dns {own}, on this machine"),
+            (Some(link), None, []) => info!("no dns node on the link of {}", link.address),
+            (Some(_), None, told) => info!("dns {}, told of on the link", links::shown(told)),
+        }
+        Sight { seen, link }
+    }
+
+    /// Says where DNS nodes are or may be.
+    fn tell(&self, config: &mut server::Config, role: RoleChoice) {
+        if self.link.is_none() || self.seen.on_loopback.is_some() {
+            return;
+        }
+        config.seeks_dns = true;
+        config.dns_guesses.clone_from(&self.seen.told);
+        // One may begin on loopback later. A DNS node has no use for it: others could not reach it.
+        let on_loopback = std::mem::take(&mut config.dns_nodes);
+        if role != RoleChoice::Dns {
+            config.dns_guesses.extend(on_loopback);
+        }
+    }
+
+    /// Whether a node without a role is to begin a DNS node: where there are too few, or where it has
+    /// begun one before.
+    fn begins_dns(&self, plan: &Plan) -> bool {
+        let seen = &self.seen;
+        let sought = self.link.is_some() && seen.on_loopback.is_none();
+        let here = seen.told.iter().any(|at| at.0.ip() == plan.host);
+        let few = seen.told.len() < DNS_ENOUGH && !here;
+        let begins = plan.choice == RoleChoice::Auto
+            && sought
+            && (few || plan.dir.join(DNS_BESIDE).is_dir());
+        if begins && seen.told.is_empty() {
+            let fresh = !plan.dir.is_dir();
+            let cure = "if there is a cluster elsewhere, name a DNS node of it by --dns";
+            match fresh {
+                true => warn!("nobody is there: this node begins a cluster ({cure})"),
+                false => info!("nobody is there yet: this node begins with a dns node of its own"),
+            }
+        }
+        begins
+    }
+
+    fn links(&self) -> &[Link] {
+        self.link.as_slice()
+    }
+}
+
+/// The configuration of the page's client in a node's process: it asks where the node asks, a DNS node
+/// of this process first.
+fn client_beside(
+    settings: &Settings,
+    node: &server::Config,
+    own: Option<Address>,
+) -> client::Config {
+    let mut config = client::Config {
+        dns_nodes: node.dns_nodes.clone(),
+        dns_guesses: node.dns_guesses.clone(),
+        seeks_dns: node.seeks_dns,
+        ..settings.client.clone()
+    };
+    if let Some(own) = own
+        && !config.dns_nodes.contains(&own)
+    {
         config.dns_nodes.insert(0, own);
     }
     config

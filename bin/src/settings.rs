@@ -6,7 +6,7 @@ mod preset;
 mod table;
 
 use std::env;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use roles::contract::record::Address;
 use roles::contract::rights::Right;
 use roles::{client, server};
 
-use crate::args::Common;
+use crate::args::{Common, OnOff};
 use crate::failure::Failure;
 use crate::key::{self, ClusterKey, Key};
 
@@ -24,11 +24,14 @@ use crate::key::{self, ClusterKey, Key};
 pub(crate) const PORT: u16 = 7700;
 
 /// The settings that every command uses.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) cluster: String,
     pub(crate) log: LevelFilter,
     pub(crate) log_file: Option<PathBuf>,
+    /// Whether the user has named DNS nodes.
+    pub(crate) dns_given: bool,
+    pub(crate) mdns: OnOff,
     pub(crate) server: server::Config,
     pub(crate) client: client::Config,
     pub(crate) connections_max: usize,
@@ -62,11 +65,17 @@ impl Settings {
 
     /// The same, but values that cannot be together are accepted.
     pub(crate) fn unchecked(common: &Common) -> Result<Self, Failure> {
-        let dns = addresses("--dns", &common.dns)?;
+        let mut dns = addresses("--dns", &common.dns)?;
+        let dns_given = !dns.is_empty();
+        if !dns_given {
+            dns.push(Address(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT)));
+        }
         let mut settings = Settings {
             cluster: common.cluster.clone(),
             log: common.log,
             log_file: common.log_file.clone(),
+            dns_given,
+            mdns: common.mdns,
             server: server::Config {
                 dns_nodes: dns.clone(),
                 ..server::Config::default()
@@ -126,6 +135,12 @@ impl Settings {
     pub(crate) fn use_dns(&mut self, dns: Vec<Address>) {
         self.scope = scope(&self.cluster, &dns);
         (self.server, self.client) = self.with_dns(dns);
+    }
+
+    /// Switches to the cluster of the links.
+    pub(crate) fn use_link(&mut self, security: &Security) {
+        let mark = security.mark().map_or(0, u64::from_be_bytes);
+        self.scope = format!("{} link {mark:016x}", self.cluster);
     }
 
     /// The security of connections: a key and the cluster's name, or the explicit lack of a key.

@@ -23,11 +23,12 @@ use std::env;
 use std::io;
 use std::net::SocketAddr;
 
-use net::{Listener, Reactor};
+use net::{Link, Listener, Reactor};
 use roles::client;
 
 use crate::args::Web;
 use crate::failure::Failure;
+use crate::links::{self, Announced};
 use crate::log_lines;
 use crate::notify;
 use crate::server::{self, Places, stop_on_signal};
@@ -46,22 +47,50 @@ pub(crate) fn run(settings: &Settings, web: &Web) -> Result<(), Failure> {
     log_lines::start(settings)?;
     let security = settings.security()?;
     let listener = listen(web.listen)?;
-    let mut reactor = reactor(settings, security)?;
+    let mut settings = settings.clone();
+    let heard = sight(&mut settings, &security);
+    let settings = &settings;
+    let mut reactor = reactor(settings, security.clone())?;
     let address = listener.address();
     let guard = OriginGuard::new(&web.allow_host, address, web.allow_delete);
-    attach(
-        &mut reactor,
-        settings,
-        settings.client.clone(),
-        listener,
-        guard,
-    )?;
+    let guard = guard.with_mdns(settings.mdns);
+    let client = settings.client.clone();
+    attach(&mut reactor, settings, client, listener, guard)?;
+    let announced = Announced {
+        page: Some(address),
+        ..Announced::default()
+    };
+    links::join(&mut reactor, settings, &security, (announced, &heard));
     notify::expect(1);
     stop_on_signal(settings, &reactor)?;
     tell_ready(address);
     reactor
         .run()
         .map_err(|error| Failure::failed("run the web player", error))
+}
+
+/// Where no DNS nodes are given, takes those that are told of on the links; gives the links on which the
+/// page goes on listening.
+fn sight(settings: &mut Settings, security: &net::Security) -> Vec<Link> {
+    let links = links::of_machine(settings);
+    if settings.dns_given || links.is_empty() || security.mark().is_none() {
+        return Vec::new();
+    }
+    let seen = links::look(settings, security, &links);
+    if let Some(own) = seen.on_loopback {
+        log::info!("dns {own}, on this machine");
+        return Vec::new();
+    }
+    if !seen.told.is_empty() {
+        log::info!("dns {}, told of on the link", links::shown(&seen.told));
+    }
+    settings.use_link(security);
+    let client = &mut settings.client;
+    // One may begin on loopback later.
+    client.dns_guesses = std::mem::take(&mut client.dns_nodes);
+    client.dns_guesses.splice(0..0, seen.told);
+    client.seeks_dns = true;
+    links
 }
 
 /// A loop that shares its connections, and so its file descriptors, between nodes and browsers.

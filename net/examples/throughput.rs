@@ -103,6 +103,7 @@ impl Node for Giver {
             | Event::Tick
             | Event::Lost { .. }
             | Event::Done { .. }
+            | Event::Found { .. }
             | Event::User(_) => (),
         }
     }
@@ -143,7 +144,11 @@ impl Node for Taker {
                 self.ask(out);
             }
             Event::Lost { why, .. } => panic!("lost: {why}"),
-            Event::Tick | Event::Done { .. } | Event::User(_) | Event::Stop => (),
+            Event::Tick
+            | Event::Done { .. }
+            | Event::Found { .. }
+            | Event::User(_)
+            | Event::Stop => (),
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod dns;
 pub mod http;
+pub mod mdns;
 pub mod peering;
 pub mod wire;
 
@@ -31,6 +32,7 @@ pub use conn::write_some;
 pub use dial::{Listener, SocketBuffers, why_not_connected};
 pub use dns::DnsListener;
 pub use host::{Gone, Host, HostHandle, PulseHandle, StopHandle, WakeHandle};
+pub use mdns::{Link, MdnsSocket};
 pub use pool::{JOBS_QUEUED_MAX, Worker, Workers};
 pub use probe::{ask_at, node_at};
 pub use reactor::{Reactor, Settings};

@@ -11,6 +11,7 @@ mod accept_errors;
 mod dns;
 mod ingest;
 mod jobs;
+mod mdns;
 mod peers;
 mod web;
 
@@ -42,6 +43,7 @@ use crate::dial::{Listener, SocketBuffers};
 use crate::dns::DnsListener;
 use crate::host::{Host, HostHandle, Hosted, PulseHandle, StopHandle, WakeHandle};
 use crate::http::site::{LoopFigures, Site};
+use crate::mdns::MdnsSocket;
 use crate::peering::{Backoffs, Newcomers};
 use crate::waker::LoopWaker;
 use crate::wire::hello::Farewell;
@@ -49,6 +51,7 @@ use crate::wire::link::{LinkEvent, SendError};
 use crate::wire::seal::Security;
 
 use dns::Dns;
+use mdns::Links;
 use web::Web;
 
 /// Tuning of a reactor. The defaults are the values that measured best.
@@ -141,6 +144,8 @@ pub struct Reactor {
     web: Option<Web>,
     /// The sockets for DNS packets, if a node here answers them.
     dns: Option<Dns>,
+    /// Multicast DNS on the links of this machine.
+    links: Links,
 }
 
 /// How long no job must end before the loop counts as quiet.
@@ -215,6 +220,7 @@ impl Reactor {
             quiet_at: None,
             web: None,
             dns: None,
+            links: Links::default(),
         })
     }
 
@@ -251,6 +257,13 @@ impl Reactor {
             self.poll.registry(),
         )?);
         Ok(handle)
+    }
+
+    /// Speaks multicast DNS on a link: says there what `config` has, and looks for DNS nodes while a node
+    /// of this loop seeks some.
+    pub fn add_link(&mut self, socket: MdnsSocket, config: roles::mdns::Config) -> io::Result<()> {
+        let begun = (config, self.clock.now(), self.rng.bits());
+        self.links.add(socket, begun, self.poll.registry())
     }
 
     /// Serves a site to browsers that connect to `listener`. Replaces any earlier site.
@@ -305,6 +318,7 @@ impl Reactor {
         self.deliver();
         self.release_parked();
         self.answer_dns();
+        self.speak_mdns();
         self.serve_web();
         self.flush();
         self.rest();
@@ -319,6 +333,18 @@ impl Reactor {
         };
         let hosted = &mut self.hosts[dns.host];
         dns.turn(self.now, hosted.node.as_mut(), self.poll.registry());
+    }
+
+    /// Hears and speaks on the links; what may be DNS nodes is told to every node.
+    fn speak_mdns(&mut self) {
+        let mut running = self.hosts.iter().filter(|host| !host.stopped);
+        let seeks = running.any(|host| host.node.seeks_dns());
+        let dns = self.links.turn(self.now, seeks);
+        if dns.is_empty() {
+            return;
+        }
+        let found = |host| (host, Event::Found { dns: dns.clone() });
+        self.pending.extend((0..self.hosts.len()).map(found));
     }
 
     /// Serves browsers after the nodes, so that a node's notices reach browsers in the same turn.
@@ -394,7 +420,8 @@ impl Reactor {
         let accepting = self.accept_again_at.is_none() && self.hosts.iter().any(|h| h.knocked);
         let web = self.web.as_ref();
         let dns = self.dns.as_ref();
-        let busy = web.is_some_and(Web::is_busy) || dns.is_some_and(Dns::is_busy);
+        let busy =
+            web.is_some_and(Web::is_busy) || dns.is_some_and(Dns::is_busy) || self.links.is_busy();
         if accepting || busy || !self.pending.is_empty() || !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -408,6 +435,7 @@ impl Reactor {
         let deadline = earlier(deadline, self.quiet_at);
         let deadline = earlier(deadline, web.and_then(Web::deadline));
         let deadline = earlier(deadline, dns.and_then(Dns::deadline));
+        let deadline = earlier(deadline, self.links.deadline());
         let deadline = earlier(deadline, self.accept_again_at)?;
         Some(deadline.since(self.clock.now()))
     }
@@ -589,6 +617,7 @@ impl Reactor {
         };
         let until = self.clock.now() + within;
         self.phase = Phase::Stopping { until };
+        self.links.say_goodbye(self.now);
         let hosts = 0..self.hosts.len();
         self.pending.extend(hosts.map(|host| (host, Event::Stop)));
     }

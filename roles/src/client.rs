@@ -56,6 +56,10 @@ const OPERATIONS_MAX: usize = 1024;
 pub struct Config {
     /// Addresses of the DNS nodes that the user has given.
     pub dns_nodes: Vec<Address>,
+    /// Where a DNS node may be, if none is given or found.
+    pub dns_guesses: Vec<Address>,
+    /// Whether DNS nodes that the host finds on the link are used, see [`Event::Found`].
+    pub seeks_dns: bool,
     /// Longest time the routers' addresses are used without asking the DNS again.
     pub refresh: Duration,
     /// How long the first fragment of a range may take before a second holder is asked, too.
@@ -68,6 +72,8 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             dns_nodes: Vec::new(),
+            dns_guesses: Vec::new(),
+            seeks_dns: false,
             refresh: Duration::from_secs(10),
             hedge_after: Duration::from_millis(150),
             cache_bytes: 1_000_000_000,
@@ -118,6 +124,7 @@ impl Client {
         let resolver = resolver::Config {
             own: None,
             dns: config.dns_nodes.clone(),
+            guesses: config.dns_guesses.clone(),
             watched: Vec::new(),
             refresh: config.refresh,
         };
@@ -251,7 +258,7 @@ impl Core {
         }
         let ask = Operation::Ask(Ask::new(operation));
         self.operations.insert(operation, ask);
-        let candidates: Vec<Peer> = self.shared.resolver.dns().map(Peer::Node).collect();
+        let candidates = self.shared.resolver.candidates(role);
         let question = Message::Names(Names::Resolve { role });
         let purpose = Purpose::Names(operation);
         let policy = Policy::RESOLVE;
@@ -529,9 +536,19 @@ impl Node for Client {
             } => core.on_answer(cx, peer, envelope),
             Event::Lost { peer, why } => core.on_lost(cx, peer, why),
             Event::Done { job, reply } => core.on_done(cx, job, reply),
+            Event::Found { dns } if core.shared.config.seeks_dns => {
+                core.shared.resolver.find(cx, &dns);
+            }
+            Event::Found { .. } => (),
             Event::User(command) => core.on_command(cx, command),
             Event::Stop => cx.out.tell(Notice::Stopped),
         }
+    }
+
+    fn seeks_dns(&self) -> bool {
+        let shared = &self.core.shared;
+        let known = shared.resolver.dns().next().is_some();
+        shared.config.seeks_dns && (!known || shared.dns_lost.is_some())
     }
 
     fn deadline(&self) -> Option<Time> {

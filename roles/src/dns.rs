@@ -8,7 +8,7 @@
 //! The same records also answer DNS packets of any program, see [`Dns::on_packet`].
 
 mod answers;
-mod packets;
+pub(crate) mod packets;
 mod zones;
 
 use alloc::collections::BTreeMap;

@@ -15,6 +15,7 @@ pub mod ring;
 pub mod balance;
 
 pub mod dns;
+pub mod mdns;
 
 pub mod router;
 

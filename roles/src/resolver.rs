@@ -40,6 +40,8 @@ pub struct Config {
     pub own: Option<Address>,
     /// DNS nodes given by the user. They name further DNS nodes.
     pub dns: Vec<Address>,
+    /// Where a DNS node may be, if nobody has given or found one.
+    pub guesses: Vec<Address>,
     /// Groups that are looked up again without being asked for.
     pub watched: Vec<Role>,
     /// Longest time a watched group's records are used without asking again.
@@ -61,6 +63,9 @@ pub struct Resolved {
 pub struct Resolver {
     config: Config,
     learned: Vec<Address>,
+    /// Addresses at which a DNS node may be: guessed, or heard on the link. None has answered yet, so
+    /// nobody registers there.
+    found: Vec<Address>,
     groups: BTreeMap<Role, Group>,
     timers: Timers<Role>,
     /// Grows whenever a group's records are replaced.
@@ -81,6 +86,7 @@ impl Resolver {
     /// Knows the DNS nodes of the configuration and nothing else.
     pub fn new(config: Config, rng: Rng) -> Self {
         Resolver {
+            found: config.guesses.clone(),
             config,
             learned: Vec::new(),
             groups: BTreeMap::new(),
@@ -105,6 +111,21 @@ impl Resolver {
     /// Every DNS node known, those given by the user first.
     pub fn dns(&self) -> impl Iterator<Item = Address> {
         self.config.dns.iter().chain(&self.learned).copied()
+    }
+
+    /// Takes addresses at which DNS nodes may be, and asks them at once. One that answers is known from
+    /// then on, and names the others that it knows.
+    pub fn find(&mut self, cx: &mut Cx<'_>, addresses: &[Address]) {
+        let known: Vec<Address> = self.dns().chain(self.config.own).collect();
+        let fresh = |at: &Address| !known.contains(at) && !self.found.contains(at);
+        let fresh: Vec<Address> = addresses.iter().copied().filter(fresh).collect();
+        if fresh.is_empty() {
+            return;
+        }
+        // What was heard last is the likeliest to be there.
+        self.found.splice(0..0, fresh);
+        self.found.truncate(DNS_MAX);
+        self.resolve(cx, Role::Dns);
     }
 
     /// The last known records of the group, possibly expired.
@@ -141,8 +162,7 @@ impl Resolver {
         if self.groups.entry(role).or_default().asking {
             return true;
         }
-        let mut candidates: Vec<Peer> = self.dns().map(Peer::Node).collect();
-        self.rng.shuffle(&mut candidates);
+        let candidates = self.candidates(role);
         let question = Message::Names(Names::Resolve { role });
         let policy = Policy::RESOLVE;
         let asked = cx.ask(Asked::Resolver(role), candidates, question, policy);
@@ -151,6 +171,18 @@ impl Resolver {
             self.timers.arm(role, cx.now + self.config.refresh);
         }
         asked.is_some()
+    }
+
+    /// Whom to ask about a role, in order. Those that may be DNS nodes are asked last, and about the DNS
+    /// nodes first: that is how they become known.
+    pub(crate) fn candidates(&mut self, role: Role) -> Vec<Peer> {
+        let mut known: Vec<Peer> = self.dns().map(Peer::Node).collect();
+        self.rng.shuffle(&mut known);
+        let found = self.found.iter().copied().map(Peer::Node);
+        match role {
+            Role::Dns => found.chain(known).collect(),
+            Role::Router | Role::Data => known.into_iter().chain(found).collect(),
+        }
     }
 
     /// Starts the look-ups that are due.
@@ -236,6 +268,8 @@ impl Resolver {
             self.learned.retain(|at| !self.config.dns.contains(at));
             let room = DNS_MAX.saturating_sub(self.config.dns.len());
             self.learned.truncate(room);
+            // The answer came from one of them, or else they were silent. What is heard again is asked again.
+            self.found.clear();
         }
         group.records = records;
         self.revision += 1;

@@ -67,6 +67,9 @@ impl Reservations {
     }
 }
 
+/// Most DNS nodes that are asked.
+const DNS_MAX: usize = 16;
+
 /// Longest pause between a failure and the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -105,6 +108,21 @@ impl Assignment {
     /// node answers.
     pub fn remember(&mut self, members: Vec<Address>) {
         self.members = members;
+    }
+
+    /// Adds what may be DNS nodes, and asks soon.
+    pub fn find(&mut self, now: Time, dns: &[Address]) {
+        let fresh = dns.iter().filter(|at| !self.dns.contains(at));
+        let room = DNS_MAX.saturating_sub(self.dns.len());
+        let fresh: Vec<Address> = fresh.copied().take(room).collect();
+        if fresh.is_empty() {
+            return;
+        }
+        self.dns.extend(fresh);
+        self.dns.sort_unstable();
+        if self.again.is_some() {
+            self.again = Some(now);
+        }
     }
 
     /// Begins to ask.

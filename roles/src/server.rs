@@ -62,6 +62,10 @@ pub struct Config {
     pub weight: u16,
     /// The DNS nodes that the user has given.
     pub dns_nodes: Vec<Address>,
+    /// Where a DNS node may be, if none is given or found.
+    pub dns_guesses: Vec<Address>,
+    /// Whether DNS nodes that the host finds on the link are used, see [`Event::Found`].
+    pub seeks_dns: bool,
     /// Longest time between two look-ups of the same role.
     pub refresh: Duration,
     /// Whether a data node that is told to stop hands all its songs over first.
@@ -97,6 +101,8 @@ impl Default for Config {
             role: None,
             weight: 1,
             dns_nodes: Vec::new(),
+            dns_guesses: Vec::new(),
+            seeks_dns: false,
             refresh: Duration::from_secs(20),
             drain: false,
             ring: ring::Config::default(),
@@ -238,11 +244,13 @@ impl Server {
         let resolver = resolver::Config {
             own: Some(address),
             dns: dns.clone(),
+            guesses: config.dns_guesses.clone(),
             watched: Role::ALL.to_vec(),
             refresh: config.refresh,
         };
         let resolver = Resolver::new(resolver, part());
-        let phase = Phase::Newcomer(Assignment::new(dns, part()));
+        let dns = dns.into_iter().chain(config.dns_guesses.iter().copied());
+        let phase = Phase::Newcomer(Assignment::new(dns.collect(), part()));
         let pending = part();
         let common = Common {
             me,
@@ -344,6 +352,7 @@ impl Core {
             Event::Message { from, envelope } => self.on_message(cx, from, envelope),
             Event::Lost { peer, why } => self.on_lost(cx, peer, why),
             Event::Done { job, reply } => self.on_done(cx, job, reply),
+            Event::Found { dns } => self.on_found(cx, &dns),
             Event::User(_) => (), // A server has no user.
             Event::Stop => self.on_stop(cx),
         }
@@ -361,6 +370,17 @@ impl Core {
         }
         if let Some(role) = common.config.role {
             self.take(cx, role);
+        }
+    }
+
+    /// Asks what may be DNS nodes. Each is believed when it answers, and not before.
+    fn on_found(&mut self, cx: &mut Cx<'_>, dns: &[Address]) {
+        if !self.common.config.seeks_dns {
+            return;
+        }
+        self.common.resolver.find(cx, dns);
+        if let Phase::Newcomer(assignment) = &mut self.phase {
+            assignment.find(cx.now, dns);
         }
     }
 
@@ -664,6 +684,12 @@ impl Node for Server {
             Some(dns) => dns.on_packet(now, packet, transport, out),
             None => out.clear(),
         }
+    }
+
+    fn seeks_dns(&self) -> bool {
+        let common = &self.core.common;
+        let known = common.resolver.dns().next().is_some();
+        common.config.seeks_dns && (!known || common.dns_failures > 0)
     }
 
     fn figures(&self) -> Vec<Figure> {

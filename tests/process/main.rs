@@ -12,6 +12,7 @@ mod failures;
 mod full_disk;
 mod hostile;
 mod library;
+mod link;
 mod load;
 mod names;
 mod operator;

@@ -67,7 +67,7 @@ impl Trace {
         self.hash.add(place as u64);
         discriminant(event).hash(&mut self.hash);
         match event {
-            Event::Start | Event::Tick | Event::User(_) | Event::Stop => (),
+            Event::Start | Event::Tick | Event::Found { .. } | Event::User(_) | Event::Stop => (),
             Event::Message { envelope, .. } => self.envelope(envelope),
             Event::Lost { why, .. } => discriminant(why).hash(&mut self.hash),
             Event::Done { job, reply } => {

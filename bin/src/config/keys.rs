@@ -5,8 +5,9 @@ use clap::{Arg, Command};
 use crate::settings;
 
 /// Options of every command; they stand at the beginning of a file.
-pub(super) const COMMON: [&str; 7] = [
+pub(super) const COMMON: [&str; 8] = [
     "dns",
+    "mdns",
     "key-file",
     "cluster",
     "preset",

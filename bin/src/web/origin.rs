@@ -7,6 +7,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use net::http::request::{Method, Request};
+use roles::mdns::PAGE_LABEL;
+
+use crate::args::OnOff;
 
 /// Checks each request before anything is done for it.
 #[derive(Clone, Debug)]
@@ -15,6 +18,10 @@ pub(crate) struct OriginGuard {
     names: Vec<String>,
     /// Whether songs may be removed.
     deletes: bool,
+    /// The page is on its own machine alone.
+    near: bool,
+    /// Multicast DNS announces the page.
+    announced: bool,
 }
 
 /// The status and the text of a refusal.
@@ -37,7 +44,16 @@ impl OriginGuard {
         OriginGuard {
             names: names.collect(),
             deletes: deletes || near,
+            near,
+            announced: false,
         }
+    }
+
+    /// Where the page can be reached from other machines, also accepts the names under which multicast
+    /// DNS announces it. Who could lie about them is on the link and can ask the page without.
+    pub(crate) fn with_mdns(mut self, mdns: OnOff) -> Self {
+        self.announced = mdns == OnOff::On && !self.near;
+        self
     }
 
     pub(super) fn check(&self, request: &Request) -> Result<(), Refusal> {
@@ -73,13 +89,29 @@ impl OriginGuard {
             Some(bare) => bare.parse().is_ok_and(|ip: IpAddr| ip.is_ipv6()),
             None => name.parse().is_ok_and(|ip: IpAddr| ip.is_ipv4()),
         };
-        is_address || name == "localhost" || self.names.iter().any(|known| known == name)
+        let announced = self.announced && is_announced(name);
+        is_address
+            || announced
+            || name == "localhost"
+            || self.names.iter().any(|known| known == name)
     }
 }
 
 /// Why a page that others can reach removes nothing.
 pub(super) const NO_REMOVAL: &str = "this page can be reached from other machines, so it removes no songs: use \
      `dispotify rm`, or start it with --allow-delete";
+
+/// Whether this is a name of the pages on a link: `dispotify.local`, or with a number where that is
+/// another machine's.
+fn is_announced(name: &str) -> bool {
+    let number = name
+        .strip_suffix(".local")
+        .and_then(|label| label.strip_prefix(PAGE_LABEL));
+    number.is_some_and(|number| {
+        let digits = number.strip_prefix('-').unwrap_or_default();
+        number.is_empty() || digits.parse().is_ok_and(|number: u8| number > 1)
+    })
+}
 
 /// The host without its port; `None` if the port is not a number.
 fn without_port(host: &str) -> Option<&str> {
@@ -129,6 +161,34 @@ mod tests {
         ];
         for host in known {
             assert!(knows(host), "{host}");
+        }
+    }
+
+    /// The names of multicast DNS are for a page that others can reach.
+    #[test]
+    fn announced_names_are_heard_where_they_are_announced() {
+        let knows = |at: [u8; 4], mdns, host| {
+            let guard = OriginGuard::new(&[], SocketAddr::from((at, 8080)), false);
+            guard.with_mdns(mdns).knows(host)
+        };
+        let far = [192, 168, 1, 11];
+        for host in [
+            "dispotify.local:8080",
+            "dispotify-2.local",
+            "dispotify-99.local:1",
+        ] {
+            assert!(knows(far, OnOff::On, host), "{host}");
+            assert!(!knows(far, OnOff::Off, host), "{host}");
+            assert!(!knows([127, 0, 0, 1], OnOff::On, host), "{host}");
+        }
+        for host in [
+            "dispotify-1.local",
+            "dispotify-.local",
+            "dispotify-x.local",
+            "dispotify",
+            "my-dispotify.local",
+        ] {
+            assert!(!knows(far, OnOff::On, host), "{host}");
         }
     }
 

@@ -243,6 +243,7 @@ impl Node for Answerer {
             | Event::Tick
             | Event::Lost { .. }
             | Event::Done { .. }
+            | Event::Found { .. }
             | Event::User(_) => (),
         }
     }
@@ -267,7 +268,11 @@ impl Node for Command {
             }
             Event::Message { .. } => Ok(()),
             Event::Lost { why, .. } => Err(why),
-            Event::Tick | Event::Done { .. } | Event::User(_) | Event::Stop => return,
+            Event::Tick
+            | Event::Done { .. }
+            | Event::Found { .. }
+            | Event::User(_)
+            | Event::Stop => return,
         };
         self.told.send(result).unwrap();
         out.push(Action::Tell(Notice::Stopped));

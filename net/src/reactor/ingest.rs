@@ -13,6 +13,7 @@ use socket2::SockRef;
 
 use super::accept_errors::{is_about_descriptors, is_about_newcomer};
 use super::dns::Dns;
+use super::mdns::Links;
 use super::web::Web;
 use super::{BELL, Fired, Reactor};
 use crate::conn::{Conn, ReadEnd, Side};
@@ -67,6 +68,9 @@ impl Reactor {
         }
         if Web::owns(event.token) {
             return self.web.iter_mut().for_each(|web| web.on_fired(event));
+        }
+        if Links::owns(event.token) {
+            return self.links.on_fired(event);
         }
         if Dns::owns(event.token) {
             return self.dns.iter_mut().for_each(|dns| dns.on_fired(event));

@@ -571,6 +571,7 @@ impl Node for ToyNode {
                 self.tick_at = self.plan.tick_every.map(|every| now + every);
                 let _ = self.ticks.send(now);
             }
+            Event::Found { .. } => (),
             Event::User(_) => self.to_do.try_iter().for_each(|action| out.push(action)),
             Event::Stop if self.plan.stubborn => (),
             Event::Stop => out.tell(Notice::Stopped),

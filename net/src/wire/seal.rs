@@ -116,6 +116,17 @@ impl Security {
         })
     }
 
+    /// The name of the cluster.
+    pub fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    /// Tells clusters apart whose names are the same, and says nothing about their keys. `None` without
+    /// a key.
+    pub fn mark(&self) -> Option<[u8; 8]> {
+        self.keys.mark()
+    }
+
     /// The suite for a connection between machines with these features; unknown features count as
     /// none. AES needs hardware support on both sides.
     pub fn suite(&self, own: Features, theirs: Option<Features>) -> Suite {

@@ -41,6 +41,11 @@ pub trait Node {
         out.clear();
     }
 
+    /// Whether this node would use DNS nodes that its host finds on the link: see [`Event::Found`].
+    fn seeks_dns(&self) -> bool {
+        false
+    }
+
     /// Queues and doubts of this node, each name once.
     fn figures(&self) -> Vec<Figure> {
         Vec::new()
@@ -105,6 +110,11 @@ pub enum Event {
         job: JobId,
         /// The job's result.
         reply: JobReply,
+    },
+    /// The host has heard on the link of DNS nodes that say that they are of this cluster.
+    Found {
+        /// Where they listen; anybody may have said so.
+        dns: Vec<Address>,
     },
     /// A command of the user.
     User(Command),

@@ -9,6 +9,7 @@ mod name;
 mod writer;
 
 pub(super) use name::Name;
+pub(crate) use name::{LABEL_BYTES_MAX, NAME_BYTES_MAX};
 pub(super) use writer::{Section, Writer};
 
 use alloc::vec::Vec;
@@ -16,7 +17,7 @@ use alloc::vec::Vec;
 use crate::contract::node::DnsTransport;
 
 /// Bytes of a header: id, flags, and four counts.
-pub(super) const HEADER_BYTES: usize = 12;
+pub(crate) const HEADER_BYTES: usize = 12;
 
 /// Longest answer over UDP to who does not offer more.
 pub(super) const PLAIN_BYTES_MAX: usize = 512;
@@ -30,22 +31,25 @@ pub(super) const STREAM_BYTES_MAX: usize = u16::MAX as usize;
 /// The highest EDNS version that is understood.
 const EDNS_VERSION: u8 = 0;
 
-pub(super) mod kind {
+pub(crate) mod kind {
     pub(crate) const A: u16 = 1;
     pub(crate) const NS: u16 = 2;
     pub(crate) const SOA: u16 = 6;
+    pub(crate) const PTR: u16 = 12;
     pub(crate) const HINFO: u16 = 13;
     pub(crate) const TXT: u16 = 16;
     pub(crate) const AAAA: u16 = 28;
     pub(crate) const SRV: u16 = 33;
     pub(crate) const OPT: u16 = 41;
+    /// Which kinds of record a name has; by multicast the way to say that there is no other.
+    pub(crate) const NSEC: u16 = 47;
     /// The first of the kinds that ask for more than records: keys, signatures, transfers.
     pub(crate) const META: u16 = 249;
     pub(crate) const ANY: u16 = 255;
 }
 
 /// The Internet, the only class here.
-pub(super) const CLASS_IN: u16 = 1;
+pub(crate) const CLASS_IN: u16 = 1;
 
 /// What became of a question: the RFC's response codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +213,7 @@ impl Rest<'_> {
                 }
                 _ => return None,
             }
-            if self.at - begin > name::NAME_BYTES_MAX {
+            if self.at - begin > NAME_BYTES_MAX {
                 return None;
             }
         }
@@ -247,11 +251,11 @@ pub fn come_back_over_tcp(packet: &[u8], out: &mut Vec<u8>) -> bool {
 }
 
 /// The first flag: the packet is an answer.
-const IS_ANSWER: u8 = 0x80;
+pub(crate) const IS_ANSWER: u8 = 0x80;
 
-const OPERATION: u8 = 0x78;
+pub(crate) const OPERATION: u8 = 0x78;
 
 const RECURSION_DESIRED: u8 = 0x01;
 
 /// The two bits that tell a label's length from a pointer.
-const LABEL_TYPE: u8 = 0xC0;
+pub(crate) const LABEL_TYPE: u8 = 0xC0;

@@ -8,6 +8,7 @@ use alloc::vec;
 
 fn resolver() -> Resolver {
     let config = Config {
+        guesses: Vec::new(),
         own: Some(addr(9)),
         dns: vec![addr(1)],
         watched: vec![],

@@ -113,6 +113,7 @@ impl Node for Teller {
             | Event::Message { .. }
             | Event::Lost { .. }
             | Event::Done { .. }
+            | Event::Found { .. }
             | Event::User(_) => (),
         }
     }

@@ -118,6 +118,18 @@ impl Keys {
         [keys.whole()].into_iter().chain(derived).collect()
     }
 
+    /// What every holder of a key of the cluster can tell, and nobody can make a key of: a hash of the
+    /// public key of its nodes.
+    pub(super) fn mark(&self) -> Option<[u8; 8]> {
+        let nodes = match self {
+            Keys::None => return None,
+            Keys::Cluster(keys) => public_of(&keys.nodes)?,
+            Keys::Derived(key) => key.nodes,
+        };
+        let hash = blake3::derive_key("dispotify 2026-11 mark of the cluster", &nodes);
+        hash.first_chunk().copied()
+    }
+
     /// The node id under which a client with a derived key is known here: never that of a node, nor
     /// one that the client can choose.
     pub(super) fn guest(&self, claimed: NodeId) -> NodeId {

@@ -1,10 +1,10 @@
 //! The name in a question: read without an allocation, compared without regard to case.
 
 /// Longest name, with its length bytes and the root (RFC 1035, section 3.1).
-pub(super) const NAME_BYTES_MAX: usize = 255;
+pub(crate) const NAME_BYTES_MAX: usize = 255;
 
 /// Longest label.
-const LABEL_BYTES_MAX: usize = 63;
+pub(crate) const LABEL_BYTES_MAX: usize = 63;
 
 /// Most labels of a name: each has a length and a letter, and the root has one byte.
 const LABELS_MAX: usize = NAME_BYTES_MAX / 2;
