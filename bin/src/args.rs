@@ -52,7 +52,7 @@ pub(crate) struct Common {
         default_value = "on"
     )]
     pub(crate) mdns: OnOff,
-    /// File with the cluster key, 64 hex digits, or with a key of `key derive` [env: DISPOTIFY_KEY, the digits themselves]
+    /// File with the cluster key, 64 hex digits (several lines while it is changed, see `key rotate`), or with a key of `key derive` [env: DISPOTIFY_KEY, the digits themselves]
     /// [default: dispotify/key in the configuration folder]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
@@ -161,7 +161,7 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Write the pages of the manual, dispotify.1 and one for each command, into a folder
     Man(Man),
-    /// Make a key for one purpose, so that a client can do without the cluster key
+    /// Look at keys, make one for a client, change that of the cluster
     Key(Key),
     /// Check configuration files, or show what is in force and where it comes from
     Config(Config),
@@ -189,6 +189,9 @@ impl Command {
             | Command::Rm(_)
             | Command::Trash(_)
             | Command::Status(_)
+            | Command::Key(Key {
+                action: KeyAction::Check { .. } | KeyAction::Rotate { .. },
+            })
             | Command::Resolve(_) => true,
             Command::Serve(_)
             | Command::Demo(_)
@@ -198,7 +201,9 @@ impl Command {
             | Command::FindCover(_)
             | Command::Completions(_)
             | Command::Man(_)
-            | Command::Key(_)
+            | Command::Key(Key {
+                action: KeyAction::Derive { .. } | KeyAction::Show { .. },
+            })
             | Command::Config(_)
             | Command::Verify(_) => false,
         }
@@ -741,6 +746,45 @@ pub(crate) enum KeyAction {
     Derive {
         /// What its holder may do
         right: RightChoice,
+    },
+    /// Say which keys this machine has, by fingerprints that reveal nothing
+    Show {
+        /// Print the keys themselves as well
+        #[arg(long)]
+        secret: bool,
+        /// One JSON object per key
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask every node whether it accepts the keys of this machine; 1 if one refuses any
+    Check {
+        /// One JSON object per key and node
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change the cluster key while everything plays: add, use, remove, each followed by a copy of the key file
+    /// to all machines and a restart of one node after the other
+    Rotate {
+        #[command(subcommand)]
+        step: RotateStep,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum RotateStep {
+    /// Add a new key to the key file: nodes that have it accept both
+    Add,
+    /// Put the new key in front: nodes that have it dial by it, and accept both. Refused before every node accepts it
+    Use {
+        /// Although a node refuses it, or does not answer
+        #[arg(long)]
+        force: bool,
+    },
+    /// Remove all keys but the first. Refused while a node refuses that one
+    Remove {
+        /// Although a node refuses the first key, or does not answer
+        #[arg(long)]
+        force: bool,
     },
 }
 

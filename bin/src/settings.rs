@@ -18,7 +18,7 @@ use roles::{client, server};
 
 use crate::args::{Common, OnOff};
 use crate::failure::Failure;
-use crate::key::{self, ClusterKey, Key};
+use crate::key::{self, Key, KeyRing};
 
 /// The default port of a node.
 pub(crate) const PORT: u16 = 7700;
@@ -163,7 +163,7 @@ impl Settings {
     /// The key of one purpose, made from the cluster key.
     pub(crate) fn derive(&self, right: Right) -> Result<DerivedKey, Failure> {
         let key = self.cluster_key(key::load)?;
-        let derived = key.and_then(|key| DerivedKey::of(&key, right));
+        let derived = key.and_then(|ring| DerivedKey::of(&ring.first, right));
         derived.ok_or_else(|| Failure::Usage("--insecure: there is no key".into()))
     }
 
@@ -173,10 +173,25 @@ impl Settings {
         self.key_file.as_ref().filter(|_| from_file)
     }
 
-    fn security_with(&self, key: Option<Key>) -> Result<Security, Failure> {
+    /// The keys that this user has; none with `--insecure`.
+    pub(crate) fn own_key(&self) -> Result<Option<Key>, Failure> {
+        self.key(key::load)
+    }
+
+    /// Where the key comes from, for people.
+    pub(crate) fn key_source(&self) -> String {
+        match self.key_file() {
+            Some(file) => file.display().to_string(),
+            None => "DISPOTIFY_KEY".into(),
+        }
+    }
+
+    pub(crate) fn security_with(&self, key: Option<Key>) -> Result<Security, Failure> {
         let security = match key {
             None => Security::insecure(&self.cluster),
-            Some(Key::Cluster(key)) => Security::keyed(key, &self.cluster),
+            Some(Key::Cluster(ring)) => {
+                Security::keyed_by_ring(ring.first, &ring.others, &self.cluster)
+            }
             Some(Key::Derived(key)) => Security::derived(key, &self.cluster),
         };
         security.map_err(|_| Failure::Usage("--cluster: a cluster name is at most 32 bytes".into()))
@@ -204,10 +219,10 @@ impl Settings {
     fn cluster_key(
         &self,
         load: impl FnOnce(&std::path::Path) -> Result<Key, Failure>,
-    ) -> Result<Option<ClusterKey>, Failure> {
+    ) -> Result<Option<KeyRing>, Failure> {
         match self.key(load)? {
             None => Ok(None),
-            Some(Key::Cluster(key)) => Ok(Some(key)),
+            Some(Key::Cluster(ring)) => Ok(Some(ring)),
             Some(Key::Derived(key)) => Err(Failure::Usage(format!(
                 "this key is one to {}: the cluster key is needed here (see --key-file)",
                 key.right

@@ -115,7 +115,7 @@ impl Lab {
     }
 
     /// Waits until the log has `line` at least `count` times.
-    fn await_log(&self, line: &str, count: usize) {
+    pub(super) fn await_log(&self, line: &str, count: usize) {
         let begun = Instant::now();
         while self.read_log().matches(line).count() < count {
             assert!(begun.elapsed() < PATIENCE, "{line}: {}", self.read_log());

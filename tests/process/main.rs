@@ -11,6 +11,7 @@ mod export;
 mod failures;
 mod full_disk;
 mod hostile;
+mod keys;
 mod library;
 mod link;
 mod load;

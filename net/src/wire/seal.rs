@@ -92,7 +92,18 @@ pub(crate) struct NotAuthentic;
 impl Security {
     /// Seals connections under `key` and admits only peers of `cluster`.
     pub fn keyed(key: [u8; 32], cluster: &str) -> Result<Self, ClusterNameTooLong> {
-        Security::checked(Keys::cluster(key), cluster)
+        Security::keyed_by_ring(key, &[], cluster)
+    }
+
+    /// The same while one key takes the place of another: dials under `first`, and admits peers with
+    /// `others`, or with a key derived from them, as well. Each further key costs a few hashes for
+    /// every connection that comes.
+    pub fn keyed_by_ring(
+        first: [u8; 32],
+        others: &[[u8; 32]],
+        cluster: &str,
+    ) -> Result<Self, ClusterNameTooLong> {
+        Security::checked(Keys::ring(first, others), cluster)
     }
 
     /// Seals connections under a key for one purpose: for clients of `cluster`.

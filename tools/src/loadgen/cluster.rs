@@ -133,9 +133,9 @@ fn default_key_file() -> Option<PathBuf> {
     given.or_else(home).map(|base| base.join("dispotify/key"))
 }
 
-/// Reads 64 hexadecimal digits; a key file may end in a newline.
+/// Reads the 64 hexadecimal digits of the first line: further keys are only accepted by nodes.
 fn parse_key(text: &str) -> Option<[u8; 32]> {
-    let digits = text.trim_end_matches(['\n', '\r']);
+    let digits = text.lines().next()?;
     if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }

@@ -38,9 +38,18 @@ pub(super) enum Keys {
     /// Connections are not sealed.
     None,
     /// The process may speak as a node.
-    Cluster(Box<ClusterKeys>),
+    Cluster(Box<Ring>),
     /// The process is a client.
     Derived(DerivedKey),
+}
+
+/// The cluster keys that count while one takes the place of another.
+#[derive(Clone)]
+pub(super) struct Ring {
+    /// The one by which this process dials.
+    first: ClusterKeys,
+    /// Those that it accepts as well.
+    others: Vec<ClusterKeys>,
 }
 
 /// All keys of a cluster.
@@ -75,16 +84,10 @@ pub(super) enum Nodes<'k> {
 }
 
 impl Keys {
-    pub(super) fn cluster(key: [u8; 32]) -> Self {
-        let derive = |right| {
-            let context = context(right).unwrap_or_default();
-            (right, blake3::derive_key(context, &key))
-        };
-        Keys::Cluster(Box::new(ClusterKeys {
-            nodes: private_of_nodes(&key),
-            derived: Right::DERIVED.map(derive),
-            guests: blake3::derive_key("dispotify 2026-11 node ids of clients", &key),
-            key,
+    pub(super) fn ring(first: [u8; 32], others: &[[u8; 32]]) -> Self {
+        Keys::Cluster(Box::new(Ring {
+            first: ClusterKeys::of(first),
+            others: others.iter().copied().map(ClusterKeys::of).collect(),
         }))
     }
 
@@ -96,7 +99,7 @@ impl Keys {
     pub(super) fn own(&self) -> Option<Shared<'_>> {
         match self {
             Keys::None => None,
-            Keys::Cluster(keys) => Some(keys.whole()),
+            Keys::Cluster(ring) => Some(ring.first.whole()),
             Keys::Derived(key) => Some(Shared {
                 right: key.right,
                 secret: &key.secret,
@@ -107,15 +110,11 @@ impl Keys {
 
     /// What a dialer of this process may have. Nobody dials a client.
     pub(super) fn accepted(&self) -> Vec<Shared<'_>> {
-        let Keys::Cluster(keys) = self else {
+        let Keys::Cluster(ring) = self else {
             return Vec::new();
         };
-        let derived = keys.derived.iter().map(|(right, secret)| Shared {
-            right: *right,
-            secret,
-            nodes: Nodes::Private(&keys.nodes),
-        });
-        [keys.whole()].into_iter().chain(derived).collect()
+        let all = [&ring.first].into_iter().chain(&ring.others);
+        all.flat_map(ClusterKeys::accepted).collect()
     }
 
     /// What every holder of a key of the cluster can tell, and nobody can make a key of: a hash of the
@@ -123,7 +122,7 @@ impl Keys {
     pub(super) fn mark(&self) -> Option<[u8; 8]> {
         let nodes = match self {
             Keys::None => return None,
-            Keys::Cluster(keys) => public_of(&keys.nodes)?,
+            Keys::Cluster(ring) => public_of(&ring.first.nodes)?,
             Keys::Derived(key) => key.nodes,
         };
         let hash = blake3::derive_key("dispotify 2026-11 mark of the cluster", &nodes);
@@ -133,10 +132,10 @@ impl Keys {
     /// The node id under which a client with a derived key is known here: never that of a node, nor
     /// one that the client can choose.
     pub(super) fn guest(&self, claimed: NodeId) -> NodeId {
-        let Keys::Cluster(keys) = self else {
+        let Keys::Cluster(ring) = self else {
             return claimed;
         };
-        let hash = blake3::keyed_hash(&keys.guests, &claimed.0.to_le_bytes());
+        let hash = blake3::keyed_hash(&ring.first.guests, &claimed.0.to_le_bytes());
         let mut id = [0; 16];
         id.copy_from_slice(&hash.as_bytes()[..16]);
         NodeId(u128::from_le_bytes(id))
@@ -144,6 +143,29 @@ impl Keys {
 }
 
 impl ClusterKeys {
+    fn of(key: [u8; 32]) -> Self {
+        let derive = |right| {
+            let context = context(right).unwrap_or_default();
+            (right, blake3::derive_key(context, &key))
+        };
+        ClusterKeys {
+            nodes: private_of_nodes(&key),
+            derived: Right::DERIVED.map(derive),
+            guests: blake3::derive_key("dispotify 2026-11 node ids of clients", &key),
+            key,
+        }
+    }
+
+    /// This key, and those that are derived from it.
+    fn accepted(&self) -> impl Iterator<Item = Shared<'_>> {
+        let derived = self.derived.iter().map(|(right, secret)| Shared {
+            right: *right,
+            secret,
+            nodes: Nodes::Private(&self.nodes),
+        });
+        [self.whole()].into_iter().chain(derived)
+    }
+
     fn whole(&self) -> Shared<'_> {
         Shared {
             right: Right::Node,

@@ -151,6 +151,42 @@ fn a_derived_key_opens_the_door_for_its_purpose() {
     assert_eq!(refused, Some(Unwelcome::Preamble));
 }
 
+/// While a key takes the place of another, nodes with either end of the change speak with each other,
+/// and so do the clients of both keys. When it is over, the old ones are strangers.
+#[test]
+fn one_key_takes_the_place_of_another() {
+    let ring = |first: u8, others: &[u8]| {
+        let others: Vec<[u8; 32]> = others.iter().map(|byte| [*byte; 32]).collect();
+        Security::keyed_by_ring([first; 32], &others, "music").unwrap()
+    };
+    let right_of = |nodes: &Security, dialer: &Security| {
+        let (mut first, mut reply) = (Vec::new(), Vec::new());
+        let Ok(Opening::Waiting(call)) = call(dialer, Suite::ChaCha, &mut first) else {
+            panic!("a handshake");
+        };
+        let (_, session) = answer(nodes, &first, &mut reply).ok()??;
+        assert!(call.answered(&reply).is_ok(), "the answer is believed");
+        Some(session.right())
+    };
+    let steps = [ring(1, &[]), ring(1, &[2]), ring(2, &[1]), ring(2, &[])];
+    for pair in steps.windows(2) {
+        for (a, b) in [(0, 1), (1, 0)] {
+            assert_eq!(right_of(&pair[a], &pair[b]), Some(Right::Node));
+        }
+    }
+    for right in Right::DERIVED {
+        let old = steps
+            .each_ref()
+            .map(|nodes| right_of(nodes, &derived(1, right)));
+        assert_eq!(old, [Some(right), Some(right), Some(right), None]);
+        let new = steps
+            .each_ref()
+            .map(|nodes| right_of(nodes, &derived(2, right)));
+        assert_eq!(new, [None, Some(right), Some(right), Some(right)]);
+    }
+    assert_eq!(right_of(&steps[3], &steps[1]), None);
+}
+
 /// Whoever has a key to listen answers nobody as a node would: not others with the same key, which
 /// know the public key of the nodes, nor nodes.
 #[test]
