@@ -161,6 +161,7 @@ fn cluster(settings: &Settings, security: &Security) -> Option<mdns::Cluster> {
     Some(mdns::Cluster {
         name: settings.cluster.clone(),
         mark: security.mark()?,
+        accepted: security.accepted_marks(),
     })
 }
 

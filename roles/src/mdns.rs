@@ -51,6 +51,9 @@ pub struct Cluster {
     pub name: String,
     /// Tells clusters of one name apart that have different keys, and says nothing about the key.
     pub mark: [u8; 8],
+    /// The marks of further keys that it accepts: while the key is changed, some of its machines still
+    /// tell of the other one.
+    pub accepted: Vec<[u8; 8]>,
 }
 
 /// This machine on one link.

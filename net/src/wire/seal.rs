@@ -138,6 +138,11 @@ impl Security {
         self.keys.mark()
     }
 
+    /// The marks of further keys that are accepted while the cluster's key is changed.
+    pub fn accepted_marks(&self) -> Vec<[u8; 8]> {
+        self.keys.accepted_marks()
+    }
+
     /// The suite for a connection between machines with these features; unknown features count as
     /// none. AES needs hardware support on both sides.
     pub fn suite(&self, own: Features, theirs: Option<Features>) -> Suite {

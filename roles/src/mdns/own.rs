@@ -124,10 +124,10 @@ impl Own {
 
     /// An earlier name of the pages, under which others of this cluster speak in this packet.
     pub(super) fn earlier_number(&self, packet: &Packet) -> Option<u32> {
-        let text = Data::Txt(text(&self.config.cluster));
+        let cluster = &self.config.cluster;
         (1..self.number(Claim::Pages)).find(|number| {
             let name = self.numbered(Claim::Pages, *number);
-            packet.records().any(|r| r.name == name && r.data == text)
+            (packet.records()).any(|r| r.name == name && is_text_of(cluster, &r.data))
         })
     }
 
@@ -243,12 +243,19 @@ fn kinds() -> Name {
     Name::of(&[b"_services", b"_dns-sd", b"_udp", b"local"])
 }
 
-/// The text that tells clusters apart.
+/// The text by which this machine tells its cluster from others.
 pub(super) fn text(cluster: &Cluster) -> Vec<u8> {
-    let mut mark = String::new();
-    for byte in cluster.mark {
-        mark += &format!("{byte:02x}");
-    }
+    text_with(cluster, &cluster.mark)
+}
+
+/// Whether this is the text of the cluster, by whichever of its keys.
+pub(super) fn is_text_of(cluster: &Cluster, data: &Data) -> bool {
+    let mut marks = [&cluster.mark].into_iter().chain(&cluster.accepted);
+    marks.any(|mark| data.bytes() == text_with(cluster, mark))
+}
+
+fn text_with(cluster: &Cluster, mark: &[u8; 8]) -> Vec<u8> {
+    let mark: String = mark.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut bytes = Vec::new();
     for text in [
         String::from("txtvers=1"),

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
-use super::own::{OTHER_TTL, dns_service, text};
+use super::own::{OTHER_TTL, dns_service, is_text_of};
 use super::packets::{Data, Name, Packet, Question, Record};
 use super::{Cluster, Config, Effects, FOUND_MAX, PORT};
 use crate::contract::record::Address;
@@ -188,17 +188,16 @@ pub(super) fn question(known: Vec<Record>) -> Packet {
 /// of the sender in the same packet, as the nodes send them. So nobody can name a third machine.
 pub(super) fn dns_nodes(cluster: &Cluster, from: Ipv4Addr, packet: &Packet) -> Vec<Told> {
     let service = dns_service();
-    let text = Data::Txt(text(cluster));
-    let says = |name: &Name, data: &Data| {
+    let says = |name: &Name, said: &dyn Fn(&Data) -> bool| {
         let mut records = packet.records();
-        records.any(|r| r.name == *name && r.data == *data)
+        records.any(|r| r.name == *name && said(&r.data))
     };
     let told = |record: &Record| match &record.data {
         Data::Srv { port, target }
             if record.name.is_child_of(&service)
                 && *port > 0
-                && says(&record.name, &text)
-                && says(target, &Data::A(from)) =>
+                && says(&record.name, &|data| is_text_of(cluster, data))
+                && says(target, &|data| *data == Data::A(from)) =>
         {
             Some(Told {
                 address: Address((from, *port).into()),

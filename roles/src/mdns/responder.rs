@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::time::Duration;
 
-use super::own::{Claim, Key, Own, text};
+use super::own::{Claim, Key, Own, is_text_of};
 use super::packets::{Data, Packet, Question, Record};
 use super::{Effects, PORT};
 use crate::contract::rng::Rng;
@@ -393,8 +393,8 @@ impl Responder {
 
     /// Whether the packet speaks of the pages' name for this cluster.
     fn is_of_cluster(&self, packet: &Packet) -> bool {
-        let (name, text) = (self.own.name(Claim::Pages), text(&self.own.config.cluster));
-        let marks = |r: &Record| r.name == name && r.data.bytes() == text;
+        let (name, cluster) = (self.own.name(Claim::Pages), &self.own.config.cluster);
+        let marks = |r: &Record| r.name == name && is_text_of(cluster, &r.data);
         packet.records().any(marks)
     }
 

@@ -34,6 +34,7 @@ fn cluster(mark: u8) -> Cluster {
     Cluster {
         name: "dispotify".into(),
         mark: [mark; 8],
+        accepted: Vec::new(),
     }
 }
 
@@ -225,6 +226,7 @@ fn only_who_speaks_for_itself_and_this_cluster_is_found() {
         cluster: Cluster {
             name: "theirs".into(),
             mark: [1; 8],
+            accepted: Vec::new(),
         },
         ..dns(4, 1)
     };
@@ -526,4 +528,24 @@ fn other_kinds_are_denied() {
     let answers = link.answers(pages(), kind::AAAA);
     let kinds: Vec<u16> = answers.iter().map(|r| r.data.kind()).collect();
     assert_eq!(kinds, [kind::NSEC]);
+}
+
+/// While a cluster's key is changed, machines that tell of the old one and of the new one find each other.
+#[test]
+fn a_cluster_that_changes_its_key_is_found() {
+    let changing = |n: u8, own: u8, other: u8| {
+        let mut config = config(n, own);
+        config.cluster.accepted.push([other; 8]);
+        config
+    };
+    let told = Config {
+        dns: dns(3, 9).dns,
+        ..changing(3, 9, 1)
+    };
+    let mut link = Link::new(vec![changing(2, 1, 9), told, config(4, 1)]);
+    link.machines[0].mdns.seek(link.now, true);
+    link.machines[2].mdns.seek(link.now, true);
+    link.pass(5 * SECOND);
+    assert_eq!(link.machines[0].found, [at(3)]);
+    assert_eq!(link.machines[2].found, [], "it does not accept the new key");
 }

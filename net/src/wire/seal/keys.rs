@@ -120,13 +120,19 @@ impl Keys {
     /// What every holder of a key of the cluster can tell, and nobody can make a key of: a hash of the
     /// public key of its nodes.
     pub(super) fn mark(&self) -> Option<[u8; 8]> {
-        let nodes = match self {
-            Keys::None => return None,
-            Keys::Cluster(ring) => public_of(&ring.first.nodes)?,
-            Keys::Derived(key) => key.nodes,
-        };
-        let hash = blake3::derive_key("dispotify 2026-11 mark of the cluster", &nodes);
-        hash.first_chunk().copied()
+        match self {
+            Keys::None => None,
+            Keys::Cluster(ring) => ring.first.mark(),
+            Keys::Derived(key) => mark_of(&key.nodes),
+        }
+    }
+
+    /// The same for the further keys that are accepted.
+    pub(super) fn accepted_marks(&self) -> Vec<[u8; 8]> {
+        match self {
+            Keys::None | Keys::Derived(_) => Vec::new(),
+            Keys::Cluster(ring) => ring.others.iter().filter_map(ClusterKeys::mark).collect(),
+        }
     }
 
     /// The node id under which a client with a derived key is known here: never that of a node, nor
@@ -143,6 +149,10 @@ impl Keys {
 }
 
 impl ClusterKeys {
+    fn mark(&self) -> Option<[u8; 8]> {
+        mark_of(&public_of(&self.nodes)?)
+    }
+
     fn of(key: [u8; 32]) -> Self {
         let derive = |right| {
             let context = context(right).unwrap_or_default();
@@ -183,6 +193,11 @@ impl Shared<'_> {
         hint.copy_from_slice(&hash[..4]);
         hint
     }
+}
+
+fn mark_of(nodes: &[u8; 32]) -> Option<[u8; 8]> {
+    let hash = blake3::derive_key("dispotify 2026-11 mark of the cluster", nodes);
+    hash.first_chunk().copied()
 }
 
 /// The contexts by which the keys are derived: another version of dispotify must not change them.
