@@ -10,6 +10,8 @@ pub mod wire;
 
 mod reactor;
 
+mod backlog;
+
 mod host;
 
 mod pool;
