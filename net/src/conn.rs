@@ -56,6 +56,8 @@ pub(crate) struct Conn {
     pub(crate) read_closed: bool,
     /// A read was skipped because too much is queued for the peer.
     pub(crate) stalled: bool,
+    /// The socket may hold bytes, and is in the loop's list of those that are still to be read.
+    pub(crate) unread: bool,
     /// Sealed bytes that the kernel has not accepted, starting at `unsent_from`.
     unsent: Vec<u8>,
     unsent_from: usize,
@@ -106,6 +108,7 @@ impl Conn {
             promised: 0,
             read_closed: false,
             stalled: false,
+            unread: false,
             unsent: Vec::new(),
             unsent_from: 0,
         }
@@ -240,6 +243,11 @@ impl Conn {
         self.link.deadline_while_blocked()
     }
 
+    /// Whether the peer is a client, for which servers do not wait.
+    pub(crate) fn is_client(&self) -> bool {
+        matches!(self.peer, Some(Peer::Guest(_)))
+    }
+
     /// Whether the connection may be closed to make room: a guest with nothing open.
     pub(crate) fn is_idle_guest(&self) -> bool {
         matches!(self.peer, Some(Peer::Guest(_))) && self.link.is_idle() && self.is_flushed()
@@ -252,6 +260,9 @@ impl Conn {
 
     /// Handles timeouts; returns the loss when the TCP connect has timed out.
     pub(crate) fn on_tick(&mut self, now: Time) -> Option<Lost> {
+        if self.unread {
+            self.link.unread(now);
+        }
         self.link.on_tick(now);
         // No flush may follow: the bytes of the handshake have no connection to go to.
         self.link.over().filter(|_| self.link.is_connecting())

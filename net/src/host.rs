@@ -1,6 +1,6 @@
 //! A hosted node: its listener, its handler threads, and the handles that reach it from outside.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use roles::contract::id::JobId;
-use roles::contract::job::Job;
-use roles::contract::node::{Identity, Node, Peer};
+use roles::contract::node::{Identity, Node};
 use roles::contract::user::{Command, Notice};
 
 use crate::conns::ConnId;
@@ -107,8 +106,6 @@ pub(crate) struct Hosted {
     pub(crate) tell: Box<dyn FnMut(Notice) + Send>,
     pub(crate) stopped: bool,
     pub(crate) peers: Connections<ConnId>,
-    /// Jobs that start when the peer, which has a connection, has space for their replies.
-    pub(crate) parked: BTreeMap<Peer, VecDeque<(JobId, Job)>>,
     /// Running jobs whose replies go to a peer, with the connection that reserved space for the
     /// reply.
     pub(crate) toward: BTreeMap<JobId, ConnId>,
@@ -129,7 +126,6 @@ impl Host {
             tell: self.tell,
             stopped: false,
             peers: Connections::default(),
-            parked: BTreeMap::new(),
             toward: BTreeMap::new(),
         };
         let handle = HostHandle {

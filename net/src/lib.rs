@@ -11,6 +11,8 @@ pub mod wire;
 
 mod reactor;
 
+mod backlog;
+
 mod host;
 
 mod pool;

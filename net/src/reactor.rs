@@ -27,6 +27,8 @@ use std::time::Duration;
 
 use log::{debug, error};
 use mio::{Events, Interest, Poll, Token};
+use roles::contract::id::JobId;
+use roles::contract::job::Job;
 use roles::contract::message::{Envelope, Kind, Message, Refusal};
 use roles::contract::node::{Action, Event, Outbox, Peer};
 use roles::contract::record::{Address, Features};
@@ -36,6 +38,7 @@ use roles::contract::time::Time;
 use roles::contract::timers::earlier;
 use roles::contract::user::Notice;
 
+use crate::backlog::Backlog;
 use crate::clock::Clock;
 use crate::conn::{Buffers, READ_BYTES};
 use crate::conns::{ConnId, Conns};
@@ -126,12 +129,16 @@ pub struct Reactor {
     guests: u64,
     /// Events not yet delivered to their nodes, in order; each with its host's number.
     pending: VecDeque<(usize, Event)>,
+    /// The same of clients. They come after all others, as far as a turn has time.
+    from_clients: VecDeque<(usize, Event)>,
     /// Connections that the end of the turn flushes.
     touched: BTreeSet<ConnId>,
     /// Connections whose socket may hold more unread bytes.
     ready: Vec<ConnId>,
-    /// Peers with parked jobs.
-    parked: BTreeSet<(usize, Peer)>,
+    /// The same of clients, which are read last.
+    clients_ready: VecDeque<ConnId>,
+    /// Jobs that begin when the peer, which has a connection, has room for their replies.
+    backlog: Backlog<(usize, Peer), (JobId, Job)>,
     /// Bytes queued in this process for all peers, including the space reserved for running jobs.
     outbox_bytes: usize,
     /// Accepting resumes at this time: file descriptors had run out.
@@ -210,9 +217,11 @@ impl Reactor {
             backoffs: Backoffs::default(),
             guests: 0,
             pending: VecDeque::new(),
+            from_clients: VecDeque::new(),
             touched: BTreeSet::new(),
             ready: Vec::new(),
-            parked: BTreeSet::new(),
+            clients_ready: VecDeque::new(),
+            backlog: Backlog::default(),
             outbox_bytes: 0,
             accept_again_at: None,
             accept_faults: Repeats::default(),
@@ -316,11 +325,12 @@ impl Reactor {
         self.deliver();
         self.tick();
         self.deliver();
-        self.release_parked();
+        self.deliver_from_clients();
         self.answer_dns();
         self.speak_mdns();
         self.serve_web();
         self.flush();
+        self.release_parked();
         self.rest();
         self.turns.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -422,7 +432,9 @@ impl Reactor {
         let dns = self.dns.as_ref();
         let busy =
             web.is_some_and(Web::is_busy) || dns.is_some_and(Dns::is_busy) || self.links.is_busy();
-        if accepting || busy || !self.pending.is_empty() || !self.ready.is_empty() {
+        let events = !self.pending.is_empty() || !self.from_clients.is_empty();
+        let unread = !self.ready.is_empty() || !self.clients_ready.is_empty();
+        if accepting || busy || events || unread {
             return Some(Duration::ZERO);
         }
         let running = self.hosts.iter().filter(|host| !host.stopped);
@@ -433,6 +445,7 @@ impl Reactor {
         };
         let deadline = earlier(earlier(nodes, self.conns.deadline()), phase);
         let deadline = earlier(deadline, self.quiet_at);
+        let deadline = earlier(deadline, self.backlog.deadline());
         let deadline = earlier(deadline, web.and_then(Web::deadline));
         let deadline = earlier(deadline, dns.and_then(Dns::deadline));
         let deadline = earlier(deadline, self.links.deadline());
@@ -449,6 +462,22 @@ impl Reactor {
                 return;
             };
             self.handle(host, event, &mut outbox);
+        }
+    }
+
+    /// Delivers what clients say for some milliseconds. However much that is, servers are heard and
+    /// deadlines are kept in between.
+    fn deliver_from_clients(&mut self) {
+        let mut outbox = Outbox::new();
+        let until = self.clock.now() + CLIENTS_HANDLED_MOST;
+        for _ in 0..self.from_clients.len() {
+            let Some((host, event)) = self.from_clients.pop_front() else {
+                return;
+            };
+            self.handle(host, event, &mut outbox);
+            if self.clock.now() >= until {
+                return;
+            }
         }
     }
 
@@ -568,13 +597,14 @@ impl Reactor {
                 continue;
             };
             conn.flush(self.now, &mut self.buffers);
-            if conn.stalled && !conn.is_full() {
-                conn.stalled = false;
-                self.ready.push(id);
-            }
+            let resumes = conn.stalled && !conn.is_full();
+            conn.stalled &= !resumes;
             if let Some(why) = conn.link.over() {
                 self.lose(id, why);
                 continue;
+            }
+            if resumes {
+                self.read_later(id);
             }
             self.recount(id);
             self.conns.arm(id);
@@ -651,6 +681,9 @@ fn refusal_letter(id: roles::contract::id::RequestId, message: Message) -> Envel
 /// generation above 0 in its upper half. So the three kinds never collide. Sockets of browsers and of
 /// DNS have one of the two highest bits set.
 const BELL: Token = Token(u32::MAX as usize);
+
+/// How long a turn handles what clients say. A control message waits for a turn at most.
+const CLIENTS_HANDLED_MOST: Duration = Duration::from_millis(10);
 
 /// Most events fetched at once.
 const EVENTS_MAX: usize = 16 * 1024;

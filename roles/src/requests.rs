@@ -20,7 +20,7 @@ use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
 
-use policy::{Budget, round_pause};
+use policy::{Budget, REST_MAX, round_pause};
 pub use policy::{GIVE_PATIENCE, Policy};
 
 /// The end of a question, or one of several answers to it.
@@ -284,7 +284,8 @@ impl<P: Clone> Requests<P> {
             if why.is_lasting() && !asked.denied.contains(&from) {
                 asked.denied.push(from);
             }
-            return self.fail_attempt(now, envelope.id, from, out);
+            let rest = why.rest_ms();
+            return self.fail_attempt(now, envelope.id, from, rest, out);
         }
         let purpose = asked.purpose.clone();
         if more {
@@ -332,7 +333,7 @@ impl<P: Clone> Requests<P> {
                     asked.note_absent(peer);
                 }
             }
-            outcomes.extend(self.fail_attempt(now, id, peer, out));
+            outcomes.extend(self.fail_attempt(now, id, peer, None, out));
         }
         outcomes
     }
@@ -386,12 +387,16 @@ impl<P: Clone> Requests<P> {
     }
 
     /// Handles the failure of one candidate. The next candidate of the same round is asked at once.
-    /// After the last candidate of a round, the next round begins after a pause.
+    /// After the last candidate of a round, the next round begins after a pause. A candidate that is
+    /// too busy asks for a rest of so many milliseconds: then the next question spends the budget of
+    /// retries, because where one has too much to do the others may, too, and without budget it comes
+    /// after the longest pause.
     fn fail_attempt(
         &mut self,
         now: Time,
         id: RequestId,
         peer: Peer,
+        rest_ms: Option<u32>,
         out: &mut Outbox,
     ) -> Option<Outcome<P>> {
         let asked = self.asked.get_mut(&id)?;
@@ -400,11 +405,18 @@ impl<P: Clone> Requests<P> {
             return asked.open.is_empty().then(|| self.give_up(id)).flatten();
         };
         let count = asked.candidates.len();
-        if turn / count == asked.turn.saturating_sub(1) / count {
+        let same_round = turn / count == asked.turn.saturating_sub(1) / count;
+        let may_ask = rest_ms.is_none() || self.budget.spend();
+        if same_round && may_ask {
             self.attempt(now, id, out);
         } else if asked.open.is_empty() {
-            let round = (turn / count) as u32;
-            let pause = round_pause(round, &mut self.rng);
+            let round = if may_ask {
+                (turn / count) as u32
+            } else {
+                u32::MAX
+            };
+            let rest = Duration::from_millis(rest_ms.unwrap_or(0).into()).min(REST_MAX);
+            let pause = round_pause(round, &mut self.rng).max(rest);
             self.timers.arm((id, Due::Attempt), now + pause);
         }
         None

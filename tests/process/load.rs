@@ -103,6 +103,36 @@ fn requests_keep_their_rate() {
     assert!(said.ends_with("loadgen: failed: answered>1\n"), "{said}");
 }
 
+/// Sixty connections ask a data node for three times what it can send. What it takes in is answered
+/// soon, the rest is refused, no connection is lost, nobody is called dead, and afterwards all is as
+/// before.
+#[test]
+fn an_overloaded_node_refuses_and_recovers() {
+    let mut lab = Lab::new("overload");
+    let _servers = with_songs(&mut lab, 1, "--count 5 --seconds 60 --kbps 320");
+    let words =
+        "--json --fail-on failed>0 overload --times 3 --mix fetch --connections 60 --seconds 2";
+    let (report, code) = measured(&run(load(&lab, words)));
+    assert_eq!(code, Some(0), "{report}");
+    let figure = |phase: usize, name: &str| {
+        let figure = report["phases"][phase]["figures"][name].as_f64();
+        figure.unwrap_or_else(|| panic!("{phase} {name}: {report}"))
+    };
+    for phase in 0..4 {
+        assert_eq!(figure(phase, "lost"), 0.0, "{report}");
+        assert_eq!(figure(phase, "late"), 0.0, "{report}");
+    }
+    let (overload, capacity) = (2, report["capacity"].as_f64().expect("a number"));
+    assert!(figure(overload, "refused") > capacity, "{report}");
+    assert!(figure(overload, "answered") > 0.0, "{report}");
+    let status: Vec<Value> = lab.json(&["status"]);
+    let nodes = status[0]["nodes"].as_array().expect("nodes");
+    assert!(
+        nodes.iter().all(|node| node["state"] == "alive"),
+        "{status:?}"
+    );
+}
+
 /// The page's `/stream` is listened to like the node protocol; songs come from its own list.
 #[test]
 fn listeners_at_a_page_hear_sound() {

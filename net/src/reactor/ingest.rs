@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::{debug, warn};
 use mio::Interest;
 use mio::net::TcpStream;
-use roles::contract::node::{Event, Lost, Sender};
+use roles::contract::node::{Event, Lost, Peer, Sender};
 use socket2::SockRef;
 
 use super::accept_errors::{is_about_descriptors, is_about_newcomer};
@@ -29,6 +29,14 @@ const ACCEPTS_PER_TURN: usize = 64;
 /// Commands taken per turn and host.
 const COMMANDS_PER_TURN: usize = 256;
 
+/// How long a turn reads clients. A thousand that all send are read in many short turns, between
+/// which servers are heard and deadlines are kept.
+const CLIENTS_READ_MOST: Duration = Duration::from_millis(5);
+
+/// Questions of clients that may wait on the loop while more are read. What one read brings comes
+/// on top: some thousands.
+const FROM_CLIENTS_MAX: usize = 1024;
+
 /// How long accepting pauses when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,7 +56,8 @@ impl Reactor {
         }
     }
 
-    /// Handles every socket that is ready or has bytes left from an earlier turn.
+    /// Handles every socket that is ready or has bytes left from an earlier turn: those of servers
+    /// and newcomers all, then those of clients as far as there is time.
     pub(super) fn collect_sockets(&mut self) {
         let ready = mem::take(&mut self.ready);
         let fired = mem::take(&mut self.fired);
@@ -60,6 +69,34 @@ impl Reactor {
         }
         self.fired = fired;
         self.accept_newcomers();
+        self.read_clients();
+    }
+
+    /// Reads clients in turn. While their questions wait to be handled no more are read, and no
+    /// client is read twice, so that the rest of the turn comes soon.
+    fn read_clients(&mut self) {
+        let until = self.clock.now() + CLIENTS_READ_MOST;
+        for _ in 0..self.clients_ready.len() {
+            if self.from_clients.len() >= FROM_CLIENTS_MAX || self.clock.now() >= until {
+                return;
+            }
+            if let Some(id) = self.clients_ready.pop_front() {
+                self.read(id);
+            }
+        }
+    }
+
+    /// Puts a connection on the list of those that are still to be read.
+    pub(super) fn read_later(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| !conn.unread) else {
+            return;
+        };
+        conn.unread = true;
+        if conn.is_client() {
+            self.clients_ready.push_back(id);
+        } else {
+            self.ready.push(id);
+        }
     }
 
     fn on_fired(&mut self, event: Fired) {
@@ -94,7 +131,12 @@ impl Reactor {
         if event.writable {
             self.touched.insert(id);
         }
-        if event.readable || event.read_closed {
+        if !event.readable && !event.read_closed {
+            return;
+        }
+        if conn.is_client() {
+            self.read_later(id);
+        } else {
             self.read(id);
         }
     }
@@ -103,6 +145,7 @@ impl Reactor {
         let Some(conn) = self.conns.get_mut(id) else {
             return;
         };
+        conn.unread = false;
         if conn.is_full() {
             conn.stalled = true;
             return;
@@ -115,7 +158,7 @@ impl Reactor {
             self.newcomers.proved(id);
         }
         if end == ReadEnd::Budget && over.is_none() {
-            self.ready.push(id);
+            self.read_later(id);
         }
         self.touched.insert(id);
         for event in events.drain(..) {
@@ -136,7 +179,10 @@ impl Reactor {
                     return;
                 };
                 let event = Event::Message { from, envelope };
-                self.pending.push_back((host, event));
+                match from.peer {
+                    Peer::Node(_) => self.pending.push_back((host, event)),
+                    Peer::Guest(_) => self.from_clients.push_back((host, event)),
+                }
             }
         }
     }

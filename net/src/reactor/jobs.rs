@@ -1,6 +1,6 @@
-//! Jobs: submitted to the pool, or parked until the peer that waits for the reply has space.
+//! Jobs: submitted to the pool, those with a reply for a peer when that peer has room for it.
 
-use std::collections::VecDeque;
+use std::mem;
 
 use roles::contract::id::JobId;
 use roles::contract::job::{Job, JobFault, JobReply};
@@ -8,13 +8,11 @@ use roles::contract::limits::FRAGMENT_BYTES_MAX;
 use roles::contract::node::{Event, Peer};
 
 use super::Reactor;
+use crate::backlog::For;
 use crate::conns::ConnId;
 
 /// Bytes queued for all peers above which no further job with a reply for a peer starts.
 const OUTBOX_BYTES_MAX: usize = 32 << 20;
-
-/// Most jobs parked per peer: all questions it may have open, with all fragments it may ask for.
-const PARKED_MAX: usize = 1024;
 
 /// Finished jobs fetched per turn and host.
 const JOBS_PER_TURN: usize = 256;
@@ -56,49 +54,47 @@ impl Reactor {
         let Some(peer) = toward else {
             return self.submit(host, job, work, None);
         };
+        let whom = match peer {
+            Peer::Node(_) => For::Server,
+            Peer::Guest(_) => For::Client,
+        };
         if !self.hosts[host].peers.knows(peer) {
-            return match peer {
-                Peer::Node(_) => self.submit(host, job, work, None),
-                Peer::Guest(_) => self.fail(host, job, JobFault::Abandoned),
+            return match whom {
+                For::Server => self.submit(host, job, work, None),
+                For::Client => self.fail(host, job, JobFault::Abandoned),
             };
         }
-        let parked = self.hosts[host].parked.entry(peer).or_default();
-        if parked.len() >= PARKED_MAX {
-            return self.fail(host, job, JobFault::Busy);
+        let room = self.room_of(host, peer).is_some();
+        let pushed = (self.backlog).push(self.now, ((host, peer), whom), (job, work), room);
+        if pushed.is_err() {
+            self.fail(host, job, JobFault::Busy);
         }
-        parked.push_back((job, work));
-        self.parked.insert((host, peer));
-        self.release(host, peer);
     }
 
-    /// Starts parked jobs whose peers have space again.
+    /// Starts the jobs whose peers have room, and refuses those that have waited too long. To be
+    /// called after the flush, which makes room.
     pub(super) fn release_parked(&mut self) {
-        if self.outbox_bytes >= OUTBOX_BYTES_MAX {
+        if self.backlog.is_empty() {
             return;
         }
-        let peers: Vec<(usize, Peer)> = self.parked.iter().copied().collect();
-        for (host, peer) in peers {
-            self.release(host, peer);
+        let mut backlog = mem::take(&mut self.backlog);
+        while self.outbox_bytes < OUTBOX_BYTES_MAX
+            && let next = backlog.next(|(host, peer)| self.room_of(host, peer).is_some())
+            && let Some(((host, peer), (job, work))) = next
+        {
+            self.submit(host, job, work, self.room_of(host, peer));
         }
+        backlog.look(self.now, |(host, peer)| self.room_of(host, peer).is_some());
+        for ((host, _), (job, _)) in backlog.overdue(self.now) {
+            self.fail(host, job, JobFault::Busy);
+        }
+        self.backlog = backlog;
     }
 
-    fn release(&mut self, host: usize, peer: Peer) {
-        while let Some(id) = self.has_room(host, peer) {
-            let parked = self.hosts[host].parked.get_mut(&peer);
-            let Some((job, work)) = parked.and_then(VecDeque::pop_front) else {
-                self.hosts[host].parked.remove(&peer);
-                self.parked.remove(&(host, peer));
-                return;
-            };
-            self.submit(host, job, work, Some(id));
-        }
-    }
-
-    /// The peer's connection in use, when both it and the process can hold another fragment.
-    fn has_room(&self, host: usize, peer: Peer) -> Option<ConnId> {
+    /// The peer's connection in use, if it can hold another fragment.
+    fn room_of(&self, host: usize, peer: Peer) -> Option<ConnId> {
         let id = self.hosts[host].peers.in_use(peer)?;
-        let room = self.conns.get(id)?.has_room();
-        (room && self.outbox_bytes < OUTBOX_BYTES_MAX).then_some(id)
+        self.conns.get(id)?.has_room().then_some(id)
     }
 
     fn submit(&mut self, host: usize, job: JobId, work: Job, toward: Option<ConnId>) {

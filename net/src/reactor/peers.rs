@@ -34,7 +34,12 @@ impl Reactor {
         match self.try_dial(host, address) {
             Ok(id) => Some(id),
             Err(why) => {
-                self.pending.push_back((host, Event::Lost { peer, why }));
+                let lost = (host, Event::Lost { peer, why });
+                match peer {
+                    Peer::Node(_) => self.pending.push_back(lost),
+                    // Behind what the client has said: nothing comes from it after its loss.
+                    Peer::Guest(_) => self.from_clients.push_back(lost),
+                }
                 None
             }
         }
@@ -172,18 +177,22 @@ impl Reactor {
     }
 
     fn forget(&mut self, host: usize, peer: Peer, retired: Vec<ConnId>, lost: Option<Lost>) {
-        self.parked.remove(&(host, peer));
-        let parked = self.hosts[host].parked.remove(&peer);
+        let parked = self.backlog.remove((host, peer));
         // Replaced connections end together with the connection that replaced them.
         for id in retired {
             self.leave(id, Farewell::Closing, None);
         }
-        for (job, _) in parked.unwrap_or_default() {
+        for (job, _) in parked {
             self.fail(host, job, JobFault::Abandoned);
         }
         if let Some(why) = lost {
             debug!("peer lost peer={peer} why={why:?}");
-            self.pending.push_back((host, Event::Lost { peer, why }));
+            let lost = (host, Event::Lost { peer, why });
+            match peer {
+                Peer::Node(_) => self.pending.push_back(lost),
+                // Behind what the client has said: nothing comes from it after its loss.
+                Peer::Guest(_) => self.from_clients.push_back(lost),
+            }
         }
     }
 

@@ -263,6 +263,13 @@ impl Link {
         self.keepalive.heard(now);
     }
 
+    /// Notes that bytes of the peer lie unread, because others are read first. Whatever they say, the
+    /// peer is not silent.
+    pub fn unread(&mut self, now: Time) {
+        self.keepalive.heard(now);
+        self.receipts.excuse(now);
+    }
+
     fn note_waiting(&mut self, now: Time) {
         let waiting = !self.asked.is_empty() || self.receipts.waiting();
         self.keepalive.set_waiting(now, waiting);

@@ -15,7 +15,9 @@ const ACK_AFTER: Duration = Duration::from_millis(25);
 const ACK_ANSWERS: u64 = 16;
 /// Withheld credit that justifies a frame of its own, so that the sender does not run out.
 const ACK_CREDIT_BYTES: u32 = CREDIT_WINDOW_BYTES / 8;
-/// How long a sent answer may stay unacknowledged before the connection ends.
+/// How long the other end may acknowledge and grant nothing, while a sent answer is
+/// unacknowledged, before the connection ends. A peer that takes what it is sent, however slowly,
+/// is not dead: it is busy, or many share its line.
 const UNACKNOWLEDGED_AFTER: Duration = Duration::from_secs(10);
 
 /// Acknowledgements of answers in both directions, and the credit granted to the other end.
@@ -35,6 +37,8 @@ pub(crate) struct Receipts {
     acknowledged: u64,
     /// When each unacknowledged answer was fully sent, oldest first.
     unacknowledged: VecDeque<Time>,
+    /// When the other end last acknowledged an answer or granted credit, or may have done so.
+    progress_at: Time,
 }
 
 impl Receipts {
@@ -47,6 +51,7 @@ impl Receipts {
             ungranted: 0,
             acknowledged: 0,
             unacknowledged: VecDeque::new(),
+            progress_at: Time::ZERO,
         }
     }
 
@@ -92,15 +97,24 @@ impl Receipts {
         self.unacknowledged.push_back(now);
     }
 
-    /// Takes the peer's running total of received answers; an error if it falls or counts too many.
-    pub(crate) fn on_ack(&mut self, ack: u64) -> Result<(), Lost> {
+    /// Takes the peer's running total of received answers, and the bytes that it grants. An error if
+    /// the total falls or counts too many.
+    pub(crate) fn on_ack(&mut self, now: Time, ack: u64, granted: u32) -> Result<(), Lost> {
         let more = ack
             .checked_sub(self.acknowledged)
             .filter(|more| *more <= self.unacknowledged.len() as u64)
             .ok_or(Lost::Misbehaved)?;
         self.unacknowledged.drain(..more as usize);
         self.acknowledged = ack;
+        if more > 0 || granted > 0 {
+            self.excuse(now);
+        }
         Ok(())
+    }
+
+    /// The other end's acknowledgements may lie unread here: its time begins anew.
+    pub(crate) fn excuse(&mut self, now: Time) {
+        self.progress_at = now;
     }
 
     /// Whether any sent answer is unacknowledged.
@@ -113,7 +127,7 @@ impl Receipts {
         earlier(self.due, self.overdue_at())
     }
 
-    /// An error when a sent answer is overdue.
+    /// An error when a sent answer is overdue and the other end has made no progress.
     pub(crate) fn on_tick(&self, now: Time) -> Result<(), Lost> {
         if self.overdue_at().is_some_and(|at| at <= now) {
             return Err(Lost::Unacknowledged);
@@ -121,11 +135,10 @@ impl Receipts {
         Ok(())
     }
 
-    /// When the oldest unacknowledged answer becomes overdue.
+    /// When the oldest unacknowledged answer becomes overdue, unless progress is made before.
     pub(crate) fn overdue_at(&self) -> Option<Time> {
-        self.unacknowledged
-            .front()
-            .map(|sent| *sent + UNACKNOWLEDGED_AFTER)
+        let oldest = *self.unacknowledged.front()?;
+        Some(oldest.max(self.progress_at) + UNACKNOWLEDGED_AFTER)
     }
 
     /// Frees the queue while it is empty.
@@ -170,11 +183,25 @@ mod tests {
         let mut receipts = Receipts::new();
         receipts.on_sent(at(1));
         receipts.on_sent(at(2));
-        assert_eq!(receipts.on_ack(1), Ok(()));
+        assert_eq!(receipts.on_ack(at(2), 1, 0), Ok(()));
         assert_eq!(receipts.on_tick(at(11)), Ok(()));
         assert_eq!(receipts.on_tick(at(12)), Err(Lost::Unacknowledged));
-        assert_eq!(receipts.on_ack(3), Err(Lost::Misbehaved));
-        assert_eq!(receipts.on_ack(0), Err(Lost::Misbehaved));
+        assert_eq!(receipts.on_ack(at(12), 3, 0), Err(Lost::Misbehaved));
+        assert_eq!(receipts.on_ack(at(12), 0, 0), Err(Lost::Misbehaved));
+    }
+
+    /// A peer that reads slowly takes longer for one answer than the limit. Grants, and what may lie
+    /// unread, show that it takes it; a frame that says nothing new does not.
+    #[test]
+    fn a_slow_reader_is_not_dead() {
+        let mut receipts = Receipts::new();
+        receipts.on_sent(at(1));
+        assert_eq!(receipts.on_ack(at(9), 0, 4096), Ok(()));
+        assert_eq!(receipts.on_tick(at(18)), Ok(()));
+        receipts.excuse(at(18));
+        assert_eq!(receipts.on_ack(at(20), 0, 0), Ok(()));
+        assert_eq!(receipts.overdue_at(), Some(at(28)));
+        assert_eq!(receipts.on_tick(at(28)), Err(Lost::Unacknowledged));
     }
 
     fn at(seconds: u64) -> Time {

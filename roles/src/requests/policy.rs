@@ -51,11 +51,14 @@ impl Policy {
 /// How long one fragment of an offered song may take to arrive and be stored.
 pub const GIVE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longest rest that a busy candidate is believed to need: as long as the longest pause.
+pub(super) const REST_MAX: Duration = Duration::from_secs(2);
+
 /// The pause after `round` failed rounds: random in the upper half of a span of 100 ms that doubles
 /// up to 2 s. The lower bound lets the dial backoff of the host pass. With a shorter pause, every
 /// second round would fail because of that backoff.
 pub(super) fn round_pause(round: u32, rng: &mut Rng) -> Duration {
-    let longest = Duration::from_millis(100 << round.min(5)).min(Duration::from_secs(2));
+    let longest = Duration::from_millis(100 << round.min(5)).min(REST_MAX);
     rng.upper_half(longest)
 }
 
@@ -73,6 +76,24 @@ impl Refusal {
             | Refusal::ShuttingDown
             | Refusal::DiskFull
             | Refusal::Broken(_) => false,
+        }
+    }
+
+    /// How long a node that is too busy wants to be left alone, in milliseconds; none if it is not
+    /// the reason.
+    pub(super) fn rest_ms(&self) -> Option<u32> {
+        match self {
+            Refusal::Busy { retry_after_ms } => Some(*retry_after_ms),
+            Refusal::Ambiguous(_)
+            | Refusal::Invalid(_)
+            | Refusal::Outdated
+            | Refusal::NotAllowed(_)
+            | Refusal::NotFound
+            | Refusal::WrongRole
+            | Refusal::NotReady
+            | Refusal::ShuttingDown
+            | Refusal::DiskFull
+            | Refusal::Broken(_) => None,
         }
     }
 
@@ -94,9 +115,9 @@ impl Refusal {
     }
 }
 
-/// Limits retries to one for every ten questions while the first candidate may still be at work, so
-/// that retries do not overload a slow group (Dean and Barroso, "The Tail at Scale"). A small stock
-/// lets a lone question be retried.
+/// Limits retries to one for every ten questions while the first candidate may still be at work or is
+/// too busy, so that retries do not overload a slow group (Dean and Barroso, "The Tail at Scale"). A
+/// small stock lets a lone question be retried.
 #[derive(Debug)]
 pub(super) struct Budget {
     tenths: u32,

@@ -253,6 +253,38 @@ fn late_questions_do_not_double_the_load() {
     assert_eq!(asked(&mut out).len(), 10);
 }
 
+/// Three busy nodes and a hundred questions: a tenth is asked elsewhere at once, the others rest for
+/// a while, and nobody asks before the time that the nodes have named.
+#[test]
+fn busy_nodes_are_not_asked_by_all_at_once() {
+    let (mut requests, mut out) = (requests(), Outbox::new());
+    let three = || vec![peer(1), peer(2), peer(3)];
+    let ids: Vec<RequestId> = (0..100)
+        .filter_map(|_| requests.ask(at(0), "q", three(), QUESTION, Policy::GROUP, &mut out))
+        .collect();
+    asked(&mut out);
+    let busy = Refusal::Busy {
+        retry_after_ms: 300,
+    };
+    let refuse = |requests: &mut Requests<&str>, out: &mut Outbox, from, id| {
+        let refused = answer(id, Message::Refused(busy.clone()));
+        assert_eq!(requests.on_answer(at(1), from, refused, out), None);
+    };
+    for id in ids {
+        refuse(&mut requests, &mut out, peer(1), id);
+    }
+    let elsewhere = asked(&mut out);
+    assert_eq!(elsewhere.len(), 10);
+    for (to, id) in elsewhere {
+        assert_eq!(to, peer(2));
+        refuse(&mut requests, &mut out, to, id);
+    }
+    requests.on_tick(at(300), &mut out);
+    assert_eq!(asked(&mut out), vec![]);
+    requests.on_tick(at(2_001), &mut out);
+    assert_eq!(asked(&mut out).len(), 100);
+}
+
 #[test]
 fn questions_in_flight_are_bounded() {
     let (mut requests, mut out) = (requests(), Outbox::new());

@@ -246,7 +246,14 @@ impl Sockets {
         let until = self.now() + TURN_MOST;
         for (n, id) in fired.iter().enumerate() {
             if n % 8 == 7 && self.now() >= until {
-                // The others have their turn after what came so far is dealt with.
+                // The others have their turn after what came so far is dealt with. Their nodes are
+                // not silent meanwhile: this loop is.
+                let now = self.now();
+                for id in &fired[n..] {
+                    if let Some(conn) = self.slots.get(*id) {
+                        conn.unread(now);
+                    }
+                }
                 return self.ready.extend(&fired[n..]);
             }
             self.read(*id, out);

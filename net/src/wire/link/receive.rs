@@ -113,7 +113,7 @@ impl Link {
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), Lost> {
         self.keepalive.heard(now);
-        self.receipts.on_ack(head.ack)?;
+        self.receipts.on_ack(now, head.ack, head.credit)?;
         self.outgoing.grant(head.credit);
         if matches!(self.state, State::Greeting) && head.kind != FrameKind::Hello {
             return self.on_goodbye_or_else(head, body);

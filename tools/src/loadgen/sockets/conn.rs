@@ -102,6 +102,13 @@ impl Conn {
         self.unsent.extend_from_slice(bytes);
     }
 
+    /// Notes that bytes of the peer lie unread.
+    pub(super) fn unread(&mut self, now: Time) {
+        if let Protocol::Node(link) = &mut self.protocol {
+            link.unread(now);
+        }
+    }
+
     /// Reads into the buffers' events until the kernel has no more or the budget is used up.
     pub(super) fn read(&mut self, now: Time, buffers: &mut Buffers) -> ReadEnd {
         let mut left = READ_BYTES;
