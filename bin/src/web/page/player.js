@@ -14,6 +14,16 @@ const PAUSES_S = [0.5, 1, 2, 4, 8, 15];
 const STALL_MS_MAX = 12000;
 /** The next song is made ready when this much is left. */
 const READY_S = 20;
+/**
+ * A song that is ready begins this much before the last one ends: as long as a media element takes to
+ * begin. Without it, albums whose songs run into one another have a gap.
+ */
+const LEAD_S = 0.06;
+/** From here on the handover is timed; `timeupdate` comes four times a second at least. */
+const HANDOVER_S = 0.9;
+
+/** Songs whose loudness is remembered. */
+const GAINS_MAX = 64;
 
 export class Player extends EventTarget {
   song = null;
@@ -32,6 +42,12 @@ export class Player extends EventTarget {
   #movedAt = 0;
   #question = null;
   #keptAt = 0;
+  #handover = 0;
+  #faded = 1;
+  /** Factors of the volume by song: what makes songs equally loud. */
+  #gains = new Map();
+  /** The song that the spare element has. */
+  #spareSong = null;
 
   constructor(audio, spare) {
     super();
@@ -63,12 +79,14 @@ export class Player extends EventTarget {
   /** Takes a song up, at a position in seconds; plays it or waits for a click. */
   load(song, { at = 0, play = true } = {}) {
     this.#calm();
+    this.#endHandover();
     this.song = song;
     this.details = null;
     this.#position = at;
     this.wish = play ? 'playing' : 'paused';
     if (this.#ready === song.id) this.#swap();
     else this.#open();
+    this.#sound();
     this.#seekWhenKnown(at);
     this.#emit('song');
     this.#emit('state');
@@ -89,6 +107,7 @@ export class Player extends EventTarget {
 
   pause() {
     this.wish = 'paused';
+    this.#endHandover();
     this.#calm();
     this.audio.pause();
     this.#keepPosition();
@@ -98,6 +117,7 @@ export class Player extends EventTarget {
   /** Ends playing and fetching; the song stays, at its beginning. */
   stop() {
     this.wish = 'stopped';
+    this.#endHandover();
     this.#calm();
     this.#close(this.audio);
     this.#close(this.#spare);
@@ -110,6 +130,7 @@ export class Player extends EventTarget {
 
   seek(seconds) {
     if (!this.song) return;
+    this.#endHandover();
     const to = Math.min(Math.max(seconds, 0), Math.max(this.duration - 0.25, 0));
     this.#position = to;
     this.#movedAt = performance.now();
@@ -127,11 +148,27 @@ export class Player extends EventTarget {
     this.#emit('state');
   }
 
+  /** How loud a song is to be, as a factor of the volume. */
+  setGain(id, gain) {
+    this.#gains.delete(id);
+    this.#gains.set(id, gain);
+    if (this.#gains.size > GAINS_MAX) this.#gains.delete(this.#gains.keys().next().value);
+    this.#sound();
+  }
+
+  /** Fades the volume, from 1 to 0, for the end of an evening. */
+  fade(share) {
+    this.#faded = share;
+    this.#sound();
+  }
+
   /** Makes the next song ready, once the present one nears its end. */
   prepare(song) {
     if (!song || song.id === this.#ready || song.id === this.song?.id) return;
     if (!this.playing || this.duration - this.#position > READY_S) return;
     this.#ready = song.id;
+    this.#spareSong = song.id;
+    this.#sound();
     this.#spare.preload = 'auto';
     this.#spare.src = api.streamUrl(song.id);
   }
@@ -180,6 +217,24 @@ export class Player extends EventTarget {
     this.#position = now;
     if (performance.now() - this.#keptAt > 5000) this.#keepPosition();
     this.#emit('time');
+    this.#planHandover();
+  }
+
+  /** The next song begins without a gap, if it is ready. */
+  #planHandover() {
+    const left = this.audio.duration - this.audio.currentTime;
+    const due = this.playing && this.#ready && !this.#handover && left < HANDOVER_S && left > LEAD_S;
+    if (!due || this.#spare.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) return;
+    const song = this.song.id;
+    this.#handover = setTimeout(() => {
+      this.#handover = 0;
+      if (this.playing && this.song.id === song && this.#ready && !this.trouble) this.#emit('ended');
+    }, (left - LEAD_S) * 1000);
+  }
+
+  #endHandover() {
+    clearTimeout(this.#handover);
+    this.#handover = 0;
   }
 
   #watch() {
@@ -238,7 +293,10 @@ export class Player extends EventTarget {
     this.#ready = null;
     this.audio.setAttribute('data-current', '');
     old.removeAttribute('data-current');
-    this.#close(old);
+    // What little is left of the last song is heard to its end.
+    const left = old.duration - old.currentTime;
+    if (old.paused || !(left < HANDOVER_S)) this.#close(old);
+    else setTimeout(() => old !== this.audio && !this.#ready && this.#close(old), left * 1000 + 50);
   }
 
   #close(audio) {
@@ -300,8 +358,9 @@ export class Player extends EventTarget {
   }
 
   #sound() {
-    for (const one of [this.audio, this.#spare]) {
-      one.volume = this.volume;
+    const songs = new Map([[this.audio, this.song?.id], [this.#spare, this.#spareSong]]);
+    for (const [one, id] of songs) {
+      one.volume = Math.min(this.volume * this.#faded * (this.#gains.get(id) ?? 1), 1);
       one.muted = this.muted;
     }
   }
