@@ -15,10 +15,10 @@ const STALL_MS_MAX = 12000;
 /** The next song is made ready when this much is left. */
 const READY_S = 20;
 /**
- * A song that is ready begins this much before the last one ends: as long as a media element takes to
- * begin. Without it, albums whose songs run into one another have a gap.
+ * A song that is ready is started this much before the last one ends: as long as a media element takes
+ * to begin, which is measured. Without it, albums whose songs run into one another have a gap.
  */
-const LEAD_S = 0.06;
+const LEAD_S = { first: 0.03, least: 0.005, most: 0.15 };
 /** From here on the handover is timed; `timeupdate` comes four times a second at least. */
 const HANDOVER_S = 0.9;
 
@@ -44,6 +44,9 @@ export class Player extends EventTarget {
   #keptAt = 0;
   #handover = 0;
   #faded = 1;
+  #lead = LEAD_S.first;
+  /** When an element that was ready was started; 0 when none was. */
+  #startedAt = 0;
   /** Factors of the volume by song: what makes songs equally loud. */
   #gains = new Map();
   /** The song that the spare element has. */
@@ -188,6 +191,7 @@ export class Player extends EventTarget {
     on('progress', () => this.#emit('time'));
     on('durationchange', () => this.#emit('time'));
     on('playing', () => {
+      this.#learnLead();
       this.#movedAt = performance.now();
       this.#emit('state');
     });
@@ -223,13 +227,22 @@ export class Player extends EventTarget {
   /** The next song begins without a gap, if it is ready. */
   #planHandover() {
     const left = this.audio.duration - this.audio.currentTime;
-    const due = this.playing && this.#ready && !this.#handover && left < HANDOVER_S && left > LEAD_S;
+    const due = this.playing && this.#ready && !this.#handover && left < HANDOVER_S && left > this.#lead;
     if (!due || this.#spare.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) return;
     const song = this.song.id;
     this.#handover = setTimeout(() => {
       this.#handover = 0;
       if (this.playing && this.song.id === song && this.#ready && !this.trouble) this.#emit('ended');
-    }, (left - LEAD_S) * 1000);
+    }, (left - this.#lead) * 1000);
+  }
+
+  /** How long the element took to begin, as the lead of the next handover. */
+  #learnLead() {
+    if (!this.#startedAt) return;
+    const took = (performance.now() - this.#startedAt) / 1000 - this.audio.currentTime;
+    this.#startedAt = 0;
+    if (!(took < LEAD_S.most)) return;
+    this.#lead = Math.min(Math.max(this.#lead + (took - this.#lead) / 3, LEAD_S.least), LEAD_S.most);
   }
 
   #endHandover() {
@@ -291,6 +304,7 @@ export class Player extends EventTarget {
     const old = this.audio;
     [this.audio, this.#spare] = [this.#spare, old];
     this.#ready = null;
+    this.#startedAt = this.playing ? performance.now() : 0;
     this.audio.setAttribute('data-current', '');
     old.removeAttribute('data-current');
     // What little is left of the last song is heard to its end.

@@ -201,7 +201,7 @@ function cover(song) {
 
 function number(song, index) {
   return el('button.row-play.row-number', { type: 'button', tabIndex: -1, 'data-do': 'play' },
-    el('span', { textContent: song.track || index + 1 }), glyph());
+    el('span', { 'aria-hidden': 'true', textContent: song.track || index + 1 }), glyph());
 }
 
 function copies(song) {
