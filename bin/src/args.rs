@@ -529,6 +529,8 @@ pub(crate) enum AlbumSortChoice {
     Artist,
     Title,
     Year,
+    /// When the last of its songs was added
+    Added,
 }
 
 impl From<AlbumSortChoice> for AlbumSort {
@@ -537,6 +539,7 @@ impl From<AlbumSortChoice> for AlbumSort {
             AlbumSortChoice::Artist => AlbumSort::Artist,
             AlbumSortChoice::Title => AlbumSort::Title,
             AlbumSortChoice::Year => AlbumSort::Year,
+            AlbumSortChoice::Added => AlbumSort::Added,
         }
     }
 }
@@ -567,6 +570,8 @@ pub(crate) enum SortChoice {
     Genre,
     Year,
     Duration,
+    /// When it was added
+    Added,
 }
 
 impl From<SortChoice> for Sort {
@@ -578,6 +583,7 @@ impl From<SortChoice> for Sort {
             SortChoice::Genre => Sort::Genre,
             SortChoice::Year => Sort::Year,
             SortChoice::Duration => Sort::Duration,
+            SortChoice::Added => Sort::Added,
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct Tagged<'a> {
     pub song: &'a Song,
     /// Its further tags, once they are known.
     pub more: Option<&'a MoreTags>,
+    /// When it was added, in seconds since 1970; 0 if that is not known.
+    pub added: u32,
 }
 
 /// An album and the songs on it.
@@ -46,6 +48,8 @@ pub struct Group {
     pub artist_sort: String,
     /// The title for sorting, if the tags have one.
     pub album_sort: String,
+    /// When the last of its songs was added, in seconds since 1970; 0 if that is not known.
+    pub added: u32,
     /// The songs by disc, track and title.
     pub songs: Vec<SongId>,
     /// Everybody who performs on it, and whose album it is.
@@ -249,6 +253,7 @@ fn album(key: &str, pieces: &[Tagged<'_>]) -> Group {
         },
         artist_sort: more(|more| &more.artist_sort).into(),
         album_sort: more(|more| &more.album_sort).into(),
+        added: pieces.iter().map(|p| p.added).max().unwrap_or(0),
         songs,
         performers,
     }

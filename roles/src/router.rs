@@ -149,7 +149,8 @@ impl Router {
                 cx.out.refuse(asker, Refusal::NotReady);
             }
             CatalogueMessage::Browse(browse) => self.on_browse(cx, asker, &browse, sight),
-            CatalogueMessage::Tag(news) => self.on_tag(cx, asker, news),
+            CatalogueMessage::Tag(news) => self.on_tag(cx, asker, news, &[]),
+            CatalogueMessage::TagAdded(news, added) => self.on_tag(cx, asker, news, &added),
             CatalogueMessage::Songs { .. }
             | CatalogueMessage::Located { .. }
             | CatalogueMessage::Placed { .. }
@@ -344,14 +345,14 @@ impl Router {
         cx.out.answer(asker, Message::Catalogue(announced));
     }
 
-    fn on_tag(&mut self, cx: &mut Cx<'_>, asker: Asker, news: TagNews) {
+    fn on_tag(&mut self, cx: &mut Cx<'_>, asker: Asker, news: TagNews, added: &[u32]) {
         if news.record.node != asker.sender.node || news.record.role != Role::Data {
             (self.anomalies).note(cx, Anomaly::Announcement, asker.sender.node);
             let why = "a data node tells only its own tags".into();
             return cx.out.refuse(asker, Refusal::Invalid(why));
         }
         let store = news.store;
-        let revision = self.holders.on_tags(news, &mut self.catalogue);
+        let revision = self.holders.on_tags(news, added, &mut self.catalogue);
         let tagged = CatalogueMessage::Tagged { store, revision };
         cx.out.answer(asker, Message::Catalogue(tagged));
     }

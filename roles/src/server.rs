@@ -205,7 +205,10 @@ impl Common {
             incarnation: self.me.incarnation,
             renewals: 0,
             address: self.address,
-            features: (self.me.features.with(Features::TRASH, true)).with(Features::ALBUMS, true),
+            features: (self.me.features)
+                .with(Features::TRASH, true)
+                .with(Features::ALBUMS, true)
+                .with(Features::LISTS, true),
             weight: if role == Role::Data {
                 self.config.weight
             } else {

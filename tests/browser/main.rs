@@ -13,5 +13,6 @@ mod browser;
 mod driver;
 mod stage;
 
+mod library;
 mod page;
 mod survival;

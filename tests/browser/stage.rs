@@ -19,7 +19,7 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Starts a cluster of one DNS node and so many routers and data nodes, adds these songs, and
-    /// opens the page in the browser. None: there is no browser.
+    /// opens the page's list of songs in the browser. None: there is no browser.
     pub(super) fn set(
         name: &str,
         language: &str,
@@ -39,7 +39,7 @@ impl Stage {
         let web = lab.spawn(lab.command(&["web", "--listen", "127.0.0.1:0"]));
         // In its ready line the player gives the page's URL where a node gives its address.
         let url = web.address.clone();
-        browser.go(&url);
+        browser.go(&format!("{url}#/songs"));
         let stage = Stage {
             browser,
             web,
@@ -94,6 +94,8 @@ pub(super) struct Song {
     pub(super) rate: u32,
     /// Title and artist in the file's own tags, if it has any.
     pub(super) tags: Option<(&'static str, &'static str)>,
+    /// Album and track, if the tags have them.
+    pub(super) album: Option<(&'static str, &'static str)>,
 }
 
 impl Song {
@@ -104,11 +106,17 @@ impl Song {
             tone,
             rate: 44_100,
             tags: None,
+            album: None,
         }
     }
 
     pub(super) const fn tagged(mut self, title: &'static str, artist: &'static str) -> Self {
         self.tags = Some((title, artist));
+        self
+    }
+
+    pub(super) const fn on(mut self, album: &'static str, track: &'static str) -> Self {
+        self.album = Some((album, track));
         self
     }
 
@@ -121,7 +129,14 @@ impl Song {
         let path = lab.dir.join(format!("{}.wav", self.name));
         sound::wav_at(self.rate, &path, self.seconds, self.tone);
         if let Some((title, artist)) = self.tags {
-            let info = info(&[(b"INAM", title), (b"IART", artist)]);
+            let (album, track) = self.album.unwrap_or_default();
+            let fields: [(&[u8; 4], &str); 4] = [
+                (b"INAM", title),
+                (b"IART", artist),
+                (b"IPRD", album),
+                (b"ITRK", track),
+            ];
+            let info = info(&fields);
             let mut bytes = fs::read(&path).expect("just written");
             bytes.extend(info);
             let length = u32::try_from(bytes.len() - 8).expect("a small file");

@@ -127,6 +127,7 @@ fn tagged<'a>(listed: &'a Listed, tags: &'a BTreeMap<SongId, MoreTags>) -> Tagge
     Tagged {
         song: &listed.song,
         more: tags.get(&listed.song.id),
+        added: 0,
     }
 }
 

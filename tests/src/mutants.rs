@@ -183,8 +183,10 @@ impl MutantNode {
         let Event::Message { from, envelope } = &mut event else {
             return Some(event);
         };
-        if let (Mutant::ForgetsTags, Message::Catalogue(Catalogue::Tag(news))) =
-            (self.mutant, &mut envelope.message)
+        if let (
+            Mutant::ForgetsTags,
+            Message::Catalogue(Catalogue::Tag(news) | Catalogue::TagAdded(news, _)),
+        ) = (self.mutant, &mut envelope.message)
         {
             news.songs.clear();
         }

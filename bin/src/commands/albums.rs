@@ -171,7 +171,7 @@ fn taken_apart(found: Browsed) -> (Vec<Entry>, Option<Mark>) {
         Browsed::Values { values, next, .. } => {
             (values.into_iter().map(Entry::Value).collect(), next)
         }
-        Browsed::Album { .. } => (Vec::new(), None),
+        Browsed::Album { .. } | Browsed::Songs { .. } => (Vec::new(), None),
     }
 }
 

@@ -137,6 +137,16 @@ pub(super) fn trash_query(request: &Request) -> Result<(Option<SongId>, u32), St
     Ok(query)
 }
 
+/// The number at which a list is to begin, if the query names one.
+pub(super) fn from(request: &Request) -> Result<Option<u32>, String> {
+    let fields = percent::fields(&request.query).ok_or("the query cannot be decoded")?;
+    let given = fields.iter().rev().find(|(name, _)| name == "from");
+    let number = given.map(|(_, value)| value.parse());
+    number
+        .transpose()
+        .map_err(|_| "from: a number from 0 on".into())
+}
+
 /// Parses the query of a list; the error says what is wrong with it.
 pub(super) fn query(request: &Request) -> Result<Query, String> {
     let fields = percent::fields(&request.query).ok_or("the query cannot be decoded")?;
@@ -182,6 +192,7 @@ fn sort(name: &str) -> Option<Sort> {
         "genre" => Sort::Genre,
         "year" => Sort::Year,
         "duration" => Sort::Duration,
+        "added" => Sort::Added,
         _ => return None,
     })
 }

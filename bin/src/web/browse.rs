@@ -7,7 +7,7 @@ use roles::contract::id::{AlbumId, ArtistId};
 use serde::Serialize;
 use storage::tags::Details;
 
-use super::api::{self, LIMIT, LIMIT_MAX, Route};
+use super::api::{self, LIMIT, LIMIT_MAX, Route, Songs};
 use crate::commands::albums::{AlbumLine, ArtistLine, ValueLine};
 use crate::commands::list::Line;
 
@@ -91,6 +91,7 @@ fn sort(fields: &Fields) -> Result<AlbumSort, String> {
         None | Some("artist") => Ok(AlbumSort::Artist),
         Some("title") => Ok(AlbumSort::Title),
         Some("year") => Ok(AlbumSort::Year),
+        Some("added") => Ok(AlbumSort::Added),
         Some(other) => Err(format!("sort={other}: no such order")),
     }
 }
@@ -114,6 +115,7 @@ pub(super) enum Page<'a> {
         total: u64,
         next: Option<String>,
     },
+    Songs(Songs<'a>),
     Album {
         album: AlbumLine<'a>,
         songs: Vec<Line<'a>>,
@@ -147,6 +149,9 @@ impl<'a> Page<'a> {
                 total: *total,
                 next: place(next),
             },
+            Browsed::Songs { songs, total, next } => {
+                Page::Songs(Songs::of(songs, *total, next.as_ref()))
+            }
             Browsed::Album { album, songs } => Page::Album {
                 album: AlbumLine::of(album),
                 songs: songs.iter().map(Line::of).collect(),

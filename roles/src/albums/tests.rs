@@ -17,7 +17,11 @@ fn song(n: u128, artist: &str, album: &str, track: u16) -> Song {
 }
 
 fn silent(song: &Song) -> Tagged<'_> {
-    Tagged { song, more: None }
+    Tagged {
+        song,
+        more: None,
+        added: 0,
+    }
 }
 
 /// Artist, title and number of songs of each album, in order.
@@ -25,7 +29,8 @@ fn albums(songs: &[(Song, Option<MoreTags>)]) -> Vec<(String, String, u32)> {
     let mut buckets: BTreeMap<String, Vec<Tagged<'_>>> = BTreeMap::new();
     for (song, more) in songs {
         let more = more.as_ref();
-        let piece = Tagged { song, more };
+        let added = 0;
+        let piece = Tagged { song, more, added };
         if let Some(bucket) = piece.bucket() {
             buckets.entry(bucket).or_default().push(piece);
         }

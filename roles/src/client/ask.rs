@@ -4,8 +4,9 @@
 use alloc::vec::Vec;
 
 use super::{Answer, Core, Operation, Progress, Purpose, failed, failure, unreachable};
+use crate::contract::browse::{AlbumSort, Browse};
 use crate::contract::id::OperationId;
-use crate::contract::message::{Catalogue, Message, Refusal};
+use crate::contract::message::{Catalogue, Message, Refusal, Sort};
 use crate::contract::node::Peer;
 use crate::contract::record::{Address, Features, Record, Role};
 use crate::contract::user::{Failure, Notice};
@@ -100,6 +101,7 @@ impl Ask {
             | Catalogue::Announced { .. }
             | Catalogue::Browse(_)
             | Catalogue::Tag(_)
+            | Catalogue::TagAdded(..)
             | Catalogue::Tagged { .. }
             | Catalogue::Inspect => failed(operation, senseless()),
         };
@@ -127,14 +129,14 @@ impl Core {
 
     fn ask_routers_known(&mut self, cx: &mut Cx<'_>, operation: OperationId) {
         let question = self.routing(operation).and_then(|r| r.question.as_ref());
-        let needs_albums = matches!(question, Some(Message::Catalogue(Catalogue::Browse(_))));
+        let needed = question.map_or(Features::default(), features_needed);
         let records = self.shared.resolver.records(Role::Router);
-        let able = |record: &&Record| !needs_albums || record.features.has(Features::ALBUMS);
+        let able = |record: &&Record| record.features.has(needed);
         let routers = records.iter().filter(able);
         let known: Vec<Address> = routers.map(|record| record.address).collect();
         let some = !known.is_empty();
         if !some && !records.is_empty() {
-            let why = "its version knows no albums (bring the routers up to date)".into();
+            let why = "its version does not know this (bring the routers up to date)".into();
             return self.on_unrouted(cx, operation, Failure::Refused(Refusal::Invalid(why)));
         }
         let turn = self
@@ -312,6 +314,33 @@ pub(super) fn senseless() -> Failure {
 pub(super) fn without_trash() -> Failure {
     let why = "no node that can be asked knows the trash: start this version on all of them";
     Failure::Refused(Refusal::Invalid(why.into()))
+}
+
+/// What a router must know to be asked this.
+fn features_needed(question: &Message) -> Features {
+    let lists = Features::ALBUMS.with(Features::LISTS, true);
+    let browse = match question {
+        Message::Catalogue(Catalogue::List { query }) if query.sort == Sort::Added => return lists,
+        Message::Catalogue(Catalogue::Browse(browse)) => browse,
+        Message::Names(_)
+        | Message::Catalogue(_)
+        | Message::Audio(_)
+        | Message::Ring(_)
+        | Message::Chord(_)
+        | Message::Refused(_)
+        | Message::Upkeep(_) => return Features::default(),
+    };
+    match browse {
+        Browse::Songs { .. }
+        | Browse::Albums {
+            sort: AlbumSort::Added,
+            ..
+        } => lists,
+        Browse::Albums { .. }
+        | Browse::Artists { .. }
+        | Browse::Album { .. }
+        | Browse::Values { .. } => Features::ALBUMS,
+    }
 }
 
 #[cfg(test)]

@@ -193,6 +193,7 @@ impl Upload {
             | Catalogue::Browse(_)
             | Catalogue::Browsed(_)
             | Catalogue::Tag(_)
+            | Catalogue::TagAdded(..)
             | Catalogue::Tagged { .. } => self.fail(senseless()),
         }
     }

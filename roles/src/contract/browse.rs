@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use bincode::{Decode, Encode};
 
 use super::id::{AlbumId, ArtistId, SongId};
-use super::message::Listed;
+use super::message::{Cursor, Listed, Query};
 
 /// A question about groups of songs. New ones are added at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -43,6 +43,15 @@ pub enum Browse {
         of: ValueOf,
         /// The search and the place of the page.
         page: PageOf,
+    },
+    /// Asks for a page of the songs that begins at a number instead of behind a song. Answered by
+    /// [`Browsed::Songs`]. Only sent to routers with
+    /// [`Features::LISTS`](super::record::Features::LISTS).
+    Songs {
+        /// The search, the order and the length of the page; `after` is not heeded.
+        query: Query,
+        /// The page begins at the song of this number, from 0 on.
+        from: u32,
     },
 }
 
@@ -83,6 +92,15 @@ pub enum Browsed {
         /// Where the next page begins; none on the last page.
         next: Option<Mark>,
     },
+    /// One page of the songs.
+    Songs {
+        /// In the order asked for.
+        songs: Vec<Listed>,
+        /// Songs on all pages together.
+        total: u64,
+        /// Where the next page begins; none on the last page.
+        next: Option<Cursor>,
+    },
 }
 
 /// Which part of a list is asked for.
@@ -109,6 +127,9 @@ pub enum AlbumSort {
     Title,
     /// Year, artist, title.
     Year,
+    /// When the last of its songs was added, title. Only sent to routers with
+    /// [`Features::LISTS`](super::record::Features::LISTS).
+    Added,
 }
 
 /// What a list of values is about.

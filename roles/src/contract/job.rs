@@ -412,6 +412,8 @@ pub enum JobReply {
         revision: u64,
         /// All these songs were committed up to this revision.
         needs: u64,
+        /// When each was added, in seconds since 1970; 0 if that is not known.
+        added: Vec<u32>,
     },
     /// A manifest.
     Described {

@@ -256,6 +256,9 @@ pub enum Catalogue {
         /// The router knows the tags up to this revision; 0 asks for all of them again.
         revision: u64,
     },
+    /// The same as `Tag`, with the time at which the sender got each song, in seconds since 1970; 0
+    /// if that is not known. Answered by `Tagged`. Only sent to routers with [`Features::LISTS`].
+    TagAdded(TagNews, Vec<u32>),
 }
 
 /// Between clients and data nodes, and between data nodes.
@@ -371,6 +374,8 @@ pub enum Sort {
     Year,
     /// Duration, title.
     Duration,
+    /// When the song was added, then as by album. Only sent to routers with [`Features::LISTS`].
+    Added,
 }
 
 /// A place in an ordered list. It stays valid when songs are added or removed.
@@ -645,6 +650,7 @@ impl Message {
                 Catalogue::Announce(_)
                 | Catalogue::Browsed(_)
                 | Catalogue::Tag(_)
+                | Catalogue::TagAdded(..)
                 | Catalogue::Tagged { .. }
                 | Catalogue::Songs { .. }
                 | Catalogue::Located { .. }

@@ -44,6 +44,7 @@ impl Message {
                 | Catalogue::Status(_)
                 | Catalogue::Browsed(_)
                 | Catalogue::Tag(_)
+                | Catalogue::TagAdded(..)
                 | Catalogue::Tagged { .. } => Right::Node,
             },
             Message::Audio(audio) => match audio {

@@ -126,6 +126,10 @@ impl Features {
     /// role is to answer or to receive them. Neither is sent to a server without this feature.
     pub const ALBUMS: Features = Features(16);
 
+    /// The router begins pages at a number ([`Browse::Songs`](super::browse::Browse::Songs)), and knows
+    /// when songs were added. A router without this feature is asked and told neither.
+    pub const LISTS: Features = Features(32);
+
     /// These features, with `changed` set or cleared.
     pub fn with(self, changed: Features, set: bool) -> Features {
         if set {

@@ -62,6 +62,8 @@ struct Router {
     prompt: bool,
     /// The router knows the trash.
     trash: bool,
+    /// The router takes the times at which songs were added.
+    lists: bool,
     /// The page of all marks that the router is to be told: those after this song.
     marks_due: Option<Option<SongId>>,
     /// When the router last went back to an earlier revision and was served at once.
@@ -179,6 +181,7 @@ impl Announcer {
             songs,
             revision,
             needs,
+            added,
         } = reply
             && needs <= router.known
             // Tags beyond the library's latest are those of a library that has been set aside.
@@ -192,7 +195,10 @@ impl Announcer {
                 revision,
                 needs,
             };
-            let question = Message::Catalogue(Catalogue::Tag(tags));
+            let question = Message::Catalogue(match router.lists {
+                true => Catalogue::TagAdded(tags, added),
+                false => Catalogue::Tag(tags),
+            });
             let to = [Peer::Node(at)].into();
             let asked = cx.ask(Asked::TagAnnouncer(at), to, question, Policy::ONCE);
             router.tags.busy = asked.is_some();
@@ -246,6 +252,7 @@ impl Announcer {
                 self.due.arm(record.address, now);
             }
             router.trash = trash;
+            router.lists = record.features.has(Features::LISTS);
         }
     }
 

@@ -54,6 +54,8 @@ struct Entry {
     song: Song,
     /// Its further tags, once a holder has told them.
     more: Option<Box<MoreTags>>,
+    /// When the first holder that told it got the song, in seconds since 1970; 0 if unknown.
+    added: u32,
     /// The folded tags, in which a search looks for its words.
     text: String,
     holders: Vec<NodeId>,
@@ -73,6 +75,7 @@ pub fn check_browse(browse: &Browse) -> Result<(), String> {
             check_page(&page.words, mark, page.limit)
         }
         Browse::Album { limit, .. } => check_page("", 0, *limit),
+        Browse::Songs { query, .. } => check(query),
     }
 }
 
@@ -123,6 +126,7 @@ impl Catalogue {
             text: search_text(&song, None),
             song,
             more: None,
+            added: 0,
             holders: alloc::vec![node],
         };
         if self.buried.contains(&id) {
@@ -140,7 +144,7 @@ impl Catalogue {
     /// Puts a song into the lists.
     fn show(&mut self, id: SongId, entry: Entry) {
         for (sort, order) in &mut self.orders {
-            order.insert(sort_key(&entry.song, *sort), id.0);
+            order.insert(entry.sort_key(*sort), id.0);
         }
         self.groups.add(entry.tagged());
         self.entries.insert(id, entry);
@@ -152,7 +156,7 @@ impl Catalogue {
             return self.thrown.remove(&id);
         };
         for (sort, order) in &mut self.orders {
-            order.remove(&sort_key(&entry.song, *sort), id.0);
+            order.remove(&entry.sort_key(*sort), id.0);
         }
         self.groups.remove(entry.tagged());
         Some(entry)
@@ -181,6 +185,31 @@ impl Catalogue {
         }
     }
 
+    /// Takes the time at which a holder got a song. The earliest counts: a copy that was made later is
+    /// the same song.
+    pub fn note_added(&mut self, id: SongId, added: u32) {
+        let (entry, visible) = match self.entries.get_mut(&id) {
+            Some(entry) => (entry, true),
+            None => match self.hidden.get_mut(&id).or(self.thrown.get_mut(&id)) {
+                Some(entry) => (entry, false),
+                None => return,
+            },
+        };
+        if added == 0 || (entry.added > 0 && entry.added <= added) {
+            return;
+        }
+        let order = self.orders.get_mut(&Sort::Added).filter(|_| visible);
+        if let Some(order) = order {
+            order.remove(&entry.sort_key(Sort::Added), id.0);
+            entry.added = added;
+            order.insert(entry.sort_key(Sort::Added), id.0);
+        }
+        entry.added = added;
+        if visible {
+            self.groups.touch(entry.tagged());
+        }
+    }
+
     /// Brings the albums up to date with the songs. After each announcement, so that no question has
     /// to wait for many of them; buckets of very many songs only when somebody asks.
     pub fn settle(&mut self) {
@@ -204,6 +233,10 @@ impl Catalogue {
             Browse::Albums { page, artist, sort } => self.groups.albums_page(page, *artist, *sort),
             Browse::Artists { page } => self.groups.artists_page(page),
             Browse::Values { of, page } => self.groups.values_page(*of, page),
+            Browse::Songs { query, from } => {
+                let (songs, total, next) = self.songs(query, *from, alive);
+                Browsed::Songs { songs, total, next }
+            }
             Browse::Album { album, from, limit } => {
                 let (album, songs) = self.groups.album(*album).ok_or(Refusal::NotFound)?;
                 let mut page = Page::default();
@@ -375,8 +408,20 @@ impl Catalogue {
         kept.map(missing).sum()
     }
 
-    /// One page of a list. The index of its order is built when the order is first asked for.
+    /// One page of a list, after the query's place.
     pub fn page(&mut self, query: &Query, alive: impl Fn(&[NodeId]) -> usize) -> CatalogueMessage {
+        let (songs, total, next) = self.songs(query, 0, alive);
+        CatalogueMessage::Songs { songs, total, next }
+    }
+
+    /// The songs of a page, the number of all, and where the next page begins. The page begins `skipped`
+    /// songs behind the query's place. The index of its order is built when the order is first asked for.
+    fn songs(
+        &mut self,
+        query: &Query,
+        skipped: u32,
+        alive: impl Fn(&[NodeId]) -> usize,
+    ) -> (Vec<Listed>, u64, Option<Cursor>) {
         let search = Search::of(&query.words);
         if search.groups().next().is_some() {
             self.settle_up_to(usize::MAX);
@@ -386,7 +431,7 @@ impl Catalogue {
         let order = self.orders.entry(query.sort).or_insert_with(|| {
             let keys = entries
                 .values()
-                .map(|entry| (sort_key(&entry.song, query.sort), entry.song.id.0));
+                .map(|entry| (entry.sort_key(query.sort), entry.song.id.0));
             keys.collect()
         });
         let finds = |id: SongId| {
@@ -408,7 +453,9 @@ impl Catalogue {
         let mut page = Page::default();
         let from = order.from(place, query.descending);
         // A first page that has every song found needs no look at the rest of the order.
-        let songs_max = if place.is_none() { total } else { usize::MAX };
+        let first = place.is_none() && skipped == 0;
+        let songs_max = if first { total } else { usize::MAX };
+        let mut skipped = skipped;
         for (key, id) in from {
             if page.songs.len() == songs_max {
                 break;
@@ -416,6 +463,10 @@ impl Catalogue {
             let Some(entry) = finds(SongId(id)) else {
                 continue;
             };
+            if skipped > 0 {
+                skipped -= 1;
+                continue;
+            }
             if !page.has_room(query.limit) {
                 page.next = page.last.take();
                 break;
@@ -426,11 +477,7 @@ impl Catalogue {
             });
             page.push(&entry.song, alive(&entry.holders));
         }
-        CatalogueMessage::Songs {
-            songs: page.songs,
-            total: total as u64,
-            next: page.next,
-        }
+        (page.songs, total as u64, page.next)
     }
 
     /// The songs among which a search looks, by the albums, artists and years that it names; none: all
@@ -463,7 +510,12 @@ impl Entry {
         Tagged {
             song: &self.song,
             more: self.more.as_deref(),
+            added: self.added,
         }
+    }
+
+    fn sort_key(&self, sort: Sort) -> String {
+        sort_key(&self.song, self.added, sort)
     }
 
     fn target(&self) -> Target<'_> {

@@ -120,6 +120,11 @@ impl Groups {
         }
     }
 
+    /// Notes that something of a song has changed that only its album shows.
+    pub(super) fn touch(&mut self, piece: Tagged<'_>) {
+        self.changed.extend(piece.bucket());
+    }
+
     /// Takes a song out, given with the tags with which it came.
     pub(super) fn remove(&mut self, piece: Tagged<'_>) {
         let song = piece.song.id;

@@ -101,14 +101,22 @@ impl Holders {
     /// Takes the tags of songs over. Returns the revision of the tags up to which the catalogue has
     /// them. Tags of songs that the catalogue has not heard of yet are not taken: the data node sends
     /// them again.
-    pub(super) fn on_tags(&mut self, news: TagNews, catalogue: &mut Catalogue) -> u64 {
+    pub(super) fn on_tags(
+        &mut self,
+        news: TagNews,
+        added: &[u32],
+        catalogue: &mut Catalogue,
+    ) -> u64 {
         let known = self.nodes.get_mut(&news.record.node);
         let Some(node) = known.filter(|node| node.store == news.store) else {
             return 0;
         };
         if news.since == node.tagged && news.needs <= node.revision {
-            for (song, more) in news.songs {
+            // Missing times are unknown ones.
+            let times = added.iter().copied().chain(core::iter::repeat(0));
+            for ((song, more), added) in news.songs.into_iter().zip(times) {
                 catalogue.tag(song, more);
+                catalogue.note_added(song, added);
             }
             node.tagged = news.revision.max(node.tagged);
             catalogue.settle();

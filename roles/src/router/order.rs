@@ -84,9 +84,9 @@ const PART_BYTES_MAX: usize = TAG_BYTES_MAX;
 // A key has at most four texts, a few numbers and separators, so it fits in a cursor.
 const _: () = assert!(4 * PART_BYTES_MAX + 64 <= SONG_BYTES_MAX);
 
-/// The key of a song in an order. Texts compare in their folded form, and numbers inside them by
+/// The key of a song in an order; `added` is when it was, 0 if that is not known. Texts compare in their folded form, and numbers inside them by
 /// value. Of two songs with equal values, the song that lacks a further value comes last.
-pub(super) fn sort_key(song: &Song, sort: Sort) -> String {
+pub(super) fn sort_key(song: &Song, added: u32, sort: Sort) -> String {
     let key = match sort {
         Sort::Artist => Key::of_text(&fold(&song.artist)).album(song),
         Sort::Title => Key::of_text(&fold(&song.title)).text(&fold(&song.artist)),
@@ -98,6 +98,7 @@ pub(super) fn sort_key(song: &Song, sort: Sort) -> String {
         Sort::Genre => Key::of_text(&fold(&song.genre)).artist(song),
         Sort::Year => Key::of_number(song.year.into()).artist(song),
         Sort::Duration => Key::of_number(song.duration_ms).text(&fold(&song.title)),
+        Sort::Added => Key::of_number(added).text(&fold(&song.album)).place(song),
     };
     key.0
 }
@@ -112,6 +113,7 @@ pub(super) fn album_key(group: &Group, sort: AlbumSort) -> String {
         AlbumSort::Artist => Key::of_text(&artist).number(album.year.into()).text(&title),
         AlbumSort::Title => Key::of_text(&title).text(&artist),
         AlbumSort::Year => Key::of_number(album.year.into()).text(&artist).text(&title),
+        AlbumSort::Added => Key::of_number(group.added).text(&title),
     };
     key.0
 }

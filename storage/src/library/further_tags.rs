@@ -101,12 +101,13 @@ fn store(db: &Connection, row: i64, tags: &MoreTags) -> Result<(), Stop> {
 
 /// Answers [`LibraryJob::TagChanges`](roles::contract::job::LibraryJob::TagChanges).
 pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, Stop> {
-    let sql = "SELECT songs.id, tags.body, tags.revision, songs.revision
+    // What a committed song was touched by last is the upload that brought it.
+    let sql = "SELECT songs.id, tags.body, tags.revision, songs.revision, max(songs.touched, 0)
                FROM tags JOIN songs ON songs.row = tags.song
                WHERE tags.revision > ?1 AND songs.revision IS NOT NULL
                ORDER BY tags.revision LIMIT ?2";
     let mut page = Page::of(limit);
-    let (mut revision, mut needs) = (since, 0);
+    let (mut revision, mut needs, mut added) = (since, 0, Vec::new());
     let mut statement = db.prepare_cached(sql)?;
     let mut rows = statement.query((sql_number(since), page.rows()))?;
     while let Some(row) = rows.next()? {
@@ -115,6 +116,7 @@ pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, 
         if !page.push((song_id(row, 0)?, tags), bytes) {
             break;
         }
+        added.push(u32::try_from(number(row, 4)?).unwrap_or(0));
         revision = number(row, 2)?;
         needs = needs.max(number(row, 3)?);
     }
@@ -126,6 +128,7 @@ pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, 
         songs: page.items,
         revision,
         needs,
+        added,
     })
 }
 

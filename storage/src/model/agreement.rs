@@ -17,7 +17,7 @@ pub fn agreed(
 ) -> Result<JobReply, Disagreement> {
     let expected = model.run(job.clone());
     let given = library.run(job.clone());
-    if expected == given {
+    if expected == without_times(given.clone()) {
         return Ok(given);
     }
     Err(Disagreement {
@@ -25,6 +25,14 @@ pub fn agreed(
         expected: Box::new(expected),
         given: Box::new(given),
     })
+}
+
+/// An answer without the times at which songs were added: the model has no clock.
+fn without_times(mut reply: JobReply) -> JobReply {
+    if let JobReply::Tags { added, .. } = &mut reply {
+        added.clear();
+    }
+    reply
 }
 
 /// A job that the model and the real library answer differently: one of them is wrong.

@@ -97,6 +97,8 @@ impl ModelStore {
             songs,
             revision,
             needs,
+            // The model has no clock.
+            added: Vec::new(),
         }
     }
 }

@@ -24,14 +24,25 @@ async function ask(url, signal) {
   return body;
 }
 
-/** One page of the list. */
-export function songs({ words, sort, descending, after, limit = 60 }, signal) {
-  const query = new URLSearchParams({ sort, limit });
-  if (words) query.set('q', words);
-  if (descending) query.set('desc', '1');
-  if (after) query.set('after', after);
-  return ask(`api/songs?${query}`, signal);
+/** The query of a list: what is not wanted is left out. */
+function query({ words, sort, descending, after, from, limit, artist }) {
+  const wanted = { q: words, sort, desc: descending ? '1' : '', after, from, limit, artist };
+  const given = Object.entries(wanted).filter(([, value]) => value !== undefined && value !== null && value !== '');
+  return new URLSearchParams(given);
 }
+
+/** One page of a list: `{ songs, total, next }` and so on. */
+export const songs = (wish, signal) => ask(`api/songs?${query(wish)}`, signal);
+export const albums = (wish, signal) => ask(`api/albums?${query(wish)}`, signal);
+export const artists = (wish, signal) => ask(`api/artists?${query(wish)}`, signal);
+export const genres = (wish, signal) => ask(`api/genres?${query(wish)}`, signal);
+export const years = (wish, signal) => ask(`api/years?${query(wish)}`, signal);
+
+/** An album with its songs from a number on. */
+export const album = (id, from, signal) => ask(`api/albums/${encodeURIComponent(id)}?${query({ from })}`, signal);
+
+/** What the tags of a song say beside the list: ReplayGain, lyrics. */
+export const tags = (id, signal) => ask(`api/songs/${encodeURIComponent(id)}/tags`, signal);
 
 export const song = (id, signal) => ask(`api/songs/${encodeURIComponent(id)}`, signal);
 export const status = () => ask('api/status');

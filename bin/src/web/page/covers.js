@@ -7,13 +7,38 @@ import { hash, svg } from './dom.js';
 /** Songs without a picture: asked for once. */
 const without = new Set();
 
-/** Fills a `.cover` box for a song; `lazy` waits until it comes near the window. */
+/** How long nothing new may come before the covers of a list are filled. */
+const QUIET_MS = 70;
+
+/** Boxes that wait to be filled, while a list runs past. */
+const waiting = new Map();
+let timer = 0;
+
+/**
+ * Fills a `.cover` box for a song. With `lazy`, once the list stands still: a fast hand passes hundreds
+ * of covers that nobody sees.
+ */
 export function fillCover(box, song, { lazy = true } = {}) {
   if (box.dataset.song === song?.id) return;
-  box.replaceChildren();
+  for (const old of box.querySelectorAll('img, .drawn')) old.remove();
   box.dataset.song = song?.id ?? '';
+  waiting.delete(box);
   if (!song) return;
-  box.append(drawing(song));
+  if (!lazy) return fill(box, song, false);
+  waiting.set(box, song);
+  clearTimeout(timer);
+  timer = setTimeout(fillWaiting, QUIET_MS);
+}
+
+function fillWaiting() {
+  const boxes = [...waiting];
+  waiting.clear();
+  for (const [box, song] of boxes) if (box.isConnected) fill(box, song, true);
+}
+
+function fill(box, song, lazy) {
+  const drawn = drawing(song);
+  box.prepend(drawn);
   if (without.has(song.id)) return;
   const image = document.createElement('img');
   image.alt = '';
@@ -26,7 +51,7 @@ export function fillCover(box, song, { lazy = true } = {}) {
   });
   image.addEventListener('load', () => box.classList.add('pictured'));
   image.src = coverUrl(song.id);
-  box.append(image);
+  drawn.after(image);
 }
 
 export const hasPicture = (id) => !without.has(id);

@@ -45,6 +45,13 @@ export function clock(seconds) {
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
+/** A long time in words: hours and minutes, or minutes. */
+export function span(seconds) {
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${Math.max(minutes, 1)} min`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
 export function size(bytes) {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let n = bytes || 0;

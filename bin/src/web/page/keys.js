@@ -7,10 +7,10 @@ import { t } from './words.js';
 const HELP = [
   ['k_play', 'Space', 'k'], ['k_seek', 'j', 'l', '⇧ ←', '⇧ →'], ['k_next', 'n', 'p'], ['k_search', '/'],
   ['k_list', '↑', '↓', '⏎'], ['k_shuffle', 's'], ['k_repeat', 'r'], ['k_star', 'f'], ['k_mute', 'm'],
-  ['k_queue', 'q'], ['k_help', '?'],
+  ['k_queue', 'q'], ['k_lyrics', 'y'], ['k_pick', 'x', '⇧ ↑', '⇧ ↓'], ['k_back', 'Alt ←'], ['k_home', 'h'], ['k_albums', 'a'], ['k_help', '?'],
 ];
 
-/** `deeds`: play, back, on, next, previous, search, mute, shuffle, repeat, star, queue. */
+/** `deeds`: play, back, on, next, previous, search, mute, shuffle, repeat, star, queue, lyrics, home, albums. */
 export function attendKeys(deeds) {
   for (const [words, ...keys] of HELP) {
     $('keys').append(el('dt', {}, ...keys.map((key) => el('kbd', { textContent: key }))), el('dd', { textContent: t(words) }));
@@ -23,7 +23,7 @@ export function attendKeys(deeds) {
   }
   const table = {
     k: deeds.play, j: deeds.back, l: deeds.on, n: deeds.next, p: deeds.previous, '/': deeds.search, m: deeds.mute,
-    s: deeds.shuffle, r: deeds.repeat, f: deeds.star, q: deeds.queue, '?': () => $('help-dialog').showModal(),
+    s: deeds.shuffle, r: deeds.repeat, f: deeds.star, q: deeds.queue, y: deeds.lyrics, h: deeds.home, a: deeds.albums, '?': () => $('help-dialog').showModal(),
   };
   addEventListener('keydown', (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || busy(event.target)) return;

@@ -1,25 +1,37 @@
 // Puts the parts together: who hears whom. No part knows another but through here or through what
 // it was given.
 
+import { Address, to } from './address.js';
+import { albumWish } from './album.js';
 import * as api from './api.js';
 import { Bar } from './bar.js';
 import { Cluster } from './cluster.js';
 import { $, el } from './dom.js';
+import { isPlayable } from './formats.js';
+import { mixed } from './home.js';
 import { Stars, read } from './keep.js';
 import { attendKeys } from './keys.js';
-import { List } from './list.js';
+import { List, listed } from './list.js';
+import { Lyrics } from './lyrics.js';
 import { attendMenu, openMenu } from './menu.js';
+import { attendOffline, keepHeard } from './offline.js';
+import { Picks } from './picks.js';
 import { Player } from './player.js';
 import { Queue } from './queue.js';
 import { QueueView } from './queue-view.js';
 import { Ring } from './ring.js';
+import { attendSearch } from './search.js';
 import { attendSession, placeSession, showSession } from './session.js';
 import { Side } from './side.js';
 import { Sources } from './sources.js';
 import { Strip } from './strip.js';
+import { Loudness, MODES, Tags } from './tags.js';
+import { MINUTES, SleepTimer } from './timer.js';
+import { Trail } from './trail.js';
 import { Trash } from './trash.js';
 import { Uploads } from './upload.js';
-import { fillWords, t } from './words.js';
+import { Views } from './views.js';
+import { fillWords, label, t } from './words.js';
 
 fillWords(document);
 
@@ -28,7 +40,8 @@ const queue = new Queue();
 const cluster = new Cluster();
 const sources = new Sources();
 const player = new Player(...document.querySelectorAll('audio'));
-const list = new List(stars);
+const picks = new Picks();
+const list = new List(stars, picks);
 const side = new Side(cluster, player);
 const ring = new Ring(cluster);
 const strip = new Strip(player, sources, cluster);
@@ -36,26 +49,125 @@ const bar = new Bar({ player, queue, stars, sources, cluster, strip });
 const uploads = new Uploads();
 const queueView = new QueueView(queue);
 const trash = new Trash();
+const trail = new Trail();
+const tags = new Tags();
+const loudness = new Loudness();
+const lyrics = new Lyrics();
+const timer = new SleepTimer();
+const library = document.querySelector('.library');
+const address = new Address(() => library.scrollTop);
 
-queue.follow = (song, byChance) => list.following(song, byChance);
+queue.follow = (song, byChance) => trail.following(song, byChance);
 
 // Deeds: what buttons, keys and the system's controls ask for.
 
+/** Songs that are passed over because this browser cannot play them, before the music ends. */
+const SILENT_MAX = 50;
+
+/** Plays an entry of the queue, or the next one that this browser can play. */
 function playEntry(entry) {
+  for (let passed = 0; entry && !isPlayable(entry.song) && passed < SILENT_MAX; passed += 1) {
+    tellSilent(entry.song);
+    entry = queue.repeat === 'one' ? null : queue.advance(true);
+  }
   if (entry) player.load(entry.song);
   else player.stop();
 }
 
-function playSong(song) {
-  if (song.id === player.song?.id && player.wish !== 'stopped') toggle();
-  else playEntry(queue.playNow(song));
+function tellSilent(song) {
+  toast(t('format', song.format), { text: t('download'), href: api.downloadUrl(song.id) });
 }
 
-function toggle() {
-  if (player.playing) player.pause();
-  else if (player.song) player.play();
-  else if (queue.current) playEntry(queue.current);
-  else playEntry(queue.advance(false));
+function playSong(song) {
+  if (song.id === player.song?.id && player.wish !== 'stopped') toggle();
+  else if (isPlayable(song)) playEntry(queue.playNow(song));
+  else tellSilent(song);
+}
+
+/** A song of a list or an album: the music goes on from there. */
+function playRow({ song, index }, pages, wish) {
+  trail.begin(pages, index, wish);
+  playSong(song);
+}
+
+async function toggle() {
+  if (player.playing) return player.pause();
+  if (player.song) return player.play();
+  if (queue.current) return playEntry(queue.current);
+  if (!trail.length) await beginAnywhere();
+  return playEntry(queue.advance(false));
+}
+
+/** Nothing was played yet: the list that is shown, or else all songs. */
+async function beginAnywhere() {
+  const shown = !$('songs-view').hidden && list.total > 0;
+  const wish = shown ? list.wish : { sort: 'album', descending: false };
+  try {
+    trail.begin(shown ? list.pages : await listed(wish).begin(), -1, wish);
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+/** As many songs as a queue takes. */
+const SONGS_MAX = 500;
+
+/** Does something with all songs of an album or an artist. */
+async function withSongs(wish, deed) {
+  try {
+    const pages = await listed(wish).begin();
+    await pages.want(0, Math.min(pages.total, SONGS_MAX) - 1);
+    const songs = pages.here.slice(0, SONGS_MAX);
+    if (songs.length) deed(songs, pages);
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
+const playAll = (wish) => withSongs(wish, (songs, pages) => {
+  trail.begin(pages, songs.length - 1, wish);
+  playEntry(queue.playAll(songs));
+});
+const shuffleAll = (wish) => withSongs(wish, (songs, pages) => {
+  trail.begin(pages, songs.length - 1, wish);
+  playEntry(queue.playAll(mixed(songs)));
+});
+
+function albumMenu(album, place) {
+  const wish = albumWish(album.id);
+  const title = album.title || t('untitled');
+  openMenu([
+    { icon: 'play', text: t('playNow'), run: () => playAll(wish) },
+    { icon: 'shuffle', text: t('shufflePlay'), run: () => shuffleAll(wish) },
+    { icon: 'next', text: t('playNext'), run: () => withSongs(wish, (songs) => (queue.allNext(songs), toast(t('addedNext', title)))) },
+    { icon: 'queue', text: t('addLast'), run: () => withSongs(wish, (songs) => (queue.allLast(songs), toast(t('addedLast', title)))) },
+    { icon: 'artist', text: t('toArtist'), run: () => address.go(to.artist(album.artist_id)) },
+  ], place);
+}
+
+const deeds = {
+  playAlbum: (album) => playAll(albumWish(album.id)),
+  shuffleAlbum: (album) => shuffleAll(albumWish(album.id)),
+  playAll, shuffleAll, albumMenu, playRow, menu: (detail) => songMenu(detail), search: () => $('search').focus(),
+};
+const views = new Views(list, deeds, { stars, picks });
+
+/** The present view once more, as it is on the server now. */
+const refresh = () => views.show({ ...address.here, height: library.scrollTop, byUser: false });
+
+/** To the album or the artist of a song: the list names them by their words alone. */
+async function goTo(kind, song) {
+  const quoted = (text) => `"${text.replace(/["“”«»]/g, ' ')}"`;
+  const album = `album:${quoted(song.album || '')}`;
+  const artist = `artist:${quoted(song.artist || '')}`;
+  try {
+    const [one] = kind === 'album'
+      ? (await api.albums({ words: song.artist ? `${album} ${artist}` : album, limit: 1 })).albums
+      : (await api.artists({ words: artist, limit: 1 })).artists;
+    address.go(one ? to[kind](one.id) : to.search(kind === 'album' ? album : artist));
+  } catch (error) {
+    toast(error.message);
+  }
 }
 
 function next() {
@@ -89,6 +201,9 @@ function songMenu({ song, ...place }) {
     { icon: 'next', text: t('playNext'), run: () => (queue.playNext(song), toast(t('addedNext', title))) },
     { icon: 'queue', text: t('addLast'), run: () => (queue.addLast(song), toast(t('addedLast', title))) },
     { icon: 'star', text: t(starred ? 'unstar' : 'star'), run: () => stars.toggle(song) },
+    { icon: 'check', text: t(picks.has(song.id) ? 'unpick' : 'pick'), run: () => picks.toggle(song, place.index ?? null) },
+    ...(song.album ? [{ icon: 'album', text: t('toAlbum'), run: () => goTo('album', song) }] : []),
+    ...(song.artist ? [{ icon: 'artist', text: t('toArtist'), run: () => goTo('artist', song) }] : []),
     { icon: 'download', text: t('download'), href: api.downloadUrl(song.id) },
     ...(trash.allowed ? [{ icon: 'trash', text: t('remove'), run: () => remove(song) }] : []),
   ], place);
@@ -100,6 +215,7 @@ async function remove(song) {
   try {
     const canGoBack = await api.remove(song.id);
     list.drop(song.id);
+    views.drop(song.id);
     trash.look();
     if (canGoBack) toast(t('removed', title), { text: t('undo'), run: () => undo(song) });
     else toast(t('removedForGood', title));
@@ -121,10 +237,11 @@ let toastTimer = 0;
 function toast(words, deed = null) {
   $('toast').replaceChildren(words);
   if (deed) {
-    const button = el('button.toast-deed', { type: 'button', textContent: deed.text });
+    const button = deed.href ? el('a.toast-deed', { href: deed.href, download: '', textContent: deed.text })
+      : el('button.toast-deed', { type: 'button', textContent: deed.text });
     button.addEventListener('click', () => {
       $('toast').classList.remove('shown');
-      deed.run();
+      deed.run?.();
     });
     $('toast').append(button);
   }
@@ -135,7 +252,7 @@ function toast(words, deed = null) {
 
 // The list, the queue, the stars.
 
-list.addEventListener('play', ({ detail }) => playSong(detail.song));
+list.addEventListener('play', ({ detail }) => playRow(detail, list.pages, list.wish));
 list.addEventListener('menu', ({ detail }) => songMenu(detail));
 list.addEventListener('star', ({ detail }) => stars.toggle(detail.song));
 queueView.addEventListener('jump', ({ detail }) => {
@@ -148,6 +265,29 @@ stars.addEventListener('change', () => {
   list.refreshStars();
 });
 
+// Several songs at once.
+
+const pickDeed = (id, deed) => $(id).addEventListener('click', () => {
+  deed(picks.songs);
+  picks.clear();
+});
+pickDeed('picks-play', (songs) => playEntry(queue.playAll(songs)));
+pickDeed('picks-next', (songs) => (queue.allNext(songs), toast(t('manyNext', songs.length))));
+pickDeed('picks-last', (songs) => (queue.allLast(songs), toast(t('manyLast', songs.length))));
+pickDeed('picks-star', (songs) => songs.filter((song) => !stars.has(song.id)).forEach((song) => stars.toggle(song)));
+pickDeed('picks-none', () => {});
+$('picks-remove').addEventListener('click', async () => {
+  const songs = picks.songs;
+  if (!confirm(t('removeMany', songs.length))) return;
+  picks.clear();
+  for (const song of songs) await remove(song);
+});
+picks.addEventListener('change', () => {
+  $('picks').hidden = picks.size === 0;
+  $('picks-remove').hidden = !trash.allowed;
+  $('picks-count').textContent = t('pickedCount', picks.size);
+});
+
 // The player.
 
 let announced = null;
@@ -157,6 +297,8 @@ player.addEventListener('song', () => {
   bar.song();
   strip.draw();
   showSession(song);
+  if (song) tags.learn(song.id);
+  lyrics.show(song, tags.of(song?.id));
   if (song.id === announced || !player.playing) return;
   announced = song.id;
   $('live').textContent = t('nowPlaying', song.title || t('untitled'), song.artist || t('unknownArtist'));
@@ -166,6 +308,7 @@ player.addEventListener('state', () => {
   bar.source();
   side.draw();
   list.mark(player.song?.id ?? null, player.playing);
+  views.mark(player.song?.id ?? null, player.playing);
   placeSession(player);
   document.body.classList.toggle('sounding', player.playing);
   hearRing();
@@ -175,16 +318,60 @@ player.addEventListener('time', () => {
   bar.source();
   hearRing();
   placeSession(player);
-  player.prepare(queue.peek(true));
+  lyrics.follow(player.position);
+  if (player.song && player.playing) keepHeard(player.song, player.position, player.duration);
+  makeReady(queue.peek(true));
 });
+
+/** The next song, so that no gap is heard, and how loud it is to be. */
+function makeReady(song) {
+  if (!song || !isPlayable(song)) return;
+  player.prepare(song);
+  if (player.duration - player.position < 30) tags.learn(song.id);
+}
+
+tags.addEventListener('change', ({ detail: id }) => {
+  player.setGain(id, loudness.factor(tags.of(id)));
+  if (id === player.song?.id) lyrics.show(player.song, tags.of(id));
+});
+lyrics.addEventListener('seek', ({ detail }) => player.seek(detail));
+
+// The sleep timer, and how loud songs are.
+
+timer.addEventListener('fade', ({ detail }) => player.fade(detail));
+timer.addEventListener('sleep', () => player.pause());
+timer.addEventListener('change', () => {
+  $('sound').setAttribute('aria-pressed', String(timer.until !== null));
+  $('sleep-left').hidden = timer.until === null;
+  $('sleep-left').textContent = timer.minutesLeft || '1×';
+  label($('sound'), timer.minutesLeft ? t('soundSleep', timer.minutesLeft) : t('sound'));
+});
+
+function setLoudness(mode) {
+  loudness.setMode(mode);
+  for (const song of [player.song, queue.peek(true)]) {
+    if (song) player.setGain(song.id, loudness.factor(tags.of(song.id)));
+  }
+}
+
+function soundMenu(place) {
+  openMenu([
+    { title: t('sleepTimer') },
+    { text: t('sleepOff'), checked: timer.until === null, run: () => timer.set(null) },
+    ...MINUTES.map((minutes) => ({ text: t('minutes', minutes), checked: timer.minutes === minutes && timer.until !== null, run: () => timer.set(minutes) })),
+    { text: t('sleepSong'), checked: timer.until === 'song', run: () => timer.set('song') },
+    { title: t('loudness') },
+    ...MODES.map((mode) => ({ text: t(`loud_${mode}`), checked: loudness.mode === mode, run: () => setLoudness(mode) })),
+  ], place);
+}
 player.addEventListener('trouble', () => {
   bar.source();
   if (player.trouble) $('live').textContent = $('source').textContent;
 });
 player.addEventListener('ended', () => {
+  if (timer.endsHere()) return player.stop();
   const entry = queue.advance(true);
-  if (entry) player.load(entry.song);
-  else player.stop();
+  playEntry(entry);
 });
 strip.addEventListener('seek', ({ detail }) => player.seek(detail));
 
@@ -223,7 +410,7 @@ api.listen((what, body) => {
   const again = cluster.contact === false;
   meet(true);
   player.retryNow();
-  if (again && !list.songs.length) list.load();
+  if (again && (views.failed || list.failed)) refresh();
 });
 
 // Buttons.
@@ -242,27 +429,38 @@ press('star', () => star());
 press('mute', mute);
 press('show-queue', () => side.toggleQueue());
 press('load', async () => {
-  await list.load();
-  if (list.songs.length) toast(t('loaded', list.total));
+  await refresh();
+  const songs = $('songs-view').hidden ? cluster.songs : list.total;
+  if (!views.failed && songs) toast(t('loaded', songs));
+});
+press('show-lyrics', () => side.toggle('lyrics'));
+$('sound').addEventListener('click', () => {
+  const box = $('sound').getBoundingClientRect();
+  soundMenu({ x: box.right, y: box.bottom, button: $('sound') });
+});
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  ($('place').querySelector('h1') ?? $('songs')).focus();
 });
 $('volume').addEventListener('input', () => player.setVolume(Number($('volume').value) / 100));
 
 let stored = 0;
 uploads.addEventListener('stored', () => {
   clearTimeout(stored);
-  stored = setTimeout(() => list.load(), 300);
+  stored = setTimeout(refresh, 300);
 });
 
 let back = 0;
 trash.addEventListener('changed', () => {
   clearTimeout(back);
-  back = setTimeout(() => (list.load(), trash.look()), 300);
+  back = setTimeout(() => (refresh(), trash.look()), 300);
 });
 
 attendMenu();
 attendKeys({
   play: toggle, back: () => skip(-10), on: () => skip(10), next, previous, mute, shuffle, repeat,
   star: () => star(), queue: () => side.toggleQueue(), search: () => (side.view('songs'), $('search').focus(), $('search').select()),
+  lyrics: () => side.toggle('lyrics'), home: () => address.go(to.home()), albums: () => address.go(to.albums()),
 });
 attendSession({
   resume: () => player.play(), pause: () => player.pause(), stop: () => player.stop(), next, previous,
@@ -279,6 +477,16 @@ if (queue.current) {
 bar.song();
 bar.state();
 strip.draw();
-list.load();
+lyrics.show(player.song, null);
+address.addEventListener('go', ({ detail }) => {
+  if (detail.byUser) side.view('songs');
+  views.show(detail);
+});
+attendSearch(address, () => {
+  list.addEventListener('loaded', () => $('search') === document.activeElement && list.focus(0), { once: true });
+  list.focus(0);
+});
+address.begin();
+addEventListener('load', attendOffline);
 trash.look();
 api.status().then((status) => cluster.apply(status), () => meet(false));

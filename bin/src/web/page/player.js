@@ -14,6 +14,16 @@ const PAUSES_S = [0.5, 1, 2, 4, 8, 15];
 const STALL_MS_MAX = 12000;
 /** The next song is made ready when this much is left. */
 const READY_S = 20;
+/**
+ * A song that is ready is started this much before the last one ends: as long as a media element takes
+ * to begin, which is measured. Without it, albums whose songs run into one another have a gap.
+ */
+const LEAD_S = { first: 0.03, least: 0.005, most: 0.15 };
+/** From here on the handover is timed; `timeupdate` comes four times a second at least. */
+const HANDOVER_S = 0.9;
+
+/** Songs whose loudness is remembered. */
+const GAINS_MAX = 64;
 
 export class Player extends EventTarget {
   song = null;
@@ -32,6 +42,15 @@ export class Player extends EventTarget {
   #movedAt = 0;
   #question = null;
   #keptAt = 0;
+  #handover = 0;
+  #faded = 1;
+  #lead = LEAD_S.first;
+  /** When an element that was ready was started; 0 when none was. */
+  #startedAt = 0;
+  /** Factors of the volume by song: what makes songs equally loud. */
+  #gains = new Map();
+  /** The song that the spare element has. */
+  #spareSong = null;
 
   constructor(audio, spare) {
     super();
@@ -63,12 +82,14 @@ export class Player extends EventTarget {
   /** Takes a song up, at a position in seconds; plays it or waits for a click. */
   load(song, { at = 0, play = true } = {}) {
     this.#calm();
+    this.#endHandover();
     this.song = song;
     this.details = null;
     this.#position = at;
     this.wish = play ? 'playing' : 'paused';
     if (this.#ready === song.id) this.#swap();
     else this.#open();
+    this.#sound();
     this.#seekWhenKnown(at);
     this.#emit('song');
     this.#emit('state');
@@ -89,6 +110,7 @@ export class Player extends EventTarget {
 
   pause() {
     this.wish = 'paused';
+    this.#endHandover();
     this.#calm();
     this.audio.pause();
     this.#keepPosition();
@@ -98,6 +120,7 @@ export class Player extends EventTarget {
   /** Ends playing and fetching; the song stays, at its beginning. */
   stop() {
     this.wish = 'stopped';
+    this.#endHandover();
     this.#calm();
     this.#close(this.audio);
     this.#close(this.#spare);
@@ -110,6 +133,7 @@ export class Player extends EventTarget {
 
   seek(seconds) {
     if (!this.song) return;
+    this.#endHandover();
     const to = Math.min(Math.max(seconds, 0), Math.max(this.duration - 0.25, 0));
     this.#position = to;
     this.#movedAt = performance.now();
@@ -127,11 +151,27 @@ export class Player extends EventTarget {
     this.#emit('state');
   }
 
+  /** How loud a song is to be, as a factor of the volume. */
+  setGain(id, gain) {
+    this.#gains.delete(id);
+    this.#gains.set(id, gain);
+    if (this.#gains.size > GAINS_MAX) this.#gains.delete(this.#gains.keys().next().value);
+    this.#sound();
+  }
+
+  /** Fades the volume, from 1 to 0, for the end of an evening. */
+  fade(share) {
+    this.#faded = share;
+    this.#sound();
+  }
+
   /** Makes the next song ready, once the present one nears its end. */
   prepare(song) {
     if (!song || song.id === this.#ready || song.id === this.song?.id) return;
     if (!this.playing || this.duration - this.#position > READY_S) return;
     this.#ready = song.id;
+    this.#spareSong = song.id;
+    this.#sound();
     this.#spare.preload = 'auto';
     this.#spare.src = api.streamUrl(song.id);
   }
@@ -151,6 +191,7 @@ export class Player extends EventTarget {
     on('progress', () => this.#emit('time'));
     on('durationchange', () => this.#emit('time'));
     on('playing', () => {
+      this.#learnLead();
       this.#movedAt = performance.now();
       this.#emit('state');
     });
@@ -180,6 +221,33 @@ export class Player extends EventTarget {
     this.#position = now;
     if (performance.now() - this.#keptAt > 5000) this.#keepPosition();
     this.#emit('time');
+    this.#planHandover();
+  }
+
+  /** The next song begins without a gap, if it is ready. */
+  #planHandover() {
+    const left = this.audio.duration - this.audio.currentTime;
+    const due = this.playing && this.#ready && !this.#handover && left < HANDOVER_S && left > this.#lead;
+    if (!due || this.#spare.readyState < HTMLMediaElement.HAVE_FUTURE_DATA) return;
+    const song = this.song.id;
+    this.#handover = setTimeout(() => {
+      this.#handover = 0;
+      if (this.playing && this.song.id === song && this.#ready && !this.trouble) this.#emit('ended');
+    }, (left - this.#lead) * 1000);
+  }
+
+  /** How long the element took to begin, as the lead of the next handover. */
+  #learnLead() {
+    if (!this.#startedAt) return;
+    const took = (performance.now() - this.#startedAt) / 1000 - this.audio.currentTime;
+    this.#startedAt = 0;
+    if (!(took < LEAD_S.most)) return;
+    this.#lead = Math.min(Math.max(this.#lead + (took - this.#lead) / 3, LEAD_S.least), LEAD_S.most);
+  }
+
+  #endHandover() {
+    clearTimeout(this.#handover);
+    this.#handover = 0;
   }
 
   #watch() {
@@ -236,9 +304,13 @@ export class Player extends EventTarget {
     const old = this.audio;
     [this.audio, this.#spare] = [this.#spare, old];
     this.#ready = null;
+    this.#startedAt = this.playing ? performance.now() : 0;
     this.audio.setAttribute('data-current', '');
     old.removeAttribute('data-current');
-    this.#close(old);
+    // What little is left of the last song is heard to its end.
+    const left = old.duration - old.currentTime;
+    if (old.paused || !(left < HANDOVER_S)) this.#close(old);
+    else setTimeout(() => old !== this.audio && !this.#ready && this.#close(old), left * 1000 + 50);
   }
 
   #close(audio) {
@@ -300,8 +372,9 @@ export class Player extends EventTarget {
   }
 
   #sound() {
-    for (const one of [this.audio, this.#spare]) {
-      one.volume = this.volume;
+    const songs = new Map([[this.audio, this.song?.id], [this.#spare, this.#spareSong]]);
+    for (const [one, id] of songs) {
+      one.volume = Math.min(this.volume * this.#faded * (this.#gains.get(id) ?? 1), 1);
       one.muted = this.muted;
     }
   }

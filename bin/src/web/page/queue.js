@@ -1,8 +1,8 @@
 // The queue: what was played, what plays, what comes. Whatever changes it keeps it in the browser
 // and emits `change`. It plays nothing itself.
 //
-// When it runs dry it goes on down the list the page shows, so that one click is enough for an
-// evening; `follow` names that next song.
+// When it runs dry it goes on down the list or album from which the last song was played, so that one
+// click is enough for an evening; `follow` names that next song.
 
 import { read, slim, write } from './keep.js';
 
@@ -42,6 +42,26 @@ export class Queue extends EventTarget {
 
   playNext(song) {
     this.entries.splice(this.index + 1, 0, this.#entry(song));
+    this.#changed();
+  }
+
+  /** Plays these songs in their order, in the place of what waits. */
+  playAll(songs) {
+    if (!songs.length) return null;
+    this.entries.splice(this.index + 1, Infinity, ...songs.map((song) => this.#entry(song)));
+    this.index += 1;
+    this.#changed();
+    return this.current;
+  }
+
+  /** Songs that come next, in their order. */
+  allNext(songs) {
+    this.entries.splice(this.index + 1, 0, ...songs.map((song) => this.#entry(song)));
+    this.#changed();
+  }
+
+  allLast(songs) {
+    this.entries.push(...songs.map((song) => this.#entry(song)));
     this.#changed();
   }
 

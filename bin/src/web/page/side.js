@@ -1,4 +1,4 @@
-// Beside the list: tabs of ring and queue, the nodes in words, and what happened to them. On a
+// Beside the list: tabs of ring, queue and lyrics, the nodes in words, and what happened to them. On a
 // narrow window the same panels are views of their own.
 
 import { $, el, size } from './dom.js';
@@ -6,6 +6,8 @@ import { has, t } from './words.js';
 
 const state = (node) => (has(`state_${node.state}`) ? t(`state_${node.state}`) : node.state);
 const role = (name) => (has(`role_${name}`) ? t(`role_${name}`) : name);
+
+const PANELS = ['ring', 'queue', 'lyrics'];
 
 export class Side {
   #cluster;
@@ -15,13 +17,14 @@ export class Side {
     this.#cluster = cluster;
     this.#player = player;
     cluster.addEventListener('change', () => this.draw());
-    const tabs = [$('tab-ring'), $('tab-queue')];
+    const tabs = PANELS.map((name) => $(`tab-${name}`));
     for (const tab of tabs) {
       tab.addEventListener('click', () => this.show(tab.id.slice(4)));
       tab.addEventListener('keydown', (event) => {
         if (!['ArrowLeft', 'ArrowRight'].includes(event.key)) return;
         event.preventDefault();
-        const other = tabs.find((one) => one !== tab);
+        const step = event.key === 'ArrowRight' ? 1 : tabs.length - 1;
+        const other = tabs[(tabs.indexOf(tab) + step) % tabs.length];
         this.show(other.id.slice(4));
         other.focus();
       });
@@ -34,7 +37,7 @@ export class Side {
 
   /** Which panel is open on a wide window. */
   show(which) {
-    for (const name of ['ring', 'queue']) {
+    for (const name of PANELS) {
       const on = name === which;
       $(`tab-${name}`).setAttribute('aria-selected', String(on));
       $(`tab-${name}`).tabIndex = on ? 0 : -1;
@@ -42,7 +45,7 @@ export class Side {
     }
   }
 
-  /** Which view a narrow window shows: songs, queue or ring. */
+  /** Which view a narrow window shows: the library, queue, lyrics or ring. */
   view(which) {
     document.body.dataset.view = which;
     for (const button of document.querySelectorAll('[data-show]')) {
@@ -51,12 +54,16 @@ export class Side {
     if (which !== 'songs') this.show(which);
   }
 
-  /** Queue and back: to the ring on a wide window, to the songs on a narrow one. */
   toggleQueue() {
+    this.toggle('queue');
+  }
+
+  /** A panel and back: to the ring on a wide window, to the library on a narrow one. */
+  toggle(which) {
     const narrow = getComputedStyle(document.querySelector('.views')).display !== 'none';
-    const open = narrow ? document.body.dataset.view === 'queue' : !$('panel-queue').hidden;
-    if (narrow) this.view(open ? 'songs' : 'queue');
-    else this.show(open ? 'ring' : 'queue');
+    const open = narrow ? document.body.dataset.view === which : !$(`panel-${which}`).hidden;
+    if (narrow) this.view(open ? 'songs' : which);
+    else this.show(open ? 'ring' : which);
   }
 
   draw() {

@@ -103,8 +103,10 @@ impl Player {
     }
 
     fn on_list(&mut self, exchange: Exchange, request: &Request, acts: &mut Vec<Act>) {
-        match api::query(request) {
-            Ok(query) => {
+        let wish = api::query(request).and_then(|query| Ok((query, api::from(request)?)));
+        match wish {
+            Ok((query, Some(from))) => self.browse(exchange, Browse::Songs { query, from }),
+            Ok((query, None)) => {
                 let operation = self.asked(exchange);
                 self.command(Command::List { operation, query });
             }

@@ -528,3 +528,80 @@ fn albums_follow_tags_and_songs() {
         "{artists:?}"
     );
 }
+
+/// A page that begins at a number is the part of the list from there on, also of a search and
+/// backwards, and leads on to the rest.
+#[test]
+fn a_page_may_begin_at_a_number() {
+    let songs: Vec<Song> = (1..=30)
+        .map(|n| song(n, &alloc::format!("t{n:02}"), "A", "x"))
+        .collect();
+    let mut catalogue = catalogue(&songs);
+    for (words, descending) in [("", false), ("", true), ("t1", false)] {
+        let mut query = in_order(Sort::Title, descending);
+        (query.words, query.limit) = (words.into(), 100);
+        let (all, total, _) = page(&mut catalogue, &query);
+        query.limit = 3;
+        for from in [0, 1, 7, 9, 29, 30, 1000] {
+            let browse = Browse::Songs {
+                query: query.clone(),
+                from,
+            };
+            let found = catalogue.browse(&browse, |nodes| nodes.len());
+            let Ok(Browsed::Songs {
+                songs: part,
+                total: known,
+                next,
+            }) = found
+            else {
+                panic!("{found:?}");
+            };
+            let rest = &all[all.len().min(from as usize)..];
+            let part: Vec<Song> = part.into_iter().map(|one| one.song).collect();
+            assert_eq!(part, rest[..rest.len().min(3)], "{words} from {from}");
+            assert_eq!((known, next.is_some()), (total, rest.len() > 3));
+        }
+    }
+}
+
+/// The earliest of the times at which holders got a song counts, and an album came when its last
+/// song did. What came at an unknown time stands last.
+#[test]
+fn what_was_added_last_comes_first() {
+    let songs = [
+        song(1, "a", "A", "Old"),
+        song(2, "b", "A", "New"),
+        song(3, "c", "A", "Old"),
+        song(4, "d", "A", "Unknown"),
+    ];
+    let mut catalogue = catalogue(&songs);
+    let by_time = in_order(Sort::Added, true);
+    page(&mut catalogue, &by_time);
+    for (id, added) in [(1, 100), (2, 500), (3, 900), (3, 200), (3, 300), (4, 0)] {
+        catalogue.note_added(SongId(id), added);
+    }
+    catalogue.settle();
+    let found = page(
+        &mut catalogue,
+        &Query {
+            limit: 9,
+            ..by_time
+        },
+    )
+    .0;
+    let ids: Vec<SongId> = found.iter().map(|song| song.id).collect();
+    assert_eq!(ids, [2, 3, 1, 4].map(SongId));
+    let browse = Browse::Albums {
+        page: PageOf {
+            descending: true,
+            ..PageOf::all(9)
+        },
+        artist: None,
+        sort: AlbumSort::Added,
+    };
+    let Ok(Browsed::Albums { albums, .. }) = catalogue.browse(&browse, |nodes| nodes.len()) else {
+        panic!("no albums");
+    };
+    let titles: Vec<&str> = albums.iter().map(|album| album.title.as_str()).collect();
+    assert_eq!(titles, ["New", "Old", "Unknown"]);
+}
