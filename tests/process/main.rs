@@ -6,6 +6,7 @@ mod sound;
 
 mod albums;
 mod copies;
+mod dns_nodes;
 mod failures;
 mod full_disk;
 mod hostile;
