@@ -66,7 +66,9 @@ impl Worker<MemoryJob> for Remembering {
     fn run(&mut self, job: MemoryJob) -> JobReply {
         match job {
             MemoryJob::RecallMembers => self.0.recall(),
-            MemoryJob::RememberMembers { members, role } => self.0.remember(&members, role),
+            MemoryJob::RememberMembers { members, role, dns } => {
+                self.0.remember(&members, role, &dns)
+            }
         }
     }
 }

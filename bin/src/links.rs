@@ -4,6 +4,7 @@
 //! Loopback comes first, then multicast DNS. What is told on a link is a hint; the key decides.
 
 use std::io::{self, Write};
+use std::mem;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ pub(crate) struct Seen {
 }
 
 /// Gives a command the DNS nodes of its cluster, unless `--dns` has: that on loopback, or those of the
-/// links. Where there is none, the command asks loopback all the same, and says what it misses.
+/// links. Where there is none, the command asks those that it remembers, and loopback.
 pub(crate) fn find(settings: &mut Settings) -> Result<(), Failure> {
     if settings.dns_given {
         return Ok(());
@@ -56,18 +57,19 @@ pub(crate) fn find(settings: &mut Settings) -> Result<(), Failure> {
     let Ok(security) = settings.security() else {
         return Ok(());
     };
-    let seen = look(settings, &security, &of_machine(settings));
-    let (taken, from) = match seen.on_loopback {
-        Some(own) => (vec![own], "on this machine"),
-        None if seen.told.is_empty() => return Ok(()),
-        None => (seen.told, "told of on the link"),
+    let links = of_machine(settings);
+    let seen = look(settings, &security, &links);
+    let line = match (seen.on_loopback, seen.told.as_slice()) {
+        (Some(own), _) => format!("dns {own}, on this machine"),
+        (None, _) if links.is_empty() => return Ok(()),
+        (None, []) => "no dns node on this machine or on the link".into(),
+        (None, told) => format!("dns {}, told of on the link", shown(told)),
     };
-    let line = format!("dns {}, {from}", shown(&taken));
     if seen.on_loopback.is_none() {
         settings.use_link(&security);
+        let on_loopback = mem::replace(&mut settings.client.dns_nodes, seen.told);
+        settings.client.dns_guesses = on_loopback;
     }
-    settings.client.dns_nodes = taken;
-    settings.client.dns_guesses.clear();
     if settings.log >= LevelFilter::Debug {
         // The reader of standard error may be gone.
         let _ = writeln!(io::stderr(), "dispotify: {line}");

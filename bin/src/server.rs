@@ -368,8 +368,7 @@ pub(crate) fn prepare(
     let (readers, writer) = match plan.choice {
         RoleChoice::Data => data::workers(&plan.dir, home.node(), settings.readers)?,
         RoleChoice::Auto => data::workers_on_demand(&plan.dir, home.node(), settings.readers),
-        RoleChoice::Router => data::memory_only(&plan.dir),
-        RoleChoice::Dns => (Vec::new(), None),
+        RoleChoice::Router | RoleChoice::Dns => data::memory_only(&plan.dir),
     };
     let listener = listen(plan)?;
     let names = match plan.choice {

@@ -26,7 +26,7 @@ use crate::contract::id::{JobId, OperationId};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
 use crate::contract::message::{Catalogue, Envelope, Message, Names, Refusal};
 use crate::contract::node::{Event, Lost, Node, Outbox, Peer, Sender};
-use crate::contract::record::{Address, Role};
+use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
@@ -93,6 +93,8 @@ pub struct Client {
 struct Core {
     shared: Shared,
     operations: BTreeMap<OperationId, Operation>,
+    /// Commands that came before the client had read which servers an earlier run knew; none afterwards.
+    early: Option<Vec<Command>>,
 }
 
 #[derive(Debug)]
@@ -146,7 +148,11 @@ impl Client {
         let operations = BTreeMap::new();
         Client {
             pending: Pending::new(part()),
-            core: Core { shared, operations },
+            core: Core {
+                shared,
+                operations,
+                early: None,
+            },
         }
     }
 
@@ -483,7 +489,14 @@ impl Core {
             Purpose::RecallPeers => {
                 if let JobReply::Peers { records } = reply {
                     self.shared.remembered.clone_from(&records);
-                    self.shared.resolver.remember(cx, Role::Router, records);
+                    let (dns, routers): (Vec<Record>, Vec<Record>) =
+                        records.into_iter().partition(|r| r.role == Role::Dns);
+                    let dns = dns.iter().map(|record| record.address);
+                    self.shared.resolver.recall(dns.collect());
+                    self.shared.resolver.remember(cx, Role::Router, routers);
+                }
+                for command in self.early.take().unwrap_or_default() {
+                    self.on_command(cx, command);
                 }
             }
             Purpose::Router(_)
@@ -509,8 +522,11 @@ impl Core {
         if role == Role::Router {
             self.shared.looked_up = true;
             self.shared.dns_lost = failed;
-            self.shared.remember_routers(cx);
+            self.shared.remember_peers(cx);
             self.ask_waiting_routers(cx);
+        }
+        if role == Role::Dns {
+            self.shared.remember_peers(cx);
         }
         if role == Role::Data {
             self.look_up_waiting(cx);
@@ -524,6 +540,7 @@ impl Node for Client {
         let core = &mut self.core;
         match event {
             Event::Start => {
+                core.early = Some(Vec::new());
                 cx.run(
                     Ordered::Client(Purpose::RecallPeers),
                     ClientJob::RecallPeers,
@@ -540,7 +557,10 @@ impl Node for Client {
                 core.shared.resolver.find(cx, &dns);
             }
             Event::Found { .. } => (),
-            Event::User(command) => core.on_command(cx, command),
+            Event::User(command) => match &mut core.early {
+                Some(early) if early.len() < OPERATIONS_MAX => early.push(command),
+                Some(_) | None => core.on_command(cx, command),
+            },
             Event::Stop => cx.out.tell(Notice::Stopped),
         }
     }

@@ -17,8 +17,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contract::id::{Incarnation, NodeId};
-use crate::contract::limits::RECORDS_MAX;
-use crate::contract::limits::WEIGHT_MAX;
+use crate::contract::limits::{DNS_NODES_MAX, RECORDS_MAX, WEIGHT_MAX};
 use crate::contract::message::{Message, Names, Refusal};
 use crate::contract::node::{Asker, Peer, Sender};
 use crate::contract::record::{Address, Record, Role};
@@ -78,6 +77,8 @@ pub struct Dns {
     entries: BTreeMap<NodeId, Entry>,
     gone: BTreeMap<NodeId, Gone>,
     reservations: Reservations,
+    /// Other DNS nodes that have come to be known since they were last taken.
+    fresh_dns: Vec<Address>,
     /// From this time on, an empty answer means that no server has the role.
     settled_at: Time,
     timers: Timers<Timer>,
@@ -145,6 +146,7 @@ impl Dns {
             entries: BTreeMap::new(),
             gone: BTreeMap::new(),
             reservations: Reservations::default(),
+            fresh_dns: Vec::new(),
             settled_at,
             timers,
             rng,
@@ -172,6 +174,11 @@ impl Dns {
                 ttl_ms: millis(entry.expires_at.since(now).min(ttl)),
                 ..entry.record
             })
+    }
+
+    /// The other DNS nodes that have come to be known since the last call.
+    pub fn take_fresh_dns(&mut self) -> Vec<Address> {
+        core::mem::take(&mut self.fresh_dns)
     }
 
     /// Answers a question to the name service. `peers` are the other DNS nodes.
@@ -272,6 +279,9 @@ impl Dns {
             (known.incarnation, known.address) == (record.incarnation, record.address)
         };
         let since = self.entries.get(&record.node).filter(same);
+        if record.role == Role::Dns && since.is_none() && self.fresh_dns.len() < DNS_NODES_MAX {
+            self.fresh_dns.push(record.address);
+        }
         let entry = Entry {
             record,
             expires_at,

@@ -9,7 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::contract::limits::RECORDS_MAX;
+use crate::contract::limits::{DNS_NODES_MAX, RECORDS_MAX};
 use crate::contract::message::{Message, Names};
 use crate::contract::node::{Lost, Peer};
 use crate::contract::record::{Address, Record, Role};
@@ -21,8 +21,9 @@ use crate::cx::Cx;
 use crate::purpose::Asked;
 use crate::requests::{Policy, Reply};
 
-/// Most DNS nodes known. More of them would not make the name service more available.
-const DNS_MAX: usize = 16;
+/// How many of the addresses heard on the link are asked before the known DNS nodes. What is heard may be
+/// a stranger's, who keeps an asker waiting.
+const FOUND_FIRST: usize = 2;
 
 /// Pause between look-ups of a group that has just changed. It doubles with each look-up that finds
 /// no change.
@@ -66,6 +67,8 @@ pub struct Resolver {
     /// Addresses at which a DNS node may be: guessed, or heard on the link. None has answered yet, so
     /// nobody registers there.
     found: Vec<Address>,
+    /// DNS nodes that an earlier run knew, or that this one has known. They are asked last.
+    remembered: Vec<Address>,
     groups: BTreeMap<Role, Group>,
     timers: Timers<Role>,
     /// Grows whenever a group's records are replaced.
@@ -89,6 +92,7 @@ impl Resolver {
             found: config.guesses.clone(),
             config,
             learned: Vec::new(),
+            remembered: Vec::new(),
             groups: BTreeMap::new(),
             timers: Timers::new(),
             revision: 0,
@@ -124,8 +128,28 @@ impl Resolver {
         }
         // What was heard last is the likeliest to be there.
         self.found.splice(0..0, fresh);
-        self.found.truncate(DNS_MAX);
+        self.found.truncate(DNS_NODES_MAX);
         self.resolve(cx, Role::Dns);
+    }
+
+    /// Takes DNS nodes that have registered at this one; returns whether one was unknown.
+    pub fn join(&mut self, dns: Vec<Address>) -> bool {
+        let known: Vec<Address> = self.dns().chain(self.config.own).collect();
+        let room = DNS_NODES_MAX.saturating_sub(self.learned.len());
+        let fresh = dns.into_iter().filter(|at| !known.contains(at)).take(room);
+        let before = self.learned.len();
+        self.learned.extend(fresh);
+        let grown = self.learned.len() > before;
+        self.revision += u64::from(grown);
+        grown
+    }
+
+    /// Takes the DNS nodes that an earlier run knew. They are asked when no other answers.
+    pub fn recall(&mut self, dns: Vec<Address>) {
+        let fresh = dns.into_iter().filter(|at| !self.remembered.contains(at));
+        let fresh: Vec<Address> = fresh.collect();
+        self.remembered.extend(fresh);
+        self.remembered.truncate(DNS_NODES_MAX);
     }
 
     /// The last known records of the group, possibly expired.
@@ -173,16 +197,28 @@ impl Resolver {
         asked.is_some()
     }
 
-    /// Whom to ask about a role, in order. Those that may be DNS nodes are asked last, and about the DNS
-    /// nodes first: that is how they become known.
+    /// Whom to ask about a role, in order. Those that may be DNS nodes are asked last; about the DNS nodes
+    /// some of them are asked first, because that is how they become known.
     pub(crate) fn candidates(&mut self, role: Role) -> Vec<Peer> {
-        let mut known: Vec<Peer> = self.dns().map(Peer::Node).collect();
+        let mut known: Vec<Address> = self.dns().collect();
         self.rng.shuffle(&mut known);
-        let found = self.found.iter().copied().map(Peer::Node);
-        match role {
-            Role::Dns => found.chain(known).collect(),
-            Role::Router | Role::Data => known.into_iter().chain(found).collect(),
+        let mut found = self.found.clone();
+        self.rng.shuffle(&mut found);
+        let later = match role {
+            Role::Dns => found.split_off(found.len().min(FOUND_FIRST)),
+            Role::Router | Role::Data => core::mem::take(&mut found),
+        };
+        let mut all = found;
+        for at in known
+            .into_iter()
+            .chain(later)
+            .chain(self.remembered.iter().copied())
+        {
+            if !all.contains(&at) && Some(at) != self.config.own {
+                all.push(at);
+            }
         }
+        all.into_iter().map(Peer::Node).collect()
     }
 
     /// Starts the look-ups that are due.
@@ -263,16 +299,25 @@ impl Resolver {
         let ttl = records.iter().map(Record::ttl).min().unwrap_or_default();
         group.good_until = cx.now + ttl.min(self.config.refresh);
         meet(cx, &records);
-        if role == Role::Dns {
-            self.learned = records.iter().map(|record| record.address).collect();
-            self.learned.retain(|at| !self.config.dns.contains(at));
-            let room = DNS_MAX.saturating_sub(self.config.dns.len());
-            self.learned.truncate(room);
-            // The answer came from one of them, or else they were silent. What is heard again is asked again.
-            self.found.clear();
-        }
+        let dns = records.iter().map(|record| record.address).collect();
         group.records = records;
         self.revision += 1;
+        if role == Role::Dns {
+            self.learn(dns);
+        }
+    }
+
+    /// Takes the DNS nodes that one of them has named.
+    fn learn(&mut self, mut dns: Vec<Address>) {
+        dns.retain(|at| !self.config.dns.contains(at));
+        dns.truncate(DNS_NODES_MAX.saturating_sub(self.config.dns.len()));
+        self.learned = dns;
+        // The answer came from one of them, or else they were silent. What is heard again is asked again.
+        self.found.clear();
+        let known: Vec<Address> = self.dns().collect();
+        self.remembered.retain(|at| !known.contains(at));
+        self.remembered.splice(0..0, known);
+        self.remembered.truncate(DNS_NODES_MAX);
     }
 }
 

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contract::id::NodeId;
-use crate::contract::limits::RECORDS_MAX;
+use crate::contract::limits::{DNS_NODES_MAX, RECORDS_MAX};
 use crate::contract::message::{Message, Names};
 use crate::contract::node::Peer;
 use crate::contract::record::{Address, Role};
@@ -67,9 +67,6 @@ impl Reservations {
     }
 }
 
-/// Most DNS nodes that are asked.
-const DNS_MAX: usize = 16;
-
 /// Longest pause between a failure and the next attempt.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -113,7 +110,7 @@ impl Assignment {
     /// Adds what may be DNS nodes, and asks soon.
     pub fn find(&mut self, now: Time, dns: &[Address]) {
         let fresh = dns.iter().filter(|at| !self.dns.contains(at));
-        let room = DNS_MAX.saturating_sub(self.dns.len());
+        let room = DNS_NODES_MAX.saturating_sub(self.dns.len());
         let fresh: Vec<Address> = fresh.copied().take(room).collect();
         if fresh.is_empty() {
             return;

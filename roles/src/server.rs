@@ -368,9 +368,7 @@ impl Core {
     fn on_start(&mut self, cx: &mut Cx<'_>) {
         let common = &mut self.common;
         common.resolver.start(cx);
-        if common.config.role != Some(Role::Dns) {
-            common.memory.recall(cx);
-        }
+        common.memory.recall(cx);
         if let Some(role) = common.config.role {
             self.take(cx, role);
         }
@@ -406,7 +404,11 @@ impl Core {
     /// the stored role again, because a data node that came back as a router would hold songs and
     /// not serve them.
     fn on_recalled(&mut self, cx: &mut Cx<'_>, recalled: Recalled) {
-        let (members, role) = recalled;
+        let Recalled { members, role, dns } = recalled;
+        if let Phase::Newcomer(assignment) = &mut self.phase {
+            assignment.find(cx.now, &dns);
+        }
+        self.common.resolver.recall(dns);
         match (&mut self.phase, role) {
             (Phase::Newcomer(_), Some(role @ (Role::Data | Role::Router))) => {
                 self.take(cx, role);
@@ -642,6 +644,17 @@ impl Core {
 
     /// After each event, passes changes of the ring and of the known names to all parts.
     fn settle(&mut self, cx: &mut Cx<'_>) {
+        if let Some(dns) = self.phase.serving_mut().and_then(Serving::dns_mut) {
+            let fresh = dns.take_fresh_dns();
+            if !fresh.is_empty() && self.common.resolver.join(fresh) {
+                self.register(cx);
+            }
+        }
+        // A server without a role writes nothing.
+        if self.phase.serving().is_some() {
+            let common = &mut self.common;
+            common.memory.look_at_dns(cx.now, &common.resolver);
+        }
         let member = self.phase.serving_mut().and_then(Serving::member_mut);
         if let Some(member) = member {
             if member.ring.is_outdated() {

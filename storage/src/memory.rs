@@ -1,4 +1,4 @@
-//! The members of the ring and the server's role, kept over a restart.
+//! The members of the ring, the server's role and the DNS nodes, kept over a restart.
 //!
 //! Owns `members.json` in the data directory and replaces the file by a rename. If the file is
 //! wrong in any way, the server remembers nothing, which costs only a look-up in the DNS.
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use roles::contract::id::{Incarnation, NodeId};
 use roles::contract::job::JobReply;
-use roles::contract::limits::MEMBERS_MAX;
+use roles::contract::limits::{DNS_NODES_MAX, MEMBERS_MAX};
 use roles::contract::member::{Member, MemberState, Traits};
 use roles::contract::record::{Address, Features, Role};
 use serde::{Deserialize, Serialize};
@@ -32,43 +32,51 @@ impl Memory {
         Memory { dir }
     }
 
-    /// The members and the role stored last. A directory with a library but no memory belongs to a
+    /// What was stored last. A directory with a library but no memory belongs to a
     /// data node.
     pub fn recall(&self) -> JobReply {
-        let (members, role) = self.read().unwrap_or_else(|| {
+        self.read().unwrap_or_else(|| {
             let names = ["library.db", "library.db.mending"];
             let kept_songs = names.iter().any(|name| self.dir.join(name).exists());
-            (Vec::new(), kept_songs.then_some(Role::Data))
-        });
-        JobReply::Members { members, role }
+            JobReply::Members {
+                members: Vec::new(),
+                role: kept_songs.then_some(Role::Data),
+                dns: Vec::new(),
+            }
+        })
     }
 
-    /// Replaces the stored members and role. A failure costs only what [`Memory::recall`] would
+    /// Replaces the stored members, role and DNS nodes. A failure costs only what [`Memory::recall`] would
     /// have saved.
-    pub fn remember(&self, members: &[Member], role: Role) -> JobReply {
-        if let Err(why) = self.write(members, role) {
+    pub fn remember(&self, members: &[Member], role: Role, dns: &[Address]) -> JobReply {
+        if let Err(why) = self.write(members, role, dns) {
             let why = in_words(&self.dir, &why);
             log::warn!("remember the ring in {}: {why}", self.dir.display());
         }
         JobReply::Done
     }
 
-    fn read(&self) -> Option<(Vec<Member>, Option<Role>)> {
+    fn read(&self) -> Option<JobReply> {
         let path = self.dir.join(FILE);
         if fs::metadata(&path).ok()?.len() > BYTES_MAX {
             return None;
         }
         let kept: Kept = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
-        let role = Role::from_domain(&kept.role);
         let members = kept.members.iter().take(MEMBERS_MAX);
-        Some((members.filter_map(Line::member).collect(), role))
+        let dns = kept.dns.iter().take(DNS_NODES_MAX);
+        Some(JobReply::Members {
+            members: members.filter_map(Line::member).collect(),
+            role: Role::from_domain(&kept.role),
+            dns: dns.filter_map(|at| at.parse().ok().map(Address)).collect(),
+        })
     }
 
     /// Writes the file without a sync: losing the last change in a power cut does no harm.
-    fn write(&self, members: &[Member], role: Role) -> io::Result<()> {
+    fn write(&self, members: &[Member], role: Role, dns: &[Address]) -> io::Result<()> {
         let kept = Kept {
             role: role.name().to_owned(),
             members: members.iter().take(MEMBERS_MAX).map(Line::of).collect(),
+            dns: dns.iter().map(ToString::to_string).collect(),
         };
         let draft = self.dir.join("members.json.new");
         let text = serde_json::to_vec(&kept)?;
@@ -89,6 +97,9 @@ const FILE: &str = "members.json";
 struct Kept {
     role: String,
     members: Vec<Line>,
+    /// Files of earlier versions have none.
+    #[serde(default)]
+    dns: Vec<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -156,11 +167,23 @@ mod tests {
     fn the_ring_is_remembered() {
         let dir = TempDir::new();
         let memory = Memory::new(dir.path().to_owned());
-        memory.remember(&[member(1), member(2)], Role::Router);
-        let recalled = JobReply::Members {
+        let dns = vec![Address(([10, 0, 0, 1], 7700).into())];
+        memory.remember(&[member(1), member(2)], Role::Router, &dns);
+        let mut recalled = JobReply::Members {
             members: vec![member(1), member(2)],
             role: Some(Role::Router),
+            dns,
         };
+        assert_eq!(memory.recall(), recalled);
+        // An earlier version has written no DNS nodes.
+        let file = dir.path().join(FILE);
+        let text = fs::read_to_string(&file).expect("our own");
+        let old = text.replace(",\"dns\":[\"10.0.0.1:7700\"]", "");
+        assert_ne!(old, text);
+        fs::write(&file, old).expect("our own");
+        if let JobReply::Members { dns, .. } = &mut recalled {
+            dns.clear();
+        }
         assert_eq!(memory.recall(), recalled);
     }
 
@@ -172,6 +195,7 @@ mod tests {
         let nothing = |role| JobReply::Members {
             members: Vec::new(),
             role,
+            dns: Vec::new(),
         };
         assert_eq!(memory.recall(), nothing(None));
         fs::write(dir.path().join(FILE), b"{\"role\":\"data\",").expect("our own");

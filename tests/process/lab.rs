@@ -136,7 +136,12 @@ impl Lab {
     }
 
     pub(super) fn node(&self, role: &str, name: &str, port: &str) -> Command {
-        let mut command = self.command(&["node", role, "--host", "127.0.0.1", "--port", port]);
+        self.node_on("127.0.0.1", role, name, port)
+    }
+
+    /// The same at another address of this machine.
+    pub(super) fn node_on(&self, host: &str, role: &str, name: &str, port: &str) -> Command {
+        let mut command = self.command(&["node", role, "--host", host, "--port", port]);
         command.arg("--data-dir").arg(self.dir.join(name));
         if role == "dns" {
             command.args(["--dns-port", "any"]);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::dns_nodes::await_ids;
 use super::lab::{Lab, PATIENCE, Server};
 use super::netlab::{self, Switches};
 use super::sound::skipped;
@@ -125,8 +126,8 @@ fn a_dns_node_that_is_gone_is_replaced_by_any_other() {
         lab.spawn(command)
     };
     let mut dns = start(1, "dns");
-    let _router = start(2, "router");
-    let _data = start(3, "data");
+    let router = start(2, "router");
+    let data = start(3, "data");
     dns.kill();
     Switches.unplug(1);
     let other = start(4, "dns");
@@ -135,9 +136,8 @@ fn a_dns_node_that_is_gone_is_replaced_by_any_other() {
     lab.await_status("all are seen", |status| {
         ring(status) == 2 && nodes(status).iter().any(|n| n["id"] == other.id.as_str())
     });
-    for role in ["dispotify.data", "dispotify.router"] {
-        lab.await_lines(&["resolve", role], |found| found.len() == 1);
-    }
+    await_ids(&lab, "dispotify.data", &[&data]);
+    await_ids(&lab, "dispotify.router", &[&router]);
 }
 
 /// A stranger says that it is a DNS node of this cluster, with every word right but the key. Commands and

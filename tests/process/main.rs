@@ -7,6 +7,7 @@ mod sound;
 mod albums;
 mod config;
 mod copies;
+mod dns_nodes;
 mod export;
 mod failures;
 mod full_disk;

@@ -6,7 +6,7 @@ use roles::contract::id::{ContentHash, NodeId, SongId, SongPrefix};
 use roles::contract::job::{ClientJob, FragmentId, JobFault, JobReply, LibraryJob, MemoryJob};
 use roles::contract::member::Member;
 use roles::contract::message::{Position, StoreId};
-use roles::contract::record::{Record, Role};
+use roles::contract::record::{Address, Record, Role};
 use roles::contract::rng::Rng;
 use roles::contract::song::Manifest;
 use roles::contract::trash::Mark;
@@ -33,7 +33,7 @@ pub struct Disk {
     /// How often the root of a table was spoilt.
     wrecks: u32,
     /// The ring members and the node's role that were last remembered.
-    memory: Option<(Vec<Member>, Role)>,
+    memory: Option<(Vec<Member>, Role, Vec<Address>)>,
     /// The content at the start before the last one, and at the last one.
     past: [Option<ModelStore>; 2],
     /// The mutant in this disk.
@@ -156,19 +156,19 @@ impl Disk {
     pub fn remember(&mut self, job: MemoryJob) -> JobReply {
         match job {
             MemoryJob::RecallMembers => self.recall(),
-            MemoryJob::RememberMembers { members, role } => {
-                self.memory = Some((members, role));
+            MemoryJob::RememberMembers { members, role, dns } => {
+                self.memory = Some((members, role, dns));
                 JobReply::Done
             }
         }
     }
 
     fn recall(&self) -> JobReply {
-        let (members, role) = match &self.memory {
-            Some((members, role)) => (members.clone(), Some(*role)),
-            None => (Vec::new(), None),
+        let (members, role, dns) = match &self.memory {
+            Some((members, role, dns)) => (members.clone(), Some(*role), dns.clone()),
+            None => (Vec::new(), None, Vec::new()),
         };
-        JobReply::Members { members, role }
+        JobReply::Members { members, role, dns }
     }
 
     /// The power fails: what is not durable is lost.

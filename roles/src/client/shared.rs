@@ -9,6 +9,7 @@ use super::{Config, Purpose, failed, unreachable};
 use crate::anomalies::Anomalies;
 use crate::contract::id::OperationId;
 use crate::contract::job::ClientJob;
+use crate::contract::limits::DNS_NODES_MAX;
 use crate::contract::message::Holder;
 use crate::contract::node::Lost;
 use crate::contract::record::{Record, Role};
@@ -42,7 +43,7 @@ pub(super) struct Shared {
     pub(super) undialled: Option<Lost>,
     /// Whether a server has answered: then this client's key is the cluster's.
     pub(super) key_accepted: bool,
-    /// The routers stored on disk for a later run.
+    /// The routers and DNS nodes stored on disk for a later run.
     pub(super) remembered: Vec<Record>,
 }
 
@@ -86,12 +87,30 @@ impl Shared {
         failed(*operation, Failure::Unreachable { role, last })
     }
 
-    /// Stores the routers for a later run, if they differ from those on disk.
-    pub(super) fn remember_routers(&mut self, cx: &mut Cx<'_>) {
+    /// Looks the routers up, and the DNS nodes, if that is due; false if no question could be sent.
+    pub(super) fn look_up(&mut self, cx: &mut Cx<'_>) -> bool {
+        let asking = self.resolver.resolve(cx, Role::Router);
+        if !self.resolver.is_fresh(cx.now, Role::Dns) {
+            self.resolver.resolve(cx, Role::Dns);
+        }
+        asking
+    }
+
+    /// Stores the routers and DNS nodes for a later run, if they differ from those on disk.
+    pub(super) fn remember_peers(&mut self, cx: &mut Cx<'_>) {
         let place = |record: &Record| (record.node, record.address);
-        let mut records = self.resolver.records(Role::Router).to_vec();
-        records.sort_unstable_by_key(place);
-        records.truncate(64);
+        let mut records = Vec::new();
+        for (role, most) in [(Role::Router, 64), (Role::Dns, DNS_NODES_MAX)] {
+            let mut some = self.resolver.records(role).to_vec();
+            some.sort_unstable_by_key(place);
+            some.truncate(most);
+            if some.is_empty() {
+                // What was known before is all there is.
+                let before = self.remembered.iter().filter(|r| r.role == role);
+                some.extend(before.copied());
+            }
+            records.extend(some);
+        }
         let same = records
             .iter()
             .map(place)

@@ -13,7 +13,7 @@ use super::id::{ContentHash, NodeId, SongId, SongPrefix, SourceId};
 use super::member::Member;
 use super::message::{Change, Digest, Position, StoreId};
 use super::partition::Partition;
-use super::record::{Record, Role};
+use super::record::{Address, Record, Role};
 use super::song::{Manifest, Song};
 use super::tags::MoreTags;
 use super::trash::Mark;
@@ -351,7 +351,7 @@ pub enum ClientJob {
     },
 }
 
-/// Work for the ring that a server remembers beyond a restart.
+/// Work for what a server remembers of the others beyond a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemoryJob {
     /// Reads the ring that an earlier run has stored. Answered by [`JobReply::Members`].
@@ -362,6 +362,8 @@ pub enum MemoryJob {
         members: Vec<Member>,
         /// This node's role at present.
         role: Role,
+        /// The DNS nodes that it knows; at most [`super::limits::DNS_NODES_MAX`].
+        dns: Vec<Address>,
     },
 }
 
@@ -527,6 +529,8 @@ pub enum JobReply {
         members: Vec<Member>,
         /// The role of this node in that run; none at the first start.
         role: Option<Role>,
+        /// The DNS nodes that it knew in that run.
+        dns: Vec<Address>,
     },
     /// The job has failed.
     Failed(JobFault),
@@ -870,8 +874,8 @@ impl fmt::Debug for JobReply {
                 write!(f, "Quarantined({fragments:?}, more: {more})")
             }
             JobReply::Peers { records } => write!(f, "Peers({})", records.len()),
-            JobReply::Members { members, role } => {
-                write!(f, "Members({}, {role:?})", members.len())
+            JobReply::Members { members, role, dns } => {
+                write!(f, "Members({}, {role:?}, {})", members.len(), dns.len())
             }
             JobReply::Failed(fault) => write!(f, "Failed({fault:?})"),
         }

@@ -134,6 +134,9 @@ pub const HOLDERS_MAX: usize = 3;
 /// Most fragments that one `Fetch` asks for: two minutes of music at ten seconds each.
 pub const FETCH_FRAGMENTS_MAX: u32 = 12;
 
+/// Most DNS nodes that a node knows beside those given by the user. More would not make names more available.
+pub const DNS_NODES_MAX: usize = 16;
+
 /// Most records of a DNS node: enough for thousands of servers, and all of them fit into one
 /// message.
 pub const RECORDS_MAX: usize = 4096;

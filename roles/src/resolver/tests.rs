@@ -135,3 +135,54 @@ fn a_dns_node_does_not_learn_of_itself() {
     hear(&mut resolver, at(0), &mut host, (envelope.id, message));
     assert_eq!(resolver.dns().collect::<Vec<_>>(), [addr(1), addr(2)]);
 }
+
+fn order(resolver: &mut Resolver, role: Role) -> Vec<Address> {
+    let address = |peer| match peer {
+        Peer::Node(address) => address,
+        Peer::Guest(_) => panic!("a guest cannot be asked"),
+    };
+    resolver.candidates(role).into_iter().map(address).collect()
+}
+
+/// What is heard on the link is asked about DNS nodes first, two at a time, and about others last, until a
+/// DNS node answers; what an earlier run knew is asked when nobody else is left.
+#[test]
+fn what_is_heard_is_asked_until_a_dns_node_answers() {
+    let (mut resolver, mut host) = (resolver(), Host::default());
+    resolver.recall(vec![addr(8), addr(1)]);
+    let heard = [addr(2), addr(3), addr(4), addr(9), addr(1)];
+    resolver.find(&mut host.at(at(1)), &heard);
+    let Some(Action::Send { envelope, .. }) = host.out.pop() else {
+        panic!("it asks at once");
+    };
+    let about_dns = Message::Names(Names::Resolve { role: Role::Dns });
+    assert_eq!(envelope.message, about_dns);
+    let asked = order(&mut resolver, Role::Dns);
+    assert_eq!((asked[2], asked[4]), (addr(1), addr(8)), "{asked:?}");
+    let asked = order(&mut resolver, Role::Router);
+    assert_eq!((asked[0], asked[4], asked.len()), (addr(1), addr(8), 5));
+    // None of them is registered with before it has answered.
+    assert!(resolver.dns().eq([addr(1)]));
+    let named = vec![record(3, Role::Dns), record(5, Role::Dns)];
+    resolver.on_records(&mut host.at(at(2)), Role::Dns, named, true);
+    assert!(resolver.dns().eq([addr(1), addr(3), addr(5)]));
+    let mut asked = order(&mut resolver, Role::Dns);
+    assert_eq!(asked.pop(), Some(addr(8)));
+    // The others go, and are remembered.
+    let named = vec![record(5, Role::Dns)];
+    resolver.on_records(&mut host.at(at(3)), Role::Dns, named, true);
+    assert!(resolver.dns().eq([addr(1), addr(5)]));
+    assert_eq!(order(&mut resolver, Role::Router)[2..], [addr(3), addr(8)]);
+}
+
+/// However many are heard or remembered, few are kept.
+#[test]
+fn heard_and_remembered_addresses_are_bounded() {
+    let (mut resolver, mut host) = (resolver(), Host::default());
+    let many = |from: u8| (from..from + 100).map(addr).collect::<Vec<_>>();
+    for _ in 0..3 {
+        resolver.find(&mut host.at(at(1)), &many(20));
+        resolver.recall(many(130));
+    }
+    assert_eq!(order(&mut resolver, Role::Dns).len(), 1 + 2 * DNS_NODES_MAX);
+}

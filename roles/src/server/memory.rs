@@ -1,12 +1,13 @@
-//! What a server remembers over a restart: the members of its ring, and its role.
+//! What a server remembers over a restart: the members of its ring, its role, and the DNS nodes.
 //!
-//! A change of role is written at once. A change of the members is written at most every half
+//! A change of role is written at once. A change of the others is written at most every half
 //! minute. An idle node writes nothing.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::contract::job::{JobFault, JobReply, MemoryJob};
+use crate::contract::limits::DNS_NODES_MAX;
 use crate::contract::member::Member;
 use crate::contract::record::{Address, Role};
 use crate::contract::time::Time;
@@ -15,6 +16,7 @@ use crate::cx::Cx;
 use crate::members::Members;
 use crate::purpose::Ordered;
 use crate::purpose::memory::Purpose;
+use crate::resolver::Resolver;
 
 /// Least time between two writes.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -28,8 +30,13 @@ const AT_ONCE: Duration = Duration::from_millis(1);
 /// Pause before a job is repeated that the busy pool has refused.
 const BUSY: Duration = Duration::from_millis(200);
 
-/// The members and the role stored by an earlier run.
-pub(super) type Recalled = (Vec<Member>, Option<Role>);
+/// What an earlier run has stored.
+#[derive(Debug, Default)]
+pub(super) struct Recalled {
+    pub(super) members: Vec<Member>,
+    pub(super) role: Option<Role>,
+    pub(super) dns: Vec<Address>,
+}
 
 /// Reads the memory once, writes it when it has changed.
 #[derive(Debug)]
@@ -43,6 +50,10 @@ pub(super) struct Memory {
     recall_at: Option<Time>,
     written_at: Option<Time>,
     revision: u64,
+    /// The DNS nodes that are known, and those that are stored or on their way to the disk.
+    dns: Vec<Address>,
+    dns_kept: Vec<Address>,
+    dns_revision: u64,
 }
 
 impl Memory {
@@ -54,6 +65,9 @@ impl Memory {
             recall_at: None,
             written_at: None,
             revision: 0,
+            dns: Vec::new(),
+            dns_kept: Vec::new(),
+            dns_revision: 0,
         }
     }
 
@@ -70,7 +84,10 @@ impl Memory {
         reply: JobReply,
     ) -> Option<Recalled> {
         match (purpose, reply) {
-            (Purpose::Recall, JobReply::Members { members, role }) => Some((members, role)),
+            (Purpose::Recall, JobReply::Members { members, role, dns }) => {
+                self.dns_kept.clone_from(&dns);
+                Some(Recalled { members, role, dns })
+            }
             // A node that took another role because the pool was busy would not serve its songs, so
             // the read is repeated.
             (Purpose::Recall, JobReply::Failed(JobFault::Busy)) => {
@@ -78,11 +95,12 @@ impl Memory {
                 None
             }
             // On any other failure the node starts as one without stored state.
-            (Purpose::Recall, _) => Some((Vec::new(), None)),
+            (Purpose::Recall, _) => Some(Recalled::default()),
             (Purpose::Remember, JobReply::Done) => None,
             (Purpose::Remember, _) => {
                 (self.written_at, self.role) = (None, None);
                 self.kept.clear();
+                self.dns_kept.clear();
                 self.due = Some(now + BUSY);
                 None
             }
@@ -100,7 +118,31 @@ impl Memory {
             // the songs it took in this one.
             self.due = Some(now + AT_ONCE);
         }
-        if self.due.is_none() && places(members) != self.kept {
+        if places(members) != self.kept {
+            self.plan(now);
+        }
+    }
+
+    /// Notes a change of the DNS nodes that are known, and schedules a write if one is needed. Where none
+    /// is known any longer, those that were are the ones to remember.
+    pub(super) fn look_at_dns(&mut self, now: Time, resolver: &Resolver) {
+        if self.dns_revision == resolver.revision() {
+            return;
+        }
+        self.dns_revision = resolver.revision();
+        let mut dns: Vec<Address> = resolver.dns().take(DNS_NODES_MAX).collect();
+        dns.sort_unstable();
+        if dns.is_empty() {
+            return;
+        }
+        self.dns = dns;
+        if self.dns != self.dns_kept {
+            self.plan(now);
+        }
+    }
+
+    fn plan(&mut self, now: Time) {
+        if self.due.is_none() {
             let earliest = self.written_at.map_or(Time::ZERO, |at| at + PAUSE);
             self.due = Some((now + FIRST).max(earliest));
         }
@@ -113,20 +155,25 @@ impl Memory {
         }
     }
 
-    /// Writes if that is due.
-    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, members: &Members) {
+    /// Writes if that is due. A DNS node has no members.
+    pub(super) fn on_tick(&mut self, cx: &mut Cx<'_>, members: Option<&Members>) {
         if self.due.is_none_or(|due| cx.now < due) {
             return;
         }
         self.due = None;
-        let role = members.me().role;
+        let role = members.map_or(Role::Dns, |members| members.me().role);
         // A write for a change of role does not delay the next write of the members.
         if self.role.replace(role) == Some(role) {
             self.written_at = Some(cx.now);
         }
-        self.kept = places(members);
-        let members = members.living().copied().collect();
-        let job = MemoryJob::RememberMembers { members, role };
+        self.kept = members.map_or(Vec::new(), places);
+        self.dns_kept.clone_from(&self.dns);
+        let living = members.into_iter().flat_map(Members::living);
+        let job = MemoryJob::RememberMembers {
+            members: living.copied().collect(),
+            role,
+            dns: self.dns.clone(),
+        };
         cx.run(Ordered::Memory(Purpose::Remember), job);
     }
 

@@ -467,7 +467,7 @@ impl RingMember {
         }
         let named = [Role::Data, Role::Router].map(|role| common.resolver.records(role));
         self.ring.on_tick(cx, &named.concat());
-        common.memory.on_tick(cx, self.ring.members());
+        common.memory.on_tick(cx, Some(self.ring.members()));
         self.retired.take_if(|old| old.until <= cx.now);
         if let Part::Data(node) = &mut self.part {
             node.chord.on_tick(cx, self.ring.members());

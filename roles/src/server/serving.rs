@@ -218,6 +218,7 @@ impl Serving {
             Work::Dns(dns) => {
                 let peers: Vec<Address> = common.resolver.dns().collect();
                 dns.on_tick(cx, &peers);
+                common.memory.on_tick(cx, None);
             }
             Work::Member(member) => member.on_tick(cx, common, self.registrar.record()),
         }
