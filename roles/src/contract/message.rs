@@ -669,6 +669,7 @@ impl Message {
                 Ring::Join { .. }
                 | Ring::Probe { .. }
                 | Ring::Check { .. }
+                | Ring::Diagnose
                 | Ring::Count { .. } => true,
                 Ring::Alert { .. }
                 | Ring::Unbalance { .. }
@@ -679,6 +680,7 @@ impl Message {
                 | Ring::Checked { .. }
                 | Ring::Heard
                 | Ring::Counted { .. }
+                | Ring::Diagnosis(_)
                 | Ring::Accepted => false,
             },
             Message::Upkeep(upkeep) => match upkeep {

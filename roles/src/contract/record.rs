@@ -126,6 +126,10 @@ impl Features {
     /// role is to answer or to receive them. Neither is sent to a server without this feature.
     pub const ALBUMS: Features = Features(16);
 
+    /// The server answers [`Ring::Diagnose`](super::ring::Ring::Diagnose), in any role but that of the DNS. The question is not
+    /// sent to a server without this feature.
+    pub const DIAGNOSIS: Features = Features(256);
+
     /// These features, with `changed` set or cleared.
     pub fn with(self, changed: Features, set: bool) -> Features {
         if set {
