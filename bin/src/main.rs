@@ -30,6 +30,7 @@ mod twin;
 mod failure;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use roles::contract::browse::ValueOf;
 
@@ -40,12 +41,20 @@ use settings::Settings;
 
 fn main() -> ExitCode {
     memory::keep_small();
+    outlive_size_limit();
     let result = config::load().and_then(run);
     log::logger().flush();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+/// SIGXFSZ, sent where a file would grow beyond a limit of the process, is caught, so that the write fails
+/// with a reason instead of killing the process. SIGPIPE is ignored by every Rust program.
+fn outlive_size_limit() {
+    // Where a handler cannot be set, the signal does what it does to other programs.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
 fn run(loaded: Loaded) -> Result<(), Failure> {

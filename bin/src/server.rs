@@ -18,7 +18,7 @@ use roles::contract::record::{Address, Record};
 use roles::contract::rng::Rng;
 use roles::contract::user::Notice;
 use roles::server::{self, Server};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use storage::data_dir::DataDir;
 
 use crate::args::{DnsPort, Node, RoleChoice};
@@ -510,14 +510,11 @@ fn print_ready(record: Record) {
 }
 
 /// SIGINT and SIGTERM stop the process in order. SIGHUP begins a new log file; without one it stops the
-/// process, too, because its terminal is gone. SIGXFSZ, sent at a file size limit, is caught, so that
-/// the write fails instead of killing the process; SIGPIPE is ignored by every Rust program.
+/// process, too, because its terminal is gone.
 pub(crate) fn stop_on_signal(settings: &Settings, reactor: &Reactor) -> Result<(), Failure> {
     let (stop, to_file) = (reactor.stop_handle(), settings.log_file.is_some());
     notify::watch(reactor.pulse_handle())?;
     let failed = |error| Failure::failed("listen for signals", error);
-    let flag = Arc::default();
-    signal_hook::flag::register(SIGXFSZ, flag).map_err(failed)?;
     let mut signals =
         signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(failed)?;
     std::thread::Builder::new()

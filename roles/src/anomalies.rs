@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::contract::node::Figure;
+use crate::contract::ring::AnomalyCount;
 use crate::contract::user::Level;
 use crate::cx::Cx;
 
@@ -56,6 +57,15 @@ impl Anomalies {
             count: self.count(kind),
         };
         Anomaly::ALL.into_iter().map(figure).collect()
+    }
+
+    /// Every kind of which there was a case, for a diagnosis.
+    pub fn told(&self) -> Vec<AnomalyCount> {
+        let of_kind = |(kind, count): (&Anomaly, &u64)| AnomalyCount {
+            kind: kind.word().to_string(),
+            count: *count,
+        };
+        self.counts.iter().map(of_kind).collect()
     }
 
     /// Counts a case, and logs the first one of its kind with this node.

@@ -103,6 +103,11 @@ impl Members {
         self.entries.values().map(|entry| &entry.member)
     }
 
+    /// Every entry in the order of ids.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
     /// The ring: the living members in the order of ids. This node is among them unless it has
     /// left.
     pub fn living(&self) -> impl DoubleEndedIterator<Item = &Member> + Clone {

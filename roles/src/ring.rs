@@ -11,6 +11,7 @@
 //! extensions; each part names its source).
 
 mod census;
+mod diagnosis;
 mod double;
 mod doubts;
 mod failure_detector;
@@ -335,6 +336,8 @@ impl Ring {
             | RingMessage::Count { .. }
             | RingMessage::Counted { .. }
             | RingMessage::Unbalance { .. }
+            | RingMessage::Diagnose
+            | RingMessage::Diagnosis(_)
             | RingMessage::Accepted => self.note_absurd(cx, from.node),
         }
     }
@@ -374,6 +377,8 @@ impl Ring {
             | RingMessage::Checked { .. }
             | RingMessage::Heard
             | RingMessage::Counted { .. }
+            | RingMessage::Diagnose // The server answers it before the ring hears of it.
+            | RingMessage::Diagnosis(_)
             | RingMessage::Accepted => cx.out.refuse(asker, Refusal::WrongRole),
         }
         None

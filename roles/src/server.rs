@@ -205,10 +205,9 @@ impl Common {
             incarnation: self.me.incarnation,
             renewals: 0,
             address: self.address,
-            features: (self.me.features)
-                .with(Features::TRASH, true)
-                .with(Features::ALBUMS, true)
-                .with(Features::LISTS, true),
+            features: UNDERSTOOD
+                .iter()
+                .fold(self.me.features, |all, one| all.with(*one, true)),
             weight: if role == Role::Data {
                 self.config.weight
             } else {
@@ -678,6 +677,14 @@ impl Core {
     }
 }
 
+/// What every server of this version understands.
+const UNDERSTOOD: [Features; 4] = [
+    Features::TRASH,
+    Features::ALBUMS,
+    Features::LISTS,
+    Features::DIAGNOSIS,
+];
+
 impl Node for Server {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
         let cx = &mut self.pending.cx(now, out);
@@ -716,6 +723,8 @@ impl Node for Server {
         };
         let queues = self.queues().into_iter().map(queue);
         let doubts = self.anomalies().map(Anomalies::figures);
-        queues.chain(doubts.unwrap_or_default()).collect()
+        let member = self.core.phase.serving().and_then(Serving::member);
+        let ring = member.map(|member| member.ring.figure());
+        (queues.chain(doubts.unwrap_or_default()).chain(ring)).collect()
     }
 }

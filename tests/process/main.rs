@@ -24,6 +24,7 @@ mod privacy;
 mod refusals;
 mod rights;
 mod ring;
+mod signals;
 #[cfg(not(debug_assertions))]
 mod speed;
 mod tables;

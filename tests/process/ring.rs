@@ -220,3 +220,41 @@ fn a_server_restarts_without_dns() {
         ring(status) == all && nodes.is_some_and(|nodes| nodes.iter().any(back))
     });
 }
+
+/// A node that stands still is in doubt before it is dead, and the status says whose doubt it is. A key
+/// to listen suffices to see it.
+#[test]
+fn doubts_are_in_the_status() {
+    let mut lab = Lab::new("doubts");
+    // A suspicion that lasts, so that the status sees it.
+    lab.settings = vec!["--set", "ring.agreed=30s", "--set", "ring.alone=30s"];
+    let (_names, data) = lab.cluster(1, 2);
+    let calm = lab.await_status("every data node and router answers", |status| {
+        ring(status).len() == 3 && status["doubts"].as_array().map_or(0, Vec::len) == 3
+    });
+    let first = &calm["doubts"][0];
+    assert_eq!(first["cut_off"], false, "{first}");
+    assert!(
+        first["patience"].is_u64() && first["anomalies"].is_object(),
+        "{first}"
+    );
+    data[1].signal("STOP");
+    let suspected = |doubts: &Value| {
+        let suspects = doubts["suspects"].as_array();
+        let mut suspects = suspects.into_iter().flatten();
+        suspects.any(|suspect| suspect["node"] == *data[1].id)
+    };
+    lab.await_status("the others doubt", |status| {
+        let doubts = status["doubts"].as_array();
+        let doubts: Vec<&Value> = doubts.into_iter().flatten().collect();
+        doubts.len() == 2 && doubts.iter().all(|one| suspected(one))
+    });
+    let shown = String::from_utf8(lab.ok(&["status"])).expect("text");
+    let line = format!(") suspects {} for ", &data[1].id[..8]);
+    assert_eq!(shown.matches(&line).count(), 2, "{shown}");
+    data[1].signal("CONT");
+    lab.await_status("nobody doubts", |status| {
+        let doubts = status["doubts"].as_array();
+        doubts.is_some_and(|all| all.len() == 3 && !all.iter().any(suspected))
+    });
+}

@@ -492,6 +492,8 @@ impl World {
             | RingMessage::Heard
             | RingMessage::Count { .. }
             | RingMessage::Counted { .. }
+            | RingMessage::Diagnose
+            | RingMessage::Diagnosis(_)
             | RingMessage::Accepted => (),
         }
     }

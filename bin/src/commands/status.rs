@@ -1,5 +1,7 @@
 //! `dispotify status`.
 
+mod doubts;
+
 use std::io::{self, IsTerminal, Write};
 use std::thread;
 
@@ -15,15 +17,16 @@ use crate::failure::Failure;
 use crate::session::Session;
 use crate::settings::Settings;
 use crate::text;
+use doubts::{Doubts, Told};
 
 /// Shows the cluster as one router sees it, once or again and again.
 pub(crate) fn run(settings: &Settings, status: &Status) -> Result<(), Failure> {
     let session = Session::start(settings)?;
     let Some(every) = status.watch else {
-        return tell(status, ask(&session)?);
+        return tell(status, ask(settings, &session)?);
     };
     loop {
-        match ask(&session) {
+        match ask(settings, &session) {
             Ok(seen) => {
                 clear(status.json)?;
                 tell(status, seen)?;
@@ -40,10 +43,17 @@ pub(crate) fn run(settings: &Settings, status: &Status) -> Result<(), Failure> {
     }
 }
 
-/// The cluster as this router sees it, and what lies in the trash where a router can say.
-type Seen = (Cluster, Address, Option<(u64, u64)>);
+/// The cluster as people see it.
+struct Seen {
+    /// What this router knows.
+    cluster: Cluster,
+    router: Address,
+    /// Songs and bytes in the trash, where a router can say.
+    trash: Option<(u64, u64)>,
+    doubts: Vec<Told>,
+}
 
-fn ask(session: &Session) -> Result<Seen, Failure> {
+fn ask(settings: &Settings, session: &Session) -> Result<Seen, Failure> {
     let operation = session.operation();
     let command = Command::Status { operation };
     let (cluster, router) = session.answer("ask for the status", command, |notice| {
@@ -52,15 +62,19 @@ fn ask(session: &Session) -> Result<Seen, Failure> {
         }
         None
     })?;
-    let trash = trash::totals(session);
-    Ok((cluster, router, trash))
+    Ok(Seen {
+        trash: trash::totals(session),
+        doubts: doubts::ask(settings, session, &cluster)?,
+        cluster,
+        router,
+    })
 }
 
-fn tell(status: &Status, (cluster, router, trash): Seen) -> Result<(), Failure> {
+fn tell(status: &Status, seen: Seen) -> Result<(), Failure> {
     if status.json {
-        return json_line(&Object::of(&cluster, router).with_trash(trash));
+        return json_line(&Object::whole(&seen));
     }
-    show(&cluster, router, trash)
+    show(&seen)
 }
 
 /// Begins a new picture on a terminal; elsewhere one follows the other.
@@ -71,7 +85,8 @@ fn clear(json: bool) -> Result<(), Failure> {
     }
 }
 
-fn show(cluster: &Cluster, router: Address, trash: Option<(u64, u64)>) -> Result<(), Failure> {
+fn show(seen: &Seen) -> Result<(), Failure> {
+    let (cluster, router) = (&seen.cluster, seen.router);
     let header = ["NODE", "ROLE", "STATE", "ADDRESS", "HEARD", "SONGS", "SIZE"];
     let mut table = text::table(header, &[4, 5, 6]);
     for node in &cluster.nodes {
@@ -95,10 +110,11 @@ fn show(cluster: &Cluster, router: Address, trash: Option<(u64, u64)>) -> Result
         missing => format!("{} missing", text::count(missing, "copy")),
     };
     let sum = format!("{songs}, {copies}, as seen by {router}\n");
-    let trash = trash_line(trash);
+    let trash = trash_line(seen.trash);
     let upkeep = upkeep_lines(cluster);
+    let doubts = doubts::lines(&seen.doubts);
     let ring = ring_lines(cluster);
-    write_all(format!("{table}\n{sum}{trash}{upkeep}{ring}").as_bytes())
+    write_all(format!("{table}\n{sum}{trash}{upkeep}{doubts}{ring}").as_bytes())
 }
 
 /// What lies in the trash: its room is free only when it is emptied.
@@ -218,6 +234,10 @@ pub(crate) struct Object {
     trash_songs: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trash_bytes: Option<u64>,
+    /// What each node doubts that was asked and answered; left out on the page, which asks the router
+    /// alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doubts: Option<Vec<Doubts>>,
 }
 
 #[derive(Serialize)]
@@ -261,14 +281,16 @@ impl Object {
             last_switch: cluster.last_switch.as_ref().map(Switch::of),
             trash_songs: None,
             trash_bytes: None,
+            doubts: None,
         }
     }
 
-    fn with_trash(self, trash: Option<(u64, u64)>) -> Self {
+    fn whole(seen: &Seen) -> Self {
         Object {
-            trash_songs: trash.map(|(songs, _)| songs),
-            trash_bytes: trash.map(|(_, bytes)| bytes),
-            ..self
+            trash_songs: seen.trash.map(|(songs, _)| songs),
+            trash_bytes: seen.trash.map(|(_, bytes)| bytes),
+            doubts: Some(seen.doubts.iter().map(Doubts::of).collect()),
+            ..Object::of(&seen.cluster, seen.router)
         }
     }
 }

@@ -244,6 +244,14 @@ impl Metrics {
                 page.sample(&[("node", node), ("kind", kind)], *count as f64);
             }
         });
+        for (name, help, value) in OF_RING {
+            page.family(name, Kind::Gauge, help);
+            self.each(|node, figure| {
+                if let Some(value) = value(figure) {
+                    page.sample(&[("node", node)], value);
+                }
+            });
+        }
     }
 
     fn each(&self, mut each: impl FnMut(&str, &Figure)) {
@@ -253,6 +261,45 @@ impl Metrics {
         }
     }
 }
+
+/// A figure of the ring: its name, what it says, and its value.
+type OfRing = (&'static str, &'static str, fn(&Figure) -> Option<f64>);
+
+/// What the members of the ring in this process doubt.
+const OF_RING: [OfRing; 4] = [
+    (
+        "dispotify_ring_suspects",
+        "Members that a node of this process suspects.",
+        |figure| match figure {
+            Figure::Ring { suspects, .. } => Some(*suspects as f64),
+            Figure::Queue { .. } | Figure::Doubts { .. } => None,
+        },
+    ),
+    (
+        "dispotify_ring_checks",
+        "Silent members that a node of this process checks.",
+        |figure| match figure {
+            Figure::Ring { checks, .. } => Some(*checks as f64),
+            Figure::Queue { .. } | Figure::Doubts { .. } => None,
+        },
+    ),
+    (
+        "dispotify_ring_patience",
+        "How many times as long as usual a node of this process waits, because it hears badly: 1 to 9.",
+        |figure| match figure {
+            Figure::Ring { patience, .. } => Some(f64::from(*patience)),
+            Figure::Queue { .. } | Figure::Doubts { .. } => None,
+        },
+    ),
+    (
+        "dispotify_ring_cut_off",
+        "Whether a node of this process believes that it is cut off, and takes no new songs: 1 or 0.",
+        |figure| match figure {
+            Figure::Ring { cut_off, .. } => Some(f64::from(u8::from(*cut_off))),
+            Figure::Queue { .. } | Figure::Doubts { .. } => None,
+        },
+    ),
+];
 
 /// The state of the cluster.
 fn of_cluster(page: &mut Page, status: &Status) {

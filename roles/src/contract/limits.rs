@@ -185,3 +185,6 @@ pub const OBSERVERS_MAX: usize = 8;
 
 /// Most nodes in one answer of the Chord messages, such as a list of successors.
 pub const NEIGHBOURS_MAX: usize = 4;
+
+/// Most suspects, and most members under check, that a diagnosis names: a person reads them.
+pub const SUSPECTS_TOLD_MAX: usize = 32;

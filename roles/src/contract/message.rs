@@ -675,6 +675,7 @@ impl Message {
                 Ring::Join { .. }
                 | Ring::Probe { .. }
                 | Ring::Check { .. }
+                | Ring::Diagnose
                 | Ring::Count { .. } => true,
                 Ring::Alert { .. }
                 | Ring::Unbalance { .. }
@@ -685,6 +686,7 @@ impl Message {
                 | Ring::Checked { .. }
                 | Ring::Heard
                 | Ring::Counted { .. }
+                | Ring::Diagnosis(_)
                 | Ring::Accepted => false,
             },
             Message::Upkeep(upkeep) => match upkeep {

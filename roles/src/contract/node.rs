@@ -71,6 +71,17 @@ pub enum Figure {
         /// How many there were since the start.
         count: u64,
     },
+    /// What a member of the ring doubts.
+    Ring {
+        /// Members that it suspects.
+        suspects: usize,
+        /// Silent members that are being checked.
+        checks: usize,
+        /// How many times as long as usual it waits, because it hears badly itself.
+        patience: u32,
+        /// It believes that it is cut off, and takes no new songs.
+        cut_off: bool,
+    },
 }
 
 /// How a DNS packet has come: it decides how long the answer may be.

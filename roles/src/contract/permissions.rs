@@ -6,6 +6,7 @@
 use super::chord::Chord;
 use super::message::{Audio, Catalogue, Message, Names};
 use super::rights::Right;
+use super::ring::Ring;
 use super::upkeep::Upkeep;
 
 impl Message {
@@ -13,7 +14,25 @@ impl Message {
     /// asked nothing.
     pub fn right_needed(&self) -> Right {
         match self {
-            Message::Refused(_) | Message::Ring(_) => Right::Node,
+            Message::Refused(_) => Right::Node,
+            Message::Ring(ring) => match ring {
+                Ring::Diagnose => Right::Listen,
+                Ring::Join { .. }
+                | Ring::Joined { .. }
+                | Ring::Report { .. }
+                | Ring::News { .. }
+                | Ring::Probe { .. }
+                | Ring::Probed { .. }
+                | Ring::Check { .. }
+                | Ring::Checked { .. }
+                | Ring::Alert { .. }
+                | Ring::Heard
+                | Ring::Count { .. }
+                | Ring::Counted { .. }
+                | Ring::Unbalance { .. }
+                | Ring::Accepted
+                | Ring::Diagnosis(_) => Right::Node,
+            },
             Message::Names(names) => match names {
                 Names::Resolve { .. } => Right::Listen,
                 Names::Records { .. }

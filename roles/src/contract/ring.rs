@@ -3,6 +3,7 @@
 //! Reports and updates (`News`) are [`Kind::OneWay`](super::message::Kind) and get no answer. All
 //! other messages are questions with an answer.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bincode::{Decode, Encode};
@@ -103,6 +104,52 @@ pub enum Ring {
     },
     /// The receiver changes its role.
     Accepted,
+    /// A client asks what the receiver doubts. Only to a server with
+    /// [`Features::DIAGNOSIS`](super::record::Features::DIAGNOSIS). Answered by `Diagnosis`.
+    Diagnose,
+    /// What the answering member doubts.
+    Diagnosis(Diagnosis),
+}
+
+/// What one member doubts: others, and itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Diagnosis {
+    /// Members that it suspects; at most [`super::limits::SUSPECTS_TOLD_MAX`].
+    pub suspects: Vec<Suspect>,
+    /// Members that were silent and are being checked; at most
+    /// [`super::limits::SUSPECTS_TOLD_MAX`].
+    pub checked: Vec<NodeId>,
+    /// How many times as long as usual it waits, from 1 to 9, because it hears badly itself.
+    pub patience: u32,
+    /// It believes that it is cut off, rather than that the others are dead, and takes no new songs.
+    pub cut_off: bool,
+    /// It has stalled, and asks first how the others see it.
+    pub unsure: bool,
+    /// Claims about members that it refused, because they cannot be true.
+    pub absurd_claims: u64,
+    /// Statements about songs and copies that cannot be true, by kind; those without a case are left
+    /// out.
+    pub anomalies: Vec<AnomalyCount>,
+}
+
+/// A member that is suspected.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Suspect {
+    /// The member.
+    pub node: NodeId,
+    /// The nodes that could not reach it; at most [`super::limits::OBSERVERS_MAX`].
+    pub observers: Vec<NodeId>,
+    /// Milliseconds since the answering member took up the suspicion.
+    pub for_ms: u64,
+}
+
+/// How often something of one kind happened since a node's start.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AnomalyCount {
+    /// The kind, in one word.
+    pub kind: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// An update about a member, with the nodes that observed its failure.

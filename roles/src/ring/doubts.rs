@@ -38,6 +38,11 @@ impl Doubts {
         self.checks.len()
     }
 
+    /// The members that are being checked.
+    pub(super) fn checked(&self) -> impl Iterator<Item = NodeId> {
+        self.checks.keys().copied()
+    }
+
     /// Whether the member is being checked.
     pub(super) fn checks_on(&self, node: NodeId) -> bool {
         self.checks.contains_key(&node)

@@ -305,8 +305,21 @@ fn silence_is_checked_before_it_is_suspicion() {
     let asked = world.said().iter().filter(|(_, m)| checks(m)).count();
     assert_eq!(asked, 3);
     assert_eq!(world.state(4), Some(MemberState::Alive));
+    let told = world.ring.diagnosis(at(3_501));
+    assert_eq!((told.checked, told.suspects), (vec![NodeId(4)], vec![]));
     world.run_to(4_100);
     assert_eq!(world.state(4), Some(MemberState::Suspect));
+    let told = world.ring.diagnosis(at(5_000));
+    let [suspect] = &told.suspects[..] else {
+        panic!("{told:?}");
+    };
+    assert!(told.checked.is_empty() && suspect.node == NodeId(4));
+    assert!((900..=1_000).contains(&suspect.for_ms), "{suspect:?}");
+    assert_eq!(
+        suspect.observers.first(),
+        Some(&world.ring.members().me().node),
+        "{suspect:?}"
+    );
 }
 
 fn checks(message: &Message) -> bool {

@@ -17,6 +17,7 @@ use crate::contract::member::{Epoch, Member, MemberState, Traits};
 use crate::contract::message::{Audio, Catalogue, Refusal};
 use crate::contract::node::{Asker, Lost, Peer};
 use crate::contract::record::{Record, Role};
+use crate::contract::ring::Diagnosis;
 use crate::contract::rng::Rng;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
@@ -164,6 +165,14 @@ impl RingMember {
         match &self.part {
             Part::Router(_) => None,
             Part::Data(node) => Some(node),
+        }
+    }
+
+    /// What this node doubts, for people.
+    pub(super) fn diagnosis(&self, now: Time) -> Diagnosis {
+        Diagnosis {
+            anomalies: self.anomalies().told(),
+            ..self.ring.diagnosis(now)
         }
     }
 

@@ -9,6 +9,7 @@ use crate::contract::job::JobReply;
 use crate::contract::message::{Envelope, Message, Names, Refusal};
 use crate::contract::node::{Asker, Lost, Peer};
 use crate::contract::record::{Address, Role};
+use crate::contract::ring::Ring as RingMessage;
 use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Notice;
@@ -129,6 +130,11 @@ impl Serving {
             }
             (Message::Names(names), Work::Member(member)) => {
                 on_reserve(cx, common, &member.ring, (asker, names));
+            }
+            (Message::Ring(RingMessage::Diagnose), Work::Member(member)) => {
+                let diagnosis = member.diagnosis(cx.now);
+                let told = Message::Ring(RingMessage::Diagnosis(diagnosis));
+                cx.out.answer(asker, told);
             }
             (Message::Ring(words), Work::Member(member)) => {
                 return member.ring.on_question(cx, asker, words);

@@ -56,8 +56,14 @@ fn busy() -> Metrics {
         kind: "bytes",
         count: 1,
     };
+    let ring = Figure::Ring {
+        suspects: 2,
+        checks: 1,
+        patience: 3,
+        cut_off: true,
+    };
     metrics.take(LoopFigures {
-        of_nodes: vec![(NodeId(7), vec![queue, doubts])],
+        of_nodes: vec![(NodeId(7), vec![queue, doubts, ring])],
         ..LoopFigures::default()
     });
     metrics
