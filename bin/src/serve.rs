@@ -44,7 +44,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
         )?,
     };
     let mut homes = Vec::new();
-    let mut dns = Vec::new();
+    let (mut dns, mut here) = (Vec::new(), Vec::new());
     let (ready, up) = bounded(NODES);
     for (choice, offset) in [
         (RoleChoice::Dns, 0),
@@ -60,10 +60,12 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
         if dns.is_empty() {
             dns.push(prepared.address);
         }
+        here.push(prepared.address);
         homes.push(prepared.home);
         server::add(&mut reactor, prepared.host, prepared.names)?;
     }
-    let (_, config) = settings.with_dns(dns.clone());
+    let (_, mut config) = settings.with_dns(dns.clone());
+    config.here = here;
     let page = match page {
         Some(listener) => {
             let address = listener.address();

@@ -199,7 +199,9 @@ impl Common {
             incarnation: self.me.incarnation,
             renewals: 0,
             address: self.address,
-            features: (self.me.features.with(Features::TRASH, true)).with(Features::ALBUMS, true),
+            features: (self.me.features.with(Features::TRASH, true))
+                .with(Features::ALBUMS, true)
+                .with(Features::PARTS, true),
             weight: if role == Role::Data {
                 self.config.weight
             } else {

@@ -126,6 +126,10 @@ impl Features {
     /// role is to answer or to receive them. Neither is sent to a server without this feature.
     pub const ALBUMS: Features = Features(16);
 
+    /// The data node understands [`Audio::FetchPart`](super::message::Audio::FetchPart), which is not
+    /// sent to a node without this feature.
+    pub const PARTS: Features = Features(32);
+
     /// These features, with `changed` set or cleared.
     pub fn with(self, changed: Features, set: bool) -> Features {
         if set {

@@ -37,6 +37,14 @@ pub(super) struct Place {
     pub(super) begin: u64,
 }
 
+impl Place {
+    /// The place of the bytes that lie so far behind these.
+    pub(super) fn at(self, offset: u32) -> Place {
+        let begin = self.begin.saturating_add(u64::from(offset));
+        Place { begin, ..self }
+    }
+}
+
 /// The segments of one library, as one worker sees them.
 #[derive(Debug)]
 pub(super) struct Segments {
