@@ -48,7 +48,7 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
     };
     let mut announced = Announced::default();
     let mut homes = Vec::new();
-    let mut dns = Vec::new();
+    let (mut dns, mut here) = (Vec::new(), Vec::new());
     let (ready, up) = bounded(NODES);
     for (choice, offset) in [
         (RoleChoice::Dns, 0),
@@ -65,10 +65,12 @@ pub(crate) fn run(settings: &Settings, serve: &Serve) -> Result<(), Failure> {
             dns.push(prepared.address);
             announced.dns = Some((prepared.home.node(), prepared.address));
         }
+        here.push(prepared.address);
         homes.push(prepared.home);
         server::add(&mut reactor, prepared.host, prepared.names)?;
     }
-    let (_, config) = settings.with_dns(dns.clone());
+    let (_, mut config) = settings.with_dns(dns.clone());
+    config.here = here;
     let page = match page {
         Some(listener) => {
             let address = listener.address();

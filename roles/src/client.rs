@@ -64,6 +64,8 @@ pub struct Config {
     pub refresh: Duration,
     /// How long the first fragment of a range may take before a second holder is asked, too.
     pub hedge_after: Duration,
+    /// The nodes of this process: what they give is not cached, because it lies on the disk already.
+    pub here: Vec<Address>,
     /// Most bytes in the cache. A song larger than half of it is not cached.
     pub cache_bytes: u64,
 }
@@ -76,6 +78,7 @@ impl Default for Config {
             seeks_dns: false,
             refresh: Duration::from_secs(10),
             hedge_after: Duration::from_millis(150),
+            here: Vec::new(),
             cache_bytes: 1_000_000_000,
         }
     }

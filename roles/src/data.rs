@@ -28,7 +28,7 @@ use core::time::Duration;
 
 use crate::anomalies::Anomalies;
 use crate::contract::id::{NodeId, SongId};
-use crate::contract::job::{JobFault, JobReply, LibraryJob, Overview};
+use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob, Overview};
 use crate::contract::limits::PAGE_SONGS_MAX;
 use crate::contract::message::{Audio, Refusal};
 use crate::contract::node::Asker;
@@ -193,12 +193,16 @@ impl Data {
                 cx.run(Ordered::Data(purpose), LibraryJob::Describe { song });
             }
             Audio::Fetch { song, from, count } => self.on_fetch(cx, asker, song, from, count),
+            Audio::FetchPart { song, index, part } => {
+                self.on_fetch_part(cx, asker, FragmentId { song, index }, part);
+            }
             Audio::Offer { manifest, copy } => self.on_offer(cx, asker, manifest, copy),
             Audio::Give { song, index } => self.on_give(cx, asker, song, index, body),
             Audio::Commit { song, copy } => self.on_commit(cx, asker, (song, copy), others),
             Audio::SongPage { .. }
             | Audio::Described { .. }
             | Audio::Chunk { .. }
+            | Audio::ChunkPart { .. }
             | Audio::Wanted { .. }
             | Audio::Taken
             | Audio::Stored { .. } => cx.out.refuse(asker, Refusal::WrongRole),

@@ -678,10 +678,11 @@ impl Core {
 }
 
 /// What every server of this version understands.
-const UNDERSTOOD: [Features; 4] = [
+const UNDERSTOOD: [Features; 5] = [
     Features::TRASH,
     Features::ALBUMS,
     Features::LISTS,
+    Features::PARTS,
     Features::DIAGNOSIS,
 ];
 

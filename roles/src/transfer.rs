@@ -92,7 +92,9 @@ impl Transfer {
             | Audio::Describe { .. }
             | Audio::Described { .. }
             | Audio::Fetch { .. }
+            | Audio::FetchPart { .. }
             | Audio::Chunk { .. }
+            | Audio::ChunkPart { .. }
             | Audio::Offer { .. }
             | Audio::Give { .. }
             | Audio::Commit { .. } => None,

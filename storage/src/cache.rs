@@ -1,7 +1,8 @@
 //! The cache of played fragments on disk, shared by all clients of a user.
 //!
 //! `songs/<2 digits>/<song>/` holds a song's fragments under their indices and its `manifest`; behind
-//! the bytes of a fragment stand the values by which a part of it is checked (`cache/part.rs`).
+//! the bytes of a fragment stand the values by which a part of it is checked (`cache/part.rs`). A
+//! fragment of which only parts have come has the same file with holes, `<index>.part`.
 //! `peers` holds the known servers. `size` holds the bytes of all songs, and writers lock it.
 //! A writer writes a temporary file and renames it, so that a reader sees a whole file or none.
 //! A reader checks every file and removes a damaged one. Nothing is synced, because a lost cache
@@ -28,6 +29,7 @@ use roles::contract::song::Manifest;
 
 use room::Room;
 
+use crate::client::Groups;
 use crate::disk_space::in_words;
 use crate::groups;
 use crate::private;
@@ -104,11 +106,21 @@ impl Cache {
         length: u32,
         hash: &ContentHash,
     ) -> Option<Vec<u8>> {
-        let path = self.song_dir(song).join(index.to_string());
-        let file = File::open(&path).ok().filter(|_| part.0 <= part.1)?;
-        let Some(bytes) = part::read(&file, part, length as usize, hash) else {
-            self.remove_damaged(&path);
-            return None;
+        let dir = self.song_dir(song);
+        let path = dir.join(index.to_string());
+        let bytes = match File::open(&path) {
+            Ok(file) => {
+                let read = part::read(&file, part, length as usize, hash);
+                if read.is_none() && part.0 <= part.1 {
+                    self.remove_damaged(&path);
+                }
+                read?
+            }
+            // What is not there yet is a hole, and matches nothing: no damage.
+            Err(_) => {
+                let file = File::open(dir.join(part_name(index))).ok()?;
+                part::read_of_part(&file, part, length, hash)?
+            }
         };
         self.touch(song);
         Some(bytes)
@@ -117,6 +129,34 @@ impl Cache {
     /// Stores a fragment. A failed write is only logged, because the reader already has the bytes.
     pub fn keep_fragment(&self, song: SongId, index: u32, bytes: &[u8]) {
         self.keep(song, &index.to_string(), &[bytes, &groups::values(bytes)]);
+        let part = self.song_dir(song).join(part_name(index));
+        if part.exists() {
+            // Eviction takes it if this fails.
+            let _ = self.shared.room.remove(&part);
+        }
+    }
+
+    /// Stores groups of a fragment, the first of which begins at this offset. When all have come, it
+    /// is a whole fragment. A failed write is only logged.
+    pub(crate) fn keep_part(&self, song: SongId, index: u32, begin: u32, groups: &Groups) {
+        let dir = self.song_dir(song);
+        let (part, whole) = (dir.join(part_name(index)), dir.join(index.to_string()));
+        if whole.exists() {
+            return;
+        }
+        let bytes = u64::from(groups.length) + groups.values.len() as u64;
+        // The whole is counted with the first part, because the others fill its holes.
+        let there = fs::metadata(&part).is_ok_and(|there| there.len() == bytes);
+        let kept = self.shared.room.with(if there { 0 } else { bytes }, || {
+            private::make_dir(&dir)?;
+            if part::add(&part, begin, groups)? {
+                fs::rename(&part, &whole)?;
+            }
+            Ok(0)
+        });
+        if let Err(error) = kept {
+            self.warn("keep a part of a fragment", &error);
+        }
     }
 
     /// The cached fragments of a song as half-open ranges of indices, in order. The fragments are
@@ -265,6 +305,11 @@ impl Cache {
             log::warn!("cache unwritable dir={dir} what={what:?} error={error}");
         }
     }
+}
+
+/// The file of a fragment of which only parts have come.
+fn part_name(index: u32) -> String {
+    format!("{index}.part")
 }
 
 /// The first `bytes_max` bytes of a file; none if the file cannot be read.

@@ -9,6 +9,7 @@ use roles::contract::record::Record;
 use roles::contract::song::Manifest;
 
 use crate::cache::Cache;
+use crate::groups;
 use crate::import::Sources;
 
 /// What a client keeps on disk and may read from it.
@@ -34,8 +35,27 @@ impl ClientStore {
 #[derive(Clone, Debug)]
 pub struct ClientWorker {
     store: ClientStore,
-    /// A fragment for the cache. Whoever asks for it before it is written fetches it again.
-    unwritten: Option<(SongId, u32, Vec<u8>)>,
+    /// What is to be written to the cache. Whoever asks for it before it is written fetches it again.
+    unwritten: Option<(SongId, u32, Unwritten)>,
+}
+
+/// What is to be written of a fragment, checked.
+#[derive(Clone, Debug)]
+enum Unwritten {
+    Whole(Vec<u8>),
+    /// Some groups, and where they begin.
+    Part(u32, Groups),
+}
+
+/// Some groups of a fragment.
+#[derive(Clone, Debug)]
+pub(crate) struct Groups {
+    /// Bytes of the whole fragment.
+    pub(crate) length: u32,
+    /// The chaining values of all its groups.
+    pub(crate) values: Vec<u8>,
+    /// The bytes of these groups.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl ClientWorker {
@@ -59,6 +79,23 @@ impl ClientWorker {
                 keep,
                 bytes,
             } => self.cache_fragment((song, index), &hash, keep, bytes),
+            ClientJob::CachePart {
+                song,
+                index,
+                part,
+                length,
+                hash,
+                keep,
+                values,
+                bytes,
+            } => {
+                let groups = Groups {
+                    length,
+                    values,
+                    bytes,
+                };
+                self.cache_part((song, index), part, &hash, keep, groups)
+            }
             ClientJob::RecallPeers => self.recall_peers(),
             ClientJob::RememberPeers { records } => self.remember_peers(&records),
             ClientJob::Scan { source } => self.scan(source),
@@ -113,17 +150,46 @@ impl ClientWorker {
             return Err(JobFault::Damaged);
         }
         if keep && self.cache().is_some() {
-            self.unwritten = Some((song, index, bytes.clone()));
+            self.unwritten = Some((song, index, Unwritten::Whole(bytes.clone())));
+        }
+        Ok(JobReply::Fragment { index, bytes })
+    }
+
+    /// Checks groups of a fragment and returns the bytes of the part alone. If `keep` says so, the
+    /// groups are stored in the cache, as a whole fragment is.
+    fn cache_part(
+        &mut self,
+        (song, index): (SongId, u32),
+        part: (u32, u32),
+        hash: &ContentHash,
+        keep: bool,
+        groups: Groups,
+    ) -> Done {
+        let (begin, end) = groups::around(part, groups.length).ok_or(JobFault::Damaged)?;
+        let whole = groups.bytes.len() == (end - begin) as usize;
+        let proof = (begin, groups.bytes.as_slice());
+        if !whole || !groups::prove(proof, &groups.values, groups.length, hash) {
+            return Err(JobFault::Damaged);
+        }
+        let (from, to) = ((part.0 - begin) as usize, (part.1 - begin) as usize);
+        let mut bytes = groups.bytes.clone();
+        bytes.truncate(to);
+        bytes.drain(..from);
+        if keep && self.cache().is_some() {
+            self.unwritten = Some((song, index, Unwritten::Part(begin, groups)));
         }
         Ok(JobReply::Fragment { index, bytes })
     }
 
     /// Writes to the cache what the last job has left for it. To be called after every answer.
     pub fn finish(&mut self) {
-        if let Some((song, index, bytes)) = self.unwritten.take()
+        if let Some((song, index, unwritten)) = self.unwritten.take()
             && let Some(cache) = self.cache()
         {
-            cache.keep_fragment(song, index, &bytes);
+            match unwritten {
+                Unwritten::Whole(bytes) => cache.keep_fragment(song, index, &bytes),
+                Unwritten::Part(begin, groups) => cache.keep_part(song, index, begin, &groups),
+            }
         }
     }
 

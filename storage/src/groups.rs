@@ -7,13 +7,8 @@
 use blake3::Hasher;
 use blake3::hazmat::{self, ChainingValue, HasherExt, Mode};
 use roles::contract::id::ContentHash;
-
-/// Bytes of a group; the last one has less. Small enough that a part of a fragment takes little
-/// beside it, large enough to be hashed at full speed.
-pub(crate) const GROUP_BYTES: usize = 64 * 1024;
-
-/// Bytes of a group's chaining value.
-pub(crate) const VALUE_BYTES: usize = 32;
+pub(crate) use roles::contract::limits::GROUP_BYTES;
+use roles::contract::limits::GROUP_VALUE_BYTES as VALUE_BYTES;
 
 /// The chaining values of all groups, one behind the other; none for a fragment of a single group,
 /// which the hash itself proves.
@@ -31,6 +26,40 @@ pub(crate) fn values_bytes(length: usize) -> usize {
         0 | 1 => 0,
         groups => groups * VALUE_BYTES,
     }
+}
+
+/// The hash of a fragment, and its [`values`]: one pass over its bytes.
+pub(crate) fn hash_and_values(bytes: &[u8]) -> (ContentHash, Vec<u8>) {
+    let values = values(bytes);
+    let hash = root(values.as_chunks::<VALUE_BYTES>().0).unwrap_or_else(|| blake3::hash(bytes));
+    (ContentHash(*hash.as_bytes()), values)
+}
+
+/// The offsets of the groups in which a part of a fragment of `length` bytes lies: of the first byte,
+/// and of the one after the last. None if there is no such part.
+pub(crate) fn around((from, to): (u32, u32), length: u32) -> Option<(u32, u32)> {
+    let group = GROUP_BYTES as u32;
+    let inside = from < to && to <= length;
+    inside.then(|| (from / group * group, to.next_multiple_of(group).min(length)))
+}
+
+/// Whether `bytes` are the groups from offset `begin` on of the fragment with this length and hash, by
+/// these values of all its groups.
+pub(crate) fn prove(
+    (begin, bytes): (u32, &[u8]),
+    values: &[u8],
+    length: u32,
+    hash: &ContentHash,
+) -> bool {
+    if length as usize <= GROUP_BYTES {
+        return values.is_empty()
+            && bytes.len() == length as usize
+            && blake3::hash(bytes) == hash.0;
+    }
+    !bytes.is_empty()
+        && values.len() == values_bytes(length as usize)
+        && are_of(values, hash)
+        && match_values(values, begin as usize / GROUP_BYTES, bytes)
 }
 
 /// Whether these are the values of all groups of the fragment with this hash.
@@ -100,6 +129,33 @@ mod tests {
                 values[length % 32] ^= 1;
                 assert!(!are_of(&values, &hash));
             }
+        }
+    }
+
+    /// One pass gives what two give, and a part is proven by its groups alone.
+    #[test]
+    fn a_part_is_proven_by_its_groups() {
+        for length in [1, GROUP_BYTES, GROUP_BYTES + 1, 400_000] {
+            let bytes = bytes(length);
+            let (hash, values) = hash_and_values(&bytes);
+            assert_eq!(blake3::hash(&bytes), hash.0);
+            assert_eq!(values, super::values(&bytes));
+            let length = length as u32;
+            for part in [
+                (0, 1),
+                (0, length),
+                (length / 2, length / 2 + 1),
+                (length - 1, length),
+            ] {
+                let (begin, end) = around(part, length).expect("a part of it");
+                assert!(begin <= part.0 && part.1 <= end);
+                let groups = &bytes[begin as usize..end as usize];
+                assert!(prove((begin, groups), &values, length, &hash), "{part:?}");
+                assert!(!prove((begin, &groups[1..]), &values, length, &hash));
+                assert!(!prove((begin, groups), &[], length + 70_000, &hash));
+            }
+            assert_eq!(around((0, length + 1), length), None);
+            assert_eq!(around((1, 1), length), None);
         }
     }
 

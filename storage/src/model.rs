@@ -19,11 +19,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use roles::contract::id::{ContentHash, NodeId, SongId};
-use roles::contract::job::{JobFault, JobReply, LibraryJob, Overview, ScrubNote};
+use roles::contract::job::{FragmentId, JobFault, JobReply, LibraryJob, Overview, ScrubNote};
 use roles::contract::limits::{PAGE_BYTES_MAX, PAGE_IDS_MAX, PAGE_SONGS_MAX};
 use roles::contract::message::{Change, Digest, Position, StoreId};
 use roles::contract::song::{Manifest, Song};
 
+use crate::groups;
 use trash::Marked;
 
 pub use agreement::{Disagreement, agreed, spoiled};
@@ -112,6 +113,7 @@ impl ModelStore {
             LibraryJob::TagChanges { since, limit } => Ok(self.tag_changes(since, limit)),
             LibraryJob::Describe { song } => self.describe(song),
             LibraryJob::ReadFragment { song, at } => self.read_fragment(song, at),
+            LibraryJob::ReadPart { fragment, part } => self.read_part(fragment, part),
             LibraryJob::BeginUpload { manifest } => self.begin(manifest),
             LibraryJob::KeepFragment { song, index, bytes } => self.keep(song, index, &bytes),
             LibraryJob::CommitUpload { song, copies_due } => self.commit(song, &copies_due),
@@ -296,6 +298,25 @@ impl ModelStore {
         }
         let bytes = bytes.to_vec();
         Ok(JobReply::Fragment { index, bytes })
+    }
+
+    fn read_part(&self, fragment: FragmentId, part: (u32, u32)) -> Result<JobReply, JobFault> {
+        let reply = self.read_fragment(fragment.song, Position::Index(fragment.index))?;
+        let JobReply::Fragment { index, mut bytes } = reply else {
+            return Ok(reply);
+        };
+        let Some((begin, end)) = groups::around(part, bytes.len() as u32) else {
+            let why = format!("fragment {index} has no part {part:?}");
+            return Err(JobFault::Invalid(why));
+        };
+        let values = groups::values(&bytes);
+        bytes.truncate(end as usize);
+        bytes.drain(..begin as usize);
+        Ok(JobReply::Part {
+            index,
+            values,
+            bytes,
+        })
     }
 
     fn begin(&mut self, manifest: Manifest) -> Result<JobReply, JobFault> {

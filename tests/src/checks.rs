@@ -238,7 +238,7 @@ impl World {
 
     /// S8: a client has no more questions open than it may have.
     fn check_question(&mut self, place: Place, envelope: &Envelope) {
-        if let Message::Audio(Audio::Fetch { .. }) = envelope.message {
+        if let Message::Audio(Audio::Fetch { .. } | Audio::FetchPart { .. }) = envelope.message {
             let operations = self.nodes[place].resident.as_ref();
             let operations = operations
                 .and_then(|node| node.client())

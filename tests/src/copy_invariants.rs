@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use roles::contract::id::{RequestId, SongId};
 use roles::contract::job::{Job, JobReply, LibraryJob};
-use roles::contract::limits::COPIES;
+use roles::contract::limits::{COPIES, GROUP_BYTES};
 use roles::contract::member::MemberState;
 use roles::contract::message::{Audio, Envelope, Kind, Message};
 use roles::contract::node::{Event, Peer, Sender};
@@ -294,7 +294,9 @@ impl World {
         let asked = match &envelope.message {
             Message::Upkeep(Upkeep::Bury { songs, .. }) => Asked::Bury(songs.clone()),
             Message::Upkeep(Upkeep::Change { song, to, .. }) => Asked::Change(*song, *to, self.now),
-            Message::Audio(Audio::Fetch { song, .. }) => Asked::Fetch(*song),
+            Message::Audio(Audio::Fetch { song, .. } | Audio::FetchPart { song, .. }) => {
+                Asked::Fetch(*song)
+            }
             Message::Audio(Audio::Commit { song, copy: false }) => {
                 self.keeping.committing = Some((place, *song));
                 return;
@@ -327,6 +329,9 @@ impl World {
             (Message::Audio(Audio::Chunk { index, .. }), Some(Asked::Fetch(song))) => {
                 self.check_chunk(place, (*song, *index), &envelope.body);
             }
+            (Message::Audio(Audio::ChunkPart { index, .. }), Some(Asked::Fetch(song))) => {
+                self.check_part(place, (*song, *index), &envelope.body);
+            }
             (Message::Audio(Audio::Described { manifest }), _) => {
                 self.check_manifest(place, manifest);
             }
@@ -354,6 +359,20 @@ impl World {
         if right.is_some_and(|right| right != bytes) {
             let name = &self.nodes[place].name;
             let text = format!("{name} sends {song:?} {index} as it is not");
+            self.violated("S3 no wrong byte leaves a data node", text);
+        }
+    }
+
+    /// The groups of a part are those of the true fragment.
+    fn check_part(&mut self, place: Place, (song, index): (SongId, u32), bytes: &[u8]) {
+        let right = self.music.fragment(song, index);
+        let mut groups = right.into_iter().flat_map(|right| {
+            let begins = (0..right.len()).step_by(GROUP_BYTES);
+            begins.filter_map(|begin| right.get(begin..))
+        });
+        if right.is_some() && !groups.any(|from_here| from_here.starts_with(bytes)) {
+            let name = &self.nodes[place].name;
+            let text = format!("{name} sends a part of {song:?} {index} as it is not");
             self.violated("S3 no wrong byte leaves a data node", text);
         }
     }
@@ -427,6 +446,9 @@ impl World {
     pub(crate) fn touched(&self, place: Place, work: &LibraryJob) -> Touched {
         if let LibraryJob::ReadFragment { song, .. } = work {
             return Touched::Read(*song);
+        }
+        if let LibraryJob::ReadPart { fragment, .. } = work {
+            return Touched::Read(fragment.song);
         }
         if let LibraryJob::CommitUpload { song, .. } = work {
             return Touched::Commit(*song);

@@ -10,6 +10,7 @@ use roles::contract::record::{Address, Record, Role};
 use roles::contract::rng::Rng;
 use roles::contract::song::Manifest;
 use roles::contract::trash::Mark;
+use storage::client::ClientStore;
 use storage::library::{Library, LibraryWorker};
 use storage::model::{ModelStore, agreed, spoiled};
 
@@ -278,6 +279,8 @@ impl Machine {
                 keep,
                 bytes,
             } => self.cache_fragment((song, index), hash, keep, bytes),
+            // Parts are checked as on a real machine without a cache.
+            part @ ClientJob::CachePart { .. } => Ok(ClientStore::default().worker().run(part)),
             ClientJob::RecallPeers => Ok(JobReply::Peers {
                 records: self.peers.clone(),
             }),

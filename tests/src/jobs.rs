@@ -194,6 +194,7 @@ impl World {
             Job::Library(work) => matches!(
                 work,
                 LibraryJob::ReadFragment { .. }
+                    | LibraryJob::ReadPart { .. }
                     | LibraryJob::KeepFragment { .. }
                     | LibraryJob::CommitUpload { .. }
                     | LibraryJob::Describe { .. }

@@ -34,6 +34,13 @@ impl Music {
         Music { tunes }
     }
 
+    /// Adds a file with fragments of these lengths; gives its source's number.
+    pub fn add(&mut self, rng: &mut Rng, lengths: &[usize]) -> u64 {
+        let number = self.tunes.len();
+        self.tunes.push(Tune::of(rng, number, lengths));
+        number as u64
+    }
+
     /// How many files there are.
     pub fn len(&self) -> usize {
         self.tunes.len()
@@ -73,14 +80,18 @@ impl Tune {
         let lengths: Vec<usize> = (0..fragments)
             .map(|_| 8 + rng.below(592) as usize)
             .collect();
+        Tune::of(rng, number, &lengths)
+    }
+
+    fn of(rng: &mut Rng, number: usize, lengths: &[usize]) -> Tune {
         let total: usize = lengths.iter().sum();
         let mut bytes = Vec::with_capacity(total + 8);
         while bytes.len() < total {
             bytes.extend_from_slice(&rng.bits().to_le_bytes());
         }
         bytes.truncate(total);
-        tag(number, &mut bytes, &lengths);
-        let manifest = manifest(number, &bytes, &lengths);
+        tag(number, &mut bytes, lengths);
+        let manifest = manifest(number, &bytes, lengths);
         debug_assert_eq!(manifest.check(), Ok(()));
         let bytes = bytes.into();
         Tune { manifest, bytes }

@@ -6,6 +6,8 @@
 //! known holders have failed, a router is asked for the holders again. After the close no fragment
 //! is asked for.
 
+mod slot;
+
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::sync::Arc;
@@ -16,7 +18,7 @@ use super::ask::{Routing, senseless};
 use super::find::Found;
 use super::{Answer, Progress, Purpose, Shared, failed, failure, local};
 use crate::anomalies::Anomaly;
-use crate::contract::id::{JobId, OperationId, RequestId, SongPrefix};
+use crate::contract::id::{OperationId, SongPrefix};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
 use crate::contract::message::{Audio, Catalogue, Holder, Message, Position};
 use crate::contract::node::Peer;
@@ -28,6 +30,7 @@ use crate::cx::Cx;
 use crate::purpose::client::ReadStep;
 use crate::purpose::{Asked, Ordered};
 use crate::requests::Policy;
+use slot::{Part, Slot};
 
 /// Most fragments that are ready or asked for at once, beginning with the next to deliver.
 const AHEAD: u32 = 4;
@@ -71,19 +74,6 @@ pub(super) struct Read {
     locating: bool,
     /// Why the last fragment did not come.
     failure: Option<Failure>,
-}
-
-/// A fragment on its way.
-#[derive(Debug)]
-enum Slot {
-    /// No holder is asked at present: the fragment is new, or it failed and waits for a pause.
-    Wanted,
-    /// A part of it is read from the cache; the part begins here.
-    Recalling(JobId, u32),
-    Asking(RequestId, Address),
-    Checking(JobId),
-    /// So many bytes at its beginning are left out.
-    Ready(u32, Vec<u8>, Origin),
 }
 
 impl Read {
@@ -173,13 +163,9 @@ impl Read {
         let count = self.manifest.song.fragments;
         (self.next, self.end) = (first.min(count), end.min(count));
         let kept = self.next..self.end;
-        // What comes from the cache may lack bytes that are needed now. It is quickly read again.
-        let other = self.needed != needed;
         self.needed = needed;
-        let lacks =
-            |slot: &Slot| matches!(slot, Slot::Recalling(..) | Slot::Ready(_, _, Origin::Cache));
         let dropped: Vec<u32> = (self.slots.iter())
-            .filter(|(index, slot)| !kept.contains(index) || (other && lacks(slot)))
+            .filter(|(index, slot)| !kept.contains(index) || slot.lacks(self.part_of(**index)))
             .map(|(index, _)| *index)
             .collect();
         for index in dropped {
@@ -205,11 +191,11 @@ impl Read {
 
     fn drop_slot(&mut self, cx: &mut Cx<'_>, index: u32, shared: &mut Shared) {
         match self.slots.remove(&index) {
-            Some(Slot::Asking(id, at)) => {
+            Some(Slot::Asking(id, at, _)) => {
                 cx.cancel(id);
                 shared.peers.on_ended(at);
             }
-            Some(Slot::Recalling(job, _) | Slot::Checking(job)) => cx.forget(job),
+            Some(Slot::Recalling(job, _) | Slot::Checking(job, _)) => cx.forget(job),
             Some(Slot::Wanted | Slot::Ready(..)) | None => (),
         }
     }
@@ -231,7 +217,7 @@ impl Read {
         while self.credit > 0
             && let Some(Slot::Ready(..)) = self.slots.get(&self.next)
         {
-            if let Some(Slot::Ready(skipped, bytes, origin)) = self.slots.remove(&self.next) {
+            if let Some(Slot::Ready((skipped, _), bytes, origin)) = self.slots.remove(&self.next) {
                 cx.out.tell(Notice::Fragment {
                     operation: self.operation,
                     index: self.next,
@@ -259,7 +245,7 @@ impl Read {
         if !self.cached {
             return;
         }
-        let part = self.part_of(index, fragment.length);
+        let part = self.part_of(index);
         let job = ClientJob::CachedFragment {
             song: self.manifest.song.id,
             index,
@@ -269,11 +255,12 @@ impl Read {
         };
         let purpose = Purpose::Read(self.operation, ReadStep::Recall(index));
         let job = cx.run(Ordered::Client(purpose), job);
-        self.slots.insert(index, Slot::Recalling(job, part.0));
+        self.slots.insert(index, Slot::Recalling(job, part));
     }
 
     /// The part of a fragment that is needed.
-    fn part_of(&self, index: u32, length: u32) -> (u32, u32) {
+    fn part_of(&self, index: u32) -> Part {
+        let length = self.length_of(index);
         let (from, to) = self.needed;
         if self.needed == ALL_BYTES {
             return (0, length);
@@ -282,6 +269,11 @@ impl Read {
         let start: u64 = before.map(|fragment| u64::from(fragment.length)).sum();
         let within = |at: u64| at.saturating_sub(start).min(u64::from(length)) as u32;
         (within(from).min(within(to)), within(to))
+    }
+
+    fn length_of(&self, index: u32) -> u32 {
+        let fragment = self.manifest.fragments.get(index as usize);
+        fragment.map_or(0, |fragment| fragment.length)
     }
 
     /// Asks holders for every wanted fragment, unless the read waits for a pause or for new
@@ -322,17 +314,23 @@ impl Read {
             },
             ..FRAGMENT
         };
-        let question = Message::Audio(Audio::Fetch {
-            song: self.manifest.song.id,
-            from: Position::Index(index),
-            count: 1,
+        let (song, length) = (self.manifest.song.id, self.length_of(index));
+        let part = slot::part_to_ask(self.part_of(index), length, &self.holders);
+        let question = Message::Audio(if part == (0, length) {
+            Audio::Fetch {
+                song,
+                from: Position::Index(index),
+                count: 1,
+            }
+        } else {
+            Audio::FetchPart { song, index, part }
         });
         let candidates = order.into_iter().map(Peer::Node).collect();
         let purpose = Purpose::Read(self.operation, ReadStep::Fetch(index, best));
         let asked = cx.ask(Asked::Client(purpose), candidates, question, policy);
         if let Some(id) = asked {
             shared.peers.on_asked(best);
-            self.slots.insert(index, Slot::Asking(id, best));
+            self.slots.insert(index, Slot::Asking(id, best, part));
         } else {
             // Too many questions are in flight, so the fragment stays wanted until after a pause.
             shared.pause(cx.now, self.operation, PAUSE);
@@ -363,12 +361,30 @@ impl Read {
         reply: Answer,
         shared: &mut Shared,
     ) -> Progress {
-        let (from, bytes) = match reply {
+        let part = match self.slots.get(&index) {
+            Some(Slot::Asking(_, _, part)) => *part,
+            Some(Slot::Wanted | Slot::Recalling(..) | Slot::Checking(..) | Slot::Ready(..))
+            | None => (0, self.length_of(index)),
+        };
+        let whole = part == (0, self.length_of(index));
+        let (from, values, bytes) = match reply {
             Ok((Peer::Node(from), Message::Audio(Audio::Chunk { index: which, load }), bytes))
-                if which == index =>
+                if which == index && whole =>
             {
                 shared.peers.on_load(from, load);
-                (from, bytes)
+                (from, None, bytes)
+            }
+            Ok((
+                Peer::Node(from),
+                Message::Audio(Audio::ChunkPart {
+                    index: which,
+                    load,
+                    values,
+                }),
+                bytes,
+            )) if which == index && !whole => {
+                shared.peers.on_load(from, load);
+                (from, Some(values), bytes)
             }
             Ok((_, Message::Refused(why), _)) => {
                 return self.miss(cx.now, index, failure(Role::Data, Some(why), None), shared);
@@ -378,7 +394,7 @@ impl Read {
                 return self.miss(cx.now, index, failure(Role::Data, refusal, lost), shared);
             }
         };
-        self.check(cx, index, from, bytes, shared);
+        self.check(cx, (index, part), from, (values, bytes), shared);
         Progress::Waits
     }
 
@@ -387,24 +403,41 @@ impl Read {
     fn check(
         &mut self,
         cx: &mut Cx<'_>,
-        index: u32,
+        (index, part): (u32, Part),
         from: Address,
-        bytes: Vec<u8>,
+        (values, bytes): (Option<Vec<u8>>, Vec<u8>),
         shared: &mut Shared,
     ) {
         let Some(fragment) = self.manifest.fragments.get(index as usize) else {
             return;
         };
-        let job = ClientJob::CacheFragment {
-            song: self.manifest.song.id,
-            index,
-            hash: fragment.hash,
-            keep: shared.caches(&self.manifest),
-            bytes,
+        let (song, hash, keep) = (
+            self.manifest.song.id,
+            fragment.hash,
+            shared.caches_from(from, &self.manifest),
+        );
+        let job = match values {
+            None => ClientJob::CacheFragment {
+                song,
+                index,
+                hash,
+                keep,
+                bytes,
+            },
+            Some(values) => ClientJob::CachePart {
+                song,
+                index,
+                part,
+                length: fragment.length,
+                hash,
+                keep,
+                values,
+                bytes,
+            },
         };
         let purpose = Purpose::Read(self.operation, ReadStep::Check(index, from));
         let job = cx.run(Ordered::Client(purpose), job);
-        self.slots.insert(index, Slot::Checking(job));
+        self.slots.insert(index, Slot::Checking(job, part));
     }
 
     /// Handles a fragment that did not come. The next round begins after a pause, and asks a router
@@ -461,8 +494,8 @@ impl Read {
         shared: &mut Shared,
     ) -> Progress {
         let slot = match (reply, self.slots.get(&index)) {
-            (JobReply::Fragment { bytes, .. }, Some(Slot::Recalling(_, skipped))) => {
-                Slot::Ready(*skipped, bytes, Origin::Cache)
+            (JobReply::Fragment { bytes, .. }, Some(Slot::Recalling(_, part))) => {
+                Slot::Ready(*part, bytes, Origin::Cache)
             }
             (_, _) => Slot::Wanted,
         };
@@ -480,7 +513,12 @@ impl Read {
     ) -> Progress {
         if let JobReply::Fragment { bytes, .. } = reply {
             self.tries = 0;
-            let slot = Slot::Ready(0, bytes, Origin::Node(from));
+            let part = match self.slots.get(&index) {
+                Some(Slot::Checking(_, part)) => *part,
+                Some(Slot::Wanted | Slot::Recalling(..) | Slot::Asking(..) | Slot::Ready(..))
+                | None => return Progress::Waits,
+            };
+            let slot = Slot::Ready(part, bytes, Origin::Node(from));
             self.slots.insert(index, slot);
             return self.fill(cx, shared);
         }

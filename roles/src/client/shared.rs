@@ -12,7 +12,7 @@ use crate::contract::job::ClientJob;
 use crate::contract::limits::DNS_NODES_MAX;
 use crate::contract::message::Holder;
 use crate::contract::node::Lost;
-use crate::contract::record::{Record, Role};
+use crate::contract::record::{Address, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
@@ -135,6 +135,12 @@ impl Shared {
     /// Whether a song is cached. A song larger than half the cache would displace all others.
     pub(super) fn caches(&self, manifest: &Manifest) -> bool {
         manifest.song.bytes <= self.config.cache_bytes / 2
+    }
+
+    /// Whether what this holder gives of a song is cached. What a node of this process holds would
+    /// lie on the disk twice.
+    pub(super) fn caches_from(&self, holder: Address, manifest: &Manifest) -> bool {
+        self.caches(manifest) && !self.config.here.contains(&holder)
     }
 
     /// Lets an operation go on after a pause.

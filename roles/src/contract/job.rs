@@ -79,6 +79,14 @@ pub enum LibraryJob {
         /// The fragment's index, or a moment that it plays.
         at: Position,
     },
+    /// Reads the groups of a fragment of a committed song in which a part of it lies. Answered by
+    /// [`JobReply::Part`].
+    ReadPart {
+        /// The fragment.
+        fragment: FragmentId,
+        /// The offsets of the part's first byte and of the one after its last.
+        part: (u32, u32),
+    },
     /// Reserves room for a song. Answered by [`JobReply::Missing`], or by [`JobReply::Stored`] if
     /// the song is committed already. Quarantined fragments of a committed song count as missing.
     /// When the song does not fit beside the uploads that have begun, the answer is
@@ -323,6 +331,26 @@ pub enum ClientJob {
         /// The bytes as received.
         bytes: Vec<u8>,
     },
+    /// Checks the groups of a fragment in which a part of it lies, stores them in the cache and returns
+    /// the bytes of the part alone. Answered by [`JobReply::Fragment`], or by [`JobFault::Damaged`].
+    CachePart {
+        /// The song's whole id.
+        song: SongId,
+        /// The fragment's index in the manifest, from 0.
+        index: u32,
+        /// The offsets of the part's first byte and of the one after its last.
+        part: (u32, u32),
+        /// The bytes that the fragment must have.
+        length: u32,
+        /// The hash that the fragment must have.
+        hash: ContentHash,
+        /// Whether to store the groups.
+        keep: bool,
+        /// The chaining values of all groups, as received.
+        values: Vec<u8>,
+        /// The bytes of the groups, as received.
+        bytes: Vec<u8>,
+    },
     /// Reads the peers that an earlier run has stored. Answered by [`JobReply::Peers`].
     RecallPeers,
     /// Stores the known peers for a later run. Answered by [`JobReply::Done`].
@@ -427,6 +455,15 @@ pub enum JobReply {
         /// The fragment's index in the manifest, from 0.
         index: u32,
         /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// The groups in which a part of a fragment lies.
+    Part {
+        /// The fragment's index in the manifest, from 0.
+        index: u32,
+        /// The chaining values of all groups of the fragment.
+        values: Vec<u8>,
+        /// The bytes of the groups.
         bytes: Vec<u8>,
     },
     /// The fragments that an upload lacks.
@@ -770,6 +807,7 @@ impl LibraryJob {
             | LibraryJob::TagChanges { .. }
             | LibraryJob::Describe { .. }
             | LibraryJob::ReadFragment { .. }
+            | LibraryJob::ReadPart { .. }
             | LibraryJob::CopiesDue { .. }
             | LibraryJob::PartitionDigests
             | LibraryJob::PartitionSongs { .. }
@@ -814,6 +852,7 @@ impl ClientJob {
             | ClientJob::ReadSource { .. } => Lane::Read,
             ClientJob::CacheManifest { .. }
             | ClientJob::CacheFragment { .. }
+            | ClientJob::CachePart { .. }
             | ClientJob::RememberPeers { .. } => Lane::Write,
         }
     }
@@ -837,6 +876,7 @@ impl fmt::Debug for JobReply {
             } => write!(f, "Tags({}, revision: {revision})", songs.len()),
             JobReply::Described { manifest } => write!(f, "Described({:?})", manifest.song.id),
             JobReply::Fragment { index, bytes } => write!(f, "Fragment({index}, {}B)", bytes.len()),
+            JobReply::Part { index, bytes, .. } => write!(f, "Part({index}, {}B)", bytes.len()),
             JobReply::Missing { ranges } => write!(f, "Missing({ranges:?})"),
             JobReply::FragmentStored => f.write_str("FragmentStored"),
             JobReply::Stored { overview } => write!(f, "Stored(revision: {})", overview.revision),

@@ -29,6 +29,18 @@ pub const FRAGMENT_HEAD_BYTES_MAX: usize = 4096;
 
 const _: () = assert!(FRAGMENT_BYTES_MAX + FRAGMENT_HEAD_BYTES_MAX <= MESSAGE_BYTES_MAX);
 
+/// Bytes of a group of a fragment; the last one has less. A group is a subtree in the tree of the
+/// fragment's hash, so it can be checked alone. Small enough that a part of a fragment takes little
+/// beside it, large enough to be hashed at full speed.
+pub const GROUP_BYTES: usize = 64 * 1024;
+
+/// Bytes of the chaining value of a group.
+pub const GROUP_VALUE_BYTES: usize = 32;
+
+/// Most bytes of the chaining values of a fragment.
+pub const GROUP_VALUES_BYTES_MAX: usize =
+    FRAGMENT_BYTES_MAX.div_ceil(GROUP_BYTES) * GROUP_VALUE_BYTES;
+
 /// Playing time of a fragment of a compressed format.
 pub const FRAGMENT_DURATION: Duration = Duration::from_secs(10);
 

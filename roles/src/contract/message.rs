@@ -341,6 +341,26 @@ pub enum Audio {
         /// Durable copies that the sender knows of, its own included.
         copies: u8,
     },
+    /// Asks for a part of one fragment. Answered by `ChunkPart`. Only sent to data nodes with
+    /// [`Features::PARTS`].
+    FetchPart {
+        /// The song's whole id.
+        song: SongId,
+        /// The fragment's index in the manifest, from 0.
+        index: u32,
+        /// The offsets in the fragment of the part's first byte and of the one after its last.
+        part: (u32, u32),
+    },
+    /// The groups of a fragment in which a part of it lies: the envelope's body holds their bytes.
+    ChunkPart {
+        /// The fragment's index in the manifest, from 0.
+        index: u32,
+        /// Jobs that wait at the sender.
+        load: u16,
+        /// The chaining values of all groups of the fragment, one behind the other, which prove the
+        /// bytes by the fragment's hash; at most [`super::limits::GROUP_VALUES_BYTES_MAX`].
+        values: Vec<u8>,
+    },
 }
 
 /// A search in the catalogue, and the page of its result.
@@ -616,7 +636,10 @@ impl Audio {
     pub fn is_read(&self) -> bool {
         matches!(
             self,
-            Audio::ListSongs { .. } | Audio::Describe { .. } | Audio::Fetch { .. }
+            Audio::ListSongs { .. }
+                | Audio::Describe { .. }
+                | Audio::Fetch { .. }
+                | Audio::FetchPart { .. }
         )
     }
 }
@@ -660,13 +683,17 @@ impl Message {
                 | Catalogue::Status(_) => false,
             },
             Message::Audio(audio) => match audio {
-                Audio::ListSongs { .. } | Audio::Describe { .. } | Audio::Fetch { .. } => true,
+                Audio::ListSongs { .. }
+                | Audio::Describe { .. }
+                | Audio::Fetch { .. }
+                | Audio::FetchPart { .. } => true,
                 Audio::Offer { .. }
                 | Audio::Give { .. }
                 | Audio::Commit { .. }
                 | Audio::SongPage { .. }
                 | Audio::Described { .. }
                 | Audio::Chunk { .. }
+                | Audio::ChunkPart { .. }
                 | Audio::Wanted { .. }
                 | Audio::Taken
                 | Audio::Stored { .. } => false,

@@ -67,9 +67,10 @@ impl Message {
                 | Catalogue::Tagged { .. } => Right::Node,
             },
             Message::Audio(audio) => match audio {
-                Audio::ListSongs { .. } | Audio::Describe { .. } | Audio::Fetch { .. } => {
-                    Right::Listen
-                }
+                Audio::ListSongs { .. }
+                | Audio::Describe { .. }
+                | Audio::Fetch { .. }
+                | Audio::FetchPart { .. } => Right::Listen,
                 Audio::Offer { copy: false, .. }
                 | Audio::Give { .. }
                 | Audio::Commit { copy: false, .. } => Right::Upload,
@@ -78,6 +79,7 @@ impl Message {
                 | Audio::SongPage { .. }
                 | Audio::Described { .. }
                 | Audio::Chunk { .. }
+                | Audio::ChunkPart { .. }
                 | Audio::Wanted { .. }
                 | Audio::Taken
                 | Audio::Stored { .. } => Right::Node,

@@ -130,6 +130,10 @@ impl Features {
     /// when songs were added. A router without this feature is asked and told neither.
     pub const LISTS: Features = Features(32);
 
+    /// The data node understands [`Audio::FetchPart`](super::message::Audio::FetchPart), which is not
+    /// sent to a node without this feature.
+    pub const PARTS: Features = Features(64);
+
     /// The server answers [`Ring::Diagnose`](super::ring::Ring::Diagnose), in any role but that of the DNS. The question is not
     /// sent to a server without this feature.
     pub const DIAGNOSIS: Features = Features(128);

@@ -43,6 +43,7 @@ pub(super) fn answer_to(reply: JobReply) -> Message {
         | JobReply::TagsRead { .. }
         | JobReply::Tags { .. }
         | JobReply::Fragment { .. }
+        | JobReply::Part { .. }
         | JobReply::CopiesDue { .. }
         | JobReply::Members { .. }
         | JobReply::Removed { .. }

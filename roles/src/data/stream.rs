@@ -1,4 +1,4 @@
-//! A `Fetch` under way: fragments are read one at a time, each when the asker has room.
+//! A `Fetch` or `FetchPart` under way: fragments are read one at a time, each when the asker has room.
 //!
 //! A fragment that has been read is held back until it is known whether another follows it. A
 //! damaged fragment is refused, and the scrub is told.
@@ -6,7 +6,7 @@
 use super::answers::answer_to;
 use super::{Data, Purpose};
 use crate::contract::id::SongId;
-use crate::contract::job::{JobFault, JobReply, LibraryJob};
+use crate::contract::job::{FragmentId, JobFault, JobReply, LibraryJob};
 use crate::contract::limits::FETCH_FRAGMENTS_MAX;
 use crate::contract::message::{Audio, Message, Position, Refusal};
 use crate::contract::node::Asker;
@@ -37,6 +37,25 @@ impl Data {
         self.read(cx, stream, from);
     }
 
+    pub(super) fn on_fetch_part(
+        &mut self,
+        cx: &mut Cx<'_>,
+        asker: Asker,
+        fragment: FragmentId,
+        part: (u32, u32),
+    ) {
+        let stream = Stream {
+            asker,
+            song: fragment.song,
+            at: Position::Index(fragment.index),
+            left: 0,
+            held: None,
+        };
+        let job = LibraryJob::ReadPart { fragment, part };
+        let peer = asker.sender.peer;
+        cx.run_toward(Ordered::Data(Purpose::Fetch(stream)), job, peer);
+    }
+
     fn read(&mut self, cx: &mut Cx<'_>, mut stream: Stream, at: Position) {
         stream.at = at;
         let job = LibraryJob::ReadFragment {
@@ -51,6 +70,21 @@ impl Data {
     pub(super) fn on_fragment(&mut self, cx: &mut Cx<'_>, mut stream: Stream, reply: JobReply) {
         if cx.now > stream.asker.until {
             return; // The asker has given up.
+        }
+        if let JobReply::Part {
+            index,
+            values,
+            bytes,
+        } = reply
+        {
+            let load = Data::load(cx);
+            self.copies.on_served(cx.now, bytes.len());
+            let part = Message::Audio(Audio::ChunkPart {
+                index,
+                load,
+                values,
+            });
+            return cx.out.answer_with(stream.asker, part, bytes, false);
         }
         if let JobReply::Fragment { index, bytes } = reply {
             self.send_held(cx, &mut stream, true);

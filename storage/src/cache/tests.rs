@@ -379,3 +379,66 @@ fn a_file_without_values_is_read_as_a_whole() {
     assert_eq!(part(), None);
     assert!(!path.exists());
 }
+
+/// Groups of a fragment of random-looking bytes, as they come from a holder.
+fn groups_of(bytes: &[u8], begin: usize, end: usize) -> Groups {
+    Groups {
+        length: bytes.len() as u32,
+        values: groups::values(bytes),
+        bytes: bytes[begin..end].to_vec(),
+    }
+}
+
+/// Parts of a fragment come back as soon as they are there; together they are the fragment, counted
+/// once.
+#[test]
+fn parts_of_a_fragment_become_the_whole() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 1 << 20);
+    let bytes: Vec<u8> = (0..300_000_u32)
+        .map(|n| (n / 7 + n / 65_536) as u8)
+        .collect();
+    let (length, hash) = (bytes.len() as u32, hash(&bytes));
+    let part = |part: (u32, u32)| cache.part(id(1), 2, part, length, &hash);
+    let groups = [(131_072, 196_608), (0, 131_072), (196_608, 262_144)];
+    for (begin, end) in groups {
+        assert_eq!(part((begin as u32, begin as u32 + 1)), None);
+        cache.keep_part(id(1), 2, begin as u32, &groups_of(&bytes, begin, end));
+        let (from, to) = (begin as u32 + 5, end as u32 - 1);
+        let got = part((from, to)).expect("it was kept");
+        assert!(got == bytes[from as usize..to as usize]);
+        assert_eq!(part((0, length)), None);
+        assert_eq!(cache.kept(id(1)), []);
+    }
+    cache.keep_part(id(1), 2, 262_144, &groups_of(&bytes, 262_144, 300_000));
+    assert!(part((0, length)).expect("all is there") == bytes);
+    assert_eq!(cache.kept(id(1)), vec![2..3; 1]);
+    let counted = fs::read(dir.path().join("size")).expect("it is there");
+    let counted = u64::from_le_bytes(counted[..8].try_into().expect("eight bytes"));
+    assert_eq!(counted, on_disk(&dir.path().join("songs")));
+
+    // The whole takes the place of parts.
+    cache.keep_part(id(1), 3, 0, &groups_of(&bytes, 0, 65_536));
+    cache.keep_fragment(id(1), 3, &bytes);
+    let size = on_disk(&dir.path().join("songs"));
+    assert_eq!(size, 2 * (300_000 + 5 * 32));
+}
+
+/// What a disk has altered in a part is not given, and what has not come is no damage.
+#[test]
+fn an_altered_part_is_not_given() {
+    let dir = TempDir::new();
+    let cache = open(&dir, 1 << 20);
+    let bytes: Vec<u8> = (0..300_000_u32).map(|n| (n / 5) as u8).collect();
+    let (length, hash) = (bytes.len() as u32, hash(&bytes));
+    cache.keep_part(id(1), 0, 0, &groups_of(&bytes, 0, 131_072));
+    let path = cache.song_dir(id(1)).join("0.part");
+    let mut file = fs::read(&path).expect("it is there");
+    file[70_000] ^= 1;
+    fs::write(&path, file).expect("a directory of our own");
+    let part = |part: (u32, u32)| cache.part(id(1), 0, part, length, &hash);
+    assert_eq!(part((65_536, 65_537)), None);
+    assert!(part((0, 65_536)).expect("it is right") == bytes[..65_536]);
+    cache.keep_part(id(1), 0, 65_536, &groups_of(&bytes, 65_536, 131_072));
+    assert!(part((0, 131_072)).is_some());
+}

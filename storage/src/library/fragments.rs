@@ -1,7 +1,7 @@
 //! The sound itself: fragments in, fragments out, each checked against its slice.
 
 use roles::contract::id::{ContentHash, SongId};
-use roles::contract::job::{JobFault, JobReply};
+use roles::contract::job::{FragmentId, JobFault, JobReply};
 use roles::contract::message::Position;
 use roles::contract::song::{Fragment, Part};
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -13,24 +13,93 @@ use super::seal;
 use super::segments::{Place, places};
 use super::songs::find;
 use super::store::Store;
+use crate::groups;
 
 /// Answers [`LibraryJob::ReadFragment`](roles::contract::job::LibraryJob::ReadFragment).
 pub(super) fn answer(db: &Store<'_>, song: SongId, at: Position) -> Result<JobReply, Stop> {
-    let standing = find(db, song)?.filter(|found| !found.staged);
-    let found = standing.ok_or(JobFault::NotFound)?;
+    let row = standing(db, song)?;
     let index = match at {
         Position::Index(index) => index,
-        Position::Time(ms) => index_at(db, found.row, ms)?,
+        Position::Time(ms) => index_at(db, row, ms)?,
     };
-    let slice = listed(db, song, found.row, index)?;
-    if quarantine::holds(db, found.row, index)? {
-        return Err(JobFault::Quarantined.into());
-    }
-    match read(db, found.row, index, &slice) {
+    let slice = served(db, song, row, index)?;
+    match read(db, row, index, &slice) {
         Ok(bytes) => Ok(JobReply::Fragment { index, bytes }),
-        Err(stop) if stop.is_lost() => Err(seal::mismatch(db, song, found.row)?),
+        Err(stop) if stop.is_lost() => Err(seal::mismatch(db, song, row)?),
         Err(stop) => Err(stop),
     }
+}
+
+/// Answers [`LibraryJob::ReadPart`](roles::contract::job::LibraryJob::ReadPart).
+pub(super) fn answer_part(
+    db: &Store<'_>,
+    FragmentId { song, index }: FragmentId,
+    part: (u32, u32),
+) -> Result<JobReply, Stop> {
+    let row = standing(db, song)?;
+    let slice = served(db, song, row, index)?;
+    let Some(groups) = groups::around(part, slice.length) else {
+        let why = format!("fragment {index} has no part {part:?}");
+        return Err(JobFault::Invalid(why).into());
+    };
+    match read_groups(db, row, index, &slice, groups) {
+        Ok((values, bytes)) => Ok(JobReply::Part {
+            index,
+            values,
+            bytes,
+        }),
+        Err(stop) if stop.is_lost() => Err(seal::mismatch(db, song, row)?),
+        Err(stop) => Err(stop),
+    }
+}
+
+/// The row of a committed song.
+fn standing(db: &Connection, song: SongId) -> Result<i64, Stop> {
+    let standing = find(db, song)?.filter(|found| !found.staged);
+    Ok(standing.ok_or(JobFault::NotFound)?.row)
+}
+
+/// The manifest's entry for a fragment that may be served.
+fn served(db: &Connection, song: SongId, row: i64, index: u32) -> Result<Fragment, Stop> {
+    let slice = listed(db, song, row, index)?;
+    if quarantine::holds(db, row, index)? {
+        return Err(JobFault::Quarantined.into());
+    }
+    Ok(slice)
+}
+
+/// The values of all groups of a fragment, and the bytes from `begin` to `end`. Reads and checks only
+/// these, if the values are known. They are not of a library of an earlier version, and are not
+/// believed where they do not fit: then the whole is read and decides.
+fn read_groups(
+    store: &Store<'_>,
+    song: i64,
+    index: u32,
+    slice: &Fragment,
+    (begin, end): (u32, u32),
+) -> Result<(Vec<u8>, Vec<u8>), Stop> {
+    let sql = "SELECT row, segment, place, groups FROM fragments WHERE song = ?1 AND number = ?2";
+    let found = store
+        .prepare_cached(sql)?
+        .query_row((song, index), |row| {
+            Ok((kept(row, 0)?, row.get::<_, Option<Vec<u8>>>(3)?))
+        })
+        .optional()?;
+    let (kept, values) = found.ok_or(JobFault::Damaged)?;
+    let mut bytes = Vec::new();
+    if let (Some(values), Some(place)) = (values, kept.place) {
+        store
+            .segments
+            .read(place.at(begin), end - begin, &mut bytes)?;
+        if groups::prove((begin, &bytes), &values, slice.length, &slice.hash) {
+            return Ok((values, bytes));
+        }
+    }
+    load_true(store, &kept, slice, &mut bytes)?;
+    let values = groups::values(&bytes);
+    bytes.truncate(end as usize);
+    bytes.drain(..begin as usize);
+    Ok((values, bytes))
 }
 
 /// The manifest's entry for a fragment of a song. An entry that should be there is damage.
@@ -158,26 +227,53 @@ pub(super) fn load(
     Ok(())
 }
 
+/// Bytes that are those of a fragment, with the chaining values of its groups.
+pub(super) struct Checked<'a> {
+    bytes: &'a [u8],
+    values: Vec<u8>,
+}
+
+impl Checked<'_> {
+    /// These bytes, if they have the length and the hash of the manifest's entry.
+    pub(super) fn by<'a>(slice: &Fragment, bytes: &'a [u8]) -> Option<Checked<'a>> {
+        if bytes.len() != slice.length as usize {
+            return None;
+        }
+        let (hash, values) = groups::hash_and_values(bytes);
+        (hash == slice.hash).then_some(Checked { bytes, values })
+    }
+}
+
 /// Stores a fragment. A fragment that is stored already stays unchanged.
-pub(super) fn insert(store: &Store<'_>, song: i64, index: u32, bytes: &[u8]) -> Result<(), Stop> {
+pub(super) fn insert(
+    store: &Store<'_>,
+    song: i64,
+    index: u32,
+    sound: &Checked<'_>,
+) -> Result<(), Stop> {
     if find_kept(store, song, index)?.is_some() {
         return Ok(());
     }
-    put(store, song, index, bytes)
+    put(store, song, index, sound)
 }
 
 /// Stores a fragment that is not here yet.
-pub(super) fn put(store: &Store<'_>, song: i64, index: u32, bytes: &[u8]) -> Result<(), Stop> {
+pub(super) fn put(
+    store: &Store<'_>,
+    song: i64,
+    index: u32,
+    Checked { bytes, values }: &Checked<'_>,
+) -> Result<(), Stop> {
     let place = places::append(store, bytes)?;
-    let inside = if place.is_none() { bytes } else { &[] };
+    let inside: &[u8] = if place.is_none() { bytes } else { &[] };
     let (segment, begin) = place
         .map(|place| (place.segment, sql_number(place.begin)))
         .unzip();
-    let sql = "INSERT INTO fragments (song, number, data, segment, place)
-               VALUES (?1, ?2, ?3, ?4, ?5)";
+    let sql = "INSERT INTO fragments (song, number, data, segment, place, groups)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     store
         .prepare_cached(sql)?
-        .execute((song, index, inside, segment, begin))?;
+        .execute((song, index, inside, segment, begin, values))?;
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use roles::contract::song::Fragment;
 use rusqlite::Connection;
 
 use super::fault::Stop;
-use super::fragments;
+use super::fragments::{self, Checked};
 use super::quarantine::{holds, note};
 use super::seal;
 use super::segments::places;
@@ -49,14 +49,14 @@ pub(super) fn replace(
     bytes: &[u8],
 ) -> Result<JobReply, Stop> {
     let (row, slice) = slice_of(db, fragment)?;
-    if !fragments::is_true(&slice, bytes) {
+    let Some(sound) = Checked::by(&slice, bytes) else {
         return Err(seal::mismatch(db, fragment.song, row)?);
-    }
+    };
     let index = fragment.index;
     if !holds(db, row, index)? && fragments::read(db, row, index, &slice).is_ok() {
         return Ok(JobReply::FragmentStored);
     }
-    put_in_place(db, row, index, bytes)?;
+    put_in_place(db, row, index, &sound)?;
     Ok(JobReply::FragmentStored)
 }
 
@@ -65,12 +65,12 @@ pub(super) fn put_in_place(
     db: &Store<'_>,
     song: i64,
     index: u32,
-    bytes: &[u8],
+    sound: &Checked<'_>,
 ) -> Result<(), Stop> {
     if let Some(bad) = fragments::find_kept(db, song, index)? {
         places::forget(db, bad.row)?;
     }
-    fragments::put(db, song, index, bytes)?;
+    fragments::put(db, song, index, sound)?;
     // The song counts as whole again with this transaction.
     db.segments.sync_before_commit();
     db.prepare_cached("DELETE FROM quarantine WHERE song = ?1 AND number = ?2")?

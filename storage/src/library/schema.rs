@@ -144,6 +144,10 @@ const MIGRATIONS: &[Migration] = &[
         tables: further_tags::TABLES,
         rows: |_| Ok(()),
     },
+    Migration {
+        tables: SEVENTH,
+        rows: |_| Ok(()),
+    },
 ];
 
 /// Ids are 16 bytes, big end first, so that they sort as numbers. A song is staged while its
@@ -251,6 +255,12 @@ const SECOND: &str = "
     ALTER TABLE meta ADD COLUMN scrub_song BLOB;
     ALTER TABLE meta ADD COLUMN scrub_number INTEGER;
     ALTER TABLE meta ADD COLUMN scrubbed_at INTEGER;
+";
+
+/// The chaining values of a fragment's groups (`groups.rs`), by which a part of it is read and checked
+/// alone. A fragment that an earlier version has stored has none: it is read as a whole.
+const SEVENTH: &str = "
+    ALTER TABLE fragments ADD COLUMN groups BLOB;
 ";
 
 /// The seal of a manifest: a hash over all that the tables say of the song (`seal.rs`). A song of an

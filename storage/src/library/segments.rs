@@ -39,6 +39,14 @@ pub(super) struct Place {
     pub(super) begin: u64,
 }
 
+impl Place {
+    /// The place of the bytes that lie so far behind these.
+    pub(super) fn at(self, offset: u32) -> Place {
+        let begin = self.begin.saturating_add(u64::from(offset));
+        Place { begin, ..self }
+    }
+}
+
 /// Reads a segment's number and the end of its named part.
 fn place(row: &Row<'_>) -> rusqlite::Result<Place> {
     let (segment, begin) = (row.get(0)?, number(row, 1)?);

@@ -7,6 +7,7 @@ mod lists;
 mod migration;
 mod opening;
 mod owners;
+mod parts;
 mod removal;
 mod repair;
 mod segments;

@@ -147,15 +147,15 @@ pub(super) fn keep(
     };
     let slice = fragments::slice(db, found.row, index)?;
     let slice = slice.ok_or_else(|| no_such_fragment(index))?;
-    if !fragments::is_true(&slice, bytes) {
+    let Some(sound) = fragments::Checked::by(&slice, bytes) else {
         return Err(seal::mismatch(db, song, found.row)?);
-    }
+    };
     if found.staged {
-        fragments::insert(db, found.row, index, bytes)?;
+        fragments::insert(db, found.row, index, &sound)?;
         db.segments.wholes.add(song, index, bytes);
         touch(db, found.row)?;
     } else if quarantine::holds(db, found.row, index)? {
-        put_in_place(db, found.row, index, bytes)?;
+        put_in_place(db, found.row, index, &sound)?;
     }
     Ok(JobReply::FragmentStored)
 }

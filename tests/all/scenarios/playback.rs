@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use roles::contract::id::SongId;
+use roles::contract::limits::GROUP_BYTES;
 use roles::contract::message::{Audio, Catalogue, Envelope, Message};
 use roles::contract::node::Event;
 use roles::contract::user::Command;
@@ -197,6 +198,34 @@ fn a_vanished_client_costs_nothing() {
             .iter()
             .any(|(_, _, _, envelope)| chunk(&envelope.message))
     );
+}
+
+/// Whoever needs the middle of a file alone gets the groups that it lies in, not whole fragments; what
+/// a holder alters in them is noticed as in a whole one.
+#[test]
+fn a_part_of_a_fragment_costs_its_groups() {
+    let (mut world, ..) = playing();
+    let lengths = [900_000, 300_000];
+    let mut rng = roles::contract::rng::Rng::from_seed(7);
+    let source = world.music.add(&mut rng, &lengths);
+    let song = upload(&mut world, source);
+    let client = world.place("client-0");
+    world.tap.clear();
+    let mut parts = 0;
+    // Every third read needs the second quarter of the file.
+    for _ in 0..3 {
+        world.nodes[client].machine.clear();
+        assert_read(&read(&mut world, song));
+    }
+    for (_, _, _, envelope) in world.tap.sent() {
+        if let Message::Audio(Audio::ChunkPart { index, .. }) = envelope.message {
+            assert_eq!(index, 0);
+            assert!(envelope.body.len() <= 300_000 + 2 * GROUP_BYTES);
+            assert!(envelope.body.len() >= 300_000);
+            parts += 1;
+        }
+    }
+    assert_eq!(parts, 1);
 }
 
 /// S31: a cached fragment that was altered or cut is noticed and fetched again.

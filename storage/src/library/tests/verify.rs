@@ -164,12 +164,12 @@ fn what_is_wrong_is_named() {
             false,
         ),
         (
-            "INSERT INTO fragments VALUES (9999, 777, 0, x'', NULL, NULL)",
+            "INSERT INTO fragments VALUES (9999, 777, 0, x'', NULL, NULL, NULL)",
             &["stray"],
             true,
         ),
         (
-            "INSERT INTO fragments VALUES (9999, {}, 777, x'', NULL, NULL)",
+            "INSERT INTO fragments VALUES (9999, {}, 777, x'', NULL, NULL, NULL)",
             &["stray"],
             true,
         ),

@@ -83,7 +83,9 @@ impl Upload {
             | Audio::Describe { .. }
             | Audio::Described { .. }
             | Audio::Fetch { .. }
+            | Audio::FetchPart { .. }
             | Audio::Chunk { .. }
+            | Audio::ChunkPart { .. }
             | Audio::Offer { .. }
             | Audio::Give { .. }
             | Audio::Commit { .. } => Next::Failed,
