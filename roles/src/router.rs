@@ -10,6 +10,8 @@ pub mod catalogue;
 mod groups;
 mod order;
 mod search;
+mod slot_set;
+mod word_index;
 
 pub(crate) mod folding;
 

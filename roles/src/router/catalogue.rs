@@ -1,13 +1,15 @@
 //! The songs and their holders, with search and sorted pages.
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::groups::Groups;
 use super::order::{Order, search_text, sort_key};
-use super::search::{Search, Target};
+use super::search::Search;
+use super::slot_set::{Slot, SlotSet};
+use super::word_index::WordIndex;
 use crate::albums::Tagged;
 use crate::contract::browse::{Browse, Browsed};
 use crate::contract::id::{NodeId, SongId, SongPrefix};
@@ -20,8 +22,8 @@ use crate::contract::tags::MoreTags;
 use crate::contract::time::Time;
 use crate::contract::trash::{Mark, Trashed};
 
-/// Most words of a search. It bounds the time of a search, which compares every word with every
-/// song on the event loop.
+/// Most words of a search. It bounds the time of a search, which looks for each word in the whole
+/// vocabulary on the event loop.
 const WORDS_MAX: usize = 16;
 
 /// Most removed songs that the catalogue remembers. The data nodes remember all of them.
@@ -47,17 +49,23 @@ pub struct Catalogue {
     marks: BTreeMap<SongId, (Mark, Time)>,
     /// The albums, artists, genres and years of the songs that are not hidden.
     groups: Groups,
+    /// The words of the same songs.
+    words: WordIndex,
+    /// The song in each slot of the index.
+    ids: Vec<SongId>,
+    /// Further tags that came last: the songs of an album share theirs.
+    shared: VecDeque<Arc<MoreTags>>,
 }
 
 #[derive(Debug)]
 struct Entry {
     song: Song,
     /// Its further tags, once a holder has told them.
-    more: Option<Box<MoreTags>>,
+    more: Option<Arc<MoreTags>>,
     /// When the first holder that told it got the song, in seconds since 1970; 0 if unknown.
     added: u32,
-    /// The folded tags, in which a search looks for its words.
-    text: String,
+    /// Its place in the index of words, while it is in the lists.
+    slot: Slot,
     holders: Vec<NodeId>,
 }
 
@@ -123,7 +131,7 @@ impl Catalogue {
             return fresh;
         }
         let entry = Entry {
-            text: search_text(&song, None),
+            slot: 0,
             song,
             more: None,
             added: 0,
@@ -142,12 +150,25 @@ impl Catalogue {
     }
 
     /// Puts a song into the lists.
-    fn show(&mut self, id: SongId, entry: Entry) {
+    fn show(&mut self, id: SongId, mut entry: Entry) {
+        entry.slot = self.index(&entry);
         for (sort, order) in &mut self.orders {
             order.insert(entry.sort_key(*sort), id.0);
         }
         self.groups.add(entry.tagged());
         self.entries.insert(id, entry);
+    }
+
+    /// Has the words of a song found; gives its slot.
+    fn index(&mut self, entry: &Entry) -> Slot {
+        let text = search_text(&entry.song, entry.more.as_deref());
+        let slot = self.words.add(text, entry.song.year);
+        let at = slot as usize;
+        if at >= self.ids.len() {
+            self.ids.resize(at + 1, SongId(0));
+        }
+        self.ids[at] = entry.song.id;
+        slot
     }
 
     /// Takes a song out of the lists, or out of the trash.
@@ -159,30 +180,48 @@ impl Catalogue {
             order.remove(&entry.sort_key(*sort), id.0);
         }
         self.groups.remove(entry.tagged());
+        self.words.remove(entry.slot);
         Some(entry)
     }
 
     /// Takes the further tags of a song. Those of a song that is not here are dropped.
     pub fn tag(&mut self, id: SongId, mut more: MoreTags) {
         more.bound();
-        let (entry, visible) = match self.entries.get_mut(&id) {
-            Some(entry) => (entry, true),
-            None => match self.hidden.get_mut(&id).or(self.thrown.get_mut(&id)) {
-                Some(entry) => (entry, false),
-                None => return,
-            },
+        let more = self.share(more);
+        let visible = self.entries.contains_key(&id);
+        let Some(entry) = self.entry_mut(id) else {
+            return;
         };
-        if entry.more.as_deref() == Some(&more) {
+        if entry.more.as_ref() == Some(&more) {
             return;
         }
-        if visible {
+        if !visible {
+            entry.more = Some(more);
+        } else if let Some(mut entry) = self.entries.remove(&id) {
             self.groups.remove(entry.tagged());
-        }
-        entry.text = search_text(&entry.song, Some(&more));
-        entry.more = Some(Box::new(more));
-        if visible {
+            self.words.remove(entry.slot);
+            entry.more = Some(more);
+            entry.slot = self.index(&entry);
             self.groups.add(entry.tagged());
+            self.entries.insert(id, entry);
         }
+    }
+
+    /// A song, wherever it is.
+    fn entry_mut(&mut self, id: SongId) -> Option<&mut Entry> {
+        let places = [&mut self.entries, &mut self.hidden, &mut self.thrown];
+        places.into_iter().find_map(|place| place.get_mut(&id))
+    }
+
+    /// These tags, in the place of equal ones that came shortly before.
+    fn share(&mut self, more: MoreTags) -> Arc<MoreTags> {
+        if let Some(same) = self.shared.iter().find(|known| ***known == more) {
+            return Arc::clone(same);
+        }
+        let more = Arc::new(more);
+        self.shared.push_front(Arc::clone(&more));
+        self.shared.truncate(SHARED_MAX);
+        more
     }
 
     /// Takes the time at which a holder got a song. The earliest counts: a copy that was made later is
@@ -426,7 +465,6 @@ impl Catalogue {
         if search.groups().next().is_some() {
             self.settle_up_to(usize::MAX);
         }
-        let chosen = self.chosen(&search);
         let entries = &self.entries;
         let order = self.orders.entry(query.sort).or_insert_with(|| {
             let keys = entries
@@ -434,20 +472,22 @@ impl Catalogue {
                 .map(|entry| (entry.sort_key(query.sort), entry.song.id.0));
             keys.collect()
         });
+        let found =
+            (search.count() > 0).then(|| found(&search, (&self.words, &self.groups, entries)));
+        let total = found.as_ref().map_or(entries.len(), SlotSet::len);
+        // Few songs are ordered by themselves: they may lie anywhere in the order of all.
+        let few: Option<Order> = found.as_ref().filter(|_| total <= FEW_MAX).map(|found| {
+            let ids = found.iter().map(|slot| self.ids[slot as usize]);
+            let theirs = ids.filter_map(|id| entries.get(&id));
+            theirs
+                .map(|entry| (entry.sort_key(query.sort), entry.song.id.0))
+                .collect()
+        });
+        let order = few.as_ref().unwrap_or(order);
         let finds = |id: SongId| {
-            let found = entries.get(&id)?;
-            let theirs = chosen.as_ref().is_none_or(|songs| songs.contains(&id));
-            (theirs && search.finds(&found.target())).then_some(found)
-        };
-        let total = if search.count() == 0 {
-            entries.len()
-        } else if let Some(songs) = &chosen {
-            songs.iter().filter(|id| finds(**id).is_some()).count()
-        } else {
-            entries
-                .values()
-                .filter(|entry| search.finds(&entry.target()))
-                .count()
+            let entry = entries.get(&id)?;
+            let theirs = found.as_ref().is_none_or(|found| found.has(entry.slot));
+            theirs.then_some(entry)
         };
         let place = query.after.as_ref().map(|c| (c.key.as_str(), c.id.0));
         let mut page = Page::default();
@@ -479,30 +519,27 @@ impl Catalogue {
         }
         (page.songs, total as u64, page.next)
     }
+}
 
-    /// The songs among which a search looks, by the albums, artists and years that it names; none: all
-    /// of them.
-    fn chosen(&self, search: &Search) -> Option<BTreeSet<SongId>> {
-        let mut chosen: Option<BTreeSet<SongId>> = None;
-        for (wanted, term) in search.groups() {
-            let theirs = self.groups.songs_of(term);
-            chosen = Some(match (chosen, wanted) {
-                (None, true) => theirs,
-                (Some(songs), true) => &songs & &theirs,
-                (None, false) => {
-                    let all = self.entries.keys();
-                    all.filter(|id| !theirs.contains(id)).copied().collect()
-                }
-                (Some(songs), false) => &songs - &theirs,
-            });
+/// The songs that a search finds.
+fn found(
+    search: &Search,
+    (words, groups, entries): (&WordIndex, &Groups, &BTreeMap<SongId, Entry>),
+) -> SlotSet {
+    let mut found = search.find_in(words);
+    for (wanted, term) in search.groups() {
+        let mut theirs = SlotSet::default();
+        let entries = groups
+            .songs_of(term)
+            .into_iter()
+            .filter_map(|id| entries.get(&id));
+        entries.for_each(|entry| theirs.insert(entry.slot));
+        match wanted {
+            true => found.keep(&theirs),
+            false => found.take_out(&theirs),
         }
-        if chosen.is_none()
-            && let Some(years) = search.years()
-        {
-            chosen = Some(self.groups.songs_of_years(years));
-        }
-        chosen
     }
+    found
 }
 
 impl Entry {
@@ -517,17 +554,16 @@ impl Entry {
     fn sort_key(&self, sort: Sort) -> String {
         sort_key(&self.song, self.added, sort)
     }
-
-    fn target(&self) -> Target<'_> {
-        Target {
-            text: &self.text,
-            years: [self.song.year, 0],
-        }
-    }
 }
 
 /// Most songs of one bucket that are grouped again with each announcement.
 const SETTLED_AT_ONCE_MAX: usize = 256;
+
+/// Songs found of which the order is made anew: a page of more is sooner found in the order of all.
+const FEW_MAX: usize = 1024;
+
+/// Further tags among which equal ones are looked for.
+const SHARED_MAX: usize = 8;
 
 #[derive(Default)]
 struct Page {

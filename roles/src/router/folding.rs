@@ -16,7 +16,7 @@ use unicode_normalization::char::decompose_compatible;
 use crate::contract::limits::TAG_BYTES_MAX;
 
 /// Punctuation inside a word. No folded text holds this character for another reason.
-const BREAK: char = '\u{1}';
+pub(super) const BREAK: char = '\u{1}';
 
 /// Longest folded text, in bytes: a tag of Hangul takes three times its length. The longest
 /// decompositions (one Arabic sign of 3 bytes becomes 33) are cut.
@@ -87,9 +87,15 @@ impl Words {
             .all(|word| is_in(word.as_bytes(), folded.as_bytes()))
     }
 
-    fn iter(&self) -> impl Iterator<Item = &str> {
+    /// The words.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.split(' ').filter(|word| !word.is_empty())
     }
+}
+
+/// Whether a folded word stands in a folded text.
+pub(super) fn is_word_in(word: &str, text: &str) -> bool {
+    is_in(word.as_bytes(), text.as_bytes())
 }
 
 /// Whether a word stands in a text: as part of a word, or as several whole words joined.

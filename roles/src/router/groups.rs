@@ -267,18 +267,6 @@ impl Groups {
         }
     }
 
-    /// The songs of these years.
-    pub(super) fn songs_of_years(&self, years: RangeInclusive<u16>) -> BTreeSet<SongId> {
-        if years.is_empty() {
-            return BTreeSet::new();
-        }
-        self.years
-            .range(years)
-            .flat_map(|(_, songs)| songs)
-            .copied()
-            .collect()
-    }
-
     /// An album with all its songs, in order.
     pub(super) fn album(&self, id: AlbumId) -> Option<(&Album, &[SongId])> {
         let group = &self.albums.get(&id)?.group;

@@ -14,6 +14,8 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use super::folding::{Words, fold, is_in_phrase};
+use super::slot_set::SlotSet;
+use super::word_index::WordIndex;
 use crate::contract::id::SongPrefix;
 
 /// What is searched for.
@@ -85,12 +87,29 @@ impl Search {
         })
     }
 
-    /// The years of which one has to be there, if the search names any.
-    pub(super) fn years(&self) -> Option<RangeInclusive<u16>> {
-        self.terms.iter().find_map(|term| match &term.wants {
-            Wants::Years(years) => (!term.negative).then(|| years.clone()),
-            Wants::Words(..) | Wants::Phrase(..) | Wants::Group(_) => None,
-        })
+    /// The songs that are as the search wants them, but for albums and artists by their ids. Words and
+    /// years are read off the index; fields and phrases are looked for in the texts that have the words.
+    pub(super) fn find_in(&self, index: &WordIndex) -> SlotSet {
+        let mut found = index.having_all(&self.words);
+        for term in &self.terms {
+            term.narrow(index, &mut found);
+        }
+        let looks: Vec<&Term> = self.terms.iter().filter(|term| term.looks()).collect();
+        if looks.is_empty() {
+            return found;
+        }
+        let mut others = SlotSet::default();
+        for slot in found.iter() {
+            let target = Target {
+                text: index.text(slot),
+                years: [index.year(slot), 0],
+            };
+            if !looks.iter().all(|term| term.finds(&target)) {
+                others.insert(slot);
+            }
+        }
+        found.take_out(&others);
+        found
     }
 
     /// Whether everything but albums and artists by their ids is as the search wants it.
@@ -105,6 +124,31 @@ impl Term {
         let wants = token.wants()?;
         let negative = token.negative;
         Some(Term { negative, wants })
+    }
+
+    /// Leaves of the songs found those of which the index knows that they may have it.
+    fn narrow(&self, index: &WordIndex, found: &mut SlotSet) {
+        let theirs = match &self.wants {
+            Wants::Words(field, _) if self.negative && field.is_some() => return,
+            Wants::Words(_, words) => index.having_all(words),
+            Wants::Phrase(..) if self.negative => return,
+            Wants::Phrase(_, phrase) => index.with_pieces(phrase),
+            Wants::Years(years) => index.of_years(years),
+            Wants::Group(_) => return,
+        };
+        match self.negative {
+            true => found.take_out(&theirs),
+            false => found.keep(&theirs),
+        }
+    }
+
+    /// Whether only the texts tell.
+    fn looks(&self) -> bool {
+        match &self.wants {
+            Wants::Words(field, _) => field.is_some(),
+            Wants::Phrase(..) => true,
+            Wants::Years(_) | Wants::Group(_) => false,
+        }
     }
 
     fn finds(&self, target: &Target<'_>) -> bool {
