@@ -1,5 +1,6 @@
 //! The command line. The doc comments of arguments are the texts of `--help`.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,8 +79,9 @@ pub(crate) struct Common {
     pub(crate) preset: Preset,
     /// Configuration file; '' for none [default: /etc/dispotify/config.toml, and over it dispotify/config.toml in the
     /// configuration folder]
+    // clap takes no empty path, but every other text.
     #[arg(long, global = true, env = "DISPOTIFY_CONFIG", value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
+    pub(crate) config: Option<OsString>,
     /// How much a node logs: error, warn, info, debug
     #[arg(
         long,

@@ -109,8 +109,8 @@ fn needs_config(command: &Command) -> bool {
 /// The files that count: the one that is named, or that of the machine and that of the user.
 pub(crate) fn paths(args: &Args) -> Vec<PathBuf> {
     match &args.common.config {
-        Some(none) if none.as_os_str().is_empty() => Vec::new(),
-        Some(file) => vec![file.clone()],
+        Some(none) if none.is_empty() => Vec::new(),
+        Some(file) => vec![PathBuf::from(file)],
         None => {
             let own = settings::config_dir().map(|folder| folder.join("config.toml"));
             let both = [Some(PathBuf::from(MACHINE)), own].into_iter().flatten();

@@ -70,6 +70,8 @@ fn a_broken_file_is_told_with_its_lines() {
     assert!(String::from_utf8_lossy(&checked).ends_with("c.toml: fine\n"));
     let said = lab.fails(&["ls", "--config", "/nowhere/c.toml"], 2);
     assert!(said.contains("/nowhere/c.toml: No such file"), "{said}");
+    // An empty name is no file, not even that of the user.
+    lab.ok(&["config", "show", "--config", ""]);
     let said = lab.fails(&["ls", "--set", "ring.biet=1s"], 2);
     assert!(said.contains("is ring.beat meant?"), "{said}");
 }
