@@ -199,7 +199,7 @@ impl Common {
             incarnation: self.me.incarnation,
             renewals: 0,
             address: self.address,
-            features: (self.me.features.with(Features::TRASH, true)).with(Features::ALBUMS, true),
+            features: self.me.features.with(Features::OF_SERVERS, true),
             weight: if role == Role::Data {
                 self.config.weight
             } else {
@@ -646,6 +646,10 @@ impl Node for Server {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
         let cx = &mut self.pending.cx(now, out);
         self.core.handle(cx, event);
+    }
+
+    fn set_clock(&mut self, unix_ms: u64) {
+        self.core.common.known.unix_ms = unix_ms;
     }
 
     fn deadline(&self) -> Option<Time> {

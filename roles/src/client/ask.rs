@@ -91,6 +91,7 @@ impl Ask {
                 next,
             },
             Catalogue::Browsed(found) => Notice::Browsed { operation, found },
+            Catalogue::Documents(page) => Notice::Documents { operation, page },
             Catalogue::List { .. }
             | Catalogue::ListTrash { .. }
             | Catalogue::Locate { .. }
@@ -100,6 +101,7 @@ impl Ask {
             | Catalogue::Announce(_)
             | Catalogue::Announced { .. }
             | Catalogue::Browse(_)
+            | Catalogue::Read(_)
             | Catalogue::Tag(_)
             | Catalogue::Tagged { .. }
             | Catalogue::Inspect => failed(operation, senseless()),
@@ -128,14 +130,20 @@ impl Core {
 
     fn ask_routers_known(&mut self, cx: &mut Cx<'_>, operation: OperationId) {
         let question = self.routing(operation).and_then(|r| r.question.as_ref());
-        let needs_albums = matches!(question, Some(Message::Catalogue(Catalogue::Browse(_))));
+        let (needed, named) = match question {
+            Some(Message::Catalogue(Catalogue::Browse(_))) => (Features::ALBUMS, "albums"),
+            Some(Message::Catalogue(Catalogue::Read(_))) => {
+                (Features::DOCUMENTS, "stars, plays and playlists")
+            }
+            _ => (Features::default(), ""),
+        };
         let records = self.shared.resolver.records(Role::Router);
-        let able = |record: &&Record| !needs_albums || record.features.has(Features::ALBUMS);
+        let able = |record: &&Record| record.features.has(needed);
         let routers = records.iter().filter(able);
         let known: Vec<Address> = routers.map(|record| record.address).collect();
         let some = !known.is_empty();
         if !some && !records.is_empty() {
-            let why = "its version knows no albums (bring the routers up to date)".into();
+            let why = alloc::format!("its version knows no {named} (bring the routers up to date)");
             return self.on_unrouted(cx, operation, Failure::Refused(Refusal::Invalid(why)));
         }
         let turn = self
@@ -248,6 +256,7 @@ impl Core {
             Some(Operation::Read(read)) => read.on_router(cx, answer, shared),
             Some(Operation::Upload(upload)) => upload.on_router(cx, answer, shared),
             Some(Operation::Remove(remove)) => remove.on_router(cx, answer),
+            Some(Operation::Write(write)) => write.on_router(cx, answer, shared),
             None => Progress::Waits,
         };
         self.go_on(cx, operation, progress);
@@ -271,7 +280,7 @@ impl Core {
     ) {
         let shared = &mut self.shared;
         let progress = match self.operations.get_mut(&operation) {
-            Some(Operation::Ask(_) | Operation::Remove(_)) => {
+            Some(Operation::Ask(_) | Operation::Remove(_) | Operation::Write(_)) => {
                 Progress::Ends(failed(operation, failure))
             }
             Some(Operation::Find(find)) => find.on_unrouted(cx, failure),
@@ -294,6 +303,7 @@ fn routing_of(operation: &mut Operation) -> &mut Routing {
         Operation::Read(read) => &mut read.routing,
         Operation::Upload(upload) => &mut upload.routing,
         Operation::Remove(remove) => &mut remove.routing,
+        Operation::Write(write) => &mut write.routing,
     }
 }
 

@@ -193,7 +193,9 @@ impl Upload {
             | Catalogue::Browse(_)
             | Catalogue::Browsed(_)
             | Catalogue::Tag(_)
-            | Catalogue::Tagged { .. } => self.fail(senseless()),
+            | Catalogue::Tagged { .. }
+            | Catalogue::Read(_)
+            | Catalogue::Documents(_) => self.fail(senseless()),
         }
     }
 

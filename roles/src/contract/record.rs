@@ -126,6 +126,14 @@ impl Features {
     /// role is to answer or to receive them. Neither is sent to a server without this feature.
     pub const ALBUMS: Features = Features(16);
 
+    /// The server knows the documents of listeners ([`super::document`]). Messages about them go only to
+    /// servers that have set it.
+    pub const DOCUMENTS: Features = Features(1 << 8);
+
+    /// What servers of this version set in their records.
+    pub const OF_SERVERS: Features =
+        Features(Features::TRASH.0 | Features::ALBUMS.0 | Features::DOCUMENTS.0);
+
     /// These features, with `changed` set or cleared.
     pub fn with(self, changed: Features, set: bool) -> Features {
         if set {

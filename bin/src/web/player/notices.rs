@@ -106,6 +106,8 @@ impl Player {
             | Notice::ReadDone { .. }
             | Notice::Stopped
             | Notice::Browsed { .. }
+            | Notice::Documents { .. }
+            | Notice::Written { .. }
             | Notice::Records { .. } => (), // The page asks for none of these, and counts what it reads.
             Notice::Progress { operation, .. } => {
                 if let Some(Purpose::Upload(upload)) = self.operations.get(&operation)
