@@ -10,6 +10,7 @@ mod failures;
 mod full_disk;
 mod hostile;
 mod library;
+mod listeners;
 mod load;
 mod names;
 mod operator;

@@ -177,6 +177,8 @@ player.addEventListener('time', () => {
   placeSession(player);
   player.prepare(queue.peek(true));
 });
+// A cluster that cannot count it takes nothing from the music.
+player.addEventListener('heard', () => api.heard(player.song.id).catch(() => {}));
 player.addEventListener('trouble', () => {
   bar.source();
   if (player.trouble) $('live').textContent = $('source').textContent;

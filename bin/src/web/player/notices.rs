@@ -92,6 +92,10 @@ impl Player {
                     self.give(exchange, head, body, acts);
                 }
             }
+            Notice::Documents { operation, page } => {
+                self.on_documents(operation, Some(page), acts);
+            }
+            Notice::Written { operation, .. } => self.on_documents(operation, None, acts),
             Notice::Removed { operation, .. } => {
                 if let Some(exchange) = self.answered(operation) {
                     self.give(exchange, answer::head(204, "", 0), Vec::new(), acts);
@@ -106,8 +110,6 @@ impl Player {
             | Notice::ReadDone { .. }
             | Notice::Stopped
             | Notice::Browsed { .. }
-            | Notice::Documents { .. }
-            | Notice::Written { .. }
             | Notice::Records { .. } => (), // The page asks for none of these, and counts what it reads.
             Notice::Progress { operation, .. } => {
                 if let Some(Purpose::Upload(upload)) = self.operations.get(&operation)
@@ -143,7 +145,7 @@ impl Player {
                 self.begin_stream(exchange, stream, song);
                 self.end_open();
             }
-            Some(ExchangeState::Asked(_)) => {
+            Some(ExchangeState::Asked(_) | ExchangeState::Listening(..)) => {
                 let known = Known::of(manifest, holders);
                 self.close(operation);
                 self.exchanges
@@ -214,6 +216,7 @@ impl Player {
             Some(
                 ExchangeState::Page(..)
                 | ExchangeState::Asked(_)
+                | ExchangeState::Listening(..)
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Opening(..)
@@ -270,6 +273,7 @@ impl Player {
             Some(
                 ExchangeState::Page(..)
                 | ExchangeState::Asked(_)
+                | ExchangeState::Listening(..)
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::CoverWaits(_)
