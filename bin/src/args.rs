@@ -146,6 +146,14 @@ pub(crate) enum Command {
     Export(Export),
     /// Play a song, beginning before it has arrived
     Play(Play),
+    /// Star songs: `ls --starred` lists them
+    Star(Star),
+    /// Take the stars of songs
+    Unstar(Star),
+    /// Rate a song from 1 to 5; 0 takes the rating
+    Rate(Rate),
+    /// List playlists, show one, or change it
+    Playlist(Playlists),
     /// Remove songs everywhere: they lie in the trash for 30 days, and `trash restore` takes them back
     Rm(Rm),
     /// List what was removed and can be taken back; take it back, or remove it for good
@@ -188,6 +196,10 @@ impl Command {
             | Command::Cover(_)
             | Command::Get(_)
             | Command::Play(_)
+            | Command::Star(_)
+            | Command::Unstar(_)
+            | Command::Rate(_)
+            | Command::Playlist(_)
             | Command::Rm(_)
             | Command::Trash(_)
             | Command::Status(_)
@@ -323,6 +335,120 @@ pub(crate) struct Rm {
     /// One JSON object per song
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Star {
+    /// Ids of songs, or as many digits as make each unique
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
+    /// One JSON object per song
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rate {
+    /// The song's id, or as many leading digits as make it unique
+    pub(crate) id: String,
+    /// From 1 to 5; 0 takes the rating
+    #[arg(value_parser = clap::value_parser!(u8).range(0..=5))]
+    pub(crate) stars: u8,
+    /// One JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Playlists {
+    #[command(subcommand)]
+    pub(crate) action: Option<PlaylistAction>,
+    /// One JSON object per playlist or song
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlaylistAction {
+    /// List the playlists
+    Ls,
+    /// Make a playlist
+    New {
+        /// Its name
+        name: String,
+        /// Ids of its first songs, or as many digits as make each unique
+        ids: Vec<String>,
+    },
+    /// Add songs at the end
+    Add {
+        /// The playlist: its name, or eight digits of its id or more
+        name: String,
+        /// Ids of songs, or as many digits as make each unique
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Put them in before the song with this number instead
+        #[arg(long, value_name = "N", value_parser = parse_place)]
+        at: Option<usize>,
+    },
+    /// Remove songs from a playlist, wherever they stand in it; the library keeps them
+    Rm {
+        /// The playlist: its name, or eight digits of its id or more
+        name: String,
+        /// Ids of songs, or as many digits as make each unique within the playlist
+        ids: Vec<String>,
+        /// The songs with these numbers, as `playlist show` has them
+        #[arg(long, value_name = "N,...", value_parser = parse_place, value_delimiter = ',')]
+        at: Vec<usize>,
+    },
+    /// Move a song within a playlist
+    Move {
+        /// The playlist: its name, or eight digits of its id or more
+        name: String,
+        /// The number of the song, as `playlist show` has it
+        #[arg(value_parser = parse_place)]
+        from: usize,
+        /// The number that it is to have
+        #[arg(value_parser = parse_place)]
+        to: usize,
+    },
+    /// Show the songs of a playlist
+    Show {
+        /// The playlist: its name, or eight digits of its id or more
+        name: String,
+    },
+    /// Give a playlist another name
+    Rename {
+        /// The playlist: its name, or eight digits of its id or more
+        name: String,
+        /// Its new name
+        to: String,
+    },
+    /// Delete a playlist; the library keeps its songs
+    Delete {
+        /// The playlist: its name, or eight digits of its id or more
+        name: String,
+    },
+    /// Write a playlist as an M3U8 file
+    Export {
+        /// The playlist: its name, or eight digits of its id or more
+        name: String,
+        /// File to write, replaced if it is there; - for standard output
+        file: PathBuf,
+    },
+    /// Make a playlist of an M3U8 file, of the songs that the library has
+    Import {
+        /// The file
+        file: PathBuf,
+        /// The name of the playlist [default: the one in the file, or the file's]
+        #[arg(long)]
+        name: Option<String>,
+    },
+}
+
+/// The number of a song in a list, from 1.
+fn parse_place(text: &str) -> Result<usize, String> {
+    let place = text.parse().ok().filter(|place| *place > 0);
+    place.ok_or_else(|| "write the number of a song, from 1".to_owned())
 }
 
 #[derive(Debug, clap::Args)]
@@ -477,6 +603,9 @@ pub(crate) struct List {
     /// Only songs by this artist: the id (see `artists`), eight digits or more, or words of the name
     #[arg(long, value_name = "ID|NAME")]
     pub(crate) artist: Option<String>,
+    /// Only songs with a star
+    #[arg(long)]
+    pub(crate) starred: bool,
     /// At most this many songs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
@@ -574,18 +703,24 @@ pub(crate) enum SortChoice {
     Duration,
     /// When it was added
     Added,
+    /// Those played most often first; only songs that were played
+    Played,
+    /// The last played first; only songs that were played
+    LastPlayed,
 }
 
-impl From<SortChoice> for Sort {
-    fn from(choice: SortChoice) -> Self {
-        match choice {
-            SortChoice::Artist => Sort::Artist,
-            SortChoice::Title => Sort::Title,
-            SortChoice::Album => Sort::Album,
-            SortChoice::Genre => Sort::Genre,
-            SortChoice::Year => Sort::Year,
-            SortChoice::Duration => Sort::Duration,
-            SortChoice::Added => Sort::Added,
+impl SortChoice {
+    /// The order that a router makes.
+    pub(crate) fn of_routers(self) -> Option<Sort> {
+        match self {
+            SortChoice::Artist => Some(Sort::Artist),
+            SortChoice::Title => Some(Sort::Title),
+            SortChoice::Album => Some(Sort::Album),
+            SortChoice::Genre => Some(Sort::Genre),
+            SortChoice::Year => Some(Sort::Year),
+            SortChoice::Duration => Some(Sort::Duration),
+            SortChoice::Added => Some(Sort::Added),
+            SortChoice::Played | SortChoice::LastPlayed => None,
         }
     }
 }

@@ -492,6 +492,8 @@ fn tell(name: &str, notice: Notice) {
         | Notice::Removed { .. }
         | Notice::Changed { .. }
         | Notice::Trash { .. }
+        | Notice::Documents { .. }
+        | Notice::Written { .. }
         | Notice::Failed { .. } => (), // The log has it already, or a server has no user.
     }
 }

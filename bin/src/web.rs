@@ -11,6 +11,7 @@ mod buffer_budget;
 mod cover_file;
 mod covers;
 mod events;
+mod listener;
 mod metrics;
 mod origin;
 mod player;

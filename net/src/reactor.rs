@@ -23,7 +23,7 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{debug, error};
 use mio::{Events, Interest, Poll, Token};
@@ -485,7 +485,9 @@ impl Reactor {
         if self.hosts[host].stopped {
             return;
         }
-        self.hosts[host].node.handle(self.now, event, outbox);
+        let node = &mut self.hosts[host].node;
+        node.set_clock(unix_ms());
+        node.handle(self.now, event, outbox);
         while let Some(action) = outbox.pop() {
             self.perform(host, action);
         }
@@ -662,6 +664,15 @@ impl Reactor {
         }
         self.flush();
     }
+}
+
+/// The clock of this machine, in milliseconds since 1970. It is read anew for each event, because it
+/// may be set while the loop runs.
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 fn due_at(hosted: &Hosted, now: Time) -> bool {

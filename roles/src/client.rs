@@ -15,6 +15,7 @@ mod remove;
 mod shared;
 mod trashed;
 mod upload;
+mod write;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -33,6 +34,7 @@ use crate::contract::timers::{Timers, earlier};
 use crate::contract::user::{Command, Failure, Notice};
 use crate::cx::{Cx, Pending};
 use crate::locator::Locator;
+use crate::mutants::DocumentMutants;
 use crate::purpose::client::{Purpose, ReadStep};
 use crate::purpose::{Asked, Ordered};
 use crate::requests::{Answer, Outcome, Policy};
@@ -46,6 +48,7 @@ use read::Read;
 use remove::Remove;
 use shared::Shared;
 use upload::Upload;
+use write::Write;
 
 /// Most operations at once. It is enough for a web player with many tabs, and stops a session that
 /// never closes its operations.
@@ -68,6 +71,8 @@ pub struct Config {
     pub here: Vec<Address>,
     /// Most bytes in the cache. A song larger than half of it is not cached.
     pub cache_bytes: u64,
+    /// Planted mistakes, for tests.
+    pub mutants: DocumentMutants,
 }
 
 impl Default for Config {
@@ -80,6 +85,7 @@ impl Default for Config {
             hedge_after: Duration::from_millis(150),
             here: Vec::new(),
             cache_bytes: 1_000_000_000,
+            mutants: DocumentMutants::default(),
         }
     }
 }
@@ -107,6 +113,7 @@ enum Operation {
     Find(Find),
     Read(Box<Read>),
     Upload(Upload),
+    Write(Write),
 }
 
 /// How an operation goes on after an event.
@@ -133,13 +140,15 @@ impl Client {
             watched: Vec::new(),
             refresh: config.refresh,
         };
-        let shared = Shared {
+        let mut shared = Shared {
             resolver: Resolver::new(resolver, part()),
             timers: Timers::new(),
             peers: Peers::default(),
             manifests: Manifests::default(),
             anomalies: Anomalies::default(),
             rng: part(),
+            writer: 0,
+            clock: 0,
             locator: Locator::default(),
             looked_up: false,
             dns_lost: None,
@@ -149,8 +158,11 @@ impl Client {
             config,
         };
         let operations = BTreeMap::new();
+        let pending = Pending::new(part());
+        let mut drawn = part();
+        shared.writer = u128::from(drawn.bits()) << 64 | u128::from(drawn.bits());
         Client {
-            pending: Pending::new(part()),
+            pending,
             core: Core {
                 shared,
                 operations,
@@ -231,6 +243,21 @@ impl Core {
                 if self.admit(cx, operation) {
                     let (remove, progress) = Remove::begin(operation, song, to);
                     self.operations.insert(operation, Operation::Remove(remove));
+                    self.go_on(cx, operation, progress);
+                }
+            }
+            Command::ReadDocuments { operation, reading } => {
+                let question = Message::Catalogue(Catalogue::Read(reading));
+                self.begin_ask(cx, operation, question);
+            }
+            Command::WriteDocuments {
+                operation,
+                drafts,
+                plays,
+            } => {
+                if self.admit(cx, operation) {
+                    let (write, progress) = Write::begin(operation, drafts, plays);
+                    self.operations.insert(operation, Operation::Write(write));
                     self.go_on(cx, operation, progress);
                 }
             }
@@ -334,6 +361,7 @@ impl Core {
                 Operation::Ask(_)
                 | Operation::Find(_)
                 | Operation::Upload(_)
+                | Operation::Write(_)
                 | Operation::Remove(_),
             )
             | None => (),
@@ -412,7 +440,8 @@ impl Core {
             | Asked::Scrub(_)
             | Asked::Witness(_)
             | Asked::Removal(_)
-            | Asked::Trash(_) => (), // A client has no such part.
+            | Asked::Trash(_)
+            | Asked::Documents(_) => (), // A client has no such part.
         }
     }
 
@@ -438,6 +467,12 @@ impl Core {
             Purpose::Remove(operation) => {
                 if let Some(Operation::Remove(remove)) = self.operations.get(&operation) {
                     let progress = remove.on_reply(reply);
+                    self.go_on(cx, operation, progress);
+                }
+            }
+            Purpose::Write(operation) => {
+                if let Some(Operation::Write(write)) = self.operations.get_mut(&operation) {
+                    let progress = write.on_reply(cx, reply, &mut self.shared);
                     self.go_on(cx, operation, progress);
                 }
             }
@@ -506,6 +541,7 @@ impl Core {
             | Purpose::Names(_)
             | Purpose::Remove(_)
             | Purpose::InTrash(_)
+            | Purpose::Write(_)
             | Purpose::Note => (),
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod browse;
 pub mod chord;
+pub mod document;
 pub mod id;
 pub mod job;
 pub mod limits;

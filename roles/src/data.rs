@@ -10,6 +10,8 @@ mod answers;
 pub mod anti_entropy;
 pub(crate) mod digests;
 mod disk;
+mod documents;
+mod exchange;
 mod intake;
 mod maintenance;
 mod mending;
@@ -39,6 +41,7 @@ use crate::contract::time::Time;
 use crate::contract::timers::earlier;
 use crate::contract::user::Level;
 use crate::cx::Cx;
+use crate::mutants::DocumentMutants;
 use crate::ownership::Owners;
 use crate::purpose::data::Purpose;
 use crate::purpose::{Asked, Ordered};
@@ -49,6 +52,7 @@ use announcer::Announcer;
 use answers::answer_to;
 use anti_entropy::AntiEntropy;
 use disk::Disk;
+use documents::Writes;
 pub use maintenance::Queue;
 use maintenance::{Silence, on_sums};
 use mending::Mending;
@@ -70,6 +74,8 @@ pub struct Config {
     pub upload_untouched: Duration,
     /// How long a removed song can be taken back; zero: it is removed for good at once.
     pub trash_keep: Duration,
+    /// Planted mistakes about what listeners write, for tests.
+    pub mutants: DocumentMutants,
 }
 
 impl Default for Config {
@@ -79,6 +85,7 @@ impl Default for Config {
             announce_every: Duration::from_secs(20),
             upload_untouched: Duration::from_secs(24 * 3600),
             trash_keep: Duration::from_secs(30 * 24 * 3600),
+            mutants: DocumentMutants::default(),
         }
     }
 }
@@ -106,6 +113,8 @@ pub struct Others<'a> {
     pub own: Record,
     /// This node hands its songs over, so it owns none.
     pub draining: bool,
+    /// This node's clock: milliseconds since 1970, 0 while its host has given none.
+    pub unix_ms: u64,
 }
 
 /// A data node.
@@ -119,6 +128,7 @@ pub struct Data {
     scrub: Scrub,
     removal: Removal,
     trash: Trash,
+    writes: Writes,
     disk: Disk,
     mending: Mending,
     tagging: Tagging,
@@ -141,7 +151,7 @@ impl Data {
     pub fn new(config: Config, mut rng: Rng) -> Self {
         let mut part = || Rng::from_seed(rng.bits());
         Data {
-            announcer: Announcer::new(config.announce_every, part()),
+            announcer: Announcer::new(config.announce_every, part(), config.mutants),
             copies: Replication::new(&config.anti_entropy, part()),
             acknowledgements: Acknowledgements::default(),
             anti_entropy: AntiEntropy::new(config.anti_entropy.clone(), part()),
@@ -152,6 +162,7 @@ impl Data {
                 config.anti_entropy.every,
                 config.anti_entropy.mutants,
             ),
+            writes: Writes::new(config.anti_entropy.every, config.mutants),
             disk: Disk::default(),
             mending: Mending::new(&config.anti_entropy, part()),
             tagging: Tagging::default(),
@@ -317,6 +328,7 @@ impl Data {
             Asked::Witness(song) => self.mending.on_witness(cx, song, reply),
             Asked::Removal(number) => self.removal.conclude(cx, number, reply),
             Asked::Trash(step) => self.conclude_trash(cx, step, reply, others),
+            Asked::Documents(step) => self.conclude_documents(cx, step, reply, others),
             Asked::Assignment
             | Asked::Registrar(_)
             | Asked::Resolver(_)
@@ -364,6 +376,7 @@ impl Data {
             }
             Ordered::Mending(purpose) => self.mending.on_done(cx, purpose, reply),
             Ordered::Trash(purpose) => self.on_trash_done(cx, purpose, reply, others),
+            Ordered::Documents(purpose) => self.on_documents_done(cx, purpose, reply, others),
             Ordered::Memory(_) | Ordered::Client(_) => (),
         }
         self.announce(cx, others);
@@ -419,7 +432,9 @@ impl Data {
             earlier(self.look_at, self.room.drop_at()),
             earlier(Some(self.sweep_at), self.tagging.deadline()),
         );
-        let trash = self.overview.and_then(|_| self.trash.deadline());
+        let trash = self
+            .overview
+            .and_then(|_| earlier(self.trash.deadline(), self.writes.deadline()));
         earlier(earlier(parts, upkeep), earlier(earlier(own, silent), trash))
     }
 

@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+pub mod annotations;
 pub mod contract;
 
 pub mod server;

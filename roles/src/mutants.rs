@@ -25,6 +25,9 @@ pub type RingMutants = Planted<RingMutant>;
 /// A mistake of replication.
 pub type CopyMutants = Planted<CopyMutant>;
 
+/// A mistake about what listeners write.
+pub type DocumentMutants = Planted<DocumentMutant>;
+
 /// A mistake of the circle.
 pub type ChordMutants = Planted<ChordMutant>;
 
@@ -181,6 +184,53 @@ impl CopyMutant {
         CopyMutant::MarksAlone,
         CopyMutant::NeverComparesMarks,
         CopyMutant::AgesTwice,
+    ];
+}
+
+/// Mistakes about what listeners write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentMutant {
+    /// What a listener writes is reported as stored on two nodes when it is stored on one.
+    WritesAlone,
+    /// A write is answered before the routers know it.
+    AnswersUntold,
+    /// Of what is written at once, other nodes are told the first document.
+    TellsTheFirst,
+    /// Nodes do not compare their documents.
+    NeverComparesDocuments,
+    /// Nodes compare half of their documents.
+    ComparesHalf,
+    /// A node sends its documents to one that lacks some, without those that were deleted.
+    SendsNoDeletions,
+    /// Routers are not told what is deleted.
+    FeedsNoDeletions,
+    /// A write that is older than what is there is reported as kept.
+    HidesTheLater,
+    /// Documents of any clock are taken.
+    TrustsAnyClock,
+    /// A router keeps what it has heard first, whatever comes later.
+    RouterKeepsTheFirst,
+    /// A play that is told again is counted as another one.
+    CountsRepeats,
+    /// A client that is told that something later is there ends as if it had written.
+    StampsLow,
+}
+
+impl DocumentMutant {
+    /// Every mutant.
+    pub const ALL: [DocumentMutant; 12] = [
+        DocumentMutant::WritesAlone,
+        DocumentMutant::AnswersUntold,
+        DocumentMutant::TellsTheFirst,
+        DocumentMutant::NeverComparesDocuments,
+        DocumentMutant::ComparesHalf,
+        DocumentMutant::SendsNoDeletions,
+        DocumentMutant::FeedsNoDeletions,
+        DocumentMutant::HidesTheLater,
+        DocumentMutant::TrustsAnyClock,
+        DocumentMutant::RouterKeepsTheFirst,
+        DocumentMutant::CountsRepeats,
+        DocumentMutant::StampsLow,
     ];
 }
 

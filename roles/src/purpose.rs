@@ -8,6 +8,7 @@ pub(crate) mod chord;
 pub(crate) mod client;
 pub(crate) mod data;
 pub(crate) mod dns;
+pub(crate) mod documents;
 pub(crate) mod locator;
 pub(crate) mod memory;
 pub(crate) mod mending;
@@ -53,6 +54,8 @@ pub(crate) enum Asked {
     Removal(u64),
     /// A data node tells or asks another what is in the trash.
     Trash(trash::Step),
+    /// A data node tells another of documents, or compares them.
+    Documents(documents::Step),
     /// A client.
     Client(client::Purpose),
 }
@@ -78,6 +81,8 @@ pub(crate) enum Ordered {
     Mending(mending::Purpose),
     /// A data node notes what is in the trash.
     Trash(trash::JobFor),
+    /// A data node keeps documents of listeners.
+    Documents(documents::JobFor),
     /// A client.
     Client(client::Purpose),
 }
@@ -101,7 +106,8 @@ impl Asked {
             | Asked::Scrub(_)
             | Asked::Witness(_)
             | Asked::Removal(_)
-            | Asked::Trash(_) => false,
+            | Asked::Trash(_)
+            | Asked::Documents(_) => false,
         }
     }
 }
@@ -119,6 +125,7 @@ impl Ordered {
             | Ordered::AntiEntropy(_)
             | Ordered::Mending(_)
             | Ordered::Trash(_)
+            | Ordered::Documents(_)
             | Ordered::Client(_) => None,
         }
     }
@@ -133,7 +140,8 @@ impl Ordered {
             | Ordered::AntiEntropy(_)
             | Ordered::Scrub(_)
             | Ordered::Mending(_)
-            | Ordered::Trash(_) => false,
+            | Ordered::Trash(_)
+            | Ordered::Documents(_) => false,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! business.
 
 pub mod catalogue;
+mod documents;
 mod groups;
 mod order;
 mod search;
@@ -22,6 +23,7 @@ use core::time::Duration;
 
 use crate::anomalies::{Anomalies, Anomaly};
 use crate::contract::browse::Browse;
+use crate::contract::document::Reading;
 use crate::contract::id::{NodeId, SongId, SongPrefix};
 use crate::contract::limits::{COPIES, HOLDERS_MAX, PAGE_SONGS_MAX};
 use crate::contract::member::{Member, MemberState, Traits};
@@ -30,18 +32,20 @@ use crate::contract::message::{
     Status,
 };
 use crate::contract::node::{Asker, Peer};
-use crate::contract::record::{Address, Record, Role};
+use crate::contract::record::{Address, Features, Record, Role};
 use crate::contract::rng::Rng;
 use crate::contract::tags::TagNews;
 use crate::contract::time::Time;
 use crate::cx::Cx;
 use crate::locator::{self, DataNodes, Ending, Locator};
+use crate::mutants::DocumentMutants;
 use crate::ownership::Owners;
 use crate::purpose::locator::Step;
 use crate::requests::Reply;
 use crate::ring::Ring;
 
 use catalogue::Catalogue;
+use documents::Documents;
 use holders::Holders;
 
 /// The other servers, as a router knows them while it handles one event.
@@ -53,6 +57,8 @@ pub struct Sight<'a> {
     pub owners: &'a Owners,
     /// The ring, once this node is part of it.
     pub ring: Option<&'a Ring>,
+    /// This node's clock: milliseconds since 1970, 0 while its host has given none.
+    pub unix_ms: u64,
 }
 
 /// How a router behaves.
@@ -64,6 +70,8 @@ pub struct Config {
     /// How long such a data node may be silent before it counts as dead. For nodes in the ring, the
     /// ring decides.
     pub dead_after: Duration,
+    /// Planted mistakes, for tests.
+    pub mutants: DocumentMutants,
 }
 
 impl Default for Config {
@@ -71,6 +79,7 @@ impl Default for Config {
         Config {
             suspect_after: Duration::from_secs(45),
             dead_after: Duration::from_secs(60),
+            mutants: DocumentMutants::default(),
         }
     }
 }
@@ -79,6 +88,7 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct Router {
     catalogue: Catalogue,
+    documents: Documents,
     holders: Holders,
     /// Until this time the catalogue may lack songs, because data nodes may not have announced them
     /// yet.
@@ -105,6 +115,7 @@ impl Router {
             retired: false,
             listening_until: now + LISTENING,
             catalogue: Catalogue::default(),
+            documents: Documents::new(config.mutants),
             holders: Holders::new(config),
             anomalies: Anomalies::default(),
             rng,
@@ -137,7 +148,7 @@ impl Router {
             }
             CatalogueMessage::Locate { prefix } => self.on_locate(cx, asker, prefix, sight),
             CatalogueMessage::Place { song } => self.on_place(cx, asker, song, sight),
-            CatalogueMessage::Announce(news) => self.on_announce(cx, asker, news),
+            CatalogueMessage::Announce(news) => self.on_announce(cx, asker, news, sight.unix_ms),
             CatalogueMessage::Inspect => self.on_inspect(cx, asker, sight),
             CatalogueMessage::ListTrash { .. } if self.knows_too_little(cx.now, sight.servers) => {
                 cx.out.refuse(asker, Refusal::NotReady);
@@ -151,6 +162,10 @@ impl Router {
                 cx.out.refuse(asker, Refusal::NotReady);
             }
             CatalogueMessage::Browse(browse) => self.on_browse(cx, asker, &browse, sight),
+            CatalogueMessage::Read(_) if self.knows_too_little(cx.now, sight.servers) => {
+                cx.out.refuse(asker, Refusal::NotReady);
+            }
+            CatalogueMessage::Read(reading) => self.on_read(cx, asker, &reading, sight),
             CatalogueMessage::Tag(news) => self.on_tag(cx, asker, news, &[]),
             CatalogueMessage::TagAdded(news, added) => self.on_tag(cx, asker, news, &added),
             CatalogueMessage::Songs { .. }
@@ -159,6 +174,7 @@ impl Router {
             | CatalogueMessage::Announced { .. }
             | CatalogueMessage::Trash { .. }
             | CatalogueMessage::Browsed(_)
+            | CatalogueMessage::Documents(_)
             | CatalogueMessage::Tagged { .. }
             | CatalogueMessage::Status(_) => cx.out.refuse(asker, Refusal::WrongRole),
         }
@@ -304,6 +320,20 @@ impl Router {
         }
     }
 
+    fn on_read(&mut self, cx: &mut Cx<'_>, asker: Asker, reading: &Reading, sight: Sight<'_>) {
+        if let Err(why) = documents::check(reading) {
+            return cx.out.refuse(asker, Refusal::Invalid(why));
+        }
+        // Any data node takes a document; the drawn song chooses among them.
+        let drawn = SongId(u128::from(self.rng.bits()) << 64);
+        let mut writers = self.holders.owners(cx.now, drawn, sight);
+        writers.retain(|holder| holder.features.has(Features::DOCUMENTS));
+        writers.truncate(HOLDERS_MAX);
+        let page = self.documents.read(reading, sight.unix_ms, writers);
+        let answer = CatalogueMessage::Documents(page);
+        cx.out.answer(asker, Message::Catalogue(answer));
+    }
+
     fn on_locate(&mut self, cx: &mut Cx<'_>, asker: Asker, prefix: SongPrefix, sight: Sight<'_>) {
         let (song, nodes) = match self.catalogue.find(prefix) {
             Ok(found) => found,
@@ -328,7 +358,7 @@ impl Router {
         cx.out.answer(asker, Message::Catalogue(placed));
     }
 
-    fn on_announce(&mut self, cx: &mut Cx<'_>, asker: Asker, news: Announcement) {
+    fn on_announce(&mut self, cx: &mut Cx<'_>, asker: Asker, mut news: Announcement, unix_ms: u64) {
         // Without this check, a node could overwrite the songs that another data node has
         // announced.
         if news.record.node != asker.sender.node || news.record.role != Role::Data {
@@ -336,6 +366,10 @@ impl Router {
                 .note(cx, Anomaly::Announcement, asker.sender.node);
             let why = "a data node announces only itself".into();
             return cx.out.refuse(asker, Refusal::Invalid(why));
+        }
+        // The order of documents is their own: it does not matter what has been followed before.
+        for document in documents::taken(&mut news.changes) {
+            self.documents.note(document, unix_ms);
         }
         let store = news.store;
         let (revision, adds_up) = self.holders.on_announce(cx.now, news, &mut self.catalogue);

@@ -205,9 +205,7 @@ impl Common {
             incarnation: self.me.incarnation,
             renewals: 0,
             address: self.address,
-            features: UNDERSTOOD
-                .iter()
-                .fold(self.me.features, |all, one| all.with(*one, true)),
+            features: self.me.features.with(Features::OF_SERVERS, true),
             weight: if role == Role::Data {
                 self.config.weight
             } else {
@@ -677,19 +675,14 @@ impl Core {
     }
 }
 
-/// What every server of this version understands.
-const UNDERSTOOD: [Features; 5] = [
-    Features::TRASH,
-    Features::ALBUMS,
-    Features::LISTS,
-    Features::PARTS,
-    Features::DIAGNOSIS,
-];
-
 impl Node for Server {
     fn handle(&mut self, now: Time, event: Event, out: &mut Outbox) {
         let cx = &mut self.pending.cx(now, out);
         self.core.handle(cx, event);
+    }
+
+    fn set_clock(&mut self, unix_ms: u64) {
+        self.core.common.known.unix_ms = unix_ms;
     }
 
     fn deadline(&self) -> Option<Time> {

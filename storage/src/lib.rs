@@ -9,6 +9,7 @@ pub mod private;
 pub mod data_dir;
 pub mod memory;
 
+mod documents;
 pub mod library;
 
 pub mod model;

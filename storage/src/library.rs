@@ -8,6 +8,7 @@
 mod change;
 mod change_feed;
 mod copies;
+mod documents;
 mod fault;
 mod fragments;
 mod further_tags;

@@ -6,6 +6,7 @@
 //! that can be derived. Unlike the library, it can simulate a loss of power.
 
 mod agreement;
+mod documents;
 mod further_tags;
 mod removal;
 mod repair;
@@ -18,6 +19,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use roles::contract::document::{Document, Key};
 use roles::contract::id::{ContentHash, NodeId, SongId};
 use roles::contract::job::{FragmentId, JobFault, JobReply, LibraryJob, Overview, ScrubNote};
 use roles::contract::limits::{PAGE_BYTES_MAX, PAGE_IDS_MAX, PAGE_SONGS_MAX};
@@ -61,6 +63,8 @@ struct Content {
     /// Songs that were withdrawn and have not come back.
     withdrawn: BTreeMap<SongId, Kept>,
     marks: BTreeMap<SongId, Marked>,
+    /// What listeners have written, and the revision at which each was.
+    documents: BTreeMap<Key, (Document, u64)>,
     /// The clock by which songs in the trash age, in seconds.
     trash_s: i64,
     /// Nothing can be read of it any more.
@@ -126,6 +130,17 @@ impl ModelStore {
             LibraryJob::NoteMarks { marks, passed_s } => self.note_marks(&marks, passed_s),
             LibraryJob::Marks { after, limit } => Ok(self.marks_page(after, limit)),
             LibraryJob::MarksDigest => Ok(self.marks_digest()),
+            LibraryJob::NoteDocuments {
+                documents,
+                plays,
+                by,
+            } => self.note_documents((&documents, &plays), by),
+            LibraryJob::Documents {
+                buckets,
+                after,
+                limit,
+            } => Ok(self.documents_page(&buckets, after.as_ref(), limit)),
+            LibraryJob::DocumentSums => Ok(self.document_sums()),
             LibraryJob::AgeTrash { passed_s, limit } => Ok(self.age_trash(passed_s, limit)),
             LibraryJob::EmptyTrash { mark } => self.empty_trash(&mark),
             LibraryJob::DropSongs { songs, until } => self.let_go(&songs, until),
@@ -248,6 +263,7 @@ impl ModelStore {
         let mut later: Vec<(u64, Change)> = added
             .chain(removed)
             .chain(self.marks_changed())
+            .chain(self.documents_changed())
             .filter(|(revision, _)| *revision > since)
             .collect();
         later.sort_by_key(|(revision, _)| *revision);
@@ -255,6 +271,7 @@ impl ModelStore {
             Change::Added(song) => song.page_bytes(),
             Change::Removed(_) | Change::Buried(_) => REMOVAL_BYTES,
             Change::Marked(_) => MARK_BYTES,
+            Change::Wrote(document) => document.weight(),
         });
         later.truncate(how_many_fit(sizes, limit));
         let last = later.last().map(|(revision, _)| *revision);

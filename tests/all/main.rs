@@ -2,6 +2,7 @@
 
 mod copies;
 mod dependencies;
+mod documents;
 mod liars;
 mod maps;
 mod mutants;

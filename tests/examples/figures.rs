@@ -4,6 +4,9 @@
 #![allow(clippy::print_stdout, clippy::wildcard_enum_match_arm)]
 
 #[allow(dead_code)]
+#[path = "parts/front.rs"]
+mod front;
+#[allow(dead_code)]
 #[path = "../process/lab.rs"]
 mod lab;
 #[allow(dead_code)]
@@ -13,23 +16,14 @@ mod sound;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use net::{
-    Host, HostHandle, Reactor, Security, Settings, StopHandle, Worker, Workers, own_features,
-};
-use roles::client::{self, Client};
-use roles::contract::id::{Incarnation, NodeId, OperationId, SongId};
-use roles::contract::job::{ClientJob, JobReply};
+use roles::contract::id::{OperationId, SongId};
 use roles::contract::message::Query;
-use roles::contract::node::Identity;
-use roles::contract::record::Address;
-use roles::contract::rng::Rng;
 use roles::contract::user::{ALL_BYTES, Command, Notice};
-use storage::client::{ClientStore, ClientWorker};
 
+use front::Front;
 use lab::{Lab, Server};
 
 /// Songs in the library whose pages are listed.
@@ -264,102 +258,4 @@ fn memory(when: &str, names: &[Server], data: &[Server]) {
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times[times.len() / 2]
-}
-
-/// A client in this process, without a cache.
-struct Front {
-    handle: HostHandle,
-    notices: Receiver<Notice>,
-    stop: StopHandle,
-    count: std::cell::Cell<u64>,
-}
-
-impl Front {
-    fn start(dns: &str) -> Self {
-        let security = Security::keyed([0x5e; 32], "dispotify").expect("a short name");
-        let mut reactor = Reactor::new(security, Settings::default(), 1).expect("a loop");
-        let config = client::Config {
-            dns_nodes: vec![Address(dns.parse().expect("an address"))],
-            ..client::Config::default()
-        };
-        let (sender, notices) = sync_channel(10_000);
-        let store = ClientStore::default();
-        let worker = || Workers {
-            client: Some(Box::new(Local(store.worker()))),
-            ..Workers::default()
-        };
-        let host = Host {
-            node: Box::new(Client::new(config, Rng::from_seed(1))),
-            identity: Identity {
-                node: NodeId(0xf1),
-                incarnation: Incarnation(1),
-                address: None,
-                features: own_features(),
-            },
-            listener: None,
-            bind_from: None,
-            readers: vec![worker()],
-            writer: Some(worker()),
-            tell: Box::new(move |notice| drop(sender.send(notice))),
-        };
-        let handle = reactor.add(host).expect("a host");
-        let stop = reactor.stop_handle();
-        thread::spawn(move || reactor.run());
-        Front {
-            handle,
-            notices,
-            stop,
-            count: std::cell::Cell::new(0),
-        }
-    }
-
-    fn next(&self) -> OperationId {
-        self.count.set(self.count.get() + 1);
-        OperationId(self.count.get())
-    }
-
-    fn give(&self, command: Command) {
-        self.handle.command(command).expect("the client runs");
-    }
-
-    fn until(&self, good: impl Fn(&Notice) -> bool) -> Notice {
-        loop {
-            let notice = self.notices.recv().expect("the client runs");
-            assert!(!matches!(notice, Notice::Failed { .. }), "{notice:?}");
-            if good(&notice) {
-                return notice;
-            }
-        }
-    }
-
-    fn ask(&self, command: Command) -> Notice {
-        self.give(command);
-        self.until(|notice| !matches!(notice, Notice::Fact { .. }))
-    }
-
-    fn open(&self, song: SongId) -> OperationId {
-        let operation = self.next();
-        let song = song.into();
-        self.give(Command::Open {
-            operation,
-            song,
-            holders: false,
-        });
-        self.until(|notice| matches!(notice, Notice::Opened { .. }));
-        operation
-    }
-}
-
-impl Drop for Front {
-    fn drop(&mut self) {
-        self.stop.stop();
-    }
-}
-
-struct Local(ClientWorker);
-
-impl Worker<ClientJob> for Local {
-    fn run(&mut self, job: ClientJob) -> JobReply {
-        self.0.run(job)
-    }
 }

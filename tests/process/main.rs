@@ -15,6 +15,7 @@ mod hostile;
 mod keys;
 mod library;
 mod link;
+mod listeners;
 mod load;
 mod names;
 mod operator;

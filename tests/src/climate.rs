@@ -8,6 +8,7 @@ use std::time::Duration;
 use roles::contract::rng::Rng;
 
 use crate::disk_faults::{DiskFaults, Upkeep};
+use crate::documents::Listening;
 
 /// The parameters of a world.
 #[derive(Clone, Debug)]
@@ -56,6 +57,8 @@ pub struct Climate {
     pub power_cuts: bool,
     /// How copies are repaired, and what users do to them.
     pub upkeep: Upkeep,
+    /// What listeners write.
+    pub listening: Listening,
 }
 
 /// Mean time between two faults of each kind in the whole world; `None`: that kind does not happen.
@@ -134,6 +137,7 @@ impl Climate {
             real_library: false,
             power_cuts: false,
             upkeep: Upkeep::default(),
+            listening: Listening::default(),
         }
     }
 

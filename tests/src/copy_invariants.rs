@@ -21,6 +21,7 @@ mod after;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use roles::contract::document::Document;
 use roles::contract::id::{RequestId, SongId};
 use roles::contract::job::{Job, JobReply, LibraryJob};
 use roles::contract::limits::{COPIES, GROUP_BYTES};
@@ -36,6 +37,7 @@ use roles::members::takes_songs;
 use roles::server::Server;
 
 use crate::disk::{Disk, DiskId};
+use crate::documents::DocumentBook;
 use crate::resident::{Place, State};
 use crate::trash::TrashBook;
 use crate::world::World;
@@ -77,6 +79,8 @@ pub struct CopyInvariants {
     committing: Option<(Place, SongId)>,
     /// What users have asked of the trash.
     pub trash: TrashBook,
+    /// What listeners have written.
+    pub documents: DocumentBook,
 }
 
 #[derive(Debug)]
@@ -100,6 +104,8 @@ pub enum Touched {
     Empty(Mark, bool),
     /// Marks of songs are noted.
     Note(Vec<Mark>),
+    /// Documents of listeners are noted.
+    Documents(Vec<Document>),
     /// A bad fragment is replaced.
     Replace,
     /// Songs with damaged tables are withdrawn.
@@ -464,6 +470,9 @@ impl World {
         if let LibraryJob::NoteMarks { marks, .. } = work {
             return Touched::Note(marks.clone());
         }
+        if let LibraryJob::NoteDocuments { documents, .. } = work {
+            return Touched::Documents(documents.clone());
+        }
         if let LibraryJob::ReplaceFragment { .. } = work {
             return Touched::Replace;
         }
@@ -506,6 +515,9 @@ impl World {
                 self.on_emptied(place, *mark, *twice);
             }
             (Touched::Note(marks), JobReply::Noted { .. }) => self.on_noted(place, marks),
+            (Touched::Documents(documents), JobReply::DocumentsNoted { .. }) => {
+                self.on_documents_noted(place, documents);
+            }
             (Touched::Replace, JobReply::FragmentStored) => self.seen.rots_healed += 1,
             (Touched::Mend, JobReply::Removed { count, .. }) => {
                 self.seen.songs_withdrawn += u64::from(*count);

@@ -194,6 +194,10 @@ impl Node for MutantDataNode {
         }
     }
 
+    fn set_clock(&mut self, unix_ms: u64) {
+        self.inner.set_clock(unix_ms);
+    }
+
     fn deadline(&self) -> Option<Time> {
         self.inner.deadline()
     }

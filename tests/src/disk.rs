@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use roles::contract::document::{Document, Key};
 use roles::contract::id::{ContentHash, NodeId, SongId, SongPrefix};
 use roles::contract::job::{ClientJob, FragmentId, JobFault, JobReply, LibraryJob, MemoryJob};
 use roles::contract::member::Member;
@@ -105,6 +106,16 @@ impl Disk {
     /// The mark of a song; of version 0 if it has none.
     pub fn mark_of(&self, song: SongId) -> Mark {
         self.model.mark_of(song)
+    }
+
+    /// All documents, deleted ones among them, by key.
+    pub fn documents(&self) -> impl Iterator<Item = &Document> {
+        self.model.documents()
+    }
+
+    /// The document with this key.
+    pub fn document(&self, key: &Key) -> Option<&Document> {
+        self.model.document(key)
     }
 
     /// All marks, by song.
@@ -245,6 +256,7 @@ fn needs_room(job: &LibraryJob) -> bool {
             | LibraryJob::KeepFragment { .. }
             | LibraryJob::CommitUpload { .. }
             | LibraryJob::ReplaceFragment { .. }
+            | LibraryJob::NoteDocuments { .. }
     )
 }
 

@@ -200,6 +200,7 @@ impl World {
                     | LibraryJob::Describe { .. }
                     | LibraryJob::RemoveSongs { .. }
                     | LibraryJob::NoteMarks { .. }
+                    | LibraryJob::NoteDocuments { .. }
                     | LibraryJob::EmptyTrash { .. }
                     | LibraryJob::DropSongs { .. }
                     | LibraryJob::Scrub { .. }

@@ -26,6 +26,7 @@ pub mod circle;
 pub mod convergence;
 pub mod copy_invariants;
 pub mod data_mutants;
+pub mod documents;
 pub mod mutants;
 pub mod ring;
 pub mod schedules;

@@ -328,6 +328,10 @@ impl Node for MutantNode {
         }
     }
 
+    fn set_clock(&mut self, unix_ms: u64) {
+        self.inner.set_clock(unix_ms);
+    }
+
     fn deadline(&self) -> Option<Time> {
         if self.mutant == Mutant::LeavesDeadlinesBehind && self.woken {
             return Some(Time::ZERO);

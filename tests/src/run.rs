@@ -140,6 +140,13 @@ pub fn run_copies(seed: u64, length: Length, told: bool) -> Outcome {
     run_world(seed, world, length)
 }
 
+/// Runs the small world about what listeners write; keeps the trace as text if `told`.
+pub fn run_documents(seed: u64, length: Length, told: bool) -> Outcome {
+    let mut world = World::of_documents(seed);
+    world.trace.lines = told.then(Default::default);
+    run_world(seed, world, length)
+}
+
 /// Runs a world that the caller may have changed, for example with a mutant.
 pub fn run_world(seed: u64, mut world: World, length: Length) -> Outcome {
     world.start_all();
@@ -196,6 +203,7 @@ impl World {
         self.check_removed();
         self.check_upload();
         self.check_trash();
+        self.check_documents();
     }
 
     /// Every operation ends, as the users see it and in the clients themselves.

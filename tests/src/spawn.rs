@@ -195,6 +195,7 @@ impl World {
             disk.mark_start();
         }
         self.checks.forget(place);
+        self.keeping.documents.on_start(self.now);
         self.keeping.on_running(self.now, place);
         let who = self.nodes[place].identity;
         let start = self.nodes[place].start;
@@ -228,12 +229,15 @@ impl World {
                 config.drain = self.climate.upkeep.drain;
                 config.data.anti_entropy = self.climate.upkeep.anti_entropy.clone();
                 config.data.trash_keep = self.climate.upkeep.trash;
+                config.data.mutants = self.climate.listening.mutants;
+                config.router.mutants = self.climate.listening.mutants;
                 let address = slot.address.expect("servers listen");
                 Box::new(Server::new(config, slot.identity, address, rng))
             }
             Kind::Client => {
                 let config = client::Config {
                     dns_nodes,
+                    mutants: self.climate.listening.mutants,
                     ..client::Config::default()
                 };
                 Box::new(Client::new(config, rng))

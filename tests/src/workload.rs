@@ -5,13 +5,14 @@ mod notices;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use roles::contract::document::Documents;
 use roles::contract::id::{OperationId, SongId, SongPrefix, SourceId};
 use roles::contract::message::{Listed, Query};
 use roles::contract::record::Role;
 use roles::contract::rng::Rng;
 use roles::contract::time::Time;
 use roles::contract::trash::{Fate, Trashed};
-use roles::contract::user::{ALL_BYTES, Command, Failure};
+use roles::contract::user::{ALL_BYTES, Command, Draft, Failure, Heard};
 
 use crate::music::Tune;
 use crate::resident::{Place, State};
@@ -71,6 +72,10 @@ pub enum Ended {
     Changed(u8),
     /// The first page of the trash.
     Trash(Vec<Trashed>),
+    /// A page of documents.
+    Documents(Box<Documents>),
+    /// What was written is on so many data nodes.
+    Written(u8),
     /// The operation failed.
     Failed(Failure),
 }
@@ -89,6 +94,7 @@ enum Doing {
     Read(Reading),
     Upload { song: Option<SongId>, bytes: u64 },
     Remove,
+    Write,
 }
 
 #[derive(Debug)]
@@ -114,7 +120,7 @@ struct Reading {
 impl Operation {
     /// Whether the operation is a single question to the cluster, not a read or an upload.
     pub fn is_short(&self) -> bool {
-        matches!(self.doing, Doing::Ask | Doing::Remove)
+        matches!(self.doing, Doing::Ask | Doing::Remove | Doing::Write)
     }
 }
 
@@ -200,6 +206,10 @@ impl World {
         self.agenda.plan(self.now + wait, What::Act { place });
         if self.nodes[place].state != State::Up || self.workload.open.len() > 200 {
             return;
+        }
+        let share = self.climate.listening.share;
+        if share > 0 && self.workload.rng.happens(share, 100) {
+            return self.write_something(place);
         }
         if self.workload.rng.happens(self.climate.upkeep.removals, 100) {
             return if self.has_trash() {
@@ -350,6 +360,30 @@ impl World {
         })
     }
 
+    pub(crate) fn begin_write(
+        &mut self,
+        place: Place,
+        drafts: Vec<Draft>,
+        plays: Vec<Heard>,
+    ) -> OperationId {
+        self.begin(place, Doing::Write, |operation| Command::WriteDocuments {
+            operation,
+            drafts,
+            plays,
+        })
+    }
+
+    pub(crate) fn begin_read(
+        &mut self,
+        place: Place,
+        reading: roles::contract::document::Reading,
+    ) -> OperationId {
+        self.begin(place, Doing::Ask, |operation| Command::ReadDocuments {
+            operation,
+            reading,
+        })
+    }
+
     /// Asks for the first page of all songs, five hundred at most.
     pub fn list(&mut self, place: Place) -> OperationId {
         let query = Query::all(500);
@@ -421,6 +455,8 @@ impl World {
             | Command::Open { .. }
             | Command::Change { .. }
             | Command::ListTrash { .. }
+            | Command::ReadDocuments { .. }
+            | Command::WriteDocuments { .. }
             | Command::Upload { .. } => (),
         }
         self.hand(place, roles::contract::node::Event::User(command));

@@ -371,11 +371,13 @@ impl World {
             self.trace.line(self.now, &self.nodes[place].name, &event);
         }
         self.observe_event(place, &event);
+        let clock = self.clock_of(place);
         let Some(mut resident) = self.nodes[place].resident.take() else {
             return;
         };
         let tick = event == Event::Tick;
         let mut out = std::mem::take(&mut self.outbox);
+        resident.set_clock(clock);
         resident.handle(self.now, event, &mut out);
         let deadline = resident.deadline();
         // A deadline that is still due after its own tick would make the host's loop spin.
@@ -448,6 +450,7 @@ impl World {
         self.keeping.on_outage(self.now, place);
         self.workload.forget(place);
         self.keeping.trash.forget(self.now, place);
+        self.keeping.documents.forget(self.now, place);
         self.cut_off(place, heard);
     }
 

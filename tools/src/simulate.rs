@@ -15,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use roles::mutants as chord_mutants;
-use roles::mutants::RingMutant;
+use roles::mutants::{DocumentMutant, RingMutant};
 use tests::data_mutants::{self, DataMutant};
+use tests::documents;
 use tests::mutants;
 use tests::run::{self, Length, Outcome};
 use tests::strangers::{self, BorderMutant};
@@ -52,6 +53,9 @@ struct Args {
     /// Runs small worlds about copies and disks.
     #[arg(long)]
     copies: bool,
+    /// Runs small worlds about what listeners write.
+    #[arg(long)]
+    documents: bool,
     /// Runs small worlds in which one member lies: one bit in one of ten of its envelopes is false.
     #[arg(long)]
     liars: bool,
@@ -63,7 +67,7 @@ struct Args {
     #[arg(long)]
     ruffled: bool,
     /// Plants each mutant and prints which world finds it: a world about the ring, or with
-    /// `--copies`, `--circles`, `--liars` or `--strangers` a world about those.
+    /// `--copies`, `--circles`, `--documents`, `--liars` or `--strangers` a world about those.
     #[arg(long)]
     mutants: bool,
 }
@@ -91,6 +95,8 @@ fn main() -> ExitCode {
         chord::tell(schedules)
     } else if args.mutants && args.copies {
         find_data_mutants(args.seeds)
+    } else if args.mutants && args.documents {
+        find_document_mutants(args.seeds)
     } else if args.mutants && args.circles {
         find_chord_mutants(args.seeds)
     } else if args.mutants && args.strangers {
@@ -157,6 +163,17 @@ fn find_data_mutants(worlds: u64) -> io::Result<bool> {
     Ok(missed == 0)
 }
 
+fn find_document_mutants(worlds: u64) -> io::Result<bool> {
+    let mut missed = 0;
+    for mutant in DocumentMutant::ALL {
+        let found = documents::found_in_documents(mutant, worlds);
+        missed += usize::from(found.is_none());
+        let name = format!("{mutant:?}");
+        writeln!(io::stdout(), "{name:<24} {found:?}")?;
+    }
+    Ok(missed == 0)
+}
+
 fn find_border_mutants(worlds: u64) -> io::Result<bool> {
     let mut missed = 0;
     for mutant in BorderMutant::ALL {
@@ -211,6 +228,9 @@ fn run_one(args: &Args, seed: u64) -> Outcome {
     };
     if args.copies {
         return run::run_copies(seed, data_mutants::LENGTH, args.trace);
+    }
+    if args.documents {
+        return run::run_documents(seed, data_mutants::LENGTH, args.trace);
     }
     if args.ruffled {
         return run::run_ruffled(seed, Length::HOUR, args.trace);

@@ -302,6 +302,8 @@ impl<'a> Work<'a> {
             | Notice::Removed { .. }
             | Notice::Changed { .. }
             | Notice::Trash { .. }
+            | Notice::Documents { .. }
+            | Notice::Written { .. }
             | Notice::ReadDone { .. } => (), // These do not concern uploads.
         }
         Ok(())

@@ -1,13 +1,16 @@
 //! `dispotify ls` and `dispotify search`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use roles::annotations::{Plays, Subject};
 use roles::contract::id::SongId;
 use roles::contract::limits::PAGE_SONGS_MAX;
 use roles::contract::message::{Listed, Query, Sort};
 use roles::contract::song::Song;
 use serde::Serialize;
 
-use super::{json_line, line, write_all};
-use crate::args::{List, Search};
+use super::{json_line, line, listener, write_all};
+use crate::args::{List, Search, SortChoice};
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::settings::Settings;
@@ -36,6 +39,10 @@ pub(crate) fn run(settings: &Settings, list: &List) -> Result<(), Failure> {
 /// Lists every song in which all words occur, page after page; returns their number.
 fn list_songs(settings: &Settings, list: &List, words: &str) -> Result<u64, Failure> {
     let session = Session::start(settings)?;
+    let played = list.sort.is_some_and(|sort| sort.of_routers().is_none());
+    if list.starred || played {
+        return list_heard(&session, list, words);
+    }
     let mut left = list.limit.map_or(usize::MAX, |limit| limit as usize);
     let page = |left: usize| PAGE_SONGS_MAX.min(left) as u32;
     let mut query = Query {
@@ -64,6 +71,89 @@ fn list_songs(settings: &Settings, list: &List, words: &str) -> Result<u64, Fail
     }
 }
 
+/// The same for what a listener has starred or heard: the routers know the songs and the documents
+/// apart, and they are brought together here.
+fn list_heard(session: &Session, list: &List, words: &str) -> Result<u64, Failure> {
+    let mut query = Query {
+        words: in_words(list, words),
+        sort: order(list),
+        descending: list.reverse,
+        after: None,
+        limit: PAGE_SONGS_MAX as u32,
+    };
+    let mut songs = Vec::new();
+    loop {
+        let (page, _, next) = session.page(query.clone())?;
+        songs.extend(page);
+        query.after = next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    if list.starred {
+        let stars: BTreeSet<Subject> = listener::stars(session)?.into_iter().collect();
+        songs.retain(|one| stars.contains(&Subject::Song(one.song.id)));
+    }
+    let of: Option<fn(&Plays) -> u64> = match list.sort {
+        Some(SortChoice::Played) => Some(|plays| plays.count),
+        Some(SortChoice::LastPlayed) => Some(|plays| plays.last),
+        Some(
+            SortChoice::Artist
+            | SortChoice::Title
+            | SortChoice::Album
+            | SortChoice::Genre
+            | SortChoice::Year
+            | SortChoice::Duration
+            | SortChoice::Added,
+        )
+        | None => None,
+    };
+    let mut plays = BTreeMap::new();
+    if let Some(of) = of {
+        plays = listener::plays(session)?;
+        by_plays(&mut songs, list.reverse, &plays, of);
+    }
+    let ratings = listener::ratings(session)?;
+    let total = songs.len() as u64;
+    songs.truncate(list.limit.map_or(usize::MAX, |limit| limit as usize));
+    if list.json {
+        let line = |one: &Listed| {
+            json_line(&Heard {
+                line: Line::of(one),
+                rating: ratings.get(&one.song.id).copied(),
+                plays: plays.get(&one.song.id).map(|plays| plays.count),
+                last_played_ms: plays.get(&one.song.id).map(|plays| plays.last >> 16),
+            })
+        };
+        songs.iter().try_for_each(line)?;
+    } else if !songs.is_empty() {
+        for one in &mut songs {
+            let stars = ratings.get(&one.song.id).copied().unwrap_or(0);
+            if stars > 0 {
+                one.song.title.push(' ');
+                one.song.title.push_str(&"★".repeat(usize::from(stars)));
+            }
+        }
+        show(&songs, total)?;
+    }
+    Ok(total)
+}
+
+/// Keeps the songs that were played, the most or the latest first.
+fn by_plays(
+    songs: &mut Vec<Listed>,
+    reverse: bool,
+    plays: &BTreeMap<SongId, Plays>,
+    of: fn(&Plays) -> u64,
+) {
+    let value = |one: &Listed| plays.get(&one.song.id).map_or(0, of);
+    songs.retain(|one| value(one) > 0);
+    songs.sort_by_key(|one| std::cmp::Reverse(value(one)));
+    if reverse {
+        songs.reverse();
+    }
+}
+
 /// The search that the options of a list come to.
 fn in_words(list: &List, words: &str) -> String {
     let album = list.album.as_deref().map(album_term);
@@ -75,7 +165,7 @@ fn in_words(list: &List, words: &str) -> String {
 /// The order of a list; of an album's songs, that on the album.
 fn order(list: &List) -> Sort {
     match (list.sort, &list.album) {
-        (Some(sort), _) => sort.into(),
+        (Some(sort), _) => sort.of_routers().unwrap_or(Sort::Artist),
         (None, Some(_)) => Sort::Album,
         (None, None) => Sort::Artist,
     }
@@ -144,6 +234,20 @@ pub(super) fn digits_needed(songs: impl Iterator<Item = SongId>) -> usize {
     shared
         .max()
         .map_or(8, |digits| (digits as usize + 1).clamp(8, 32))
+}
+
+/// A song in a list by plays, as JSON shows it. The names are an interface.
+#[derive(Serialize)]
+struct Heard<'a> {
+    #[serde(flatten)]
+    line: Line<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rating: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plays: Option<u64>,
+    /// Milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_played_ms: Option<u64>,
 }
 
 /// A song as JSON shows it. The names are an interface.

@@ -14,7 +14,7 @@ use roles::contract::message::Sort;
 use roles::contract::song::Manifest;
 use roles::contract::user;
 
-use super::chosen;
+use super::{chosen, listener};
 use crate::args::Play;
 use crate::failure::{Failure, output};
 use crate::session::{Opened, Session};
@@ -43,15 +43,28 @@ pub(crate) fn run(settings: &Settings, play: &Play) -> Result<(), Failure> {
         let from = play.from.filter(|_| number == 0);
         let attempt = format!("play {id}");
         let song = session.open(&attempt, id)?;
-        match play.stdout {
-            true => to_stdout(&session, &song, from, &attempt)?,
-            false => to_player(&session, &song, from, &attempt, command(play)?)?,
+        if play.stdout {
+            // Nobody knows what is heard of it.
+            to_stdout(&session, &song, from, &attempt)?;
+        } else {
+            let begun = Instant::now();
+            let played = to_player(&session, &song, from, &attempt, command(play)?);
+            if begun.elapsed() >= counts_after(song.manifest.song.duration_ms) {
+                listener::count(&session, song.manifest.song.id);
+            }
+            played?;
         }
         session.give(user::Command::Close {
             operation: song.operation,
         })?;
     }
     Ok(())
+}
+
+/// How much of a song must be heard for it to count as played: half of it, or four minutes.
+fn counts_after(duration_ms: u32) -> Duration {
+    let half = Duration::from_millis(u64::from(duration_ms / 2));
+    half.min(Duration::from_secs(240))
 }
 
 /// The ids of the songs to play, in order.

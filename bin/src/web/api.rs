@@ -32,6 +32,17 @@ pub(super) enum Route {
     Years,
     Trash,
     Trashed(SongId),
+    Stars,
+    /// A song, an album or an artist.
+    Star(u128),
+    Ratings,
+    /// The same.
+    Rating(u128),
+    Plays,
+    /// A song that was heard.
+    Play(u128),
+    Playlists,
+    Playlist(u128),
     Status,
     Metrics,
     Events,
@@ -47,6 +58,7 @@ impl Route {
     pub(super) fn of(path: &str) -> Option<Route> {
         let path = percent::decode(path)?;
         let song = |route: fn(SongId) -> Route, id: &str| SongId::parse(id).map(route);
+        let any = |route: fn(u128) -> Route, id: &str| SongId::parse(id).map(|id| route(id.0));
         let parts: Vec<&str> = path.split('/').skip(1).collect();
         match parts.as_slice() {
             ["api", "songs"] => Some(Route::Songs),
@@ -59,6 +71,14 @@ impl Route {
             ["api", "years"] => Some(Route::Years),
             ["api", "trash"] => Some(Route::Trash),
             ["api", "trash", id] => song(Route::Trashed, id),
+            ["api", "stars"] => Some(Route::Stars),
+            ["api", "stars", id] => any(Route::Star, id),
+            ["api", "ratings"] => Some(Route::Ratings),
+            ["api", "ratings", id] => any(Route::Rating, id),
+            ["api", "plays"] => Some(Route::Plays),
+            ["api", "plays", id] => any(Route::Play, id),
+            ["api", "playlists"] => Some(Route::Playlists),
+            ["api", "playlists", id] => any(Route::Playlist, id),
             ["api", "status"] => Some(Route::Status),
             ["metrics"] => Some(Route::Metrics),
             ["api", "events"] => Some(Route::Events),
@@ -80,6 +100,10 @@ impl Route {
             Route::Genres => "genres",
             Route::Years => "years",
             Route::Trash | Route::Trashed(_) => "trash",
+            Route::Stars | Route::Star(_) => "stars",
+            Route::Ratings | Route::Rating(_) => "ratings",
+            Route::Plays | Route::Play(_) => "plays",
+            Route::Playlists | Route::Playlist(_) => "playlists",
             Route::Status => "status",
             Route::Metrics => "metrics",
             Route::Events => "events",
@@ -96,12 +120,18 @@ impl Route {
             Route::Songs => "GET, HEAD, POST",
             Route::Song(_) => "GET, HEAD, DELETE",
             Route::Trashed(_) => "POST, DELETE",
+            Route::Star(_) | Route::Rating(_) | Route::Play(_) => "POST",
+            Route::Playlists => "GET, HEAD, POST",
+            Route::Playlist(_) => "GET, HEAD, POST, DELETE",
             Route::Tags(_)
             | Route::Albums
             | Route::Album(_)
             | Route::Artists
             | Route::Genres
             | Route::Years
+            | Route::Stars
+            | Route::Ratings
+            | Route::Plays
             | Route::Status
             | Route::Metrics
             | Route::Trash
@@ -115,9 +145,24 @@ impl Route {
 
     pub(super) fn allows(&self, method: Method) -> bool {
         match method {
-            Method::Get | Method::Head => !matches!(self, Route::Trashed(_)),
-            Method::Post => matches!(self, Route::Songs | Route::Trashed(_)),
-            Method::Delete => matches!(self, Route::Song(_) | Route::Trashed(_)),
+            Method::Get | Method::Head => !matches!(
+                self,
+                Route::Trashed(_) | Route::Star(_) | Route::Rating(_) | Route::Play(_)
+            ),
+            Method::Post => matches!(
+                self,
+                Route::Songs
+                    | Route::Trashed(_)
+                    | Route::Star(_)
+                    | Route::Rating(_)
+                    | Route::Play(_)
+                    | Route::Playlists
+                    | Route::Playlist(_)
+            ),
+            Method::Delete => matches!(
+                self,
+                Route::Song(_) | Route::Trashed(_) | Route::Playlist(_)
+            ),
             Method::Other => false,
         }
     }

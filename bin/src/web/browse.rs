@@ -29,6 +29,14 @@ pub(super) fn question(route: &Route, request: &Request) -> Result<Browse, Strin
         | Route::Album(_)
         | Route::Trash
         | Route::Trashed(_)
+        | Route::Stars
+        | Route::Star(_)
+        | Route::Ratings
+        | Route::Rating(_)
+        | Route::Plays
+        | Route::Play(_)
+        | Route::Playlists
+        | Route::Playlist(_)
         | Route::Status
         | Route::Metrics
         | Route::Events

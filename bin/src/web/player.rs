@@ -6,6 +6,7 @@
 //! memory.
 
 mod covers;
+mod listener;
 mod notices;
 mod requests;
 mod streams;
@@ -37,6 +38,7 @@ use super::buffer_budget::BufferBudget;
 use super::cover_file::{CoverDone, CoverFile, CoverTask};
 use super::covers::{Covers, Reading, Wanted};
 use super::events::{Events, Lagging};
+use super::listener::Work;
 use super::metrics::{Format, Metrics};
 use super::origin::{NO_REMOVAL, OriginGuard};
 use super::stream::{self, Source, Stream, Wish};
@@ -82,6 +84,8 @@ enum ExchangeState {
     Page(Cow<'static, [u8]>, usize),
     /// A question to the client.
     Asked(OperationId),
+    /// Several questions to the client, one after the other.
+    Listening(OperationId, Box<Work>),
     /// A song's details, while its cached fragments are being looked up.
     Details(Known),
     /// A stream whose song waits to be opened.
@@ -146,6 +150,7 @@ impl Player {
             Some(ExchangeState::Listener) => self.events.on_taken(exchange, bytes),
             Some(
                 ExchangeState::Asked(_)
+                | ExchangeState::Listening(..)
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Opening(..)
@@ -165,7 +170,9 @@ impl Player {
         self.covers.quiet.remove(&exchange);
         match state {
             ExchangeState::Page(..) | ExchangeState::Details(_) => (),
-            ExchangeState::Asked(operation) => self.close(operation),
+            ExchangeState::Asked(operation) | ExchangeState::Listening(operation, _) => {
+                self.close(operation);
+            }
             ExchangeState::OpenWaits(_) => self.opens.retain(|waiting| *waiting != exchange),
             ExchangeState::Opening(operation, _) => {
                 self.close(operation);
@@ -341,6 +348,7 @@ impl Site for Player {
             Some(ExchangeState::Listener) => self.events.body(exchange),
             Some(
                 ExchangeState::Asked(_)
+                | ExchangeState::Listening(..)
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Opening(..)

@@ -91,6 +91,7 @@ impl Ask {
                 next,
             },
             Catalogue::Browsed(found) => Notice::Browsed { operation, found },
+            Catalogue::Documents(page) => Notice::Documents { operation, page },
             Catalogue::List { .. }
             | Catalogue::ListTrash { .. }
             | Catalogue::Locate { .. }
@@ -100,6 +101,7 @@ impl Ask {
             | Catalogue::Announce(_)
             | Catalogue::Announced { .. }
             | Catalogue::Browse(_)
+            | Catalogue::Read(_)
             | Catalogue::Tag(_)
             | Catalogue::TagAdded(..)
             | Catalogue::Tagged { .. }
@@ -249,6 +251,7 @@ impl Core {
             Some(Operation::Read(read)) => read.on_router(cx, answer, shared),
             Some(Operation::Upload(upload)) => upload.on_router(cx, answer, shared),
             Some(Operation::Remove(remove)) => remove.on_router(cx, answer),
+            Some(Operation::Write(write)) => write.on_router(cx, answer, shared),
             None => Progress::Waits,
         };
         self.go_on(cx, operation, progress);
@@ -272,7 +275,7 @@ impl Core {
     ) {
         let shared = &mut self.shared;
         let progress = match self.operations.get_mut(&operation) {
-            Some(Operation::Ask(_) | Operation::Remove(_)) => {
+            Some(Operation::Ask(_) | Operation::Remove(_) | Operation::Write(_)) => {
                 Progress::Ends(failed(operation, failure))
             }
             Some(Operation::Find(find)) => find.on_unrouted(cx, failure),
@@ -295,6 +298,7 @@ fn routing_of(operation: &mut Operation) -> &mut Routing {
         Operation::Read(read) => &mut read.routing,
         Operation::Upload(upload) => &mut upload.routing,
         Operation::Remove(remove) => &mut remove.routing,
+        Operation::Write(write) => &mut write.routing,
     }
 }
 
@@ -322,6 +326,7 @@ fn features_needed(question: &Message) -> Features {
     let browse = match question {
         Message::Catalogue(Catalogue::List { query }) if query.sort == Sort::Added => return lists,
         Message::Catalogue(Catalogue::Browse(browse)) => browse,
+        Message::Catalogue(Catalogue::Read(_)) => return Features::DOCUMENTS,
         Message::Names(_)
         | Message::Catalogue(_)
         | Message::Audio(_)

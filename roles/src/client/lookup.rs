@@ -117,7 +117,9 @@ fn sought(operation: &mut Operation) -> Option<(&mut Routing, SongPrefix)> {
             let prefix = read.prefix();
             Some((&mut read.routing, prefix))
         }
-        Operation::Ask(_) | Operation::Upload(_) | Operation::Remove(_) => None,
+        Operation::Ask(_) | Operation::Upload(_) | Operation::Remove(_) | Operation::Write(_) => {
+            None
+        }
     }
 }
 

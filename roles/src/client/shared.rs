@@ -34,6 +34,10 @@ pub(super) struct Shared {
     pub(super) manifests: Manifests,
     pub(super) anomalies: Anomalies,
     pub(super) rng: Rng,
+    /// This client, in the versions of what it writes.
+    pub(super) writer: u128,
+    /// The latest clock under which it has written.
+    pub(super) clock: u64,
     /// Whether a look-up of the routers has ended since the start, with or without success.
     pub(super) looked_up: bool,
     /// Why the last look-up of the routers failed, if it did.

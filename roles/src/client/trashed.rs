@@ -72,7 +72,7 @@ fn sought(operation: &Operation) -> Option<SongPrefix> {
         Operation::Find(find) => Some(find.prefix()),
         Operation::Remove(remove) => remove.seeks_outside(),
         // A file that is added comes out of the trash; a song that is read was found before.
-        Operation::Ask(_) | Operation::Read(_) | Operation::Upload(_) => None,
+        Operation::Ask(_) | Operation::Read(_) | Operation::Upload(_) | Operation::Write(_) => None,
     }
 }
 

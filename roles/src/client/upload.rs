@@ -194,7 +194,9 @@ impl Upload {
             | Catalogue::Browsed(_)
             | Catalogue::Tag(_)
             | Catalogue::TagAdded(..)
-            | Catalogue::Tagged { .. } => self.fail(senseless()),
+            | Catalogue::Tagged { .. }
+            | Catalogue::Read(_)
+            | Catalogue::Documents(_) => self.fail(senseless()),
         }
     }
 

@@ -9,6 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use super::document::{Document, Key, Play};
 use super::id::{ContentHash, NodeId, SongId, SongPrefix, SourceId};
 use super::member::Member;
 use super::message::{Change, Digest, Position, StoreId};
@@ -179,6 +180,30 @@ pub enum LibraryJob {
         /// The mark as it was when this was decided.
         mark: Mark,
     },
+    /// Keeps the documents that outrank those that are here. Durable. Answered by
+    /// [`JobReply::DocumentsNoted`].
+    NoteDocuments {
+        /// At most [`super::limits::DOCUMENTS_AT_ONCE_MAX`] together with `plays`, each without a
+        /// [`Document::fault`].
+        documents: Vec<Document>,
+        /// Plays to be counted.
+        plays: Vec<Play>,
+        /// The data node to which a client has written: all is kept or nothing, and the bounds of the
+        /// library hold. None: another data node sends what it has.
+        by: Option<NodeId>,
+    },
+    /// Reads a page of the documents, deleted ones among them, by bucket and key. Answered by
+    /// [`JobReply::Documents`].
+    Documents {
+        /// Only those of these buckets, in order.
+        buckets: Vec<u16>,
+        /// The page begins after this key; none begins with the first.
+        after: Option<Key>,
+        /// Documents on the page; at most [`super::limits::DOCUMENTS_AT_ONCE_MAX`].
+        limit: u32,
+    },
+    /// Asks for the digests of all documents. Answered by [`JobReply::DocumentSums`].
+    DocumentSums,
     /// Removes songs for good, also songs that are not here. Their tombstones prevent every later
     /// upload. Durable. Answered by [`JobReply::Removed`].
     RemoveSongs {
@@ -513,6 +538,29 @@ pub enum JobReply {
         /// The wrapping sum of [`Mark::digest`].
         digest: u64,
     },
+    /// The documents that outrank those that were here are durable.
+    DocumentsNoted {
+        /// The clock of the latest document here that is later than the one that a client wrote: then
+        /// nothing was kept.
+        late: Option<u64>,
+        /// What a client wrote, with the documents that count its plays; empty if another data node
+        /// has sent what it has.
+        written: Vec<Document>,
+        /// The library's totals afterwards.
+        overview: Overview,
+    },
+    /// A page of documents.
+    Documents {
+        /// By bucket and key.
+        documents: Vec<Document>,
+        /// The next page begins after this key; none at the end.
+        next: Option<Key>,
+    },
+    /// The digests of all documents.
+    DocumentSums {
+        /// For each bucket the wrapping sum of [`Document::digest`].
+        sums: Vec<u64>,
+    },
     /// The songs whose time in the trash is over, the longest first.
     Due {
         /// At most as many as were asked for.
@@ -772,6 +820,9 @@ impl LibraryJob {
         {
             return bytes.len();
         }
+        if let LibraryJob::NoteDocuments { documents, .. } = self {
+            return documents.iter().map(Document::weight).sum();
+        }
         let moves_much = matches!(
             self,
             LibraryJob::Reclaim
@@ -813,6 +864,8 @@ impl LibraryJob {
             | LibraryJob::PartitionSongs { .. }
             | LibraryJob::Marks { .. }
             | LibraryJob::MarksDigest
+            | LibraryJob::Documents { .. }
+            | LibraryJob::DocumentSums
             | LibraryJob::Scrub { .. }
             | LibraryJob::Inspect { .. }
             | LibraryJob::Quarantined { .. } => Lane::Read,
@@ -826,6 +879,7 @@ impl LibraryJob {
             | LibraryJob::ForgetCopiesDue { .. }
             | LibraryJob::RemoveSongs { .. }
             | LibraryJob::NoteMarks { .. }
+            | LibraryJob::NoteDocuments { .. }
             | LibraryJob::AgeTrash { .. }
             | LibraryJob::EmptyTrash { .. }
             | LibraryJob::DropSongs { .. }
@@ -895,6 +949,25 @@ impl fmt::Debug for JobReply {
             ),
             JobReply::Marks { marks, next } => write!(f, "Marks({marks:?}, {next:?})"),
             JobReply::MarksDigest { digest } => write!(f, "MarksDigest({digest:x})"),
+            JobReply::DocumentsNoted {
+                late,
+                written,
+                overview,
+            } => write!(
+                f,
+                "DocumentsNoted({}, late: {late:?}, revision: {})",
+                written.len(),
+                overview.revision
+            ),
+            JobReply::Documents { documents, next } => {
+                write!(
+                    f,
+                    "Documents({}, more: {})",
+                    documents.len(),
+                    next.is_some()
+                )
+            }
+            JobReply::DocumentSums { sums } => write!(f, "DocumentSums({})", sums.len()),
             JobReply::Due { due } => write!(f, "Due({due:?})"),
             JobReply::Reclaimed { more } => write!(f, "Reclaimed(more: {more})"),
             JobReply::PartitionDigests { digests } => {

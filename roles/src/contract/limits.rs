@@ -117,6 +117,40 @@ pub const MARK_VERSION_MAX: u64 = 1 << 40;
 /// Longest time in the trash, in seconds: a hundred years.
 pub const TRASH_S_MAX: u64 = 100 * 365 * 24 * 3600;
 
+/// Most bytes of one document of a listener, see [`super::document`]: a run of four thousand songs.
+pub const DOCUMENT_BYTES_MAX: usize = 64 * 1024;
+
+/// Most bytes of a document's subject: three ids, and some to spare.
+pub const SUBJECT_BYTES_MAX: usize = 64;
+
+/// Most documents in a library, deleted ones among them. A write beyond it is refused; what other data
+/// nodes have acknowledged before they met is taken up to twice as many.
+pub const DOCUMENTS_MAX: u64 = 1_000_000;
+
+/// Most bytes of all documents, counted as a router keeps them in memory. The same holds.
+pub const DOCUMENTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Most documents and plays in one message or job.
+pub const DOCUMENTS_AT_ONCE_MAX: usize = 512;
+
+/// Most documents on a page of a list. [`PAGE_BYTES_MAX`] bounds its bytes, too.
+pub const DOCUMENTS_PAGE_MAX: usize = 1024;
+
+const _: () = assert!(
+    PAGE_BYTES_MAX + DOCUMENT_BYTES_MAX + SUBJECT_BYTES_MAX + 256 <= MESSAGE_HEAD_BYTES_MAX
+);
+
+/// Buckets in which two data nodes compare their documents: where one document differs, some four
+/// thousand of a million are sent.
+pub const DOCUMENTS_BUCKETS: usize = 256;
+
+/// Latest clock of a document: two thousand years from now. It fits into a signed number of 64 bits.
+pub const CLOCK_MAX: u64 = 1 << 62;
+
+/// How far a document's clock may be ahead of a data node's own, in milliseconds. What is further ahead
+/// would outrank all that is written until then.
+pub const CLOCK_AHEAD_MS_MAX: u64 = 5 * 60 * 1000;
+
 /// Most bytes that one step of a scrub reads. Other reads wait for it a few tenths of a second at
 /// most.
 pub const SCRUB_BYTES_MAX: u64 = 16 * 1024 * 1024;

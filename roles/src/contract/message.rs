@@ -14,6 +14,7 @@ use bincode::{Decode, Encode};
 
 use super::browse::{Browse, Browsed};
 use super::chord::Chord;
+use super::document::{Document, Documents, Reading};
 use super::id::{ContentHash, Incarnation, NodeId, RequestId, SongId, SongPrefix};
 use super::member::Epoch;
 use super::record::{Address, Features, Record, Role};
@@ -259,6 +260,11 @@ pub enum Catalogue {
     /// The same as `Tag`, with the time at which the sender got each song, in seconds since 1970; 0
     /// if that is not known. Answered by `Tagged`. Only sent to routers with [`Features::LISTS`].
     TagAdded(TagNews, Vec<u32>),
+    /// Asks for documents of listeners. Answered by `Documents`. Only sent to routers with
+    /// [`Features::DOCUMENTS`].
+    Read(Reading),
+    /// What the router has, and who takes more.
+    Documents(Documents),
 }
 
 /// Between clients and data nodes, and between data nodes.
@@ -494,6 +500,9 @@ pub enum Change {
     /// The song has come into the trash or out of it, on every node. Told only to routers whose
     /// records say [`Features::TRASH`].
     Marked(Mark),
+    /// A document was written or deleted, on every node. Told only to routers whose records say
+    /// [`Features::DOCUMENTS`].
+    Wrote(Document),
 }
 
 /// A set of songs in 24 bytes. Stores with equal digests hold the same songs, barring a collision.
@@ -669,9 +678,11 @@ impl Message {
                 | Catalogue::Place { .. }
                 | Catalogue::ListTrash { .. }
                 | Catalogue::Inspect
+                | Catalogue::Read(_)
                 | Catalogue::Browse(_) => true,
                 Catalogue::Announce(_)
                 | Catalogue::Browsed(_)
+                | Catalogue::Documents(_)
                 | Catalogue::Tag(_)
                 | Catalogue::TagAdded(..)
                 | Catalogue::Tagged { .. }
@@ -720,12 +731,19 @@ impl Message {
                 Upkeep::Sums { .. }
                 | Upkeep::Holdings { .. }
                 | Upkeep::Note { .. }
-                | Upkeep::CompareMarks { .. } => true,
+                | Upkeep::CompareMarks { .. }
+                | Upkeep::Write { .. }
+                | Upkeep::NoteDocuments { .. }
+                | Upkeep::CompareDocuments { .. } => true,
                 Upkeep::Bury { .. }
                 | Upkeep::Noted { .. }
                 | Upkeep::Alike { .. }
                 | Upkeep::Change { .. }
                 | Upkeep::Changed { .. }
+                | Upkeep::Written { .. }
+                | Upkeep::Late { .. }
+                | Upkeep::DocumentsNoted { .. }
+                | Upkeep::Differ { .. }
                 | Upkeep::Summed { .. }
                 | Upkeep::Held { .. }
                 | Upkeep::Buried { .. } => false,

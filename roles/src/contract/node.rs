@@ -28,6 +28,10 @@ pub trait Node {
     /// event can.
     fn deadline(&self) -> Option<Time>;
 
+    /// Takes the clock of the machine, in milliseconds since 1970. The host gives it before each event:
+    /// clocks are set while a node runs. No timer follows it.
+    fn set_clock(&mut self, _unix_ms: u64) {}
+
     /// Answers a DNS packet into `out`, which loses what it holds. It stays empty if the packet
     /// deserves no answer, or if this is no DNS node. Nothing but the answer comes of a packet, so
     /// that a host may leave out any of them.

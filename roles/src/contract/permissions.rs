@@ -4,6 +4,7 @@
 //! host of a node applies it before the node hears a message.
 
 use super::chord::Chord;
+use super::document::Document;
 use super::message::{Audio, Catalogue, Message, Names};
 use super::rights::Right;
 use super::ring::Ring;
@@ -52,6 +53,7 @@ impl Message {
                 | Catalogue::Locate { .. }
                 | Catalogue::ListTrash { .. }
                 | Catalogue::Browse(_)
+                | Catalogue::Read(_)
                 | Catalogue::Inspect => Right::Listen,
                 Catalogue::Place { .. } => Right::Upload,
                 Catalogue::Songs { .. }
@@ -64,7 +66,8 @@ impl Message {
                 | Catalogue::Browsed(_)
                 | Catalogue::Tag(_)
                 | Catalogue::TagAdded(..)
-                | Catalogue::Tagged { .. } => Right::Node,
+                | Catalogue::Tagged { .. }
+                | Catalogue::Documents(_) => Right::Node,
             },
             Message::Audio(audio) => match audio {
                 Audio::ListSongs { .. }
@@ -86,6 +89,8 @@ impl Message {
             },
             Message::Upkeep(upkeep) => match upkeep {
                 Upkeep::Bury { copy: false, .. } | Upkeep::Change { .. } => Right::Admin,
+                Upkeep::Write { documents, .. } if all_annotations(documents) => Right::Listen,
+                Upkeep::Write { .. } => Right::Admin,
                 Upkeep::Bury { copy: true, .. }
                 | Upkeep::Sums { .. }
                 | Upkeep::Summed { .. }
@@ -96,6 +101,12 @@ impl Message {
                 | Upkeep::Noted { .. }
                 | Upkeep::CompareMarks { .. }
                 | Upkeep::Alike { .. }
+                | Upkeep::Written { .. }
+                | Upkeep::Late { .. }
+                | Upkeep::NoteDocuments { .. }
+                | Upkeep::DocumentsNoted { .. }
+                | Upkeep::CompareDocuments { .. }
+                | Upkeep::Differ { .. }
                 | Upkeep::Changed { .. } => Right::Node,
             },
             Message::Chord(chord) => match chord {
@@ -112,10 +123,40 @@ impl Message {
     }
 }
 
+/// Whether listeners write such documents. Accounts, and kinds without a name, are for administrators.
+fn all_annotations(documents: &[Document]) -> bool {
+    documents
+        .iter()
+        .all(|document| document.key.kind.is_annotation())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::document::{AccountId, Key, Kind, Version};
     use alloc::vec;
+
+    /// Who listens may say what pleases, and makes no accounts.
+    #[test]
+    fn listeners_write_annotations() {
+        let right = |kind| {
+            let document = Document {
+                key: Key {
+                    owner: AccountId::LISTENER,
+                    kind,
+                    subject: vec![],
+                },
+                version: Version::default(),
+                body: None,
+            };
+            let (documents, plays) = (vec![document], vec![]);
+            Message::Upkeep(Upkeep::Write { documents, plays }).right_needed()
+        };
+        assert_eq!(right(Kind::STAR), Right::Listen);
+        assert_eq!(right(Kind::SHARE), Right::Listen);
+        assert_eq!(right(Kind::ACCOUNT), Right::Admin);
+        assert_eq!(right(Kind(999)), Right::Admin);
+    }
 
     #[test]
     fn a_later_purpose_includes_the_earlier() {

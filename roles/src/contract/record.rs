@@ -138,6 +138,20 @@ impl Features {
     /// sent to a server without this feature.
     pub const DIAGNOSIS: Features = Features(128);
 
+    /// The server knows the documents of listeners ([`super::document`]). Messages about them go only to
+    /// servers that have set it.
+    pub const DOCUMENTS: Features = Features(1 << 8);
+
+    /// What servers of this version set in their records.
+    pub const OF_SERVERS: Features = Features(
+        Features::TRASH.0
+            | Features::ALBUMS.0
+            | Features::LISTS.0
+            | Features::PARTS.0
+            | Features::DIAGNOSIS.0
+            | Features::DOCUMENTS.0,
+    );
+
     /// These features, with `changed` set or cleared.
     pub fn with(self, changed: Features, set: bool) -> Features {
         if set {

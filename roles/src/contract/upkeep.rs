@@ -1,9 +1,11 @@
-//! The messages of anti-entropy (digests, and lists of songs), of removals and of the trash.
+//! The messages of anti-entropy (digests, and lists of songs), of removals, of the trash and of the
+//! documents of listeners.
 
 use alloc::vec::Vec;
 
 use bincode::{Decode, Encode};
 
+use super::document::{Document, Play};
 use super::id::SongId;
 use super::trash::{Fate, Mark};
 
@@ -102,5 +104,47 @@ pub enum Upkeep {
     Changed {
         /// Data nodes known to have stored the mark durably, the answering node included.
         copies: u8,
+    },
+    /// From a client: documents that it has written, and songs that were heard. All are kept or none.
+    /// Answered by `Written` or `Late`. Twice has the same effect as once. Only sent to data nodes with
+    /// [`Features::DOCUMENTS`](super::record::Features::DOCUMENTS), as all that follows.
+    Write {
+        /// At most [`super::limits::DOCUMENTS_AT_ONCE_MAX`] together with `plays`.
+        documents: Vec<Document>,
+        /// Plays to be counted.
+        plays: Vec<Play>,
+    },
+    /// The documents are durable, and the routers that keep up know them.
+    Written {
+        /// Data nodes known to have stored them durably, the answering node included.
+        copies: u8,
+    },
+    /// A document here is later than the one written: nothing is kept. The writer takes a later clock,
+    /// and writes again.
+    Late {
+        /// The clock of the latest such document.
+        clock: u64,
+    },
+    /// Between data nodes: documents of the sender. The receiver keeps those that outrank its own.
+    /// Answered by `DocumentsNoted`.
+    NoteDocuments {
+        /// At most [`super::limits::DOCUMENTS_AT_ONCE_MAX`].
+        documents: Vec<Document>,
+    },
+    /// The documents that outrank those of the receiver are durable.
+    DocumentsNoted {
+        /// So many are not kept, because their clocks are ahead of the receiver's.
+        ahead: u32,
+    },
+    /// Between data nodes: digests of all documents of the sender. Answered by `Differ`.
+    CompareDocuments {
+        /// For each bucket the wrapping sum of [`Document::digest`];
+        /// [`super::limits::DOCUMENTS_BUCKETS`] of them.
+        sums: Vec<u64>,
+    },
+    /// Where the receiver has other documents.
+    Differ {
+        /// Numbers of buckets, in order.
+        buckets: Vec<u16>,
     },
 }

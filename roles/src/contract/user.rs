@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use super::browse::{Browse, Browsed};
+use super::document::{AccountId, Documents, Key, Reading};
 use super::id::{OperationId, SongId, SongPrefix, SourceId};
 use super::job::JobFault;
 use super::lost::Lost;
@@ -109,6 +110,42 @@ pub enum Command {
         /// The question.
         browse: Browse,
     },
+    /// Asks for documents of a listener. Ends with [`Notice::Documents`].
+    ReadDocuments {
+        /// The operation's number.
+        operation: OperationId,
+        /// The question.
+        reading: Reading,
+    },
+    /// Writes documents, all or none, and counts plays. Ends with [`Notice::Written`].
+    WriteDocuments {
+        /// The operation's number.
+        operation: OperationId,
+        /// At most [`super::limits::DOCUMENTS_AT_ONCE_MAX`] together with `plays`.
+        drafts: Vec<Draft>,
+        /// Songs that were heard.
+        plays: Vec<Heard>,
+    },
+}
+
+/// A song that a listener has heard, and that is to be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Who heard it.
+    pub owner: AccountId,
+    /// What was heard.
+    pub song: SongId,
+    /// Drawn for this play: a command that is given again counts it once.
+    pub token: u64,
+}
+
+/// A document that is to be written: the client gives it its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Its name.
+    pub key: Key,
+    /// Its bytes; none deletes it.
+    pub body: Option<Vec<u8>>,
 }
 
 /// A notice of a node to its user.
@@ -249,6 +286,20 @@ pub enum Notice {
         bytes: u64,
         /// The next page begins after this song; none at the end.
         next: Option<SongId>,
+    },
+    /// A page of documents.
+    Documents {
+        /// The operation's number.
+        operation: OperationId,
+        /// The page.
+        page: Documents,
+    },
+    /// What a listener wrote is durable, and the routers that keep up know it.
+    Written {
+        /// The operation's number.
+        operation: OperationId,
+        /// Data nodes known to have stored it durably.
+        copies: u8,
     },
     /// The operation has failed.
     Failed {
@@ -404,6 +455,10 @@ impl fmt::Debug for Notice {
             Notice::Trash {
                 operation, songs, ..
             } => write!(f, "Trash({operation:?}, {})", songs.len()),
+            Notice::Documents { operation, page } => {
+                write!(f, "Documents({operation:?}, {})", page.documents.len())
+            }
+            Notice::Written { operation, copies } => write!(f, "Written({operation:?}, {copies})"),
             Notice::Failed { operation, failure } => {
                 write!(f, "Failed({operation:?}, {failure:?})")
             }

@@ -1,4 +1,4 @@
-//! Who waits for the answer to a durable upload, and for which facts.
+//! Who waits for the answer to a durable upload or write, and for which facts.
 //!
 //! A client that is told that its song is stored may lose the machine that stores it the next
 //! moment, or ask any router for the song. So the answer waits for a second copy, as long as one
@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use super::answers::{set_aside, stored};
 use crate::contract::id::{NodeId, SongId};
+use crate::contract::message::Message;
 use crate::contract::node::{Asker, Outbox};
 use crate::contract::time::Time;
 use crate::contract::timers::{Timers, earlier};
@@ -21,7 +22,7 @@ use crate::requests::GIVE_PATIENCE;
 /// writes of an upload.
 const ROUTERS_PATIENCE: Duration = Duration::from_millis(250);
 
-/// The uploads that are durable here and not answered yet. Each belongs to an admitted question, so
+/// What is durable here and not answered yet: uploads, and what listeners write. Each belongs to an admitted question, so
 /// the limit on questions bounds their number.
 #[derive(Debug, Default)]
 pub(super) struct Acknowledgements {
@@ -29,7 +30,7 @@ pub(super) struct Acknowledgements {
     copies: BTreeMap<SongId, Vec<AwaitingCopy>>,
     /// When the first upload of a song has waited long enough for its copy.
     due: Timers<SongId>,
-    /// Uploads that wait for the routers, in the order in which they began to wait.
+    /// Who waits for the routers, in the order in which they began to wait.
     routers: VecDeque<AwaitingRouters>,
 }
 
@@ -51,8 +52,11 @@ struct AwaitingCopy {
 
 #[derive(Debug)]
 struct AwaitingRouters {
-    upload: Upload,
-    copies: u8,
+    asker: Asker,
+    /// What the asker hears.
+    answer: Message,
+    /// The library's revision that the routers are to know.
+    revision: u64,
     until: Time,
 }
 
@@ -68,7 +72,7 @@ impl Acknowledgements {
     /// Takes an upload that copies to these nodes may follow.
     pub(super) fn wait(&mut self, now: Time, upload: Upload, nodes: Vec<NodeId>) {
         if nodes.is_empty() {
-            return self.await_routers(now, upload, 1);
+            return self.have_copies(now, upload, 1);
         }
         let awaiting = AwaitingCopy { upload, nodes };
         self.due.arm_by(upload.song, awaiting.until());
@@ -79,7 +83,7 @@ impl Acknowledgements {
     pub(super) fn on_copy(&mut self, now: Time, song: SongId) {
         self.due.disarm(&song);
         for AwaitingCopy { upload, .. } in self.copies.remove(&song).unwrap_or_default() {
-            self.await_routers(now, upload, 2);
+            self.have_copies(now, upload, 2);
         }
     }
 
@@ -109,17 +113,28 @@ impl Acknowledgements {
             self.due.disarm(&song);
         }
         for AwaitingCopy { upload, .. } in ended {
-            self.await_routers(now, upload, 1);
+            self.have_copies(now, upload, 1);
         }
     }
 
-    fn await_routers(&mut self, now: Time, upload: Upload, copies: u8) {
+    /// What was asked for is durable: the answer waits only until the routers know this revision.
+    pub(super) fn await_routers(
+        &mut self,
+        now: Time,
+        asker: Asker,
+        (answer, revision): (Message, u64),
+    ) {
         let until = now + ROUTERS_PATIENCE;
         self.routers.push_back(AwaitingRouters {
-            upload,
-            copies,
+            asker,
+            answer,
+            revision,
             until,
         });
+    }
+
+    fn have_copies(&mut self, now: Time, upload: Upload, copies: u8) {
+        self.await_routers(now, upload.asker, (stored(copies), upload.revision));
     }
 
     /// Ends the waits for a copy for which there is no time left. Returns the latest revision among
@@ -129,16 +144,16 @@ impl Acknowledgements {
             self.release(now, song, |one| one.until() <= now);
         }
         let overdue = self.routers.iter().take_while(|one| one.until <= now);
-        overdue.map(|one| one.upload.revision).max()
+        overdue.map(|one| one.revision).max()
     }
 
-    /// Answers the uploads that every prompt router knows. `heard` is the least revision among
+    /// Answers what every prompt router knows. `heard` is the least revision among
     /// prompt routers; `None` (no such router) answers all that wait for routers.
     pub(super) fn answer(&mut self, heard: Option<u64>, out: &mut Outbox) {
         self.routers.retain(|one| {
-            let known = heard.is_none_or(|heard| heard >= one.upload.revision);
+            let known = heard.is_none_or(|heard| heard >= one.revision);
             if known {
-                out.answer(one.upload.asker, stored(one.copies));
+                out.answer(one.asker, one.answer.clone());
             }
             !known
         });
@@ -147,11 +162,12 @@ impl Acknowledgements {
     /// The library that had these songs is set aside: each client hears it, and stores again.
     pub(super) fn refuse(&mut self, out: &mut Outbox) {
         let for_copy = core::mem::take(&mut self.copies).into_values().flatten();
-        let for_routers = core::mem::take(&mut self.routers).into_iter();
-        let uploads = for_copy.map(|one| one.upload);
-        for upload in uploads.chain(for_routers.map(|one| one.upload)) {
+        for upload in for_copy.map(|one| one.upload) {
             self.due.disarm(&upload.song);
             out.answer(upload.asker, set_aside());
+        }
+        for one in core::mem::take(&mut self.routers) {
+            out.answer(one.asker, set_aside());
         }
     }
 

@@ -10,9 +10,10 @@ use alloc::collections::btree_map::Entry;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::contract::document::Key;
 use crate::contract::id::SongId;
 use crate::contract::job::{JobReply, LibraryJob, Overview};
-use crate::contract::limits::PAGE_SONGS_MAX;
+use crate::contract::limits::{DOCUMENTS_AT_ONCE_MAX, DOCUMENTS_BUCKETS, PAGE_SONGS_MAX};
 use crate::contract::message::{Announcement, Catalogue, Change, Message, StoreId};
 use crate::contract::node::Peer;
 use crate::contract::record::{Address, Features, Record};
@@ -21,6 +22,7 @@ use crate::contract::tags::TagNews;
 use crate::contract::time::Time;
 use crate::contract::timers::Timers;
 use crate::cx::Cx;
+use crate::mutants::{DocumentMutant, DocumentMutants};
 use crate::purpose::{Asked, Ordered};
 use crate::requests::{Policy, Reply};
 
@@ -46,6 +48,7 @@ pub struct Announcer {
     routers: BTreeMap<Address, Router>,
     due: Timers<Address>,
     rng: Rng,
+    mutants: DocumentMutants,
 }
 
 #[derive(Debug, Default)]
@@ -60,12 +63,12 @@ struct Router {
     told: u64,
     /// The router's last answer came in time and showed that it had everything.
     prompt: bool,
-    /// The router knows the trash.
-    trash: bool,
-    /// The router takes the times at which songs were added.
-    lists: bool,
+    /// What the router understands.
+    features: Features,
     /// The page of all marks that the router is to be told: those after this song.
     marks_due: Option<Option<SongId>>,
+    /// The page of all documents that the router is to be told: those after this key.
+    documents_due: Option<Option<Key>>,
     /// When the router last went back to an earlier revision and was served at once.
     restarted_at: Time,
     tags: Tags,
@@ -87,8 +90,9 @@ const TAGS_REST: Duration = Duration::from_secs(2);
 
 impl Announcer {
     /// Announces at least once per `every`.
-    pub fn new(every: Duration, rng: Rng) -> Self {
+    pub fn new(every: Duration, rng: Rng, mutants: DocumentMutants) -> Self {
         Announcer {
+            mutants,
             every,
             routers: BTreeMap::new(),
             due: Timers::new(),
@@ -130,6 +134,17 @@ impl Announcer {
             {
                 let limit = PAGE_SONGS_MAX as u32;
                 let job = LibraryJob::Marks { after, limit };
+                cx.run(Ordered::Announcer(at, since), job);
+            } else if let Some(after) = router
+                .documents_due
+                .take()
+                .filter(|_| news.overview.revision > 0)
+            {
+                let job = LibraryJob::Documents {
+                    buckets: (0..DOCUMENTS_BUCKETS as u16).collect(),
+                    after,
+                    limit: DOCUMENTS_AT_ONCE_MAX as u32,
+                };
                 cx.run(Ordered::Announcer(at, since), job);
             } else if since < news.overview.revision {
                 let limit = PAGE_SONGS_MAX as u32;
@@ -195,7 +210,7 @@ impl Announcer {
                 revision,
                 needs,
             };
-            let question = Message::Catalogue(match router.lists {
+            let question = Message::Catalogue(match router.features.has(Features::LISTS) {
                 true => Catalogue::TagAdded(tags, added),
                 false => Catalogue::Tag(tags),
             });
@@ -233,26 +248,32 @@ impl Announcer {
             stays
         });
         for record in routers {
-            let trash = record.features.has(Features::TRASH);
+            let features = record.features;
             let router = match self.routers.entry(record.address) {
                 Entry::Vacant(place) => {
                     self.due.arm(record.address, now);
                     // It is told everything from the beginning.
-                    let trash = Router {
-                        trash,
+                    let new = Router {
+                        features,
                         ..Router::default()
                     };
-                    place.insert(trash)
+                    place.insert(new)
                 }
                 Entry::Occupied(place) => place.into_mut(),
             };
-            // A router that did not know it may have been told changes without the marks.
-            if trash && !router.trash {
+            // A router that did not know marks or documents may have been told changes without them.
+            let gains = |of: Features| features.has(of) && !router.features.has(of);
+            let (marks, documents) = (gains(Features::TRASH), gains(Features::DOCUMENTS));
+            if marks {
                 router.marks_due = Some(None);
+            }
+            if documents {
+                router.documents_due = Some(None);
+            }
+            if marks || documents {
                 self.due.arm(record.address, now);
             }
-            router.trash = trash;
-            router.lists = record.features.has(Features::LISTS);
+            router.features = features;
         }
     }
 
@@ -280,9 +301,13 @@ impl Announcer {
         let overview = news.overview;
         if let Some(router) = self.routers.get_mut(&at) {
             router.told = overview.revision;
-            if !router.trash {
-                changes.retain(|change| !matches!(change, Change::Marked(_)));
-            }
+            let deaf = self.mutants.has(DocumentMutant::FeedsNoDeletions);
+            changes.retain(|change| match change {
+                Change::Marked(_) => router.features.has(Features::TRASH),
+                Change::Wrote(document) if deaf && document.body.is_none() => false,
+                Change::Wrote(_) => router.features.has(Features::DOCUMENTS),
+                Change::Added(_) | Change::Removed(_) | Change::Buried(_) => true,
+            });
         }
         let announcement = Announcement {
             record: news.record,
@@ -320,6 +345,14 @@ impl Announcer {
                 router.behind |= next.is_some() || since < news.overview.revision;
             }
             let changes = marks.into_iter().map(Change::Marked).collect();
+            return self.tell(cx, at, (since, changes, since), news);
+        }
+        if let JobReply::Documents { documents, next } = reply {
+            if let Some(router) = self.routers.get_mut(&at) {
+                router.behind |= next.is_some() || since < news.overview.revision;
+                router.documents_due = next.map(Some);
+            }
+            let changes = documents.into_iter().map(Change::Wrote).collect();
             return self.tell(cx, at, (since, changes, since), news);
         }
         // Changes beyond the library's latest are those of a library that has been set aside.

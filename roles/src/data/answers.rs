@@ -49,6 +49,9 @@ pub(super) fn answer_to(reply: JobReply) -> Message {
         | JobReply::Removed { .. }
         | JobReply::Marks { .. }
         | JobReply::MarksDigest { .. }
+        | JobReply::DocumentsNoted { .. }
+        | JobReply::Documents { .. }
+        | JobReply::DocumentSums { .. }
         | JobReply::Due { .. }
         | JobReply::Reclaimed { .. }
         | JobReply::PartitionDigests { .. }

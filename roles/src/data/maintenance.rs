@@ -9,7 +9,9 @@ use super::announcer::News;
 use super::answers::answer_to;
 use super::digests::{Chosen, Digests};
 use super::replication::Report;
-use super::{Data, Others, Purpose, anti_entropy, mending, removal, replication, scrub, trash};
+use super::{
+    Data, Others, Purpose, anti_entropy, documents, mending, removal, replication, scrub, trash,
+};
 use crate::anomalies::Anomaly;
 use crate::contract::id::SongId;
 use crate::contract::job::{FragmentId, JobReply, LibraryJob, Overview};
@@ -105,11 +107,22 @@ impl Data {
                 cx.run(Ordered::Trash(purpose), LibraryJob::MarksDigest);
             }
             Upkeep::Change { song, to, seen } => self.on_fate(cx, asker, (song, to, seen)),
+            Upkeep::Write { documents, plays } => {
+                self.on_write(cx, asker, (documents, plays), others);
+            }
+            Upkeep::NoteDocuments { documents } => {
+                self.on_note_documents(cx, asker, documents, others);
+            }
+            Upkeep::CompareDocuments { sums } => self.on_compare_documents(cx, asker, sums),
             Upkeep::Summed { .. }
             | Upkeep::Held { .. }
             | Upkeep::Buried { .. }
             | Upkeep::Noted { .. }
             | Upkeep::Alike { .. }
+            | Upkeep::Written { .. }
+            | Upkeep::Late { .. }
+            | Upkeep::DocumentsNoted { .. }
+            | Upkeep::Differ { .. }
             | Upkeep::Changed { .. } => cx.out.refuse(asker, Refusal::WrongRole),
         }
     }
@@ -214,6 +227,7 @@ impl Data {
         self.mend(cx);
         self.mending.ask_witnesses(cx, others);
         self.look_after_trash(cx, others);
+        self.compare_documents(cx, others);
         if !orders.copies.is_empty() {
             let reports = (self.copies).repair(cx, orders.copies, others.data);
             self.on_copies(cx, reports);
@@ -272,6 +286,7 @@ impl Data {
         self.acknowledgements.refuse(cx.out);
         self.removal.refuse(cx.out);
         self.trash.refuse(cx.out);
+        self.writes.refuse(cx.out);
         self.tagging.start_over(cx.now);
     }
 
@@ -301,7 +316,7 @@ impl Data {
         let empty = overview.digest.count == 0;
         // Copies due to an absent node do not delay the end: every song is with all live owners.
         let placed = self.anti_entropy.all_placed(overview.revision) && self.copies.repairs() == 0;
-        !self.is_taking(cx) && (empty || placed)
+        !self.is_taking(cx) && (empty || placed) && self.writes.is_handed_over()
     }
 
     /// Whether a node has refused a copy because its disk is full: the drain will take long.
@@ -315,7 +330,7 @@ impl Data {
     }
 
     /// The lengths and bounds of this node's queues.
-    pub fn queues(&self) -> [Queue; 7] {
+    pub fn queues(&self) -> [Queue; 8] {
         let queue = |name, length, most| Queue { name, length, most };
         [
             queue("copies", self.copies.left(), replication::LEFT_MAX),
@@ -336,6 +351,7 @@ impl Data {
                 self.trash.changes(),
                 trash::CHANGES_MAX,
             ),
+            queue("writes", self.writes.under_way(), documents::WRITES_MAX),
             queue("songs to mend", self.mending.odd(), mending::ODD_MAX),
         ]
     }
@@ -345,6 +361,7 @@ impl Data {
     pub fn drain(&mut self, now: Time, ends: bool) {
         self.ends = ends;
         self.copies.forget_full_disks();
+        self.writes.hand_over(now);
         self.anti_entropy.start_over(now);
     }
 

@@ -111,6 +111,7 @@ mod tests {
         let own = (!draining).then(|| record(1));
         let owners = Arc::new(test_support::owners(data.iter().chain(&own)));
         let others = Others {
+            unix_ms: 0,
             data: &data,
             owners: &owners,
             leaving: &[],

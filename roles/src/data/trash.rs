@@ -18,8 +18,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use self::change::{Change, Goal, Waiter};
-use self::exchange::Exchange;
 use super::answers::{answer_to, refuse_fault, set_aside};
+use super::exchange::Exchange;
 use super::{Data, Others};
 use crate::contract::id::SongId;
 use crate::contract::job::{Due, JobReply, LibraryJob};

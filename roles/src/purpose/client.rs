@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     Remove(OperationId),
     /// Whether a song that was not found is in the trash.
     InTrash(OperationId),
+    /// A data node keeps what a listener writes.
+    Write(OperationId),
     RecallPeers,
     /// A job whose end no operation waits for.
     Note,

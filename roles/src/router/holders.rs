@@ -312,6 +312,7 @@ impl DataNode {
                     catalogue.bury(song);
                 }
                 Change::Marked(mark) => catalogue.mark(now, mark),
+                Change::Wrote(_) => (), // The router has taken documents before.
             }
         }
     }

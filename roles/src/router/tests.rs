@@ -53,6 +53,7 @@ impl World {
         // One data node is registered, number 7.
         let servers = &[record(7, Role::Data)];
         let sight = Sight {
+            unix_ms: 0,
             servers,
             owners: &test_support::owners(servers),
             ring: None,
@@ -310,6 +311,7 @@ impl World {
         };
         let servers = [record(7, Role::Data), record(8, Role::Data)];
         let sight = Sight {
+            unix_ms: 0,
             servers: &servers,
             owners: &test_support::owners(&servers),
             ring: None,
@@ -321,6 +323,7 @@ impl World {
     fn answer(&mut self, now: Time, who: u8, id: RequestId, message: Message) {
         let servers = [record(7, Role::Data), record(8, Role::Data)];
         let sight = Sight {
+            unix_ms: 0,
             servers: &servers,
             owners: &test_support::owners(&servers),
             ring: None,
@@ -336,6 +339,7 @@ impl World {
     fn end_patience(&mut self, now: Time) {
         let servers = [record(7, Role::Data), record(8, Role::Data)];
         let sight = Sight {
+            unix_ms: 0,
             servers: &servers,
             owners: &test_support::owners(&servers),
             ring: None,

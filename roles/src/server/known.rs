@@ -26,6 +26,8 @@ pub(super) struct Known {
     pub(super) routers: Vec<Record>,
     /// The owners of each song, among the other data nodes that take songs and this one.
     pub(super) owners: Arc<Owners>,
+    /// The clock of this machine: milliseconds since 1970.
+    pub(super) unix_ms: u64,
     draining: bool,
     made_of: Option<(u64, u64, NodeId)>,
 }
@@ -74,6 +76,7 @@ impl Known {
             owners: &self.owners,
             own,
             draining: self.draining,
+            unix_ms: self.unix_ms,
         }
     }
 }

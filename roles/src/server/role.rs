@@ -528,6 +528,7 @@ fn sight<'a>(servers: &'a [Record], common: &'a Common, ring: &'a Ring) -> Sight
         servers,
         owners: &common.known.owners,
         ring: Some(ring),
+        unix_ms: common.known.unix_ms,
     }
 }
 

@@ -1,4 +1,5 @@
-//! The change feed: songs added, removed and marked after a revision, in order of revision.
+//! The change feed: songs added, removed and marked, and documents written, after a revision, in order
+//! of revision.
 
 use roles::contract::job::JobReply;
 use roles::contract::message::Change;
@@ -8,13 +9,13 @@ use super::fault::Stop;
 use super::row::{self, SONG_COLUMNS, song_columns, sql_number};
 use super::songs::Page;
 use super::totals::totals;
-use super::trash;
+use super::{documents, trash};
 
 /// Approximate size of a removal in a page, in bytes: a tag and an id.
 const REMOVAL_BYTES: usize = 24;
 
 /// Answers [`LibraryJob::Changes`](roles::contract::job::LibraryJob::Changes). Each song appears once, with its
-/// latest change, added or removed, and once more if it has a mark.
+/// latest change, added or removed, and once more if it has a mark; each document once.
 pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, Stop> {
     const ADDED: &str = concat!(
         "SELECT ",
@@ -25,6 +26,7 @@ pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, 
     let mut page = Page::of(limit);
     let mut others = removed(db, since, page.rows())?;
     others.extend(trash::changed(db, since, page.rows())?);
+    others.extend(documents::changed(db, since, page.rows())?);
     others.sort_unstable_by_key(|(revision, _)| *revision);
     let mut others = others.into_iter().peekable();
     let mut statement = db.prepare_cached(ADDED)?;
@@ -33,6 +35,10 @@ pub(super) fn page(db: &Connection, since: u64, limit: u32) -> Result<JobReply, 
         let revision = row::number(row, SONG_COLUMNS)?;
         while let Some((earlier, change)) = others.next_if(|(earlier, _)| *earlier < revision) {
             push(&mut page, earlier, change);
+        }
+        // A song behind a change that does not fit must not follow, though it may be smaller.
+        if page.more {
+            break;
         }
         let song = row::song(row)?;
         let bytes = song.page_bytes();
@@ -71,6 +77,7 @@ fn push(page: &mut Page<(u64, Change)>, revision: u64, change: Change) {
     }
     let bytes = match change {
         Change::Marked(_) => trash::MARK_BYTES,
+        Change::Wrote(ref document) => document.weight(),
         Change::Added(_) | Change::Removed(_) | Change::Buried(_) => REMOVAL_BYTES,
     };
     page.push((revision, change), bytes);

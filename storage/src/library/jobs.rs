@@ -6,8 +6,8 @@ use super::fault::Stop;
 use super::room::{self, Room};
 use super::store::Store;
 use super::{
-    change_feed, copies, fragments, further_tags, inspect, mend, partitions, quarantine, removal,
-    replace, scrub, seal, songs, totals, trash, uploads,
+    change_feed, copies, documents, fragments, further_tags, inspect, mend, partitions, quarantine,
+    removal, replace, scrub, seal, songs, totals, trash, uploads,
 };
 
 /// When a change must have reached the disk.
@@ -47,6 +47,9 @@ pub(super) fn nature(job: &LibraryJob) -> (Option<Durable>, &'static str) {
         LibraryJob::NoteMarks { .. } => (now, "note what is in the trash"),
         LibraryJob::Marks { .. } => (None, "list marks"),
         LibraryJob::MarksDigest => (None, "read the digest of the marks"),
+        LibraryJob::NoteDocuments { .. } => (now, "keep what listeners write"),
+        LibraryJob::Documents { .. } => (None, "list documents"),
+        LibraryJob::DocumentSums => (None, "read the digests of the documents"),
         LibraryJob::AgeTrash { .. } => (later, "count time for the trash"),
         LibraryJob::EmptyTrash { .. } => (now, "empty the trash"),
         LibraryJob::DropSongs { .. } => (now, "let go of songs"),
@@ -91,6 +94,17 @@ pub(super) fn apply(db: &Store<'_>, room: &Room, job: &LibraryJob) -> Result<Job
         LibraryJob::NoteMarks { marks, passed_s } => trash::note(db, marks, *passed_s),
         LibraryJob::Marks { after, limit } => trash::page(db, *after, *limit),
         LibraryJob::MarksDigest => trash::digest(db),
+        LibraryJob::NoteDocuments {
+            documents,
+            plays,
+            by,
+        } => documents::note(db, (documents, plays), *by),
+        LibraryJob::Documents {
+            buckets,
+            after,
+            limit,
+        } => documents::page(db, buckets, after.as_ref(), *limit),
+        LibraryJob::DocumentSums => documents::sums(db),
         LibraryJob::AgeTrash { passed_s, limit } => trash::age(db, *passed_s, *limit),
         LibraryJob::EmptyTrash { mark } => removal::empty_trash(db, mark),
         LibraryJob::DropSongs { songs, until } => removal::drop(db, songs, *until),

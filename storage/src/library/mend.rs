@@ -12,6 +12,7 @@ use roles::contract::message::{Digest, StoreId};
 use roles::contract::song::Manifest;
 use rusqlite::{Connection, OptionalExtension};
 
+use super::documents;
 use super::fault::{Stop, is_corrupt};
 use super::fragments::{self, are_whole};
 use super::hidden::{hide, release};
@@ -242,6 +243,7 @@ fn count_anew(db: &Connection) -> Result<(), Stop> {
     let latest = "SELECT max(coalesce((SELECT max(revision) FROM songs), 0),
                              coalesce((SELECT max(revision) FROM removals), 0),
                              coalesce((SELECT max(revision) FROM trash), 0),
+                             coalesce((SELECT max(revision) FROM documents), 0),
                              (SELECT revision FROM meta))";
     let latest = db.query_row(latest, [], |row| number(row, 0))?;
     db.execute(
@@ -252,6 +254,7 @@ fn count_anew(db: &Connection) -> Result<(), Stop> {
             sum.xor.to_be_bytes(),
         ),
     )?;
+    documents::count_anew(db)?;
     count_bytes(db)?;
     let totals = totals(db)?;
     let revision = advance(db, &totals)?;

@@ -145,7 +145,7 @@ pub(super) fn prefix(row: &Row<'_>, column: usize) -> rusqlite::Result<DecoderPr
     }
 }
 
-fn strange(column: usize, what: &str) -> rusqlite::Error {
+pub(super) fn strange(column: usize, what: &str) -> rusqlite::Error {
     let reason = format!("{what} is none that this version knows");
     rusqlite::Error::FromSqlConversionFailure(column, Type::Null, reason.into())
 }

@@ -1,6 +1,7 @@
 //! The salvage: takes out of a library that was set aside what can be read of it.
 //!
-//! Removals first, because a song that was removed must not return. Then song after song: one whose
+//! Removals first, because a song that was removed must not return; then the documents of listeners,
+//! because they are small. Then song after song: one whose
 //! manifest says what was stored comes with every fragment that matches it; fragments that do not are
 //! quarantined, and the scrub fetches them. Each step is one transaction of bounded size. A step that
 //! is cut off costs nothing: the salvage begins again, and skips what is there already.
@@ -22,7 +23,7 @@ use super::row::song_id;
 use super::seal::{Verdict, judge};
 use super::segments::{Segments, begin, places};
 use super::store::Store;
-use super::{fragments, trash, uploads};
+use super::{documents, fragments, trash, uploads};
 
 /// Bytes of sound after which a step ends.
 const STEP_BYTES: usize = 8 << 20;
@@ -42,6 +43,8 @@ pub(super) struct Salvage {
     /// The last row of `songs` that is done with.
     after: i64,
     removals_taken: bool,
+    /// The last row of `documents` that is done with; none: all are.
+    documents: Option<i64>,
     /// Fragments of the present song that cannot be had.
     lacking: Vec<u32>,
     taken: u64,
@@ -67,6 +70,7 @@ impl Salvage {
             sound: Segments::around(dir),
             after: i64::MIN,
             removals_taken: false,
+            documents: Some(i64::MIN),
             lacking: Vec::new(),
             taken: 0,
             left_out: 0,
@@ -95,6 +99,9 @@ impl Salvage {
             self.take_removals(db)?;
             self.removals_taken = true;
         }
+        if let Some(after) = self.documents {
+            return self.take_documents(db, after).map(|()| true);
+        }
         let mut budget = STEP_BYTES;
         for _ in 0..STEP_SONGS {
             let Some((song, row)) = self.next() else {
@@ -120,6 +127,13 @@ impl Salvage {
         for page in trash::salvaged(&self.old).chunks(MARKS_MAX) {
             trash::note(db, page, 0)?;
         }
+        Ok(())
+    }
+
+    fn take_documents(&mut self, db: &Store<'_>, after: i64) -> Result<(), Stop> {
+        let (documents, last) = documents::salvaged(&self.old, after);
+        documents::note(db, (&documents, &[]), None)?;
+        self.documents = last;
         Ok(())
     }
 

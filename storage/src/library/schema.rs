@@ -4,6 +4,7 @@ use roles::contract::id::NodeId;
 use roles::contract::message::StoreId;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::documents;
 use super::further_tags;
 use super::open_fault::OpenFault;
 use super::partitions;
@@ -146,6 +147,10 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         tables: SEVENTH,
+        rows: |_| Ok(()),
+    },
+    Migration {
+        tables: documents::TABLES,
         rows: |_| Ok(()),
     },
 ];

@@ -2,6 +2,7 @@
 
 mod aside;
 mod damage;
+mod documents;
 mod killed;
 mod lists;
 mod migration;

@@ -135,6 +135,7 @@ pub(super) fn adds_up(db: &Connection) -> Result<bool, Stop> {
     tables::count(db, &mut report)?;
     tables::totals(db, &mut report)?;
     tables::partitions(db, &mut report)?;
+    tables::documents(db, &mut report)?;
     Ok(report.is_clean())
 }
 
@@ -155,11 +156,12 @@ fn check(
     report.attempt("the structure of the database", ended);
     let ended = tables::count(db, &mut report);
     report.attempt("what there is", ended);
-    let parts: [(&'static str, tables::Check); 4] = [
+    let parts: [(&'static str, tables::Check); 5] = [
         ("rows that belong together", tables::strays),
         ("the totals", tables::totals),
         ("the digests of the partitions", tables::partitions),
         ("the tombstones", tables::tombstones),
+        ("what listeners have written", tables::documents),
     ];
     for (what, part) in parts {
         let ended = part(db, &mut report);

@@ -1,5 +1,6 @@
 //! The model's side of mending: tables that say something else than was stored, or nothing at all.
 
+use roles::contract::document::Document;
 use roles::contract::id::SongId;
 use roles::contract::job::{FragmentId, Inspected, JobFault, JobReply};
 use roles::contract::limits::{INSPECT_SONGS_MAX, MARKS_MAX};
@@ -141,6 +142,10 @@ impl ModelStore {
             .collect();
         for page in marks.chunks(MARKS_MAX) {
             self.note_marks(page, 0)?;
+        }
+        let documents: Vec<Document> = old.documents.into_values().map(|(one, _)| one).collect();
+        for page in documents.chunks(64) {
+            self.note_documents((page, &[]), None)?;
         }
         for (song, mut kept) in old.songs {
             let known = self.present.tombstones.contains(&song) || self.is_committed(song);

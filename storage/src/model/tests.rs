@@ -3,6 +3,7 @@
 use super::*;
 use crate::library::{Library, LibraryWorker};
 use crate::testing::{TempDir, manifest_of, song};
+use roles::contract::document::{AccountId, Kind, Play, Version};
 use roles::contract::job::{FragmentId, PartitionDigest};
 use roles::contract::limits::PAGE_SONGS_MAX;
 use roles::contract::partition::Partition;
@@ -189,11 +190,12 @@ impl World {
         let song = manifest.song.id;
         let node = NodeId(self.rng.bits().into());
         let limit = *self.rng.pick(&[0, 1, 3, 500, u32::MAX]).expect("five");
-        match self.rng.below(142) {
+        match self.rng.below(170) {
             100..106 => self.removal_job(song),
             106..118 => self.partition_job(song, limit),
             118..130 => self.repair_job(song, &pieces, limit),
-            130.. => self.trash_job(song, limit),
+            130..142 => self.trash_job(song, limit),
+            142.. => self.documents_job(song, node, limit),
             0..15 => LibraryJob::BeginUpload { manifest },
             15..60 => self.fragment(song, &pieces),
             60..75 => LibraryJob::CommitUpload {
@@ -283,6 +285,50 @@ impl World {
             7 => LibraryJob::MarksDigest,
             8..11 => LibraryJob::AgeTrash { passed_s, limit },
             _ => LibraryJob::EmptyTrash { mark },
+        }
+    }
+
+    fn document(&mut self) -> Document {
+        let length = *self.rng.pick(&[0, 1, 3000, 60_000]).expect("four");
+        Document {
+            key: Key {
+                owner: AccountId::LISTENER,
+                kind: Kind(1 + self.rng.below(2) as u16),
+                subject: vec![self.small() as u8; 1 + self.small() as usize],
+            },
+            version: Version {
+                clock: self.rng.below(9),
+                writer: self.rng.below(2).into(),
+            },
+            body: self.rng.happens(3, 4).then(|| vec![7; length]),
+        }
+    }
+
+    fn documents_job(&mut self, song: SongId, node: NodeId, limit: u32) -> LibraryJob {
+        let play = Play {
+            owner: AccountId::LISTENER,
+            song,
+            token: self.rng.below(40),
+            clock: self.rng.below(40),
+        };
+        let count = self.rng.below(4);
+        let documents: Vec<Document> = (0..count).map(|_| self.document()).collect();
+        let plays = vec![play; self.rng.below(3) as usize];
+        let by = self.rng.happens(1, 2).then_some(node);
+        let after = self.rng.happens(1, 2).then(|| self.document().key);
+        let first = self.rng.below(256) as u16;
+        match self.rng.below(12) {
+            0..9 => LibraryJob::NoteDocuments {
+                documents,
+                plays: if by.is_some() { plays } else { vec![] },
+                by,
+            },
+            9..11 => LibraryJob::Documents {
+                buckets: (first..256).collect(),
+                after,
+                limit,
+            },
+            _ => LibraryJob::DocumentSums,
         }
     }
 

@@ -78,6 +78,14 @@ impl World {
             Notice::Trash {
                 operation, songs, ..
             } => (operation, Ended::Trash(songs)),
+            Notice::Documents { operation, page } => {
+                self.on_documents_read(place, operation, &page);
+                (operation, Ended::Documents(Box::new(page)))
+            }
+            Notice::Written { operation, copies } => {
+                self.on_written(place, operation, copies);
+                (operation, Ended::Written(copies))
+            }
             Notice::Uploaded {
                 operation,
                 song,
@@ -95,6 +103,7 @@ impl World {
             }
             Notice::Failed { operation, failure } => {
                 self.count_failure(place, operation);
+                self.on_documents_failed(place, operation);
                 let (now, key) = (self.now, (place, operation));
                 self.keeping.trash.on_ended(now, key, None);
                 (operation, Ended::Failed(failure))
@@ -130,6 +139,7 @@ impl World {
             Doing::Read(_) => self.seen.reads_failed += 1,
             Doing::Upload { .. } => self.seen.uploads_failed += 1,
             Doing::Remove => self.seen.removals_in_vain += 1,
+            Doing::Write => (), // Counted with the documents.
         }
     }
 

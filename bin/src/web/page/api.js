@@ -73,6 +73,9 @@ export const remove = async (id) =>
 export const restore = (id) => change('POST', `api/trash/${encodeURIComponent(id)}`);
 export const purge = (id) => change('DELETE', `api/trash/${encodeURIComponent(id)}`);
 
+/** Tells that a song was heard. */
+export const heard = (id) => change('POST', `api/plays/${encodeURIComponent(id)}`);
+
 export const streamUrl = (id) => `stream/${encodeURIComponent(id)}`;
 export const downloadUrl = (id) => `download/${encodeURIComponent(id)}`;
 /** Without a picture the answer is to be empty: a 404 would stand in the browser's log as an error. */

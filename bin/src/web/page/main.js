@@ -364,6 +364,8 @@ function soundMenu(place) {
     ...MODES.map((mode) => ({ text: t(`loud_${mode}`), checked: loudness.mode === mode, run: () => setLoudness(mode) })),
   ], place);
 }
+// A cluster that cannot count it takes nothing from the music.
+player.addEventListener('heard', () => api.heard(player.song.id).catch(() => {}));
 player.addEventListener('trouble', () => {
   bar.source();
   if (player.trouble) $('live').textContent = $('source').textContent;

@@ -4,7 +4,7 @@
 // or stands still, it is loaded again at the last position that was heard, after growing pauses;
 // only a song that is gone, or a format that the browser does not know, ends the trying.
 //
-// Emits `song`, `state`, `time`, `trouble` (with `detail`) and `ended`.
+// Emits `song`, `state`, `time`, `trouble` (with `detail`), `heard` and `ended`.
 
 import * as api from './api.js';
 import { read, write } from './keep.js';
@@ -24,6 +24,8 @@ const HANDOVER_S = 0.9;
 
 /** Songs whose loudness is remembered. */
 const GAINS_MAX = 64;
+/** A song counts as heard after half of it, or after so much. */
+const HEARD_S_MAX = 240;
 
 export class Player extends EventTarget {
   song = null;
@@ -37,6 +39,8 @@ export class Player extends EventTarget {
   #spare;
   #ready = null;
   #position = 0;
+  /** Seconds of the song that sounded; none once it was counted. */
+  #sounded = 0;
   #tries = 0;
   #timer = 0;
   #movedAt = 0;
@@ -86,6 +90,7 @@ export class Player extends EventTarget {
     this.song = song;
     this.details = null;
     this.#position = at;
+    this.#sounded = 0;
     this.wish = play ? 'playing' : 'paused';
     if (this.#ready === song.id) this.#swap();
     else this.#open();
@@ -218,6 +223,7 @@ export class Player extends EventTarget {
       this.#tries = 0;
       if (this.trouble && this.playing) this.#calm();
     }
+    this.#count(now - this.#position);
     this.#position = now;
     if (performance.now() - this.#keptAt > 5000) this.#keepPosition();
     this.#emit('time');
@@ -248,6 +254,16 @@ export class Player extends EventTarget {
   #endHandover() {
     clearTimeout(this.#handover);
     this.#handover = 0;
+  }
+
+  /** Adds up what sounded: a jump is none of it. */
+  #count(seconds) {
+    if (!this.playing || this.#sounded === null || seconds <= 0 || seconds > 2) return;
+    this.#sounded += seconds;
+    if (this.duration > 0 && this.#sounded >= Math.min(this.duration / 2, HEARD_S_MAX)) {
+      this.#sounded = null;
+      this.#emit('heard');
+    }
   }
 
   #watch() {

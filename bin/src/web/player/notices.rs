@@ -98,6 +98,10 @@ impl Player {
                     self.give(exchange, head, body, acts);
                 }
             }
+            Notice::Documents { operation, page } => {
+                self.on_documents(operation, Some(page), acts);
+            }
+            Notice::Written { operation, .. } => self.on_documents(operation, None, acts),
             Notice::Removed { operation, .. } => {
                 if let Some(exchange) = self.answered(operation) {
                     self.give(exchange, answer::head(204, "", 0), Vec::new(), acts);
@@ -146,7 +150,7 @@ impl Player {
                 self.begin_stream(exchange, stream, song);
                 self.end_open();
             }
-            Some(ExchangeState::Asked(_)) => {
+            Some(ExchangeState::Asked(_) | ExchangeState::Listening(..)) => {
                 let known = Known::of(manifest, holders);
                 self.close(operation);
                 self.exchanges
@@ -217,6 +221,7 @@ impl Player {
             Some(
                 ExchangeState::Page(..)
                 | ExchangeState::Asked(_)
+                | ExchangeState::Listening(..)
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::Opening(..)
@@ -273,6 +278,7 @@ impl Player {
             Some(
                 ExchangeState::Page(..)
                 | ExchangeState::Asked(_)
+                | ExchangeState::Listening(..)
                 | ExchangeState::Details(_)
                 | ExchangeState::OpenWaits(_)
                 | ExchangeState::CoverWaits(..)

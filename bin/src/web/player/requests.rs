@@ -57,6 +57,14 @@ impl Player {
                 self.change(exchange, song, Fate::Emptied);
             }
             Route::Trashed(song) => self.change(exchange, song, Fate::Here),
+            Route::Stars
+            | Route::Star(_)
+            | Route::Ratings
+            | Route::Rating(_)
+            | Route::Plays
+            | Route::Play(_)
+            | Route::Playlists
+            | Route::Playlist(_) => self.on_listening(exchange, &route, request, acts),
             Route::Status => {
                 let operation = self.asked(exchange);
                 self.command(Command::Status { operation });

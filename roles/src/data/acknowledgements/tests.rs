@@ -54,6 +54,7 @@ impl Lone {
 
     fn with(&mut self, step: impl FnOnce(&mut Data, Others<'_>, &mut Host)) {
         let others = Others {
+            unix_ms: 0,
             data: &[],
             leaving: &[],
             dead: &[],
@@ -255,6 +256,7 @@ fn a_library_set_aside_has_removed_nothing() {
     let mut lone = Lone::new();
     lone.with(|_, own, _| {
         let others = Others {
+            unix_ms: 0,
             data: &others,
             ..own
         };

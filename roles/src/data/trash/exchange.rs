@@ -1,12 +1,10 @@
-//! The exchange of marks: once per period, each data node compares a digest of all its marks with
-//! each other data node, and sends its marks to those that have others.
+//! The exchange of marks: each data node compares a digest of all its marks with each other data node
+//! in turn, and sends its marks to those that have others.
 //!
 //! The other node keeps what outranks its own, and answers with what outranks those that came. It
 //! sends its other marks in its own turn.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::{Trash, partners};
 use crate::contract::id::{NodeId, SongId};
@@ -15,7 +13,6 @@ use crate::contract::limits::MARKS_MAX;
 use crate::contract::message::Message;
 use crate::contract::node::Peer;
 use crate::contract::record::Record;
-use crate::contract::time::Time;
 use crate::contract::trash::Mark;
 use crate::contract::upkeep::Upkeep;
 use crate::cx::Cx;
@@ -25,67 +22,18 @@ use crate::purpose::trash::{JobFor, Step};
 use crate::purpose::{Asked, Ordered};
 use crate::requests::{Policy, Reply};
 
-/// The comparison with each other data node in turn.
-#[derive(Debug)]
-pub(super) struct Exchange {
-    every: Duration,
-    begins_at: Time,
-    /// The node that marks are compared with.
-    with: Option<NodeId>,
-    /// The nodes of this round that are done.
-    done: BTreeSet<NodeId>,
-    /// The nodes of the last round: with a new one, a round begins at once.
-    known: BTreeSet<NodeId>,
-}
-
-impl Exchange {
-    pub(super) fn new(every: Duration) -> Self {
-        Exchange {
-            every,
-            begins_at: Time::ZERO,
-            with: None,
-            done: BTreeSet::new(),
-            known: BTreeSet::new(),
-        }
-    }
-
-    pub(super) fn deadline(&self) -> Option<Time> {
-        self.with.is_none().then_some(self.begins_at)
-    }
-
-    fn end(&mut self, node: NodeId) {
-        if self.with == Some(node) {
-            self.with = None;
-            self.done.insert(node);
-        }
-    }
-}
-
 impl Trash {
     /// Begins the next comparison, if one is due and none is under way.
     pub(super) fn compare(&mut self, cx: &mut Cx<'_>, others: Others<'_>) {
-        let exchange = &mut self.exchange;
-        let nodes: BTreeSet<NodeId> = partners(&others).map(|record| record.node).collect();
-        if !nodes.is_subset(&exchange.known) {
-            exchange.begins_at = cx.now;
-        }
-        exchange.known.clone_from(&nodes);
+        let nodes = partners(&others).map(|record| record.node).collect();
         if self.mutants.has(CopyMutant::NeverComparesMarks) {
-            exchange.begins_at = cx.now + exchange.every;
-            return;
+            return self.exchange.pass_over(cx.now);
         }
-        if exchange.with.is_some() || exchange.begins_at > cx.now {
-            return;
-        }
-        if let Some(next) = nodes.difference(&exchange.done).next() {
-            exchange.with = Some(*next);
+        if let Some(next) = self.exchange.next(cx.now, nodes) {
             cx.run(
-                Ordered::Trash(JobFor::Digest(*next)),
+                Ordered::Trash(JobFor::Digest(next)),
                 LibraryJob::MarksDigest,
             );
-        } else {
-            exchange.done.clear();
-            exchange.begins_at = cx.now + exchange.every;
         }
     }
 

@@ -39,6 +39,7 @@ fn a_bit_of_everything(library: &mut LibraryWorker) -> (SongId, SongId) {
     let (marks, passed_s) = (vec![Mark::none(second.song.id).throw(60)], 0);
     library.run(LibraryJob::NoteMarks { marks, passed_s });
     library.run(LibraryJob::ReadTags { after: 0 });
+    documents::write(library, &documents::star(1, 5));
     (first.song.id, second.song.id)
 }
 

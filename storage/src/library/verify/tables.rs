@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::super::fault::Stop;
 use super::super::row::{number, song_id};
-use super::super::{partitions as digests, totals};
+use super::super::{documents as listeners, partitions as digests, totals};
 use super::{Depth, Finding, Report};
 
 /// One part of the check.
@@ -38,7 +38,7 @@ pub(super) fn damaged(db: &Connection) -> Result<Vec<&'static str>, Stop> {
 }
 
 /// All tables but the one with the sound.
-const SMALL_TABLES: [&str; 11] = [
+const SMALL_TABLES: [&str; 13] = [
     "meta",
     "segments",
     "freed",
@@ -50,6 +50,8 @@ const SMALL_TABLES: [&str; 11] = [
     "partitions",
     "quarantine",
     "copies_due",
+    "documents",
+    "document_buckets",
 ];
 
 fn ask(db: &Connection, sql: &str, report: &mut Report) -> Result<(), Stop> {
@@ -132,7 +134,8 @@ pub(super) fn totals(db: &Connection, report: &mut Report) -> Result<(), Stop> {
     }
     let sql = "SELECT max(coalesce((SELECT max(revision) FROM songs), 0),
                           coalesce((SELECT max(revision) FROM removals), 0),
-                          coalesce((SELECT max(revision) FROM trash), 0))";
+                          coalesce((SELECT max(revision) FROM trash), 0),
+                          coalesce((SELECT max(revision) FROM documents), 0))";
     let latest = db.query_row(sql, [], |row| number(row, 0))?;
     let wrong = [
         ("the number of songs", noted.digest.count != songs.count),
@@ -181,6 +184,14 @@ pub(super) fn tombstones(db: &Connection, report: &mut Report) -> Result<(), Sto
     while let Some(row) = rows.next()? {
         let song = song_id(row, 0)?;
         report.find(Finding::Risen { song });
+    }
+    Ok(())
+}
+
+/// Looks at what listeners have written: each document by its digest, and all of them by their buckets.
+pub(super) fn documents(db: &Connection, report: &mut Report) -> Result<(), Stop> {
+    if let Some(what) = listeners::wrong(db)? {
+        report.find(Finding::Total { what });
     }
     Ok(())
 }

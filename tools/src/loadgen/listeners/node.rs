@@ -194,7 +194,9 @@ impl NodeSource {
             | Notice::Uploaded { .. }
             | Notice::Removed { .. }
             | Notice::Changed { .. }
-            | Notice::Trash { .. } => (),
+            | Notice::Trash { .. }
+            | Notice::Documents { .. }
+            | Notice::Written { .. } => (),
         }
     }
 

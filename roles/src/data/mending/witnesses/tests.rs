@@ -26,6 +26,7 @@ fn others(data: &[Record]) -> Others<'_> {
     let own = record(1, Role::Data);
     let owners = crate::test_support::owners(data.iter().chain([&own]));
     Others {
+        unix_ms: 0,
         data,
         owners: Box::leak(Box::new(Arc::new(owners))),
         leaving: &[],
