@@ -151,6 +151,7 @@ impl Client {
             clock: 0,
             locator: Locator::default(),
             looked_up: false,
+            hurry_at: None,
             dns_lost: None,
             undialled: None,
             key_accepted: false,
@@ -551,6 +552,9 @@ impl Core {
             self.conclude(cx, outcome);
         }
         self.shared.resolver.on_tick(cx);
+        if self.shared.hurry_at.take_if(|at| *at <= cx.now).is_some() {
+            self.ask_waiting_routers(cx);
+        }
         while let Some(operation) = self.shared.timers.pop_due(cx.now) {
             self.with_read(cx, operation, |read, shared, cx| read.on_timer(cx, shared));
             self.with_upload(cx, operation, |upload, _, cx| upload.on_timer(cx));
@@ -560,6 +564,7 @@ impl Core {
     fn on_resolved(&mut self, cx: &mut Cx<'_>, Resolved { role, failed }: Resolved) {
         if role == Role::Router {
             self.shared.looked_up = true;
+            self.shared.hurry_at = None;
             self.shared.dns_lost = failed;
             self.shared.remember_peers(cx);
             self.ask_waiting_routers(cx);
@@ -613,6 +618,7 @@ impl Node for Client {
     fn deadline(&self) -> Option<Time> {
         let shared = &self.core.shared;
         let parts = earlier(shared.timers.next(), shared.resolver.deadline());
+        let parts = earlier(parts, shared.hurry_at);
         earlier(self.pending.deadline(), parts)
     }
 }

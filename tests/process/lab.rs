@@ -27,7 +27,9 @@ pub(super) fn dispotify() -> &'static Path {
 /// The load generator, built once per run.
 pub(super) fn loadgen() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| build(&["--package", "tools", "--bin", "loadgen"]))
+    let given = || std::env::var_os(LOADGEN_VARIABLE).map(PathBuf::from);
+    let what = ["--package", "tools", "--bin", "loadgen"];
+    BINARY.get_or_init(|| given().unwrap_or_else(|| build(&what)))
 }
 
 /// The benchmarks, built once per run.
@@ -57,6 +59,9 @@ fn build(what: &[&str]) -> PathBuf {
 /// Environment variable with the binary's path, for a run that cannot build the binary.
 pub(super) const BINARY_VARIABLE: &str = "DISPOTIFY_TEST_BINARY";
 
+/// The same for the load generator.
+pub(super) const LOADGEN_VARIABLE: &str = "DISPOTIFY_TEST_LOADGEN";
+
 /// A folder, a key, and the processes that share them.
 pub(super) struct Lab {
     pub(super) dir: PathBuf,
@@ -65,6 +70,8 @@ pub(super) struct Lab {
     pub(super) settings: Vec<&'static str>,
     /// The network namespace in which commands run; none: the test's own.
     pub(super) host: Option<String>,
+    /// The folder is another lab's.
+    lent: bool,
 }
 
 /// A server process; killed when dropped.
@@ -92,6 +99,18 @@ impl Lab {
             dns: vec![],
             settings: vec![],
             host: None,
+            lent: false,
+        }
+    }
+
+    /// Another hand in the same lab: the same folder, key and host.
+    pub(super) fn beside(other: &Lab) -> Lab {
+        Lab {
+            dir: other.dir.clone(),
+            dns: other.dns.clone(),
+            settings: other.settings.clone(),
+            host: other.host.clone(),
+            lent: true,
         }
     }
 
@@ -401,7 +420,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
+        if !self.lent {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
     }
 }
 

@@ -5,12 +5,26 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::lab::{BINARY_VARIABLE, dispotify};
+use super::lab::{BINARY_VARIABLE, LOADGEN_VARIABLE, dispotify};
 use super::sound;
 
 /// True inside the network: the caller goes on with the test. False outside: the test has already
 /// passed inside, or this machine has no namespaces.
 pub(super) fn inside(test: &str, hosts: u32) -> bool {
+    enter(test, hosts, false)
+}
+
+/// The same with hosts that have no cables yet, for a switch in user space (`tests::switch`).
+pub(super) fn inside_bare(test: &str, hosts: u32) -> bool {
+    let socat = Command::new("socat").arg("-V").output();
+    if socat.is_err() || std::fs::File::open("/dev/net/tun").is_err() {
+        sound::skipped(&format!("{test}, there is no socat, or no /dev/net/tun"));
+        return false;
+    }
+    enter(test, hosts, true)
+}
+
+fn enter(test: &str, hosts: u32, bare: bool) -> bool {
     if std::env::var_os("NETLAB_IN").is_some() {
         return true;
     }
@@ -23,8 +37,13 @@ pub(super) fn inside(test: &str, hosts: u32) -> bool {
     run.arg(script())
         .arg(hosts.to_string())
         .arg(binary)
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--include-ignored", "--nocapture"])
+        .arg("--test-threads=1")
         .env(BINARY_VARIABLE, dispotify());
+    if bare {
+        run.env("NETLAB_BARE", "1")
+            .env(LOADGEN_VARIABLE, super::lab::loadgen());
+    }
     let output = run.output().expect("the network is made");
     let said = String::from_utf8_lossy(&output.stdout);
     let also = String::from_utf8_lossy(&output.stderr);

@@ -1,7 +1,8 @@
 #!/bin/bash
 # netlab.sh HOSTS COMMAND...   runs COMMAND in a throw-away network of hosts h1..hN = 10.77.0.11 and on, joined by
 # the bridge br0 through their ports p1..pN. Everything is gone when this process is gone: the namespaces belong to
-# it, and it dies with whoever started it. Without root it makes a user namespace first.
+# it, and it dies with whoever started it. Without root it makes a user namespace first. With NETLAB_BARE the hosts
+# have no cables: whoever runs COMMAND connects them.
 set -eu
 if [ -z "${NETLAB_IN:-}" ]; then
   user=""
@@ -14,9 +15,13 @@ shift
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/netns /run/lock
 ip link set lo up
+for i in $(seq 1 "$hosts"); do echo "netns add h$i"; done | ip -batch -
+if [ -n "${NETLAB_BARE:-}" ]; then
+  for i in $(seq 1 "$hosts"); do ip -n "h$i" link set lo up; done
+  exec "$@"
+fi
 ip link add br0 type bridge
 ip link set br0 up
-for i in $(seq 1 "$hosts"); do echo "netns add h$i"; done | ip -batch -
 for i in $(seq 1 "$hosts"); do
   echo "link add p$i type veth peer name eth0 netns h$i"
   echo "link set p$i master br0 up"

@@ -20,6 +20,7 @@ pub mod network;
 pub mod resident;
 pub mod ring_faults;
 pub mod strangers;
+pub mod switch;
 
 pub mod checks;
 pub mod circle;

@@ -2,6 +2,7 @@
 //! with fresh addresses.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::{Answer, Core, Operation, Progress, Purpose, failed, failure, unreachable};
 use crate::contract::browse::{AlbumSort, Browse};
@@ -13,6 +14,10 @@ use crate::contract::user::{Failure, Notice};
 use crate::cx::Cx;
 use crate::purpose::Asked;
 use crate::requests::Policy;
+
+/// How long a look-up may take before the routers of an earlier run are asked beside it: far longer than
+/// a DNS node needs that lives.
+const HEAD_START: Duration = Duration::from_millis(400);
 
 /// An operation that is one question to a router.
 #[derive(Debug)]
@@ -119,9 +124,13 @@ impl Core {
             let asking = self.shared.look_up(cx);
             // Expired addresses are used while the look-up runs. The operation waits for the
             // look-up only if there are no addresses, or if none has ended since the start:
-            // addresses stored by an earlier run may be very old.
+            // addresses stored by an earlier run may be very old. They are still better than a DNS
+            // node that stands still.
             let nothing = self.shared.resolver.records(Role::Router).is_empty();
             if asking && (nothing || !self.shared.looked_up) {
+                if !nothing {
+                    self.shared.hurry_at.get_or_insert(cx.now + HEAD_START);
+                }
                 self.wait_for_routers(operation);
                 return;
             }
@@ -354,6 +363,7 @@ mod tests {
     use super::*;
     use crate::client::Config;
     use crate::contract::id::{Incarnation, NodeId, RequestId};
+    use crate::contract::job::JobReply;
     use crate::contract::message::{Envelope, Kind, Names};
     use crate::contract::node::{Action, Event, Lost, Node, Sender};
     use crate::contract::rng::Rng;
@@ -361,7 +371,6 @@ mod tests {
 
     use crate::contract::user::Command;
     use crate::test_support::{Host, addr, record};
-    use core::time::Duration;
 
     const DNS: u8 = 1;
 
@@ -458,6 +467,34 @@ mod tests {
         shared.answer(2, id, Message::Refused(Refusal::WrongRole));
         shared.name(names, &[3]);
         assert_eq!(shared.asked().map(|(to, _)| to), Some(3));
+    }
+
+    /// The DNS node stands still and its connection stays open: the router of an earlier run is asked soon.
+    #[test]
+    fn a_dns_node_that_stands_still_is_not_waited_for() {
+        let config = Config {
+            dns_nodes: [addr(DNS)].into(),
+            ..Config::default()
+        };
+        let mut shared = Requester {
+            client: Client::new(config, Rng::from_seed(1)),
+            host: Host::default(),
+            now: Time::ZERO,
+        };
+        shared.handle(Event::Start);
+        // A command that comes before the client has read what it remembers waits for that.
+        let operation = OperationId(1);
+        shared.handle(Event::User(Command::Status { operation }));
+        let Some(Action::Run { job, .. }) = shared.host.out.pop() else {
+            panic!("it reads what it remembers");
+        };
+        assert!(shared.host.out.is_empty());
+        let records = [record(2, Role::Router)].into();
+        let reply = JobReply::Peers { records };
+        shared.handle(Event::Done { job, reply });
+        assert_eq!(shared.asked().map(|(to, _)| to), Some(DNS));
+        assert_eq!(shared.asked().map(|(to, _)| to), Some(2));
+        assert_eq!(shared.now, Time::ZERO + HEAD_START);
     }
 
     /// The first look-up ends because the DNS node refuses the key. The second look-up comes while

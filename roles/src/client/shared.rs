@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) clock: u64,
     /// Whether a look-up of the routers has ended since the start, with or without success.
     pub(super) looked_up: bool,
+    /// When those who wait for the look-up go on with the routers that are known.
+    pub(super) hurry_at: Option<Time>,
     /// Why the last look-up of the routers failed, if it did.
     pub(super) dns_lost: Option<Lost>,
     /// The cause of the last failed dial that started a backoff. It stands in for `Lost::Backoff`
