@@ -172,12 +172,16 @@ impl ClientWorker {
             return Err(JobFault::Damaged);
         }
         let (from, to) = ((part.0 - begin) as usize, (part.1 - begin) as usize);
-        let mut bytes = groups.bytes.clone();
-        bytes.truncate(to);
-        bytes.drain(..from);
-        if keep && self.cache().is_some() {
+        let bytes = if keep && self.cache().is_some() {
+            let part = groups.bytes[from..to].to_vec();
             self.unwritten = Some((song, index, Unwritten::Part(begin, groups)));
-        }
+            part
+        } else {
+            let mut bytes = groups.bytes;
+            bytes.truncate(to);
+            bytes.drain(..from);
+            bytes
+        };
         Ok(JobReply::Fragment { index, bytes })
     }
 

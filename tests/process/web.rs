@@ -97,6 +97,46 @@ fn a_song_goes_up_and_comes_down() {
     assert_eq!(get(&at, &format!("/cover/{id}")).status, 404);
 }
 
+/// A range of a few bytes costs a data node the group of 64 KiB that they lie in, not a fragment of a
+/// million bytes; heard again, it costs nothing there, because the page has kept it.
+#[test]
+fn a_range_costs_what_it_has() {
+    let mut lab = Lab::new("ranges");
+    let (_names, nodes) = lab.cluster(1, 1);
+    let data = nodes.last().expect("a data node");
+    let (_web, at) = web(&lab, &[]);
+    let song = wav(&lab, "x.wav", 30);
+    let path = format!("/stream/{}", id_of(&upload(&at, "x.wav", &song)));
+    let hear = |first: usize| {
+        let field = format!("Range: bytes={first}-{}", first + 999);
+        let part = ask(&at, &format!("GET {path}"), &[&field], b"");
+        assert!(
+            part.status == 206 && part.body == song[first..first + 1000],
+            "{first}"
+        );
+    };
+    // The song's manifest is known from here on.
+    hear(100);
+    let places = [1_300_000, 2_400_000, 3_500_000, 4_600_000];
+    let before = bytes_read(data);
+    places.into_iter().for_each(hear);
+    let (once, before) = (bytes_read(data) - before, bytes_read(data));
+    assert!(once < 1_200_000, "{once} bytes read");
+    // The page keeps a part after its answer: the last one may still be on its way to the disk.
+    places[..3].iter().copied().for_each(hear);
+    let again = bytes_read(data) - before;
+    assert!(again < 60_000, "{again} bytes read");
+}
+
+/// The bytes that the system calls of a process have read so far.
+fn bytes_read(server: &Server) -> u64 {
+    let counts = fs::read_to_string(format!("/proc/{}/io", server.pid())).expect("our child");
+    let count = counts.lines().find_map(|line| line.strip_prefix("rchar: "));
+    count
+        .and_then(|count| count.parse().ok())
+        .expect("a number")
+}
+
 /// Uploads with chunked bodies, with bodies that wait for `100 Continue`, and with bodies that are
 /// no song.
 #[test]
