@@ -6,6 +6,7 @@
 //! picture's type is what its bytes are, not what the file claims. At most one tag of
 //! 48 MiB is in memory.
 
+mod asf;
 mod container;
 mod decode;
 mod edges;

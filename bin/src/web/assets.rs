@@ -23,7 +23,7 @@ macro_rules! file {
 }
 
 /// Every embedded file; the first one is served at `/`.
-const FILES: [File; 46] = [
+const FILES: [File; 48] = [
     file!("index.html", HTML),
     file!("base.css", CSS),
     file!("main.css", CSS),
@@ -48,6 +48,7 @@ const FILES: [File; 46] = [
     file!("lyrics.js", SCRIPT),
     file!("menu.js", SCRIPT),
     file!("pages.js", SCRIPT),
+    file!("pick-bar.js", SCRIPT),
     file!("picks.js", SCRIPT),
     file!("player.js", SCRIPT),
     file!("queue-view.js", SCRIPT),
@@ -57,6 +58,7 @@ const FILES: [File; 46] = [
     file!("search.js", SCRIPT),
     file!("session.js", SCRIPT),
     file!("side.js", SCRIPT),
+    file!("sound.js", SCRIPT),
     file!("sources.js", SCRIPT),
     file!("strip.js", SCRIPT),
     file!("tags.js", SCRIPT),

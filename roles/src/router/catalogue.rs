@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::groups::Groups;
-use super::order::{Order, search_text, sort_key};
+use super::order::{Folded, Order, search_text, sort_key};
 use super::search::Search;
 use super::slot_set::{Slot, SlotSet};
 use super::word_index::WordIndex;
@@ -153,7 +153,7 @@ impl Catalogue {
     fn show(&mut self, id: SongId, mut entry: Entry) {
         entry.slot = self.index(&entry);
         for (sort, order) in &mut self.orders {
-            order.insert(entry.sort_key(*sort), id.0);
+            order.insert(entry.sort_key(&self.words, *sort), id.0);
         }
         self.groups.add(entry.tagged());
         self.entries.insert(id, entry);
@@ -177,7 +177,7 @@ impl Catalogue {
             return self.thrown.remove(&id);
         };
         for (sort, order) in &mut self.orders {
-            order.remove(&entry.sort_key(*sort), id.0);
+            order.remove(&entry.sort_key(&self.words, *sort), id.0);
         }
         self.groups.remove(entry.tagged());
         self.words.remove(entry.slot);
@@ -239,9 +239,9 @@ impl Catalogue {
         }
         let order = self.orders.get_mut(&Sort::Added).filter(|_| visible);
         if let Some(order) = order {
-            order.remove(&entry.sort_key(Sort::Added), id.0);
+            order.remove(&entry.sort_key(&self.words, Sort::Added), id.0);
             entry.added = added;
-            order.insert(entry.sort_key(Sort::Added), id.0);
+            order.insert(entry.sort_key(&self.words, Sort::Added), id.0);
         }
         entry.added = added;
         if visible {
@@ -469,7 +469,7 @@ impl Catalogue {
         let order = self.orders.entry(query.sort).or_insert_with(|| {
             let keys = entries
                 .values()
-                .map(|entry| (entry.sort_key(query.sort), entry.song.id.0));
+                .map(|entry| (entry.sort_key(&self.words, query.sort), entry.song.id.0));
             keys.collect()
         });
         let found =
@@ -480,7 +480,7 @@ impl Catalogue {
             let ids = found.iter().map(|slot| self.ids[slot as usize]);
             let theirs = ids.filter_map(|id| entries.get(&id));
             theirs
-                .map(|entry| (entry.sort_key(query.sort), entry.song.id.0))
+                .map(|entry| (entry.sort_key(&self.words, query.sort), entry.song.id.0))
                 .collect()
         });
         let order = few.as_ref().unwrap_or(order);
@@ -551,8 +551,10 @@ impl Entry {
         }
     }
 
-    fn sort_key(&self, sort: Sort) -> String {
-        sort_key(&self.song, self.added, sort)
+    /// The key of a song in the lists, whose words the index has.
+    fn sort_key(&self, words: &WordIndex, sort: Sort) -> String {
+        let folded = Folded::in_text(words.text(self.slot));
+        sort_key(&self.song, folded, self.added, sort)
     }
 }
 

@@ -6,7 +6,7 @@ use roles::contract::song::Format;
 
 use super::file::File;
 use super::found::{Found, Want};
-use super::{id3v2, matroska, mp4, riff, tail, vorbis};
+use super::{asf, id3v2, matroska, mp4, riff, tail, vorbis};
 use crate::audio::{self, JUNK_BYTES_MAX};
 
 /// The tags of a file, the one that counts most first.
@@ -25,6 +25,8 @@ pub(super) fn tags_of<S: Read + Seek>(source: &mut S, format: Format, want: Want
         [b'f', b'L', b'a', b'C', ..] => vorbis::of_flac(&mut file, begin, want),
         [b'O', b'g', b'g', b'S', ..] => vorbis::of_ogg(&mut file, begin, want),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => matroska::read(&mut file, begin, want),
+        [0x30, 0x26, 0xb2, 0x75, ..] => asf::read(&mut file, begin, want),
+        [b'D', b'S', b'D', b' ', ..] => of_dsf(&mut file, begin, want),
         [b'R' | b'F', b'I' | b'F' | b'O', ..] => riff::read(&mut file, begin, &magic, want),
         _ if audio::begins_mp4(&magic) => mp4::read(&mut file, want),
         _ => Vec::new(),
@@ -32,6 +34,13 @@ pub(super) fn tags_of<S: Read + Seek>(source: &mut S, format: Format, want: Want
     tags.append(&mut front);
     tags.append(&mut tail::read(&mut file, want));
     tags
+}
+
+/// The tag of a DSF file lies where its head says.
+fn of_dsf<S: Read + Seek>(file: &mut File<'_, S>, begin: u64, want: Want) -> Vec<Found> {
+    let place = file.array(begin + 20).map(u64::from_le_bytes);
+    let tag = place.and_then(|place| id3v2::at(file, place, want));
+    tag.map(|(tag, _)| tag).into_iter().collect()
 }
 
 /// The tags in front, and where they end.

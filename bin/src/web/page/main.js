@@ -7,7 +7,7 @@ import * as api from './api.js';
 import { Bar } from './bar.js';
 import { Cluster } from './cluster.js';
 import { $, el } from './dom.js';
-import { isPlayable } from './formats.js';
+import { formatName, isPlayable, learnFormat } from './formats.js';
 import { mixed } from './home.js';
 import { Stars, read } from './keep.js';
 import { attendKeys } from './keys.js';
@@ -15,6 +15,7 @@ import { List, listed } from './list.js';
 import { Lyrics } from './lyrics.js';
 import { attendMenu, openMenu } from './menu.js';
 import { attendOffline, keepHeard } from './offline.js';
+import { attendPicks } from './pick-bar.js';
 import { Picks } from './picks.js';
 import { Player } from './player.js';
 import { Queue } from './queue.js';
@@ -23,15 +24,16 @@ import { Ring } from './ring.js';
 import { attendSearch } from './search.js';
 import { attendSession, placeSession, showSession } from './session.js';
 import { Side } from './side.js';
+import { attendSound } from './sound.js';
 import { Sources } from './sources.js';
 import { Strip } from './strip.js';
-import { Loudness, MODES, Tags } from './tags.js';
-import { MINUTES, SleepTimer } from './timer.js';
+import { Loudness, Tags } from './tags.js';
+import { SleepTimer } from './timer.js';
 import { Trail } from './trail.js';
 import { Trash } from './trash.js';
 import { Uploads } from './upload.js';
 import { Views } from './views.js';
-import { fillWords, label, t } from './words.js';
+import { fillWords, t } from './words.js';
 
 fillWords(document);
 
@@ -64,9 +66,18 @@ queue.follow = (song, byChance) => trail.following(song, byChance);
 /** Songs that are passed over because this browser cannot play them, before the music ends. */
 const SILENT_MAX = 50;
 
+/** Counts what was asked to be played. */
+let turns = 0;
+
 /** Plays an entry of the queue, or the next one that this browser can play. */
-function playEntry(entry) {
-  for (let passed = 0; entry && !isPlayable(entry.song) && passed < SILENT_MAX; passed += 1) {
+async function playEntry(entry) {
+  turns += 1;
+  const turn = turns;
+  for (let passed = 0; entry && passed < SILENT_MAX; passed += 1) {
+    await learnFormat(entry.song);
+    // Something else was asked for meanwhile.
+    if (turn !== turns) return;
+    if (isPlayable(entry.song)) break;
     tellSilent(entry.song);
     entry = queue.repeat === 'one' ? null : queue.advance(true);
   }
@@ -75,10 +86,11 @@ function playEntry(entry) {
 }
 
 function tellSilent(song) {
-  toast(t('format', song.format), { text: t('download'), href: api.downloadUrl(song.id) });
+  toast(t('format', formatName(song)), { text: t('download'), href: api.downloadUrl(song.id) });
 }
 
-function playSong(song) {
+async function playSong(song) {
+  await learnFormat(song);
   if (song.id === player.song?.id && player.wish !== 'stopped') toggle();
   else if (isPlayable(song)) playEntry(queue.playNow(song));
   else tellSilent(song);
@@ -265,29 +277,6 @@ stars.addEventListener('change', () => {
   list.refreshStars();
 });
 
-// Several songs at once.
-
-const pickDeed = (id, deed) => $(id).addEventListener('click', () => {
-  deed(picks.songs);
-  picks.clear();
-});
-pickDeed('picks-play', (songs) => playEntry(queue.playAll(songs)));
-pickDeed('picks-next', (songs) => (queue.allNext(songs), toast(t('manyNext', songs.length))));
-pickDeed('picks-last', (songs) => (queue.allLast(songs), toast(t('manyLast', songs.length))));
-pickDeed('picks-star', (songs) => songs.filter((song) => !stars.has(song.id)).forEach((song) => stars.toggle(song)));
-pickDeed('picks-none', () => {});
-$('picks-remove').addEventListener('click', async () => {
-  const songs = picks.songs;
-  if (!confirm(t('removeMany', songs.length))) return;
-  picks.clear();
-  for (const song of songs) await remove(song);
-});
-picks.addEventListener('change', () => {
-  $('picks').hidden = picks.size === 0;
-  $('picks-remove').hidden = !trash.allowed;
-  $('picks-count').textContent = t('pickedCount', picks.size);
-});
-
 // The player.
 
 let announced = null;
@@ -331,41 +320,13 @@ function makeReady(song) {
 }
 
 tags.addEventListener('change', ({ detail: id }) => {
-  player.setGain(id, loudness.factor(tags.of(id)));
   if (id === player.song?.id) lyrics.show(player.song, tags.of(id));
 });
 lyrics.addEventListener('seek', ({ detail }) => player.seek(detail));
 
-// The sleep timer, and how loud songs are.
-
-timer.addEventListener('fade', ({ detail }) => player.fade(detail));
-timer.addEventListener('sleep', () => player.pause());
-timer.addEventListener('change', () => {
-  $('sound').setAttribute('aria-pressed', String(timer.until !== null));
-  $('sleep-left').hidden = timer.until === null;
-  $('sleep-left').textContent = timer.minutesLeft || '1×';
-  label($('sound'), timer.minutesLeft ? t('soundSleep', timer.minutesLeft) : t('sound'));
-});
-
-function setLoudness(mode) {
-  loudness.setMode(mode);
-  for (const song of [player.song, queue.peek(true)]) {
-    if (song) player.setGain(song.id, loudness.factor(tags.of(song.id)));
-  }
-}
-
-function soundMenu(place) {
-  openMenu([
-    { title: t('sleepTimer') },
-    { text: t('sleepOff'), checked: timer.until === null, run: () => timer.set(null) },
-    ...MINUTES.map((minutes) => ({ text: t('minutes', minutes), checked: timer.minutes === minutes && timer.until !== null, run: () => timer.set(minutes) })),
-    { text: t('sleepSong'), checked: timer.until === 'song', run: () => timer.set('song') },
-    { title: t('loudness') },
-    ...MODES.map((mode) => ({ text: t(`loud_${mode}`), checked: loudness.mode === mode, run: () => setLoudness(mode) })),
-  ], place);
-}
 // A cluster that cannot count it takes nothing from the music.
 player.addEventListener('heard', () => api.heard(player.song.id).catch(() => {}));
+
 player.addEventListener('trouble', () => {
   bar.source();
   if (player.trouble) $('live').textContent = $('source').textContent;
@@ -436,10 +397,6 @@ press('load', async () => {
   if (!views.failed && songs) toast(t('loaded', songs));
 });
 press('show-lyrics', () => side.toggle('lyrics'));
-$('sound').addEventListener('click', () => {
-  const box = $('sound').getBoundingClientRect();
-  soundMenu({ x: box.right, y: box.bottom, button: $('sound') });
-});
 document.querySelector('.skip').addEventListener('click', (event) => {
   event.preventDefault();
   ($('place').querySelector('h1') ?? $('songs')).focus();
@@ -459,6 +416,14 @@ trash.addEventListener('changed', () => {
 });
 
 attendMenu();
+attendSound({ timer, loudness, tags, player, next: () => queue.peek(true) });
+attendPicks(picks, {
+  play: (songs) => playEntry(queue.playAll(songs)),
+  next: (songs) => (queue.allNext(songs), toast(t('manyNext', songs.length))),
+  last: (songs) => (queue.allLast(songs), toast(t('manyLast', songs.length))),
+  star: (songs) => songs.filter((song) => !stars.has(song.id)).forEach((song) => stars.toggle(song)),
+  remove, mayRemove: () => trash.allowed,
+});
 attendKeys({
   play: toggle, back: () => skip(-10), on: () => skip(10), next, previous, mute, shuffle, repeat,
   star: () => star(), queue: () => side.toggleQueue(), search: () => (side.view('songs'), $('search').focus(), $('search').select()),

@@ -5,7 +5,7 @@
 
 import { fillCover } from './covers.js';
 import { clock, el, icon, setIcon } from './dom.js';
-import { isPlayable } from './formats.js';
+import { formatName, isPlayable } from './formats.js';
 import { label, t } from './words.js';
 
 const PAGE_ROWS = 8;
@@ -215,7 +215,7 @@ function copies(song) {
 
 /** In the place of the copies: that this browser cannot play it. */
 function silent(song) {
-  const words = t('format', song.format);
+  const words = t('format', formatName(song));
   const box = el('span.row-silent', { role: 'img', title: words }, icon('muted'));
   label(box, words);
   return box;

@@ -18,6 +18,11 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         ("Matroska", matroska(true)),
         ("live Matroska", matroska(false)),
         ("MP4 in fragments", fragments()),
+        ("Monkey's Audio", monkeys()),
+        ("an old Monkey's Audio", old_monkeys()),
+        ("DSF", dsf()),
+        ("WMA", wma()),
+        ("Speex", speex()),
     ]
 }
 
@@ -54,6 +59,204 @@ fn fuzz_other_formats() {
         cut_bytes(file);
         tags::picture(&mut Cursor::new(file), Format::Opaque);
     });
+}
+
+/// Musepack has no rate of 8 kHz.
+#[test]
+fn musepack_is_known_by_its_header() {
+    let frames = 115u32.to_le_bytes();
+    let old = [&b"MP+\x17"[..], &frames, &[0, 0, 0, 0], &[0; 20]].concat();
+    // 132 300 samples are 8, 9, 76 as digits of seven bits.
+    let body = [0, 0, 0, 0, 8, 0x88, 0x89, 0x4c, 0, 0, 0x10];
+    let new = [&b"MPCKSH"[..], &[3 + body.len() as u8], &body, &[0; 20]].concat();
+    for (name, file) in [("version 7", old), ("version 8", new)] {
+        let cutting = cut_bytes(&file);
+        assert!(
+            cutting.duration_ms.abs_diff(3_000) <= 30,
+            "{name}: {}",
+            cutting.duration_ms
+        );
+        assert_eq!(
+            (cutting.sample_rate, cutting.channels),
+            (44_100, 2),
+            "{name}"
+        );
+    }
+}
+
+/// The words of WMA come from both of its objects, and a cover is attached.
+#[test]
+fn wma_says_its_words() {
+    let found = tags::read(&mut Cursor::new(wma()), Format::Opaque);
+    let words = (
+        found.title.as_str(),
+        found.artist.as_str(),
+        found.album.as_str(),
+    );
+    assert_eq!(words, ("T\u{e9}", "A", "B"));
+    assert_eq!((found.track, found.picture), (7, true));
+}
+
+/// The tag of DSF lies behind the sound, where its head says.
+#[test]
+fn dsf_says_its_words() {
+    let found = tags::read(&mut Cursor::new(dsf()), Format::Opaque);
+    assert_eq!(found.title, "T");
+}
+
+fn monkeys() -> Vec<u8> {
+    let mut file = b"MAC \x96\x0f\0\0".to_vec();
+    file.extend(52u32.to_le_bytes());
+    file.extend([0; 40]);
+    file.extend([0xd0, 7, 0, 0]);
+    for number in [10_000u32, 4_000, 3] {
+        file.extend(number.to_le_bytes());
+    }
+    file.extend([16, 0, 2, 0]);
+    file.extend(8_000u32.to_le_bytes());
+    file.extend([0; 20]);
+    file
+}
+
+fn old_monkeys() -> Vec<u8> {
+    // Version 3.20: frames of 9216 samples.
+    let mut file = b"MAC \x80\x0c\xd0\x07\0\0\x02\0".to_vec();
+    for number in [8_000u32, 44, 0, 3, 24_000 - 2 * 9_216] {
+        file.extend(number.to_le_bytes());
+    }
+    file.extend([0; 20]);
+    file
+}
+
+fn dsf() -> Vec<u8> {
+    let tag = [&b"ID3\x03\0\0\0\0\0\x0cTIT2\0\0\0\x02\0\0\0T"[..]].concat();
+    let mut file = b"DSD ".to_vec();
+    for number in [28u64, 92 + tag.len() as u64, 92] {
+        file.extend(number.to_le_bytes());
+    }
+    file.extend(b"fmt ");
+    file.extend(52u64.to_le_bytes());
+    for number in [1u32, 0, 2, 2, 8_000, 1] {
+        file.extend(number.to_le_bytes());
+    }
+    file.extend(24_000u64.to_le_bytes());
+    file.resize(92, 0);
+    file.extend(tag);
+    file
+}
+
+fn wma() -> Vec<u8> {
+    let wide = |text: &str| -> Vec<u8> {
+        let units = text.encode_utf16().chain([0]);
+        units.flat_map(u16::to_le_bytes).collect()
+    };
+    let object = |name: [u8; 16], body: &[u8]| {
+        let size = 24 + body.len() as u64;
+        [&name[..], &size.to_le_bytes(), body].concat()
+    };
+    let mut properties = vec![0; 40];
+    // Three seconds behind a preroll of a tenth, in steps of 100 ns.
+    properties.extend(31_000_000u64.to_le_bytes());
+    properties.extend([0; 8]);
+    properties.extend(100u64.to_le_bytes());
+    let audio = [
+        0x40, 0x9e, 0x69, 0xf8, 0x4d, 0x5b, 0xcf, 0x11, 0xa8, 0xfd, 0, 0x80, 0x5f, 0x5c, 0x44, 0x2b,
+    ];
+    let mut stream = audio.to_vec();
+    stream.extend([0; 38]);
+    stream.extend([0x61, 1, 2, 0]);
+    stream.extend(8_000u32.to_le_bytes());
+    let (title, author) = (wide("T\u{e9}"), wide("A"));
+    let lengths = [title.len() as u16, author.len() as u16, 0, 0, 0];
+    let lengths: Vec<u8> = lengths.iter().flat_map(|n| n.to_le_bytes()).collect();
+    let content = [lengths, title, author].concat();
+    let descriptor = |name: &str, kind: u16, value: &[u8]| {
+        let name = wide(name);
+        let parts: [&[u8]; 5] = [
+            &(name.len() as u16).to_le_bytes(),
+            &name,
+            &kind.to_le_bytes(),
+            &(value.len() as u16).to_le_bytes(),
+            value,
+        ];
+        parts.concat()
+    };
+    let cover = [
+        &[3, 8, 0, 0, 0][..],
+        &wide("image/png"),
+        &wide(""),
+        b"\x89PNG\r\n\x1a\n",
+    ]
+    .concat();
+    let extended = [
+        3u16.to_le_bytes().to_vec(),
+        descriptor("WM/AlbumTitle", 0, &wide("B")),
+        descriptor("WM/TrackNumber", 3, &7u32.to_le_bytes()),
+        descriptor("WM/Picture", 1, &cover),
+    ]
+    .concat();
+    let tail = [0xa6, 0xd9, 0, 0xaa, 0, 0x62, 0xce, 0x6c];
+    let named = |first: u8| {
+        let mut name = [0; 16];
+        name[..8].copy_from_slice(&[first, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11]);
+        name[8..].copy_from_slice(&tail);
+        name
+    };
+    let second = |first: [u8; 6]| {
+        let mut name = [0; 16];
+        name[..6].copy_from_slice(&first);
+        name[6..].copy_from_slice(&[
+            0xcf,
+            0x11,
+            0x8e,
+            if first[0] == 0xa1 { 0xe4 } else { 0xe6 },
+            0,
+            0xc0,
+            0x0c,
+            0x20,
+            0x53,
+            0x65,
+        ]);
+        name
+    };
+    let objects = [
+        object(second([0xa1, 0xdc, 0xab, 0x8c, 0x47, 0xa9]), &properties),
+        object(second([0x91, 0x07, 0xdc, 0xb7, 0xb7, 0xa9]), &stream),
+        object(named(0x33), &content),
+        object(EXTENDED_CONTENT, &extended),
+    ];
+    let body: Vec<u8> = objects.concat();
+    let mut file = named(0x30).to_vec();
+    file.extend((30 + body.len() as u64).to_le_bytes());
+    file.extend((objects.len() as u32).to_le_bytes());
+    file.extend([1, 2]);
+    file.extend(body);
+    file.extend(named(0x36));
+    file.extend(50u64.to_le_bytes());
+    file
+}
+
+const EXTENDED_CONTENT: [u8; 16] = [
+    0x40, 0xa4, 0xd0, 0xd2, 0x07, 0xe3, 0xd2, 0x11, 0x97, 0xf0, 0, 0xa0, 0xc9, 0x5e, 0xa8, 0x50,
+];
+
+fn speex() -> Vec<u8> {
+    let mut head = b"Speex   1.2".to_vec();
+    head.resize(36, 0);
+    head.extend(8_000u32.to_le_bytes());
+    head.resize(48, 0);
+    head.extend(2u32.to_le_bytes());
+    head.resize(80, 0);
+    let page = |kind: u8, granule: u64, body: &[u8]| {
+        let mut page = b"OggS\0".to_vec();
+        page.push(kind);
+        page.extend(granule.to_le_bytes());
+        page.extend([0; 12]);
+        page.extend([1, body.len() as u8]);
+        page.extend(body);
+        page
+    };
+    [page(2, 0, &head), page(4, 24_000, &[1; 60])].concat()
 }
 
 fn aiff() -> Vec<u8> {
