@@ -22,6 +22,7 @@ mod notify;
 mod patience;
 mod sparse;
 mod stale_dirs;
+mod template;
 mod text;
 mod twin;
 
