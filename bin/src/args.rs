@@ -11,6 +11,8 @@ use roles::contract::message::Sort;
 use roles::contract::record::Role;
 use roles::contract::rights::Right;
 
+use crate::template::Template;
+
 /// The hidden command of the process that finds a cover.
 pub(crate) const FIND_COVER: &str = "find-cover";
 
@@ -566,6 +568,9 @@ pub(crate) struct Add {
     /// One JSON object per file instead of words
     #[arg(long)]
     pub(crate) json: bool,
+    /// Add nothing: read the files, and say which of them the library lacks
+    #[arg(long, short = 'n')]
+    pub(crate) dry_run: bool,
     /// Name what is skipped in folders, too
     #[arg(long, short)]
     pub(crate) verbose: bool,
@@ -615,6 +620,10 @@ pub(crate) struct List {
     /// One JSON object per song instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+    /// A line of this form per song instead of a table: '{artist} - {title}', with the names of --json;
+    /// {title:30} takes 30 columns, {year:>6} six with the value to the right
+    #[arg(long, value_name = "FORM", conflicts_with = "json", value_parser = Template::parse)]
+    pub(crate) format: Option<Template>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -653,6 +662,9 @@ pub(crate) struct Groups {
     /// One JSON object per line instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+    /// A line of this form instead of a table, with the names of --json (see `ls --help`)
+    #[arg(long, value_name = "FORM", conflicts_with = "json", value_parser = Template::parse)]
+    pub(crate) format: Option<Template>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,7 @@
 //! The subcommands of the command line, and their output helpers.
 
 pub(crate) mod add;
+mod add_preview;
 pub(crate) mod albums;
 mod chosen;
 pub(crate) mod config;

@@ -24,6 +24,7 @@ mod notify;
 mod patience;
 mod sparse;
 mod stale_dirs;
+mod template;
 mod text;
 mod twin;
 

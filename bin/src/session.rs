@@ -13,7 +13,7 @@ use net::{Host, HostHandle, Reactor, StopHandle, Worker, Workers, own_features};
 use rand::random;
 use roles::client::{self, Client};
 use roles::contract::browse::{Browse, Browsed};
-use roles::contract::id::{Incarnation, NodeId, OperationId, SongPrefix};
+use roles::contract::id::{Incarnation, NodeId, OperationId, SongId, SongPrefix};
 use roles::contract::job::{ClientJob, JobReply};
 use roles::contract::message::{Cursor, Listed, Query};
 use roles::contract::node::{Identity, Lost};
@@ -231,6 +231,37 @@ impl Session {
         })
     }
 
+    /// Asks whether the library has a song, whatever the cache has.
+    pub(crate) fn standing(&self, attempt: &str, song: SongId) -> Result<Standing, Failure> {
+        let mut patience = Patience::default();
+        loop {
+            let operation = self.operation();
+            self.give(Command::Open {
+                operation,
+                song: song.into(),
+                holders: true,
+            })?;
+            let answer = loop {
+                match self.hear_until(patience.deadline())? {
+                    None => return Err(Failure::of(attempt, &user::Failure::KeyRefused)),
+                    Some(Notice::Opened { .. }) => break None,
+                    Some(Notice::Failed { failure, .. }) => break Some(failure),
+                    Some(_) => (), // Told of other things meanwhile.
+                }
+            };
+            match answer {
+                None => {
+                    self.give(Command::Close { operation })?;
+                    return Ok(Standing::Known);
+                }
+                Some(user::Failure::NotFound) => return Ok(Standing::New),
+                Some(user::Failure::Trashed(_)) => return Ok(Standing::Trashed),
+                Some(failure) if patience.again(&failure) => (),
+                Some(failure) => return Err(Failure::of(attempt, &failure)),
+            }
+        }
+    }
+
     /// Opens the song whose id begins with these digits.
     pub(crate) fn open(&self, attempt: &str, id: &str) -> Result<Opened, Failure> {
         let song = SongPrefix::parse(id).ok_or_else(|| {
@@ -253,6 +284,16 @@ impl Session {
             None
         })
     }
+}
+
+/// Whether the library has a song.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It does not, or no longer remembers the song.
+    New,
+    Known,
+    /// It lies in the trash.
+    Trashed,
 }
 
 /// An open song.

@@ -1,6 +1,9 @@
 //! Numbers and words for people.
 
+use std::env;
 use std::fmt::{self, Display, Write};
+use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
@@ -94,6 +97,39 @@ pub(crate) fn cell(tag: &str) -> String {
     shown
 }
 
+/// How a word stands out on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Heading,
+    Good,
+    Bad,
+    Dim,
+}
+
+/// A word in its style, where standard output is a terminal that shows it and nobody forbids it
+/// (`NO_COLOR`, no-color.org).
+pub(crate) fn styled(style: Style, word: &str) -> String {
+    if !are_styles_shown() {
+        return word.to_owned();
+    }
+    let code = match style {
+        Style::Heading => 1,
+        Style::Good => 32,
+        Style::Bad => 31,
+        Style::Dim => 2,
+    };
+    format!("\x1b[{code}m{word}\x1b[0m")
+}
+
+fn are_styles_shown() -> bool {
+    static SHOWN: OnceLock<bool> = OnceLock::new();
+    *SHOWN.get_or_init(|| {
+        let forbidden = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+        !forbidden && !dumb && io::stdout().is_terminal()
+    })
+}
+
 /// A table without lines, its numbers to the right. Thousands of rows are written at once.
 pub(crate) struct Table<const COLUMNS: usize> {
     rows: Vec<[String; COLUMNS]>,
@@ -136,6 +172,8 @@ impl<const COLUMNS: usize> Display for Table<COLUMNS> {
             for (column, (cell, width)) in row.iter().zip(self.widths).enumerate() {
                 // Not by the formatter, which counts characters: some take two columns, some none.
                 let space = width - cell.width();
+                let heading = (number == 0).then(|| styled(Style::Heading, cell));
+                let cell = heading.as_ref().unwrap_or(cell);
                 if self.numbers.contains(&column) {
                     write!(f, " {:space$}{cell} ", "")?;
                 } else {

@@ -73,6 +73,31 @@ fn albums_are_what_their_owner_expects() {
     let said = lab.fails(&["get", "--album", "greatest"], 1);
     assert!(said.contains("2 fit"), "{said}");
 
+    // A list in a form of one's own, by the time of adding as well.
+    let lines = lab.ok(&[
+        "ls",
+        "--album",
+        "ring",
+        "--format",
+        "{disc}/{track} {title:4}|",
+    ]);
+    let lines = String::from_utf8(lines).expect("text");
+    assert!(lines.starts_with("1/1 1-1 |\n1/2 1-2 |\n"), "{lines}");
+    let said = lab.fails(&["albums", "--format", "{name}"], 2);
+    assert!(said.contains("artist_id"), "{said}");
+    assert_eq!(
+        lab.json(&["ls", "--sort", "added"]).len(),
+        lab.json(&["ls"]).len()
+    );
+    assert_eq!(lab.json(&["albums", "--sort", "added"]).len(), 5);
+
+    // What add would do: nothing, for everything is there.
+    let would = lab.json(&["add", "-n", music.to_str().expect("a path")]);
+    assert!(
+        would.iter().all(|file| file["outcome"] == "known"),
+        "{would:?}"
+    );
+
     // An album is fetched into a folder, and once.
     let out = lab.dir.join("out");
     let to = out.to_str().expect("a path");

@@ -14,13 +14,13 @@ use roles::contract::user::{self, Command, Notice};
 use serde::Serialize;
 use storage::import::{Skipped, Walked, walk};
 
-use super::{FileFields, json_line, line};
+use super::{FileFields, add_preview, json_line, line};
 use crate::args::Add;
 use crate::failure::{self, Failure};
 use crate::patience::Patience;
 use crate::session::Session;
 use crate::settings::Settings;
-use crate::text;
+use crate::text::{self, Style};
 
 /// Files uploaded at once, however long they are: one can be read while another is sent.
 const AT_ONCE: usize = 3;
@@ -81,6 +81,9 @@ impl Supply for Named {
 /// Adds the named files. A file that fails is reported, and the others continue. When the cluster
 /// cannot be reached, or refuses the key, the command ends with that reason.
 pub(crate) fn run(settings: &Settings, add: &Add) -> Result<(), Failure> {
+    if add.dry_run {
+        return add_preview::run(settings, add);
+    }
     let session = Session::start(settings)?;
     let report = Report {
         json: add.json,
@@ -355,6 +358,7 @@ impl<'a> Work<'a> {
         );
         let mut id = song.to_string();
         id.truncate(8);
+        let outcome = text::styled(if known { Style::Dim } else { Style::Good }, outcome);
         self.tell(&format!("{outcome}  {id}  {title}{kind}"))
     }
 
@@ -422,10 +426,11 @@ impl<'a> Work<'a> {
         }
         // A reason from the disk names the file already.
         let named = reason.contains(&*path.to_string_lossy());
+        let failed = text::styled(Style::Bad, "failed");
         let line = if named {
-            format!("failed  {reason}")
+            format!("{failed}  {reason}")
         } else {
-            format!("failed  {}: {reason}", path.display())
+            format!("{failed}  {}: {reason}", path.display())
         };
         self.tell(&line)
     }
@@ -519,7 +524,7 @@ impl<'a> Work<'a> {
 }
 
 /// What there is to say of a file that is not cut at its frames.
-fn kind(manifest: &Manifest) -> &'static str {
+pub(super) fn kind(manifest: &Manifest) -> &'static str {
     let is_opaque = manifest.song.format == Format::Opaque;
     match (is_opaque, manifest.sample_rate) {
         (false, _) => "",
@@ -576,11 +581,11 @@ fn end_of(failure: &user::Failure) -> End {
 
 /// The result of a file in JSON. The field names are a public interface.
 #[derive(Serialize)]
-struct Line<'a> {
+pub(super) struct Line<'a> {
     #[serde(flatten)]
-    file: FileFields,
-    outcome: &'a str,
-    id: Option<String>,
-    copies: u8,
-    error: Option<&'a str>,
+    pub(super) file: FileFields,
+    pub(super) outcome: &'a str,
+    pub(super) id: Option<String>,
+    pub(super) copies: u8,
+    pub(super) error: Option<&'a str>,
 }

@@ -28,10 +28,8 @@ pub(crate) fn albums(settings: &Settings, albums: &Albums) -> Result<(), Failure
     };
     let all = every(&session, &albums.list, &words, ask)?;
     let found: Vec<&Album> = all.iter().filter_map(Entry::album).collect();
-    if albums.list.json {
-        return found
-            .iter()
-            .try_for_each(|album| json_line(&AlbumLine::of(album)));
+    if let Some(told) = told(&albums.list, found.iter().map(|album| AlbumLine::of(album))) {
+        return told;
     }
     if found.is_empty() {
         return nothing("albums", &words);
@@ -58,10 +56,8 @@ pub(crate) fn artists(settings: &Settings, list: &Groups) -> Result<(), Failure>
     let words = list.words.join(" ");
     let all = every(&session, list, &words, |page| Browse::Artists { page })?;
     let found: Vec<&Artist> = all.iter().filter_map(Entry::artist).collect();
-    if list.json {
-        return found
-            .iter()
-            .try_for_each(|artist| json_line(&ArtistLine::of(artist)));
+    if let Some(told) = told(list, found.iter().map(|artist| ArtistLine::of(artist))) {
+        return told;
     }
     if found.is_empty() {
         return nothing("artists", &words);
@@ -85,10 +81,8 @@ pub(crate) fn values(settings: &Settings, list: &Groups, of: ValueOf) -> Result<
     let words = list.words.join(" ");
     let all = every(&session, list, &words, |page| Browse::Values { of, page })?;
     let found: Vec<&Value> = all.iter().filter_map(Entry::value).collect();
-    if list.json {
-        return found
-            .iter()
-            .try_for_each(|value| json_line(&ValueLine::of(value)));
+    if let Some(told) = told(list, found.iter().map(|value| ValueLine::of(value))) {
+        return told;
     }
     let (title, noun) = match of {
         ValueOf::Genre => ("GENRE", "genres"),
@@ -102,6 +96,17 @@ pub(crate) fn values(settings: &Settings, list: &Groups, of: ValueOf) -> Result<
         table.add_row([text::cell(&value.name), value.songs.to_string()]);
     }
     write_all(format!("{table}\n").as_bytes())
+}
+
+/// Writes the lines that scripts want, if that is what was asked for.
+fn told<T: Serialize>(
+    list: &Groups,
+    mut lines: impl Iterator<Item = T>,
+) -> Option<Result<(), Failure>> {
+    if let Some(form) = &list.format {
+        return Some(lines.try_for_each(|one| line(&form.line(&one)?)));
+    }
+    list.json.then(|| lines.try_for_each(|one| json_line(&one)))
 }
 
 /// An entry of any list.

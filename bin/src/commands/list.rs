@@ -31,7 +31,7 @@ pub(crate) fn run(settings: &Settings, list: &List) -> Result<(), Failure> {
     let chosen = list.album.is_some() || list.artist.is_some();
     match list_songs(settings, list, "")? {
         0 if chosen => Err(Failure::Failed("ls: there is no such song".into())),
-        0 if !list.json => line("no songs"),
+        0 if !list.json && list.format.is_none() => line("no songs"),
         _ => Ok(()),
     }
 }
@@ -56,7 +56,11 @@ fn list_songs(settings: &Settings, list: &List, words: &str) -> Result<u64, Fail
     loop {
         let (songs, total, next) = session.page(query.clone())?;
         left -= songs.len().min(left);
-        if list.json {
+        if let Some(form) = &list.format {
+            songs
+                .iter()
+                .try_for_each(|one| line(&form.line(&Line::of(one))?))?;
+        } else if list.json {
             songs.iter().try_for_each(|one| json_line(&Line::of(one)))?;
         } else {
             all.extend(songs);

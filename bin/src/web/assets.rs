@@ -117,3 +117,21 @@ impl Assets {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A browser that meets each module only in another one asks for them one after the other.
+    #[test]
+    fn every_module_is_loaded_from_the_beginning() {
+        let page = str::from_utf8(FILES[0].bytes).expect("a page");
+        let scripts = FILES.iter().filter(|file| file.media_type == SCRIPT);
+        for file in scripts {
+            let name = file.path.trim_start_matches('/');
+            // The service worker is no part of the page.
+            let named = page.contains(&format!("\"{name}\""));
+            assert_eq!(named, name != "worker.js", "{name}");
+        }
+    }
+}

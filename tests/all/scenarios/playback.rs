@@ -225,7 +225,8 @@ fn a_part_of_a_fragment_costs_its_groups() {
             parts += 1;
         }
     }
-    assert_eq!(parts, 1);
+    // One that is late is asked for at a second holder, too.
+    assert!((1..=2).contains(&parts), "{parts}");
 }
 
 /// S31: a cached fragment that was altered or cut is noticed and fetched again.

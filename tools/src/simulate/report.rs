@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use tests::coverage::{COUNTED, Coverage};
+use tests::coverage::{COUNTED, Coverage, OF_LISTENERS};
 use tests::figures::Figures;
 use tests::run::Outcome;
 
@@ -67,7 +67,7 @@ impl Total {
             "events          {}, {per_core:.0} per second and core",
             self.events
         )?;
-        for (name, of) in COUNTED {
+        for (name, of) in COUNTED.iter().chain(OF_LISTENERS) {
             let count: u64 = self.seen.iter().map(of).sum();
             writeln!(out, "{name:<15} {count}")?;
         }
