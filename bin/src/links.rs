@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::thread;
 use std::time::Duration;
 
 use log::{LevelFilter, info, warn};
@@ -26,8 +27,8 @@ use crate::settings::{PORT, Settings};
 /// claim its name.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
-/// How long a node on loopback may take to prove that it has the key.
-const LOOPBACK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a node may take to prove that it has the key.
+const KEY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What this process has to announce.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,13 +81,7 @@ pub(crate) fn find(settings: &mut Settings) -> Result<(), Failure> {
 /// Looks on loopback, and if there is nothing, on these links.
 pub(crate) fn look(settings: &Settings, security: &Security, links: &[Link]) -> Seen {
     let own = Address(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), PORT));
-    let guest = Identity {
-        node: NodeId(random()),
-        incarnation: Incarnation(1),
-        address: None,
-        features: own_features(),
-    };
-    if node_at(security, own, guest, LOOPBACK_PATIENCE).is_some() {
+    if has_key(security, own) {
         return Seen {
             on_loopback: Some(own),
             ..Seen::default()
@@ -98,6 +93,32 @@ pub(crate) fn look(settings: &Settings, security: &Security, links: &[Link]) -> 
         told: told.unwrap_or_default(),
         ..Seen::default()
     }
+}
+
+/// How many of these addresses are those of nodes with the key. Asks all at once.
+pub(crate) fn with_key(security: &Security, told: &[Address]) -> usize {
+    thread::scope(|scope| {
+        let ask = |at: &Address| {
+            let at = *at;
+            scope.spawn(move || has_key(security, at))
+        };
+        let asked: Vec<_> = told.iter().map(ask).collect();
+        let has_key = |asked: thread::ScopedJoinHandle<'_, bool>| asked.join().unwrap_or(false);
+        asked
+            .into_iter()
+            .filter_map(|asked| has_key(asked).then_some(()))
+            .count()
+    })
+}
+
+fn has_key(security: &Security, at: Address) -> bool {
+    let guest = Identity {
+        node: NodeId(random()),
+        incarnation: Incarnation(1),
+        address: None,
+        features: own_features(),
+    };
+    node_at(security, at, guest, KEY_PATIENCE).is_some()
 }
 
 /// The links of this machine, if multicast DNS is not switched off.

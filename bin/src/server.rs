@@ -81,7 +81,7 @@ pub(crate) fn run(settings: &Settings, node: &Node) -> Result<(), Failure> {
     };
     sight.tell(&mut config, node.role);
     let page = node.web.map(web::listen).transpose()?;
-    let (beside, plan) = match sight.begins_dns(&plan) {
+    let (beside, plan) = match sight.begins_dns(&security, &plan) {
         true => {
             // With a DNS node of its own it needs none on loopback.
             config.dns_guesses.clone_from(&sight.seen.told);
@@ -237,14 +237,14 @@ impl Sight {
 
     /// Whether a node without a role is to begin a DNS node: where there are too few, or where it has
     /// begun one before.
-    fn begins_dns(&self, plan: &Plan) -> bool {
+    fn begins_dns(&self, security: &net::Security, plan: &Plan) -> bool {
         let seen = &self.seen;
         let sought = self.link.is_some() && seen.on_loopback.is_none();
         let here = seen.told.iter().any(|at| at.0.ip() == plan.host);
-        let few = seen.told.len() < DNS_ENOUGH && !here;
-        let begins = plan.choice == RoleChoice::Auto
-            && sought
-            && (few || plan.dir.join(DNS_BESIDE).is_dir());
+        let auto = plan.choice == RoleChoice::Auto && sought;
+        // Who only says that it is a DNS node is none.
+        let few = || links::with_key(security, &seen.told) < DNS_ENOUGH && !here;
+        let begins = auto && (plan.dir.join(DNS_BESIDE).is_dir() || few());
         if begins && seen.told.is_empty() {
             let fresh = !plan.dir.is_dir();
             let cure = "if there is a cluster elsewhere, name a DNS node of it by --dns";

@@ -102,7 +102,8 @@ impl Stage {
     pub(super) fn node(&mut self, host: u32, role: &str, dir: &str) -> Command {
         self.lab.host = Some(netlab::host(host));
         let address = netlab::address(host);
-        let mut command = self.lab.command(&["node", role, "--host", &address]);
+        let words = ["node", role, "--host", &address, "--log", "debug"];
+        let mut command = self.lab.command(&words);
         command.arg("--data-dir").arg(self.lab.dir.join(dir));
         command
     }

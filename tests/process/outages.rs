@@ -399,11 +399,9 @@ fn bad_lines(table: &mut Table) {
             stage.await_ring(4);
             let log = stage.lab.read_log();
             let count = |words: &str| log.matches(words).count();
-            format!(
-                "{} suspicions, {} changes of role",
-                count("ring suspects "),
-                count("from here on epoch=")
-            )
+            let [suspicions, verdicts, changes] =
+                ["ring suspects ", "ring lost node=", "from here on epoch="].map(count);
+            format!("{suspicions} suspicions, {verdicts} verdicts, {changes} changes of role")
         });
         table.row(("S48", what, how), &felt, &repair);
     }
