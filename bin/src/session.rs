@@ -86,12 +86,7 @@ impl Session {
             cache: open_cache(settings, config.cache_bytes),
             sources: sources.clone(),
         };
-        let identity = Identity {
-            node: NodeId(random()),
-            incarnation: Incarnation(1),
-            address: None,
-            features: own_features(),
-        };
+        let identity = guest();
         let (sender, notices) = bounded(NOTICES_MAX);
         let worker = || Workers {
             client: Some(Box::new(Local(store.worker()))),
@@ -294,6 +289,17 @@ pub(crate) enum Standing {
     Known,
     /// It lies in the trash.
     Trashed,
+}
+
+/// Nobody's identity, for a process that asks single nodes: the node asked must not take the asker for a
+/// start of itself.
+pub(crate) fn guest() -> Identity {
+    Identity {
+        node: NodeId(random()),
+        incarnation: Incarnation(1),
+        address: None,
+        features: own_features(),
+    }
 }
 
 /// An open song.

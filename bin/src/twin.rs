@@ -10,15 +10,13 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use net::{Security, node_at, own_features};
-use rand::random;
-use roles::contract::id::{Incarnation, NodeId};
-use roles::contract::node::Identity;
+use net::{Security, node_at};
 use roles::contract::record::Address;
 use storage::data_dir::DataDir;
 use storage::private;
 
 use crate::failure::Failure;
+use crate::session::guest;
 
 /// Refuses to start a node at `own` whose directory is that of a node that runs elsewhere; else notes
 /// the address.
@@ -47,16 +45,6 @@ pub(crate) fn check(home: &DataDir, own: Address, security: &Security) -> Result
 
 fn note(file: &Path, own: Address) -> io::Result<()> {
     writeln!(private::create(file)?, "{own}")
-}
-
-/// Nobody's identity: the node asked must not take the asker for a start of itself.
-fn guest() -> Identity {
-    Identity {
-        node: NodeId(random()),
-        incarnation: Incarnation(1),
-        address: None,
-        features: own_features(),
-    }
 }
 
 const FILE: &str = "address";

@@ -78,7 +78,11 @@ fn albums(session: &Session, words: &str) -> Result<BTreeMap<SongId, OnAlbum>, F
                 title: album.title.clone(),
                 discs: album.discs,
             };
-            let songs = chosen::songs_of(session, &album)?;
+            let songs = match chosen::songs_of(session, &album) {
+                // Its last song has been removed meanwhile.
+                Err(Failure::Failed(_)) => continue,
+                songs => songs?,
+            };
             of_song.extend(songs.into_iter().map(|song| (song.id, on.clone())));
         }
         page.after = next;

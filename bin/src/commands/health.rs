@@ -7,17 +7,16 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use net::{ask_at, own_features};
-use rand::random;
-use roles::contract::id::{Incarnation, NodeId};
+use net::ask_at;
 use roles::contract::message::{Audio, Catalogue, Message, Names, NodeState, Refusal, Status};
-use roles::contract::node::{Identity, Lost};
+use roles::contract::node::Lost;
 use roles::contract::record::{Address, Role};
 
 use super::line;
 use crate::args::Health;
 use crate::failure::Failure;
 use crate::machine;
+use crate::session::guest;
 use crate::settings::{self, Settings};
 use crate::text;
 
@@ -47,16 +46,10 @@ fn own() -> Vec<Address> {
 /// The state of the first of these nodes that is there.
 fn of_first(settings: &Settings, candidates: &[Address]) -> Result<String, Failure> {
     let security = settings.security()?;
-    let guest = Identity {
-        node: NodeId(random()),
-        incarnation: Incarnation(1),
-        address: None,
-        features: own_features(),
-    };
     for address in candidates {
         settings.check_reach("ADDR", address.0.ip())?;
         let attempt = format!("ask {address} for its health");
-        match ask_at(&security, *address, guest, questions(), PATIENCE) {
+        match ask_at(&security, *address, guest(), questions(), PATIENCE) {
             Ok(answers) => return judge(*address, answers),
             Err(Lost::ConnectRefused) => (),
             Err(Lost::HandshakeRefused) => {

@@ -7,11 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use net::{ask_at, own_features};
-use rand::random;
-use roles::contract::id::{Incarnation, NodeId};
+use net::ask_at;
 use roles::contract::message::{Message, Names};
-use roles::contract::node::{Identity, Lost};
+use roles::contract::node::Lost;
 use roles::contract::record::{Address, Role};
 use serde::Serialize;
 
@@ -19,6 +17,7 @@ use super::{json_line, line};
 use crate::args::{self, KeyAction, RotateStep};
 use crate::failure::Failure;
 use crate::key::{self, KEYS_MAX, Key, KeyRing, derived_text, fingerprint, hex};
+use crate::session::guest;
 use crate::settings::Settings;
 
 /// How long each node is waited for.
@@ -264,15 +263,6 @@ fn hear(
         },
     };
     Ok(nodes.iter().map(ask).collect())
-}
-
-fn guest() -> Identity {
-    Identity {
-        node: NodeId(random()),
-        incarnation: Incarnation(1),
-        address: None,
-        features: own_features(),
-    }
 }
 
 fn rotate(settings: &Settings, step: RotateStep) -> Result<(), Failure> {

@@ -1,23 +1,20 @@
 //! What the nodes doubt: each is asked itself, because a node that is cut off, or hears badly, is the
 //! only one that knows it.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use net::{ask_at, own_features};
-use rand::random;
-use roles::contract::id::{Incarnation, NodeId};
-use roles::contract::message::{Message, NodeState, Status as Cluster};
-use roles::contract::node::Identity;
+use net::ask_at;
+use roles::contract::id::NodeId;
+use roles::contract::message::{Message, NodeState, NodeStatus, Status as Cluster};
 use roles::contract::record::{Features, Record, Role};
 use roles::contract::ring::{Diagnosis, Ring};
 use roles::contract::user::{Command, Notice};
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::session::Session;
+use crate::session::{Session, guest};
 use crate::settings::Settings;
 use crate::text;
 
@@ -40,19 +37,17 @@ pub(super) fn ask(
     session: &Session,
     cluster: &Cluster,
 ) -> Result<Vec<Told>, Failure> {
-    let lives = |record: &Record| {
-        let is_dead = |node: &&_| {
-            let node: &roles::contract::message::NodeStatus = node;
-            node.node == record.node && node.state == NodeState::Dead
-        };
-        !cluster.nodes.iter().any(|node| is_dead(&node))
-    };
+    let dead = |node: &NodeStatus| node.state == NodeState::Dead;
+    let dead: Vec<NodeId> = (cluster.nodes.iter().filter(|node| dead(node)))
+        .map(|node| node.node)
+        .collect();
     let mut records = Vec::new();
     for role in [Role::Router, Role::Data] {
         // Without the DNS nobody says who knows the question.
         records.extend(records_of(session, role).unwrap_or_default());
     }
-    records.retain(|record| record.features.has(Features::DIAGNOSIS) && lives(record));
+    let knows = |record: &Record| record.features.has(Features::DIAGNOSIS);
+    records.retain(|record| knows(record) && !dead.contains(&record.node));
     let security = settings.security()?;
     let (waiting, told) = (Mutex::new(records), Mutex::new(Vec::new()));
     let work = || {
@@ -90,15 +85,6 @@ fn records_of(session: &Session, role: Role) -> Result<Vec<Record>, Failure> {
         }
         None
     })
-}
-
-fn guest() -> Identity {
-    Identity {
-        node: NodeId(random()),
-        incarnation: Incarnation(1),
-        address: None,
-        features: own_features(),
-    }
 }
 
 /// The doubts as lines for people; nothing where nobody doubts.
