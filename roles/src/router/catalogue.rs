@@ -54,8 +54,8 @@ struct Entry {
     song: Song,
     /// Its further tags, once a holder has told them.
     more: Option<Box<MoreTags>>,
-    /// The folded tags, in which a search looks for its words.
-    text: String,
+    /// The folded tags, in which a search looks for its words. No room to grow: it never does.
+    text: Box<str>,
     holders: Vec<NodeId>,
 }
 
@@ -120,7 +120,7 @@ impl Catalogue {
             return fresh;
         }
         let entry = Entry {
-            text: search_text(&song, None),
+            text: search_text(&song, None).into(),
             song,
             more: None,
             holders: alloc::vec![node],
@@ -174,7 +174,7 @@ impl Catalogue {
         if visible {
             self.groups.remove(entry.tagged());
         }
-        entry.text = search_text(&entry.song, Some(&more));
+        entry.text = search_text(&entry.song, Some(&more)).into();
         entry.more = Some(Box::new(more));
         if visible {
             self.groups.add(entry.tagged());
