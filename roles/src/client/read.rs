@@ -16,13 +16,13 @@ use core::time::Duration;
 
 use super::ask::{Routing, senseless};
 use super::find::Found;
-use super::{Answer, Progress, Purpose, Shared, failed, failure, local};
+use super::{Answer, Progress, Purpose, Shared, failed, local};
 use crate::anomalies::Anomaly;
 use crate::contract::id::{OperationId, SongPrefix};
 use crate::contract::job::{ClientJob, JobFault, JobReply};
 use crate::contract::message::{Audio, Catalogue, Holder, Message, Position};
 use crate::contract::node::Peer;
-use crate::contract::record::{Address, Role};
+use crate::contract::record::Address;
 use crate::contract::song::Manifest;
 use crate::contract::time::Time;
 use crate::contract::user::{ALL_BYTES, Failure, Notice, Origin};
@@ -30,7 +30,7 @@ use crate::cx::Cx;
 use crate::purpose::client::ReadStep;
 use crate::purpose::{Asked, Ordered};
 use crate::requests::Policy;
-use slot::{Part, Slot};
+use slot::{Chunk, Part, Slot};
 
 /// Most fragments that are ready or asked for at once, beginning with the next to deliver.
 const AHEAD: u32 = 4;
@@ -361,40 +361,15 @@ impl Read {
         reply: Answer,
         shared: &mut Shared,
     ) -> Progress {
-        let part = match self.slots.get(&index) {
-            Some(Slot::Asking(_, _, part)) => *part,
-            Some(Slot::Wanted | Slot::Recalling(..) | Slot::Checking(..) | Slot::Ready(..))
-            | None => (0, self.length_of(index)),
+        let whole = (0, self.length_of(index));
+        let part = self.slots.get(&index).and_then(Slot::part);
+        let part = part.unwrap_or(whole);
+        let chunk = match slot::chunk_of(reply, index, part == whole) {
+            Ok(chunk) => chunk,
+            Err(why) => return self.miss(cx.now, index, why, shared),
         };
-        let whole = part == (0, self.length_of(index));
-        let (from, values, bytes) = match reply {
-            Ok((Peer::Node(from), Message::Audio(Audio::Chunk { index: which, load }), bytes))
-                if which == index && whole =>
-            {
-                shared.peers.on_load(from, load);
-                (from, None, bytes)
-            }
-            Ok((
-                Peer::Node(from),
-                Message::Audio(Audio::ChunkPart {
-                    index: which,
-                    load,
-                    values,
-                }),
-                bytes,
-            )) if which == index && !whole => {
-                shared.peers.on_load(from, load);
-                (from, Some(values), bytes)
-            }
-            Ok((_, Message::Refused(why), _)) => {
-                return self.miss(cx.now, index, failure(Role::Data, Some(why), None), shared);
-            }
-            Ok(_) => return self.miss(cx.now, index, senseless(), shared),
-            Err((refusal, lost)) => {
-                return self.miss(cx.now, index, failure(Role::Data, refusal, lost), shared);
-            }
-        };
-        self.check(cx, (index, part), from, (values, bytes), shared);
+        shared.peers.on_load(chunk.from, chunk.load);
+        self.check(cx, (index, part), chunk, shared);
         Progress::Waits
     }
 
@@ -404,10 +379,15 @@ impl Read {
         &mut self,
         cx: &mut Cx<'_>,
         (index, part): (u32, Part),
-        from: Address,
-        (values, bytes): (Option<Vec<u8>>, Vec<u8>),
+        chunk: Chunk,
         shared: &mut Shared,
     ) {
+        let Chunk {
+            from,
+            values,
+            bytes,
+            ..
+        } = chunk;
         let Some(fragment) = self.manifest.fragments.get(index as usize) else {
             return;
         };
@@ -513,11 +493,8 @@ impl Read {
     ) -> Progress {
         if let JobReply::Fragment { bytes, .. } = reply {
             self.tries = 0;
-            let part = match self.slots.get(&index) {
-                Some(Slot::Checking(_, part)) => *part,
-                Some(Slot::Wanted | Slot::Recalling(..) | Slot::Asking(..) | Slot::Ready(..))
-                | None => return Progress::Waits,
-            };
+            let part = self.slots.get(&index).and_then(Slot::part);
+            let part = part.unwrap_or((0, self.length_of(index)));
             let slot = Slot::Ready(part, bytes, Origin::Node(from));
             self.slots.insert(index, slot);
             return self.fill(cx, shared);

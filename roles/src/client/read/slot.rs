@@ -2,11 +2,14 @@
 
 use alloc::vec::Vec;
 
+use crate::client::ask::senseless;
+use crate::client::{Answer, failure};
 use crate::contract::id::{JobId, RequestId};
 use crate::contract::limits::GROUP_BYTES;
-use crate::contract::message::Holder;
-use crate::contract::record::{Address, Features};
-use crate::contract::user::Origin;
+use crate::contract::message::{Audio, Holder, Message};
+use crate::contract::node::Peer;
+use crate::contract::record::{Address, Features, Role};
+use crate::contract::user::{Failure, Origin};
 
 /// A fragment on its way.
 #[derive(Debug)]
@@ -26,15 +29,61 @@ pub(super) enum Slot {
 pub(super) type Part = (u32, u32);
 
 impl Slot {
-    /// Whether less than the `needed` part is there or comes.
-    pub(super) fn lacks(&self, needed: Part) -> bool {
+    /// The part of the fragment that is there or comes.
+    pub(super) fn part(&self) -> Option<Part> {
         match self {
-            Slot::Wanted => false,
+            Slot::Wanted => None,
             Slot::Recalling(_, part)
             | Slot::Asking(_, _, part)
             | Slot::Checking(_, part)
-            | Slot::Ready(part, ..) => needed.0 < part.0 || part.1 < needed.1,
+            | Slot::Ready(part, ..) => Some(*part),
         }
+    }
+
+    /// Whether less than the `needed` part is there or comes.
+    pub(super) fn lacks(&self, needed: Part) -> bool {
+        (self.part()).is_some_and(|part| needed.0 < part.0 || part.1 < needed.1)
+    }
+}
+
+/// What a holder has sent of a fragment.
+pub(super) struct Chunk {
+    pub(super) from: Address,
+    /// Jobs that wait there.
+    pub(super) load: u16,
+    /// What proves a part; none with the whole, which its hash proves.
+    pub(super) values: Option<Vec<u8>>,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What an answer brings of the fragment that was asked for as a whole or in part, or why it brings
+/// nothing.
+pub(super) fn chunk_of(reply: Answer, index: u32, whole: bool) -> Result<Chunk, Failure> {
+    let (peer, message, bytes) =
+        reply.map_err(|(refusal, lost)| failure(Role::Data, refusal, lost))?;
+    let (which, load, values) = match message {
+        Message::Audio(Audio::Chunk { index, load }) => (index, load, None),
+        Message::Audio(Audio::ChunkPart {
+            index,
+            load,
+            values,
+        }) => (index, load, Some(values)),
+        Message::Refused(why) => return Err(failure(Role::Data, Some(why), None)),
+        Message::Audio(_)
+        | Message::Names(_)
+        | Message::Catalogue(_)
+        | Message::Ring(_)
+        | Message::Upkeep(_)
+        | Message::Chord(_) => return Err(senseless()),
+    };
+    match peer {
+        Peer::Node(from) if which == index && whole == values.is_none() => Ok(Chunk {
+            from,
+            load,
+            values,
+            bytes,
+        }),
+        Peer::Node(_) | Peer::Guest(_) => Err(senseless()),
     }
 }
 
