@@ -207,7 +207,7 @@ pub(super) fn library(session: &Session) -> Result<BTreeMap<SongId, Song>, Failu
 /// What is said beside a write: that one disk alone has it.
 pub(super) fn noted(copies: u8) -> &'static str {
     if copies < 2 {
-        " (on one data node: the others hear of it when they are reached)"
+        " (on one data node alone)"
     } else {
         ""
     }

@@ -74,7 +74,7 @@ impl Lists {
         for (id, name, songs) in lists {
             table.add_row([short(id), text::cell(&name), songs.to_string()]);
         }
-        write_all(table.to_string().as_bytes())
+        write_all(format!("{table}\n").as_bytes())
     }
 
     fn begin(&self, name: &str, ids: &[String]) -> Result<(), Failure> {

@@ -12,7 +12,6 @@
 //! A node keeps kinds that it does not know and passes them on, so that a later version may add some.
 
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 
 use bincode::{Decode, Encode};
 
@@ -159,18 +158,13 @@ pub fn is_ahead(clock: u64, unix_ms: u64) -> bool {
 }
 
 impl Document {
-    /// Whether this document replaces `other` of the same key. Of two with one version, which only a
-    /// faulty writer makes, the text decides, on every node alike.
+    /// Whether this document replaces `other` of the same key.
     pub fn outranks(&self, other: &Document) -> bool {
-        self.rank(other) == Ordering::Greater
+        self.rank() > other.rank()
     }
 
-    fn rank(&self, other: &Document) -> Ordering {
-        let versions = self.version.cmp(&other.version);
-        // Deleted beats a text: `None` is the smallest of `Option`, and stands on the other side.
-        versions
-            .then_with(|| self.body.is_none().cmp(&other.body.is_none()))
-            .then_with(|| self.body.cmp(&other.body))
+    fn rank(&self) -> Rank<'_> {
+        rank(self.version, self.body.as_deref())
     }
 
     /// Why no node may keep it, if so.
@@ -204,6 +198,15 @@ impl Document {
             None => mix(step(hash, 0)),
         }
     }
+}
+
+/// What decides between two documents of one key.
+pub type Rank<'a> = (Version, bool, Option<&'a [u8]>);
+
+/// The rank of a document: the larger one stands. Of two with one version, which only a faulty writer
+/// makes, the deleted one wins, then the larger text: on every node alike.
+pub fn rank(version: Version, body: Option<&[u8]>) -> Rank<'_> {
+    (version, body.is_none(), body)
 }
 
 impl Key {

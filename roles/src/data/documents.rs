@@ -6,7 +6,7 @@
 //! was written through one node is read through any other. All data nodes keep all documents; those
 //! that missed a write find it by comparing digests.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -118,7 +118,7 @@ impl Writes {
             && !buckets.is_empty()
             && buckets.len() <= DOCUMENTS_BUCKETS
         {
-            self.sending = buckets;
+            self.sending = BTreeSet::from_iter(buckets).into_iter().collect();
             return self.push(cx, node, None);
         }
         self.exchange.end(node);
@@ -181,21 +181,14 @@ impl Data {
         if let Some(why) = fault_of(&documents, &plays) {
             return self.refuse_doubted(cx, asker, why.into());
         }
-        let clocks = documents.iter().map(|document| document.version.clock);
-        let latest = clocks.chain(plays.iter().map(|play| play.clock)).max();
-        let trusts = self.writes.mutants.has(DocumentMutant::TrustsAnyClock);
-        if !trusts && latest.is_some_and(|clock| is_ahead(clock, others.unix_ms)) {
+        if self.is_written_ahead(&documents, &plays, others.unix_ms) {
             let why = "the clock of the router is more than five minutes ahead of this data node's: \
                        set the clocks of both machines";
             return cx.out.refuse(asker, Refusal::Invalid(why.into()));
         }
         if self.writes.under_way.len() >= WRITES_MAX {
-            return cx.out.refuse(
-                asker,
-                Refusal::Busy {
-                    retry_after_ms: 100,
-                },
-            );
+            let retry_after_ms = 100;
+            return cx.out.refuse(asker, Refusal::Busy { retry_after_ms });
         }
         let by = Some(others.own.node);
         let job = LibraryJob::NoteDocuments {
@@ -204,6 +197,14 @@ impl Data {
             by,
         };
         cx.run(Ordered::Documents(JobFor::Write(asker)), job);
+    }
+
+    /// Whether a clock is so far ahead that it would outrank all that is written in the meantime.
+    fn is_written_ahead(&self, documents: &[Document], plays: &[Play], unix_ms: u64) -> bool {
+        let clocks = documents.iter().map(|document| document.version.clock);
+        let latest = clocks.chain(plays.iter().map(|play| play.clock)).max();
+        let trusts = self.writes.mutants.has(DocumentMutant::TrustsAnyClock);
+        !trusts && latest.is_some_and(|clock| is_ahead(clock, unix_ms))
     }
 
     /// Another data node sends documents. Those whose clocks are ahead are left out.

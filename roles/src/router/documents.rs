@@ -11,7 +11,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::contract::document::{
-    AccountId, Document, Documents as Page, Key, Kind, Reading, Version, clock_at, is_ahead,
+    AccountId, Document, Documents as Page, Key, Kind, Rank, Reading, Version, clock_at, is_ahead,
+    rank,
 };
 use crate::contract::limits::{
     DOCUMENTS_BYTES_MAX, DOCUMENTS_MAX, DOCUMENTS_PAGE_MAX, PAGE_BYTES_MAX, SUBJECT_BYTES_MAX,
@@ -39,6 +40,16 @@ struct Held {
     body: Option<Box<[u8]>>,
 }
 
+impl Held {
+    fn rank(&self) -> Rank<'_> {
+        rank(self.version, self.body.as_deref())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.body.as_ref().map_or(0, |body| body.len() as u64)
+    }
+}
+
 impl Documents {
     /// No documents yet.
     pub(super) fn new(mutants: DocumentMutants) -> Self {
@@ -51,36 +62,31 @@ impl Documents {
     /// Takes a document over, unless a later one is here. One that has no room is left out: data nodes
     /// refuse writes long before.
     pub(super) fn note(&mut self, document: Document, unix_ms: u64) {
-        let clock = document.version.clock;
         if document.fault().is_some() {
             return;
         }
+        let (clock, weight) = (document.version.clock, document.weight() as u64);
         if !is_ahead(clock, unix_ms) {
             self.latest = self.latest.max(clock);
         }
-        let weight = document.weight() as u64;
         let full = self.by_key.len() as u64 >= 2 * DOCUMENTS_MAX
             || self.bytes + weight > 2 * DOCUMENTS_BYTES_MAX;
         let Document { key, version, body } = document;
-        let held = Held {
-            version,
-            body: body.map(Vec::into_boxed_slice),
-        };
-        match self
-            .by_key
-            .entry((key.owner, key.kind, key.subject.into_boxed_slice()))
-        {
+        let body = body.map(Vec::into_boxed_slice);
+        let held = Held { version, body };
+        let name = (key.owner, key.kind, key.subject.into_boxed_slice());
+        match self.by_key.entry(name) {
             Entry::Vacant(place) if !full => {
                 place.insert(held);
                 self.bytes += weight;
             }
             Entry::Occupied(mut place) => {
-                let known = whole(place.key(), place.get());
-                let less = known.weight() as u64;
                 let keeps = self.mutants.has(DocumentMutant::RouterKeepsTheFirst);
-                if !keeps && whole(place.key(), &held).outranks(&known) {
-                    place.insert(held);
-                    self.bytes = self.bytes + weight - less;
+                if !keeps && held.rank() > place.get().rank() {
+                    let known = place.insert(held);
+                    // Both have the same key.
+                    self.bytes += place.get().bytes();
+                    self.bytes -= known.bytes();
                 }
             }
             Entry::Vacant(_) => (),
@@ -105,16 +111,14 @@ impl Documents {
             clock: clock_at(unix_ms).max(self.latest.saturating_add(1)),
             writers,
         };
+        let inside = |(theirs, of, subject): &Name| {
+            (*theirs, *of) == (owner, kind) && subject.starts_with(&reading.within)
+        };
+        let there = self.by_key.range::<Name, _>(from..);
+        let there = there.take_while(|(name, _)| reading.limit > 0 && inside(name));
+        let begun = |name: &Name| after.is_some_and(|after| after.as_slice() == &*name.2);
         let mut bytes = 0;
-        for (name, held) in self.by_key.range::<Name, _>(from..) {
-            let (theirs, of, subject) = name;
-            let inside = (*theirs, *of) == (owner, kind) && subject.starts_with(&reading.within);
-            if !inside || reading.limit == 0 {
-                break;
-            }
-            if held.body.is_none() || after.is_some_and(|after| after.as_slice() == &**subject) {
-                continue;
-            }
+        for (name, held) in there.filter(|(name, held)| held.body.is_some() && !begun(name)) {
             if page.documents.len() >= reading.limit as usize || bytes >= PAGE_BYTES_MAX {
                 page.next = page.documents.last().map(|last| last.key.subject.clone());
                 break;

@@ -218,7 +218,7 @@ pub(super) fn wrong(db: &Connection) -> rusqlite::Result<Option<&'static str>> {
     Ok((!alike).then_some("the digests of the documents of listeners"))
 }
 
-/// Reads a document from the columns of [`columns!`], a row and a bucket.
+/// Reads a document from the columns of `columns!`, a row and a bucket.
 fn in_its_bucket(row: &Row<'_>) -> rusqlite::Result<Document> {
     let document = document(row)?;
     let bucket: u16 = row.get(8)?;

@@ -36,13 +36,20 @@ pub(super) fn write<'a>(
             text.push_str(&format!("{id}\n"));
             continue;
         };
-        let (artist, title) = (plain(&song.artist), plain(&song.title));
-        let seconds = song.duration_ms.div_ceil(1000);
-        text.push_str(&format!("#EXTINF:{seconds},{artist} - {title}\n"));
-        let file = format!("{artist} - {title}.{}", song.format.name());
+        let (name, seconds) = (plain(&name_of(song)), song.duration_ms.div_ceil(1000));
+        text.push_str(&format!("#EXTINF:{seconds},{name}\n"));
+        let file = format!("{name}.{}", song.format.name());
         text.push_str(&format!("{}\n", file.replace('/', "_")));
     }
     text
+}
+
+/// Artist and title, or the title alone.
+fn name_of(song: &Song) -> String {
+    if song.artist.is_empty() {
+        return song.title.clone();
+    }
+    format!("{} - {}", song.artist, song.title)
 }
 
 fn plain(tag: &str) -> String {
@@ -88,8 +95,7 @@ pub(super) fn read(bytes: &[u8], library: &Library) -> Result<Read, &'static str
 fn by_name(library: &Library) -> BTreeMap<String, SongId> {
     let mut names = BTreeMap::new();
     for (id, song) in library {
-        let whole = format!("{} - {}", song.artist, song.title);
-        names.entry(folded(&whole)).or_insert(*id);
+        names.entry(folded(&name_of(song))).or_insert(*id);
     }
     names
 }
