@@ -210,8 +210,8 @@ pub enum DocumentMutant {
     TrustsAnyClock,
     /// A router keeps what it has heard first, whatever comes later.
     RouterKeepsTheFirst,
-    /// A play that is told again is counted as another one.
-    CountsRepeats,
+    /// A play is counted twice.
+    CountsTwice,
     /// A client that is told that something later is there ends as if it had written.
     StampsLow,
 }
@@ -229,7 +229,7 @@ impl DocumentMutant {
         DocumentMutant::HidesTheLater,
         DocumentMutant::TrustsAnyClock,
         DocumentMutant::RouterKeepsTheFirst,
-        DocumentMutant::CountsRepeats,
+        DocumentMutant::CountsTwice,
         DocumentMutant::StampsLow,
     ];
 }

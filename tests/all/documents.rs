@@ -41,7 +41,7 @@ fn every_slip_about_listeners_is_found() {
             | DocumentMutant::SendsNoDeletions => &[D2],
             DocumentMutant::FeedsNoDeletions | DocumentMutant::RouterKeepsTheFirst => &[D3, D5],
             DocumentMutant::TrustsAnyClock => &["D7 no clock is far ahead"],
-            DocumentMutant::CountsRepeats => &["D6 plays add up"],
+            DocumentMutant::CountsTwice => &["D6 plays add up"],
         };
         let found = documents::found_in_documents(mutant, SLIPS);
         assert!(

@@ -174,9 +174,13 @@ impl Data {
         (documents, mut plays): (Vec<Document>, Vec<Play>),
         others: Others<'_>,
     ) {
-        if self.writes.mutants.has(DocumentMutant::CountsRepeats) {
-            let own = others.own.node.0 as u64;
-            plays.iter_mut().for_each(|play| play.token ^= own);
+        if self.writes.mutants.has(DocumentMutant::CountsTwice) {
+            let token = |play: &Play| play.token ^ 1;
+            let again = plays.clone().into_iter();
+            plays.extend(again.map(|play| Play {
+                token: token(&play),
+                ..play
+            }));
         }
         if let Some(why) = fault_of(&documents, &plays) {
             return self.refuse_doubted(cx, asker, why.into());
