@@ -561,8 +561,9 @@ impl Entry {
 /// Most songs of one bucket that are grouped again with each announcement.
 const SETTLED_AT_ONCE_MAX: usize = 256;
 
-/// Songs found of which the order is made anew: a page of more is sooner found in the order of all.
-const FEW_MAX: usize = 1024;
+/// Songs found of which the order is made anew. Of more, the songs of a page lie so close together in the
+/// order of all that it takes less to walk there.
+const FEW_MAX: usize = 4096;
 
 /// Further tags among which equal ones are looked for.
 const SHARED_MAX: usize = 8;
