@@ -8,7 +8,7 @@ use tests::{documents, run};
 const SEEDS: u64 = 40;
 
 /// Worlds tried for each mutant.
-const SLIPS: u64 = 400;
+const SLIPS: u64 = 100;
 
 /// Servers die and come back, disks are lost and begin anew, clocks differ.
 #[test]
