@@ -1,6 +1,6 @@
 //! Every setting of `--set`, in one table: name, range, and what it trades.
 //!
-//! `--set help`, the check of a value and the table in the README come from here. Defaults are those
+//! `--set help`, the check of a value and the table in the manual come from here. Defaults are those
 //! of the parts that use the settings, so none is written twice.
 
 use std::fmt::Write as _;
@@ -376,9 +376,9 @@ mod tests {
         assert!(size("2PB").is_err() && size("99999999999999999999").is_err());
     }
 
-    /// The README lists the same settings.
+    /// The manual lists the same settings.
     #[test]
-    fn the_readme_has_this_table() {
+    fn the_manual_has_this_table() {
         let mut settings = settings();
         // It depends on the machine's limit of open files.
         settings.connections_max = 1000;
@@ -400,8 +400,11 @@ mod tests {
                 "| `{name}` | {meaning} | {default}{wan} | {least}, {most} | {trades} |"
             );
         }
-        let readme = include_str!("../../../README.md");
-        assert!(readme.contains(&table), "the README needs this:\n{table}");
+        let page = include_str!("../../manual/operating.md");
+        assert!(
+            page.contains(&table),
+            "bin/manual/operating.md needs this:\n{table}"
+        );
     }
 
     /// Every default lies in its range, and what is shown can be given.
