@@ -47,6 +47,13 @@ const TOLD_MAX: usize = 32;
 /// Songs whose end is decided at once.
 const DUE_MAX: u32 = 16;
 
+/// A song that another node has asked about so lately does not end: somebody may be taking it back, and
+/// be answered before this node's disk has heard of it.
+const WANTED_FOR: Duration = Duration::from_secs(10);
+
+/// Songs remembered as asked about; beyond them, those that were asked about first are forgotten.
+const WANTED_MAX: usize = 1024;
+
 /// Longest time between two counts of time: what a crash may take from a song's age.
 const COUNT_EVERY: Duration = Duration::from_secs(600);
 
@@ -61,6 +68,8 @@ pub(super) struct Trash {
     /// When time is counted next.
     count_at: Time,
     exchange: Exchange,
+    /// When another node that was not about to remove a song last asked about it.
+    wanted: BTreeMap<SongId, Time>,
     /// Something is in the trash, as far as the library has said.
     used: bool,
     mutants: CopyMutants,
@@ -76,6 +85,7 @@ impl Trash {
             counted_at: Time::ZERO,
             count_at: Time::ZERO,
             exchange: Exchange::new(compare_every),
+            wanted: BTreeMap::new(),
             used: false,
             mutants,
         }
@@ -109,6 +119,31 @@ impl Trash {
             self.count_at = now + self.count_every();
         }
         self.used = used;
+    }
+
+    /// Whether the removal of a song whose time is over has been ordered.
+    fn is_ending(&self, song: SongId) -> bool {
+        let mut changes = self.changes.values();
+        changes.any(|change| change.song == song && change.ending)
+    }
+
+    /// Takes a question about one song. A node that is about to end a song says that it has no time left.
+    fn note_wanted(&mut self, now: Time, mark: &Mark) {
+        if mark.thrown && mark.left_s == 0 {
+            return;
+        }
+        self.wanted.retain(|_, at| now.since(*at) < WANTED_FOR);
+        if self.wanted.len() >= WANTED_MAX {
+            let first = self.wanted.iter().min_by_key(|(_, at)| **at);
+            let first = first.map(|(song, _)| *song);
+            first.map(|song| self.wanted.remove(&song));
+        }
+        self.wanted.insert(mark.song, now);
+    }
+
+    fn is_wanted(&self, now: Time, song: SongId) -> bool {
+        let asked = self.wanted.get(&song);
+        asked.is_some_and(|at| now.since(*at) < WANTED_FOR)
     }
 
     fn count_every(&self) -> Duration {
@@ -210,6 +245,15 @@ impl Data {
         if marks.is_empty() || marks.len() > MARKS_MAX || !possible {
             let why = alloc::format!("1 to {MARKS_MAX} marks with possible versions are noted");
             return self.refuse_doubted(cx, asker, why);
+        }
+        if let [mark] = marks.as_slice() {
+            if self.trash.is_ending(mark.song) {
+                // The library hears of it too late: the removal waits there already.
+                let (newer, gone) = (Vec::new(), [mark.song].into());
+                let answer = Message::Upkeep(Upkeep::Noted { newer, gone });
+                return cx.out.answer(asker, answer);
+            }
+            self.trash.note_wanted(cx.now, mark);
         }
         self.trash.note_marks(cx, JobFor::Merge(asker), marks);
     }

@@ -49,6 +49,8 @@ pub(super) struct Change {
     silent: usize,
     /// A node has a tombstone of the song.
     gone: bool,
+    /// The library has been told to remove the song, because its time is over.
+    pub(super) ending: bool,
     tries: u32,
 }
 
@@ -150,6 +152,7 @@ impl Data {
             open: 0,
             silent: 0,
             gone: false,
+            ending: false,
             tries: 0,
         };
         self.trash.changes.insert(number, change);
@@ -186,7 +189,12 @@ impl Data {
         let asks = !matches!(change.goal, Goal::Expired { .. })
             || !self.trash.mutants.has(CopyMutant::ExpiresUnasked);
         if asks && !change.gone {
-            change.open = tell(cx, change.own, Step::Look(number), others);
+            let mut mark = change.own;
+            if !matches!(change.goal, Goal::Expired { .. }) {
+                // No time left would say that this node is about to remove it.
+                mark.left_s = mark.left_s.max(1);
+            }
+            change.open = tell(cx, mark, Step::Look(number), others);
         }
         self.decide_if_seen(cx, number, others);
     }
@@ -297,7 +305,9 @@ impl Data {
     }
 
     fn expire(&mut self, cx: &mut Cx<'_>, number: u64, twice: bool, others: Others<'_>) {
-        let Some(change) = self.trash.changes.get(&number) else {
+        let wanted = |song| self.trash.is_wanted(cx.now, song);
+        let Some(change) = self.trash.changes.get(&number).filter(|c| !wanted(c.song)) else {
+            self.trash.changes.remove(&number);
             return;
         };
         let (own, mark) = (change.own, change.best);
@@ -305,6 +315,9 @@ impl Data {
         let unsure = change.silent > 0 || !others.dead.is_empty();
         let careless = self.trash.mutants.has(CopyMutant::ExpiresUnasked);
         if alike && mark.thrown && (!unsure || twice || careless) {
+            if let Some(change) = self.trash.changes.get_mut(&number) {
+                change.ending = true;
+            }
             let job = LibraryJob::EmptyTrash { mark };
             cx.run(Ordered::Trash(JobFor::Empty(number)), job);
             return;
